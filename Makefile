@@ -1,0 +1,65 @@
+# Every target works on a bare machine: Python >= 3.11 and make are all it takes.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA_DIR ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint format unit lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>; make test takes PYTEST_ARGS='-k name'"
+
+up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT (Ctrl-C stops it)
+	@exec $(BIN)/facesearch up --host '$(HOST)' --port '$(PORT)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
+
+test: lint ## Lint, type-check and run every test, with coverage by package
+	@rm -f .coverage .coverage.*
+	$(BIN)/facesearch models pull
+	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python tests/coverage_by_package.py
+
+lint: $(VENV)/.dev ## Check style (ruff), formatting and types (mypy)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev ## Run only the tests that need no server and no model
+	$(BIN)/pytest tests/unit tests/architecture $(PYTEST_ARGS)
+
+format: $(VENV)/.dev ## Rewrite the source in the project's format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and pin it with its hashes
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --extra dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove what make made here (never your data, never the fetched models)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+
+# The stamps are written last, so an interrupted install starts over.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "facesearch needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

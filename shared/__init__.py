@@ -1,0 +1,1 @@
+"""What the gateway and the worker both speak. Imports neither of them."""

@@ -1,0 +1,67 @@
+"""The API contract as data: statuses, their exact messages, parameter rules and limits.
+
+Source: the face-search API description; docs/contract.md is its English text with our decisions.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypedDict
+
+
+class Status(StrEnum):
+    """The `status` of an answer: what a client reads before anything else."""
+
+    OK = "OK"
+    NO_SIMILAR_FACE = "NO_SIMILAR_FACE"
+    FACE_DETECT_FAILED = "FACE_DETECT_FAILED"
+    PERSON_ID_NOT_EXIST = "PERSON_ID_NOT_EXIST"
+    IMAGE_INVALID_SIZE = "IMAGE_INVALID_SIZE"
+    IMAGE_INVALID_FORMAT = "IMAGE_INVALID_FORMAT"
+    INVALID_REQUEST = "INVALID_REQUEST"
+    FAIL = "FAIL"
+
+
+# INVALID_REQUEST is missing on purpose: its message says what is wrong with which parameter.
+MESSAGES: Final[Mapping[Status, str]] = MappingProxyType(
+    {
+        Status.NO_SIMILAR_FACE: "no similar face in db",
+        Status.FACE_DETECT_FAILED: "check input image and retry",
+        Status.PERSON_ID_NOT_EXIST: "check input person id",
+        Status.IMAGE_INVALID_SIZE: "image larger than 2M",
+        Status.IMAGE_INVALID_FORMAT: "image format not support",
+        Status.FAIL: "please try again later",
+    }
+)
+FACE_DELETED: Final = "successfully deleted face"
+
+MAX_IMAGE_BYTES: Final = 2 * 1024 * 1024
+"""Largest decoded image in bytes: this many are accepted, one more is IMAGE_INVALID_SIZE."""
+
+NAME: Final = re.compile(r"[A-Za-z0-9]{0,128}")
+FACEDB: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+MIN_CONFIDENCE: Final = 80
+"""Matches of at least this confidence (scale [0, 100]) are listed."""
+
+MAX_MATCHES: Final = 50
+"""At most this many matches are listed."""
+
+
+class AddedFace(TypedDict):
+    """One entry of addface's list; the order of keys is the order in the JSON."""
+
+    name: str
+    person_id: str
+
+
+class FoundFace(TypedDict):
+    """One entry of searchface's list; the order of keys is the order in the JSON."""
+
+    confidence: float
+    name: str
+    person_id: str
+
+
+Message = str | list[AddedFace] | list[FoundFace]

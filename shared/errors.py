@@ -1,0 +1,75 @@
+"""Errors of the domain. They carry a contract status and know nothing of HTTP."""
+
+from shared.contract import MESSAGES, Status
+
+
+class ContractError(Exception):
+    """A request that ends with a status other than OK.
+
+    The caller sees the contract's exact message; `reason` is for the log and must hold no personal data.
+    """
+
+    status: Status
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or self.status.value)
+        self.reason = reason
+
+    @property
+    def message(self) -> str:
+        """The text the caller gets."""
+        return MESSAGES[self.status]
+
+
+class InvalidRequest(ContractError):
+    """A parameter is missing or malformed; the reason says which and is shown to the caller."""
+
+    status = Status.INVALID_REQUEST
+
+    @property
+    def message(self) -> str:
+        return self.reason
+
+
+class Unauthorized(InvalidRequest):
+    """The API key is missing or unknown."""
+
+
+class ImageTooLarge(ContractError):
+    """The decoded image has more than MAX_IMAGE_BYTES bytes."""
+
+    status = Status.IMAGE_INVALID_SIZE
+
+
+class ImageUnreadable(ContractError):
+    """The bytes are no JPEG, PNG or BMP, are cut off, or claim more pixels than are allowed."""
+
+    status = Status.IMAGE_INVALID_FORMAT
+
+
+class FaceNotDetected(ContractError):
+    """No face was found in the image."""
+
+    status = Status.FACE_DETECT_FAILED
+
+
+class NoSimilarFace(ContractError):
+    """No face of the facedb reaches the least confidence."""
+
+    status = Status.NO_SIMILAR_FACE
+
+
+class PersonUnknown(ContractError):
+    """No such face in this facedb."""
+
+    status = Status.PERSON_ID_NOT_EXIST
+
+
+class Unavailable(ContractError):
+    """The service could not do it now; a retry may succeed."""
+
+    status = Status.FAIL
+
+
+class OperatorError(Exception):
+    """Something the operator has to mend. Its text is one line that says what is wrong and what to do."""

@@ -1,0 +1,81 @@
+"""The messages between gateway and workers: jobs go out, outcomes come back, images wait in a claim check.
+
+A job carries ids only. Its image lies under `image_key(job_id)` in the image store, with a time to live.
+Job ids are `<gateway id>.<uuid4 hex>`, so that a gateway receives all its results through one pattern subscription.
+"""
+
+import uuid
+from typing import Annotated, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contract import FACEDB, NAME, AddedFace, FoundFace, Status
+
+QUEUE: Final = "facesearch"
+"""The one Celery queue. Its length is what to scale workers by."""
+
+JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.[0-9a-f]{32}$")]
+
+
+class Job(BaseModel):
+    """What every job carries.
+
+    deadline: Unix time in seconds after which the caller no longer waits and nothing may be written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task: ClassVar[str]
+
+    job_id: JobId
+    collection: Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
+    deadline: float
+
+
+class AddJob(Job):
+    """Add every face of the image. name None: each face gets the facedb's next `ID<n>`."""
+
+    task: ClassVar[str] = "facesearch.add"
+
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")] | None
+
+
+class SearchJob(Job):
+    """Search for the most prominent face of the image."""
+
+    task: ClassVar[str] = "facesearch.search"
+
+
+class DeleteJob(Job):
+    """Delete one face."""
+
+    task: ClassVar[str] = "facesearch.delete"
+
+    person_id: uuid.UUID
+
+
+class Outcome(BaseModel):
+    """How a job ended: always a contract status, with the message that goes to the caller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Status
+    message: str | list[AddedFace] | list[FoundFace]
+
+
+def new_gateway_id() -> str:
+    """12 hex digits that no other gateway process has."""
+    return uuid.uuid4().hex[:12]
+
+
+def new_job_id(gateway_id: str) -> str:
+    return f"{gateway_id}.{uuid.uuid4().hex}"
+
+
+def image_key(job_id: str) -> str:
+    """Where the image of a job waits for its worker."""
+    return f"fs:image:{job_id}"
+
+
+def person_id(job_id: str, face: int) -> uuid.UUID:
+    """The id of the face-th face that a job adds: the same again when the job is delivered again."""
+    return uuid.uuid5(uuid.UUID(job_id.partition(".")[2]), str(face))

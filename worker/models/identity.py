@@ -1,0 +1,28 @@
+"""Which model, prepared how, made an embedding. Embeddings of different identities must never meet in a collection."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The identity of an embedding space.
+
+    model: name in the catalogue. digest: SHA-256 of the source file, hex (not of the prepared bytes, which a library
+    release may serialise differently). version: of the preprocessing and preparation; raised when either changes
+    what comes out. dimension: numbers in an embedding.
+    """
+
+    model: str
+    digest: str
+    version: int
+    dimension: int
+
+    def __str__(self) -> str:
+        """One line that round-trips through `parse`; it is what a store remembers."""
+        return f"{self.model}:{self.digest}:v{self.version}:{self.dimension}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Identity":
+        """The inverse of str. Raises ValueError on anything else."""
+        model, digest, version, dimension = text.split(":")
+        return cls(model, digest, int(version.removeprefix("v")), int(dimension))

@@ -1,0 +1,103 @@
+"""The store interface: collections of named unit vectors, searched by cosine.
+
+Every store passes tests/integration/stores; nothing outside this package knows which one is in use.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.models.identity import Identity
+
+Vector = npt.NDArray[np.float32]
+"""An embedding: float32, shape (dimension,), unit length."""
+
+UNIT_TOLERANCE = 1e-3
+"""How far from 1 a length may be: float16 engines and round trips stay well within it."""
+
+
+class StoreError(Exception):
+    """A store could not do what was asked. The text is for the log."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or cannot write now; nothing is wrong with the request."""
+
+
+class IdentityMismatch(StoreError):
+    """The collection was filled by another model: its vectors and ours cannot be compared."""
+
+
+class InvalidVector(StoreError):
+    """A vector is not finite, not of unit length or of another dimension. Engines take such ones silently."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One enrolled face."""
+
+    person_id: uuid.UUID
+    name: str
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class Match:
+    """One face found; cosine in [-1, 1]."""
+
+    person_id: uuid.UUID
+    name: str
+    cosine: float
+
+
+class Store(Protocol):
+    """Collections by name. A collection comes to be with its first point and remembers the identity of its vectors.
+
+    Every method raises StoreUnavailable when the engine cannot answer and IdentityMismatch when the collection
+    holds another model's vectors. All methods may be called from several threads.
+    """
+
+    identity: Identity
+
+    def add(self, collection: str, points: Sequence[Point]) -> None:
+        """Write points; those with a known person_id are overwritten. On return they are searchable and survive a
+        killed process. All vectors are checked before any is written. Raises InvalidVector."""
+
+    def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
+        """At most limit matches with cosine >= min_cosine, best first, ties by person_id. Unknown collection: none.
+        Raises InvalidVector."""
+
+    def contains(self, collection: str, person_id: uuid.UUID) -> bool:
+        """Whether the point is there."""
+
+    def delete(self, collection: str, person_id: uuid.UUID) -> None:
+        """Remove the point; nothing happens if it is not there."""
+
+    def count(self, collection: str) -> int:
+        """Number of points; 0 for an unknown collection."""
+
+    def collections(self) -> list[str]:
+        """Names of all collections, sorted."""
+
+    def drop(self, collection: str) -> None:
+        """Remove a collection and all its points; nothing happens if it is not there."""
+
+    def check(self) -> None:
+        """Return if the engine can answer now, else raise StoreUnavailable. Cheap: called every few seconds."""
+
+    def close(self) -> None:
+        """Release everything. Calls after it raise StoreUnavailable."""
+
+
+def checked(vectors: Sequence[Vector], dimension: int) -> None:
+    """Raises InvalidVector unless each vector has shape (dimension,), is finite and of unit length."""
+    for vector in vectors:
+        if vector.shape != (dimension,):
+            raise InvalidVector(f"shape {vector.shape} where ({dimension},) is stored")
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not abs(length - 1) <= UNIT_TOLERANCE:  # written so that NaN fails
+            raise InvalidVector(f"length {length:.4g} where 1 is needed")
