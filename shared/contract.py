@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 
 class Status(StrEnum):
@@ -59,7 +61,7 @@ class AddedFace(TypedDict):
 class FoundFace(TypedDict):
     """One entry of searchface's list; the order of keys is the order in the JSON."""
 
-    confidence: float
+    confidence: int | float  # not just float: 100 must not become 100.0 on its way
     name: str
     person_id: str
 

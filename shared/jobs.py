@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract import FACEDB, NAME, AddedFace, FoundFace, Status
+from shared.contract import NAME, AddedFace, FoundFace, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Its length is what to scale workers by."""
@@ -23,11 +23,11 @@ class Job(BaseModel):
     deadline: Unix time in seconds after which the caller no longer waits and nothing may be written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     task: ClassVar[str]
 
     job_id: JobId
-    collection: Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$")]
     deadline: float
 
 
@@ -56,7 +56,7 @@ class DeleteJob(Job):
 class Outcome(BaseModel):
     """How a job ended: always a contract status, with the message that goes to the caller."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     status: Status
     message: str | list[AddedFace] | list[FoundFace]

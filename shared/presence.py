@@ -1,0 +1,29 @@
+"""How a worker tells that it is there: a key that it renews, and that expires when it does not.
+
+fs:workers               set of worker ids; readers drop those whose key has expired
+fs:worker:<worker id>    JSON of Presence, alive for PRESENCE_TTL_S seconds
+"""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+PRESENCE_INTERVAL_S: Final = 1.0
+
+PRESENCE_TTL_S: Final = 5
+"""Five missed renewals: longer than a pause, shorter than anybody's patience."""
+
+WORKERS: Final = "fs:workers"
+
+
+class Presence(BaseModel):
+    """What a worker says of itself. store: "ok", or why the store does not answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: str
+    embedder: str
+
+
+def presence_key(worker_id: str) -> str:
+    return f"fs:worker:{worker_id}"

@@ -1,0 +1,107 @@
+"""Contract data, jobs, settings and URLs."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shared.broker import celery_url
+from shared.contract import FACEDB, MESSAGES, NAME, Status
+from shared.control import collection_name
+from shared.errors import ContractError, InvalidRequest
+from shared.jobs import AddJob, DeleteJob, new_gateway_id, new_job_id, person_id
+from shared.settings import Settings
+
+
+def subclasses(cls: type[ContractError]) -> list[type[ContractError]]:
+    return [cls, *(below for sub in cls.__subclasses__() for below in subclasses(sub))]
+
+
+def test_every_error_has_a_message_for_the_caller() -> None:
+    for error in subclasses(ContractError)[1:]:
+        shown = error("why").message
+        assert shown == ("why" if issubclass(error, InvalidRequest) else MESSAGES[error.status])
+
+
+def test_every_status_but_ok_is_some_error() -> None:
+    assert {error.status for error in subclasses(ContractError)[1:]} == set(Status) - {Status.OK}
+
+
+def test_the_same_job_gives_its_faces_the_same_ids_again() -> None:
+    job_id = new_job_id(new_gateway_id())
+    ids = [person_id(job_id, face) for face in range(20)]
+    assert ids == [person_id(job_id, face) for face in range(20)]
+    assert len(set(ids)) == 20
+    assert person_id(new_job_id(new_gateway_id()), 0) not in ids
+
+
+def test_jobs_survive_the_way_through_json() -> None:
+    job_id = new_job_id(new_gateway_id())
+    for job in (
+        AddJob(job_id=job_id, collection="a.b", deadline=1.5, name=None),
+        AddJob(job_id=job_id, collection="a.b", deadline=1.5, name=""),
+        DeleteJob(job_id=job_id, collection="a.b", deadline=1.5, person_id=uuid.uuid4()),
+    ):
+        assert type(job).model_validate_json(job.model_dump_json()) == job
+
+
+@pytest.mark.parametrize("wrong", [{"name": "no spaces"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])
+def test_a_malformed_job_is_refused_without_repeating_it(wrong: dict[str, str]) -> None:
+    right = {"job_id": new_job_id(new_gateway_id()), "collection": "a.b", "deadline": 1.0, "name": "n"}
+    with pytest.raises(ValidationError) as error:
+        AddJob.model_validate({**right, **wrong})
+    assert "input_value" not in str(error.value)  # it may be a name
+
+
+@given(
+    st.tuples(st.from_regex(FACEDB, fullmatch=True), st.from_regex(FACEDB, fullmatch=True)),
+    st.tuples(st.from_regex(FACEDB, fullmatch=True), st.from_regex(FACEDB, fullmatch=True)),
+)
+def test_no_two_facedbs_share_a_collection(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (collection_name(*one) == collection_name(*other)) == (one == other)
+
+
+@pytest.mark.parametrize("name", ["", "a", "Z9", "x" * 128])
+def test_names_that_are_taken(name: str) -> None:
+    assert NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "a b", "é", "a\n", "٣"])
+def test_names_that_are_refused(name: str) -> None:
+    assert not NAME.fullmatch(name)
+
+
+def test_celery_spells_unix_sockets_its_own_way() -> None:
+    assert celery_url("unix:///run/v.sock") == "redis+socket:///run/v.sock?virtual_host=0"
+    assert celery_url("unix:///run/v.sock?db=3") == "redis+socket:///run/v.sock?virtual_host=3"
+    assert celery_url("rediss://h:1/2") == "rediss://h:1/2"
+
+
+def test_settings_come_from_a_dict_and_hide_their_secrets() -> None:
+    settings = Settings(redis_url="redis://:hunter2@h/0", api_key="opensesame", qdrant_api_key="sesame-too")
+    assert settings.broker == settings.images == "redis://:hunter2@h/0"
+    for secret in ("hunter2", "opensesame", "sesame-too"):
+        assert secret not in repr(settings)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://h/0")
+    monkeypatch.setenv("FACESEARCH_PORT", "81")
+    monkeypatch.setenv("FACESEARCH_DATA_DIR", "/srv/faces")
+    settings = Settings()
+    assert (settings.broker, settings.port, settings.data_dir) == ("redis://h/0", 81, Path("/srv/faces"))
+
+
+def test_what_is_given_is_used_and_what_is_left_out_is_embedded() -> None:
+    assert Settings(qdrant_url="http://h").store_kind == "qdrant"
+    assert Settings(qdrant_url=None).store_kind == "edge"
+    assert Settings(store="memory").store_kind == "memory"
+    with pytest.raises(ValueError, match="REDIS_URL is not set"):
+        _ = Settings(redis_url=None).broker
+
+
+def test_every_setting_says_what_it_does() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
