@@ -1,0 +1,115 @@
+"""Dispatch a job and await its outcome."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import RedisError
+from redis.asyncio import Redis
+
+from gateway.results import Results
+from shared.broker import celery_config
+from shared.errors import Unavailable
+from shared.jobs import QUEUE, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
+from shared.settings import Settings
+
+log = structlog.stdlib.get_logger(__name__)
+
+GRACE_S: Final = 1.0
+"""How long past its deadline a result may still arrive: the worker writes nothing later than the deadline, but what it
+wrote just before must not be answered with FAIL."""
+
+
+def create_producer(settings: Settings) -> Celery:
+    """A Celery application that only sends. Without a result backend: with one it would subscribe to every single
+    task on a connection that nobody reads.
+    """
+    app = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
+    app.conf.update(celery_config(settings), broker_pool_limit=settings.dispatch_threads)
+    return app
+
+
+class Jobs:
+    """Claim check, dispatch and waiting: everything between a checked request and its outcome."""
+
+    def __init__(self, settings: Settings, gateway_id: str, images: Redis, results: Results) -> None:
+        self._deadline_s = settings.deadline_s
+        self._image_ttl_s = settings.image_ttl_s
+        self._gateway_id = gateway_id
+        self._images = images
+        self._results = results
+        self._producer = create_producer(settings)
+        self._threads = ThreadPoolExecutor(settings.dispatch_threads, thread_name_prefix="dispatch")
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def add(self, collection: str, image: bytes, name: str | None) -> Outcome:
+        """Add every face of the image. Raises Unavailable, like the other calls, when no outcome came in time."""
+        return await self._run(AddJob(**self._common(collection), name=name), image)
+
+    async def search(self, collection: str, image: bytes) -> Outcome:
+        return await self._run(SearchJob(**self._common(collection)), image)
+
+    async def delete(self, collection: str, person_id: Any) -> Outcome:
+        return await self._run(DeleteJob(**self._common(collection), person_id=person_id), None)
+
+    async def close(self) -> None:
+        if self._background:
+            await asyncio.wait(self._background, timeout=GRACE_S)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._producer.close()
+
+    def _common(self, collection: str) -> dict[str, Any]:
+        return {
+            "job_id": new_job_id(self._gateway_id),
+            "collection": collection,
+            "deadline": time.time() + self._deadline_s,
+        }
+
+    async def _run(self, job: Job, image: bytes | None) -> Outcome:
+        if not self._results.subscribed:
+            raise Unavailable("no result could arrive: broker not connected")
+        try:
+            with self._results.expect(job.job_id) as outcome:
+                async with asyncio.timeout(job.deadline - time.time() + GRACE_S):
+                    if image is not None:
+                        await self._images.set(image_key(job.job_id), image, ex=self._image_ttl_s)
+                    await asyncio.get_running_loop().run_in_executor(self._threads, self._send, job)
+                    return await outcome
+        except TimeoutError:
+            raise Unavailable("no outcome before the deadline") from None
+        except (RedisError, OperationalError, OSError) as error:
+            raise Unavailable(f"dispatch: {type(error).__name__}") from error
+        finally:
+            if image is not None:
+                self._in_background(self._forget_image(job.job_id))
+
+    def _send(self, job: Job) -> None:
+        self._producer.send_task(
+            job.task,
+            kwargs=job.model_dump(mode="json"),
+            task_id=job.job_id,
+            queue=QUEUE,
+            expires=datetime.fromtimestamp(job.deadline, UTC),
+            # Celery would put a readable copy of the arguments, names included, into headers and logs.
+            argsrepr="",
+            kwargsrepr="",
+            retry=False,
+        )
+
+    async def _forget_image(self, job_id: str) -> None:
+        try:
+            await self._images.unlink(image_key(job_id))
+        except (RedisError, OSError) as error:
+            log.warning("image_left_to_expire", error=type(error).__name__)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nobody has to wait for it, but the loop keeps only weak references to tasks."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,50 @@
+"""What wraps every request: an id for its log lines, and an answer in the contract's shape whatever goes wrong."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from gateway.answers import answer, error_answer
+from shared.contract import MESSAGES, Status
+from shared.errors import ContractError, Unavailable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.stdlib.get_logger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+
+
+@web.middleware
+async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Bind a fresh id to the log and return it, so that a caller can name the request to the operator."""
+    identifier = uuid.uuid4().hex
+    with structlog.contextvars.bound_contextvars(request_id=identifier):
+        response = await handler(request)
+    response.headers[REQUEST_ID] = identifier
+    return response
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes the contract's JSON; no exception's text reaches a caller."""
+    try:
+        return await handler(request)
+    except ContractError as error:
+        if isinstance(error, Unavailable):
+            log.warning("request_failed", path=request.path, reason=error.reason)
+        return error_answer(error)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = answer(Status.INVALID_REQUEST, f"method not allowed here, use {allowed}", 405)
+        response.headers["Allow"] = allowed
+        return response
+    except web.HTTPNotFound:
+        return answer(Status.INVALID_REQUEST, "unknown path, use /v1/addface, /v1/searchface or /v1/delface", 404)
+    except web.HTTPException as error:
+        return answer(Status.INVALID_REQUEST, error.reason, error.status)
+    except Exception:
+        log.exception("request_crashed", path=request.path)
+        return answer(Status.FAIL, MESSAGES[Status.FAIL])

@@ -1,0 +1,73 @@
+"""One envelope for every answer, one table from errors to HTTP."""
+
+import json
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from gateway.answers import answer, error_answer
+from gateway.middleware import REQUEST_ID, errors, request_id
+from shared import errors as domain
+from shared.contract import MESSAGES, Status
+
+
+@pytest.mark.parametrize(
+    ("error", "http_status"),
+    [
+        (domain.InvalidRequest("img is missing"), 200),
+        (domain.Unauthorized("X-API-Key"), 401),
+        (domain.ImageTooLarge(), 200),
+        (domain.ImageUnreadable("secret reason"), 200),
+        (domain.FaceNotDetected(), 200),
+        (domain.NoSimilarFace(), 200),
+        (domain.PersonUnknown(), 200),
+        (domain.Unavailable("secret reason"), 503),
+    ],
+)
+def test_each_error_has_its_status_and_its_exact_message(error: domain.ContractError, http_status: int) -> None:
+    response = error_answer(error)
+    assert response.status == http_status
+    assert response.content_type == "application/json"
+    message = error.reason if isinstance(error, domain.InvalidRequest) else MESSAGES[error.status]
+    assert json.loads(response.text or "") == {"status": error.status.value, "message": message}
+    assert "secret" not in (response.text or "")
+    assert ("Retry-After" in response.headers) == (http_status == 503)
+
+
+def test_the_json_is_the_sources_to_the_byte() -> None:
+    response = answer(Status.OK, [{"name": "ID0", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}])
+    assert response.text == (
+        '{"status": "OK", "message": [{"name": "ID0", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}]}'
+    )
+
+
+class TestMiddleware:
+    @pytest.mark.parametrize(
+        ("raised", "http_status", "status"),
+        [
+            (web.HTTPNotFound(), 404, "INVALID_REQUEST"),
+            (web.HTTPMethodNotAllowed("GET", {"POST"}), 405, "INVALID_REQUEST"),
+            (web.HTTPRequestEntityTooLarge(1, 2), 413, "INVALID_REQUEST"),
+            (domain.Unavailable("broker"), 503, "FAIL"),
+            (ZeroDivisionError("password=hunter2"), 503, "FAIL"),
+        ],
+    )
+    async def test_whatever_is_raised_becomes_contract_json(
+        self, raised: Exception, http_status: int, status: str
+    ) -> None:
+        async def handler(_request: web.Request) -> web.Response:
+            raise raised
+
+        response = await errors(make_mocked_request("POST", "/v1/addface"), handler)
+        assert isinstance(response, web.Response)
+        body = json.loads(response.text or "")
+        assert (response.status, body["status"]) == (http_status, status)
+        assert "hunter2" not in (response.text or "")
+
+    async def test_every_answer_names_its_request(self) -> None:
+        async def handler(_request: web.Request) -> web.Response:
+            return answer(Status.OK, "")
+
+        ids = {(await request_id(make_mocked_request("GET", "/"), handler)).headers[REQUEST_ID] for _ in range(3)}
+        assert len(ids) == 3

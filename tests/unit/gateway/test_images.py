@@ -1,0 +1,133 @@
+"""Base64 and image headers: what the gateway can tell without decoding a pixel."""
+
+import base64
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.images import check, decode_base64
+from shared.contract import MAX_IMAGE_BYTES
+from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
+
+PIXELS = 50_000_000
+
+
+def png(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def bmp(width: int, height: int) -> bytes:
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, *[0] * 6)
+
+
+def old_bmp(width: int, height: int) -> bytes:
+    return b"BM" + struct.pack("<IHHI", 26, 0, 0, 26) + struct.pack("<IHHHH", 12, width, height, 1, 24)
+
+
+def jpeg(width: int, height: int, frame: int = 0xC0, before: bytes = b"") -> bytes:
+    sof = struct.pack(">BBHBHHB", 0xFF, frame, 11, 8, height, width, 1) + b"\x01\x11\x00"
+    return b"\xff\xd8" + before + sof + b"\xff\xd9"
+
+
+class TestBase64:
+    @given(st.binary(min_size=1, max_size=300))
+    def test_whatever_callers_send_means_the_same_bytes(self, data: bytes) -> None:
+        standard = base64.b64encode(data)
+        spellings = [
+            standard,
+            base64.urlsafe_b64encode(data),
+            standard.rstrip(b"="),
+            standard.replace(b"+", b" "),
+            b"data:image/jpeg;base64," + standard,
+            b"DATA:image/svg+xml;base64," + standard,
+            base64.encodebytes(data),
+            standard.replace(b"A", b"A\r\n"),
+        ]
+        for spelling in spellings:
+            if spelling.strip() == standard or not spelling.startswith(b" "):
+                assert decode_base64(spelling) == data
+
+    @pytest.mark.parametrize("text", [b"", b"   ", b"====", b"data:image/png;base64,"])
+    def test_nothing_is_no_image(self, text: bytes) -> None:
+        with pytest.raises(InvalidRequest, match="img is empty"):
+            decode_base64(text)
+
+    @pytest.mark.parametrize(
+        "text", [b"a", b"ab!d", b"<svg>", b"\xff\xd8\xff\xe0", b"ab=d", b"data:text/plain;base64,YQ=="]
+    )
+    def test_other_text_is_refused(self, text: bytes) -> None:
+        with pytest.raises(InvalidRequest, match="img is not base64"):
+            decode_base64(text)
+
+
+class TestHeader:
+    @given(st.integers(1, 5000), st.integers(1, 5000))
+    def test_kind_and_size_of_every_format(self, width: int, height: int) -> None:
+        for kind, data in (
+            ("png", png(width, height)),
+            ("bmp", bmp(width, height)),
+            ("bmp", bmp(width, -height)),  # rows from top to bottom
+            ("bmp", old_bmp(width, height)),
+            ("jpeg", jpeg(width, height)),
+            ("jpeg", jpeg(width, height, frame=0xC2)),  # progressive
+        ):
+            header = check(data, PIXELS)
+            assert (header.kind, header.width, header.height) == (kind, width, height)
+
+    def test_a_jpeg_frame_is_found_behind_other_segments_and_fill_bytes(self) -> None:
+        exif = b"\xff\xe1" + struct.pack(">H", 2 + 64) + b"\xff\xc0" * 32  # looks like a frame inside
+        tables = b"\xff\xc4" + struct.pack(">H", 4) + b"\0\0"
+        assert check(jpeg(7, 5, before=exif + b"\xff\xff" + tables), PIXELS).width == 7
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"GIF89a" + bytes(20),
+            b"RIFF\0\0\0\0WEBPVP8 " + bytes(20),
+            b"II*\0" + bytes(20),
+            b"%PDF-1.7",
+            b"hello, I am text",
+            b"\xff\xd8\xff",
+            b"\xff\xd8\xff\xd9",
+            b"\xff\xd8\xff\xda" + bytes(20),
+            b"\xff\xd8\xff\xe0\x00\x04\x00\x00no marker here",
+            b"\x89PNG\r\n\x1a\n" + bytes(16),
+            png(3, 3)[:20],
+            bmp(3, 3)[:20],
+            b"BM",
+            png(0, 5),
+            bmp(-3, 5),
+        ],
+    )
+    def test_everything_else_is_unreadable(self, data: bytes) -> None:
+        with pytest.raises(ImageUnreadable):
+            check(data, PIXELS)
+
+    def test_a_decompression_bomb_is_told_by_its_header(self) -> None:
+        with pytest.raises(ImageUnreadable, match="too many pixels"):
+            check(png(60_000, 60_000), PIXELS)
+        assert check(png(10_000, 5_000), PIXELS).width == 10_000
+        with pytest.raises(ImageUnreadable):
+            check(png(10_000, 5_001), PIXELS)
+
+    def test_two_mebibytes_are_taken_and_one_byte_more_is_not(self) -> None:
+        image = png(3, 3)
+        assert check(image.ljust(MAX_IMAGE_BYTES, b"\0"), PIXELS)
+        with pytest.raises(ImageTooLarge):
+            check(image.ljust(MAX_IMAGE_BYTES + 1, b"\0"), PIXELS)
+
+    def test_size_is_judged_before_format(self) -> None:
+        with pytest.raises(ImageTooLarge):
+            check(bytes(MAX_IMAGE_BYTES + 1), PIXELS)
+
+    @given(st.binary(max_size=200), st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b""]))
+    def test_no_bytes_at_all_do_anything_but_pass_or_be_unreadable(self, data: bytes, start: bytes) -> None:
+        try:
+            header = check(start + data, PIXELS)
+        except ImageUnreadable:
+            return
+        assert 1 <= header.width * header.height <= PIXELS
