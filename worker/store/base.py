@@ -4,7 +4,7 @@ Every store passes tests/integration/stores; nothing outside this package knows 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,12 @@ UNIT_TOLERANCE = 1e-3
 """How far from 1 a length may be: float16 engines and round trips stay well within it."""
 
 
+THRESHOLD_MARGIN = 1e-6
+"""What engines are asked for below min_cosine: they compare strictly and round in float32. `ranked` cuts exactly."""
+
+
 class StoreError(Exception):
-    """A store could not do what was asked. The text is for the log."""
+    """A store could not do what was asked. The text is for the log and holds no vector and no name of a person."""
 
 
 class StoreUnavailable(StoreError):
@@ -57,19 +61,22 @@ class Match:
 class Store(Protocol):
     """Collections by name. A collection comes to be with its first point and remembers the identity of its vectors.
 
-    Every method raises StoreUnavailable when the engine cannot answer and IdentityMismatch when the collection
-    holds another model's vectors. All methods may be called from several threads.
+    Every method raises StoreUnavailable when the engine cannot answer. Those that touch points raise IdentityMismatch
+    when the collection holds another model's vectors; count, collections and drop do not, as an operator has to be
+    able to clear up. All methods may be called from several threads.
     """
 
     identity: Identity
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         """Write points; those with a known person_id are overwritten. On return they are searchable and survive a
-        killed process. All vectors are checked before any is written. Raises InvalidVector."""
+        killed process. All vectors are checked before any is written. Raises InvalidVector.
+        """
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
-        """At most limit matches with cosine >= min_cosine, best first, ties by person_id. Unknown collection: none.
-        Raises InvalidVector."""
+        """At most limit (>= 1) matches with cosine >= min_cosine, best first, ties by person_id. Of points that tie at
+        the cut, which ones are listed is the engine's choice. Unknown collection: none. Raises InvalidVector.
+        """
 
     def contains(self, collection: str, person_id: uuid.UUID) -> bool:
         """Whether the point is there."""
@@ -101,3 +108,19 @@ def checked(vectors: Sequence[Vector], dimension: int) -> None:
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not abs(length - 1) <= UNIT_TOLERANCE:  # written so that NaN fails
             raise InvalidVector(f"length {length:.4g} where 1 is needed")
+
+
+def check_identity(collection: str, stored: str | None, ours: Identity) -> None:
+    """Raises IdentityMismatch unless stored, the text a collection remembers (None: nothing), is our identity."""
+    if stored != str(ours):
+        holds = f"holds faces of {stored}" if stored else "was not made by facesearch"
+        raise IdentityMismatch(f"collection {collection} {holds}; this worker makes {ours}")
+
+
+def ranked(found: Iterable[tuple[uuid.UUID, str, float]], min_cosine: float) -> list[Match]:
+    """Matches from (person_id, name, cosine) as an engine found them: cut at min_cosine, best first, ties by person_id.
+
+    Float32 engines exceed [-1, 1] by a rounding error, hence the clamp.
+    """
+    matches = (Match(person_id, name, max(-1.0, min(1.0, cosine))) for person_id, name, cosine in found)
+    return sorted((m for m in matches if m.cosine >= min_cosine), key=lambda m: (-m.cosine, m.person_id))

@@ -1,0 +1,40 @@
+"""What the engine and the disk raise, as the callers see it."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from worker.store.base import IdentityMismatch, StoreError, StoreUnavailable
+from worker.store.edge_errors import explained
+
+FOLDER = Path("/data/faces/db")
+
+
+class PanicException(BaseException):
+    """As the engine's own, which cannot be imported."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (Exception("Service runtime error: Shard is not initialized"), StoreError),
+        (Exception("IO Error: No space left on device (os error 28)"), StoreUnavailable),
+        (PanicException("index out of bounds"), StoreError),
+        (OSError(errno.ENOSPC, "No space left on device"), StoreUnavailable),
+        (OSError(errno.EROFS, "Read-only file system"), StoreUnavailable),
+        (PermissionError(errno.EACCES, "Permission denied"), StoreError),
+    ],
+)
+def test_it_becomes_a_store_error_that_names_the_folder(raised: BaseException, kind: type[StoreError]) -> None:
+    with pytest.raises(StoreError, match=str(FOLDER)) as seen, explained(FOLDER):
+        raise raised
+    assert type(seen.value) is kind
+    assert len(str(seen.value)) < 300
+
+
+def test_our_own_errors_and_interrupts_pass() -> None:
+    for ours in (IdentityMismatch("as it was"), KeyboardInterrupt(), SystemExit()):
+        with pytest.raises(type(ours)) as seen, explained(FOLDER):
+            raise ours
+        assert seen.value is ours

@@ -1,0 +1,131 @@
+"""The folder that EdgeStore keeps: one folder a collection, held by one process at a time.
+
+    <folder>/.lock                         flock of the process that uses the folder
+    <folder>/<collection>/collection.json  name and identity
+    <folder>/<collection>/shard/           the engine's files
+    <folder>/.tmp-<uuid>/                  being made or being removed; cleared at the next start
+
+Names that start with a point cannot be a collection's.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.errors import OperatorError
+from worker.store.base import StoreError
+
+_TEMPORARY = ".tmp-"
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
+"""Collections are called tenant.facedb; nothing here may lead out of the folder."""
+
+
+class EdgeFiles:
+    """The collections' folders. Holds the lock from construction until `release`.
+
+    Raises OperatorError if the folder is in use or cannot be written. Methods raise OSError if the disk does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / ".lock").open("a+")
+        except OSError as error:
+            raise OperatorError(
+                f"cannot write to {folder} ({error.strerror}); mend that or set another folder"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip()
+            self._lock.close()
+            raise OperatorError(
+                f"{folder} is in use by another process ({holder or 'starting'}); stop that one, set another "
+                "FACESEARCH_DATA_DIR, or give both a QDRANT_URL to share"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"pid {os.getpid()}\n")
+        self._lock.flush()
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(leftover)
+
+    def release(self) -> None:
+        self._lock.close()
+
+    def names(self) -> list[str]:
+        """Every collection, damaged ones too, sorted."""
+        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def path(self, collection: str) -> Path:
+        """The collection's folder. Raises StoreError on a name that could lead anywhere else."""
+        if not _NAME.fullmatch(collection):
+            raise StoreError(f"{collection!r} cannot be the name of a collection")
+        return self.folder / collection
+
+    def shard(self, collection: str) -> Path:
+        return self.path(collection) / "shard"
+
+    def identity(self, collection: str) -> str:
+        """What the collection remembers. Raises FileNotFoundError if there is none, StoreError if it is damaged."""
+        folder = self.path(collection)
+        if not folder.exists():
+            raise FileNotFoundError(folder)
+        try:
+            described = json.loads((folder / "collection.json").read_bytes())
+            name, identity = described["collection"], described["identity"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{folder}/collection.json is damaged: restore or drop the collection") from error
+        # A file system that ignores case would otherwise give one tenant's collection to another.
+        if name != collection or not isinstance(identity, str):
+            raise StoreError(f"{folder} holds collection {name!r}, not {collection!r}")
+        return identity
+
+    def make(self, collection: str, identity: str, fill: Callable[[Path], None]) -> None:
+        """Make the collection whole or not at all. fill gets the path of the shard to create."""
+        final = self.path(collection)
+        temporary = self._temporary()
+        temporary.mkdir()
+        try:
+            fill(temporary / "shard")
+            description = temporary / "collection.json"
+            description.write_text(json.dumps({"collection": collection, "identity": identity}), "utf-8")
+            for path in (description, temporary):
+                _sync(path)
+            temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync(self.folder)
+
+    def remove(self, collection: str) -> None:
+        """Remove the collection at once, its bytes right after. Nothing happens if it is not there."""
+        temporary = self._temporary()
+        try:
+            self.path(collection).rename(temporary)
+        except FileNotFoundError:
+            return
+        _sync(self.folder)
+        shutil.rmtree(temporary)
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    def _temporary(self) -> Path:
+        return self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what path, a file or folder, says now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

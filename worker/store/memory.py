@@ -1,0 +1,102 @@
+"""The exact reference: everything in a dict, every search over everything. Forgets on exit."""
+
+import copy
+import threading
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+
+from worker.models.identity import Identity
+from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, checked, ranked
+
+
+class _Collection:
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.points: dict[uuid.UUID, Point] = {}
+
+
+class MemoryStore:
+    """A Store for tests and trials. One lock around everything: right before fast."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._collections: dict[str, _Collection] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def under(self, identity: Identity) -> "MemoryStore":
+        """The same collections as a worker with another identity sees them."""
+        store = copy.copy(self)
+        store.identity = identity
+        return store
+
+    def add(self, collection: str, points: Sequence[Point]) -> None:
+        checked([point.vector for point in points], self.identity.dimension)
+        if not points:
+            return
+        with self._lock:
+            kept = self._ours(collection) or self._collections.setdefault(collection, _Collection(self.identity))
+            kept.points.update({p.person_id: Point(p.person_id, p.name, _unit(p.vector)) for p in points})
+
+    def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
+        checked([vector], self.identity.dimension)
+        with self._lock:
+            kept = self._ours(collection)
+            points = list(kept.points.values()) if kept else []
+        if not points:
+            return []
+        # Not `@`: it may round equal rows differently, and then ties are none.
+        cosines = (np.stack([point.vector for point in points]) * _unit(vector)).sum(axis=1)
+        found = zip(points, cosines.tolist(), strict=True)
+        return ranked(((point.person_id, point.name, cosine) for point, cosine in found), min_cosine)[:limit]
+
+    def contains(self, collection: str, person_id: uuid.UUID) -> bool:
+        with self._lock:
+            kept = self._ours(collection)
+            return kept is not None and person_id in kept.points
+
+    def delete(self, collection: str, person_id: uuid.UUID) -> None:
+        with self._lock:
+            kept = self._ours(collection)
+            if kept is not None:
+                kept.points.pop(person_id, None)
+
+    def count(self, collection: str) -> int:
+        with self._lock:
+            self._open()
+            return len(self._collections[collection].points) if collection in self._collections else 0
+
+    def collections(self) -> list[str]:
+        with self._lock:
+            self._open()
+            return sorted(self._collections)
+
+    def drop(self, collection: str) -> None:
+        with self._lock:
+            self._open()
+            self._collections.pop(collection, None)
+
+    def check(self) -> None:
+        self._open()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
+    def _ours(self, collection: str) -> _Collection | None:
+        """The collection if it exists, once its identity is known to be ours."""
+        self._open()
+        kept = self._collections.get(collection)
+        if kept is not None:
+            check_identity(collection, str(kept.identity), self.identity)
+        return kept
+
+
+def _unit(vector: Vector) -> Vector:
+    """Exactly unit length, as the engines store it: `checked` lets a small deviation pass."""
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
