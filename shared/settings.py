@@ -107,8 +107,8 @@ class Settings(BaseSettings):
     )
     edge_open_collections: Annotated[int, Field(ge=1)] = Field(
         default=64,
-        description="Collections that Qdrant Edge keeps open; the least recently used is closed. 64: 0.1 GB of memory, and "
-        "2 GB of mapped files that the system may drop.",
+        description="Collections that Qdrant Edge keeps open; the least recently used is closed. 64: "
+        "0.1 GB of memory, and 2 GB of mapped files that the system may drop.",
     )
 
     # Logs

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from worker.faces.service import PREPROCESSING_VERSION
+from worker.models.catalog import Embedder
+from worker.models.prepare import PREPARATION_VERSION
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -26,3 +30,9 @@ class Identity:
         """The inverse of str. Raises ValueError on anything else."""
         model, digest, version, dimension = text.split(":")
         return cls(model, digest, int(version.removeprefix("v")), int(dimension))
+
+
+def identity(model: Embedder) -> Identity:
+    """What this code and that model make. The version is 1000 x preparation's + preprocessing's, so each one shows."""
+    version = 1000 * PREPARATION_VERSION + PREPROCESSING_VERSION
+    return Identity(model.name, model.sha256, version, model.dimension)

@@ -1,0 +1,3 @@
+from facesearch.main import main
+
+main()

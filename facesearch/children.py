@@ -1,0 +1,141 @@
+"""Child processes that are kept alive, and that never outlive their parent."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import structlog
+
+from shared.errors import OperatorError
+
+log = structlog.stdlib.get_logger(__name__)
+
+RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits before one restart after another; the last one repeats."""
+
+HEALTHY_S: Final = 30.0
+"""A child that lived this long starts again with the shortest wait."""
+
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run. grace_s: seconds between SIGTERM and SIGKILL."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inherited: Sequence[int] = ()
+    grace_s: float = 10.0
+
+
+class Child:
+    """One command, running until it is stopped."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._keeping: asyncio.Task[None] | None = None
+        self.deaths = 0
+
+    @property
+    def name(self) -> str:
+        return self._command.name
+
+    async def start(self) -> None:
+        """Start it, and again whenever it ends by itself."""
+        self._process = await self._spawn()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL after the grace; returns when it is gone."""
+        self._stopping = True
+        if self._process is None or self._keeping is None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._keeping), self._command.grace_s)
+        except TimeoutError:
+            log.warning("child_killed", child=self.name, after_s=self._command.grace_s)
+            self.signal(signal.SIGKILL)
+            await self._keeping
+
+    def signal(self, number: int) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _keep(self) -> None:
+        wait = 0
+        loop = asyncio.get_running_loop()
+        while self._process is not None:
+            started = loop.time()
+            code = await self._process.wait()
+            if self._stopping:
+                return
+            self.deaths += 1
+            wait = 0 if loop.time() - started > HEALTHY_S else wait
+            log.error("child_died", child=self.name, code=code, restart_in_s=RESTART_S[wait])
+            await asyncio.sleep(RESTART_S[wait])
+            wait = min(wait + 1, len(RESTART_S) - 1)
+            if self._stopping:
+                return
+            self._process = await self._spawn()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command.argv,
+            env={**os.environ, **self._command.environment},
+            pass_fds=tuple(self._command.inherited),
+            stdin=asyncio.subprocess.DEVNULL,
+            # A Ctrl-C in the terminal is for the parent, which stops its children in order.
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+
+class Children:
+    """Commands that run together: as an asynchronous context it stops them all, the last started first."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    async def start(self, command: Command) -> None:
+        child = Child(command)
+        self._children.append(child)
+        await child.start()
+
+    def require_alive(self) -> None:
+        """Raises OperatorError when one has ended by itself: at start that means it cannot start."""
+        for child in self._children:
+            if child.deaths:
+                raise OperatorError(f"the {child.name} cannot start; what it said stands above or in its log")
+
+    def kill(self) -> None:
+        """End them all at once."""
+        for child in self._children:
+            child.signal(signal.SIGKILL)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for child in reversed(self._children):
+            await child.stop()
+
+
+# Resolved before any fork: between fork and exec nothing may import or allocate much.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to terminate this child when its parent is gone, be it by SIGKILL."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,86 @@
+"""The data directory of embedded mode.
+
+lock          held by the instance that runs on this directory
+api-key       the first API key, mode 0600, unless FACESEARCH_API_KEY names one
+faces/        Qdrant Edge, one folder per collection
+valkey/       append-only file of the broker: control data and the queue
+images/       working folder of the image store, which never writes to it
+run/          Unix sockets (or a link to a folder with a shorter path)
+"""
+
+import fcntl
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from shared.errors import OperatorError
+
+LONGEST_SOCKET_PATH: Final = 100
+"""Bytes; the system's limit is 108 on Linux and 104 on macOS, its final zero included."""
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Path]:
+    """The directory, made if need be and locked for this instance. Yields its absolute path.
+
+    Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
+    """
+    folder = folder.expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot use the data directory {folder}: {error.strerror}; choose another with --data-dir"
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OperatorError(
+                f"the data directory {folder} is in use by another instance; stop that one or choose another "
+                "with --data-dir"
+            ) from None
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def first_key(folder: Path) -> str:
+    """The API key kept in the directory, made with 192 random bits if there is none yet."""
+    path = folder / "api-key"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_text().strip()
+        if not key:
+            raise OperatorError(f"{path} is empty; remove it to have a new key made") from None
+        return key
+    key = secrets.token_urlsafe(24)
+    with os.fdopen(file, "w") as stream:
+        stream.write(key + "\n")
+    return key
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[Path]:
+    """Where sockets go: `run` in the data directory, or a private temporary folder that `run` then links to, since
+    the path of a Unix socket may not be long. Belongs to the holder of the lock; empty at first.
+    """
+    run = folder / "run"
+    if run.is_symlink():
+        run.unlink()  # what it led to may be anybody's by now
+    if len(os.fsencode(run / "images.sock")) <= LONGEST_SOCKET_PATH:
+        run.mkdir(mode=0o700, exist_ok=True)
+        for left_by_a_killed_instance in run.iterdir():
+            left_by_a_killed_instance.unlink()
+        yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="facesearch-") as short:
+        run.symlink_to(short)
+        yield Path(short)
+        run.unlink()

@@ -1,0 +1,149 @@
+"""Every example answer of the API description, one test each: keys, their order, types and texts.
+
+The examples are in docs/contract.md. Ids differ, of course; all else is compared to the letter.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from portraits import astronaut_png, faceless_png, hopper_jpeg, reencode, side_by_side
+from processes import gateway
+from shared.contract import MAX_IMAGE_BYTES
+
+Call = Callable[..., httpx.Response]
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def b64(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def says(response: httpx.Response, example: str, http_status: int = 200) -> None:
+    """The answer is the example, byte for byte but for ids."""
+    assert response.status_code == http_status
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+    pattern = re.escape(example).replace(re.escape("<uuid>"), UUID)
+    assert re.fullmatch(pattern, response.text), response.text
+
+
+@pytest.fixture(scope="module")
+def without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A real gateway and a real broker, but nobody to do the work."""
+    with gateway(tmp_path_factory.mktemp("lonely"), deadline_s=0.3) as client:
+        yield client
+
+
+class TestAddFace:
+    def test_one_face(self, call: Call) -> None:
+        says(
+            call("addface", img=b64(hopper_jpeg())),
+            '{"status": "OK", "message": [{"name": "ID0", "person_id": "<uuid>"}]}',
+        )
+
+    def test_two_faces(self, call: Call) -> None:
+        call("addface", img=b64(hopper_jpeg()))
+        says(
+            call("addface", img=b64(side_by_side(hopper_jpeg(), astronaut_png()))),
+            '{"status": "OK", "message": '
+            '[{"name": "ID1", "person_id": "<uuid>"}, {"name": "ID2", "person_id": "<uuid>"}]}',
+        )
+
+    def test_no_face(self, call: Call) -> None:
+        says(
+            call("addface", img=b64(faceless_png())),
+            '{"status": "FACE_DETECT_FAILED", "message": "check input image and retry"}',
+        )
+
+    def test_server_error(self, without_workers: httpx.Client) -> None:
+        says(
+            without_workers.post("/v1/addface", data={"img": b64(hopper_jpeg())}),
+            '{"status": "FAIL", "message": "please try again later"}',
+            503,
+        )
+
+    def test_format(self, call: Call) -> None:
+        says(
+            call("addface", img=b64(b"just some text")),
+            '{"status": "IMAGE_INVALID_FORMAT", "message": "image format not support"}',
+        )
+
+    def test_size(self, call: Call) -> None:
+        says(
+            call("addface", img=b64(hopper_jpeg().ljust(MAX_IMAGE_BYTES + 1, b"\0"))),
+            '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}',
+        )
+
+
+class TestSearchFace:
+    def test_similar_faces(self, call: Call) -> None:
+        call("addface", img=b64(hopper_jpeg()), name="NAME")
+        call("addface", img=b64(reencode(hopper_jpeg(), 30)), name="")
+        response = call("searchface", img=b64(hopper_jpeg()))
+        first, second = json.loads(response.text)["message"]
+        assert 80 <= second["confidence"] < 100
+        says(
+            response,
+            '{"status": "OK", "message": [{"confidence": 100, "name": "NAME", "person_id": "<uuid>"}, '
+            f'{{"confidence": {second["confidence"]}, "name": "", "person_id": "<uuid>"}}]}}',
+        )
+        assert list(first) == list(second) == ["confidence", "name", "person_id"]
+
+    def test_no_similar_face(self, call: Call) -> None:
+        call("addface", img=b64(astronaut_png()))
+        says(
+            call("searchface", img=b64(hopper_jpeg())),
+            '{"status": "NO_SIMILAR_FACE", "message": "no similar face in db"}',
+        )
+
+    def test_no_face(self, call: Call) -> None:
+        says(
+            call("searchface", img=b64(faceless_png())),
+            '{"status": "FACE_DETECT_FAILED", "message": "check input image and retry"}',
+        )
+
+    def test_format(self, call: Call) -> None:
+        says(
+            call("searchface", img=b64(b"GIF89a, no less")),
+            '{"status": "IMAGE_INVALID_FORMAT", "message": "image format not support"}',
+        )
+
+    def test_size(self, call: Call) -> None:
+        says(
+            call("searchface", img=b64(bytes(MAX_IMAGE_BYTES + 1))),
+            '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}',
+        )
+
+    def test_server_error(self, without_workers: httpx.Client) -> None:
+        says(
+            without_workers.post("/v1/searchface", data={"img": b64(hopper_jpeg())}),
+            '{"status": "FAIL", "message": "please try again later"}',
+            503,
+        )
+
+
+class TestDelFace:
+    def test_deleted(self, call: Call) -> None:
+        (added,) = call("addface", img=b64(hopper_jpeg())).json()["message"]
+        says(
+            call("delface", person_id=added["person_id"]),
+            '{"status": "OK", "message": "successfully deleted face"}',
+        )
+
+    def test_unknown_person(self, call: Call) -> None:
+        says(
+            call("delface", person_id="4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"),
+            '{"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}',
+        )
+
+    def test_server_error(self, without_workers: httpx.Client) -> None:
+        says(
+            without_workers.post("/v1/delface", data={"person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}),
+            '{"status": "FAIL", "message": "please try again later"}',
+            503,
+        )

@@ -1,0 +1,207 @@
+"""Fetching over HTTP from a real server on the loopback that misbehaves as servers do."""
+
+import hashlib
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from shared.errors import OperatorError
+from worker.models.catalog import Model, UrlSource
+from worker.models.fetch import FetchError, fetch
+from worker.models.files import original, sha256
+
+DATA = hashlib.shake_256(b"weights").digest(1_000_000)
+SIZE = len(DATA)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `data`. ranges: whether it honours Range. cuts: after how many bytes the next answers break off."""
+
+    def __init__(self, data=DATA, *, ranges=True, cuts=(), length=True, status=None):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.data, self.ranges, self.cuts, self.length, self.status = data, ranges, list(cuts), length, status
+        self.requests = []
+
+    @property
+    def source(self):
+        return UrlSource(f"http://127.0.0.1:{self.server_port}/model.onnx")
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        self.server.requests.append(wanted)
+        if self.server.status:
+            self.send_error(self.server.status)
+            return
+        data, start = self.server.data, 0
+        if wanted and self.server.ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if start >= len(data):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            self.send_response(200)
+        if self.server.length:
+            self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        body = data[start:]
+        if self.server.cuts:
+            body = body[: self.server.cuts.pop(0)]
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Nothing on stderr."""
+
+
+@contextmanager
+def serving(**how):
+    with Server(**how) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def part(tmp_path):
+    return tmp_path / "model.part"
+
+
+def get(server, part, size=SIZE):
+    said = []
+    fetch(server.source, part, size, said.append)
+    return said
+
+
+def test_a_file_is_fetched_and_progress_is_told(part):
+    with serving() as server:
+        said = get(server, part)
+    assert sha256(part) == hashlib.sha256(DATA).hexdigest()
+    assert server.requests == [None]
+    assert said == [
+        f"fetching {server.source.url}",
+        *(f"model.part: {percent} %" for percent in (25, 50, 75, 100) if f"model.part: {percent} %" in said),
+    ]
+    assert said[-1] == "model.part: 100 %"
+
+
+@pytest.mark.parametrize("size", [SIZE, None])
+def test_a_broken_connection_is_resumed_where_it_broke(part, size):
+    with serving(cuts=[300_000, 200_000]) as server:
+        get(server, part, size)
+    assert part.read_bytes() == DATA
+    assert server.requests == [None, "bytes=300000-", "bytes=500000-"]
+
+
+def test_a_server_without_ranges_starts_over(part):
+    with serving(ranges=False, cuts=[300_000]) as server:
+        get(server, part)
+    assert part.read_bytes() == DATA
+    assert server.requests == [None, "bytes=300000-"]
+
+
+def test_too_many_breaks_are_an_error_and_the_part_stays(part):
+    with serving(cuts=[1000, 1000, 1000]) as server, pytest.raises(FetchError, match="ended after 3000 of 1000000"):
+        get(server, part)
+    assert part.read_bytes() == DATA[:3000]
+    with serving() as server:
+        get(server, part)
+    assert part.read_bytes() == DATA
+    assert server.requests == ["bytes=3000-"]
+
+
+def test_a_part_that_is_all_there_is_left(part):
+    part.write_bytes(DATA)
+    with serving() as server:
+        get(server, part)
+    assert part.read_bytes() == DATA
+
+
+def test_an_answer_without_length(part):
+    with serving(length=False) as server:
+        get(server, part)
+    assert part.read_bytes() == DATA
+
+
+def test_an_answer_without_length_that_breaks_is_resumed(part):
+    with serving(length=False, cuts=[300_000]) as server:
+        get(server, part)
+    assert part.read_bytes() == DATA
+    assert server.requests == [None, "bytes=300000-"]
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_more_bytes_than_expected_are_not_taken(part, length):
+    with serving(length=length) as server, pytest.raises(FetchError, match=r"offers 1000000|more than the expected"):
+        get(server, part, size=1000)
+    assert not part.exists() or part.stat().st_size <= 1000 + (1 << 18)
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_the_servers_refusal_is_told(part, status):
+    with serving(status=status) as server, pytest.raises(FetchError, match=f"HTTP {status}"):
+        get(server, part)
+    assert len(server.requests) == 1
+
+
+def test_nobody_listens(part):
+    with serving() as server:
+        source = server.source
+    with pytest.raises(FetchError, match="refused"):
+        fetch(source, part, None, print)
+
+
+def tiny_model(*sources):
+    """A catalogue entry for DATA, which is no graph: what counts here ends before it is prepared."""
+    return Model(
+        name="tiny",
+        task="embedding",
+        file="tiny.onnx",
+        sha256=hashlib.sha256(DATA).hexdigest(),
+        size=len(DATA),
+        sources=sources,
+        licence="MIT",
+        commercial=True,
+    )
+
+
+def test_wrong_bytes_from_one_server_and_the_right_ones_from_the_next(tmp_path):
+    with serving(data=bytes(len(DATA))) as wrong, serving() as right:
+        said = []
+        path = original(tiny_model(wrong.source, right.source), tmp_path, said.append, fetch)
+    assert path.read_bytes() == DATA
+    digest = hashlib.sha256(bytes(len(DATA))).hexdigest()
+    assert f"{wrong.source}: its sha256 is {digest}, expected {sha256(path)}" in said
+    assert right.requests == [None]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_wrong_beginning_is_thrown_away(tmp_path):
+    model = tiny_model()
+    with serving() as server:
+        model = replace(model, sources=(server.source,))
+        (tmp_path / f"{model.sha256[:16]}-tiny.onnx.part").write_bytes(b"another file's beginning")
+        path = original(model, tmp_path, print, fetch)
+    assert path.read_bytes() == DATA
+    assert server.requests == ["bytes=24-", None]
+
+
+def test_only_wrong_bytes_keep_nothing(tmp_path):
+    with (
+        serving(data=bytes(len(DATA))) as server,
+        pytest.raises(OperatorError, match=f"expected {hashlib.sha256(DATA).hexdigest()}"),
+    ):
+        original(tiny_model(server.source), tmp_path, print, fetch)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""The way back of results, over a real broker: published, missed, malformed, late."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.app import connect
+from gateway.health import readiness
+from gateway.results import Results
+from shared.broker import RESULT_PREFIX
+from shared.contract import Status
+from shared.jobs import new_gateway_id, new_job_id
+from shared.presence import WORKERS, Presence, presence_key
+
+GATEWAY = new_gateway_id()
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    async with connect(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def results(redis: Redis) -> AsyncIterator[Results]:
+    listening = Results(redis, GATEWAY)
+    task = asyncio.create_task(listening.listen())
+    await until(lambda: listening.subscribed)
+    yield listening
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def store(
+    redis: Redis, job_id: str, state: str = "SUCCESS", result: object = None, *, publish: bool = True
+) -> None:
+    """As Celery's Redis backend does it."""
+    result = {"status": "OK", "message": job_id} if result is None else result
+    data = json.dumps({"status": state, "result": result, "task_id": job_id})
+    await redis.set(RESULT_PREFIX + job_id, data)
+    if publish:
+        await redis.publish(RESULT_PREFIX + job_id, data)
+
+
+async def test_each_waiter_gets_its_own_outcome(redis: Redis, results: Results) -> None:
+    ids = [new_job_id(GATEWAY) for _ in range(50)]
+
+    async def wait(job_id: str) -> str:
+        with results.expect(job_id) as outcome:
+            await store(redis, job_id)
+            return str((await outcome).message)
+
+    assert await asyncio.gather(*map(wait, ids)) == ids
+
+
+async def test_results_of_other_gateways_do_not_arrive(redis: Redis, results: Results) -> None:
+    foreign, own = new_job_id(new_gateway_id()), new_job_id(GATEWAY)
+    with results.expect(foreign) as not_here, results.expect(own) as here:
+        await store(redis, foreign)
+        await store(redis, own)
+        await here
+        assert not not_here.done()
+
+
+async def test_a_result_that_was_missed_is_read_after_the_connection_is_back(redis: Redis, results: Results) -> None:
+    job_id = new_job_id(GATEWAY)
+    with results.expect(job_id) as outcome:
+        await store(redis, job_id, publish=False)
+        await redis.client_kill_filter(_type="pubsub")
+        assert (await asyncio.wait_for(outcome, 10)).status is Status.OK
+
+
+async def test_a_result_that_comes_twice_or_for_nobody_does_no_harm(redis: Redis, results: Results) -> None:
+    job_id = new_job_id(GATEWAY)
+    await store(redis, job_id)
+    with results.expect(job_id) as outcome:
+        await store(redis, job_id)
+        await store(redis, job_id)
+        await outcome
+    await store(redis, job_id)
+    other = new_job_id(GATEWAY)
+    with results.expect(other) as outcome:
+        await store(redis, other)
+        await outcome
+
+
+@pytest.mark.parametrize(
+    ("state", "result"),
+    [("FAILURE", {"exc_type": "X"}), ("REVOKED", "expired"), ("SUCCESS", {"status": "WHAT"}), ("SUCCESS", [])],
+)
+async def test_whatever_is_no_outcome_is_a_fail(redis: Redis, results: Results, state: str, result: object) -> None:
+    job_id = new_job_id(GATEWAY)
+    with results.expect(job_id) as outcome:
+        await store(redis, job_id, state, result)
+        assert (await outcome).status is Status.FAIL
+
+
+async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, results: Results) -> None:
+    job_id = new_job_id(GATEWAY)
+    with results.expect(job_id) as outcome:
+        await store(redis, job_id, "STARTED")
+        await store(redis, job_id, "RETRY")
+        await store(redis, job_id)
+        assert (await outcome).status is Status.OK
+
+
+class TestReadiness:
+    async def test_a_worker_that_stopped_renewing_is_gone(self, redis: Redis, results: Results) -> None:
+        assert await readiness(redis, results) == {"broker": "ok", "worker": "none is alive", "store": "unknown"}
+        await redis.sadd(WORKERS, "a", "b")
+        await redis.set(presence_key("a"), Presence(store="ok", embedder="e").model_dump_json())
+        assert await readiness(redis, results) == {"broker": "ok", "worker": "ok", "store": "ok"}
+        assert await redis.smembers(WORKERS) == {b"a"}
+
+    async def test_one_worker_whose_store_answers_is_enough(self, redis: Redis, results: Results) -> None:
+        await redis.sadd(WORKERS, "a")
+        await redis.set(presence_key("a"), Presence(store="disk full", embedder="e").model_dump_json())
+        assert (await readiness(redis, results))["store"] == "disk full"
+        await redis.sadd(WORKERS, "b")
+        await redis.set(presence_key("b"), Presence(store="ok", embedder="e").model_dump_json())
+        assert (await readiness(redis, results))["store"] == "ok"
+
+    async def test_no_broker(self, results: Results) -> None:
+        async with connect("unix:///nowhere.sock") as nowhere:
+            assert (await readiness(nowhere, results))["broker"] == "does not answer"

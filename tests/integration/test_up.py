@@ -1,0 +1,205 @@
+"""`facesearch up` from start to stop: one command, nothing left behind, nothing lost."""
+
+import base64
+import os
+import re
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from portraits import hopper_jpeg
+from processes import wait_for
+from service import Service
+
+IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
+
+
+def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "facesearch", *arguments],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def add(service: Service) -> str:
+    answer = service.http.post("/v1/addface", data=IMG).json()
+    assert answer["status"] == "OK"
+    return answer["message"][0]["person_id"]
+
+
+def ids(service: Service) -> list[str]:
+    answer = service.http.post("/v1/searchface", data=IMG).json()
+    return sorted(match["person_id"] for match in answer["message"]) if answer["status"] == "OK" else []
+
+
+def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+class TestStartAndStop:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_stops_cleanly_and_what_was_added_is_there_next_time(self, tmp_path: Path, number: int) -> None:
+        with Service(tmp_path) as first:
+            added = [add(first), add(first)]
+            processes = first.processes()
+            assert len(processes) == 5
+            assert first.stop(number) == 0
+        assert still_running(processes) == []
+        assert not list((tmp_path / "run").iterdir())
+        with Service(tmp_path) as second:
+            assert second.key == first.key
+            assert ids(second) == sorted(added)
+            name = second.http.post("/v1/addface", data=IMG).json()["message"][0]["name"]
+            assert name == "ID2", "numbers go on where they were"
+
+    def test_the_printed_curl_lines_work_as_pasted(self, service: Service, tmp_path: Path) -> None:
+        (tmp_path / "photo.jpg").write_bytes(hopper_jpeg())
+        lines = [line.strip() for line in service.said if line.strip().startswith("curl ")]
+        answers = [
+            subprocess.run(shlex.split(line), cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+            for line in lines
+        ]
+        assert answers[0] == '{"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}'
+        assert answers[1].startswith('{"status": "OK", "message": [{"name": "me", "person_id": "')
+        assert '"confidence": 100, "name": "me"' in answers[2]
+
+    def test_the_key_is_kept_for_its_owner_only(self, service: Service) -> None:
+        path = service.folder / "api-key"
+        assert path.read_text().strip() == service.key
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_a_key_of_the_settings_is_used_and_replaces_the_one_before(self, tmp_path: Path) -> None:
+        with Service(tmp_path) as own:
+            kept = own.key
+        with Service(tmp_path, {"FACESEARCH_API_KEY": "chosen-by-me"}) as service:
+            assert service.key == "chosen-by-me"
+            assert ids(service) == []
+            old = httpx.post(f"{service.address}/v1/delface", headers={"X-API-Key": kept}, data={"person_id": "1"})
+            assert old.status_code == 401
+
+    def test_a_data_directory_with_a_long_path(self, tmp_path: Path) -> None:
+        with Service(tmp_path / ("d" * 120)) as service:
+            add(service)
+
+
+class TestDyingChildren:
+    @pytest.mark.parametrize("name", ["worker", "gateway", "broker.sock", "images.sock"])
+    def test_a_killed_child_is_replaced_and_nothing_acknowledged_is_lost(self, tmp_path: Path, name: str) -> None:
+        with Service(tmp_path) as service:
+            added = [add(service)]
+            killed = service.child(name)
+            killed.kill()
+            killed.wait(10)
+            added.append(self.add_when_possible(service))
+            assert service.child(name).pid != killed.pid
+            assert set(added) <= set(ids(service))
+
+    def test_no_child_outlives_a_killed_parent(self, tmp_path: Path) -> None:
+        with Service(tmp_path) as service:
+            processes = service.processes()
+            service.stop(signal.SIGKILL)
+            wait_for(lambda: not still_running(processes))
+        with Service(tmp_path) as again:
+            add(again)
+
+    @staticmethod
+    def add_when_possible(service: Service) -> str:
+        """FAIL means that nothing was added, so a caller tries again."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                answer = service.http.post("/v1/addface", data=IMG).json()
+            except httpx.TransportError:
+                continue
+            if answer["status"] == "OK":
+                return answer["message"][0]["person_id"]
+            assert answer["status"] == "FAIL"
+        raise AssertionError("it never came back")
+
+
+class TestRefusingToStart:
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            result = command("up", "--port", port, "--data-dir", str(tmp_path))
+        self.is_one_line(result, f"cannot listen on 127.0.0.1 port {port}: Address already in use")
+
+    def test_a_data_directory_in_use(self, service: Service) -> None:
+        result = command("up", "--port", "0", "--data-dir", str(service.folder))
+        self.is_one_line(result, "is in use by another instance")
+
+    def test_a_missing_model_without_network(self, tmp_path: Path) -> None:
+        result = command(
+            "up",
+            *("--port", "0", "--data-dir", str(tmp_path / "data")),
+            FACESEARCH_MODELS_DIR=str(tmp_path / "models"),
+            FACESEARCH_EMBEDDER="sface-2021dec",  # has no source but hubs
+            HTTPS_PROXY="http://127.0.0.1:9",  # nobody listens there: the same as no network, without waiting for it
+            https_proxy="http://127.0.0.1:9",
+            PIP_NO_INDEX="1",
+        )
+        assert "facesearch models pull" in result.stderr
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+
+    def test_an_unknown_model(self, tmp_path: Path) -> None:
+        result = command("up", "--port", "0", "--data-dir", str(tmp_path), FACESEARCH_EMBEDDER="mine")
+        self.is_one_line(result, "no embedding model is called 'mine'")
+
+    def test_a_setting_that_makes_no_sense(self, tmp_path: Path) -> None:
+        result = command("up", "--data-dir", str(tmp_path), FACESEARCH_DEADLINE_S="soon")
+        self.is_one_line(result, "setting deadline_s: ")
+
+    @staticmethod
+    def is_one_line(result: subprocess.CompletedProcess[str], text: str) -> None:
+        assert result.returncode == 1
+        assert text in result.stderr
+        assert result.stderr.startswith("facesearch: ")
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert not result.stdout
+
+
+class TestOtherCommands:
+    def test_doctor_finds_everything_well(self, service: Service) -> None:
+        port = str(httpx.URL(service.address).port)
+        result = command("doctor", FACESEARCH_PORT=port, FACESEARCH_DATA_DIR=str(service.folder))
+        assert result.returncode == 0, result.stdout
+        assert "FAIL" not in result.stdout
+        assert "in use by a running instance" in result.stdout
+        assert re.search(r"^ok +service .* is ready$", result.stdout, re.MULTILINE)
+
+    def test_doctor_says_what_is_missing_and_what_to_do(self, tmp_path: Path) -> None:
+        result = command(
+            "doctor",
+            FACESEARCH_MODELS_DIR=str(tmp_path),
+            REDIS_URL="redis://:hunter2@127.0.0.1:9",
+            QDRANT_URL="http://127.0.0.1:9",
+            FACESEARCH_PORT="9",
+        )
+        assert result.returncode == 1
+        for line in (r"FAIL +detection .*models pull", r"FAIL +redis ", r"FAIL +qdrant ", r"no +service "):
+            assert re.search(rf"^{line}", result.stdout, re.MULTILINE), result.stdout
+        assert "hunter2" not in result.stdout
+
+    def test_the_catalogue_is_listed_with_licences(self) -> None:
+        listed = command("models", "list").stdout
+        assert re.search(r"^sface-2021dec-int8bq \* +embedding +ready +yes +Apache-2.0$", listed, re.MULTILINE)
+        assert re.search(r"^w600k-r50 .* no ", listed, re.MULTILINE)
+
+    def test_a_model_that_may_not_be_used_is_not_fetched(self) -> None:
+        result = command("models", "pull", "w600k-r50")
+        TestRefusingToStart.is_one_line(result, "may not be used commercially")
+        TestRefusingToStart.is_one_line(command("models", "pull", "mine"), "no model is called 'mine'")

@@ -1,0 +1,97 @@
+"""Two people, and what happens to their photos: who is who must survive it."""
+
+import numpy as np
+import pytest
+
+from portraits import (
+    astronaut_png,
+    bmp,
+    crop,
+    darken,
+    faceless_png,
+    hopper_jpeg,
+    jpeg,
+    oriented,
+    pixels,
+    png,
+    reencode,
+    rotate,
+    scale,
+    side_by_side,
+)
+from shared.errors import FaceNotDetected
+from worker.models.catalog import calibrated
+
+PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
+CHANGES = {
+    "jpeg 60": reencode,
+    "jpeg 20": lambda photo: reencode(photo, 20),
+    "progressive": lambda photo: jpeg(pixels(photo), progressive=True),
+    "bmp": lambda photo: bmp(pixels(photo)),
+    "turned 5 degrees": lambda photo: rotate(photo, 5),
+    "turned -12 degrees": lambda photo: rotate(photo, -12),
+    "darker": darken,
+    "half the size": lambda photo: scale(photo, 0.5),
+    "twice the size": lambda photo: scale(photo, 2),
+    "reduced while decoded": lambda photo: jpeg(pixels(scale(photo, 2.6))),
+    "cropped": lambda photo: crop(photo, 60, 20, 420, 400),
+    "grey": lambda photo: png(pixels(photo).mean(axis=2).astype(np.uint8)),
+}
+
+
+@pytest.fixture(scope="module")
+def confidence(faces, weights):
+    """Confidence that the most prominent faces of two pictures are one person's."""
+
+    def measure(a, b):
+        cosine = float(faces.describe_prominent(a).vector @ faces.describe_prominent(b).vector)
+        return calibrated(weights.entry).confidence(cosine)
+
+    return measure
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_the_same_person_stays_above_95(confidence, person, change):
+    photo = PEOPLE[person]
+    assert confidence(photo, CHANGES[change](photo)) >= 95
+
+
+def test_the_same_photo_is_100(confidence):
+    assert confidence(astronaut_png(), astronaut_png()) == 100
+
+
+def test_two_people_stay_below_80(confidence):
+    assert confidence(astronaut_png(), hopper_jpeg()) < 80
+
+
+@pytest.mark.parametrize("order", [("hopper", "astronaut"), ("astronaut", "hopper")])
+def test_several_faces_come_from_left_to_right(faces, order):
+    found = faces.describe_all(side_by_side(*[PEOPLE[name] for name in order]))
+    assert len(found) == 2
+    assert found[0].detection.box[0] < found[1].detection.box[0]
+    for face, name in zip(found, order, strict=True):
+        alone = faces.describe_prominent(PEOPLE[name]).vector
+        assert face.vector @ alone > 0.9
+        assert np.linalg.norm(face.vector) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_most_prominent_is_the_larger_face(faces):
+    found = faces.describe_prominent(side_by_side(astronaut_png(), hopper_jpeg()))
+    assert found.vector @ faces.describe_prominent(hopper_jpeg()).vector > 0.9
+
+
+@pytest.mark.parametrize(
+    "picture", [faceless_png(), png(np.full((200, 300, 3), 127, np.uint8)), png(np.zeros((1, 1, 3), np.uint8))]
+)
+def test_a_picture_without_a_face(faces, picture):
+    with pytest.raises(FaceNotDetected):
+        faces.describe_all(picture)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_changes_nothing(faces, orientation):
+    upright = pixels(hopper_jpeg())
+    expected = faces.describe_prominent(oriented(upright, 1)).vector
+    # JPEG rounds in blocks, which lie differently in a turned picture.
+    assert faces.describe_prominent(oriented(upright, orientation)).vector @ expected > 0.995

@@ -1,0 +1,70 @@
+"""Single real servers for tests, each started on its own folder and always stopped."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from redis import Redis, RedisError
+
+from facesearch import valkey
+from facesearch.up import listen
+
+API_KEY = "a key for tests"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[str]:
+    """The URL of a real, empty Valkey on a Unix socket."""
+    socket = folder / "v.sock"
+    url = valkey.url(socket)
+    with subprocess.Popen(valkey.images_command(folder / "valkey", socket)) as process:
+        try:
+            wait_for(lambda: _answers(url))
+            yield url
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def gateway(folder: Path, **settings: object) -> Iterator[httpx.Client]:
+    """A client of a real gateway on a real broker of its own, with no worker."""
+    with broker(folder) as url, listen("127.0.0.1", 0) as listening:
+        environment = {
+            "REDIS_URL": url,
+            "FACESEARCH_API_KEY": API_KEY,
+            **{f"FACESEARCH_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "gateway", "--fd", str(listening.fileno())],
+            env={**os.environ, **environment},
+            pass_fds=[listening.fileno()],
+        ) as process:
+            try:
+                port = listening.getsockname()[1]
+                headers = {"X-API-Key": API_KEY}
+                with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+                    wait_for(lambda: client.get("/readyz").json()["message"]["broker"] == "ok")
+                    yield client
+            finally:
+                process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with Redis.from_url(url) as redis:
+            return bool(redis.ping())
+    except RedisError:
+        return False

@@ -1,0 +1,86 @@
+"""A running service for tests: `facesearch up` as a person starts it, on a free port and a folder of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psutil
+
+START_S = 90
+STOP_S = 40
+
+
+@dataclass
+class Service:
+    """Started on entering, stopped on leaving. `said` holds its output so far."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    said: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "facesearch", "up", "--port", str(self.port), "--data-dir", str(self.folder)],
+            env={**os.environ, **self.settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._ready.wait(START_S), "".join(self.said)
+        assert self.process.poll() is None, "".join(self.said)
+        self.address = self._printed("address")
+        self.key = self._printed("API key")
+        self.http = httpx.Client(base_url=self.address, headers={"X-API-Key": self.key}, timeout=30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self.stop()
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Signal it and wait for it. Returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(STOP_S)
+        self._reader.join()
+        return status
+
+    def child(self, name: str) -> psutil.Process:
+        """The running child whose command line holds that text."""
+        for child in psutil.Process(self.process.pid).children():
+            if name in " ".join(child.cmdline()):
+                return child
+        raise LookupError(name)
+
+    def processes(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    @property
+    def broker(self) -> str:
+        """URL of its embedded broker."""
+        return f"unix://{(self.folder / 'run').resolve()}/broker.sock"
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if "Ctrl-C stops it" in line:
+                self._ready.set()
+        self._ready.set()
+
+    def _printed(self, label: str) -> str:
+        found = re.search(rf"^  {label} +(\S+)$", "".join(self.said), re.MULTILINE)
+        assert found, "".join(self.said)
+        return found[1]

@@ -1,0 +1,59 @@
+"""The data directory: one instance at a time, a key of its own, sockets whose path is short enough."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from facesearch import data
+from shared.errors import OperatorError
+
+
+def test_a_second_instance_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
+    with data.opened(tmp_path / "new" / "folder") as folder:
+        with pytest.raises(OperatorError, match="in use by another instance"), data.opened(folder):
+            pass
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with data.opened(folder):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match=r"cannot use the data directory .*file/x: Not a directory"):
+        data.opened(tmp_path / "file" / "x").__enter__()
+
+
+def test_the_first_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    key = data.first_key(tmp_path)
+    assert len(key) >= 32
+    assert data.first_key(tmp_path) == key
+    assert stat.S_IMODE((tmp_path / "api-key").stat().st_mode) == 0o600
+
+
+def test_an_empty_key_file_opens_nothing(tmp_path: Path) -> None:
+    (tmp_path / "api-key").write_text("\n")
+    with pytest.raises(OperatorError, match="is empty"):
+        data.first_key(tmp_path)
+
+
+def test_sockets_live_in_the_data_directory(tmp_path: Path) -> None:
+    folder = Path(os.path.relpath(tmp_path))
+    with data.run_folder(folder) as run:
+        assert run == folder / "run"
+        (run / "broker.sock").touch()
+    with data.run_folder(folder) as run:
+        assert list(run.iterdir()) == [], "what a killed instance left is gone"
+
+
+def test_or_in_a_short_private_folder_when_its_path_is_too_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    (deep / "run").symlink_to("/nowhere")  # left by a killed instance
+    with data.run_folder(deep) as run:
+        assert len(str(run)) < data.LONGEST_SOCKET_PATH - len("/broker.sock")
+        assert run.samefile(deep / "run"), "found from the data directory"
+        assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    assert not run.exists()
+    assert not (deep / "run").is_symlink()

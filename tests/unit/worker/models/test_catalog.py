@@ -1,0 +1,60 @@
+import re
+
+import pytest
+
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker.models.catalog import MODELS, Embedder, UrlSource, calibrated, find, permitted
+from worker.models.identity import Identity, identity
+
+
+def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
+    settings = Settings()
+    permitted(find(settings.detector, "detection"), accept_noncommercial=False)
+    embedder = permitted(find(settings.embedder, "embedding"), accept_noncommercial=False)
+    assert isinstance(embedder, Embedder)
+    assert calibrated(embedder).confidence(0.363) == 80
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_entries_are_sound(model):
+    assert re.fullmatch(r"[0-9a-f]{64}", model.sha256)
+    assert re.fullmatch(r"[a-z0-9-]+", model.name)
+    assert model.file.endswith(".onnx")
+    assert (model.task == "embedding") == isinstance(model, Embedder)
+    assert all(str(source).endswith((model.file, "==1.1.1")) for source in model.sources)
+
+
+def test_names_and_digests_are_unique():
+    assert len({model.name for model in MODELS}) == len({model.sha256 for model in MODELS}) == len(MODELS)
+
+
+@pytest.mark.parametrize(("name", "task"), [("nothing", "detection"), ("yunet-2023mar", "embedding")])
+def test_an_unknown_name_is_answered_with_the_known_ones(name, task):
+    known = next(model.name for model in MODELS if model.task == task)
+    with pytest.raises(OperatorError, match=rf"no {task} model is called '{name}'.*{known}"):
+        find(name, task)
+
+
+def test_noncommercial_models_need_consent():
+    model = find("w600k-mbf", "embedding")
+    assert permitted(model, accept_noncommercial=True) is model
+    with pytest.raises(OperatorError, match="FACESEARCH_ACCEPT_NONCOMMERCIAL"):
+        permitted(model, accept_noncommercial=False)
+
+
+def test_an_uncalibrated_embedder_is_refused():
+    with pytest.raises(OperatorError, match="no calibration has been measured for arcface-lresnet100"):
+        calibrated(find("arcface-lresnet100", "embedding"))
+
+
+def test_only_http_urls_are_sources():
+    with pytest.raises(ValueError, match="not an http"):
+        UrlSource("file:///etc/passwd")
+
+
+def test_identity_names_the_source_file_and_round_trips():
+    model = find("sface-2021dec-int8bq", "embedding")
+    made = identity(model)
+    assert (made.model, made.digest, made.dimension) == (model.name, model.sha256, 128)
+    assert Identity.parse(str(made)) == made

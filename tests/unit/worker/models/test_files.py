@@ -1,0 +1,214 @@
+"""The models folder, with a tiny real graph and sources that are functions."""
+
+import hashlib
+import threading
+from dataclasses import replace
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from shared.errors import OperatorError
+from worker.models import files
+from worker.models.catalog import Model, UrlSource
+from worker.models.fetch import FetchError
+from worker.models.files import is_ready, prepared_path, pull
+from worker.models.session import open_session
+
+FIRST, SECOND = UrlSource("https://first.test/m.onnx"), UrlSource("https://second.test/m.onnx")
+
+
+def graph_bytes() -> bytes:
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "tiny",
+        [info("x", TensorProto.FLOAT, [1, 3])],
+        [info("y", TensorProto.FLOAT, [1, 3])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+DATA = graph_bytes()
+MODEL = Model(
+    name="tiny",
+    task="embedding",
+    file="tiny.onnx",
+    sha256=hashlib.sha256(DATA).hexdigest(),
+    size=len(DATA),
+    sources=(FIRST, SECOND),
+    licence="MIT",
+    commercial=True,
+)
+
+
+class Network:
+    """Answers by source: bytes, or an error. Counts the calls."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.calls = []
+        self.said = []
+
+    def fetch(self, source, part, _size, _say):
+        self.calls.append(source)
+        answer = self.answers[source]
+        if isinstance(answer, FetchError):
+            raise answer
+        part.write_bytes(answer)
+
+    def pull(self, folder, model=MODEL):
+        return pull(model, folder, self.said.append, fetch=self.fetch)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "models"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def test_pull_fetches_verifies_prepares_and_keeps(folder):
+    network = Network({FIRST: DATA})
+    path = network.pull(folder)
+    assert open_session(path)
+    assert path == prepared_path(MODEL, folder)
+    assert is_ready(MODEL, folder)
+    stem = f"{MODEL.sha256[:16]}-tiny"
+    assert names(folder) == [f"{stem}.onnx", f"{stem}.prepared-v{files.PREPARATION_VERSION}.onnx"]
+    assert network.pull(folder) == path
+    assert network.calls == [FIRST]
+
+
+def test_the_next_source_is_tried(folder):
+    network = Network({FIRST: FetchError("HTTP 404"), SECOND: DATA})
+    network.pull(folder)
+    assert network.calls == [FIRST, SECOND]
+    assert "https://first.test/m.onnx: HTTP 404" in network.said
+
+
+def test_wrong_bytes_are_never_kept_and_named(folder):
+    network = Network({FIRST: b"something else", SECOND: FetchError("no route")})
+    with pytest.raises(OperatorError) as caught:
+        network.pull(folder)
+    text = str(caught.value)
+    for part in (
+        FIRST.url,
+        hashlib.sha256(b"something else").hexdigest(),
+        MODEL.sha256,
+        f"{SECOND.url}: no route",
+        "tiny.onnx",
+        str(folder),
+        "`facesearch models pull`",
+    ):
+        assert part in text
+    assert "\n" not in text
+    assert names(folder) == []
+    assert not is_ready(MODEL, folder)
+
+
+def test_a_wrong_beginning_is_started_over_once(folder):
+    folder.mkdir()
+    part = folder / f"{MODEL.sha256[:16]}-tiny.onnx.part"
+    part.write_bytes(b"wrong")
+
+    def resuming(_source, part, _size, _say):
+        have = part.read_bytes() if part.exists() else b""
+        part.write_bytes(have + DATA[len(have) :])
+
+    assert pull(MODEL, folder, print, fetch=resuming).is_file()
+    assert not part.exists()
+
+
+def test_a_part_that_was_cut_short_stays_for_the_next_time(folder):
+    def cut(_source, part, _size, _say):
+        part.write_bytes(DATA[:10])
+        raise FetchError("cut")
+
+    with pytest.raises(OperatorError, match="cut"):
+        pull(replace(MODEL, sources=(FIRST,)), folder, print, fetch=cut)
+    assert names(folder) == [f"{MODEL.sha256[:16]}-tiny.onnx.part"]
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", f"{MODEL.sha256[:16]}-tiny.onnx"])
+def test_an_original_in_the_folder_needs_no_network(folder, name):
+    folder.mkdir()
+    (folder / name).write_bytes(DATA)
+    network = Network({})
+    assert network.pull(folder, replace(MODEL, sources=())).is_file()
+    assert network.calls == []
+
+
+def test_an_original_that_is_damaged_is_fetched_again(folder):
+    folder.mkdir()
+    (folder / f"{MODEL.sha256[:16]}-tiny.onnx").write_bytes(b"rotten")
+    network = Network({FIRST: DATA})
+    network.pull(folder)
+    assert network.calls == [FIRST]
+    assert (folder / f"{MODEL.sha256[:16]}-tiny.onnx").read_bytes() == DATA
+
+
+def test_a_file_brought_by_hand_with_another_digest_is_named(folder):
+    folder.mkdir()
+    (folder / "tiny.onnx").write_bytes(b"another")
+    with pytest.raises(
+        OperatorError, match=f"tiny.onnx in the folder has sha256 {hashlib.sha256(b'another').hexdigest()}"
+    ):
+        pull(replace(MODEL, sources=()), folder, print)
+    assert (folder / "tiny.onnx").read_bytes() == b"another"
+
+
+def test_a_model_without_sources_says_so(folder):
+    with pytest.raises(OperatorError, match="it has no automatic source"):
+        pull(replace(MODEL, sources=()), folder, print)
+
+
+def test_another_preparation_version_prepares_again_without_fetching(folder, monkeypatch):
+    network = Network({FIRST: DATA})
+    old = network.pull(folder)
+    monkeypatch.setattr(files, "PREPARATION_VERSION", 999)
+    assert not is_ready(MODEL, folder)
+    assert network.pull(folder) != old
+    assert network.calls == [FIRST]
+
+
+def test_what_is_not_there_names_the_command(folder):
+    with pytest.raises(OperatorError, match=r"tiny is not in .*run `facesearch models pull`"):
+        prepared_path(MODEL, folder)
+
+
+def test_two_pulls_at_once_fetch_once(folder):
+    started, calls, said = threading.Event(), [], []
+
+    def slow(source, part, _size, _say):
+        calls.append(source)
+        started.set()
+        # Until the other one waits for the lock.
+        while not said:
+            threading.Event().wait(0.005)
+        part.write_bytes(DATA)
+
+    first = threading.Thread(target=pull, args=(MODEL, folder, print), kwargs={"fetch": slow})
+    first.start()
+    started.wait(10)
+    path = pull(MODEL, folder, said.append, fetch=slow)
+    first.join()
+    assert calls == [FIRST]
+    assert said == ["waiting for another pull into the same folder"]
+    assert onnx.load_model(path)
+
+
+def test_nothing_half_made_stays_when_preparing_fails(folder):
+    broken = b"\x08\x0a"  # a model without a graph
+    model = replace(MODEL, sha256=hashlib.sha256(broken).hexdigest())
+    with pytest.raises(OperatorError, match="cannot prepare"):
+        pull(model, folder, print, fetch=lambda _source, part, _size, _say: part.write_bytes(broken))
+    assert not any("prepared" in name for name in names(folder))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OperatorError, match="cannot keep models in"):
+        pull(MODEL, tmp_path / "file" / "models", print)

@@ -1,0 +1,294 @@
+"""Tiny random graphs: what is prepared must compute what the original computes."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from shared.errors import OperatorError
+from worker.models.prepare import prepare
+from worker.models.quantization import dequantize
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def model(nodes, weights, *, inputs, outputs, listed=(), opset=21):
+    """inputs, outputs: name to shape. listed: weights that stand among the inputs too, as old exporters do."""
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
+        + [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(weights[n].dtype), weights[n].shape)
+            for n in listed
+        ],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    onnx.checker.check_model(made)
+    return made
+
+
+def run(made, x):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(made.SerializeToString(), options).run(None, {"x": x})[0]
+
+
+def operators(made):
+    return {node.op_type for node in made.graph.node}
+
+
+def floats(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def norm_weights(rng, channels, prefix="bn"):
+    return {
+        f"{prefix}.gamma": floats(rng, channels),
+        f"{prefix}.beta": floats(rng, channels),
+        f"{prefix}.mean": floats(rng, channels),
+        f"{prefix}.var": rng.uniform(0.1, 2, channels).astype(np.float32),
+    }
+
+
+def norm(source, target, prefix="bn"):
+    names = [f"{prefix}.{part}" for part in ("gamma", "beta", "mean", "var")]
+    return helper.make_node("BatchNormalization", [source, *names], [target], epsilon=1e-3)
+
+
+def assert_same(original, prepared, x):
+    np.testing.assert_allclose(run(prepared, x), run(original, x), rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=seeds,
+    block=st.sampled_from([1, 2, 3, 6]),
+    axis=st.sampled_from([0, 1]),
+    dtype=st.sampled_from([np.int8, np.uint8]),
+    zero=st.booleans(),
+)
+def test_block_dequantisation_equals_the_runtimes(seed, block, axis, dtype, zero):
+    rng = np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    shape = [6, 6]
+    blocks = [-(-side // block) if i == axis else side for i, side in enumerate(shape)]
+    weights = {
+        "q": rng.integers(info.min, info.max, shape, endpoint=True).astype(dtype),
+        "s": rng.uniform(0.01, 1, blocks).astype(np.float32),
+    }
+    if zero:
+        weights["z"] = rng.integers(info.min, info.max, blocks, endpoint=True).astype(dtype)
+    original = model(
+        [
+            helper.make_node("DequantizeLinear", list(weights), ["w"], axis=axis, block_size=block),
+            helper.make_node("Gemm", ["x", "w"], ["y"], transB=1),
+        ],
+        weights,
+        inputs={"x": [1, 6]},
+        outputs={"y": [1, 6]},
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"Gemm"}
+    assert_same(original, prepared, floats(rng, 1, 6))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, per_axis=st.booleans(), axis=st.sampled_from([0, 1, -1]))
+def test_plain_dequantisation_equals_the_runtimes(seed, per_axis, axis):
+    rng = np.random.default_rng(seed)
+    sides = (3, 5)
+    count = [sides[axis]] if per_axis else []
+    weights = {
+        "q": rng.integers(-128, 128, sides).astype(np.int8),
+        "s": np.asarray(rng.uniform(0.01, 1, count), np.float32),
+        "z": np.asarray(rng.integers(-128, 128, count), np.int8),
+    }
+    original = model(
+        [
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"], axis=axis),
+            helper.make_node("Gemm", ["x", "w"], ["y"], transB=1),
+        ],
+        weights,
+        inputs={"x": [1, 5]},
+        outputs={"y": [1, 3]},
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"Gemm"}
+    assert_same(original, prepared, floats(rng, 1, 5))
+
+
+def test_a_last_block_may_be_shorter():
+    got = dequantize(np.arange(5, dtype=np.int8), np.array([1, 10], np.float32), axis=0, block=3)
+    assert got.tolist() == [0, 1, 2, 30, 40]
+    assert got.dtype == np.float32
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, bias=st.booleans(), group=st.sampled_from([1, 4]))
+def test_batch_norm_goes_into_the_convolution_before_it(seed, bias, group):
+    rng = np.random.default_rng(seed)
+    weights = {"w": floats(rng, 8, 4 // group, 3, 3), **norm_weights(rng, 8)}
+    if bias:
+        weights["b"] = floats(rng, 8)
+    original = model(
+        [
+            helper.make_node("Conv", ["x", "w", *(["b"] if bias else [])], ["c"], group=group, pads=[1, 1, 1, 1]),
+            norm("c", "y"),
+        ],
+        weights,
+        inputs={"x": [1, 4, 5, 5]},
+        outputs={"y": [1, 8, 5, 5]},
+        listed=weights,
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"Conv"}
+    assert len(prepared.graph.node) == 1
+    assert_same(original, prepared, floats(rng, 1, 4, 5, 5))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, transposed=st.booleans())
+def test_batch_norm_goes_into_the_gemm_before_it(seed, transposed):
+    rng = np.random.default_rng(seed)
+    weights = {"w": floats(rng, *((3, 6) if transposed else (6, 3))), "b": floats(rng, 3), **norm_weights(rng, 3)}
+    original = model(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["g"], transB=int(transposed)), norm("g", "y")],
+        weights,
+        inputs={"x": [1, 6]},
+        outputs={"y": [1, 3]},
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"Gemm"}
+    assert_same(original, prepared, floats(rng, 1, 6))
+
+
+@pytest.mark.parametrize(("shape", "expected"), [([1, 3, 4, 4], {"Conv"}), ([1, 3], {"Mul", "Add"})])
+def test_batch_norm_alone_becomes_scale_and_shift(shape, expected):
+    rng = np.random.default_rng(1)
+    original = model([norm("x", "y")], norm_weights(rng, 3), inputs={"x": shape}, outputs={"y": shape})
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == expected
+    assert_same(original, prepared, floats(rng, *shape))
+
+
+def test_batch_norm_stays_apart_from_a_convolution_that_others_read():
+    rng = np.random.default_rng(2)
+    original = model(
+        [helper.make_node("Conv", ["x", "w"], ["c"]), norm("c", "n"), helper.make_node("Add", ["c", "n"], ["y"])],
+        {"w": floats(rng, 2, 2, 1, 1), **norm_weights(rng, 2)},
+        inputs={"x": [1, 2, 3, 3]},
+        outputs={"y": [1, 2, 3, 3]},
+    )
+    assert_same(original, prepare(original, dynamic_sides=False), floats(rng, 1, 2, 3, 3))
+
+
+def test_batch_norm_stays_apart_from_a_gemm_with_factors():
+    rng = np.random.default_rng(3)
+    original = model(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["g"], alpha=0.5, beta=2.0), norm("g", "y")],
+        {"w": floats(rng, 4, 3), "b": floats(rng, 3), **norm_weights(rng, 3)},
+        inputs={"x": [1, 4]},
+        outputs={"y": [1, 3]},
+    )
+    assert_same(original, prepare(original, dynamic_sides=False), floats(rng, 1, 4))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, channels=st.integers(1, 9))
+def test_prelu_is_rewritten(seed, channels):
+    rng = np.random.default_rng(seed)
+    shape = [1, channels, 4, 3]
+    original = model(
+        [helper.make_node("PRelu", ["x", "a"], ["y"])],
+        {"a": floats(rng, channels, 1, 1)},
+        inputs={"x": shape},
+        outputs={"y": shape},
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert "PRelu" not in operators(prepared)
+    assert_same(original, prepared, floats(rng, *shape))
+
+
+def test_prelu_with_one_slope_for_all_is_left_alone():
+    original = model(
+        [helper.make_node("PRelu", ["x", "a"], ["y"])],
+        {"a": np.array([0.25], np.float32)},
+        inputs={"x": [1, 5]},
+        outputs={"y": [1, 5]},
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"PRelu"}
+    assert_same(original, prepared, floats(np.random.default_rng(0), 1, 5))
+
+
+def detector(rng):
+    return model(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Transpose", ["c"], ["t"], perm=[0, 2, 3, 1]),
+            helper.make_node("Reshape", ["t", "shape"], ["y"]),
+        ],
+        {"w": floats(rng, 4, 3, 3, 3), "shape": np.array([1, -1, 4], np.int64)},
+        inputs={"x": [1, 3, 8, 8]},
+        outputs={"y": [1, 16, 4]},
+    )
+
+
+def test_batch_and_sides_become_dynamic():
+    rng = np.random.default_rng(4)
+    original = detector(rng)
+    prepared = prepare(original, dynamic_sides=True)
+    x = floats(rng, 1, 3, 8, 8)
+    assert_same(original, prepared, x)
+    assert run(prepared, floats(rng, 1, 3, 4, 6)).shape == (1, 6, 4)
+    both = run(prepared, np.concatenate([x, -x]))
+    np.testing.assert_allclose(both, np.concatenate([run(original, x), run(original, -x)]), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_batch_becomes_dynamic_for_embedders():
+    prepared = prepare(detector(np.random.default_rng(4)), dynamic_sides=False)
+    (declared,) = prepared.graph.input
+    assert [d.dim_param or d.dim_value for d in declared.type.tensor_type.shape.dim] == ["batch", 3, 8, 8]
+
+
+def test_dropout_identity_and_constants_disappear():
+    rng = np.random.default_rng(5)
+    ratio = numpy_helper.from_array(np.array(0.4, np.float32))
+    original = model(
+        [
+            helper.make_node("Constant", [], ["ratio"], value=ratio),
+            helper.make_node("Identity", ["x"], ["i"]),
+            helper.make_node("Dropout", ["i", "ratio"], ["d"]),
+            helper.make_node("Flatten", ["d"], ["f"]),
+            helper.make_node("Gemm", ["f", "w"], ["y"]),
+        ],
+        {"w": floats(rng, 12, 2), "unused": floats(rng, 3)},
+        inputs={"x": [1, 3, 2, 2]},
+        outputs={"y": [1, 2]},
+        listed=["w", "unused"],
+    )
+    prepared = prepare(original, dynamic_sides=False)
+    assert operators(prepared) == {"Flatten", "Gemm"}
+    assert [i.name for i in prepared.graph.input] == ["x"]
+    assert [t.name for t in prepared.graph.initializer] == ["w"]
+    assert_same(original, prepared, floats(rng, 1, 3, 2, 2))
+
+
+def test_the_original_is_left_as_it_was():
+    original = detector(np.random.default_rng(6))
+    before = original.SerializeToString(deterministic=True)
+    prepare(original, dynamic_sides=True)
+    assert original.SerializeToString(deterministic=True) == before
+
+
+def test_an_invalid_graph_is_refused():
+    original = detector(np.random.default_rng(7))
+    original.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(OperatorError, match=r"cannot prepare the model: .*NoSuchOperator"):
+        prepare(original, dynamic_sides=True)

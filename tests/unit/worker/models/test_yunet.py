@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from worker.models.yunet import STRIDES, YuNet, decode, non_maximum_suppression, resize
+
+sides = st.integers(1, 3000)
+
+
+def iou(a, b):
+    """Two boxes x y w h, plainly."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def plain_suppression(boxes, scores, limit):
+    """The textbook's loop."""
+    kept = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(iou(boxes[i], boxes[j]) <= limit for j in kept):
+            kept.append(i)
+    return kept
+
+
+# Whole numbers, so that both ways of computing an overlap round alike.
+whole_boxes = st.integers(0, 12).flatmap(
+    lambda n: hnp.arrays(np.float32, (n, 4), elements=st.integers(1, 20).map(float), fill=st.nothing())
+)
+
+
+@given(boxes=whole_boxes, data=st.data())
+def test_suppression_equals_the_textbooks(boxes, data):
+    count = len(boxes)
+    levels = st.integers(1, 8).map(lambda x: x / 8)
+    scores = data.draw(hnp.arrays(np.float32, count, elements=levels, fill=st.nothing()))
+    assert non_maximum_suppression(boxes, scores, 0.3).tolist() == plain_suppression(boxes, scores, 0.3)
+
+
+@given(height=sides, width=sides)
+def test_resize_makes_the_longest_side_640(height, width):
+    resized = resize(np.zeros((height, width, 3), np.uint8), 640)
+    assert max(resized.shape[:2]) == 640
+    assert min(resized.shape[:2]) == max(1, round(min(height, width) * 640 / max(height, width)))
+
+
+def outputs(height, width):
+    """No face anywhere, as the network says it for an input of that size."""
+    result = {}
+    for stride in STRIDES:
+        cells = (height // stride) * (width // stride)
+        result |= {
+            f"{kind}_{stride}": np.zeros((1, cells, size), np.float32)
+            for kind, size in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        }
+    return result
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_decode_places_a_cell(stride):
+    found = outputs(64, 96)
+    row, column = 1, 2
+    cell = row * (96 // stride) + column
+    found[f"cls_{stride}"][0, cell] = 0.9
+    found[f"obj_{stride}"][0, cell] = 0.4
+    found[f"bbox_{stride}"][0, cell] = [0.5, 0.25, np.log(2), np.log(3)]
+    found[f"kps_{stride}"][0, cell] = np.arange(10) / 10
+    boxes, landmarks, scores = decode(found, 96, 0.5)
+    np.testing.assert_allclose(scores, [0.6], rtol=1e-6)
+    centre = [(column + 0.5) * stride, (row + 0.25) * stride]
+    size = [2 * stride, 3 * stride]
+    np.testing.assert_allclose(boxes, [[centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size]], rtol=1e-6)
+    expected = (np.arange(10).reshape(5, 2) / 10 + [column, row]) * stride
+    np.testing.assert_allclose(landmarks, [expected], rtol=1e-6)
+
+
+class Canned:
+    """A session that always sees one face, and remembers what it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def run(self, tensor):
+        self.given.append(tensor)
+        found = outputs(*tensor.shape[2:])
+        found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
+        found["bbox_32"][0, 0] = [1, 1, np.log(2), np.log(2)]
+        return found
+
+
+def test_detections_are_in_pixels_of_the_image():
+    session = Canned()
+    (found,) = YuNet(session, 0.8).detect(np.full((160, 320, 3), 7, np.uint8))
+    assert session.given[0].shape == (1, 3, 320, 640)
+    assert found.box == pytest.approx((0, 0, 32, 32))
+    assert found.landmarks.shape == (5, 2)
+    assert found.landmarks.dtype == np.float32
+    assert found.score == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (33, 47), (640, 640)])
+def test_any_size_is_padded_to_multiples_of_32(shape):
+    session = Canned()
+    YuNet(session, 0.8).detect(np.full((*shape, 3), 255, np.uint8))
+    (given,) = session.given
+    assert given.shape[2] % 32 == given.shape[3] % 32 == 0
+    assert max(given.shape[2:]) == 640
+    assert given.max() == 255
+
+
+def test_nothing_at_the_least_score_is_no_face():
+    assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8)) == []

@@ -1,0 +1,96 @@
+"""The worker's Celery application."""
+
+from contextlib import ExitStack
+from typing import Any, Final
+
+import structlog
+from celery import Celery, bootsteps, signals
+
+from shared import logs
+from shared.broker import celery_config, celery_url
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker import tasks
+from worker.presence import Beacon
+from worker.runtime import Runtime, open_runtime
+
+log = structlog.stdlib.get_logger(__name__)
+
+WORKER_CONFIG: Final[dict[str, Any]] = {
+    # A job waits in the queue, where any worker can take it, and not with a worker that is busy.
+    "worker_prefetch_multiplier": 1,
+    # Presence tells who is alive (worker/presence.py); the queue needs none of Celery's own chatter.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "worker_hijack_root_logger": False,
+    # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+}
+
+
+class Process:
+    """What one worker process holds: opened before it takes jobs, closed after its last one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._runtime: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError("the worker process has not been opened")
+        return self._runtime
+
+    def open(self) -> None:
+        """Raises OperatorError when a model is missing or the data directory is in use."""
+        self._runtime = self._stack.enter_context(open_runtime(self._settings))
+
+    def close(self) -> None:
+        self._runtime = None
+        self._stack.close()
+
+
+def create_celery(settings: Settings) -> Celery:
+    """A Celery application with the three tasks, for a pool of threads in one process."""
+    app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
+    app.conf.update(celery_config(settings), **WORKER_CONFIG)
+    process = Process(settings)
+    tasks.register(app, lambda: process.runtime)
+
+    @signals.setup_logging.connect(weak=False)
+    def configure_logs(**_: Any) -> None:
+        logs.configure(settings.log_level, settings.log_format, "worker")
+
+    class OpenStep(bootsteps.StartStopStep):
+        """Opens before the consumer takes its first job. Celery would go on if a signal's handler failed."""
+
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, _worker: Any) -> None:
+            try:
+                process.open()
+            except OperatorError as error:
+                log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                raise SystemExit(1) from None
+
+    @signals.worker_shutdown.connect(weak=False)
+    def closed(**_: Any) -> None:
+        process.close()
+
+    class PresenceStep(bootsteps.StartStopStep):
+        """Present while the consumer runs: it stops when the broker is lost and starts again when it is back."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, _consumer: Any) -> None:
+            runtime = process.runtime
+            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
+            self.beacon.start()
+
+        def stop(self, _consumer: Any) -> None:
+            self.beacon.stop()
+
+    app.steps["worker"].add(OpenStep)
+    app.steps["consumer"].add(PresenceStep)
+    return app

@@ -1,0 +1,114 @@
+"""Where faces are and how they are laid straight. Pure functions of numbers and pixels.
+
+Pixels are (x, y) with the centre of the first pixel at (0, 0), x to the right and y down.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""uint8, shape (height, width, 3), BGR, C-contiguous."""
+
+Points = npt.NDArray[np.float32]
+"""float32, shape (5, 2): (x, y) of right eye, left eye, nose tip, right and left mouth corner (the person's right)."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
+class Detection:
+    """One face found in an image. box: x, y, width, height in pixels; may reach over the border. score in [0, 1]."""
+
+    box: tuple[float, float, float, float]
+    landmarks: Points
+    score: float
+
+
+CROP_SIZE = 112
+
+# A face of 7,168 pixels. Only landmarks that are no face's ask for more, and would ask for more memory than there is.
+_MOST_SHRINK = 64
+
+# Where the five points lie in the 112 x 112 crop that ArcFace-style models are trained on. Source: InsightFace,
+# python-package/insightface/utils/face_align.py, arcface_dst; OpenCV's FaceRecognizerSF uses the same numbers.
+TEMPLATE: Points = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
+)
+TEMPLATE.setflags(write=False)
+
+
+def similarity_transform(src: npt.ArrayLike, dst: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The rotation, uniform scale and shift that bring src closest to dst in the least squares sense.
+
+    src, dst: (N, 2). Returns float64 (2, 3), to be applied as M[:, :2] @ point + M[:, 2]. Never mirrors.
+    Raises ValueError when all points of src are the same, or any is not finite.
+
+    In two dimensions Umeyama's solution (S. Umeyama, "Least-squares estimation of transformation parameters between
+    two point patterns", PAMI 13(4), 1991) needs no SVD: read points as complex numbers, and scale times rotation is
+    the one complex factor sum(conj(s) d) / sum(|s|^2) of the centred points.
+    """
+    source = np.asarray(src, dtype=np.float64)
+    target = np.asarray(dst, dtype=np.float64)
+    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+        raise ValueError("points must be finite")
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    s, d = source - source_mean, target - target_mean
+    spread = float((s * s).sum())
+    if spread == 0:
+        raise ValueError("the points of src must not all be the same")
+    a = float((s * d).sum()) / spread
+    b = float((s[:, 0] * d[:, 1] - s[:, 1] * d[:, 0]).sum()) / spread
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def align(image: Image, landmarks: Points, size: int = CROP_SIZE) -> Image:
+    """The face as an upright crop, uint8 (size, size, 3), its five points on the template. Outside the image: black.
+
+    Raises ValueError when the landmarks are all the same point, not finite, or like no face at all.
+    """
+    matrix = similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE))
+    shrink = int(1 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1 / _MOST_SHRINK))
+    if shrink >= 2:
+        # warpAffine looks at four pixels for each of the crop's, however many lie between: average those first.
+        image, matrix = _shrunk(image, matrix, shrink, size)
+    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _shrunk(image: Image, matrix: npt.NDArray[np.float64], by: int, size: int) -> tuple[Image, npt.NDArray[np.float64]]:
+    """The part of the image that a warp by `matrix` to size x size looks at, `by` times smaller, and its matrix."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    corners = (np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]) @ inverse.T
+    limit = np.array(image.shape[1::-1])
+    # A margin of one averaged pixel, for the warp's own interpolation.
+    low = np.clip(np.floor(corners.min(axis=0)) - by, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + by, low + 1, limit).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    # Whole blocks only: the rest of a block at the far border is padded with that border.
+    height, width = part.shape[:2]
+    blocks = cv2.copyMakeBorder(part, 0, -height % by, 0, -width % by, cv2.BORDER_REPLICATE)
+    small = cv2.resize(blocks, None, fx=1 / by, fy=1 / by, interpolation=cv2.INTER_AREA)
+    # Pixel p of the small image is the centre of a block: original = by * p + (by - 1) / 2 + low.
+    linear = matrix[:, :2] * by
+    shift = matrix[:, :2] @ (low + (by - 1) / 2) + matrix[:, 2]
+    return np.asarray(small, dtype=np.uint8), np.column_stack([linear, shift])
+
+
+def left_to_right(detections: Iterable[Detection]) -> list[Detection]:
+    """By the middle of the box in x, then in y."""
+    return sorted(detections, key=_centre)
+
+
+def most_prominent(detections: Iterable[Detection], image_size: tuple[int, int]) -> Detection:
+    """The largest by box area; of equals the more central. image_size: width, height. ValueError when there is none."""
+    middle = (image_size[0] / 2, image_size[1] / 2)
+    return max(detections, key=lambda d: (d.box[2] * d.box[3], -math.dist(_centre(d), middle)))
+
+
+def _centre(detection: Detection) -> tuple[float, float]:
+    x, y, width, height = detection.box
+    return x + width / 2, y + height / 2

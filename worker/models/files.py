@@ -1,0 +1,132 @@
+"""The models folder: fetch, verify, prepare, keep.
+
+It holds the original as <digest>-<file> and the graph made of it as <digest>-<file stem>.prepared-v<version>.onnx, the
+digest being the first 16 hex digits of the original's SHA-256. An original put there by hand under its plain name is
+used too. The folder may be copied to a machine without network.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import OperatorError
+from worker.models.catalog import Model, Source
+from worker.models.fetch import Fetch, FetchError, Say, fetch
+from worker.models.prepare import PREPARATION_VERSION, prepare_file
+
+
+def is_ready(model: Model, folder: Path) -> bool:
+    """Whether the prepared graph is there."""
+    return _prepared(model, folder).is_file()
+
+
+def prepared_path(model: Model, folder: Path) -> Path:
+    """Where the prepared graph is. Raises OperatorError when it is not: nothing is fetched while serving."""
+    if not is_ready(model, folder):
+        raise OperatorError(f"the model {model.name} is not in {folder}; run `facesearch models pull`")
+    return _prepared(model, folder)
+
+
+def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
+    """See to it that the prepared graph is there, and return where. say: gets lines for the operator.
+
+    Raises OperatorError when no source gives the file, or the folder cannot be written.
+    """
+    target = _prepared(model, folder)
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder, say):
+            # Another pull may have made it while this one waited.
+            if not target.is_file():
+                source_file = original(model, folder, say, fetch)
+                say(f"preparing {model.name}")
+                with _replacing(target) as part:
+                    prepare_file(source_file, part, dynamic_sides=model.task == "detection")
+    except OSError as error:
+        raise OperatorError(f"cannot keep models in {folder}: {error}") from error
+    return target
+
+
+def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
+    """The verified original: kept earlier, put there by hand, or fetched now from the first source that has it."""
+    kept, by_hand = _kept(model, folder), folder / model.file
+    failures = []
+    for path in (kept, by_hand):
+        if path.is_file():
+            if (digest := sha256(path)) == model.sha256:
+                return path
+            failures.append(f"{path.name} in the folder has sha256 {digest}")
+    part = folder / f"{kept.name}.part"
+    for source in model.sources:
+        try:
+            _fetch_verified(model, source, part, say, fetch)
+        except FetchError as error:
+            failures.append(f"{source}: {error}")
+            say(failures[-1])
+        else:
+            part.replace(kept)
+            return kept
+    raise OperatorError(
+        f"cannot get the model {model.name} ({'; '.join(failures) or 'it has no automatic source'}); put {model.file} "
+        f"with sha256 {model.sha256} into {folder}, or fill a folder with `facesearch models pull` on a machine with "
+        "network and copy it"
+    )
+
+
+def _fetch_verified(model: Model, source: Source, part: Path, say: Say, fetch: Fetch) -> None:
+    """Fetch to `part` until its digest is right; what has a wrong one is not kept. Raises FetchError."""
+    for beginning in (part.exists(), False):
+        fetch(source, part, model.size, say)
+        digest = sha256(part)
+        if digest == model.sha256:
+            return
+        part.unlink()
+        if not beginning:
+            break
+        # Going on from an old beginning may have mixed two files: once more, from nothing.
+        say(f"{source}: starting over")
+    raise FetchError(f"its sha256 is {digest}, expected {model.sha256}")
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _kept(model: Model, folder: Path) -> Path:
+    return folder / f"{model.sha256[:16]}-{model.file}"
+
+
+def _prepared(model: Model, folder: Path) -> Path:
+    return folder / f"{model.sha256[:16]}-{Path(model.file).stem}.prepared-v{PREPARATION_VERSION}.onnx"
+
+
+@contextmanager
+def _locked(folder: Path, say: Say) -> Iterator[None]:
+    """Alone among all processes that pull into the folder. The lock goes with the process, even a killed one."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another pull into the same folder")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes the target when all went well: nobody ever sees half a file."""
+    temporary = target.with_name(f"{target.name}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

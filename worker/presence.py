@@ -1,0 +1,59 @@
+"""The worker's sign of life, renewed by a thread as long as the worker takes jobs."""
+
+import threading
+import uuid
+from contextlib import suppress
+
+from redis import Redis, RedisError
+
+from shared.presence import PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key
+from worker.models.identity import Identity
+from worker.store.base import Store, StoreError
+
+
+class Beacon:
+    """Tells every PRESENCE_INTERVAL_S that this worker is there and whether its store answers."""
+
+    def __init__(self, redis: Redis, store: Store, identity: Identity) -> None:
+        self._redis = redis
+        self._store = store
+        self._embedder = identity.model
+        self._id = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Withdraw at once, so that nobody waits for a worker that is going."""
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            # Without the broker nobody can be told; the key expires by itself and the next beat tries again.
+            with suppress(RedisError):
+                self.beat()
+            if self._stop.wait(PRESENCE_INTERVAL_S):
+                break
+        with suppress(RedisError):
+            self._redis.delete(presence_key(self._id))
+            self._redis.srem(WORKERS, self._id)
+
+    def beat(self) -> None:
+        """Renew the key once."""
+        try:
+            self._store.check()
+            store = "ok"
+        except StoreError as error:
+            store = str(error)
+        presence = Presence(store=store, embedder=self._embedder)
+        with self._redis.pipeline() as pipeline:
+            pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
+            pipeline.sadd(WORKERS, self._id)
+            pipeline.execute()

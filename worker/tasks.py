@@ -1,0 +1,64 @@
+"""The Celery tasks: a message comes in, an outcome goes back. Delivery policy stands here, not in the bodies."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import structlog
+from celery import Celery, Task
+from redis import RedisError
+
+from shared.contract import MESSAGES, Message, Status
+from shared.errors import ContractError, Unavailable
+from shared.jobs import AddJob, DeleteJob, Job, Outcome, SearchJob
+from worker import actions
+from worker.runtime import Runtime
+from worker.store.base import StoreError
+
+log = structlog.stdlib.get_logger(__name__)
+
+J = TypeVar("J", bound=Job)
+
+DELIVERY: Final[dict[str, Any]] = {
+    # A job is done when its outcome is stored, not when it is taken: that of a killed worker goes to another one.
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "bind": True,
+    "serializer": "json",
+}
+
+
+def register(app: Celery, runtime: Callable[[], Runtime]) -> None:
+    """Register the three tasks on the application; each call gets its collaborators from runtime()."""
+
+    def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
+        def run(_task: Task, **message: Any) -> dict[str, Any]:
+            return perform(job_type.model_validate(message), action, runtime()).model_dump(mode="json")
+
+        app.task(run, name=job_type.task, **DELIVERY)
+
+    task(AddJob, actions.add)
+    task(SearchJob, actions.search)
+    task(DeleteJob, actions.delete)
+
+
+def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
+    """Run an action; whatever happens becomes an outcome, so no job is ever retried into a loop."""
+    with structlog.contextvars.bound_contextvars(job_id=job.job_id, task=job.task):
+        try:
+            actions.require_time(job)
+            return Outcome(status=Status.OK, message=action(job, runtime))
+        except Unavailable as error:
+            log.warning("job_unavailable", reason=error.reason)
+            return _failed()
+        except ContractError as error:
+            return Outcome(status=error.status, message=error.message)
+        except (StoreError, RedisError) as error:
+            log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all
+            return _failed()
+        except Exception:
+            log.exception("job_crashed")
+            return _failed()
+
+
+def _failed() -> Outcome:
+    return Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
