@@ -74,10 +74,11 @@ class Service:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if "Ctrl-C stops it" in line:
-                self._ready.set()
+        with self.process.stdout as lines:
+            for line in lines:
+                self.said.append(line)
+                if "Ctrl-C stops it" in line:
+                    self._ready.set()
         self._ready.set()
 
     def _printed(self, label: str) -> str:

@@ -19,6 +19,8 @@ log = structlog.stdlib.get_logger(__name__)
 J = TypeVar("J", bound=Job)
 
 DELIVERY: Final[dict[str, Any]] = {
+    # A task belongs to the application it was registered on, whose runtime it uses.
+    "shared": False,
     # A job is done when its outcome is stored, not when it is taken: that of a killed worker goes to another one.
     "acks_late": True,
     "reject_on_worker_lost": True,

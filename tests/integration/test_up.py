@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from redis import Redis
 
 from portraits import hopper_jpeg
 from processes import wait_for
@@ -75,6 +76,8 @@ class TestStartAndStop:
         assert answers[0] == '{"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}'
         assert answers[1].startswith('{"status": "OK", "message": [{"name": "me", "person_id": "')
         assert '"confidence": 100, "name": "me"' in answers[2]
+        (person_id,) = ids(service)
+        assert service.http.post("/v1/delface", data={"person_id": person_id}).json()["status"] == "OK"
 
     def test_the_key_is_kept_for_its_owner_only(self, service: Service) -> None:
         path = service.folder / "api-key"
@@ -93,6 +96,24 @@ class TestStartAndStop:
     def test_a_data_directory_with_a_long_path(self, tmp_path: Path) -> None:
         with Service(tmp_path / ("d" * 120)) as service:
             add(service)
+
+    def test_a_broker_that_is_given_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
+        with Service(tmp_path / "data", {"REDIS_URL": valkey_url}) as service:
+            assert len(service.processes()) == 3
+            added = add(service)
+            with Redis.from_url(valkey_url) as redis:
+                assert redis.keys("fs:key:*")
+                wait_for(lambda: not redis.keys("fs:image:*"))  # an image does not outlive its request
+            assert ids(service) == [added]
+
+    def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
+        with Service(tmp_path) as service:
+            add(service)
+        record = tmp_path / "faces" / "default.default" / "collection.json"
+        record.write_text(record.read_text().replace("sface-2021dec-int8bq", "another-model"))
+        with Service(tmp_path) as service:
+            assert service.http.post("/v1/searchface", data=IMG).json()["status"] == "FAIL"
+            wait_for(lambda: "IdentityMismatch" in "".join(service.said))
 
 
 class TestDyingChildren:
