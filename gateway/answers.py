@@ -2,27 +2,43 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from shared.contract import Message, Status
-from shared.errors import ContractError, Unauthorized, Unavailable
+from shared.errors import ContractError, Forbidden, TooManyRequests, Unauthorized, Unavailable
 
 RETRY_AFTER_S = 1
 
-_HTTP_STATUS: Mapping[type[ContractError], int] = {Unauthorized: 401, Unavailable: 503}
+_HTTP_STATUS: Mapping[type[ContractError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
+    TooManyRequests: 429,
+    Unavailable: 503,
+}
+
+STATUS: Final = web.ResponseKey("contract_status", Status)
+"""Where a response keeps its contract status, for whoever meters it."""
 
 
-def answer(status: Status, message: Message | Mapping[str, Any], http_status: int | None = None) -> web.Response:
+def answer(
+    status: Status,
+    message: Message | Mapping[str, Any],
+    http_status: int | None = None,
+    retry_after_s: int = RETRY_AFTER_S,
+) -> web.Response:
     """The JSON object {"status": …, "message": …}; FAIL is 503 and all else 200 unless http_status says otherwise."""
     if http_status is None:
         http_status = _HTTP_STATUS[Unavailable] if status is Status.FAIL else 200
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if http_status == _HTTP_STATUS[Unavailable] else None
+    headers = {"Retry-After": str(retry_after_s)} if status is Status.FAIL else None
     text = json.dumps({"status": status.value, "message": message})
-    return web.Response(text=text, status=http_status, content_type="application/json", headers=headers)
+    response = web.Response(text=text, status=http_status, content_type="application/json", headers=headers)
+    response[STATUS] = status
+    return response
 
 
 def error_answer(error: ContractError) -> web.Response:
     """The answer of a domain error."""
-    return answer(error.status, error.message, _HTTP_STATUS.get(type(error)))
+    retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
+    return answer(error.status, error.message, _HTTP_STATUS.get(type(error)), retry_after_s)

@@ -5,8 +5,8 @@ from typing import Final, Generic, TypeVar
 
 from redis import RedisError
 
-from shared.control import Access, Control, Facedb
-from shared.errors import InvalidRequest, Unauthorized, Unavailable
+from shared.control import Control, Facedb, Key, Scope
+from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
 
 HEADER: Final = "X-API-Key"
 
@@ -41,39 +41,53 @@ class Auth:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._keys: _Cache[Access] = _Cache()
+        self._keys: _Cache[Key] = _Cache()
         self._facedbs: _Cache[Facedb] = _Cache()
 
-    async def access(self, key: str | None) -> Access:
-        """What the key opens. Raises Unauthorized without a known key, Unavailable when it cannot be looked up."""
-        if not key or len(key) > MAX_KEY_LENGTH:
-            raise Unauthorized(f"{HEADER} header is missing or its key is unknown")
-        access = self._keys.get(key)
-        if access is None:
-            try:
-                access = await self._control.access(key)
-            except RedisError as error:
-                raise Unavailable(f"key lookup: {type(error).__name__}") from error
-            if access is None:
-                raise Unauthorized(f"{HEADER} header is missing or its key is unknown")
-            self._keys.put(key, access)
-        return access
+    async def key(self, secret: str | None, scope: Scope) -> Key:
+        """The caller's key, which must have the scope.
 
-    async def collection(self, access: Access, facedb: str | None) -> str:
-        """The store's collection of a facedb of this caller, by default the key's own.
+        Raises Unauthorized without a known key that has not expired, Forbidden without the scope, and Unavailable when
+        the key cannot be looked up.
+        """
+        key = await self._known(secret)
+        if key is None or key.expired():
+            raise Unauthorized(f"{HEADER} header is missing, or its key is unknown or has expired")
+        if scope not in key.scopes:
+            raise Forbidden(f"this key may not {scope}")
+        return key
+
+    async def collection(self, key: Key, facedb: str | None) -> str:
+        """The store's collection of a facedb of this caller; None means the tenant's default.
 
         Raises InvalidRequest when the caller has none of that name (whoever else may), Unavailable when it cannot be
         looked up.
         """
-        name = access.facedb if facedb is None else facedb
-        entry = f"{access.tenant}:{name}"
+        # No facedb is called "", so the default has an entry of its own.
+        entry = f"{key.tenant}:{facedb or ''}"
         found = self._facedbs.get(entry)
         if found is None:
             try:
-                found = await self._control.facedb(access.tenant, name)
+                if facedb is None:
+                    found = await self._control.default_facedb(key.tenant)
+                else:
+                    found = await self._control.facedb(key.tenant, facedb)
             except RedisError as error:
                 raise Unavailable(f"facedb lookup: {type(error).__name__}") from error
             if found is None:
                 raise InvalidRequest("facedb does not exist")
             self._facedbs.put(entry, found)
         return found.collection
+
+    async def _known(self, secret: str | None) -> Key | None:
+        if not secret or len(secret) > MAX_KEY_LENGTH:
+            return None
+        key = self._keys.get(secret)
+        if key is None:
+            try:
+                key = await self._control.key(secret)
+            except RedisError as error:
+                raise Unavailable(f"key lookup: {type(error).__name__}") from error
+            if key is not None:
+                self._keys.put(secret, key)
+        return key

@@ -12,6 +12,7 @@ from gateway.health import OK, readiness
 from gateway.jobs import Jobs
 from gateway.results import Results
 from shared.contract import Status
+from shared.control import Scope
 from shared.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
@@ -25,10 +26,10 @@ routes = web.RouteTableDef()
 
 @routes.post("/v1/addface")
 async def add_face(request: web.Request) -> web.Response:
-    access = await request.app[AUTH].access(request.headers.get(HEADER))
+    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.ADD)
     given = await uploads.read(request)
     image, name = parameters.image(given), parameters.name(given)
-    collection = await request.app[AUTH].collection(access, parameters.facedb(given))
+    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
     images.check(image, request.app[SETTINGS].max_pixels)
     outcome = await request.app[JOBS].add(collection, image, name)
     return answer(outcome.status, outcome.message)
@@ -36,10 +37,10 @@ async def add_face(request: web.Request) -> web.Response:
 
 @routes.post("/v1/searchface")
 async def search_face(request: web.Request) -> web.Response:
-    access = await request.app[AUTH].access(request.headers.get(HEADER))
+    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.SEARCH)
     given = await uploads.read(request)
     image = parameters.image(given)
-    collection = await request.app[AUTH].collection(access, parameters.facedb(given))
+    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
     images.check(image, request.app[SETTINGS].max_pixels)
     outcome = await request.app[JOBS].search(collection, image)
     return answer(outcome.status, outcome.message)
@@ -47,10 +48,10 @@ async def search_face(request: web.Request) -> web.Response:
 
 @routes.post("/v1/delface")
 async def delete_face(request: web.Request) -> web.Response:
-    access = await request.app[AUTH].access(request.headers.get(HEADER))
+    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.DELETE)
     given = await uploads.read(request)
     person_id = parameters.person_id(given)
-    collection = await request.app[AUTH].collection(access, parameters.facedb(given))
+    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
     outcome = await request.app[JOBS].delete(collection, parameters.as_uuid(person_id))
     return answer(outcome.status, outcome.message)
 

@@ -25,6 +25,42 @@ class Status(StrEnum):
     FAIL = "FAIL"
 
 
+class Call(StrEnum):
+    """The calls of the API, by the last part of their path."""
+
+    ADD_FACE = "addface"
+    SEARCH_FACE = "searchface"
+    DELETE_FACE = "delface"
+
+
+_EVERYWHERE: Final = frozenset(Call)
+_WITH_IMAGE: Final = frozenset({Call.ADD_FACE, Call.SEARCH_FACE})
+
+STATUSES_OF: Final[Mapping[Status, frozenset[Call]]] = MappingProxyType(
+    {
+        Status.OK: _EVERYWHERE,
+        Status.NO_SIMILAR_FACE: frozenset({Call.SEARCH_FACE}),
+        Status.FACE_DETECT_FAILED: _WITH_IMAGE,
+        Status.PERSON_ID_NOT_EXIST: frozenset({Call.DELETE_FACE}),
+        Status.IMAGE_INVALID_SIZE: _WITH_IMAGE,
+        Status.IMAGE_INVALID_FORMAT: _WITH_IMAGE,
+        Status.INVALID_REQUEST: _EVERYWHERE,
+        Status.FAIL: _EVERYWHERE,
+    }
+)
+"""Which call may answer which status."""
+
+CHARGED: Final[frozenset[tuple[Call, Status]]] = frozenset(
+    {
+        (Call.SEARCH_FACE, Status.OK),
+        (Call.SEARCH_FACE, Status.NO_SIMILAR_FACE),
+        (Call.SEARCH_FACE, Status.FACE_DETECT_FAILED),
+        (Call.ADD_FACE, Status.FACE_DETECT_FAILED),
+    }
+)
+"""The tariff: what is charged; all else is free. The source marks addface's OK as charged and says in the same line
+that adding is free; it is metered as a line of its own, so that an operator can price it, and counted free."""
+
 # INVALID_REQUEST is missing on purpose: its message says what is wrong with which parameter.
 MESSAGES: Final[Mapping[Status, str]] = MappingProxyType(
     {

@@ -35,6 +35,10 @@ class Unauthorized(InvalidRequest):
     """The API key is missing or unknown."""
 
 
+class Forbidden(InvalidRequest):
+    """The API key is known but may not make this call."""
+
+
 class ImageTooLarge(ContractError):
     """The decoded image has more than MAX_IMAGE_BYTES bytes."""
 
@@ -69,6 +73,14 @@ class Unavailable(ContractError):
     """The service could not do it now; a retry may succeed."""
 
     status = Status.FAIL
+
+
+class TooManyRequests(Unavailable):
+    """The caller's own limit is the reason. retry_after_s: whole seconds after which a retry may succeed, >= 1."""
+
+    def __init__(self, reason: str, retry_after_s: int) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class OperatorError(Exception):

@@ -27,7 +27,7 @@ class Job(BaseModel):
     task: ClassVar[str]
 
     job_id: JobId
-    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$")]
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
     deadline: float
 
 

@@ -71,6 +71,33 @@ class Settings(BaseSettings):
         description="First API key, made known to the service at start. Left out: one is made and kept in the data "
         "directory.",
     )
+    admin_host: str = Field(
+        default="127.0.0.1", description="Address of the admin API. Loopback: it is for this machine unless you say so."
+    )
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8001, description="Port of the admin API; 0 takes any."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Key of the admin API. Left out: `facesearch up` makes one and keeps it in the data directory; "
+        "elsewhere there is no admin API.",
+    )
+    rate: Annotated[float, Field(ge=0)] = Field(
+        default=1000,
+        description="Requests a second that one API key may make, unless the key has a rate of its own; 0: any. 1000: "
+        "far above what a loop of one's own reaches, below what a broken one does to the others.",
+    )
+    concurrency: Annotated[int, Field(ge=0)] = Field(
+        default=128,
+        description="Requests at once that one API key may have, over all gateways, unless the key has a limit of its "
+        "own; 0: any. 128: half of a gateway, so that one caller cannot fill it.",
+    )
+    in_flight: Annotated[int, Field(ge=1)] = Field(
+        default=256,
+        description="Requests at once that one gateway accepts; beyond it FAIL at once. 256: what two cores do in "
+        "half a deadline.",
+    )
     deadline_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10,
         description="Seconds a caller waits at most before FAIL. 10: twice the redelivery time after a killed worker.",

@@ -109,7 +109,7 @@ class TestStartAndStop:
     def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             add(service)
-        record = tmp_path / "faces" / "default.default" / "collection.json"
+        (record,) = (tmp_path / "faces").glob("default.default.*/collection.json")
         record.write_text(record.read_text().replace("sface-2021dec-int8bq", "another-model"))
         with Service(tmp_path) as service:
             assert service.http.post("/v1/searchface", data=IMG).json()["status"] == "FAIL"

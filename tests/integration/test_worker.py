@@ -26,7 +26,7 @@ from worker.store.memory import MemoryStore
 from worker.tasks import perform
 
 SPACE = Identity("test", "0" * 64, 1, 4)
-COLLECTION = "tenant.facedb"
+COLLECTION = "tenant.facedb.00000000"
 
 
 class Faces(FaceService):

@@ -5,27 +5,35 @@ from redis import ConnectionError as RedisConnectionError
 
 from gateway import auth
 from gateway.auth import Auth
-from shared.control import Access, Facedb
-from shared.errors import InvalidRequest, Unauthorized, Unavailable
+from shared import control
+from shared.control import Facedb, Key, Scope
+from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
+
+
+def key(tenant: str, *scopes: Scope, expires: int | None = None) -> Key:
+    return Key(id="k", tenant=tenant, name="n", scopes=scopes or frozenset(Scope), created=0, expires=expires)
 
 
 class Directory:
     """Control data in two dictionaries, counting look-ups."""
 
     def __init__(self) -> None:
-        self.keys = {"key-a": Access(tenant="a", facedb="main"), "key-b": Access(tenant="b", facedb="main")}
+        self.keys = {"key-a": key("a"), "key-b": key("b")}
         self.facedbs = {("a", "main"): "a.main", ("a", "extra"): "a.extra", ("b", "main"): "b.main"}
         self.lookups = 0
         self.down = False
 
-    async def access(self, key: str) -> Access | None:
+    async def key(self, secret: str) -> Key | None:
         self._count()
-        return self.keys.get(key)
+        return self.keys.get(secret)
 
     async def facedb(self, tenant: str, name: str) -> Facedb | None:
         self._count()
         collection = self.facedbs.get((tenant, name))
-        return None if collection is None else Facedb(collection=collection)
+        return None if collection is None else Facedb(name=name, collection=collection, created=0)
+
+    async def default_facedb(self, tenant: str) -> Facedb | None:
+        return await self.facedb(tenant, "main")
 
     def _count(self) -> None:
         self.lookups += 1
@@ -40,7 +48,7 @@ def directory() -> Directory:
 
 async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -> None:
     subject = Auth(directory)
-    a, b = await subject.access("key-a"), await subject.access("key-b")
+    a, b = await subject.key("key-a", Scope.ADD), await subject.key("key-b", Scope.ADD)
     assert await subject.collection(a, None) == "a.main"
     assert await subject.collection(a, "extra") == "a.extra"
     assert await subject.collection(b, None) == "b.main"
@@ -52,10 +60,10 @@ async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -
     assert len(set(messages)) == 1, "nobody learns what others have"
 
 
-@pytest.mark.parametrize("key", [None, "", "wrong", "x" * 1000])
-async def test_without_a_known_key_nothing_opens(directory: Directory, key: str | None) -> None:
+@pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])
+async def test_without_a_known_key_nothing_opens(directory: Directory, secret: str | None) -> None:
     with pytest.raises(Unauthorized):
-        await Auth(directory).access(key)
+        await Auth(directory).key(secret, Scope.ADD)
 
 
 async def test_hits_are_remembered_for_seconds_and_misses_are_not(
@@ -63,34 +71,53 @@ async def test_hits_are_remembered_for_seconds_and_misses_are_not(
 ) -> None:
     subject = Auth(directory)
     for _ in range(5):
-        await subject.collection(await subject.access("key-a"), None)
+        await subject.collection(await subject.key("key-a", Scope.ADD), None)
     assert directory.lookups == 2
     for _ in range(5):
         with pytest.raises(Unauthorized):
-            await subject.access("wrong")
+            await subject.key("wrong", Scope.ADD)
     assert directory.lookups == 7
     del directory.keys["key-a"]
-    assert await subject.access("key-a"), "a revoked key works on for the seconds of the cache"
+    assert await subject.key("key-a", Scope.ADD), "a revoked key works on for the seconds of the cache"
     monkeypatch.setattr(auth.time, "monotonic", lambda: 1e9)
     with pytest.raises(Unauthorized):
-        await subject.access("key-a")
+        await subject.key("key-a", Scope.ADD)
 
 
 async def test_the_cache_is_bounded(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "CACHE_ENTRIES", 3)
     subject = Auth(directory)
-    directory.keys = {f"key-{n}": Access(tenant="a", facedb="main") for n in range(20)}
-    for key in directory.keys:
-        await subject.access(key)
+    directory.keys = {f"key-{n}": key("a") for n in range(20)}
+    for secret in directory.keys:
+        await subject.key(secret, Scope.ADD)
     assert len(subject._keys._entries) <= 3
 
 
 async def test_when_nothing_can_be_looked_up_it_is_the_services_fault(directory: Directory) -> None:
     subject = Auth(directory)
-    known = await subject.access("key-a")
+    known = await subject.key("key-a", Scope.ADD)
     directory.down = True
-    for attempt in (subject.access("key-b"), subject.collection(known, "extra")):
+    for attempt in (subject.key("key-b", Scope.ADD), subject.collection(known, "extra")):
         with pytest.raises(Unavailable) as error:
             await attempt
         assert "hunter2" not in error.value.reason
-    assert await subject.access("key-a"), "who was just seen may still come in"
+    assert await subject.key("key-a", Scope.ADD), "who was just seen may still come in"
+
+
+async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
+    directory.keys["reader"] = key("a", Scope.SEARCH)
+    subject = Auth(directory)
+    assert await subject.key("reader", Scope.SEARCH)
+    for scope in (Scope.ADD, Scope.DELETE):
+        with pytest.raises(Forbidden, match=f"may not {scope}"):
+            await subject.key("reader", scope)
+
+
+async def test_a_key_expires_even_while_it_is_remembered(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control.time, "time", lambda: 1000.0)
+    directory.keys["brief"] = key("a", expires=1001)
+    subject = Auth(directory)
+    assert await subject.key("brief", Scope.ADD)
+    monkeypatch.setattr(control.time, "time", lambda: 1001.0)
+    with pytest.raises(Unauthorized):
+        await subject.key("brief", Scope.ADD)
