@@ -2,6 +2,7 @@
 
 lock          held by the instance that runs on this directory
 api-key       the first API key, mode 0600, unless FACESEARCH_API_KEY names one
+admin-key     the key of the admin API, likewise, unless FACESEARCH_ADMIN_KEY names one
 faces/        Qdrant Edge, one folder per collection
 valkey/       append-only file of the broker: control data and the queue
 images/       working folder of the image store, which never writes to it
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import OperatorError
+
+API_KEY: Final = "api-key"
+ADMIN_KEY: Final = "admin-key"
 
 LONGEST_SOCKET_PATH: Final = 100
 """Bytes; the system's limit is 108 on Linux and 104 on macOS, its final zero included."""
@@ -50,9 +54,8 @@ def opened(folder: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def first_key(folder: Path) -> str:
-    """The API key kept in the directory, made with 192 random bits if there is none yet."""
-    path = folder / "api-key"
+def kept_key(path: Path) -> str:
+    """The key kept in that file, made with 192 random bits if there is none yet."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -84,3 +87,10 @@ def run_folder(folder: Path) -> Iterator[Path]:
         run.symlink_to(short)
         yield Path(short)
         run.unlink()
+
+
+def broker_socket(folder: Path) -> Path:
+    """Where the broker of the instance that runs on this directory listens; there is none if there is no such file."""
+    run = folder.expanduser().absolute() / "run"
+    # Not through the link: the path of a Unix socket may not be long.
+    return (run.readlink() if run.is_symlink() else run) / "broker.sock"

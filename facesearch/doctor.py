@@ -17,6 +17,7 @@ from typing import Final
 from redis import Redis, RedisError
 
 from facesearch import models, valkey
+from facesearch.doors import admin_port
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models import files
@@ -70,6 +71,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield _qdrant(settings)
     yield from _data(settings.data_dir)
     yield _service(settings)
+    yield _admin(settings)
 
 
 def _packages() -> Iterator[Finding]:
@@ -143,6 +145,14 @@ def _service(settings: Settings) -> Finding:
     address = f"http://{settings.host}:{settings.port}"
     reached, detail = _get(f"{address}/readyz")
     return Finding("service", reached, f"{address} {detail}", needed=False)
+
+
+def _admin(settings: Settings) -> Finding:
+    """Neither: it is there when there is an admin key, which it wants to see before it says anything else."""
+    address = f"http://{settings.admin_host}:{admin_port(settings)}"
+    reached, detail = _get(f"{address}/admin/v1/tenants")
+    guarded = detail.startswith("answers 401")
+    return Finding("admin API", reached or guarded, f"{address} {'is there' if guarded else detail}", needed=False)
 
 
 def _get(url: str) -> tuple[bool, str]:

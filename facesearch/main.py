@@ -2,44 +2,21 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from facesearch import models as model_commands
+from facesearch.console import remark, reported, settings_from
 from facesearch.doctor import diagnose
+from facesearch.facedbs import facedbs
+from facesearch.keys import keys
 from facesearch.reference import table
+from facesearch.tenants import tenants
 from facesearch.up import up as run_up
+from facesearch.usage import usage
 from shared import logs
-from shared.errors import OperatorError
-from shared.settings import Settings
-
-
-def settings_from(**options: Any) -> Settings:
-    """Settings of the environment, with the options that were given on top. Raises OperatorError for a bad value."""
-    try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise OperatorError(f"setting {wrong}") from None
-
-
-def reported(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose OperatorError is one line on stderr and exit status 1."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except OperatorError as error:
-            click.echo(f"facesearch: {error}", err=True)
-            sys.exit(1)
-
-    return run
 
 
 @click.group()
@@ -48,18 +25,23 @@ def main() -> None:
     """Self-hosted face search: add, search and delete faces over three HTTP calls."""
 
 
+main.add_command(tenants)
+main.add_command(keys)
+main.add_command(facedbs)
+main.add_command(usage)
+
+
 @main.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes any.  [default: 8000]")
+@click.option("--admin-port", type=int, help="Port of the admin API; 0 takes any.  [default: 8001, or --port plus 1]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of everything that is kept.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: warning]")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="[default: console]")
 @reported
-def up(
-    host: str | None, port: int | None, data_dir: Path | None, log_level: str | None, log_format: str | None
-) -> None:
+def up(**options: Any) -> None:
     """Serve on this machine: broker, worker, store and gateway, until Ctrl-C."""
-    settings = settings_from(host=host, port=port, data_dir=data_dir, log_level=log_level, log_format=log_format)
+    settings = settings_from(**options)
     # At a terminal the greeting matters more than the children's news, unless they were asked for.
     defaults = {
         name: value
@@ -68,13 +50,8 @@ def up(
     }
     settings = settings.model_copy(update=defaults)
     logs.configure(settings.log_level, settings.log_format, "up")
-    model_commands.pull(settings, [], echo)
+    model_commands.pull(settings, [], remark)
     asyncio.run(run_up(settings, click.echo))
-
-
-def echo(line: str) -> None:
-    """Progress goes to stderr, so that stdout holds results alone."""
-    click.echo(line, err=True)
 
 
 @main.group()
@@ -87,7 +64,7 @@ def models() -> None:
 @reported
 def models_pull(names: tuple[str, ...]) -> None:
     """Fetch, verify and prepare models: those in use, or the NAMES given."""
-    model_commands.pull(settings_from(), names, echo)
+    model_commands.pull(settings_from(), names, remark)
 
 
 @models.command("list")

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -10,11 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from pydantic import SecretStr
 from redis import RedisError
 from redis.asyncio import Redis
 
 from facesearch import data, valkey
 from facesearch.children import Children, Command
+from facesearch.doors import Door, admin_port, listen
+from facesearch.greeting import welcome
+from shared.control import Control
 from shared.errors import OperatorError
 from shared.settings import Settings
 
@@ -35,25 +38,30 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(data.opened(settings.data_dir))
         listening = stack.enter_context(listen(settings.host, settings.port))
+        admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))
         run = stack.enter_context(data.run_folder(folder))
         children = await stack.enter_async_context(Children())
         stop = _stop_on_signals(children)
-        key = settings.api_key.get_secret_value() if settings.api_key else data.first_key(folder)
-        if await _unless(stop, _start(children, settings, folder, run, listening, key)):
-            say(_welcome(_address(listening), key, folder))
+        api = Door(listening, _key(settings.api_key, folder / data.API_KEY))
+        admin = Door(admin_listening, _key(settings.admin_key, folder / data.ADMIN_KEY))
+        if await _unless(stop, _start(children, settings, folder, run, api, admin)):
+            key = api.key if await _opens(settings, folder, api.key) else None
+            where = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data.ADMIN_KEY)
+            say(welcome(api.address, key, admin.address, where, folder))
             await stop.wait()
         say("facesearch is stopping")
     say("facesearch has stopped")
 
 
-async def _start(
-    children: Children, settings: Settings, folder: Path, run: Path, listening: socket.socket, key: str
-) -> None:
+def _key(given: SecretStr | None, path: Path) -> str:
+    return given.get_secret_value() if given else data.kept_key(path)
+
+
+async def _start(children: Children, settings: Settings, folder: Path, run: Path, api: Door, admin: Door) -> None:
     """Start the children, those that others need first, and return when the service is ready."""
     environment = {
         "FACESEARCH_DATA_DIR": str(folder),
         "FACESEARCH_MODELS_DIR": str(settings.models_dir),
-        "FACESEARCH_API_KEY": key,
         "FACESEARCH_LOG_LEVEL": settings.log_level,
         "FACESEARCH_LOG_FORMAT": settings.log_format,
     }
@@ -61,13 +69,24 @@ async def _start(
         if settings.redis_url is None:
             environment |= await _start_valkeys(children, folder, run)
         await children.start(Command("worker", [sys.executable, "-m", "worker"], environment))
-        inherited = [listening.fileno()]
-        argv = [sys.executable, "-m", "gateway", "--fd", str(listening.fileno())]
-        await children.start(Command("gateway", argv, environment, inherited, grace_s=GATEWAY_GRACE_S))
+        keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
+        inherited = [door.listening.fileno() for door in (api, admin)]
+        argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
+        await children.start(Command("gateway", argv, environment | keys, inherited, grace_s=GATEWAY_GRACE_S))
         async with aiohttp.ClientSession() as session:
-            while not await _is_ready(session, _address(listening)):
+            while not await _is_ready(session, api.address):
                 children.require_alive()
                 await asyncio.sleep(POLL_S)
+
+
+async def _opens(settings: Settings, folder: Path, key: str) -> bool:
+    """Whether the key still opens anything: an operator may have revoked it."""
+    url = settings.broker if settings.redis_url else valkey.url(data.broker_socket(folder))
+    try:
+        async with Redis.from_url(url) as redis:
+            return await Control(redis).key(key) is not None
+    except (RedisError, OSError):
+        return True  # it was ready a moment ago; nothing is said that is not known
 
 
 async def _start_valkeys(children: Children, folder: Path, run: Path) -> dict[str, str]:
@@ -100,27 +119,6 @@ async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
         return False
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The listening socket of the gateway, held here so that callers queue while a gateway restarts.
-
-    Raises OperatorError when the address cannot be had.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        raise OperatorError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port"
-        ) from None
-
-
-def _address(listening: socket.socket) -> str:
-    """URL for this machine: a wildcard address is reached through loopback."""
-    host, port = listening.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def _stop_on_signals(children: Children) -> asyncio.Event:
     """Set by the first SIGINT or SIGTERM; the next one kills."""
     stop = asyncio.Event()
@@ -149,24 +147,3 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     return False
-
-
-def _welcome(address: str, key: str, folder: Path) -> str:
-    return f"""
-facesearch is ready.
-
-  address   {address}
-  API key   {key}
-  data      {folder}
-
-Does it answer? This deletes a face that is not there, through the whole service:
-
-  curl -s {address}/v1/delface -H 'X-API-Key: {key}' -d person_id=00000000-0000-0000-0000-000000000000
-
-Add a face, then search for it:
-
-  curl -s {address}/v1/addface -H 'X-API-Key: {key}' -F name=me -F img=@photo.jpg
-  curl -s {address}/v1/searchface -H 'X-API-Key: {key}' -F img=@photo.jpg
-
-Ctrl-C stops it.
-"""

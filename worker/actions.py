@@ -13,6 +13,9 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     """Enrol every face of the image, from left to right."""
     faces = runtime.faces.describe_all(_image(job, runtime))
     require_time(job)
+    # Gateways know for seconds what no longer is; what is acknowledged must not be lost with it.
+    if runtime.ledger.is_dropped(job.collection):
+        raise Unavailable("the facedb was dropped")
     if job.name is None:
         names = runtime.ledger.draw_names(job.collection, job.job_id, len(faces))
     else:

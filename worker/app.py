@@ -13,6 +13,7 @@ from shared.settings import Settings
 from worker import tasks
 from worker.presence import Beacon
 from worker.runtime import Runtime, open_runtime
+from worker.sweeper import Sweeper
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -78,19 +79,25 @@ def create_celery(settings: Settings) -> Celery:
     def closed(**_: Any) -> None:
         process.close()
 
-    class PresenceStep(bootsteps.StartStopStep):
-        """Present while the consumer runs: it stops when the broker is lost and starts again when it is back."""
+    class BesideStep(bootsteps.StartStopStep):
+        """What goes on beside the jobs while the consumer runs: it stops when the broker is lost and starts again when
+        it is back.
+        """
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, _consumer: Any) -> None:
             runtime = process.runtime
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
+            self.sweeper = Sweeper(runtime.ledger, runtime.store)
             self.beacon.start()
+            self.sweeper.start()
 
         def stop(self, _consumer: Any) -> None:
+            # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
+            self.sweeper.stop()
 
     app.steps["worker"].add(OpenStep)
-    app.steps["consumer"].add(PresenceStep)
+    app.steps["consumer"].add(BesideStep)
     return app

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from redis import Redis
 
+from shared.control import DROPPED
 from shared.jobs import Job, image_key
 
 REMEMBER_S: Final = 3600
@@ -47,9 +48,17 @@ class Ledger:
         """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. The same job draws the
         same names again.
         """
-        keys = [f"fs:names:{collection}", f"fs:drawn:{job_id}"]
+        keys = [_names_key(collection), f"fs:drawn:{job_id}"]
         first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, REMEMBER_S))
         return [f"ID{first + face}" for face in range(count)]
+
+    def is_dropped(self, collection: str) -> bool:
+        """Whether the collection's facedb was dropped, so that what is added to it would be lost."""
+        return self.redis.zscore(DROPPED, collection) is not None
+
+    def forget_names(self, collection: str) -> None:
+        """Forget how many names were drawn in a collection that is no more."""
+        self.redis.delete(_names_key(collection))
 
     def claim_deletion(self, collection: str, person_id: uuid.UUID, job: Job) -> bool:
         """Whether this job, of all that try at this time, is the one to delete this face. The claim ends some time
@@ -66,6 +75,10 @@ class Ledger:
     def release_deletion(self, collection: str, person_id: uuid.UUID) -> None:
         """Give up a claim that this job holds."""
         self.redis.delete(_deletion_key(collection, person_id))
+
+
+def _names_key(collection: str) -> str:
+    return f"fs:names:{collection}"
 
 
 def _deletion_key(collection: str, person_id: uuid.UUID) -> str:

@@ -1,6 +1,5 @@
 """The worker's sign of life, renewed by a thread as long as the worker takes jobs."""
 
-import threading
 import uuid
 from contextlib import suppress
 
@@ -8,6 +7,7 @@ from redis import Redis, RedisError
 
 from shared.presence import PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key
 from worker.models.identity import Identity
+from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
 
 
@@ -19,28 +19,16 @@ class Beacon:
         self._store = store
         self._embedder = identity.model
         self._id = uuid.uuid4().hex
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._beating = Periodic("presence", self.beat, PRESENCE_INTERVAL_S)
 
     def start(self) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
-        self._thread.start()
+        self._beating.start()
 
     def stop(self) -> None:
-        """Withdraw at once, so that nobody waits for a worker that is going."""
-        if self._thread is not None:
-            self._stop.set()
-            self._thread.join()
-            self._thread = None
-
-    def _run(self) -> None:
-        while True:
-            # Without the broker nobody can be told; the key expires by itself and the next beat tries again.
-            with suppress(RedisError):
-                self.beat()
-            if self._stop.wait(PRESENCE_INTERVAL_S):
-                break
+        """Withdraw at once, so that nobody waits for a worker that is going. Without the broker nobody can be told, and
+        the key expires by itself.
+        """
+        self._beating.stop()
         with suppress(RedisError):
             self._redis.delete(presence_key(self._id))
             self._redis.srem(WORKERS, self._id)

@@ -25,17 +25,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         data.opened(tmp_path / "file" / "x").__enter__()
 
 
-def test_the_first_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    key = data.first_key(tmp_path)
+def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "a-key"
+    key = data.kept_key(path)
     assert len(key) >= 32
-    assert data.first_key(tmp_path) == key
-    assert stat.S_IMODE((tmp_path / "api-key").stat().st_mode) == 0o600
+    assert data.kept_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_empty_key_file_opens_nothing(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("\n")
     with pytest.raises(OperatorError, match="is empty"):
-        data.first_key(tmp_path)
+        data.kept_key(tmp_path / "api-key")
 
 
 def test_sockets_live_in_the_data_directory(tmp_path: Path) -> None:
@@ -57,3 +58,14 @@ def test_or_in_a_short_private_folder_when_its_path_is_too_long(tmp_path: Path) 
         assert stat.S_IMODE(run.stat().st_mode) == 0o700
     assert not run.exists()
     assert not (deep / "run").is_symlink()
+
+
+def test_the_brokers_socket_is_found_from_the_data_directory(tmp_path: Path) -> None:
+    assert not data.broker_socket(tmp_path).exists()
+    for folder in (tmp_path / "short", tmp_path / ("d" * 100)):
+        folder.mkdir()
+        with data.run_folder(folder) as run:
+            (run / "broker.sock").touch()
+            assert data.broker_socket(folder) == run / "broker.sock"
+        (folder / "run" / "broker.sock").unlink(missing_ok=True)
+        assert not data.broker_socket(folder).exists()

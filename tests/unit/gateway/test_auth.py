@@ -5,8 +5,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from gateway import auth
 from gateway.auth import Auth
-from shared import control
-from shared.control import Facedb, Key, Scope
+from shared.control import Facedb, Key, Scope, records
 from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
 
 
@@ -114,10 +113,10 @@ async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
 
 
 async def test_a_key_expires_even_while_it_is_remembered(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control.time, "time", lambda: 1000.0)
+    monkeypatch.setattr(records.time, "time", lambda: 1000.0)
     directory.keys["brief"] = key("a", expires=1001)
     subject = Auth(directory)
     assert await subject.key("brief", Scope.ADD)
-    monkeypatch.setattr(control.time, "time", lambda: 1001.0)
+    monkeypatch.setattr(records.time, "time", lambda: 1001.0)
     with pytest.raises(Unauthorized):
         await subject.key("brief", Scope.ADD)

@@ -1,0 +1,71 @@
+"""What all commands share: how they read settings, fail, and print."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from shared.control import DEFAULT
+from shared.errors import OperatorError
+from shared.settings import Settings
+
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
+)
+tenant_option = click.option("--tenant", default=DEFAULT, show_default=True, help="Whose.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def settings_from(**options: Any) -> Settings:
+    """Settings of the environment, with the options that were given on top. Raises OperatorError for a bad value."""
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise OperatorError(f"setting {wrong}") from None
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose OperatorError is one line on stderr and exit status 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except OperatorError as error:
+            click.echo(f"facesearch: {error}", err=True)
+            sys.exit(1)
+
+    return run
+
+
+def remark(line: str) -> None:
+    """Progress and advice go to stderr, so that stdout holds results alone."""
+    click.echo(line, err=True)
+
+
+def print_json(value: BaseModel | Iterable[BaseModel], **more: str) -> None:
+    """A record, with more fields if need be, or a list of records."""
+    if isinstance(value, BaseModel):
+        click.echo(json.dumps(value.model_dump(mode="json") | more, indent=2))
+    else:
+        click.echo(json.dumps([record.model_dump(mode="json") for record in value], indent=2))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def moment(when: datetime | None) -> str:
+    return "never" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,112 @@
+"""`facesearch keys`: who may do what in a tenant's name."""
+
+from pathlib import Path
+
+import click
+
+from facesearch.connection import ask
+from facesearch.console import (
+    data_dir_option,
+    json_option,
+    moment,
+    print_json,
+    print_table,
+    remark,
+    reported,
+    tenant_option,
+)
+from shared import expiry
+from shared.control import Key, Scope
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke the API keys of a tenant."""
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What it is for; need not be unique.")
+@tenant_option
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="May be repeated.  [all]",
+)
+@click.option("--expires", default="never", show_default=True, help="12h, 30d, 4w, 2030-01-31, or never.")
+@click.option("--rate", type=float, help="Requests a second; 0: any.  [FACESEARCH_RATE]")
+@click.option("--concurrency", type=int, help="Requests at once; 0: any.  [FACESEARCH_CONCURRENCY]")
+@data_dir_option
+@json_option
+@reported
+def create(
+    name: str,
+    tenant: str,
+    scopes: tuple[str, ...],
+    expires: str,
+    rate: float | None,
+    concurrency: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Create a key and print it, this once."""
+    until = expiry.moment(expires)
+    may = frozenset(map(Scope, scopes)) or frozenset(Scope)
+    key, secret = ask(
+        data_dir,
+        lambda control: control.create_key(tenant, name, scopes=may, expires=until, rate=rate, concurrency=concurrency),
+    )
+    if as_json:
+        print_json(key, key=secret)
+    else:
+        click.echo(secret)
+        remark(f"key {key.id} of tenant {tenant}: may {_scopes(key)}; expires: {moment(key.expires)}")
+        remark("It is shown this once: only a hash of it is kept.")
+
+
+@keys.command("list")
+@tenant_option
+@data_dir_option
+@json_option
+@reported
+def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
+    """List the keys of a tenant, without the keys themselves."""
+    found = ask(data_dir, lambda control: control.keys(tenant))
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (
+                key.id,
+                key.name,
+                _scopes(key),
+                moment(key.expires),
+                _limit(key.rate),
+                _limit(key.concurrency),
+                moment(key.created),
+            )
+            for key in found
+        ]
+        print_table(("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"), rows)
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@tenant_option
+@data_dir_option
+@reported
+def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
+    """Revoke the key with this ID: it stops working within seconds."""
+    ask(data_dir, lambda control: control.revoke_key(tenant, key_id))
+    click.echo(f"key {key_id} of tenant {tenant} revoked")
+
+
+def _scopes(key: Key) -> str:
+    return ", ".join(scope for scope in Scope if scope in key.scopes)
+
+
+def _limit(value: float | None) -> str:
+    if value is None:
+        return "default"
+    return f"{value:g}" if value else "any"

@@ -1,0 +1,1 @@
+"""The admin API: tenants, keys, facedbs and usage, for operators. On a socket and with a key of its own."""

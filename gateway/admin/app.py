@@ -1,0 +1,60 @@
+"""Wiring of the admin API, an application beside the gateway's own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic_core import to_jsonable_python
+
+from gateway.admin.bodies import MAX_BODY_BYTES, parsed
+from gateway.admin.middleware import authenticated, explained
+from gateway.admin.operations import OPERATIONS, PREFIX, Operation
+from gateway.answers import answer
+from gateway.app import connect
+from gateway.bodies import read_body
+from gateway.middleware import errors, request_id
+from gateway.usage import usage_answer
+from shared.contract import Status
+from shared.control import Control
+from shared.settings import Settings
+
+CONTROL: Final = web.AppKey("control", Control)
+
+
+def create_admin_app(settings: Settings) -> web.Application:
+    """The admin API as an aiohttp application; it connects when it starts. Raises ValueError when the settings hold no
+    admin key: then there is no admin API.
+    """
+    if settings.admin_key is None:
+        raise ValueError("FACESEARCH_ADMIN_KEY is not set")
+    key = settings.admin_key.get_secret_value()
+    app = web.Application(middlewares=[request_id, errors, authenticated(key), explained])
+    app.add_routes([web.route(operation.method, operation.path, _handler(operation)) for operation in OPERATIONS])
+    app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False)])
+    app.cleanup_ctx.append(_resources(settings))
+    return app
+
+
+def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        given: dict[str, Any] = dict(request.match_info)
+        if operation.body is not None:
+            given["body"] = parsed(operation.body, await read_body(request, MAX_BODY_BYTES))
+        done = await operation.perform(request.app[CONTROL], **given)
+        return answer(Status.OK, to_jsonable_python(done), operation.http_status)
+
+    return handle
+
+
+async def _usage(request: web.Request) -> web.Response:
+    return await usage_answer(request.app[CONTROL].redis, request.query)
+
+
+def _resources(settings: Settings) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app[CONTROL] = Control(await stack.enter_async_context(connect(settings.broker)))
+            yield
+
+    return resources

@@ -1,0 +1,83 @@
+"""What operators send. The description of a field completes "… must be", as in gateway/parameters.py."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.control import Key, Scope
+from shared.errors import InvalidRequest
+
+MAX_BODY_BYTES: Final = 16 * 1024
+"""A hundred times what any of these takes."""
+
+Name = Annotated[str, Field(description="1 to 64 letters, digits, - or _")]
+"""Text here: it is shared/control that judges it, for the command line as well."""
+
+
+class Body(BaseModel):
+    """A JSON object. Strict: `"5"` and `true` are no numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class NewTenant(Body):
+    """A tenant to create."""
+
+    name: Name
+
+
+class NewFacedb(Body):
+    """A face database to create."""
+
+    name: Name
+
+
+class NewKey(Body):
+    """An API key to create. expires None: never. rate, concurrency None: as the settings say."""
+
+    name: Name
+    scopes: frozenset[Scope] = Field(
+        default=frozenset(Scope), description=f"a list of some of {', '.join(Scope)}; all if left out"
+    )
+    expires: str | None = Field(
+        default=None, description="12h, 30d or 4w from now, a date or moment in ISO 8601, or null for never"
+    )
+    rate: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="requests a second; 0: any")
+    concurrency: int | None = Field(default=None, ge=0, description="a whole number of requests at once; 0: any")
+
+
+class DefaultFacedb(Body):
+    """Which facedb is meant when a request names none."""
+
+    facedb: Name
+
+
+class IssuedKey(Key):
+    """A key just created. key: the API key itself, shown this once."""
+
+    key: str
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parsed(model: type[B], body: bytes) -> B:
+    """Raises InvalidRequest that says in one sentence what is wrong with the first field that is."""
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequest(f"body is longer than {MAX_BODY_BYTES} bytes")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidRequest(_sentence(model, error.errors(include_url=False, include_input=False)[0])) from None
+
+
+def _sentence(model: type[Body], first: Mapping[str, Any]) -> str:
+    fields = ", ".join(model.model_fields)
+    if not first["loc"]:
+        return f"body must be a JSON object of {fields}"
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"{name!r} is not known here; known are {fields}"
+    what = "is missing; it must be" if first["type"] == "missing" else "must be"
+    return f"{name} {what} {model.model_fields[name].description}"

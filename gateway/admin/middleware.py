@@ -1,0 +1,56 @@
+"""Who may come in, and what operators are told when something goes wrong. Inside gateway/middleware.py's `errors`."""
+
+import hashlib
+import hmac
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from redis import RedisError
+
+from gateway.answers import answer
+from shared.contract import Status
+from shared.control import Conflict, Unknown
+from shared.errors import InvalidRequest, OperatorError, Unauthorized, Unavailable
+
+HEADER: Final = "X-Admin-Key"
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def authenticated(admin_key: str) -> Middleware:
+    """Nobody comes in without the key, not even to learn which paths there are."""
+    right = _digest(admin_key)
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Digests, so that the time tells neither how much of the key is right nor how long it is.
+        if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), right):
+            raise Unauthorized(f"{HEADER} header is missing or wrong")
+        response = await handler(request)
+        if request.method not in ("GET", "HEAD"):
+            log.info("admin_request", method=request.method, path=request.path, http_status=response.status)
+        return response
+
+    return authenticate
+
+
+@web.middleware
+async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """An operator's error is INVALID_REQUEST with its sentence. Here, unlike in the contract, HTTP codes tell kinds."""
+    try:
+        return await handler(request)
+    except OperatorError as error:
+        http_status = 404 if isinstance(error, Unknown) else 409 if isinstance(error, Conflict) else 400
+        return answer(Status.INVALID_REQUEST, str(error), http_status)
+    except InvalidRequest as error:
+        return answer(Status.INVALID_REQUEST, error.message, 400)
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"control data: {type(error).__name__}") from error
+    except web.HTTPNotFound:
+        return answer(Status.INVALID_REQUEST, "unknown path; docs/tenants.md lists those of the admin API", 404)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

@@ -1,0 +1,100 @@
+"""What operators can do, as one table: paths, bodies and answers stand here and nowhere else.
+
+Each function gets the path's variables by name and the body if there is one. What it returns goes out as `message`; its
+annotation says what that is.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.admin.bodies import Body, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
+from shared import expiry
+from shared.control import Control, Facedb, Key, Tenant
+
+PREFIX: Final = "/admin/v1"
+
+
+async def list_tenants(control: Control) -> list[Tenant]:
+    return await control.tenants()
+
+
+async def create_tenant(control: Control, body: NewTenant) -> Tenant:
+    return await control.create_tenant(body.name)
+
+
+async def get_tenant(control: Control, tenant: str) -> Tenant:
+    return await control.tenant(tenant)
+
+
+async def drop_tenant(control: Control, tenant: str) -> str:
+    await control.drop_tenant(tenant)
+    return f"tenant {tenant} dropped"
+
+
+async def list_keys(control: Control, tenant: str) -> list[Key]:
+    return await control.keys(tenant)
+
+
+async def create_key(control: Control, tenant: str, body: NewKey) -> IssuedKey:
+    key, secret = await control.create_key(
+        tenant,
+        body.name,
+        scopes=body.scopes,
+        expires=None if body.expires is None else expiry.moment(body.expires),
+        rate=body.rate,
+        concurrency=body.concurrency,
+    )
+    return IssuedKey(**dict(key), key=secret)
+
+
+async def revoke_key(control: Control, tenant: str, key_id: str) -> str:
+    await control.revoke_key(tenant, key_id)
+    return f"key {key_id} revoked"
+
+
+async def list_facedbs(control: Control, tenant: str) -> list[Facedb]:
+    return await control.facedbs(tenant)
+
+
+async def create_facedb(control: Control, tenant: str, body: NewFacedb) -> Facedb:
+    return await control.create_facedb(tenant, body.name)
+
+
+async def drop_facedb(control: Control, tenant: str, facedb: str) -> str:
+    await control.drop_facedb(tenant, facedb)
+    return f"facedb {facedb} dropped"
+
+
+async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb) -> Tenant:
+    return await control.set_default_facedb(tenant, body.facedb)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path. http_status: of success."""
+
+    method: str
+    path: str
+    summary: str
+    perform: Callable[..., Awaitable[Any]]
+    body: type[Body] | None = None
+    http_status: int = 200
+
+
+_TENANTS: Final = f"{PREFIX}/tenants"
+_TENANT: Final = f"{_TENANTS}/{{tenant}}"
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    Operation("GET", _TENANTS, "List all tenants", list_tenants),
+    Operation("POST", _TENANTS, "Create a tenant with an empty facedb", create_tenant, NewTenant, 201),
+    Operation("GET", _TENANT, "One tenant", get_tenant),
+    Operation("DELETE", _TENANT, "Drop a tenant with all its keys and faces", drop_tenant),
+    Operation("GET", f"{_TENANT}/keys", "List the keys that work", list_keys),
+    Operation("POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201),
+    Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key),
+    Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
+    Operation("POST", f"{_TENANT}/facedbs", "Create an empty facedb", create_facedb, NewFacedb, 201),
+    Operation("DELETE", f"{_TENANT}/facedbs/{{facedb}}", "Drop a facedb with all its faces", drop_facedb),
+    Operation("PUT", f"{_TENANT}/default-facedb", "Choose the default facedb", set_default_facedb, DefaultFacedb),
+)

@@ -1,0 +1,29 @@
+"""Control data in Redis: who may do what, and where it goes.
+
+Keys have 128 bits and more, so a plain SHA-256 is as hard to invert as the key is to guess, and costs microseconds.
+"""
+
+from shared.control.facedbs import Facedbs
+from shared.control.keys import Keys
+from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED
+from shared.control.records import Conflict, Facedb, Key, Scope, Tenant, Unknown
+from shared.control.tenants import Tenants
+
+__all__ = [
+    "DEFAULT",
+    "DROPPED",
+    "DROP_AFTER_S",
+    "Conflict",
+    "Control",
+    "Facedb",
+    "Key",
+    "Scope",
+    "Tenant",
+    "Unknown",
+]
+
+
+class Control(Tenants, Keys, Facedbs):
+    """Reads and writes control data. Methods raise redis.RedisError when Redis cannot be reached, and OperatorError,
+    with a sentence for the operator, when what they are asked for makes no sense: Unknown or Conflict where it is that.
+    """

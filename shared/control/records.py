@@ -1,0 +1,80 @@
+"""What control data is made of, as kept in Redis and shown to operators: tenants, their keys, their face databases."""
+
+import time
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
+
+from shared.contract import FACEDB
+from shared.errors import OperatorError
+
+Name = Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
+"""Of a tenant, a facedb or a key: 1 to 64 letters, digits, - or _."""
+
+
+class Unknown(OperatorError):
+    """What the operator names does not exist, or not in this tenant."""
+
+
+class Conflict(OperatorError):
+    """It exists already, or something else depends on it."""
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    ADD = "add"
+    SEARCH = "search"
+    DELETE = "delete"
+
+
+class _Record(BaseModel):
+    """Each has `created`, and all times are in UTC and whole seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tenant(_Record):
+    """Somebody with keys and face databases of their own. facedb: the one that is meant when a request names none."""
+
+    name: Name
+    facedb: Name
+    created: AwareDatetime
+
+
+class Facedb(_Record):
+    """A face database: one collection of the store."""
+
+    name: Name
+    collection: str
+    created: AwareDatetime
+
+
+class Key(_Record):
+    """An API key, without the key itself. expires: from when on it no longer works, None for never.
+    rate: requests a second, concurrency: requests at once; 0 for any, None for the default of the settings.
+    """
+
+    id: str
+    tenant: Name
+    name: Name
+    scopes: frozenset[Scope]
+    expires: AwareDatetime | None = None
+    rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    concurrency: Annotated[int, Field(ge=0)] | None = None
+    created: AwareDatetime
+
+    @field_serializer("scopes")
+    def _in_order(self, scopes: AbstractSet[Scope]) -> list[Scope]:
+        return [scope for scope in Scope if scope in scopes]
+
+    def expired(self) -> bool:
+        return self.expires is not None and time.time() >= self.expires.timestamp()
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raises OperatorError for what cannot be the name of a tenant, a facedb or a key."""
+    if FACEDB.fullmatch(name) is None:
+        raise OperatorError(f"the name of a {kind} is 1 to 64 letters, digits, - or _; {name!r} is not")

@@ -1,0 +1,63 @@
+"""Tenants: created with a facedb, dropped with all that is theirs."""
+
+from typing import cast
+
+from redis.asyncio.client import Pipeline
+
+from shared.control.layout import (
+    TENANTS,
+    Connected,
+    begin,
+    facedb_key,
+    facedbs_key,
+    key_key,
+    keys_key,
+    put_tenant,
+    read_tenant,
+    remove_facedb,
+    tenant_key,
+)
+from shared.control.records import Conflict, Facedb, Tenant, check_name
+
+
+class Tenants(Connected):
+    """The part of Control that is about tenants."""
+
+    async def create_tenant(self, name: str) -> Tenant:
+        """A new tenant with an empty facedb called `default`. Raises Conflict."""
+        check_name("tenant", name)
+
+        async def create(pipe: Pipeline) -> Tenant:
+            if await pipe.exists(tenant_key(name)):
+                raise Conflict(f"tenant {name} exists already")
+            begin(pipe)
+            return put_tenant(pipe, name)
+
+        return cast("Tenant", await self.atomically(create, tenant_key(name)))
+
+    async def tenants(self) -> list[Tenant]:
+        """All of them, by name."""
+        names = sorted(cast("set[bytes]", await self.redis.smembers(TENANTS)))
+        records = await self.redis.mget([tenant_key(name.decode()) for name in names]) if names else []
+        return [Tenant.model_validate_json(record) for record in records if record is not None]
+
+    async def drop_tenant(self, name: str) -> None:
+        """Revoke all its keys and drop all its facedbs. Raises Unknown."""
+        keys, facedbs = keys_key(name), facedbs_key(name)
+
+        async def drop(pipe: Pipeline) -> None:
+            await read_tenant(pipe, name)
+            digests = cast("list[bytes]", await pipe.hvals(keys))
+            names = cast("set[bytes]", await pipe.smembers(facedbs))
+            records = await pipe.mget([facedb_key(name, facedb.decode()) for facedb in names]) if names else []
+            removable = await self.removable(pipe)
+            begin(pipe)
+            for digest in digests:
+                pipe.delete(key_key(digest.decode()))
+            for record in records:
+                if record is not None:
+                    remove_facedb(pipe, name, Facedb.model_validate_json(record), removable)
+            pipe.delete(tenant_key(name), keys)
+            pipe.srem(TENANTS, name)
+
+        await self.atomically(drop, tenant_key(name), keys, facedbs)

@@ -1,0 +1,193 @@
+"""The admin API on a real Valkey: what it does, what it refuses, and how it says so."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.admin.app import CONTROL, create_admin_app
+from gateway.admin.bodies import MAX_BODY_BYTES
+from gateway.admin.operations import OPERATIONS
+from shared.control import Scope
+from shared.settings import Settings
+
+KEY = "the key of the admin API"
+SHOP = "/tenants/shop"
+
+Send = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+@pytest.fixture
+async def client(valkey_url: str) -> AsyncIterator[TestClient]:
+    app = create_admin_app(Settings(redis_url=valkey_url, admin_key=KEY))
+    async with TestClient(TestServer(app), headers={"X-Admin-Key": KEY}) as client:
+        yield client
+
+
+@pytest.fixture
+async def send(client: TestClient) -> Send:
+    """Sends a request and returns its HTTP status and message; the contract status must agree."""
+
+    async def send(method: str, path: str, body: object = None, **options: Any) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        async with client.request(method, f"/admin/v1{path}", data=data, **options) as response:
+            said = await response.json()
+            assert set(said) == {"status", "message"}
+            expected = "OK" if response.ok else "FAIL" if response.status == 503 else "INVALID_REQUEST"
+            assert said["status"] == expected
+            assert response.headers["X-Request-Id"]
+            return response.status, said["message"]
+
+    return send
+
+
+class TestOperations:
+    async def test_tenants(self, send: Send) -> None:
+        status, made = await send("POST", "/tenants", {"name": "shop"})
+        assert status == 201
+        assert set(made) == {"name", "facedb", "created"}
+        assert (made["name"], made["facedb"]) == ("shop", "default")
+        assert datetime.fromisoformat(made["created"]).tzinfo
+        assert await send("GET", SHOP) == (200, made)
+        assert await send("GET", "/tenants") == (200, [made])
+        assert await send("DELETE", SHOP) == (200, "tenant shop dropped")
+        assert await send("GET", "/tenants") == (200, [])
+
+    async def test_keys(self, send: Send, client: TestClient) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        wanted = {"name": "till", "scopes": ["search"], "expires": "2999-01-31", "rate": 5, "concurrency": 2}
+        status, made = await send("POST", f"{SHOP}/keys", wanted)
+        assert status == 201
+        secret = made.pop("key")
+        assert re.fullmatch(r"fs_[A-Za-z0-9_-]{32}", secret)
+        assert made == {
+            **wanted,
+            "tenant": "shop",
+            "expires": "2999-01-31T00:00:00Z",
+            "id": made["id"],
+            "created": made["created"],
+        }
+        status, listed = await send("GET", f"{SHOP}/keys")
+        assert listed == [made], "without the key itself"
+        control = client.app[CONTROL]
+        key = await control.key(secret)
+        assert key is not None
+        assert key.scopes == {Scope.SEARCH}
+        assert await send("DELETE", f"{SHOP}/keys/{made['id']}") == (200, f"key {made['id']} revoked")
+        assert await send("GET", f"{SHOP}/keys") == (200, [])
+        assert await control.key(secret) is None
+
+    async def test_a_key_of_which_nothing_is_said_but_its_name(self, send: Send) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        for body in ({"name": "k"}, {"name": "k", "expires": None, "rate": None, "concurrency": None}):
+            _, made = await send("POST", f"{SHOP}/keys", body)
+            assert made["scopes"] == ["add", "search", "delete"]
+            assert made["expires"] is made["rate"] is made["concurrency"] is None
+
+    async def test_facedbs(self, send: Send) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        status, made = await send("POST", f"{SHOP}/facedbs", {"name": "extra"})
+        assert status == 201
+        assert made["name"] == "extra"
+        _, listed = await send("GET", f"{SHOP}/facedbs")
+        assert [facedb["name"] for facedb in listed] == ["default", "extra"]
+        status, tenant = await send("PUT", f"{SHOP}/default-facedb", {"facedb": "extra"})
+        assert (status, tenant["facedb"]) == (200, "extra")
+        assert await send("DELETE", f"{SHOP}/facedbs/default") == (200, "facedb default dropped")
+
+    async def test_usage(self, send: Send, client: TestClient) -> None:
+        assert await send("GET", "/usage") == (200, {"rows": [], "totals": {}})
+        assert await send("GET", "/usage?from=soon") == (400, "from must be a day, YYYY-MM-DD")
+        async with client.get("/admin/v1/usage?format=csv") as response:
+            assert (await response.text()).startswith("day,tenant,key,")
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", KEY[:-1], "\udcff"])
+    async def test_nobody_comes_in_without_the_key_whatever_the_path(self, client: TestClient, key: str | None) -> None:
+        client.session.headers.pop("X-Admin-Key")
+        headers = {} if key is None else {"X-Admin-Key": key}
+        told = set()
+        for method, path in [*((o.method, o.path) for o in OPERATIONS), ("GET", "/admin/v1/nothing"), ("GET", "/")]:
+            async with client.request(method, path, headers=headers) as response:
+                assert response.status == 401
+                told.add(await response.text())
+        assert told == {'{"status": "INVALID_REQUEST", "message": "X-Admin-Key header is missing or wrong"}'}
+
+    async def test_without_a_key_there_is_no_admin_api(self) -> None:
+        with pytest.raises(ValueError, match="FACESEARCH_ADMIN_KEY is not set"):
+            create_admin_app(Settings(redis_url="redis://h", admin_key=None))
+
+    async def test_what_is_not_there(self, send: Send) -> None:
+        nobody = (404, "there is no tenant shop")
+        for operation in OPERATIONS:
+            if "{tenant}" in operation.path:
+                path = operation.path.removeprefix("/admin/v1").format(tenant="shop", key_id="k", facedb="f")
+                body = {"facedb": "f"} if operation.method == "PUT" else {"name": "n"} if operation.body else None
+                assert await send(operation.method, path, body) == nobody
+        await send("POST", "/tenants", {"name": "shop"})
+        assert await send("DELETE", f"{SHOP}/keys/k") == (404, "tenant shop has no key k")
+        assert await send("DELETE", f"{SHOP}/facedbs/f") == (404, "tenant shop has no facedb f")
+        assert await send("PUT", f"{SHOP}/default-facedb", {"facedb": "f"}) == (404, "tenant shop has no facedb f")
+        status, message = await send("GET", "/nothing")
+        assert (status, message.partition(";")[0]) == (404, "unknown path")
+
+    async def test_what_is_there_already_or_in_use(self, send: Send) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        assert await send("POST", "/tenants", {"name": "shop"}) == (409, "tenant shop exists already")
+        facedb = {"name": "default"}
+        assert await send("POST", f"{SHOP}/facedbs", facedb) == (409, "tenant shop has a facedb default already")
+        assert (await send("DELETE", f"{SHOP}/facedbs/default"))[0] == 409
+
+    async def test_methods(self, client: TestClient) -> None:
+        async with client.delete("/admin/v1/tenants") as response:
+            assert response.status == 405
+            assert response.headers["Allow"] == "GET, HEAD, POST"
+
+    @pytest.mark.parametrize(
+        ("body", "sentence"),
+        [
+            (b"", "body must be a JSON object of name, scopes, expires, rate, concurrency"),
+            (b"[]", "body must be a JSON object of"),
+            (b"\xff", "body must be a JSON object of"),
+            (b"[" * 10_000, "body must be a JSON object of"),
+            (b" " * (MAX_BODY_BYTES + 1), "body is longer than 16384 bytes"),
+            ({}, "name is missing; it must be 1 to 64 letters, digits, - or _"),
+            ({"name": 5}, "name must be 1 to 64 letters, digits, - or _"),
+            ({"name": "a b"}, "the name of a key is 1 to 64 letters, digits, - or _; 'a b' is not"),
+            ({"name": "k", "colour": "red"}, "'colour' is not known here; known are name, scopes, "),
+            ({"name": "k", "scopes": []}, "a key needs one scope at least, of add, search, delete"),
+            ({"name": "k", "scopes": ["admin"]}, "scopes must be a list of some of add, search, delete"),
+            ({"name": "k", "scopes": "add"}, "scopes must be a list of some of add, search, delete"),
+            ({"name": "k", "expires": "soon"}, "'soon' is no time; write 12h"),
+            ({"name": "k", "expires": 5}, "expires must be 12h, 30d or 4w from now"),
+            ({"name": "k", "expires": "2020-01-01"}, "the key would never work: it expires at 2020-01-01 00:00:00"),
+            ({"name": "k", "rate": -1}, "rate must be requests a second; 0: any"),
+            ({"name": "k", "rate": True}, "rate must be requests a second; 0: any"),
+            (b'{"name": "k", "rate": Infinity}', "rate must be requests a second; 0: any"),
+            ({"name": "k", "concurrency": 1.5}, "concurrency must be a whole number of requests at once"),
+        ],
+    )
+    async def test_bodies_that_make_no_sense(self, send: Send, body: object, sentence: str) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        status, message = await send("POST", f"{SHOP}/keys", body)
+        assert status == 400
+        assert message.startswith(sentence)
+        assert await send("GET", f"{SHOP}/keys") == (200, [])
+
+    async def test_paths_that_lead_nowhere_else(self, send: Send) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        for path in ("/tenants/shop%2Fkeys", "/tenants/shop%3Adefault", "/tenants/%00", "/tenants/%FF", "/tenants/.."):
+            assert (await send("GET", path))[0] == 404
+
+    async def test_without_its_broker_it_asks_for_patience(self) -> None:
+        app = create_admin_app(Settings(redis_url="unix:///nowhere.sock", admin_key=KEY))
+        async with TestClient(TestServer(app), headers={"X-Admin-Key": KEY}) as client:
+            for path in ("/admin/v1/tenants", "/admin/v1/usage"):
+                async with client.get(path) as response:
+                    assert response.status == 503
+                    assert await response.json() == {"status": "FAIL", "message": "please try again later"}

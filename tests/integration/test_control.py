@@ -1,0 +1,254 @@
+"""Control data on a real Valkey: what belongs together changes together, whoever else is at it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, Conflict, Control, Key, Scope, Unknown
+from shared.errors import OperatorError
+
+
+@pytest.fixture
+async def control(valkey_url: str) -> AsyncIterator[Control]:
+    async with Redis.from_url(valkey_url) as redis:
+        yield Control(redis)
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What each of the calls, run at once, returned or raised."""
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def left(control: Control) -> list[str]:
+    return sorted(key.decode() for key in await control.redis.keys("*"))
+
+
+class TestTenants:
+    async def test_a_new_tenant_has_an_empty_facedb_and_no_key(self, control: Control) -> None:
+        tenant = await control.create_tenant("shop")
+        assert await control.tenant("shop") == tenant
+        assert await control.tenants() == [tenant]
+        assert await control.keys("shop") == []
+        (facedb,) = await control.facedbs("shop")
+        assert facedb.name == tenant.facedb == DEFAULT
+        assert facedb.collection.startswith("shop.default.")
+        assert await control.default_facedb("shop") == facedb
+
+    async def test_of_operators_who_create_the_same_at_once_one_succeeds(self, control: Control) -> None:
+        said = await outcomes(*(control.create_tenant("shop") for _ in range(20)))
+        assert sum(isinstance(one, Conflict) for one in said) == 19
+        assert len(await control.facedbs("shop")) == 1
+
+    async def test_a_dropped_tenant_leaves_nothing_but_its_collections_to_remove(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        await control.create_tenant("bank")
+        await control.create_facedb("shop", "extra")
+        _, secret = await control.create_key("shop", "k")
+        collections = {facedb.collection for facedb in await control.facedbs("shop")}
+        await control.drop_tenant("shop")
+        assert await control.key(secret) is None
+        assert {member.decode() for member in await control.redis.zrange(DROPPED, 0, -1)} == collections
+        assert not [key for key in await left(control) if "shop" in key]
+        assert [tenant.name for tenant in await control.tenants()] == ["bank"]
+        with pytest.raises(Unknown, match="there is no tenant shop"):
+            await control.drop_tenant("shop")
+
+    async def test_nothing_is_left_behind_by_whoever_adds_to_a_tenant_that_goes(self, control: Control) -> None:
+        for _ in range(10):
+            await control.create_tenant("shop")
+            calls = [control.create_key("shop", "k") for _ in range(5)]
+            calls += [control.create_facedb("shop", f"f{n}") for n in range(5)]
+            said = await outcomes(*calls[:5], control.drop_tenant("shop"), *calls[5:])
+            assert not [one for one in said if isinstance(one, Exception) and not isinstance(one, Unknown)]
+            assert not [key for key in await left(control) if key != DROPPED]
+
+    @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 65, "a:b", "../x", "a\n"])
+    async def test_names_that_are_refused_in_a_sentence(self, control: Control, name: str) -> None:
+        await control.create_tenant("shop")
+        for call in (
+            control.create_tenant(name),
+            control.create_facedb("shop", name),
+            control.create_key("shop", name),
+        ):
+            with pytest.raises(OperatorError, match=r"^the name of a \w+ is 1 to 64 letters, digits, - or _; "):
+                await call
+
+
+class TestKeys:
+    async def test_a_key_opens_what_it_says_and_is_kept_as_a_hash_only(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        made, secret = await control.create_key(
+            "shop", "till", scopes=frozenset({Scope.SEARCH, Scope.ADD}), rate=0.5, concurrency=3
+        )
+        assert await control.key(secret) == made
+        assert await control.keys("shop") == [made]
+        assert made.model_dump(mode="json")["scopes"] == ["add", "search"]
+        for name in await left(control):
+            dump = await control.redis.dump(name)
+            assert secret.encode() not in name.encode() + dump
+
+    async def test_a_revoked_key_is_gone(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        await control.create_tenant("bank")
+        key, secret = await control.create_key("shop", "k")
+        with pytest.raises(Unknown, match=f"tenant bank has no key {key.id}"):
+            await control.revoke_key("bank", key.id)
+        assert await control.key(secret) == key
+        said = await outcomes(*(control.revoke_key("shop", key.id) for _ in range(5)))
+        assert sum(one is None for one in said) == 1
+        assert await control.key(secret) is None
+        assert await control.keys("shop") == []
+
+    async def test_an_expired_key_leaves_by_itself(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        key, secret = await control.create_key("shop", "brief", expires=soon(2))
+        assert (await control.key(secret)) == key
+        assert await control.redis.expiretime(f"fs:key:{await self.digest(control)}") == int(key.expires.timestamp())
+        async with asyncio.timeout(5):
+            while await control.key(secret) is not None:
+                await asyncio.sleep(0.05)
+        assert key.expired()
+        await control.create_key("shop", "next")
+        assert await control.redis.hlen("fs:keys:shop") == 1, "its id is forgotten too"
+        with pytest.raises(Unknown):
+            await control.revoke_key("shop", key.id)
+
+    @staticmethod
+    async def digest(control: Control) -> str:
+        (value,) = await control.redis.hvals("fs:keys:shop")
+        return value.decode()
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"scopes": frozenset()}, "a key needs one scope at least, of add, search, delete"),
+            ({"expires": datetime(2020, 1, 1, tzinfo=UTC)}, "the key would never work: it expires at 2020-01-01"),
+            ({"rate": -1.0}, "the rate is"),
+            ({"rate": float("nan")}, "the rate is"),
+            ({"rate": float("inf")}, "the rate is"),
+            ({"concurrency": -1}, "the concurrency is"),
+        ],
+    )
+    async def test_what_makes_no_sense_is_refused(self, control: Control, options: dict, sentence: str) -> None:
+        await control.create_tenant("shop")
+        with pytest.raises(OperatorError, match=sentence):
+            await control.create_key("shop", "k", **options)
+        assert await control.keys("shop") == []
+
+    async def test_no_tenant_no_key(self, control: Control) -> None:
+        for call in (control.create_key("shop", "k"), control.keys("shop"), control.revoke_key("shop", "x")):
+            with pytest.raises(Unknown, match="there is no tenant shop"):
+                await call
+
+    async def test_bytes_that_are_no_text_open_nothing(self, control: Control) -> None:
+        assert await control.key(b"\xff\xfe".decode(errors="surrogateescape")) is None
+
+
+class TestTheFirstKey:
+    async def test_gateways_that_start_at_once_make_one_tenant_and_one_key(self, control: Control) -> None:
+        await asyncio.gather(*(control.set_first_key("from the settings") for _ in range(10)))
+        (key,) = await control.keys(DEFAULT)
+        assert await control.key("from the settings") == key
+        assert key.scopes == frozenset(Scope)
+        assert len(await control.facedbs(DEFAULT)) == 1
+
+    async def test_another_one_replaces_it_and_it_may_come_back(self, control: Control) -> None:
+        for secret, other in (("one", "two"), ("two", "one"), ("one", "two")):
+            await control.set_first_key(secret)
+            assert await control.key(secret) is not None
+            assert await control.key(other) is None
+            assert len(await control.keys(DEFAULT)) == 1
+
+    async def test_what_an_operator_ended_does_not_come_back_with_a_restart(self, control: Control) -> None:
+        await control.set_first_key("from the settings")
+        (key,) = await control.keys(DEFAULT)
+        await control.revoke_key(DEFAULT, key.id)
+        await control.set_first_key("from the settings")
+        assert await control.key("from the settings") is None
+        await control.drop_tenant(DEFAULT)
+        await control.set_first_key("from the settings")
+        assert await control.tenants() == []
+        await control.set_first_key("another")
+        assert await control.key("another") is not None
+
+    async def test_a_key_that_an_operator_made_stays_what_it_is(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        made, secret = await control.create_key("shop", "k", scopes=frozenset({Scope.SEARCH}))
+        await control.set_first_key(secret)
+        assert await control.key(secret) == made
+        await control.set_first_key("another")
+        assert await control.key(secret) is None, "the settings named it, and name another one now"
+        assert await control.keys("shop") == []
+
+
+class TestFacedbs:
+    async def test_a_facedb_of_a_name_used_before_has_a_new_collection(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        first = await control.create_facedb("shop", "extra")
+        await control.drop_facedb("shop", "extra")
+        assert await control.facedb("shop", "extra") is None
+        second = await control.create_facedb("shop", "extra")
+        assert second.collection != first.collection
+        assert [facedb.name for facedb in await control.facedbs("shop")] == ["default", "extra"]
+        with pytest.raises(Conflict, match="tenant shop has a facedb extra already"):
+            await control.create_facedb("shop", "extra")
+
+    async def test_equal_names_of_two_tenants_are_two_facedbs(self, control: Control) -> None:
+        for tenant in ("shop", "bank"):
+            await control.create_tenant(tenant)
+            await control.create_facedb(tenant, "extra")
+        await control.drop_facedb("shop", "extra")
+        assert await control.facedb("bank", "extra") is not None
+        assert await control.facedb("shop", "extra") is None
+
+    async def test_its_collection_is_to_be_removed_when_no_job_can_touch_it_any_more(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        facedb = await control.create_facedb("shop", "extra")
+        seconds, _ = await control.redis.time()
+        await control.drop_facedb("shop", "extra")
+        ((collection, due),) = await control.redis.zrange(DROPPED, 0, -1, withscores=True)
+        assert collection.decode() == facedb.collection
+        assert 0 <= due - seconds - DROP_AFTER_S < 5
+
+    async def test_the_default_one_can_be_another_and_cannot_be_dropped(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        extra = await control.create_facedb("shop", "extra")
+        assert (await control.set_default_facedb("shop", "extra")).facedb == "extra"
+        assert await control.default_facedb("shop") == extra
+        with pytest.raises(Conflict, match="extra is the default facedb of tenant shop; make another"):
+            await control.drop_facedb("shop", "extra")
+        await control.drop_facedb("shop", DEFAULT)
+        for call in (control.set_default_facedb("shop", DEFAULT), control.drop_facedb("shop", DEFAULT)):
+            with pytest.raises(Unknown, match="tenant shop has no facedb default"):
+                await call
+
+    async def test_a_default_that_is_dropped_at_the_same_moment_is_never_missing(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        for n in range(20):
+            await control.create_facedb("shop", f"f{n}")
+            await outcomes(control.set_default_facedb("shop", f"f{n}"), control.drop_facedb("shop", f"f{n}"))
+            assert await control.default_facedb("shop") is not None
+
+    async def test_nobody_has_what_nobody_made(self, control: Control) -> None:
+        assert await control.facedb("shop", "extra") is None
+        assert await control.default_facedb("shop") is None
+        with pytest.raises(Unknown, match="there is no tenant shop"):
+            await control.create_facedb("shop", "extra")
+
+
+async def test_records_are_json_that_people_can_read(control: Control) -> None:
+    await control.create_tenant("shop")
+    key, _ = await control.create_key("shop", "k", expires=datetime(2999, 1, 31, tzinfo=UTC))
+    shown = json.loads(key.model_dump_json())
+    assert shown["expires"] == "2999-01-31T00:00:00Z"
+    assert shown["created"].endswith("Z")
+    assert Key.model_validate(shown) == key

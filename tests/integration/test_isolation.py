@@ -1,0 +1,333 @@
+"""No tenant sees, finds, deletes, counts or infers anything of another's: every call with every foreign id.
+
+Each attempt is made twice: with what another tenant has, and with what nobody has. The answers must be the same bytes.
+`pytest -s` prints the matrix that docs/tenants.md shows.
+"""
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from redis.asyncio import Redis
+
+from facesearch.main import main
+from gateway.auth import CACHE_S
+from portraits import astronaut_png, hopper_jpeg
+from processes import wait_for
+from service import Service
+from shared.control import Control, Key, Scope
+
+DOCUMENT = Path(__file__).parents[2] / "docs/tenants.md"
+IMG = base64.b64encode(hopper_jpeg()).decode()
+OTHER_IMG = base64.b64encode(astronaut_png()).decode()
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a tenant has. twin: a facedb that every tenant has by that name, but only this one has a face in it. own: a
+    facedb that no other tenant has, with a face too.
+    """
+
+    tenant: str
+    twin: str
+    own: str
+    collection: str
+    twin_face: str
+    own_face: str
+    key: Key
+    secret: str
+
+
+@dataclass
+class Town:
+    """A running service with three tenants, and what none of them has."""
+
+    service: Service
+    tenants: list[Holdings] = field(default_factory=list)
+
+    def control(self, question: Callable[[Control], Any]) -> Any:
+        async def ask() -> Any:
+            async with Redis.from_url(self.service.broker) as redis:
+                return await question(Control(redis))
+
+        return asyncio.run(ask())
+
+    def call(self, name: str, secret: str, **parameters: str) -> httpx.Response:
+        return self.service.http.post(f"/v1/{name}", headers={"X-API-Key": secret}, data=parameters)
+
+    def ids(self, secret: str, facedb: str | None = None) -> list[str]:
+        """Everybody who looks like the portrait."""
+        parameters = {"img": IMG} | ({} if facedb is None else {"facedb": facedb})
+        said = self.call("searchface", secret, **parameters).json()
+        assert said["status"] in ("OK", "NO_SIMILAR_FACE")
+        return [match["person_id"] for match in said["message"]] if said["status"] == "OK" else []
+
+    def admin(self, method: str, path: str, key: str | None = None, body: object = None) -> httpx.Response:
+        (address,) = re.findall(r"^  admin +(\S+),", "".join(self.service.said), re.MULTILINE)
+        right = (self.service.folder / "admin-key").read_text().strip()
+        return httpx.request(method, f"{address}{path}", headers={"X-Admin-Key": key or right}, json=body)
+
+    def command(self, line: str) -> str:
+        """What a command that must fail says."""
+        result = CliRunner().invoke(main, line.split(), env={"REDIS_URL": self.service.broker})
+        assert result.exit_code == 1
+        assert not result.stdout
+        return result.stderr
+
+
+@pytest.fixture(scope="module")
+def town(service: Service) -> Iterator[Town]:
+    town = Town(service)
+    names = [f"tenant{number}-{uuid.uuid4().hex[:8]}" for number in range(3)]
+    twins = ["twin-nobody", *(f"twin-{name}" for name in names)]
+    for name in names:
+        town.tenants.append(settle(town, name, twins))
+    yield town
+    for name in names:
+        town.control(lambda control, name=name: control.drop_tenant(name))
+
+
+def settle(town: Town, name: str, twins: list[str]) -> Holdings:
+    """Make a tenant with all that it has."""
+    own, twin = f"own-{name}", f"twin-{name}"
+
+    async def make(control: Control) -> tuple[Key, str, str]:
+        await control.create_tenant(name)
+        for facedb in (*twins, own):
+            await control.create_facedb(name, facedb)
+        facedb = await control.facedb(name, own)
+        assert facedb is not None
+        return *await control.create_key(name, "all"), facedb.collection
+
+    key, secret, collection = town.control(make)
+    faces = []
+    for facedb in (twin, own):
+        said = town.call("addface", secret, img=IMG, facedb=facedb).json()
+        assert said["message"][0]["name"] == "ID0", "whatever others added"
+        faces.append(said["message"][0]["person_id"])
+    return Holdings(name, twin, own, collection, *faces, key, secret)
+
+
+NOBODY = Holdings(
+    tenant="nobody",
+    twin="twin-nobody",
+    own="own-nobody",
+    collection="nobody.own-nobody.00000000",
+    twin_face="00000000-0000-4000-8000-000000000001",
+    own_face="00000000-0000-4000-8000-000000000002",
+    key=Key(id="0123456789ab", tenant="nobody", name="all", scopes=frozenset(Scope), created=datetime.now(UTC)),
+    secret="fs_" + "x" * 32,
+)
+
+Attempt = Callable[[Town, Holdings, Holdings], httpx.Response | str]
+"""What a caller does with something of somebody else: (town, caller, owner) -> answer."""
+
+NO_FACEDB = "INVALID_REQUEST: facedb does not exist"
+NO_KEY = "INVALID_REQUEST: X-API-Key header is missing, or its key is unknown or has expired"
+NO_NAME = "INVALID_REQUEST: facedb must be 1 to 64 letters, digits, - or _"
+NO_ADMIN = "INVALID_REQUEST: X-Admin-Key header is missing or wrong"
+NO_PERSON = "PERSON_ID_NOT_EXIST: check input person id"
+NOBODY_THERE = "NO_SIMILAR_FACE: no similar face in db"
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# (what is called, with what of another tenant, how, the answer)
+ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
+    *(
+        (call, thing, attempt, answer)
+        for call, more in (("addface", {"img": IMG}), ("searchface", {"img": IMG}), ("delface", {"person_id": "1"}))
+        for thing, attempt, answer in (
+            ("facedb", lambda t, c, o, n=call, m=more: t.call(n, c.secret, facedb=o.own, **m), NO_FACEDB),
+            ("collection", lambda t, c, o, n=call, m=more: t.call(n, c.secret, facedb=o.collection, **m), NO_NAME),
+            ("key id, as a key", lambda t, _, o, n=call, m=more: t.call(n, o.key.id, **m), NO_KEY),
+            ("key's hash, as a key", lambda t, _, o, n=call, m=more: t.call(n, digest(o.secret), **m), NO_KEY),
+        )
+    ),
+    (
+        "searchface",
+        "facedb of a name that both have",
+        lambda t, c, o: t.call("searchface", c.secret, img=IMG, facedb=o.twin),
+        NOBODY_THERE,
+    ),
+    (
+        "searchface",
+        "face, in the default facedb",
+        lambda t, c, _: t.call("searchface", c.secret, img=IMG),
+        NOBODY_THERE,
+    ),
+    ("delface", "person_id", lambda t, c, o: t.call("delface", c.secret, person_id=o.own_face), NO_PERSON),
+    (
+        "delface",
+        "person_id, in a facedb of a name that both have",
+        lambda t, c, o: t.call("delface", c.secret, person_id=o.twin_face, facedb=o.twin),
+        NO_PERSON,
+    ),
+    (
+        "delface",
+        "person_id and its facedb",
+        lambda t, c, o: t.call("delface", c.secret, person_id=o.own_face, facedb=o.own),
+        NO_FACEDB,
+    ),
+    (
+        "DELETE …/tenants/{tenant}/keys/{key_id}",
+        "key id",
+        lambda t, c, o: t.admin("DELETE", f"/tenants/{c.tenant}/keys/{o.key.id}"),
+        "INVALID_REQUEST: tenant TENANT has no key KEY",
+    ),
+    (
+        "DELETE …/tenants/{tenant}/facedbs/{facedb}",
+        "facedb",
+        lambda t, c, o: t.admin("DELETE", f"/tenants/{c.tenant}/facedbs/{o.own}"),
+        "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+    ),
+    (
+        "PUT …/tenants/{tenant}/default-facedb",
+        "facedb",
+        lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/default-facedb", body={"facedb": o.own}),
+        "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+    ),
+    ("GET …/tenants", "API key, as the admin key", lambda t, _, o: t.admin("GET", "/tenants", o.secret), NO_ADMIN),
+    (
+        "facesearch keys revoke",
+        "key id",
+        lambda t, c, o: t.command(f"keys revoke {o.key.id} --tenant {c.tenant}"),
+        "tenant TENANT has no key KEY",
+    ),
+    (
+        "facesearch facedbs drop",
+        "facedb",
+        lambda t, c, o: t.command(f"facedbs drop {o.own} --tenant {c.tenant} --yes"),
+        "tenant TENANT has no facedb FACEDB",
+    ),
+    (
+        "facesearch facedbs default",
+        "facedb",
+        lambda t, c, o: t.command(f"facedbs default {o.own} --tenant {c.tenant}"),
+        "tenant TENANT has no facedb FACEDB",
+    ),
+]
+
+
+def bytes_of(answer: httpx.Response | str, caller: Holdings, named: Holdings) -> tuple[object, ...]:
+    """All that an answer tells, but for the words that the operator wrote and gets back."""
+    text = answer if isinstance(answer, str) else answer.text
+    for word, what in ((named.key.id, "KEY"), (named.own, "FACEDB"), (caller.tenant, "TENANT")):
+        text = text.replace(word, what)
+    if isinstance(answer, str):
+        return (text.removeprefix("facesearch: ").strip(),)
+    ignored = ("x-request-id", "date", "content-length") if named.own in answer.text else ("x-request-id", "date")
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in ignored]
+    return answer.status_code, headers, text
+
+
+@pytest.mark.parametrize(
+    ("call", "thing", "attempt", "expected"), ATTEMPTS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_what_is_anothers_is_as_what_is_nobodys(
+    town: Town, call: str, thing: str, attempt: Attempt, expected: str
+) -> None:
+    pairs = list(itertools.permutations(town.tenants, 2))
+    for caller, owner in pairs:
+        foreign, nobodys = attempt(town, caller, owner), attempt(town, caller, NOBODY)
+        assert bytes_of(foreign, caller, owner) == bytes_of(nobodys, caller, NOBODY)
+        said = bytes_of(foreign, caller, owner)[-1]
+        if not isinstance(foreign, str):
+            said = "{status}: {message}".format(**json.loads(str(said)))
+        assert said == expected
+        assert town.ids(owner.secret, owner.twin) == [owner.twin_face]
+        assert town.ids(owner.secret, owner.own) == [owner.own_face]
+    line = f"| `{call}` | {thing} | {len(pairs)} of {len(pairs)} refused | `{expected}` |"
+    print(f"\n{line}")
+    assert line in DOCUMENT.read_text()
+
+
+class TestCounting:
+    def test_names_are_counted_for_each_facedb_alone(self, town: Town) -> None:
+        first, second, third = town.tenants
+        for tenant in (first, first, second, first):
+            said = town.call("addface", tenant.secret, img=OTHER_IMG).json()
+            assert said["status"] == "OK"
+        assert town.call("addface", third.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID0"
+        assert town.call("addface", second.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID1"
+
+    def test_a_facedb_made_again_is_empty_and_counts_from_0(self, town: Town) -> None:
+        tenant = town.tenants[0]
+        name = uuid.uuid4().hex
+        town.control(lambda control: control.create_facedb(tenant.tenant, name))
+        for number in range(2):
+            said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+            assert said["message"][0]["name"] == f"ID{number}"
+        town.control(lambda control: control.drop_facedb(tenant.tenant, name))
+        town.control(lambda control: control.create_facedb(tenant.tenant, name))
+        said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+        assert said["status"] == "FAIL", "this gateway knows the old one still; what it acknowledges must not be lost"
+        end = time.monotonic() + CACHE_S + 2
+        while said["status"] == "FAIL" and time.monotonic() < end:
+            said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+        assert said["message"][0]["name"] == "ID0"
+        assert town.ids(tenant.secret, name) == [said["message"][0]["person_id"]]
+
+
+class TestKeys:
+    CALLS = (
+        (Scope.ADD, "addface", {"img": OTHER_IMG}),
+        (Scope.SEARCH, "searchface", {"img": OTHER_IMG}),
+        (Scope.DELETE, "delface", {"person_id": "1"}),
+    )
+
+    @pytest.mark.parametrize("scope", Scope)
+    def test_a_key_does_what_its_scope_says_and_no_more(self, town: Town, scope: Scope) -> None:
+        tenant = town.tenants[1].tenant
+        _, secret = town.control(lambda control: control.create_key(tenant, "k", scopes=frozenset({scope})))
+        for needed, call, parameters in self.CALLS:
+            answer = town.call(call, secret, **parameters)
+            if needed is scope:
+                assert answer.status_code == 200
+            else:
+                assert answer.status_code == 403
+                assert answer.json() == {"status": "INVALID_REQUEST", "message": f"this key may not {needed}"}
+                assert town.call(call, secret, facedb="a b").text == answer.text, "before anything else is looked at"
+
+    def test_a_revoked_key_stops_within_the_seconds_of_the_cache(self, town: Town) -> None:
+        tenant = town.tenants[1].tenant
+        key, secret = town.control(lambda control: control.create_key(tenant, "k"))
+        assert town.call("delface", secret, person_id="1").status_code == 200
+        town.control(lambda control: control.revoke_key(tenant, key.id))
+        wait_for(lambda: town.call("delface", secret, person_id="1").status_code == 401, CACHE_S + 2)
+
+    def test_an_expired_key_stops_as_if_it_had_never_been(self, town: Town) -> None:
+        tenant = town.tenants[1].tenant
+        until = datetime.now(UTC) + timedelta(seconds=3)
+        _, secret = town.control(lambda control: control.create_key(tenant, "k", expires=until))
+        assert town.call("delface", secret, person_id="1").status_code == 200
+        wait_for(lambda: town.call("delface", secret, person_id="1").status_code == 401, 5)
+        unknown = town.call("delface", NOBODY.secret, person_id="1")
+        assert town.call("delface", secret, person_id="1").text == unknown.text
+
+    def test_the_keys_of_a_dropped_tenant_stop_and_its_faces_are_to_be_removed(self, town: Town) -> None:
+        name = f"brief-{uuid.uuid4().hex[:8]}"
+        brief = settle(town, name, ["twin-nobody", f"twin-{name}"])
+        town.control(lambda control: control.drop_tenant(name))
+        wait_for(lambda: town.call("searchface", brief.secret, img=IMG).status_code == 401, CACHE_S + 2)
+        due = town.control(lambda control: control.redis.zscore("fs:dropped", brief.collection))
+        assert due > time.time()
+
+    def test_the_admin_key_opens_no_call(self, town: Town) -> None:
+        admin_key = (town.service.folder / "admin-key").read_text().strip()
+        assert town.call("delface", admin_key, person_id="1").status_code == 401

@@ -1,0 +1,198 @@
+"""The commands that administer tenants, keys and facedbs, as a person or a script runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from facesearch.main import main
+from shared.control import DROPPED
+
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
+
+
+@dataclass
+class Shell:
+    """Runs commands in a process with such settings."""
+
+    settings: dict[str, str]
+
+    def run(self, line: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(main, line.split(), input=answer, env=self.settings)
+
+    def done(self, line: str) -> str:
+        """What a command that succeeds prints."""
+        result = self.run(line)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, line: str) -> Any:
+        return json.loads(self.done(f"{line} --json"))
+
+    def refused(self, line: str) -> str:
+        """The one line that a command which fails says."""
+        result = self.run(line)
+        assert result.exit_code == 1, result.output
+        assert not result.stdout
+        assert result.stderr.startswith("facesearch: ")
+        assert result.stderr.count("\n") == 1
+        return result.stderr.removeprefix("facesearch: ").strip()
+
+
+@pytest.fixture
+def shell(valkey_url: str) -> Shell:
+    return Shell({"REDIS_URL": valkey_url})
+
+
+class TestTenants:
+    def test_created_and_listed(self, shell: Shell) -> None:
+        assert shell.done("tenants create shop") == "tenant shop created, with the empty facedb default\n"
+        assert shell.json("tenants create bank")["facedb"] == "default"
+        assert shell.refused("tenants create shop") == "tenant shop exists already"
+        wrong = "the name of a tenant is 1 to 64 letters, digits, - or _; 'a.shop' is not"
+        assert shell.refused("tenants create a.shop") == wrong
+        head, bank, shop = shell.done("tenants list").splitlines()
+        assert re.fullmatch(r"TENANT  DEFAULT FACEDB  CREATED", head)
+        assert re.fullmatch(rf"bank    default         {WHEN}", bank)
+        assert shop.startswith("shop ")
+        assert [tenant["name"] for tenant in shell.json("tenants list")] == ["bank", "shop"]
+
+    def test_dropped_when_confirmed(self, shell: Shell) -> None:
+        shell.done("tenants create shop")
+        shell.done("keys create --tenant shop --name k")
+        no = shell.run("tenants drop shop", answer="n\n")
+        assert no.exit_code == 1
+        assert "Drop tenant shop with its keys (1) and facedbs (1) and all their faces? [y/N]" in no.stderr
+        assert not no.stdout
+        assert shell.run("tenants drop shop", answer="y\n").exit_code == 0
+        assert shell.json("tenants list") == []
+        assert shell.refused("tenants drop shop --yes") == "there is no tenant shop"
+
+    def test_nobody_to_confirm_is_a_no(self, shell: Shell) -> None:
+        shell.done("tenants create shop")
+        assert shell.run("tenants drop shop").exit_code == 1
+        assert len(shell.json("tenants list")) == 1
+        shell.done("tenants drop shop --yes")
+        assert shell.done("tenants list").splitlines() == ["TENANT  DEFAULT FACEDB  CREATED"]
+
+
+class TestKeys:
+    @pytest.fixture(autouse=True)
+    def tenants(self, shell: Shell) -> None:
+        shell.done("tenants create default")
+        shell.done("tenants create shop")
+
+    def test_the_key_alone_is_on_stdout_this_once(self, shell: Shell) -> None:
+        result = shell.run("keys create --name k --expires 30d")
+        assert re.fullmatch(r"fs_[A-Za-z0-9_-]{32}\n", result.stdout)
+        assert re.search(
+            rf"key [0-9a-f]{{12}} of tenant default: may add, search, delete; expires: {WHEN}", result.stderr
+        )
+        assert "shown this once" in result.stderr
+        assert result.stdout.strip() not in shell.done("keys list") + shell.done("keys list --json")
+
+    def test_everything_that_can_be_said_of_a_key(self, shell: Shell) -> None:
+        options = "--scope delete --scope add --expires 2999-01-31 --rate 2.5 --concurrency 0"
+        made = shell.json(f"keys create --tenant shop --name till {options}")
+        assert made.pop("key").startswith("fs_")
+        assert shell.json("keys list --tenant shop") == [made]
+        assert (made["scopes"], made["rate"], made["concurrency"]) == (["add", "delete"], 2.5, 0)
+        head, line = shell.done("keys list --tenant shop").splitlines()
+        assert head.split() == ["ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"]
+        expected = rf"{made['id']}  till  add, delete  2999-01-31 00:00 UTC  2\.5   any          {WHEN}"
+        assert re.fullmatch(expected, line)
+        shell.done("keys create --name plain")
+        assert re.search(r"plain +add, search, delete +never +default +default ", shell.done("keys list"))
+
+    def test_revoked(self, shell: Shell) -> None:
+        made = shell.json("keys create --tenant shop --name k")
+        key_id = made["id"]
+        assert shell.refused(f"keys revoke {key_id}") == f"tenant default has no key {key_id}"
+        assert shell.done(f"keys revoke {key_id} --tenant shop") == f"key {key_id} of tenant shop revoked\n"
+        assert shell.json("keys list --tenant shop") == []
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ("--name a.b", "the name of a key is 1 to 64 letters"),
+            ("--name k --tenant nobody", "there is no tenant nobody"),
+            ("--name k --expires soon", "'soon' is no time; write 12h, 30d or 4w from now, a date such as 2030-01-31"),
+            ("--name k --expires 2020-01-01", "the key would never work: it expires at 2020-01-01 00:00:00"),
+            ("--name k --rate -1", "the rate is a number of requests a second, 0 or more; 0: any"),
+            ("--name k --rate nan", "the rate is a number"),
+            ("--name k --concurrency -1", "the concurrency is a number of requests at once, 0 or more"),
+        ],
+    )
+    def test_what_makes_no_sense(self, shell: Shell, options: str, sentence: str) -> None:
+        assert shell.refused(f"keys create {options}").startswith(sentence)
+
+    def test_what_the_command_line_itself_refuses(self, shell: Shell) -> None:
+        for line in ("keys create", "keys create --name k --scope admin", "keys create --name k --rate fast"):
+            assert shell.run(line).exit_code == 2
+
+
+class TestFacedbs:
+    def test_a_facedbs_life(self, shell: Shell) -> None:
+        shell.done("tenants create shop")
+        assert shell.done("facedbs create extra --tenant shop") == "facedb extra of tenant shop created\n"
+        assert shell.refused("facedbs create extra --tenant shop") == "tenant shop has a facedb extra already"
+        assert shell.done("facedbs default extra --tenant shop") == "facedb extra is the default of tenant shop\n"
+        head, first, second = shell.done("facedbs list --tenant shop").splitlines()
+        assert head.split() == ["FACEDB", "DEFAULT", "CREATED", "COLLECTION"]
+        assert re.fullmatch(rf"default           {WHEN}  shop\.default\.[0-9a-f]{{8}}", first)
+        assert re.fullmatch(rf"extra    yes      {WHEN}  shop\.extra\.[0-9a-f]{{8}}", second)
+        no = shell.run("facedbs drop default --tenant shop", answer="\n")
+        assert (no.exit_code, no.stdout) == (1, "")
+        assert "Drop facedb default of tenant shop with all its faces?" in no.stderr
+        shell.done("facedbs drop default --tenant shop --yes")
+        assert [facedb["name"] for facedb in shell.json("facedbs list --tenant shop")] == ["extra"]
+        with Redis.from_url(shell.settings["REDIS_URL"]) as redis:
+            assert redis.zcard(DROPPED) == 1
+
+    def test_what_cannot_be(self, shell: Shell) -> None:
+        assert shell.refused("facedbs create x") == "there is no tenant default"
+        shell.done("tenants create default")
+        assert shell.refused("facedbs drop x") == "tenant default has no facedb x"
+        assert shell.refused("facedbs default x") == "tenant default has no facedb x"
+        assert shell.refused("facedbs drop default --yes").startswith("default is the default facedb of tenant default")
+
+
+class TestFindingTheService:
+    def test_none_runs(self, tmp_path: Path) -> None:
+        shell = Shell({"FACESEARCH_DATA_DIR": str(tmp_path)})
+        sentence = f"no service runs on {tmp_path}; start it with `facesearch up`, or set REDIS_URL"
+        assert shell.refused("tenants list") == sentence
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "broker.sock").touch()  # left by a killed one
+        assert shell.refused(f"keys list --data-dir {tmp_path}") == sentence
+
+    def test_a_redis_that_does_not_answer_keeps_its_password_to_itself(self) -> None:
+        shell = Shell({"REDIS_URL": "redis://:hunter2@127.0.0.1:9"})
+        assert shell.refused("tenants list") == "Redis does not answer (ConnectionError); check REDIS_URL"
+        assert shell.refused("facedbs list").startswith("Redis does not answer")
+        assert Shell({"REDIS_URL": "hunter2"}).refused("tenants list").startswith("REDIS_URL is no URL of a Redis")
+
+    def test_as_a_process_with_a_long_data_directory(self, tmp_path: Path, valkey_url: str) -> None:
+        folder = tmp_path / ("d" * 100)
+        folder.mkdir()
+        socket = Path(valkey_url.removeprefix("unix://"))
+        short = socket.parent / "short"
+        short.mkdir()
+        (short / "broker.sock").symlink_to(socket)
+        (folder / "run").symlink_to(short)
+        result = subprocess.run(
+            [sys.executable, "-m", "facesearch", "tenants", "list", "--data-dir", str(folder)],
+            env={name: value for name, value in os.environ.items() if name != "REDIS_URL"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert result.stdout.split() == ["TENANT", "DEFAULT", "FACEDB", "CREATED"]

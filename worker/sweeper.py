@@ -1,0 +1,48 @@
+"""Removes what dropped facedbs leave in the store, once no job in flight can touch it any more.
+
+Every worker sweeps. Two that remove the same collection at once do no harm: the second finds nothing.
+"""
+
+from typing import Final, cast
+
+import structlog
+
+from shared.control import DROPPED
+from worker.ledger import Ledger
+from worker.periodic import Periodic
+from worker.store.base import Store, StoreError
+
+log = structlog.stdlib.get_logger(__name__)
+
+SWEEP_INTERVAL_S: Final = 5.0
+"""Nobody waits for it: the faces cannot be found since the facedb was dropped."""
+
+
+class Sweeper:
+    """Looks every SWEEP_INTERVAL_S for collections that are due."""
+
+    def __init__(self, ledger: Ledger, store: Store) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._sweeping = Periodic("sweeper", self.sweep, SWEEP_INTERVAL_S)
+
+    def start(self) -> None:
+        self._sweeping.start()
+
+    def stop(self) -> None:
+        self._sweeping.stop()
+
+    def sweep(self) -> None:
+        """Remove every collection that is due, with its counter of names. One that cannot be removed stays due."""
+        redis = self._ledger.redis
+        seconds, _ = redis.time()  # the clock that whoever dropped it went by
+        for member in cast("list[bytes]", redis.zrange(DROPPED, "-inf", seconds, byscore=True)):
+            collection = member.decode()
+            try:
+                self._store.drop(collection)
+            except StoreError as error:
+                log.warning("collection_not_removed", collection=collection, reason=str(error))
+                continue
+            self._ledger.forget_names(collection)
+            redis.zrem(DROPPED, collection)
+            log.info("collection_removed", collection=collection)
