@@ -7,15 +7,18 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 from aiohttp import web
 from redis import RedisError
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.auth import Auth
-from gateway.jobs import Jobs
+from gateway.jobs import GRACE_S, Jobs
+from gateway.limits import Limits
+from gateway.metering import METER, Meter, metered
 from gateway.middleware import errors, request_id
 from gateway.results import RECONNECT_S, Results
-from gateway.routes import AUTH, JOBS, REDIS, RESULTS, SETTINGS, routes
+from gateway.routes import AUTH, JOBS, LIMITS, REDIS, RESULTS, SETTINGS, routes
+from gateway.timeouts import TIMEOUTS, Timeouts
 from gateway.uploads import MAX_BODY_BYTES
 from shared.broker import SOCKET_TIMEOUT_S
 from shared.control import Control
@@ -24,10 +27,17 @@ from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
 
+CONNECTIONS = 32
+"""Of one client; beyond these a command waits its turn, SOCKET_TIMEOUT_S at most. Redis answers one by one anyway, and
+opening a connection costs as much as ten commands."""
+
+LEASE_MARGIN_S = 2.0
+"""How much longer than a body and a deadline a request may take in all: look-ups, and the delays of a busy gateway."""
+
 
 def create_app(settings: Settings) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts."""
-    app = web.Application(middlewares=[request_id, errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[request_id, metered, errors], client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app.add_routes(routes)
     app.cleanup_ctx.append(_resources)
@@ -36,12 +46,15 @@ def create_app(settings: Settings) -> web.Application:
 
 def connect(url: str) -> Redis:
     """A client that fails visibly: whoever uses it decides whether to try again."""
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=SOCKET_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=SOCKET_TIMEOUT_S,
     )
+    return Redis.from_pool(pool)
 
 
 async def _resources(app: web.Application) -> AsyncIterator[None]:
@@ -56,12 +69,27 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         stack.push_async_callback(_cancel, serving)
         jobs = Jobs(settings, gateway_id, images, results)
         stack.push_async_callback(jobs.close)
+        meter = Meter(redis, gateway_id)
+        stack.push_async_callback(meter.close)
+        stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
         app[AUTH] = Auth(control)
+        app[LIMITS] = _limits(settings, redis, app.get(TIMEOUTS) or Timeouts())
+        app[METER] = meter
         app[REDIS] = redis
         app[RESULTS] = results
         app[JOBS] = jobs
         log.info("gateway_started", gateway_id=gateway_id)
         yield
+
+
+def _limits(settings: Settings, redis: Redis, timeouts: Timeouts) -> Limits:
+    return Limits(
+        redis,
+        rate=settings.rate,
+        concurrency=settings.concurrency,
+        in_flight=settings.in_flight,
+        lease_s=timeouts.body_s + settings.deadline_s + GRACE_S + LEASE_MARGIN_S,
+    )
 
 
 async def _serve(settings: Settings, control: Control, results: Results) -> None:

@@ -7,8 +7,9 @@ import structlog
 from aiohttp import web
 
 from gateway.answers import answer, error_answer
+from gateway.limits import GatewayFull
 from shared.contract import MESSAGES, Status
-from shared.errors import ContractError, Unavailable
+from shared.errors import ContractError, TooManyRequests, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,7 +34,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ContractError as error:
-        if isinstance(error, Unavailable):
+        # What the limits refuse is metered; a line for each would let a caller flood the log.
+        if isinstance(error, Unavailable) and not isinstance(error, TooManyRequests | GatewayFull):
             log.warning("request_failed", path=request.path, reason=error.reason)
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:

@@ -1,5 +1,7 @@
 """Paths and handlers. A handler translates between HTTP and the contract and calls one function; it decides nothing."""
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Final
 
 from aiohttp import web
@@ -10,50 +12,69 @@ from gateway.answers import answer
 from gateway.auth import HEADER, Auth
 from gateway.health import OK, readiness
 from gateway.jobs import Jobs
+from gateway.limits import Limits
+from gateway.metering import CALLER
+from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
 from gateway.results import Results
-from shared.contract import Status
-from shared.control import Scope
+from shared.contract import Call, Status
+from shared.control import Key, Scope
+from shared.jobs import Outcome
 from shared.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 AUTH: Final = web.AppKey("auth", Auth)
+LIMITS: Final = web.AppKey("limits", Limits)
 JOBS: Final = web.AppKey("jobs", Jobs)
 RESULTS: Final = web.AppKey("results", Results)
 REDIS: Final = web.AppKey("redis", Redis)
 
 routes = web.RouteTableDef()
 
-
-@routes.post("/v1/addface")
-async def add_face(request: web.Request) -> web.Response:
-    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.ADD)
-    given = await uploads.read(request)
-    image, name = parameters.image(given), parameters.name(given)
-    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
-    images.check(image, request.app[SETTINGS].max_pixels)
-    outcome = await request.app[JOBS].add(collection, image, name)
-    return answer(outcome.status, outcome.message)
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-@routes.post("/v1/searchface")
-async def search_face(request: web.Request) -> web.Response:
-    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.SEARCH)
-    given = await uploads.read(request)
-    image = parameters.image(given)
-    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
-    images.check(image, request.app[SETTINGS].max_pixels)
-    outcome = await request.app[JOBS].search(collection, image)
-    return answer(outcome.status, outcome.message)
+def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Awaitable[Outcome]]], _Handler]:
+    """The route of a call, named after it, and what all calls begin with in the contract's order: a place in this
+    gateway, a key with the scope, the key's limits. All of it is held until the outcome is known.
+    """
+
+    def decorate(handler: Callable[[web.Request, Key], Awaitable[Outcome]]) -> _Handler:
+        @wraps(handler)
+        async def handle(request: web.Request) -> web.Response:
+            with request.app[LIMITS].place():
+                key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
+                request[CALLER] = key
+                async with request.app[LIMITS].hold(key):
+                    outcome = await handler(request, key)
+            return answer(outcome.status, outcome.message)
+
+        routes.post(f"/v1/{call}", name=call)(handle)
+        return handle
+
+    return decorate
 
 
-@routes.post("/v1/delface")
-async def delete_face(request: web.Request) -> web.Response:
-    key = await request.app[AUTH].key(request.headers.get(HEADER), Scope.DELETE)
-    given = await uploads.read(request)
-    person_id = parameters.person_id(given)
-    collection = await request.app[AUTH].collection(key, parameters.facedb(given))
-    outcome = await request.app[JOBS].delete(collection, parameters.as_uuid(person_id))
-    return answer(outcome.status, outcome.message)
+@_call(Call.ADD_FACE, Scope.ADD)
+async def add_face(request: web.Request, key: Key) -> Outcome:
+    given = parameters.check(AddFaceParameters, await uploads.read(request))
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    images.check(given.img, request.app[SETTINGS].max_pixels)
+    return await request.app[JOBS].add(collection, given.img, given.name)
+
+
+@_call(Call.SEARCH_FACE, Scope.SEARCH)
+async def search_face(request: web.Request, key: Key) -> Outcome:
+    given = parameters.check(SearchFaceParameters, await uploads.read(request))
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    images.check(given.img, request.app[SETTINGS].max_pixels)
+    return await request.app[JOBS].search(collection, given.img)
+
+
+@_call(Call.DELETE_FACE, Scope.DELETE)
+async def delete_face(request: web.Request, key: Key) -> Outcome:
+    given = parameters.check(DelFaceParameters, await uploads.read(request))
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    return await request.app[JOBS].delete(collection, given.as_uuid())
 
 
 @routes.get("/healthz")

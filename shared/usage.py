@@ -1,0 +1,141 @@
+"""What was used: counters by day, tenant, key, call and status. The tariff is applied when they are read.
+
+    fs:usage:days               set of days that have counters, YYYY-MM-DD in UTC
+    fs:usage:<day>              hash: <tenant>|<key id>|<call>|<status> -> requests answered
+    fs:usage:flush:<gateway>    number of the last batch that this gateway added; kept for a day
+
+Gateways write them (gateway/metering.py); nothing removes them, for they are what bills are made of.
+"""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Final, cast
+
+from redis.asyncio import Redis
+
+from shared.contract import CHARGED, Call, Status
+
+DAYS: Final = "fs:usage:days"
+
+NOBODY: Final = "-"
+"""Tenant and key of requests that no key let in."""
+
+_SEPARATOR: Final = "|"
+"""In none of the parts: names of tenants and ids of keys have letters, digits, - and _ alone."""
+
+COLUMNS: Final = ("day", "tenant", "key", "call", "status", "count", "charged")
+
+
+def day_key(day: str) -> str:
+    """Where a day's counters are."""
+    return f"fs:usage:{day}"
+
+
+def counter(tenant: str, key: str, call: Call, status: Status) -> str:
+    """Which of a day's counters."""
+    return _SEPARATOR.join((tenant, key, call, status))
+
+
+@dataclass(frozen=True, order=True)
+class Usage:
+    """So many requests of one day (UTC) that were answered alike. key: the id of the API key."""
+
+    day: date
+    tenant: str
+    key: str
+    call: Call
+    status: Status
+    count: int
+
+    @property
+    def charged(self) -> bool:
+        """Whether the tariff charges these."""
+        return (self.call, self.status) in CHARGED
+
+    def as_row(self) -> dict[str, Any]:
+        """Values by COLUMNS, as JSON and CSV have them."""
+        return {name: getattr(self, name) for name in COLUMNS} | {"day": self.day.isoformat()}
+
+
+def parse_day(text: str) -> date:
+    """A day as it is shown. Raises ValueError for anything but YYYY-MM-DD."""
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:  # Python takes other spellings of ISO 8601 too
+        raise ValueError(text)
+    return day
+
+
+@dataclass(frozen=True)
+class Period:
+    """Days from first to last, both included; None: no such end."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def __contains__(self, day: date) -> bool:
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+
+async def read(redis: Redis, period: Period, tenant: str | None = None) -> list[Usage]:
+    """The counters of a period, of one tenant or of all (NOBODY is one), in the order of Usage's fields.
+
+    Raises redis.RedisError when Redis cannot be reached.
+    """
+    known = cast("set[bytes]", await redis.smembers(DAYS))
+    days = sorted(day for day in (date.fromisoformat(text.decode()) for text in known) if day in period)
+    async with redis.pipeline(transaction=False) as pipeline:
+        for day in days:
+            pipeline.hgetall(day_key(day.isoformat()))
+        counters = cast("list[dict[bytes, bytes]]", await pipeline.execute())
+    usage = [
+        _usage(day, name.decode(), int(count))
+        for day, of_day in zip(days, counters, strict=True)
+        for name, count in of_day.items()
+    ]
+    return sorted(row for row in usage if tenant is None or row.tenant == tenant)
+
+
+def _usage(day: date, name: str, count: int) -> Usage:
+    tenant, key, call, status = name.split(_SEPARATOR)
+    return Usage(day, tenant, key, Call(call), Status(status), count)
+
+
+@dataclass
+class Total:
+    """Requests of one tenant."""
+
+    charged: int = 0
+    free: int = 0
+
+
+def totals(rows: Iterable[Usage]) -> dict[str, Total]:
+    """The total of each tenant, by name."""
+    found: defaultdict[str, Total] = defaultdict(Total)
+    for row in rows:
+        total = found[row.tenant]
+        if row.charged:
+            total.charged += row.count
+        else:
+            total.free += row.count
+    return dict(sorted(found.items()))
+
+
+def as_dict(rows: Sequence[Usage]) -> dict[str, Any]:
+    """For JSON: the rows by COLUMNS, and the totals of each tenant."""
+    return {
+        "rows": [row.as_row() for row in rows],
+        "totals": {tenant: asdict(total) for tenant, total in totals(rows).items()},
+    }
+
+
+def as_csv(rows: Iterable[Usage]) -> str:
+    """CSV (RFC 4180) with a header line."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)  # its default dialect is the RFC's: commas, CRLF
+    writer.writeheader()
+    writer.writerows({**row.as_row(), "charged": str(row.charged).lower()} for row in rows)
+    return text.getvalue()

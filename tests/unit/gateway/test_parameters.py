@@ -1,0 +1,107 @@
+"""Parameters become values, or a sentence that says what is wrong and never repeats what was given."""
+
+import base64
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters, check
+from gateway.uploads import Parameters
+from shared.contract import FACEDB, NAME
+from shared.errors import InvalidRequest, PersonUnknown
+
+IMG = base64.b64encode(b"\xff\xd8\xff")
+
+
+def refusal(model: type, parameters: Parameters) -> str:
+    with pytest.raises(InvalidRequest) as error:
+        check(model, parameters)
+    return error.value.message
+
+
+class TestImg:
+    @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters])
+    def test_it_is_needed_and_a_file_is_taken_as_it_is(self, model: type) -> None:
+        sentence = "img is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
+        assert refusal(model, Parameters()) == sentence
+        assert refusal(model, Parameters(img=b"", img_is_file=True)) == sentence
+        assert check(model, Parameters(img=b"\xff\xd8", img_is_file=True)).img == b"\xff\xd8"
+        assert check(model, Parameters(img=IMG)).img == b"\xff\xd8\xff"
+
+    def test_what_a_call_does_not_take_is_not_looked_at(self) -> None:
+        assert check(DelFaceParameters, Parameters(text={"person_id": "x"}, img=b"<no base64>")).person_id == "x"
+        assert check(SearchFaceParameters, Parameters(text={"name": "a b"}, img=IMG)).facedb is None
+
+
+class TestName:
+    def test_left_out_is_not_the_same_as_empty(self) -> None:
+        assert check(AddFaceParameters, Parameters(img=IMG)).name is None
+        assert check(AddFaceParameters, Parameters(text={"name": ""}, img=IMG)).name == ""
+
+    @pytest.mark.parametrize("name", ["a b", "x" * 129, "naïve", "a\n", "../x", "\0", "٣"])
+    def test_it_is_letters_and_digits(self, name: str) -> None:
+        assert refusal(AddFaceParameters, Parameters(text={"name": name}, img=IMG)) == (
+            "name must be at most 128 letters and digits"
+        )
+
+    @given(st.text("aZ09-_ é\n", max_size=140))
+    def test_what_is_taken_is_what_the_contract_says(self, name: str) -> None:
+        try:
+            taken = check(AddFaceParameters, Parameters(text={"name": name}, img=IMG)).name == name
+        except InvalidRequest:
+            taken = False
+        assert taken == bool(NAME.fullmatch(name))
+
+
+class TestFacedb:
+    @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
+    @pytest.mark.parametrize("facedb", ["", "x" * 65, "a.b", "a/b", "a b", "a\n"])
+    def test_it_is_a_plain_word(self, model: type, facedb: str) -> None:
+        given_ = Parameters(text={"facedb": facedb, "person_id": "x"}, img=IMG)
+        assert refusal(model, given_) == "facedb must be 1 to 64 letters, digits, - or _"
+
+    @given(st.text("aZ09-_ é\n", max_size=70))
+    def test_what_is_taken_is_what_the_contract_says(self, facedb: str) -> None:
+        try:
+            taken = check(SearchFaceParameters, Parameters(text={"facedb": facedb}, img=IMG)).facedb == facedb
+        except InvalidRequest:
+            taken = False
+        assert taken == bool(FACEDB.fullmatch(facedb))
+
+
+class TestPersonId:
+    @pytest.mark.parametrize("text", [{}, {"person_id": ""}])
+    def test_it_is_needed(self, text: dict[str, str]) -> None:
+        assert refusal(DelFaceParameters, Parameters(text=text)) == (
+            "person_id is missing or empty; it must be the person_id of an added face"
+        )
+
+    @pytest.mark.parametrize("text", ["1", "x" * 36, "4fbd9474-e09f-4e7d-9a2f-06fa1167f67", "\0", "٣" * 32 + "x"])
+    def test_what_cannot_be_an_id_was_never_given_to_anybody(self, text: str) -> None:
+        with pytest.raises(PersonUnknown):
+            check(DelFaceParameters, Parameters(text={"person_id": text})).as_uuid()
+
+    @given(st.uuids())
+    def test_an_id_is_that_id(self, identifier: uuid.UUID) -> None:
+        assert check(DelFaceParameters, Parameters(text={"person_id": str(identifier)})).as_uuid() == identifier
+
+
+def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:
+    wrong = Parameters(text={"name": "a b", "facedb": "a b"}, img=b"!")
+    assert refusal(AddFaceParameters, wrong) == "img is not base64"
+    wrong.img = IMG
+    assert refusal(AddFaceParameters, wrong).startswith("name must be")
+    del wrong.text["name"]
+    assert refusal(AddFaceParameters, wrong).startswith("facedb must be")
+
+
+@given(st.text("é٣🙂\x80", min_size=1), st.sampled_from(["img", "name", "facedb"]))
+def test_no_sentence_repeats_what_was_given(value: str, where: str) -> None:
+    given_ = Parameters(text={"name": "n", "facedb": "f"}, img=IMG)
+    if where == "img":
+        given_.img = value.encode()
+    else:
+        given_.text[where] = value
+    assert refusal(AddFaceParameters, given_).isascii()
