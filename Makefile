@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit bench docs lock clean
+.PHONY: help up test lint format unit bench hostile docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ format: $(VENV)/.dev ## Rewrite the source in the project's format
 bench: $(VENV)/.dev ## Measure what one image costs, by stage
 	@$(BIN)/facesearch models pull
 	@$(BIN)/python bench/pipeline.py
+
+hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input.md
+	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input.md
 
 docs: $(VENV)/.runtime ## Write docs/settings.md from the settings
 	@{ sed '/^| variable/,$$d' docs/settings.md; env -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \

@@ -1,38 +1,47 @@
 """Run a gateway: `python -m gateway`, with its settings in the environment.
 
-A listening socket may be inherited, as `facesearch up` does: `--fd N`. It then survives a restart of this process.
+Listening sockets may be inherited, as `facesearch up` does: `--fd N`, `--admin-fd N`. They then survive a restart of
+this process. Without an admin key there is no admin API.
 """
 
 import argparse
+import asyncio
+import signal
 import socket
 
 import uvloop
-from aiohttp import web
 
+from gateway.admin.app import create_admin_app
 from gateway.app import create_app
+from gateway.server import Site, serve
 from shared import logs
 from shared.settings import Settings
-
-SHUTDOWN_S = 15.0
-"""How long requests in flight may take to finish after SIGTERM: longer than any deadline of the default settings."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gateway")
     parser.add_argument("--fd", type=int, help="file descriptor of a listening socket")
-    fd = parser.parse_args().fd
+    parser.add_argument("--admin-fd", type=int, help="the same for the admin API")
+    arguments = parser.parse_args()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format, "gateway")
-    where = {"sock": socket.socket(fileno=fd)} if fd is not None else {"host": settings.host, "port": settings.port}
-    web.run_app(
-        create_app(settings),
-        **where,
-        access_log=None,
-        print=None,
-        shutdown_timeout=SHUTDOWN_S,
-        loop=uvloop.new_event_loop(),
-        handler_cancellation=False,
-    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, arguments.fd, arguments.admin_fd))
+
+
+async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sites = [Site(create_app(settings), settings.host, settings.port, _inherited(fd))]
+    if settings.admin_key is not None:
+        admin = create_admin_app(settings)
+        sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
+    await serve(sites, stop)
+
+
+def _inherited(fd: int | None) -> socket.socket | None:
+    return None if fd is None else socket.socket(fileno=fd)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,14 @@ _DATA_URI = re.compile(rb"\s*data:image/[A-Za-z0-9.+-]+;base64,", re.IGNORECASE)
 _ALPHABET = bytes.maketrans(b"-_ ", b"+/+")
 _LINE_BREAKS = b"\r\n\t"
 
+_BMP_COMPRESSIONS = (0, 1, 2, 3)  # none, run lengths of 8 and 4 bits, bit fields; 4 and 5 hold a JPEG or PNG
+
+_JPEG_FRAMES = (0xFFC0, 0xFFC1, 0xFFC2)  # baseline, extended, progressive
+_JPEG_BEFORE_FRAME = frozenset((0xFFC4, 0xFFDB, 0xFFDD, *range(0xFFE0, 0xFFF0), 0xFFFE))  # DHT DQT DRI APP0-15 COM
+
+# And fill bytes. Photos have 10 to 100; half a million empty ones fit into 2 MiB.
+_MAX_JPEG_SEGMENTS = 1000
+
 
 def decode_base64(text: bytes) -> bytes:
     """The bytes behind standard or URL-safe base64, with or without padding, line breaks or a data: prefix.
@@ -23,8 +31,10 @@ def decode_base64(text: bytes) -> bytes:
     Raises InvalidRequest when it is empty or no base64.
     """
     prefix = _DATA_URI.match(text)
-    body = (text[prefix.end() :] if prefix else text).strip()
-    body = body.translate(_ALPHABET, _LINE_BREAKS).rstrip(b"=")
+    body = (text[prefix.end() :] if prefix else text).translate(None, _LINE_BREAKS).lstrip(b" ")
+    # Spaces at the end are the last "+" of a form when that makes whole groups of four, else only spaces.
+    bare = body.rstrip(b" ")
+    body = (body if len(bare) % 4 and len(body) % 4 == 0 else bare).translate(_ALPHABET).rstrip(b"=")
     if not body:
         raise InvalidRequest("img is empty; it must be the base64 of a jpeg, png or bmp image")
     try:
@@ -72,10 +82,10 @@ def _read_header(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    """PNG (ISO/IEC 15948) 11.2.2: IHDR is the first chunk."""
-    if data[12:16] != b"IHDR":
+    """PNG (ISO/IEC 15948) 11.2.2: IHDR is the first chunk, of 13 bytes."""
+    length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
+    if kind != b"IHDR" or length != 13:
         raise ImageUnreadable("png without IHDR")
-    width, height = struct.unpack_from(">II", data, 16)
     return Header("png", width, height)
 
 
@@ -85,24 +95,28 @@ def _bmp(data: bytes) -> Header:
     if header_size == 12:
         width, height = struct.unpack_from("<HH", data, 18)
     else:
-        width, height = struct.unpack_from("<ii", data, 18)
+        width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
+        if compression not in _BMP_COMPRESSIONS:
+            raise ImageUnreadable("bmp around another format")
     return Header("bmp", width, abs(height))  # a negative height: rows from top to bottom
 
 
 def _jpeg(data: bytes) -> Header:
-    """JPEG (ITU-T T.81) B.2: segments up to the frame header, SOF0-SOF15 but for DHT, JPG and DAC."""
+    """JPEG (ITU-T T.81) B.2: segments up to the frame header, which is SOF0-SOF15 but for DHT, JPG and DAC.
+
+    Whatever decoders might see otherwise, and so find another frame, is refused: bytes between segments, markers that
+    have no length, kinds that nobody writes (lossless, arithmetic, hierarchical).
+    """
     at = 2
-    while True:
-        if data[at] != 0xFF:
-            raise ImageUnreadable("jpeg without frame header")
-        marker = data[at + 1]
-        if marker == 0xFF:
+    for _ in range(_MAX_JPEG_SEGMENTS):
+        if data[at] == data[at + 1] == 0xFF:  # a fill byte
             at += 1
             continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return Header("jpeg", width, height)
-        if marker in (0xD9, 0xDA):  # end of image or start of scan before any frame
-            raise ImageUnreadable("jpeg without frame header")
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        at += 2 + max(length, 2)
+        if marker not in _JPEG_BEFORE_FRAME or length < 2:
+            break
+        at += 2 + length
+    raise ImageUnreadable("jpeg without frame header")

@@ -1,20 +1,31 @@
-"""Request bodies: read bounded, then form-urlencoded, multipart or JSON into one set of parameters."""
+"""Request bodies: read bounded, then form-urlencoded, multipart or JSON into one set of parameters.
 
-import json
+Decided where nobody says: a parameter in the query string is refused, since it would stand in every log on the way;
+unknown ones there and in the body are ignored. A charset may be named as long as it contains ASCII: nothing else is
+valid in any parameter.
+"""
+
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
+from gateway import jsonobject, multipart, urlencoded
+from gateway.bodies import read_body
 from shared.contract import MAX_IMAGE_BYTES
-from shared.errors import ImageTooLarge, InvalidRequest
+from shared.errors import ContractError, ImageTooLarge, InvalidRequest
+
+MAX_OTHERS_BYTES: Final = 64 * 1024
+"""What all but the image may take in a body that is as large as can be."""
 
 _BASE64_BYTES: Final = -(-MAX_IMAGE_BYTES // 3) * 4
-MAX_BODY_BYTES: Final = 3 * _BASE64_BYTES + 64 * 1024
+MAX_BODY_BYTES: Final = 3 * _BASE64_BYTES + MAX_OTHERS_BYTES
 """The largest form that can be valid: every base64 character percent-encoded, and room for the rest."""
 
 _KNOWN: Final = ("img", "name", "facedb", "person_id")
+_CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252")
 
 
 @dataclass
@@ -29,7 +40,9 @@ class Parameters:
     img_is_file: bool = False
 
     def add(self, name: str, value: bytes, is_file: bool = False) -> None:
-        """Take a parameter once; unknown ones are ignored. Raises InvalidRequest on a second one or on broken UTF-8."""
+        """Take a parameter once; unknown ones are ignored. Raises InvalidRequest on a second one, on broken UTF-8 and
+        on NUL.
+        """
         if name not in _KNOWN:
             return
         if name in self.text or (name == "img" and self.img is not None):
@@ -37,6 +50,8 @@ class Parameters:
         if name == "img":
             self.img, self.img_is_file = value, is_file
             return
+        if b"\0" in value:
+            raise InvalidRequest(f"{name} has a NUL character")
         try:
             self.text[name] = value.decode()
         except UnicodeDecodeError:
@@ -45,91 +60,79 @@ class Parameters:
 
 async def read(request: web.Request) -> Parameters:
     """The parameters of a request. Raises InvalidRequest, or ImageTooLarge when only the image can be the cause."""
+    _require_no_query(request)
+    parse, image_start, image_end = _parser(request)
+    body = await read_body(request, MAX_BODY_BYTES)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large(body, image_start, image_end)
+    return parse(body)
+
+
+def _require_no_query(request: web.Request) -> None:
+    for name in _KNOWN if request.query_string else ():
+        if name in request.query:
+            raise InvalidRequest(f"{name} belongs in the body, not in the query string")
+
+
+def _parser(request: web.Request) -> tuple[Callable[[bytes], Parameters], bytes, bytes]:
+    """By content type: the parser, a pattern of what comes before an image, and what comes after it. The patterns begin
+    with bytes, not with alternatives: these are found 20 times faster.
+    """
+    if request.charset is not None and request.charset.lower() not in _CHARSETS:
+        raise InvalidRequest("charset of Content-Type must be UTF-8")
     match request.content_type:
         case "application/x-www-form-urlencoded":
-            return parse_form(await _body(request))
+            return parse_form, b"&img=", b"&"
         case "application/json":
-            return parse_json(await _body(request))
+            return parse_json, rb'"img"\s*:\s*"', b'"'
         case "multipart/form-data":
-            return await _read_multipart(request)
+            delimiter = multipart.delimiter(request.headers["Content-Type"])
+            return lambda body: parse_multipart(body, delimiter), rb'name="?img"?[\s;]', delimiter
         case _:
             raise InvalidRequest(
                 "Content-Type must be application/x-www-form-urlencoded, multipart/form-data or application/json"
             )
 
 
-async def _body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise ImageTooLarge
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ImageTooLarge
-    return bytes(body)
+def _too_large(body: bytes, image_start: bytes, image_end: bytes) -> ContractError:
+    """Whose fault it is that a body, of which this is the beginning, is too large."""
+    body = b"&" + body  # as if before the first parameter of a form
+    image = re.search(image_start, body)
+    if image is not None:
+        end = body.find(image_end, image.end())
+        size = (end if end >= 0 else len(body)) - image.start()
+        if len(body) - size <= MAX_OTHERS_BYTES:
+            return ImageTooLarge()
+    return InvalidRequest(f"body is too large, all but img may take {MAX_OTHERS_BYTES} bytes")
 
 
 def parse_form(body: bytes) -> Parameters:
-    """application/x-www-form-urlencoded (WHATWG URL, 5.1)."""
+    """application/x-www-form-urlencoded."""
     parameters = Parameters()
-    for pair in body.split(b"&"):
-        name, _, value = pair.partition(b"=")
-        parameters.add(_unquote(name).decode(errors="replace"), _unquote(value))
+    for name, value in urlencoded.pairs(body):
+        if name in _KNOWN:
+            parameters.add(name, urlencoded.unquote(value, name))
     return parameters
 
 
-def _unquote(value: bytes) -> bytes:
-    """Percent-decoding. Base64 has only three characters that forms encode: replacing these leaves nothing to the
-    general decoder, which is 20 times slower.
-    """
-    value = value.replace(b"+", b" ")
-    if b"%" not in value:
-        return value
-    value = value.replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"=")
-    return unquote_to_bytes(value) if b"%" in value else value
+def parse_multipart(body: bytes, delimiter: bytes) -> Parameters:
+    """multipart/form-data: img as a file or as base64."""
+    parameters = Parameters()
+    for part in multipart.parts(body, delimiter):
+        parameters.add(urlencoded.name_text(part.name), part.value, part.is_file)
+    return parameters
 
 
 def parse_json(body: bytes) -> Parameters:
     """A JSON object of strings; null is the same as left out."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidRequest("body is not JSON") from None
-    if not isinstance(document, dict):
-        raise InvalidRequest("body must be a JSON object")
     parameters = Parameters()
-    for name, value in document.items():
+    for name, value in jsonobject.pairs(body):
         if name not in _KNOWN or value is None:
             continue
         if not isinstance(value, str):
             raise InvalidRequest(f"{name} must be a string")
-        parameters.add(name, value.encode(errors="replace"))
+        try:
+            parameters.add(name, value.encode())
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"{name} has half of a surrogate pair") from None
     return parameters
-
-
-async def _read_multipart(request: web.Request) -> Parameters:
-    """multipart/form-data (RFC 7578): img as a file or as base64."""
-    parameters = Parameters()
-    left = MAX_BODY_BYTES
-    try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                raise InvalidRequest("every part of a multipart body must be a named field")
-            value = await _read_part(part, left)
-            left -= len(value)
-            parameters.add(part.name, value, is_file=part.filename is not None)
-    except ValueError:
-        raise InvalidRequest("body is not multipart/form-data") from None
-    return parameters
-
-
-async def _read_part(part: BodyPartReader, limit: int) -> bytes:
-    value = bytearray()
-    while chunk := await part.read_chunk():
-        value += chunk
-        if len(value) > limit:
-            if part.name == "img":
-                raise ImageTooLarge
-            raise InvalidRequest("body is too large")
-    return bytes(value)

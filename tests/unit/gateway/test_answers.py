@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from gateway.answers import answer, error_answer
+from gateway.limits import GatewayFull
 from gateway.middleware import REQUEST_ID, errors, request_id
 from shared import errors as domain
 from shared.contract import MESSAGES, Status
@@ -23,6 +24,9 @@ from shared.contract import MESSAGES, Status
         (domain.NoSimilarFace(), 200),
         (domain.PersonUnknown(), 200),
         (domain.Unavailable("secret reason"), 503),
+        (domain.Forbidden("this key may not add"), 403),
+        (domain.TooManyRequests("secret reason", 1), 429),
+        (GatewayFull("secret reason"), 503),
     ],
 )
 def test_each_error_has_its_status_and_its_exact_message(error: domain.ContractError, http_status: int) -> None:
@@ -32,7 +36,11 @@ def test_each_error_has_its_status_and_its_exact_message(error: domain.ContractE
     message = error.reason if isinstance(error, domain.InvalidRequest) else MESSAGES[error.status]
     assert json.loads(response.text or "") == {"status": error.status.value, "message": message}
     assert "secret" not in (response.text or "")
-    assert ("Retry-After" in response.headers) == (http_status == 503)
+    assert response.headers.get("Retry-After") == ("1" if http_status in (429, 503) else None)
+
+
+def test_a_limit_says_when_to_come_again() -> None:
+    assert error_answer(domain.TooManyRequests("", 17)).headers["Retry-After"] == "17"
 
 
 def test_the_json_is_the_sources_to_the_byte() -> None:
@@ -64,6 +72,15 @@ class TestMiddleware:
         body = json.loads(response.text or "")
         assert (response.status, body["status"]) == (http_status, status)
         assert "hunter2" not in (response.text or "")
+
+    async def test_what_limits_refuse_is_no_line_in_the_log(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for raised in (domain.TooManyRequests("", 1), GatewayFull(), domain.Unavailable("broker")):
+
+            async def handler(_request: web.Request, error: Exception = raised) -> web.Response:
+                raise error
+
+            await errors(make_mocked_request("POST", "/v1/addface"), handler)
+        assert capsys.readouterr().out.count("request_failed") == 1
 
     async def test_every_answer_names_its_request(self) -> None:
         async def handler(_request: web.Request) -> web.Response:

@@ -51,6 +51,11 @@ class TestBase64:
             if spelling.strip() == standard or not spelling.startswith(b" "):
                 assert decode_base64(spelling) == data
 
+    def test_a_plus_at_the_end_may_arrive_as_a_space_and_spaces_around_mean_nothing(self) -> None:
+        assert decode_base64(b"AAA ") == decode_base64(b"AAA+") == b"\0\0\x3e"
+        assert decode_base64(b"  AAA+  ") == b"\0\0\x3e"
+        assert decode_base64(b"YQ ") == decode_base64(b"YQ==  ") == b"a"
+
     @pytest.mark.parametrize("text", [b"", b"   ", b"====", b"data:image/png;base64,"])
     def test_nothing_is_no_image(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is empty"):
@@ -106,6 +111,34 @@ class TestHeader:
     def test_everything_else_is_unreadable(self, data: bytes) -> None:
         with pytest.raises(ImageUnreadable):
             check(data, PIXELS)
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            b"\xff\x01\x00\x04",  # TEM has no length: a decoder would see the frame inside what is skipped here
+            b"\xff\xd0\x00\x04\x00\x00",
+            b"\xff\xd8\x00\x04\x00\x00",
+            b"\xff\xe1\x00\x01",
+            b"\x00",
+            b"\xff\xef\x00\x02" * 1000,
+            b"\xff" * 1001,
+        ],
+        ids=["TEM", "RST", "SOI", "length 1", "garbage", "many segments", "many fill bytes"],
+    )
+    def test_a_frame_that_others_might_not_find_is_not_looked_for(self, before: bytes) -> None:
+        with pytest.raises(ImageUnreadable):
+            check(jpeg(7, 5, before=before), PIXELS)
+
+    @pytest.mark.parametrize("frame", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
+    def test_lossless_hierarchical_and_arithmetic_jpegs_are_not_taken(self, frame: int) -> None:
+        with pytest.raises(ImageUnreadable):
+            check(jpeg(7, 5, frame=frame), PIXELS)
+
+    def test_a_bmp_around_another_format_is_not_taken(self) -> None:
+        data = bytearray(bmp(7, 5))
+        data[30] = 4
+        with pytest.raises(ImageUnreadable):
+            check(bytes(data), PIXELS)
 
     def test_a_decompression_bomb_is_told_by_its_header(self) -> None:
         with pytest.raises(ImageUnreadable, match="too many pixels"):

@@ -1,20 +1,32 @@
 """Bodies become parameters; parameters become values or a sentence that says what is wrong."""
 
 import base64
+import json
+import re
 import uuid
-from urllib.parse import quote_plus, urlencode
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import quote_plus, unquote_to_bytes, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway import parameters
-from gateway.uploads import Parameters, parse_form, parse_json
-from shared.errors import InvalidRequest, PersonUnknown
+from gateway import multipart, parameters
+from gateway.uploads import Parameters, parse_form, parse_json, parse_multipart
+from gateway.urlencoded import unquote
+from hostile import Hostile
+from hostile_bodies import BODIES
+from hostile_runs import answer_to_body
+from shared.errors import ContractError, InvalidRequest, PersonUnknown
 
 
 class TestForm:
-    @given(st.binary(max_size=500), st.text(max_size=50), st.booleans())
+    @given(
+        st.binary(max_size=500),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50),
+        st.booleans(),
+    )
     def test_what_a_form_encodes_comes_back(self, image: bytes, name: str, strict: bool) -> None:
         encoded = base64.b64encode(image)
         quoted = quote_plus(encoded) if strict else encoded.decode()
@@ -40,9 +52,33 @@ class TestForm:
         with pytest.raises(InvalidRequest, match="is given twice"):
             parse_form(body)
 
-    def test_broken_utf8_is_refused(self) -> None:
-        with pytest.raises(InvalidRequest, match="name is not UTF-8"):
-            parse_form(b"name=%ff")
+    @pytest.mark.parametrize(
+        ("body", "sentence"),
+        [
+            (b"name=%ff", "name is not UTF-8"),
+            (b"%ff=1", "name is not UTF-8"),
+            (b"name=a%00b", "name has a NUL"),
+            (b"name=a%0", "name has a % without"),
+            (b"facedb=%zz", "facedb has a % without"),
+            (b"a" * 129 + b"=1", "longer than 128 bytes"),
+            (b"%41" * 129 + b"=1", "longer than 128 bytes"),
+            (b"&" * 64, "more than 64 parameters"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_with_a_sentence(self, body: bytes, sentence: str) -> None:
+        with pytest.raises(InvalidRequest) as refused:
+            parse_form(body)
+        assert sentence in refused.value.message
+
+    @given(st.binary(max_size=60) | st.text("%4aA0z=+&\\\r\n ", max_size=12).map(str.encode))
+    def test_percent_decoding_is_the_standard_librarys(self, value: bytes) -> None:
+        whole = re.fullmatch(rb"(?s:[^%]|%[0-9A-Fa-f]{2})*", value)
+        try:
+            assert unquote(value, "x") == unquote_to_bytes(value.replace(b"+", b" "))
+        except InvalidRequest:
+            assert whole is None
+        else:
+            assert whole is not None
 
 
 class TestJson:
@@ -51,11 +87,74 @@ class TestJson:
         assert given_ == Parameters(text={"name": ""}, img=b"YQ==")
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 100_000, b'{"name": 1}', b'{"img": ["a"]}']
+        "body", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 100_000, b'{"name": 1}', b'{"img": ["a"]}', b'{"name": {}}']
     )
     def test_other_documents_are_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidRequest):
             parse_json(body)
+
+    def test_a_name_may_come_once_unless_nobody_reads_it(self) -> None:
+        with pytest.raises(InvalidRequest, match="name is given twice"):
+            parse_json(b'{"name": "a", "name": "a"}')
+        assert parse_json(b'{"x": "a", "x": {"name": "b"}, "name": "c"}').text == {"name": "c"}
+
+    @given(
+        st.dictionaries(st.sampled_from(["name", "facedb", "person_id", "x"]), st.text(st.characters(codec="utf-8")))
+    )
+    def test_what_json_writes_comes_back(self, given_: dict[str, str]) -> None:
+        body = json.dumps(given_).encode()
+        if any("\0" in value for name, value in given_.items() if name != "x"):
+            with pytest.raises(InvalidRequest, match="NUL"):
+                parse_json(body)
+        elif body.count(b",") < 1000:
+            given_.pop("x", None)
+            assert parse_json(body).text == given_
+
+
+class TestMultipart:
+    @given(st.binary(max_size=300), st.sampled_from([b"b", b"-----abc", b"'()+_,-./:=?"]))
+    def test_a_file_comes_back_as_it_is(self, image: bytes, boundary: bytes) -> None:
+        assume(b"\r\n--" + boundary not in b"\r\n" + image + b"\r\n")
+        body = (
+            b"preamble\r\n--" + boundary + b'  \r\nContent-Disposition: form-data; name="img"; filename="a b.jpg"\r\n'
+            b"Content-Type: image/jpeg\r\n\r\n" + image + b"\r\n--" + boundary + b"\r\n"
+            b"content-disposition: form-data; name=name\r\n\r\nGrace\r\n--" + boundary + b"--\r\nepilogue"
+        )
+        given_ = parse_multipart(body, multipart.delimiter(f'multipart/form-data; boundary="{boundary.decode()}"'))
+        assert given_ == Parameters(text={"name": "Grace"}, img=image, img_is_file=True)
+
+    @pytest.mark.parametrize(
+        "content_type", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a', "; xboundary=a"]
+    )
+    def test_a_boundary_is_needed(self, content_type: str) -> None:
+        with pytest.raises(InvalidRequest, match="boundary"):
+            multipart.delimiter("multipart/form-data" + content_type)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                [b"--b", b"\r\n", b"\r\n\r\n", b"--", b'form-data; name="img"', b"Content-Disposition: ", b"x", b"\0"]
+            )
+        )
+    )
+    def test_pieces_of_multipart_are_parameters_or_refused(self, pieces: list[bytes]) -> None:
+        parses_or_refuses(lambda body: parse_multipart(body, b"\r\n--b"), b"".join(pieces))
+
+
+def parses_or_refuses(parse: Callable[[bytes], Parameters], body: bytes) -> None:
+    with suppress(ContractError):
+        assert isinstance(parse(body), Parameters)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"img=", b'{"img":"', b"--b\r\n"]))
+def test_any_bytes_are_parameters_or_refused(body: bytes, start: bytes) -> None:
+    for parse in (parse_form, parse_json, lambda body: parse_multipart(body, b"\r\n--b")):
+        parses_or_refuses(parse, start + body)
+
+
+@pytest.mark.parametrize("item", BODIES, ids=str)
+def test_hostile_bodies_get_their_answer(item: Hostile) -> None:
+    assert answer_to_body(item.make(), item.content_type) == item.answer
 
 
 class TestRules:

@@ -1,10 +1,15 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.images import check
+from hostile import DECODED
+from hostile_images import IMAGES, part
+from image_parts import PNG_START, chunk, frame_at, ihdr, photo_png, with_chunk, written
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, oriented, pixels, png
-from shared.errors import ImageUnreadable
+from shared.errors import ContractError, ImageUnreadable
 from worker.faces.decode import configure_opencv, decode
 
 
@@ -154,3 +159,148 @@ def test_a_damaged_png_is_refused():
     damaged[len(damaged) // 2] ^= 0x55
     with pytest.raises(ImageUnreadable):
         decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("item", IMAGES, ids=str)
+def test_hostile_images_get_their_answer(item):
+    data = item.make()
+    answer = DECODED
+    try:
+        header = check(data, 50_000_000)
+        image = decode(data)
+    except ContractError as error:
+        answer = error.status.value
+    else:
+        shrunk = max(header.width, header.height) / max(image.shape[:2])
+        assert shrunk <= 4.1, "the gateway bounds what the worker decodes"
+    assert answer == item.answer
+
+
+ENCODED["cmyk"] = written("JPEG", "CMYK")
+ENCODED["restarts"] = cv2.imencode(".jpg", pixels(astronaut_png()), [cv2.IMWRITE_JPEG_RST_INTERVAL, 8])[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["jpeg", "reduced", "grey", "cmyk", "restarts"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, share):
+    with pytest.raises(ImageUnreadable):
+        decode(part(share, ENCODED[name], b"\xff\xd9"))
+
+
+def test_a_progressive_jpeg_that_lacks_scans_is_refused():
+    whole = ENCODED["progressive"]
+    scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
+    for scan in scans:
+        with pytest.raises(ImageUnreadable):
+            decode(whole[:scan] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_grey_wall_is_no_cut(orientation):
+    """The last blocks are the colour that libjpeg puts where data is missing."""
+    image = pixels(astronaut_png()).copy()
+    image[300:] = 128
+    image[:, 400:] = 128
+    for size in (40, 100, 130, 512, 1400, 3000):
+        resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST)
+        decode(oriented(resized, orientation))
+        decode(jpeg(resized[..., 0]))
+    decode(jpeg(np.full((64, 64, 3), 128, np.uint8)))
+
+
+def test_a_cut_is_found_in_every_orientation():
+    for orientation in range(1, 9):
+        with pytest.raises(ImageUnreadable):
+            decode(part(0.7, oriented(pixels(astronaut_png()), orientation), b"\xff\xd9"))
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_pngs_are_the_same_without_what_is_dropped(mode):
+    import io  # noqa: PLC0415
+
+    from PIL import Image as Pillow  # noqa: PLC0415
+
+    source = Pillow.fromarray(gradient(40, 30)[..., ::-1])
+    stream = io.BytesIO()
+    (source.quantize(64) if mode == "P" else source.convert(mode)).save(stream, "PNG", dpi=(72, 72))
+    data = stream.getvalue()
+    extra = chunk(b"gAMA", b"\0\0\xb1\x8f") + chunk(b"tEXt", b"a\0b") + chunk(b"zTXt", b"a\0\0broken")
+    np.testing.assert_array_equal(decode(with_chunk(data, extra)), pixels(data))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (9, 17), (33, 2), (70, 50)])
+def test_interlaced_pngs(size):
+    """Written by hand: each of the seven images has rows of its own."""
+    import zlib  # noqa: PLC0415
+
+    width, height = size
+    image = gradient(height, width)
+    rows = b""
+    for x, y, across, down in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
+        for row in image[y::down, x::across, ::-1]:
+            rows += b"\0" + row.tobytes() if row.size else b""
+    data = PNG_START + ihdr(width, height, interlaced=1) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND")
+    np.testing.assert_array_equal(decode(data), image)
+
+
+def test_a_png_turned_by_its_exif_is_turned():
+    block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    assert decode(with_chunk(png(gradient(20, 30)), chunk(b"eXIf", block))).shape == (30, 20, 3)
+
+
+def test_a_large_png_photo_is_itself():
+    np.testing.assert_array_equal(decode(photo_png()), pixels(photo_png()))
+
+
+def test_two_frames_of_different_size_are_refused():
+    data = hopper_jpeg()
+    at = frame_at(data)
+    frame = bytearray(data[at : at + 19])
+    frame[5:9] = b"\xff\xdc\xff\xdc"
+    for hostile in (data[:at] + bytes(frame) + data[at:], data[: at + 19] + bytes(frame) + data[at + 19 :]):
+        with pytest.raises(ImageUnreadable):
+            decode(hostile)
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_mutation_is_an_image_or_refused(name, data):
+    mutated = bytearray(ENCODED[name])
+    near = st.integers(0, min(700, len(mutated) - 1)) | st.integers(0, len(mutated) - 1)
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(near)
+        match data.draw(st.sampled_from(["flip", "delete", "insert", "double"])):
+            case "flip":
+                mutated[at % len(mutated)] ^= data.draw(st.integers(1, 255))
+            case "delete":
+                del mutated[at : at + data.draw(st.integers(1, 50))]
+            case "insert":
+                mutated[at:at] = data.draw(st.binary(min_size=1, max_size=9))
+            case _:
+                mutated[at:at] = mutated[at : at + data.draw(st.integers(1, 200))]
+        if not mutated:
+            return
+    try:
+        header = check(bytes(mutated), 4_000_000)
+        image = decode(bytes(mutated))
+    except ImageUnreadable:
+        return
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    height, width = image.shape[:2]
+    for scale in (1, 2, 4):
+        if {-(-header.width // scale), -(-header.height // scale)} == {width, height}:
+            return
+    pytest.fail(f"gateway saw {header}, worker {image.shape}")

@@ -1,0 +1,43 @@
+"""Reading a body: bounded in bytes, in time and in rate, whatever its sender does."""
+
+import asyncio
+
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.timeouts import TIMEOUTS, Timeouts
+from shared.errors import InvalidRequest
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """The body. One of more than `limit` bytes comes cut off, but longer than `limit`: nothing past it is read.
+
+    Raises InvalidRequest when it is compressed, too slow, broken off or wrongly framed.
+    """
+    _require_plain(request)
+    timeouts = request.app.get(TIMEOUTS) or Timeouts()
+    chunks: list[bytes] = []
+    size = 0
+    start = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(start + timeouts.body_grace_s) as timeout:
+            async for chunk in request.content.iter_any():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    break
+                allowed = timeouts.body_grace_s + size / timeouts.body_rate
+                timeout.reschedule(start + min(allowed, timeouts.body_s))
+    except TimeoutError:
+        raise InvalidRequest("body took too long to arrive") from None
+    except (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError):
+        # RuntimeError is how aiohttp says that the connection was closed before the first read.
+        raise InvalidRequest("body ended too early or its transfer encoding is broken") from None
+    return b"".join(chunks)
+
+
+def _require_plain(request: web.Request) -> None:
+    """Compressed bodies are refused, not inflated: images are compressed already, and 8 kB can inflate to 8 MB."""
+    for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
+        if request.headers.get(header, plain).strip().lower() not in ("", plain):
+            raise InvalidRequest(f"{header} must be {plain} or left out; send the body uncompressed")

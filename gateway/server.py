@@ -1,0 +1,76 @@
+"""Running applications: several in one process, each on a socket of its own, up to an orderly end."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from gateway.connection import Connection, refused
+from gateway.timeouts import TIMEOUTS, Timeouts
+
+SHUTDOWN_S: Final = 15.0
+"""How long requests in flight may take to finish after SIGTERM: longer than any deadline of the default settings."""
+
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """An application and where it listens: a socket, or an address."""
+
+    app: web.Application
+    host: str | None = None
+    port: int = 0
+    sock: socket.socket | None = None
+
+
+async def serve(sites: Sequence[Site], stop: asyncio.Event, timeouts: Timeouts | None = None) -> None:
+    """Serve every site until `stop` is set, then let requests in flight finish, SHUTDOWN_S at most.
+
+    Raises OSError when an address cannot be listened on, and whatever an application raises when it starts.
+    """
+    timeouts = timeouts or Timeouts()
+    runners: list[web.AppRunner] = []
+    listening: list[asyncio.Server] = []
+    try:
+        for site in sites:
+            site.app[TIMEOUTS] = timeouts
+            runner = web.AppRunner(site.app, shutdown_timeout=SHUTDOWN_S, access_log=None)
+            runners.append(runner)
+            await runner.setup()
+            listening.append(await _listen(site, runner, timeouts))
+        await stop.wait()
+    finally:
+        for server in listening:
+            server.close()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+
+async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts) -> asyncio.Server:
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the application has not been started")
+    server.request_handler = _refusing_in_json(server.request_handler)
+    loop = asyncio.get_running_loop()
+
+    def connection() -> Connection:
+        return Connection(server, loop=loop, timeouts=timeouts)
+
+    if site.sock is not None:
+        return await loop.create_server(connection, sock=site.sock)
+    return await loop.create_server(connection, site.host, site.port)
+
+
+def _refusing_in_json(handler: _Handler) -> _Handler:
+    """The Expect header is judged by aiohttp, before any middleware is called."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPExpectationFailed as refusal:
+            return refused(refusal.status, "Expect must be 100-continue")
+
+    return handle
