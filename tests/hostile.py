@@ -1,4 +1,4 @@
-"""Hostile inputs, each with the answer it must get and the reason: for tests, for fuzzing, and for bench/hostile_input.py.
+"""Hostile inputs, each with the answer it must get and the reason: for tests, fuzzing and bench/hostile_input.py.
 
 Images are in hostile_images.py, bodies in hostile_bodies.py. Each is made when asked for; all are made the same again.
 """
