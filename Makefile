@@ -4,16 +4,18 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA_DIR ?=
 PYTEST_ARGS ?=
+COUNT ?= 20000
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit bench hostile docs lock clean
+.PHONY: help up test lint format unit bench hostile fuzz contract-table docs lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>; make test takes PYTEST_ARGS='-k name'"
 
@@ -45,7 +47,16 @@ bench: $(VENV)/.dev ## Measure what one image costs, by stage
 hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input.md
 	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input.md
 
-docs: $(VENV)/.runtime ## Write docs/settings.md from the settings
+fuzz: $(VENV)/.dev ## Send hostile requests (COUNT=20000 SEED=1) and tell what became of the service
+	@$(BIN)/facesearch models pull
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --count $(COUNT) --seed $(SEED)
+
+contract-table: $(VENV)/.dev ## Run every request of the table in docs/contract.md and write its answers there
+	@$(BIN)/facesearch models pull
+	@PYTHONPATH=tests $(BIN)/python -m contract.table
+
+docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md and docs/openapi.json
+	@$(BIN)/python -m gateway.openapi.document > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 	@{ sed '/^| variable/,$$d' docs/settings.md; env -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
 	  > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 

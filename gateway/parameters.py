@@ -84,34 +84,3 @@ def check(model: type[M], given: Parameters) -> M:
 
 
 _NOTHING: Final = frozenset({"missing", "string_too_short", "bytes_too_short"})
-
-
-# Until routes.py asks for whole calls:
-
-
-def image(parameters: Parameters) -> bytes:
-    if parameters.img_is_file and not parameters.img:
-        raise InvalidRequest("img is an empty file")
-    return check(SearchFaceParameters, Parameters(img=parameters.img, img_is_file=parameters.img_is_file)).img
-
-
-def name(parameters: Parameters) -> str | None:
-    value = parameters.text.get("name")
-    if value is not None and NAME.fullmatch(value) is None:
-        raise InvalidRequest("name must be at most 128 letters and digits")
-    return value
-
-
-def facedb(parameters: Parameters) -> str | None:
-    value = parameters.text.get("facedb")
-    if value is not None and FACEDB.fullmatch(value) is None:
-        raise InvalidRequest("facedb must be 1 to 64 letters, digits, - or _")
-    return value
-
-
-def person_id(parameters: Parameters) -> str:
-    return check(DelFaceParameters, Parameters(text=parameters.text)).person_id
-
-
-def as_uuid(value: str) -> uuid.UUID:
-    return DelFaceParameters(person_id=value).as_uuid()

@@ -14,6 +14,7 @@ from gateway.health import OK, readiness
 from gateway.jobs import Jobs
 from gateway.limits import Limits
 from gateway.metering import CALLER
+from gateway.openapi.document import openapi
 from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
 from gateway.results import Results
 from shared.contract import Call, Status
@@ -29,6 +30,7 @@ RESULTS: Final = web.AppKey("results", Results)
 REDIS: Final = web.AppKey("redis", Redis)
 
 routes = web.RouteTableDef()
+routes.get("/openapi.json")(openapi)
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import quote_plus, unquote_to_bytes, urlencode
@@ -12,13 +11,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway import multipart, parameters
+from gateway import multipart
 from gateway.uploads import Parameters, parse_form, parse_json, parse_multipart
 from gateway.urlencoded import unquote
 from hostile import Hostile
 from hostile_bodies import BODIES
 from hostile_runs import answer_to_body
-from shared.errors import ContractError, InvalidRequest, PersonUnknown
+from shared.errors import ContractError, InvalidRequest
 
 
 class TestForm:
@@ -155,38 +154,3 @@ def test_any_bytes_are_parameters_or_refused(body: bytes, start: bytes) -> None:
 @pytest.mark.parametrize("item", BODIES, ids=str)
 def test_hostile_bodies_get_their_answer(item: Hostile) -> None:
     assert answer_to_body(item.make(), item.content_type) == item.answer
-
-
-class TestRules:
-    def test_name_left_out_is_not_the_same_as_empty(self) -> None:
-        assert parameters.name(Parameters()) is None
-        assert parameters.name(Parameters(text={"name": ""})) == ""
-
-    @pytest.mark.parametrize("name", ["a b", "x" * 129, "naïve", "a\n", "../x", "\0"])
-    def test_name_is_letters_and_digits(self, name: str) -> None:
-        with pytest.raises(InvalidRequest, match="name must be"):
-            parameters.name(Parameters(text={"name": name}))
-
-    @pytest.mark.parametrize("facedb", ["", "x" * 65, "a.b", "a/b", "a b"])
-    def test_facedb_is_a_plain_word(self, facedb: str) -> None:
-        with pytest.raises(InvalidRequest, match="facedb must be"):
-            parameters.facedb(Parameters(text={"facedb": facedb}))
-
-    def test_person_id_is_needed(self) -> None:
-        for text in ({}, {"person_id": ""}):
-            with pytest.raises(InvalidRequest, match="person_id is missing"):
-                parameters.person_id(Parameters(text=text))
-
-    def test_what_cannot_be_an_id_was_never_given_to_anybody(self) -> None:
-        identifier = uuid.uuid4()
-        assert parameters.as_uuid(str(identifier)) == identifier
-        for text in ("1", "x" * 36, "4fbd9474-e09f-4e7d-9a2f-06fa1167f67", "\0"):
-            with pytest.raises(PersonUnknown):
-                parameters.as_uuid(text)
-
-    def test_img_is_needed_and_a_file_is_taken_as_it_is(self) -> None:
-        with pytest.raises(InvalidRequest, match="img is missing"):
-            parameters.image(Parameters())
-        with pytest.raises(InvalidRequest, match="img is an empty file"):
-            parameters.image(Parameters(img=b"", img_is_file=True))
-        assert parameters.image(Parameters(img=b"\xff\xd8", img_is_file=True)) == b"\xff\xd8"

@@ -1,0 +1,139 @@
+"""The OpenAPI 3.1 document, made from what checks requests (gateway/parameters.py) and from the contract's tables.
+
+docs/openapi.json is this document; a test keeps them equal, and `python -m gateway.openapi.document` prints it.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from gateway.auth import HEADER
+from gateway.middleware import REQUEST_ID
+from gateway.openapi.answers import answers, envelope, of, schemas
+from gateway.openapi.requests import Json, bodies, schema
+from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
+from shared.contract import Call, Status
+
+_DESCRIPTION: Final = """\
+Add faces, search for the same face among those added, delete faces. Every answer is a JSON object with `status` and \
+`message`. Read `status` first: it is the contract, the HTTP code only echoes it.
+
+Parameters that are not listed are ignored. Whatever the path, 400, 404, 405, 408 and 417 refuse what is no request to \
+it: see `components/responses`."""
+
+_CALLS: Final[Mapping[Call, tuple[str, str, type[BaseModel]]]] = {
+    Call.ADD_FACE: (
+        "Add every face of one image",
+        "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right.",
+        AddFaceParameters,
+    ),
+    Call.SEARCH_FACE: (
+        "Find the same face among those added",
+        "Searches for the most prominent face of the image. Matches are listed from high to low confidence.",
+        SearchFaceParameters,
+    ),
+    Call.DELETE_FACE: (
+        "Delete one added face",
+        "Of any number of concurrent deletes of one id exactly one is OK.",
+        DelFaceParameters,
+    ),
+}
+
+# By HTTP code: the name of the response, what it means, its status.
+_REFUSALS: Final = {
+    400: ("BadRequest", "What was sent is no valid HTTP/1.1.", Status.INVALID_REQUEST),
+    401: ("Unauthorized", f"{HEADER} is missing, or its key is unknown or has expired.", Status.INVALID_REQUEST),
+    403: ("Forbidden", "The key may not make this call.", Status.INVALID_REQUEST),
+    404: ("NotFound", "There is no such path.", Status.INVALID_REQUEST),
+    405: ("MethodNotAllowed", "The path takes another method, which the header Allow names.", Status.INVALID_REQUEST),
+    408: ("RequestTimeout", "The headers took too long to arrive.", Status.INVALID_REQUEST),
+    417: ("ExpectationFailed", "The header Expect is not 100-continue.", Status.INVALID_REQUEST),
+    429: ("TooManyRequests", "The key has reached its own limit; nothing was done.", Status.FAIL),
+    503: ("Unavailable", "The service could not do it now.", Status.FAIL),
+}
+_OF_A_CALL: Final = (401, 403, 429, 503)
+
+_HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
+    REQUEST_ID: ("Names this request.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
+    "Allow": ("The methods that the path takes.", {"type": "string"}),
+}
+
+
+async def openapi(_request: web.Request) -> web.Response:
+    """The document; anybody may read it."""
+    return web.Response(text=_text(), content_type="application/json")
+
+
+def document() -> Json:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "facesearch", "version": version("facesearch"), "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "security": [{"ApiKey": []}],
+        "paths": {f"/v1/{call}": {"post": _operation(call)} for call in Call} | _others(),
+        "components": {
+            "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": HEADER}},
+            "headers": {
+                name: {"description": description, "required": True, "schema": type_}
+                for name, (description, type_) in _HEADERS.items()
+            },
+            "schemas": {model.__name__: schema(model) for _, _, model in _CALLS.values()} | schemas(),
+            "responses": {name: _refusal(code) for code, (name, _, _) in _REFUSALS.items()},
+        },
+    }
+
+
+@cache
+def _text() -> str:
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _operation(call: Call) -> Json:
+    summary, description, model = _CALLS[call]
+    return {
+        "operationId": call.value,
+        "summary": summary,
+        "description": description,
+        "requestBody": {"required": True, "content": bodies(model)},
+        "responses": {"200": _response("What became of the request: see `status`.", answers(call))}
+        | {str(code): {"$ref": f"#/components/responses/{_REFUSALS[code][0]}"} for code in _OF_A_CALL},
+    }
+
+
+def _response(description: str, content: Json, *headers: str) -> Json:
+    refs = {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID, *headers)}
+    return {"description": description, "headers": refs, "content": {"application/json": content}}
+
+
+def _refusal(code: int) -> Json:
+    _, description, status = _REFUSALS[code]
+    headers = ("Retry-After",) if status is Status.FAIL else ("Allow",) if code == 405 else ()
+    return _response(description, {"schema": of(status)}, *headers)
+
+
+def _others() -> Json:
+    """What needs no key."""
+    words = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["broker", "worker", "store"]}
+    alive = _response("The process lives.", {"schema": envelope(Status.OK, {"const": "alive"})})
+    ready = _response("A request would be answered now.", {"schema": envelope(Status.OK, words)})
+    unready = _response("What is missing.", {"schema": envelope(Status.FAIL, words)}, "Retry-After")
+    itself = _response("This document.", {"schema": {"type": "object"}})
+    return {
+        path: {"get": {"operationId": name, "summary": summary, "security": [], "responses": responses}}
+        for path, name, summary, responses in (
+            ("/healthz", "health", "Whether the process lives", {"200": alive}),
+            ("/readyz", "readiness", "Whether the service can answer", {"200": ready, "503": unready}),
+            ("/openapi.json", "openapi", "This document", {"200": itself}),
+        )
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(_text())

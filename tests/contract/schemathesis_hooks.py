@@ -1,0 +1,26 @@
+"""What schemathesis cannot know of this service. It reads this file by itself, see test_schemathesis.py.
+
+The HTTP code only echoes the status here, so whether a request was refused is read from the status.
+"""
+
+import schemathesis
+from hypothesis import strategies as st
+
+from portraits import faceless_png, hopper_jpeg, pixels, png, reencode, scale
+
+IMAGES = {
+    "image/jpeg": [reencode(hopper_jpeg(), 60), hopper_jpeg()[:5000]],
+    "image/png": [scale(hopper_jpeg(), 0.3), scale(faceless_png(), 0.3), png(pixels(hopper_jpeg())[:1, :1])],
+}
+
+for kind, images in IMAGES.items():
+    schemathesis.openapi.media_type(kind, st.sampled_from(images) | st.binary(min_size=1, max_size=200))
+
+
+@schemathesis.check
+def nothing_is_done_for_a_malformed_request(
+    _context: object, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    """In JSON only: forms have no types, so a name that is malformed to the document, `true`, is a word in them."""
+    if case.media_type == "application/json" and case.meta and case.meta.generation.mode.is_negative:
+        assert response.json()["status"] not in ("OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED")

@@ -1,0 +1,56 @@
+"""Bodies of the three content types, well-formed: what is wrong with them is added afterwards."""
+
+import base64
+import json
+from collections.abc import Mapping
+from random import Random
+from urllib.parse import urlencode
+
+BOUNDARY = "fuzz-8f1d"
+
+Body = tuple[str, bytes]
+"""Content type and bytes."""
+
+
+def body(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
+    """The fields, and an image if given, in any content type."""
+    return random.choice((form, multipart, document))(random, fields, img)
+
+
+def form(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
+    given = [*fields.items()] + ([("img", _base64(random, img))] if img is not None else [])
+    return "application/x-www-form-urlencoded", urlencode(given).encode()
+
+
+def multipart(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
+    parts = [_part(f'name="{name}"', value.encode(errors="surrogatepass")) for name, value in fields.items()]
+    if img is not None:
+        as_file = _part('name="img"; filename="p.jpg"', img)
+        parts.append(as_file if random.random() < 0.7 else _part('name="img"', _base64(random, img).encode()))
+    random.shuffle(parts)
+    return f"multipart/form-data; boundary={BOUNDARY}", b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def document(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
+    given = dict(fields) | ({"img": _base64(random, img)} if img is not None else {})
+    return "application/json", json.dumps(given, ensure_ascii=random.random() < 0.5).encode(errors="surrogatepass")
+
+
+def _base64(random: Random, img: bytes) -> str:
+    """One of the spellings that callers use."""
+    text = base64.b64encode(img).decode()
+    match random.randrange(6):
+        case 0:
+            return f"data:image/jpeg;base64,{text}"
+        case 1:
+            return text.rstrip("=")
+        case 2:
+            return text.replace("+", "-").replace("/", "_")
+        case 3:
+            return "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76))
+        case _:
+            return text
+
+
+def _part(disposition: str, value: bytes) -> bytes:
+    return f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + value + b"\r\n"

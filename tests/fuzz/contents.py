@@ -1,0 +1,131 @@
+"""Probes that are good HTTP: valid requests, and such with a damaged image, body, parameter or structure."""
+
+from functools import cache
+from random import Random
+
+from fuzz.bodies import Body, body, document, form, multipart
+from fuzz.mutations import TEXTS, corpus, image, mutate, stranger
+from fuzz.probe import NOBODY, Probe, request
+from hostile import DECODED, Hostile
+from hostile_images import IMAGES
+from shared.contract import MAX_IMAGE_BYTES, Call
+
+WITH_IMAGE = (Call.ADD_FACE, Call.SEARCH_FACE)
+DECODABLE = {"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"}
+
+
+def valid(random: Random, key: str) -> Probe:
+    """What must be answered right between all the rest."""
+    if random.random() < 0.2:
+        raw = request("delface", key, body(random, {"person_id": NOBODY}))
+        return Probe("valid", raw, Call.DELETE_FACE, {"PERSON_ID_NOT_EXIST"}, 200)
+    if random.random() < 0.2:
+        raw = request("searchface", key, body(random, {}, stranger()))
+        return Probe("valid", raw, Call.SEARCH_FACE, {"NO_SIMILAR_FACE"}, 200)
+    call = random.choice(WITH_IMAGE)
+    raw = request(call, key, body(random, {}, corpus()[0]))
+    return Probe("valid", raw, call, {"OK"}, 200)
+
+
+def damaged_image(random: Random, key: str) -> Probe:
+    call = random.choice(WITH_IMAGE)
+    return Probe("image", request(call, key, body(random, {}, image(random))), call, (), 200)
+
+
+def hostile_image(random: Random, key: str) -> Probe:
+    """One that was made to hurt, as it is or damaged."""
+    chosen = random.choice(IMAGES)
+    if random.random() < 0.5:
+        return hostile(random, key, chosen)
+    damaged = mutate(random, made(chosen))
+    return Probe("hostile", request("searchface", key, body(random, {}, damaged)), Call.SEARCH_FACE, (), 200)
+
+
+def hostile(random: Random, key: str, chosen: Hostile) -> Probe:
+    """As it is, and what it must come to. Never added: many show the stranger."""
+    statuses = DECODABLE if chosen.answer == DECODED else {chosen.answer}
+    return Probe("hostile", request("searchface", key, body(random, {}, made(chosen))), Call.SEARCH_FACE, statuses, 200)
+
+
+@cache
+def made(chosen: Hostile) -> bytes:
+    """Once: some take ten seconds, and all are 40 MB."""
+    return chosen.make()
+
+
+def damaged_body(random: Random, key: str) -> Probe:
+    """A valid body, damaged."""
+    call = random.choice(list(Call))
+    kind, data = body(random, {"person_id": NOBODY, "name": "x"}, corpus()[0][:3000] if call in WITH_IMAGE else None)
+    return Probe("body", request(call, key, (kind, mutate(random, data))), call, (), 200)
+
+
+def parameters(random: Random, key: str) -> Probe:
+    """Well-formed bodies with values that are none."""
+    call = random.choice(list(Call))
+    names = ["name", "facedb", "person_id", "img", "", "status", _text(random)]
+    fields = {name: _text(random) for name in random.sample(names, random.randrange(4))}
+    content = random.choice((form, document, multipart))(
+        random, fields, None if "img" in fields else corpus()[0][:2000]
+    )
+    return Probe("parameters", request(call, key, content), call, (), 200)
+
+
+def structure(random: Random, key: str) -> Probe:
+    """Bodies that are large or deep rather than wrong."""
+    content: Body = random.choice(
+        (
+            ("application/json", b"[" * 50_000),
+            ("application/json", b'{"a":' * 20_000),
+            ("application/json", b'{"img":' + b"9" * 100_000 + b"}"),
+            ("application/json", b'{"x":[' + b"0," * 50_000 + b"0]}"),
+            ("application/json", b'{"name":"a","name":"b"}'),
+            ("application/json; charset=utf-16", '{"name":"a"}'.encode("utf-16")),
+            ("application/x-www-form-urlencoded", b"&" * 100_000),
+            ("application/x-www-form-urlencoded", b"a=b&" * 20_000),
+            ("application/x-www-form-urlencoded", b"name=a&name=b"),
+            ("application/x-www-form-urlencoded", b"%" * 100_000),
+            ("multipart/form-data", b""),
+            ("multipart/form-data; boundary=", b"--\r\n\r\n--"),
+            ("multipart/form-data; boundary=b", b"--b\r\n" * 10_000),
+            ("multipart/form-data; boundary=b", b"--b\r\nA: " + b"x" * 100_000 + b"\r\n\r\n--b--"),
+            ("multipart/mixed; boundary=b", b"--b\r\n\r\n--b--"),
+            ("text/html", b"<script>alert(1)</script>"),
+            ("", b"img=x"),
+        )
+    )
+    call = random.choice(list(Call))
+    return Probe("structure", request(call, key, content), call, {"INVALID_REQUEST"}, 200)
+
+
+def large(random: Random, key: str) -> Probe:
+    """Images of more than 2M, and bodies that no valid request can have."""
+    call = random.choice(WITH_IMAGE)
+    size = random.choice((MAX_IMAGE_BYTES + 1, MAX_IMAGE_BYTES + 1, 3 * MAX_IMAGE_BYTES, 6 * MAX_IMAGE_BYTES))
+    content = body(random, {}, corpus()[0].ljust(size, b"\0"))
+    return Probe("large", request(call, key, content), call, {"IMAGE_INVALID_SIZE", "INVALID_REQUEST"}, 200)
+
+
+def _text(random: Random) -> str:
+    return (
+        random.choice(
+            (
+                "",
+                "x" * random.choice((64, 65, 128, 129, 10_000)),
+                "".join(chr(random.randrange(1, 0xD7FF)) for _ in range(random.randrange(1, 40))),
+                random.choice(TEXTS).decode("latin-1"),
+                "<script>alert(1)</script>",
+                "'; DROP TABLE faces --",
+                "../../etc/passwd",
+                "default",
+                "${jndi:ldap://x}",
+                "{{7*7}}",
+                "\ud800",
+                NOBODY,
+                f"{{{NOBODY}}}",
+                "null",
+            )
+        )
+        .encode(errors="replace" if random.random() < 0.9 else "surrogatepass")
+        .decode(errors="replace")
+    )

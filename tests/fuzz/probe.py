@@ -1,0 +1,38 @@
+"""What a probe is, and whole requests as bytes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from fuzz.bodies import Body
+from shared.contract import Call
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+"""A person_id that was never given."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Bytes to send and what may come back.
+
+    call: which one it surely reaches, if any. statuses: those it may answer; empty for any. code: the only HTTP code,
+    0 for any. ends: hang up instead of waiting. silent: the connection may end without an answer.
+    """
+
+    kind: str
+    raw: bytes
+    call: Call | None = None
+    statuses: Collection[str] = ()
+    code: int = 0
+    head: bool = False
+    ends: bool = False
+    silent: bool = False
+
+
+def request(
+    call: str, key: str, content: Body, method: str = "POST", headers: Mapping[str, str] | None = None
+) -> bytes:
+    """A whole request. A header of None is left out."""
+    kind, data = content
+    given = {"Host": "fuzz", "X-API-Key": key, "Content-Type": kind, "Content-Length": str(len(data))} | (headers or {})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value is not None)
+    return f"{method} /v1/{call} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace") + data

@@ -1,0 +1,35 @@
+"""Which probes are sent, and how often."""
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from fuzz import contents, transport
+from fuzz.probe import Probe
+
+Kinds = Mapping[Callable[[Random, str], Probe], float]
+
+KINDS: Kinds = {
+    contents.valid: 10,
+    contents.damaged_image: 35,
+    contents.damaged_body: 12,
+    contents.parameters: 12,
+    contents.structure: 5,
+    contents.large: 1,
+    transport.wrong_key: 4,
+    transport.headers: 5,
+    transport.path: 4,
+    transport.no_http: 5,
+    transport.chunked: 3,
+    transport.hangup: 4,
+}
+"""Weights."""
+
+
+WITH_HOSTILE = {**KINDS, contents.hostile_image: 2}
+"""And images that take half a minute to make."""
+
+
+def draw(random: Random, key: str, kinds: Kinds) -> Probe:
+    """One of them. key: that of the tenant that asks."""
+    (kind,) = random.choices(list(kinds), weights=list(kinds.values()))
+    return kind(random, key)

@@ -1,0 +1,27 @@
+"""A little of `make fuzz` in every test run."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzz.in_process import see
+from fuzz.mutations import image
+from fuzz.run import fuzz
+from service import Service
+from shared.contract import Status
+
+REQUESTS = 400
+
+
+def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(service: Service) -> None:
+    report = fuzz(service, seed=1, count=REQUESTS, warm_up=REQUESTS // 2)
+    print(report.line())
+    assert not report.problems, "\n".join(report.problems)
+    assert not report.bad_lines, "".join(report.bad_lines)
+    assert report.restarts == 0
+    assert set(report.by_status) == set(Status) - {Status.FAIL}
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_a_damaged_image_is_decoded_or_refused(random: object) -> None:
+    assert see(image(random)) in ("decoded", "refused by the gateway", "refused by the worker")
