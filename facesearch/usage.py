@@ -19,7 +19,7 @@ _TARIFF = {True: "charged", False: "free"}
 @click.command()
 @click.option("--from", "first", type=_DAY, help="First day, in UTC.")
 @click.option("--to", "last", type=_DAY, help="Last day, which is included.")
-@click.option("--tenant", help="Only this one. Requests that no key let in are those of the tenant -.")
+@click.option("--tenant", help="Only this one. Requests that no key let in are those of the tenant '?'.")
 @click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - for stdout.")
 @json_option
 @data_dir_option

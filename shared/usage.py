@@ -21,8 +21,8 @@ from shared.contract import CHARGED, Call, Status
 
 DAYS: Final = "fs:usage:days"
 
-NOBODY: Final = "-"
-"""Tenant and key of requests that no key let in."""
+NOBODY: Final = "?"
+"""Tenant and key of requests that no key let in: a name that no tenant can have."""
 
 _SEPARATOR: Final = "|"
 """In none of the parts: names of tenants and ids of keys have letters, digits, - and _ alone."""
