@@ -12,18 +12,29 @@ import structlog
 
 def configure(level: str, style: Literal["json", "console"], process: str) -> None:
     """Send structlog's and the standard library's records through one chain. Call once at process start."""
+
+    def name_process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        # Not a context variable: threads do not inherit these.
+        event["process"] = process
+        return event
+
     common: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_process,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor
     if style == "json":
-        common.append(structlog.processors.dict_tracebacks)
+        # structlog's own default prints local variables: images, names and keys.
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        common.append(structlog.processors.ExceptionRenderer(without_locals))
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # So does the default here, where rich is installed.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -41,4 +52,3 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
     root.setLevel(level.upper())
     # Celery logs every result, names included, at INFO.
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(process=process)
