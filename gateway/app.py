@@ -67,7 +67,7 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         results = Results(redis, gateway_id)
         serving = asyncio.create_task(_serve(settings, control, results))
         stack.push_async_callback(_cancel, serving)
-        jobs = Jobs(settings, gateway_id, images, results)
+        jobs = Jobs(settings, gateway_id, redis, images, results)
         stack.push_async_callback(jobs.close)
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)

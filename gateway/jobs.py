@@ -14,7 +14,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from gateway.results import Results
-from shared.broker import celery_config
+from shared.broker import UNACKED, celery_config
 from shared.errors import Unavailable
 from shared.jobs import QUEUE, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
 from shared.settings import Settings
@@ -24,6 +24,10 @@ log = structlog.stdlib.get_logger(__name__)
 GRACE_S: Final = 1.0
 """How long past its deadline a result may still arrive: the worker writes nothing later than the deadline, but what it
 wrote just before must not be answered with FAIL."""
+
+
+LOOK_AGAIN_S: Final = 1.0
+"""How often a job without an outcome is looked for. Most have theirs long before the first time."""
 
 
 def create_producer(settings: Settings) -> Celery:
@@ -38,8 +42,10 @@ def create_producer(settings: Settings) -> Celery:
 class Jobs:
     """Claim check, dispatch and waiting: everything between a checked request and its outcome."""
 
-    def __init__(self, settings: Settings, gateway_id: str, images: Redis, results: Results) -> None:
+    def __init__(self, settings: Settings, gateway_id: str, broker: Redis, images: Redis, results: Results) -> None:
         self._deadline_s = settings.deadline_s
+        self._redelivered_after_s = settings.visibility_timeout_s + LOOK_AGAIN_S
+        self._broker = broker
         self._image_ttl_s = settings.image_ttl_s
         self._gateway_id = gateway_id
         self._images = images
@@ -79,8 +85,7 @@ class Jobs:
                 async with asyncio.timeout(job.deadline - time.time() + GRACE_S):
                     if image is not None:
                         await self._images.set(image_key(job.job_id), image, ex=self._image_ttl_s)
-                    await asyncio.get_running_loop().run_in_executor(self._threads, self._send, job)
-                    return await outcome
+                    return await self._outcome(job, outcome)
         except TimeoutError:
             raise Unavailable("no outcome before the deadline") from None
         except (RedisError, OperationalError, OSError) as error:
@@ -88,6 +93,30 @@ class Jobs:
         finally:
             if image is not None:
                 self._in_background(self._forget_image(job.job_id))
+
+    async def _outcome(self, job: Job, outcome: asyncio.Future[Outcome]) -> Outcome:
+        """Dispatch the job and await its outcome; dispatch it again when it got lost.
+
+        kombu takes a job from the queue and only then notes who has it: killed in between, a worker loses it. Doing a
+        job twice has the effect of once, so it is enough to notice. While jobs wait in the queue this one may be among
+        them, and nothing is sent: an overloaded service must not get more to do.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await loop.run_in_executor(self._threads, self._send, job)
+            sent = loop.time()
+            while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
+                if await self._is_lost(loop.time() - sent):
+                    log.warning("job_lost", job_id=job.job_id)
+                    break
+            else:
+                return outcome.result()
+
+    async def _is_lost(self, age_s: float) -> bool:
+        """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
+        if await self._broker.llen(QUEUE):
+            return False
+        return age_s > self._redelivered_after_s or not await self._broker.hlen(UNACKED)
 
     def _send(self, job: Job) -> None:
         self._producer.send_task(

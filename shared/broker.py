@@ -13,6 +13,10 @@ SOCKET_TIMEOUT_S: Final = 5.0
 """A broker that does not answer a command within this is taken for gone."""
 
 
+UNACKED: Final = "unacked"
+"""Where kombu keeps the jobs that a worker has taken and not finished."""
+
+
 def celery_url(url: str) -> str:
     """A redis-py URL in Celery's spelling, which differs for Unix sockets.
 
@@ -33,6 +37,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout_s,
+            "unacked_key": UNACKED,
             # Defaults look for jobs of dead workers every 100 s; nobody waits that long.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,

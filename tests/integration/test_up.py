@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -161,7 +162,7 @@ class TestStartAndStop:
 
 
 class TestDyingChildren:
-    @pytest.mark.parametrize("name", ["worker", "gateway", "broker.sock", "images.sock"])
+    @pytest.mark.parametrize("name", ["-m worker", "-m gateway", "broker.sock", "images.sock"])
     def test_a_killed_child_is_replaced_and_nothing_acknowledged_is_lost(self, tmp_path: Path, name: str) -> None:
         with Service(tmp_path) as service:
             added = [add(service)]
@@ -171,6 +172,19 @@ class TestDyingChildren:
             added.append(self.add_when_possible(service))
             assert service.child(name).pid != killed.pid
             assert set(added) <= set(ids(service))
+
+    def test_jobs_of_a_killed_worker_go_to_the_next_one_and_have_their_effect_once(self, tmp_path: Path) -> None:
+        with (
+            Service(tmp_path, {"FACESEARCH_DEADLINE_S": "30"}) as service,
+            Redis.from_url(service.broker) as redis,
+            ThreadPoolExecutor(20) as callers,
+        ):
+            asked = [callers.submit(add, service) for _ in range(20)]
+            wait_for(lambda: redis.hlen("unacked") > 0)  # kombu's: jobs that a worker has taken and not finished
+            service.child("-m worker").kill()
+            added = [answer.result() for answer in asked]
+            assert ids(service) == sorted(added)
+            assert len(set(added)) == 20
 
     def test_no_child_outlives_a_killed_parent(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:

@@ -1,0 +1,63 @@
+"""A job that a worker took and lost is dispatched again; one that only waits is not."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from redis import Redis
+
+from processes import gateway, wait_for
+from shared.broker import UNACKED
+from shared.jobs import QUEUE
+
+NOBODY = {"person_id": "00000000-0000-0000-0000-000000000000"}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A gateway without workers: the test takes the jobs."""
+    with gateway(tmp_path, deadline_s=4, visibility_timeout_s=1) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(client: httpx.Client, tmp_path: Path) -> Iterator[Redis]:
+    """The broker that the gateway came with."""
+    assert client.is_closed is False
+    with Redis.from_url(f"unix://{tmp_path}/v.sock") as redis:
+        yield redis
+
+
+def test_a_job_that_is_nowhere_is_dispatched_again(client: httpx.Client, broker: Redis) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
+        wait_for(lambda: broker.llen(QUEUE) == 1)
+        first = broker.rpop(QUEUE)  # as a worker does, which is then killed
+        wait_for(lambda: broker.llen(QUEUE) == 1)
+        again = broker.lindex(QUEUE, 0)
+        assert job_id(again) == job_id(first)
+        assert answer.result().json()["status"] == "FAIL"
+
+
+def test_a_job_that_a_worker_holds_for_too_long_is_dispatched_again(client: httpx.Client, broker: Redis) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        broker.hset(UNACKED, "tag", "some other job")
+        answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
+        wait_for(lambda: broker.llen(QUEUE) == 1)
+        broker.rpop(QUEUE)
+        wait_for(lambda: broker.llen(QUEUE) == 1)
+        answer.result()
+
+
+def test_while_jobs_wait_nothing_is_sent_twice(client: httpx.Client, broker: Redis) -> None:
+    with ThreadPoolExecutor(3) as callers:
+        answers = [callers.submit(client.post, "/v1/delface", data=NOBODY) for _ in range(3)]
+        assert {answer.result().json()["status"] for answer in answers} == {"FAIL"}
+    assert broker.llen(QUEUE) == 3
+
+
+def job_id(message: bytes) -> bytes:
+    """Of a task message, which names it in its header "id"."""
+    return message.split(b'"id": "')[1].split(b'"')[0]
