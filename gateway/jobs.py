@@ -114,9 +114,12 @@ class Jobs:
 
     async def _is_lost(self, age_s: float) -> bool:
         """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
-        if await self._broker.llen(QUEUE):
-            return False
-        return age_s > self._redelivered_after_s or not await self._broker.hlen(UNACKED)
+        try:
+            if await self._broker.llen(QUEUE):
+                return False
+            return age_s > self._redelivered_after_s or not await self._broker.hlen(UNACKED)
+        except (RedisError, OSError):
+            return False  # a broker that comes back in time still has the job
 
     def _send(self, job: Job) -> None:
         self._producer.send_task(
