@@ -24,6 +24,9 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
+    # A worker that loses the broker ends and is started anew. Celery's own reconnection left it connected but taking no
+    # job when the broker was killed while jobs were running (Celery and kombu 5.7).
+    "broker_connection_retry": False,
     # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
 }
