@@ -71,7 +71,7 @@ def models_pull(names: tuple[str, ...]) -> None:
 @reported
 def models_list() -> None:
     """List the catalogue: what is here, what it is for, what its licence allows."""
-    model_commands.list_all(settings_from(), click.echo)
+    model_commands.list_all(settings_from())
 
 
 @main.command()

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import click
+
+from facesearch.console import print_table
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models import catalog, files
@@ -26,22 +29,18 @@ def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
         files.pull(model, settings.models_dir, say)
 
 
-def list_all(settings: Settings, say: Say) -> None:
-    """One line a model."""
+def list_all(settings: Settings) -> None:
+    """Print one line a model."""
     used = {settings.detector, settings.embedder}
-    rows = [("NAME", "TASK", "STATE", "COMMERCIAL USE", "LICENCE")]
-    for model in catalog.MODELS:
-        state = "ready" if files.is_ready(model, settings.models_dir) else "not fetched"
-        rows.append(
-            (
-                model.name + (" *" if model.name in used else ""),
-                model.task,
-                state,
-                "yes" if model.commercial else "no",
-                model.licence,
-            )
+    rows = [
+        (
+            model.name + (" *" if model.name in used else ""),
+            model.task,
+            "ready" if files.is_ready(model, settings.models_dir) else "not fetched",
+            "yes" if model.commercial else "no",
+            model.licence,
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    say(f"\n* in use. Folder: {settings.models_dir}")
+        for model in catalog.MODELS
+    ]
+    print_table(("NAME", "TASK", "STATE", "COMMERCIAL USE", "LICENCE"), rows)
+    click.echo(f"\n* in use. Folder: {settings.models_dir}")

@@ -9,18 +9,15 @@ from typing import Annotated, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from gateway.images import decode_base64
-from gateway.uploads import Parameters
-from shared.contract import FACEDB, MAX_IMAGE_BYTES, NAME
+from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
+from shared.contract import FACEDB, NAME
 from shared.errors import InvalidRequest, PersonUnknown
 
-IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
-"""Standard base64 of the largest image. Line breaks and a data: prefix may come on top, so this is documented only; it
-is the bytes behind it that are measured."""
-
+# Line breaks and a data: prefix may come on top, so maxLength is documented only; the bytes behind it are measured.
 Img = Annotated[
     bytes,
     Field(min_length=1, description="the base64 of a jpeg, png or bmp image of at most 2M"),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1, "maxLength": IMG_CHARACTERS}),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1, "maxLength": MAX_IMG_CHARACTERS}),
 ]
 Name = Annotated[str | None, Field(pattern=rf"^{NAME.pattern}$", description="at most 128 letters and digits")]
 Facedb = Annotated[str | None, Field(pattern=rf"^{FACEDB.pattern}$", description="1 to 64 letters, digits, - or _")]

@@ -20,8 +20,10 @@ from shared.errors import ContractError, ImageTooLarge, InvalidRequest
 MAX_OTHERS_BYTES: Final = 64 * 1024
 """What all but the image may take in a body that is as large as can be."""
 
-_BASE64_BYTES: Final = -(-MAX_IMAGE_BYTES // 3) * 4
-MAX_BODY_BYTES: Final = 3 * _BASE64_BYTES + MAX_OTHERS_BYTES
+MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
+"""Standard base64 of the largest image."""
+
+MAX_BODY_BYTES: Final = 3 * MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES
 """The largest form that can be valid: every base64 character percent-encoded, and room for the rest."""
 
 _KNOWN: Final = ("img", "name", "facedb", "person_id")
