@@ -9,6 +9,7 @@ SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -62,15 +63,18 @@ docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md and docs/ope
 
 lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and pin it with its hashes
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	  pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	  --extra dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --upgrade pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --upgrade --extra dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra otel -c requirements/dev.txt pyproject.toml -o requirements/image.txt
+	$(COMPILE) --extra otel --extra gpu -c requirements/dev.txt --no-emit-package onnxruntime pyproject.toml \
+	  -o requirements/image-cuda.txt
+	$(COMPILE) --upgrade --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 
 clean: ## Remove what make made here (never your data, never the fetched models)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 
-# The stamps are written last, so an interrupted install starts over.
+# The stamps are written last, so an interrupted install starts over. The lists are complete: without --no-deps pip would
+# ask for the newest release of what a package names with an extra, and refuse it for want of a hash.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "facesearch needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
@@ -78,10 +82,10 @@ $(BIN)/python:
 	  || { rm -rf $(VENV); echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@

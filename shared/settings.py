@@ -5,10 +5,18 @@ Every field says what it does, its unit and why that default.
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+SECRETS_DIR: Final = Path("/run/secrets")
+"""Where Docker and Kubernetes put secrets: a file named like the variable holds its value. The environment wins."""
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -49,6 +57,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("QDRANT_API_KEY", "qdrant_api_key"),
         description="API key of the Qdrant server.",
     )
+    qdrant_grpc: bool = Field(
+        default=False,
+        description="Speak gRPC to the Qdrant server instead of REST. False: REST passes every proxy; with large "
+        "answers gRPC costs less.",
+    )
+    qdrant_grpc_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=6334, description="Port of Qdrant's gRPC, on the host of QDRANT_URL."
+    )
     store: Literal["auto", "edge", "qdrant", "memory"] = Field(
         default="auto",
         description="Where embeddings live. auto: qdrant if QDRANT_URL is given, else edge. memory forgets on exit.",
@@ -60,6 +76,59 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         default_factory=lambda: _home("XDG_CACHE_HOME", ".cache") / "models",
         description="Folder of fetched and prepared models. May be copied to a machine without network.",
+    )
+
+    # A Qdrant server: how collections are made, which later changes do not touch, and how they are searched
+    placement: Literal["separate", "shared"] = Field(
+        default="separate",
+        description="separate: one collection a facedb, up to about 1,000 on a cluster. shared: all facedbs in one "
+        "collection, told apart by an indexed key, for more than that.",
+    )
+    qdrant_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1, description="Shards of a new collection. 1: right for one node; on a cluster, the number of nodes."
+    )
+    qdrant_replicas: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Copies of each shard, on as many nodes. 1: right for one node; 2 survive the loss of one.",
+    )
+    qdrant_write_consistency: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Copies that must have a write before it is acknowledged. 1: right for one copy; 2 of 2 lose "
+        "nothing when a node is lost for good, and write nothing while it is away.",
+    )
+    qdrant_on_disk: bool = Field(
+        default=False,
+        description="Keep full vectors on disk and only the quantised ones in memory. False: as fast as it can be; "
+        "true takes a quarter of the memory.",
+    )
+    qdrant_quantization: Literal["int8", "none"] = Field(
+        default="int8",
+        description="What large collections are searched by. int8: a quarter of the memory; the best are compared "
+        "again with full vectors.",
+    )
+    qdrant_oversampling: Annotated[float, Field(ge=1, le=16)] = Field(
+        default=2.0,
+        description="How many times as many as asked for are compared again with full vectors. 2: recall as without "
+        "quantisation.",
+    )
+    qdrant_hnsw_m: Annotated[int, Field(ge=4, le=128)] = Field(
+        default=16, description="Links of each vector in the graph. 16: Qdrant's own default; more: better and larger."
+    )
+    qdrant_hnsw_ef_construct: Annotated[int, Field(ge=4, le=4096)] = Field(
+        default=128, description="Neighbours considered when the graph is built. More: better, and slower to build."
+    )
+    qdrant_hnsw_ef: Annotated[int, Field(ge=50, le=4096)] = Field(
+        default=256, description="Neighbours considered by a search. 256: five times the 50 that may be listed."
+    )
+    exact_below: Annotated[int, Field(ge=0)] = Field(
+        default=20_000,
+        description="Faces of a facedb up to which every one is compared. 20,000: a few milliseconds, and nobody is "
+        "missed.",
+    )
+    store_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=3,
+        description="Seconds in which a call of the Qdrant server must succeed, repetitions included. 3: below the "
+        "visibility timeout, so that a job that hangs is not given to two workers.",
     )
 
     # Gateway
@@ -102,6 +171,11 @@ class Settings(BaseSettings):
         default=10,
         description="Seconds a caller waits at most before FAIL. 10: twice the redelivery time after a killed worker.",
     )
+    drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
+        default=0,
+        description="Seconds after SIGTERM in which a gateway still takes requests while /readyz says 503, so that "
+        "load balancers go first. 0: nobody balances; in Kubernetes 5 to 10.",
+    )
     dispatch_threads: Annotated[int, Field(ge=1, le=64)] = Field(
         default=4,
         description="Threads that hand jobs to the broker. 4: each holds one connection, a dispatch takes about 1 ms.",
@@ -112,6 +186,10 @@ class Settings(BaseSettings):
     )
 
     # Worker
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="What runs the models. cuda needs the extra `gpu`, and is an error at start where there is no GPU.",
+    )
     worker_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0,
         description="Jobs a worker does at once. 0: one per core, more gain nothing (decode and inference release "
@@ -138,13 +216,44 @@ class Settings(BaseSettings):
         "0.1 GB of memory, and 2 GB of mapped files that the system may drop.",
     )
 
-    # Logs
+    # Metrics, traces and logs
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address of /metrics. Loopback: nothing is exposed unasked."
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65534)] | None = Field(
+        default=None,
+        description="Port of /metrics for Prometheus, of gateway and worker each. Left out: there are none. "
+        "`facesearch up` gives the worker the next one.",
+    )
+    traces_url: str | None = Field(
+        default=None,
+        description="Where traces go: the base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        "http://collector:4318. Needs the extra `otel`. Left out: no traces.",
+    )
+    traces_sample: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1, description="Part of the requests that are traced, 0 to 1. 1: all; lower it when they cost too much."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
     log_format: Literal["json", "console"] = Field(
         default="json", description="json for machines; console for people, as `facesearch up` does."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- ours knows its folder
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, then the environment, then files named like variables in SECRETS_DIR."""
+        sources = [init_settings, env_settings]
+        if SECRETS_DIR.is_dir():
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=SECRETS_DIR))
+        return tuple(sources)
 
     @property
     def broker(self) -> str:
