@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from facesearch import data, valkey
 from facesearch.console import settings_from
-from shared.broker import SOCKET_TIMEOUT_S
 from shared.control import Control
 from shared.errors import OperatorError
+from shared.redis_clients import connect
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -43,10 +43,7 @@ def _connected(settings: Settings) -> Redis:
         url = valkey.url(socket)
     else:
         url = settings.broker
-    try:
-        return Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=SOCKET_TIMEOUT_S)
-    except ValueError as error:
-        raise OperatorError(f"REDIS_URL is no URL of a Redis: {error}") from None
+    return connect(url)
 
 
 def _not_running(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from shared.control import DEFAULT
 from shared.errors import OperatorError
@@ -25,11 +25,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 def settings_from(**options: Any) -> Settings:
     """Settings of the environment, with the options that were given on top. Raises OperatorError for a bad value."""
-    try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise OperatorError(f"setting {wrong}") from None
+    return Settings.read(**{name: value for name, value in options.items() if value is not None})
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from redis import Redis, RedisError
+from redis import RedisError
 
 from facesearch import models, valkey
 from facesearch.doors import admin_port
 from shared.errors import OperatorError
+from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.models import files
 
@@ -107,8 +108,10 @@ def _valkey() -> Finding:
 
 def _redis(subject: str, url: str) -> Finding:
     try:
-        with Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as redis:
-            server = redis.info("server")
+        with connect_blocking(url, TIMEOUT_S) as redis:
+            server = cast("dict[str, str]", redis.info("server"))
+    except OperatorError as error:
+        return Finding(subject, False, str(error))
     except RedisError as error:
         return Finding(subject, False, f"does not answer ({type(error).__name__}); check its URL in the settings")
     return Finding(subject, True, f"answers, version {server['redis_version']}")

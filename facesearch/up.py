@@ -19,6 +19,7 @@ from facesearch.doors import Door, admin_port, listen
 from facesearch.greeting import welcome
 from shared.control import Control
 from shared.errors import OperatorError
+from shared.redis_clients import connect
 from shared.settings import Settings
 
 READY_S: Final = 60.0
@@ -68,7 +69,10 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
     async with asyncio.timeout(READY_S):
         if settings.redis_url is None:
             environment |= await _start_valkeys(children, folder, run)
-        await children.start(Command("worker", [sys.executable, "-m", "worker"], environment))
+        # Two processes, two ports; what else the environment says holds for both.
+        port = settings.metrics_port
+        metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
+        await children.start(Command("worker", [sys.executable, "-m", "worker"], environment | metrics))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
         inherited = [door.listening.fileno() for door in (api, admin)]
         argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
@@ -83,7 +87,7 @@ async def _opens(settings: Settings, folder: Path, key: str) -> bool:
     """Whether the key still opens anything: an operator may have revoked it."""
     url = settings.broker if settings.redis_url else valkey.url(data.broker_socket(folder))
     try:
-        async with Redis.from_url(url) as redis:
+        async with connect(url) as redis:
             return await Control(redis).key(key) is not None
     except (RedisError, OSError):
         return True  # it was ready a moment ago; nothing is said that is not known

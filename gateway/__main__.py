@@ -8,13 +8,16 @@ import argparse
 import asyncio
 import signal
 import socket
+import sys
 
 import uvloop
 
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
+from gateway.monitoring import create_metrics_app
 from gateway.server import Site, serve
 from shared import logs
+from shared.errors import OperatorError
 from shared.settings import Settings
 
 
@@ -23,21 +26,27 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="file descriptor of a listening socket")
     parser.add_argument("--admin-fd", type=int, help="the same for the admin API")
     arguments = parser.parse_args()
-    settings = Settings()
-    logs.configure(settings.log_level, settings.log_format, "gateway")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, arguments.fd, arguments.admin_fd))
+    try:
+        settings = Settings.read()
+        logs.configure(settings.log_level, settings.log_format, "gateway")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, arguments.fd, arguments.admin_fd))
+    except (OperatorError, OSError) as error:  # OSError: an address cannot be had
+        sys.exit(f"gateway cannot start: {error}")
 
 
 async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sites = [Site(create_app(settings), settings.host, settings.port, _inherited(fd))]
+    app = create_app(settings)
+    sites = [Site(app, settings.host, settings.port, _inherited(fd))]
     if settings.admin_key is not None:
         admin = create_admin_app(settings)
         sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
-    await serve(sites, stop)
+    if settings.metrics_port is not None:
+        sites.append(Site(create_metrics_app(app), settings.metrics_host, settings.metrics_port))
+    await serve(sites, stop, drain_s=settings.drain_s)
 
 
 def _inherited(fd: int | None) -> socket.socket | None:

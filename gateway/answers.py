@@ -7,19 +7,23 @@ from typing import Any, Final
 from aiohttp import web
 
 from shared.contract import Message, Status
-from shared.errors import ContractError, Forbidden, TooManyRequests, Unauthorized, Unavailable
+from shared.errors import ContractError, Forbidden, TooFast, TooManyRequests, Unauthorized, Unavailable
 
 RETRY_AFTER_S = 1
 
 _HTTP_STATUS: Mapping[type[ContractError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
+    TooFast: 429,
     TooManyRequests: 429,
     Unavailable: 503,
 }
 
 STATUS: Final = web.ResponseKey("contract_status", Status)
 """Where a response keeps its contract status, for whoever meters it."""
+
+REJECTED: Final = web.ResponseKey("rejected", str)
+"""Likewise why it turned an input down, if it did; see shared.errors.ContractError."""
 
 
 def answer(
@@ -41,4 +45,7 @@ def answer(
 def error_answer(error: ContractError) -> web.Response:
     """The answer of a domain error."""
     retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
-    return answer(error.status, error.message, _HTTP_STATUS.get(type(error)), retry_after_s)
+    response = answer(error.status, error.message, _HTTP_STATUS.get(type(error)), retry_after_s)
+    if error.rejected is not None:
+        response[REJECTED] = error.rejected
+    return response

@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar
 from redis import RedisError
 
 from shared.control import Control, Facedb, Key, Scope
-from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
+from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
 
 HEADER: Final = "X-API-Key"
 
@@ -60,7 +60,7 @@ class Auth:
     async def collection(self, key: Key, facedb: str | None) -> str:
         """The store's collection of a facedb of this caller; None means the tenant's default.
 
-        Raises InvalidRequest when the caller has none of that name (whoever else may), Unavailable when it cannot be
+        Raises FacedbUnknown when the caller has none of that name (whoever else may), Unavailable when it cannot be
         looked up.
         """
         # No facedb is called "", so the default has an entry of its own.
@@ -75,7 +75,7 @@ class Auth:
             except RedisError as error:
                 raise Unavailable(f"facedb lookup: {type(error).__name__}") from error
             if found is None:
-                raise InvalidRequest("facedb does not exist")
+                raise FacedbUnknown("facedb does not exist")
             self._facedbs.put(entry, found)
         return found.collection
 

@@ -6,13 +6,13 @@ from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.timeouts import TIMEOUTS, Timeouts
-from shared.errors import InvalidRequest
+from shared.errors import BodyUnreadable
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The body. One of more than `limit` bytes comes cut off, but longer than `limit`: nothing past it is read.
 
-    Raises InvalidRequest when it is compressed, too slow, broken off or wrongly framed.
+    Raises BodyUnreadable when it is compressed, too slow, broken off or wrongly framed.
     """
     _require_plain(request)
     timeouts = request.app.get(TIMEOUTS) or Timeouts()
@@ -29,10 +29,10 @@ async def read_body(request: web.Request, limit: int) -> bytes:
                 allowed = timeouts.body_grace_s + size / timeouts.body_rate
                 timeout.reschedule(start + min(allowed, timeouts.body_s))
     except TimeoutError:
-        raise InvalidRequest("body took too long to arrive") from None
+        raise BodyUnreadable("body took too long to arrive") from None
     except (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError):
         # RuntimeError is how aiohttp says that the connection was closed before the first read.
-        raise InvalidRequest("body ended too early or its transfer encoding is broken") from None
+        raise BodyUnreadable("body ended too early or its transfer encoding is broken") from None
     return b"".join(chunks)
 
 
@@ -40,4 +40,4 @@ def _require_plain(request: web.Request) -> None:
     """Compressed bodies are refused, not inflated: images are compressed already, and 8 kB can inflate to 8 MB."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
         if request.headers.get(header, plain).strip().lower() not in ("", plain):
-            raise InvalidRequest(f"{header} must be {plain} or left out; send the body uncompressed")
+            raise BodyUnreadable(f"{header} must be {plain} or left out; send the body uncompressed")

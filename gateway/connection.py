@@ -4,7 +4,6 @@ Both are aiohttp's own, but late headers end the connection, and refusals are th
 """
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,6 +17,7 @@ from gateway.answers import answer
 from gateway.middleware import REQUEST_ID
 from gateway.timeouts import Timeouts
 from shared.contract import MESSAGES, Status
+from shared.jobs import new_request_id
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -32,7 +32,7 @@ _SENTENCES: Final[Sequence[tuple[type[BaseException], str]]] = (
 def refused(http_status: int, sentence: str) -> web.Response:
     """The answer to what no application has seen."""
     response = answer(Status.INVALID_REQUEST, sentence, http_status)
-    response.headers[REQUEST_ID] = uuid.uuid4().hex
+    response.headers[REQUEST_ID] = new_request_id()
     return response
 
 

@@ -17,7 +17,7 @@ async def readiness(redis: Redis, results: Results) -> dict[str, str]:
     """For each part "ok" or what is wrong with it. Never raises."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            workers = await _workers(redis)
+            workers = await living_workers(redis)
     except (RedisError, OSError, TimeoutError):
         return {"broker": "does not answer", "worker": "unknown", "store": "unknown"}
     stores = [worker.store for worker in workers]
@@ -28,7 +28,7 @@ async def readiness(redis: Redis, results: Results) -> dict[str, str]:
     }
 
 
-async def _workers(redis: Redis) -> list[Presence]:
+async def living_workers(redis: Redis) -> list[Presence]:
     """Those alive. Drops from the set those who are not; one that still lives puts itself back with its next beat."""
     ids = [member.decode() for member in cast("set[bytes]", await redis.smembers(WORKERS))]
     if not ids:

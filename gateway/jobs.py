@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,10 +13,11 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 from redis.asyncio import Redis
 
+from gateway.metrics import Metrics
 from gateway.results import Results
 from shared.broker import UNACKED, celery_config
 from shared.errors import Unavailable
-from shared.jobs import QUEUE, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
+from shared.jobs import QUEUE, SENT, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -42,7 +43,15 @@ def create_producer(settings: Settings) -> Celery:
 class Jobs:
     """Claim check, dispatch and waiting: everything between a checked request and its outcome."""
 
-    def __init__(self, settings: Settings, gateway_id: str, broker: Redis, images: Redis, results: Results) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gateway_id: str,
+        broker: Redis,
+        images: Redis,
+        results: Results,
+        metrics: Metrics,
+    ) -> None:
         self._deadline_s = settings.deadline_s
         self._redelivered_after_s = settings.visibility_timeout_s + LOOK_AGAIN_S
         self._broker = broker
@@ -50,19 +59,20 @@ class Jobs:
         self._gateway_id = gateway_id
         self._images = images
         self._results = results
+        self._metrics = metrics
         self._producer = create_producer(settings)
         self._threads = ThreadPoolExecutor(settings.dispatch_threads, thread_name_prefix="dispatch")
         self._background: set[asyncio.Task[None]] = set()
 
-    async def add(self, collection: str, image: bytes, name: str | None) -> Outcome:
+    async def add(self, request_id: str, collection: str, image: bytes, name: str | None) -> Outcome:
         """Add every face of the image. Raises Unavailable, like the other calls, when no outcome came in time."""
-        return await self._run(AddJob(**self._common(collection), name=name), image)
+        return await self._run(AddJob(**self._common(request_id, collection), name=name), image)
 
-    async def search(self, collection: str, image: bytes) -> Outcome:
-        return await self._run(SearchJob(**self._common(collection)), image)
+    async def search(self, request_id: str, collection: str, image: bytes) -> Outcome:
+        return await self._run(SearchJob(**self._common(request_id, collection)), image)
 
-    async def delete(self, collection: str, person_id: Any) -> Outcome:
-        return await self._run(DeleteJob(**self._common(collection), person_id=person_id), None)
+    async def delete(self, request_id: str, collection: str, person_id: Any) -> Outcome:
+        return await self._run(DeleteJob(**self._common(request_id, collection), person_id=person_id), None)
 
     async def close(self) -> None:
         if self._background:
@@ -70,9 +80,9 @@ class Jobs:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._producer.close()
 
-    def _common(self, collection: str) -> dict[str, Any]:
+    def _common(self, request_id: str, collection: str) -> dict[str, Any]:
         return {
-            "job_id": new_job_id(self._gateway_id),
+            "job_id": new_job_id(self._gateway_id, request_id),
             "collection": collection,
             "deadline": time.time() + self._deadline_s,
         }
@@ -84,7 +94,8 @@ class Jobs:
             with self._results.expect(job.job_id) as outcome:
                 async with asyncio.timeout(job.deadline - time.time() + GRACE_S):
                     if image is not None:
-                        await self._images.set(image_key(job.job_id), image, ex=self._image_ttl_s)
+                        with self._metrics.stages.time("claim_check"):
+                            await self._images.set(image_key(job.job_id), image, ex=self._image_ttl_s)
                     return await self._outcome(job, outcome)
         except TimeoutError:
             raise Unavailable("no outcome before the deadline") from None
@@ -103,14 +114,18 @@ class Jobs:
         """
         loop = asyncio.get_running_loop()
         while True:
-            await loop.run_in_executor(self._threads, self._send, job)
+            with self._metrics.stages.time("dispatch"):
+                headers = {SENT: time.time(), **self._metrics.tracer.carried()}
+                await loop.run_in_executor(self._threads, self._send, job, headers)
             sent = loop.time()
-            while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
-                if await self._is_lost(loop.time() - sent):
-                    log.warning("job_lost", job_id=job.job_id)
-                    break
-            else:
-                return outcome.result()
+            with self._metrics.stages.time("outcome"):
+                while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
+                    if await self._is_lost(loop.time() - sent):
+                        break
+                else:
+                    return outcome.result()
+            self._metrics.lost.inc()
+            log.warning("job_lost", job_id=job.job_id)
 
     async def _is_lost(self, age_s: float) -> bool:
         """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
@@ -121,7 +136,7 @@ class Jobs:
         except (RedisError, OSError):
             return False  # a broker that comes back in time still has the job
 
-    def _send(self, job: Job) -> None:
+    def _send(self, job: Job, headers: Mapping[str, Any]) -> None:
         self._producer.send_task(
             job.task,
             kwargs=job.model_dump(mode="json"),
@@ -132,6 +147,7 @@ class Jobs:
             argsrepr="",
             kwargsrepr="",
             retry=False,
+            headers=headers,
         )
 
     async def _forget_image(self, job_id: str) -> None:

@@ -19,7 +19,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from shared.control import Key
-from shared.errors import TooManyRequests, Unavailable
+from shared.errors import TooFast, TooManyRequests, Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -60,6 +60,8 @@ return 0
 
 class GatewayFull(Unavailable):
     """As many requests are in flight as the gateway takes."""
+
+    rejected = "gateway_full"
 
 
 class Limits:
@@ -115,7 +117,7 @@ class Limits:
         if answer == _TOO_MANY:
             raise TooManyRequests("too many requests at once", CONCURRENCY_RETRY_S)
         if answer != _PAID:
-            raise TooManyRequests("too many requests a second", math.ceil(answer / 1e6))
+            raise TooFast("too many requests a second", math.ceil(answer / 1e6))
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """What wraps every request: an id for its log lines, and an answer in the contract's shape whatever goes wrong."""
 
-import uuid
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -10,18 +10,21 @@ from gateway.answers import answer, error_answer
 from gateway.limits import GatewayFull
 from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, TooManyRequests, Unavailable
+from shared.jobs import new_request_id
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.stdlib.get_logger(__name__)
 
-REQUEST_ID = "X-Request-Id"
+REQUEST_ID: Final = "X-Request-Id"
+IDENTIFIER: Final = web.RequestKey("identifier", str)
+"""The id of a request, which its job and all log lines on the way carry."""
 
 
 @web.middleware
 async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Bind a fresh id to the log and return it, so that a caller can name the request to the operator."""
-    identifier = uuid.uuid4().hex
+    identifier = request[IDENTIFIER] = new_request_id()
     with structlog.contextvars.bound_contextvars(request_id=identifier):
         response = await handler(request)
     response.headers[REQUEST_ID] = identifier

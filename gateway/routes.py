@@ -1,6 +1,8 @@
 """Paths and handlers. A handler translates between HTTP and the contract and calls one function; it decides nothing."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import wraps
 from typing import Final
 
@@ -14,8 +16,10 @@ from gateway.health import OK, readiness
 from gateway.jobs import Jobs
 from gateway.limits import Limits
 from gateway.metering import CALLER
+from gateway.metrics import METRICS
+from gateway.middleware import IDENTIFIER
 from gateway.openapi.document import openapi
-from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
+from gateway.parameters import AddFaceParameters, DelFaceParameters, M, SearchFaceParameters
 from gateway.results import Results
 from shared.contract import Call, Status
 from shared.control import Key, Scope
@@ -28,6 +32,9 @@ LIMITS: Final = web.AppKey("limits", Limits)
 JOBS: Final = web.AppKey("jobs", Jobs)
 RESULTS: Final = web.AppKey("results", Results)
 REDIS: Final = web.AppKey("redis", Redis)
+IMAGES: Final = web.AppKey("images", Redis)
+STOP: Final = web.AppKey("stop", asyncio.Event)
+"""Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 routes = web.RouteTableDef()
 routes.get("/openapi.json")(openapi)
@@ -43,11 +50,13 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
     def decorate(handler: Callable[[web.Request, Key], Awaitable[Outcome]]) -> _Handler:
         @wraps(handler)
         async def handle(request: web.Request) -> web.Response:
-            with request.app[LIMITS].place():
-                key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
-                request[CALLER] = key
-                async with request.app[LIMITS].hold(key):
-                    outcome = await handler(request, key)
+            async with AsyncExitStack() as held:
+                held.enter_context(request.app[LIMITS].place())
+                with request.app[METRICS].stages.time("limits"):
+                    key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
+                    request[CALLER] = key
+                    await held.enter_async_context(request.app[LIMITS].hold(key))
+                outcome = await handler(request, key)
             return answer(outcome.status, outcome.message)
 
         routes.post(f"/v1/{call}", name=call)(handle)
@@ -56,27 +65,32 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
     return decorate
 
 
+async def _given(model: type[M], request: web.Request) -> M:
+    with request.app[METRICS].stages.time("upload"):
+        return parameters.check(model, await uploads.read(request))
+
+
 @_call(Call.ADD_FACE, Scope.ADD)
 async def add_face(request: web.Request, key: Key) -> Outcome:
-    given = parameters.check(AddFaceParameters, await uploads.read(request))
+    given = await _given(AddFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return await request.app[JOBS].add(collection, given.img, given.name)
+    return await request.app[JOBS].add(request[IDENTIFIER], collection, given.img, given.name)
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)
 async def search_face(request: web.Request, key: Key) -> Outcome:
-    given = parameters.check(SearchFaceParameters, await uploads.read(request))
+    given = await _given(SearchFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return await request.app[JOBS].search(collection, given.img)
+    return await request.app[JOBS].search(request[IDENTIFIER], collection, given.img)
 
 
 @_call(Call.DELETE_FACE, Scope.DELETE)
 async def delete_face(request: web.Request, key: Key) -> Outcome:
-    given = parameters.check(DelFaceParameters, await uploads.read(request))
+    given = await _given(DelFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
-    return await request.app[JOBS].delete(collection, given.as_uuid())
+    return await request.app[JOBS].delete(request[IDENTIFIER], collection, given.as_uuid())
 
 
 @routes.get("/healthz")
@@ -88,5 +102,8 @@ async def health(_request: web.Request) -> web.Response:
 @routes.get("/readyz")
 async def ready(request: web.Request) -> web.Response:
     """200 when a request would be answered now, else 503 with what is missing."""
+    stop = request.app.get(STOP)
+    if stop is not None and stop.is_set():
+        return answer(Status.FAIL, {"gateway": "is stopping"})
     parts = await readiness(request.app[REDIS], request.app[RESULTS])
     return answer(Status.OK if set(parts.values()) == {OK} else Status.FAIL, parts)

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.connection import Connection, refused
+from gateway.routes import STOP
 from gateway.timeouts import TIMEOUTS, Timeouts
 
 SHUTDOWN_S: Final = 15.0
@@ -27,8 +28,11 @@ class Site:
     sock: socket.socket | None = None
 
 
-async def serve(sites: Sequence[Site], stop: asyncio.Event, timeouts: Timeouts | None = None) -> None:
-    """Serve every site until `stop` is set, then let requests in flight finish, SHUTDOWN_S at most.
+async def serve(
+    sites: Sequence[Site], stop: asyncio.Event, timeouts: Timeouts | None = None, drain_s: float = 0
+) -> None:
+    """Serve every site until `stop` is set and for drain_s seconds more, in which the applications, who know of `stop`,
+    say that they are not ready; then let requests in flight finish, SHUTDOWN_S at most.
 
     Raises OSError when an address cannot be listened on, and whatever an application raises when it starts.
     """
@@ -38,11 +42,13 @@ async def serve(sites: Sequence[Site], stop: asyncio.Event, timeouts: Timeouts |
     try:
         for site in sites:
             site.app[TIMEOUTS] = timeouts
+            site.app[STOP] = stop
             runner = web.AppRunner(site.app, shutdown_timeout=SHUTDOWN_S, access_log=None)
             runners.append(runner)
             await runner.setup()
             listening.append(await _listen(site, runner, timeouts))
         await stop.wait()
+        await asyncio.sleep(drain_s)
     finally:
         for server in listening:
             server.close()

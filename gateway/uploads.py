@@ -15,7 +15,7 @@ from aiohttp import web
 from gateway import jsonobject, multipart, urlencoded
 from gateway.bodies import read_body
 from shared.contract import MAX_IMAGE_BYTES
-from shared.errors import ContractError, ImageTooLarge, InvalidRequest
+from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
 """What all but the image may take in a body that is as large as can be."""
@@ -105,7 +105,7 @@ def _too_large(body: bytes, image_start: bytes, image_end: bytes) -> ContractErr
         size = (end if end >= 0 else len(body)) - image.start()
         if len(body) - size <= MAX_OTHERS_BYTES:
             return ImageTooLarge()
-    return InvalidRequest(f"body is too large, all but img may take {MAX_OTHERS_BYTES} bytes")
+    return BodyUnreadable(f"body is too large, all but img may take {MAX_OTHERS_BYTES} bytes")
 
 
 def parse_form(body: bytes) -> Parameters:

@@ -1,15 +1,19 @@
 """Errors of the domain. They carry a contract status and know nothing of HTTP."""
 
+from typing import ClassVar
+
 from shared.contract import MESSAGES, Status
 
 
 class ContractError(Exception):
     """A request that ends with a status other than OK.
 
-    The caller sees the contract's exact message; `reason` is for the log and must hold no personal data.
+    The caller sees the contract's exact message; `reason` is for the log and must hold no personal data. `rejected`:
+    under which word metrics count it as an input that was turned down, None when it is none.
     """
 
     status: Status
+    rejected: ClassVar[str | None] = None
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or self.status.value)
@@ -25,36 +29,56 @@ class InvalidRequest(ContractError):
     """A parameter is missing or malformed; the reason says which and is shown to the caller."""
 
     status = Status.INVALID_REQUEST
+    rejected = "parameter"
 
     @property
     def message(self) -> str:
         return self.reason
 
 
+class BodyUnreadable(InvalidRequest):
+    """The body is compressed, too slow, broken off, wrongly framed or too large."""
+
+    rejected = "body"
+
+
+class FacedbUnknown(InvalidRequest):
+    """The caller has no facedb of that name."""
+
+    rejected = "facedb"
+
+
 class Unauthorized(InvalidRequest):
     """The API key is missing or unknown."""
+
+    rejected = "unauthorized"
 
 
 class Forbidden(InvalidRequest):
     """The API key is known but may not make this call."""
+
+    rejected = "forbidden"
 
 
 class ImageTooLarge(ContractError):
     """The decoded image has more than MAX_IMAGE_BYTES bytes."""
 
     status = Status.IMAGE_INVALID_SIZE
+    rejected = "image_size"
 
 
 class ImageUnreadable(ContractError):
     """The bytes are no JPEG, PNG or BMP, are cut off, or claim more pixels than are allowed."""
 
     status = Status.IMAGE_INVALID_FORMAT
+    rejected = "image_format"
 
 
 class FaceNotDetected(ContractError):
     """No face was found in the image."""
 
     status = Status.FACE_DETECT_FAILED
+    rejected = "no_face"
 
 
 class NoSimilarFace(ContractError):
@@ -78,9 +102,17 @@ class Unavailable(ContractError):
 class TooManyRequests(Unavailable):
     """The caller's own limit is the reason. retry_after_s: whole seconds after which a retry may succeed, >= 1."""
 
+    rejected = "concurrency"
+
     def __init__(self, reason: str, retry_after_s: int) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class TooFast(TooManyRequests):
+    """More requests a second than the caller's key may make."""
+
+    rejected = "rate"
 
 
 class OperatorError(Exception):

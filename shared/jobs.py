@@ -1,7 +1,8 @@
 """The messages between gateway and workers: jobs go out, outcomes come back, images wait in a claim check.
 
 A job carries ids only. Its image lies under `image_key(job_id)` in the image store, with a time to live.
-Job ids are `<gateway id>.<uuid4 hex>`, so that a gateway receives all its results through one pattern subscription.
+Job ids are `<gateway id>.<request id>`: a gateway receives all its results through one pattern subscription, and one id
+leads through the logs of gateway and worker.
 """
 
 import uuid
@@ -13,6 +14,9 @@ from shared.contract import NAME, AddedFace, FoundFace, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Its length is what to scale workers by."""
+
+SENT: Final = "sent"
+"""Header of a job's message: Unix time in seconds at which it was dispatched."""
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.[0-9a-f]{32}$")]
 
@@ -67,8 +71,19 @@ def new_gateway_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def new_job_id(gateway_id: str) -> str:
-    return f"{gateway_id}.{uuid.uuid4().hex}"
+def new_request_id() -> str:
+    """32 hex digits that no other request has."""
+    return uuid.uuid4().hex
+
+
+def new_job_id(gateway_id: str, request_id: str) -> str:
+    """The id of the one job of a request."""
+    return f"{gateway_id}.{request_id}"
+
+
+def request_id_of(job_id: str) -> str:
+    """The request that a job does."""
+    return job_id.partition(".")[2]
 
 
 def image_key(job_id: str) -> str:
@@ -78,4 +93,4 @@ def image_key(job_id: str) -> str:
 
 def person_id(job_id: str, face: int) -> uuid.UUID:
     """The id of the face-th face that a job adds: the same again when the job is delivered again."""
-    return uuid.uuid5(uuid.UUID(job_id.partition(".")[2]), str(face))
+    return uuid.uuid5(uuid.UUID(request_id_of(job_id)), str(face))

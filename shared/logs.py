@@ -5,9 +5,15 @@ No key, name, image or embedding is ever passed to a logger.
 
 import logging
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
+
+_CHATTY: Final = (
+    "celery.app.trace",  # logs every result, names included, at INFO
+    "celery.pool",  # and every message, likewise, at DEBUG
+    "celery.worker.strategy",  # a line for each job; worker/tasks.py has its own
+)
 
 
 def configure(level: str, style: Literal["json", "console"], process: str) -> None:
@@ -50,5 +56,5 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Celery logs every result, names included, at INFO.
-    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)

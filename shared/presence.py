@@ -17,12 +17,13 @@ WORKERS: Final = "fs:workers"
 
 
 class Presence(BaseModel):
-    """What a worker says of itself. store: "ok", or why the store does not answer."""
+    """What a worker says of itself. store: "ok", or why the store does not answer. host: where it runs."""
 
     model_config = ConfigDict(frozen=True)
 
     store: str
     embedder: str
+    host: str = ""
 
 
 def presence_key(worker_id: str) -> str:

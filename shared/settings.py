@@ -5,15 +5,17 @@ Every field says what it does, its unit and why that default.
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
 )
+
+from shared.errors import OperatorError
 
 SECRETS_DIR: Final = Path("/run/secrets")
 """Where Docker and Kubernetes put secrets: a file named like the variable holds its value. The environment wins."""
@@ -255,11 +257,22 @@ class Settings(BaseSettings):
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=SECRETS_DIR))
         return tuple(sources)
 
+    @classmethod
+    def read(cls, **given: Any) -> "Settings":
+        """The settings of the environment, with what is given on top. Raises OperatorError, which names the settings
+        that are wrong and quotes none: they may be secrets.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise OperatorError(f"setting {wrong}") from None
+
     @property
     def broker(self) -> str:
-        """URL of the broker. Raises ValueError when neither given nor embedded."""
+        """URL of the broker. Raises OperatorError when neither given nor embedded."""
         if self.redis_url is None:
-            raise ValueError("REDIS_URL is not set; give one, or let `facesearch up` start everything")
+            raise OperatorError("REDIS_URL is not set; give one, or let `facesearch up` start everything")
         return self.redis_url.get_secret_value()
 
     @property

@@ -77,7 +77,8 @@ def as_number(confidence: float) -> float:
 
 
 def _image(job: Job, runtime: Runtime) -> bytes:
-    image = runtime.ledger.image(job.job_id)
+    with runtime.metrics.stage("image"):
+        image = runtime.ledger.image(job.job_id)
     if image is None:
         raise Unavailable("image is gone")
     return image

@@ -1,5 +1,6 @@
 """The worker's sign of life, renewed by a thread as long as the worker takes jobs."""
 
+import socket
 import uuid
 from contextlib import suppress
 
@@ -40,7 +41,7 @@ class Beacon:
             store = "ok"
         except StoreError as error:
             store = str(error)
-        presence = Presence(store=store, embedder=self._embedder)
+        presence = Presence(store=store, embedder=self._embedder, host=socket.gethostname())
         with self._redis.pipeline() as pipeline:
             pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
             pipeline.sadd(WORKERS, self._id)

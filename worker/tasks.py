@@ -9,7 +9,7 @@ from redis import RedisError
 
 from shared.contract import MESSAGES, Message, Status
 from shared.errors import ContractError, Unavailable
-from shared.jobs import AddJob, DeleteJob, Job, Outcome, SearchJob
+from shared.jobs import AddJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
 from worker import actions
 from worker.runtime import Runtime
 from worker.store.base import StoreError
@@ -33,8 +33,12 @@ def register(app: Celery, runtime: Callable[[], Runtime]) -> None:
     """Register the three tasks on the application; each call gets its collaborators from runtime()."""
 
     def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
-        def run(_task: Task, **message: Any) -> dict[str, Any]:
-            return perform(job_type.model_validate(message), action, runtime()).model_dump(mode="json")
+        def run(this: Task, **message: Any) -> dict[str, Any]:
+            job, headers = job_type.model_validate(message), this.request.headers or {}
+            with runtime().metrics.job(job, headers) as doing:
+                outcome = perform(job, action, runtime())
+                doing.status = outcome.status
+            return outcome.model_dump(mode="json")
 
         app.task(run, name=job_type.task, **DELIVERY)
 
@@ -45,14 +49,20 @@ def register(app: Celery, runtime: Callable[[], Runtime]) -> None:
 
 def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
     """Run an action; whatever happens becomes an outcome, so no job is ever retried into a loop."""
-    with structlog.contextvars.bound_contextvars(job_id=job.job_id, task=job.task):
+    identifiers = {"request_id": request_id_of(job.job_id), "job_id": job.job_id}
+    with structlog.contextvars.bound_contextvars(**identifiers, task=job.task):
         try:
             actions.require_time(job)
-            return Outcome(status=Status.OK, message=action(job, runtime))
+            message = action(job, runtime)
+            log.debug("job_answered", status=Status.OK)
+            return Outcome(status=Status.OK, message=message)
         except Unavailable as error:
             log.warning("job_unavailable", reason=error.reason)
             return _failed()
         except ContractError as error:
+            log.debug("job_answered", status=error.status)
+            if error.rejected is not None:
+                runtime.metrics.rejected(error.rejected)
             return Outcome(status=error.status, message=error.message)
         except (StoreError, RedisError) as error:
             log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all

@@ -11,12 +11,12 @@ from gateway.admin.bodies import MAX_BODY_BYTES, parsed
 from gateway.admin.middleware import authenticated, explained
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.answers import answer
-from gateway.app import connect
 from gateway.bodies import read_body
 from gateway.middleware import errors, request_id
 from gateway.usage import usage_answer
 from shared.contract import Status
 from shared.control import Control
+from shared.redis_clients import connect
 from shared.settings import Settings
 
 CONTROL: Final = web.AppKey("control", Control)

@@ -10,6 +10,7 @@ from redis.asyncio.client import Pipeline
 from shared.control.layout import (
     DEFAULT,
     FIRST_KEY,
+    TENANTS,
     Connected,
     begin,
     digest,
@@ -46,6 +47,21 @@ class Keys(Connected):
             await self.redis.hdel(keys_key(tenant), *expired)
         keys = [Key.model_validate_json(record) for record in records if record is not None]
         return sorted(keys, key=lambda key: (key.created, key.id))
+
+    async def ensure_tenant(self) -> bool:
+        """Make the default tenant if there is no tenant, so that a first key has an owner. Returns whether anybody
+        has a key.
+        """
+
+        async def look(pipe: Pipeline) -> bool:
+            tenants = cast("set[bytes]", await pipe.smembers(TENANTS))
+            counts = [await pipe.hlen(keys_key(name.decode())) for name in tenants]
+            begin(pipe)
+            if not tenants:
+                put_tenant(pipe, DEFAULT)
+            return any(counts)
+
+        return cast("bool", await self.atomically(look, TENANTS))
 
     async def create_key(
         self,

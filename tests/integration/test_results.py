@@ -8,13 +8,13 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import connect
 from gateway.health import readiness
 from gateway.results import Results
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
-from shared.jobs import new_gateway_id, new_job_id
+from shared.jobs import new_gateway_id, new_job_id, new_request_id
 from shared.presence import WORKERS, Presence, presence_key
+from shared.redis_clients import connect
 
 GATEWAY = new_gateway_id()
 
@@ -54,7 +54,7 @@ async def store(
 
 
 async def test_each_waiter_gets_its_own_outcome(redis: Redis, results: Results) -> None:
-    ids = [new_job_id(GATEWAY) for _ in range(50)]
+    ids = [new_job_id(GATEWAY, new_request_id()) for _ in range(50)]
 
     async def wait(job_id: str) -> str:
         with results.expect(job_id) as outcome:
@@ -65,7 +65,7 @@ async def test_each_waiter_gets_its_own_outcome(redis: Redis, results: Results) 
 
 
 async def test_results_of_other_gateways_do_not_arrive(redis: Redis, results: Results) -> None:
-    foreign, own = new_job_id(new_gateway_id()), new_job_id(GATEWAY)
+    foreign, own = new_job_id(new_gateway_id(), new_request_id()), new_job_id(GATEWAY, new_request_id())
     with results.expect(foreign) as not_here, results.expect(own) as here:
         await store(redis, foreign)
         await store(redis, own)
@@ -74,7 +74,7 @@ async def test_results_of_other_gateways_do_not_arrive(redis: Redis, results: Re
 
 
 async def test_a_result_that_was_missed_is_read_after_the_connection_is_back(redis: Redis, results: Results) -> None:
-    job_id = new_job_id(GATEWAY)
+    job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, publish=False)
         await redis.client_kill_filter(_type="pubsub")
@@ -82,14 +82,14 @@ async def test_a_result_that_was_missed_is_read_after_the_connection_is_back(red
 
 
 async def test_a_result_that_comes_twice_or_for_nobody_does_no_harm(redis: Redis, results: Results) -> None:
-    job_id = new_job_id(GATEWAY)
+    job_id = new_job_id(GATEWAY, new_request_id())
     await store(redis, job_id)
     with results.expect(job_id) as outcome:
         await store(redis, job_id)
         await store(redis, job_id)
         await outcome
     await store(redis, job_id)
-    other = new_job_id(GATEWAY)
+    other = new_job_id(GATEWAY, new_request_id())
     with results.expect(other) as outcome:
         await store(redis, other)
         await outcome
@@ -100,14 +100,14 @@ async def test_a_result_that_comes_twice_or_for_nobody_does_no_harm(redis: Redis
     [("FAILURE", {"exc_type": "X"}), ("REVOKED", "expired"), ("SUCCESS", {"status": "WHAT"}), ("SUCCESS", [])],
 )
 async def test_whatever_is_no_outcome_is_a_fail(redis: Redis, results: Results, state: str, result: object) -> None:
-    job_id = new_job_id(GATEWAY)
+    job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, state, result)
         assert (await outcome).status is Status.FAIL
 
 
 async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, results: Results) -> None:
-    job_id = new_job_id(GATEWAY)
+    job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, "STARTED")
         await store(redis, job_id, "RETRY")

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway import uploads
 from gateway.answers import answer
 from gateway.middleware import errors, request_id
+from gateway.routes import ready
 from gateway.server import Site, serve
 from gateway.timeouts import Timeouts
 from shared.contract import Status
@@ -66,12 +67,14 @@ def application(handler: Handler = parse, *, bare: bool = False) -> web.Applicat
 
 
 @asynccontextmanager
-async def serving(*apps: web.Application, timeouts: Timeouts = FAST) -> AsyncIterator[tuple[asyncio.Event, list[int]]]:
+async def serving(
+    *apps: web.Application, timeouts: Timeouts = FAST, drain_s: float = 0
+) -> AsyncIterator[tuple[asyncio.Event, list[int]]]:
     """Yields what stops it, and the ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in apps]
     stop = asyncio.Event()
     sites = [Site(app, sock=listening) for app, listening in zip(apps, sockets, strict=True)]
-    task = asyncio.create_task(serve(sites, stop, timeouts))
+    task = asyncio.create_task(serve(sites, stop, timeouts, drain_s))
     try:
         yield stop, [listening.getsockname()[1] for listening in sockets]
     finally:
@@ -255,3 +258,18 @@ class TestSites:
             async with asyncio.timeout(10):
                 await serve([Site(first, "127.0.0.1"), Site(second, "127.0.0.1")], asyncio.Event(), FAST)
         assert closed.is_set()
+
+
+class TestDraining:
+    async def test_told_to_stop_it_is_not_ready_but_still_answers_and_then_goes(self) -> None:
+        app = application()
+        app.router.add_get("/readyz", ready)
+        async with serving(app, drain_s=1) as (stop, (port,)):
+            stop.set()
+            readiness = await talk(port, b"GET /readyz HTTP/1.1\r\nHost: h\r\n" + CLOSE + b"\r\n")
+            assert readiness.startswith(b"HTTP/1.1 503 ")
+            assert b"is stopping" in readiness
+            answered = await talk(port, FORM + CLOSE + b"Content-Length: 5\r\n\r\nimg=a")
+            assert answered.startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)

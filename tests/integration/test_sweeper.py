@@ -14,10 +14,12 @@ from redis.asyncio import Redis
 from processes import wait_for
 from shared.contract import Status
 from shared.control import DEFAULT, DROPPED, Control
-from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id
+from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id, new_request_id
+from shared.tracing import NoTraces
 from worker import actions
 from worker.faces.service import FaceService
 from worker.ledger import Ledger
+from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
 from worker.runtime import Runtime
@@ -95,9 +97,9 @@ async def test_what_is_due_goes_with_its_counter_and_the_rest_stays(scene: Scene
 async def test_nothing_is_acknowledged_that_would_go_with_a_dropped_facedb(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
-    runtime = Runtime(Faces(), SFACE, scene.store, scene.ledger, SPACE)
+    runtime = Runtime(Faces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()))
     for collection, status in ((dropped, Status.FAIL), (kept, Status.OK)):
-        job_id = new_job_id(new_gateway_id())
+        job_id = new_job_id(new_gateway_id(), new_request_id())
         scene.ledger.images.set(image_key(job_id), b"image")
         job = AddJob(job_id=job_id, collection=collection, deadline=time.time() + 10, name="x")
         assert perform(job, actions.add, runtime).status is status

@@ -12,11 +12,13 @@ from redis import Redis
 
 from shared.contract import FACE_DELETED, Status
 from shared.errors import FaceNotDetected
-from shared.jobs import AddJob, DeleteJob, SearchJob, image_key, new_gateway_id, new_job_id
+from shared.jobs import AddJob, DeleteJob, SearchJob, image_key, new_gateway_id, new_job_id, new_request_id
+from shared.tracing import NoTraces
 from worker import actions
 from worker.actions import as_number
 from worker.faces.service import FaceService
 from worker.ledger import Ledger
+from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
 from worker.presence import Beacon
@@ -66,11 +68,11 @@ class Failing(MemoryStore):
 @pytest.fixture
 def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
-        yield Runtime(Faces(), SFACE, Failing(), Ledger(redis, redis), SPACE)
+        yield Runtime(Faces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()))
 
 
 def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10) -> dict:
-    job_id = new_job_id(new_gateway_id())
+    job_id = new_job_id(new_gateway_id(), new_request_id())
     if image is not None:
         runtime.ledger.images.set(image_key(job_id), image)
     return {"job_id": job_id, "collection": COLLECTION, "deadline": time.time() + seconds}
@@ -100,7 +102,7 @@ class TestAdd:
                     pass
                 return super().describe_all(data)
 
-        slow = Runtime(Slow(), SFACE, runtime.store, runtime.ledger, SPACE)
+        slow = Runtime(Slow(), SFACE, runtime.store, runtime.ledger, SPACE, Metrics(NoTraces()))
         assert perform(job, actions.add, slow).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
 

@@ -1,6 +1,7 @@
 """From image bytes to described faces. The steps are decided here; who detects and who embeds is given."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -42,6 +43,32 @@ class Face:
     vector: npt.NDArray[np.float32]
 
 
+class Observer(Protocol):
+    """Who wants to know how it goes."""
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """The block is the stage decode, detect, align or embed."""
+
+    def found(self, faces: int) -> None:
+        """An image showed that many faces."""
+
+    def embedded(self, faces: int) -> None:
+        """That many faces went through the embedder together."""
+
+
+class Nobody:
+    """An Observer that does not care."""
+
+    def stage(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002 -- the interface's
+        return nullcontext()
+
+    def found(self, faces: int) -> None:
+        pass
+
+    def embedded(self, faces: int) -> None:
+        pass
+
+
 class FaceService:
     """Describes the faces of an image. May be called from several threads.
 
@@ -49,8 +76,9 @@ class FaceService:
     no face.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+    def __init__(self, detector: Detector, embedder: Embedder, observer: Observer | None = None) -> None:
         configure_opencv()
+        self._observer = observer or Nobody()
         self._detector = detector
         self._embedder = embedder
 
@@ -68,14 +96,20 @@ class FaceService:
 
     def _find(self, data: bytes) -> tuple[Image, list[Detection]]:
         """The decoded image and its faces, at least one."""
-        image = decode(data)
-        detections = self._detector.detect(image)
+        with self._observer.stage("decode"):
+            image = decode(data)
+        with self._observer.stage("detect"):
+            detections = self._detector.detect(image)
+        self._observer.found(len(detections))
         if not detections:
             raise FaceNotDetected
         return image, detections
 
     def _describe(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
         """Faces in the order of the detections, embedded in one batch."""
-        crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
-        vectors = self._embedder.embed(crops)
+        with self._observer.stage("align"):
+            crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
+        self._observer.embedded(len(crops))
+        with self._observer.stage("embed"):
+            vectors = self._embedder.embed(crops)
         return [Face(found, vector) for found, vector in zip(detections, vectors, strict=True)]

@@ -1,7 +1,8 @@
-"""What executes a model: ONNX Runtime on the CPU, behind a seam of our own. The one file that imports it."""
+"""What executes a model: ONNX Runtime, behind a seam of our own. The one file that imports it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,14 @@ import onnxruntime
 from shared.errors import OperatorError
 
 Tensor = npt.NDArray[np.float32]
+
+Device = Literal["cpu", "cuda"]
+
+_PROVIDERS: Final[Mapping[Device, list[str]]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # What CUDA has no kernel for, shapes by and large, runs on the CPU.
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
 
 _ERRORS_ONLY = 3
 
@@ -35,11 +44,13 @@ class OnnxSession:
         return dict(zip(self._outputs, values, strict=True))
 
 
-def open_session(path: Path, threads: int = 1) -> OnnxSession:
-    """Load the model file. threads: within one call.
+def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSession:
+    """Load the model file onto the device. threads: within one call, on the CPU.
 
-    Raises OperatorError when ONNX Runtime cannot load the file.
+    Raises OperatorError when ONNX Runtime cannot load the file, or when the device is not there: it is never another
+    one than was asked for.
     """
+    _require(device)
     options = onnxruntime.SessionOptions()
     # One job per core already keeps all cores busy, and small convolutions lose more to hand-over than they gain:
     # measured 104 images/s with a thread a job against 56 with ONNX Runtime's own threads.
@@ -50,10 +61,27 @@ def open_session(path: Path, threads: int = 1) -> OnnxSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
     except Exception as error:  # its errors share no other base class
         raise OperatorError(
             f"cannot load the model {path}: {' '.join(str(error).split())[:300]}; "
             "delete the file and run `facesearch models pull`"
         ) from error
+    # ONNX Runtime goes on with the CPU where a provider fails to start.
+    if session.get_providers()[0] != _PROVIDERS[device][0]:
+        raise OperatorError(
+            f"the model {path} cannot run on {device}: its driver or libraries do not work here; `nvidia-smi` tells "
+            "whether there is a GPU, FACESEARCH_DEVICE=cpu does without"
+        )
     return OnnxSession(session)
+
+
+def _require(device: Device) -> None:
+    if _PROVIDERS[device][0] not in onnxruntime.get_available_providers():
+        raise OperatorError(
+            f"this ONNX Runtime knows no {device}; install facesearch[gpu] in place of onnxruntime, or set "
+            "FACESEARCH_DEVICE=cpu"
+        )
+    if device == "cuda":
+        # CUDA and cuDNN come as wheels, where the dynamic loader does not look.
+        onnxruntime.preload_dlls()

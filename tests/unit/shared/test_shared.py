@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from shared.broker import celery_url
 from shared.contract import MESSAGES, NAME, Status
-from shared.errors import ContractError, InvalidRequest, TooManyRequests
-from shared.jobs import AddJob, DeleteJob, new_gateway_id, new_job_id, person_id
+from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
+from shared.jobs import AddJob, DeleteJob, new_gateway_id, new_job_id, new_request_id, person_id
 from shared.settings import Settings
 
 
@@ -19,7 +19,7 @@ def subclasses(cls: type[ContractError]) -> list[type[ContractError]]:
 
 def test_every_error_has_a_message_for_the_caller() -> None:
     for error in subclasses(ContractError)[1:]:
-        shown = (error("why", 1) if error is TooManyRequests else error("why")).message
+        shown = (error("why", 1) if issubclass(error, TooManyRequests) else error("why")).message
         assert shown == ("why" if issubclass(error, InvalidRequest) else MESSAGES[error.status])
 
 
@@ -28,15 +28,15 @@ def test_every_status_but_ok_is_some_error() -> None:
 
 
 def test_the_same_job_gives_its_faces_the_same_ids_again() -> None:
-    job_id = new_job_id(new_gateway_id())
+    job_id = new_job_id(new_gateway_id(), new_request_id())
     ids = [person_id(job_id, face) for face in range(20)]
     assert ids == [person_id(job_id, face) for face in range(20)]
     assert len(set(ids)) == 20
-    assert person_id(new_job_id(new_gateway_id()), 0) not in ids
+    assert person_id(new_job_id(new_gateway_id(), new_request_id()), 0) not in ids
 
 
 def test_jobs_survive_the_way_through_json() -> None:
-    job_id = new_job_id(new_gateway_id())
+    job_id = new_job_id(new_gateway_id(), new_request_id())
     for job in (
         AddJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, name=None),
         AddJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, name=""),
@@ -47,7 +47,12 @@ def test_jobs_survive_the_way_through_json() -> None:
 
 @pytest.mark.parametrize("wrong", [{"name": "no spaces"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])
 def test_a_malformed_job_is_refused_without_repeating_it(wrong: dict[str, str]) -> None:
-    right = {"job_id": new_job_id(new_gateway_id()), "collection": "a.b.00000000", "deadline": 1.0, "name": "n"}
+    right = {
+        "job_id": new_job_id(new_gateway_id(), new_request_id()),
+        "collection": "a.b.00000000",
+        "deadline": 1.0,
+        "name": "n",
+    }
     with pytest.raises(ValidationError) as error:
         AddJob.model_validate({**right, **wrong})
     assert "input_value" not in str(error.value)  # it may be a name
@@ -88,9 +93,31 @@ def test_what_is_given_is_used_and_what_is_left_out_is_embedded() -> None:
     assert Settings(qdrant_url="http://h").store_kind == "qdrant"
     assert Settings(qdrant_url=None).store_kind == "edge"
     assert Settings(store="memory").store_kind == "memory"
-    with pytest.raises(ValueError, match="REDIS_URL is not set"):
+    with pytest.raises(OperatorError, match="REDIS_URL is not set"):
         _ = Settings(redis_url=None).broker
 
 
 def test_every_setting_says_what_it_does() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_secret_may_be_a_file_named_like_its_variable_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.settings.SECRETS_DIR", tmp_path)
+    (tmp_path / "REDIS_URL").write_text("redis://:from-a-file@h/0\n")
+    (tmp_path / "QDRANT_API_KEY").write_text("from-a-file")
+    (tmp_path / "FACESEARCH_API_KEY").write_text("from-a-file")
+    (tmp_path / "kubernetes.io").mkdir()  # where Kubernetes puts the token of a service account
+    monkeypatch.setenv("FACESEARCH_API_KEY", "from-the-environment")
+    settings = Settings()
+    assert settings.broker == "redis://:from-a-file@h/0"
+    assert settings.qdrant_api_key.get_secret_value() == "from-a-file"
+    assert settings.api_key.get_secret_value() == "from-the-environment"
+
+
+def test_a_wrong_setting_is_named_and_not_quoted() -> None:
+    with pytest.raises(OperatorError, match=r"^setting port: .*; api_key: ") as refused:
+        Settings.read(api_key="hunter2", port="eighty")
+    assert "hunter2" not in str(refused.value)
+    assert "eighty" not in str(refused.value)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.errors import OperatorError
 from shared.jobs import QUEUE, AddJob, DeleteJob, SearchJob
 from shared.settings import Settings
 from worker.app import create_celery
@@ -32,5 +33,5 @@ def test_what_celery_loads_is_such_an_application(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_worker_without_a_broker_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="REDIS_URL is not set"):
+    with pytest.raises(OperatorError, match="REDIS_URL is not set"):
         create_celery(Settings(redis_url=None))

@@ -1,0 +1,102 @@
+"""What Prometheus reads of a gateway's own requests. docs/operations.md tells what to make of it.
+
+Label values are this service's own words: nothing that a caller sends becomes one.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import Counter, Gauge, Histogram
+
+from gateway.answers import REJECTED, STATUS
+from shared.contract import STATUSES_OF, Call
+from shared.metrics import REQUEST_BUCKETS, new_registry
+from shared.stages import Stages
+from shared.tracing import Tracer
+
+log = structlog.stdlib.get_logger(__name__)
+
+STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
+"""Look-up of the key and its limits; reading and checking the parameters; image to the image store; job to the broker;
+the wait for its outcome."""
+
+REASONS: Final = (
+    "unauthorized",
+    "forbidden",
+    "rate",
+    "concurrency",
+    "gateway_full",
+    "body",
+    "parameter",
+    "facedb",
+    "image_size",
+    "image_format",
+)
+
+
+class Metrics:
+    """Counters of one gateway. All of them exist from the start, so that a rate over them is never missing."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.registry = new_registry()
+        self.tracer = tracer
+        self.stages = Stages(
+            "facesearch_gateway_stage_seconds", "Time in the stages of a request.", STAGES, self.registry, tracer
+        )
+        self.lost = Counter(
+            "facesearch_jobs_lost", "Jobs that no worker had and that were dispatched again.", registry=self.registry
+        )
+        self._requests = Counter(
+            "facesearch_requests", "Answered requests.", ["call", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "facesearch_request_seconds",
+            "Time from a request's headers to its answer.",
+            ["call"],
+            registry=self.registry,
+            buckets=REQUEST_BUCKETS,
+        )
+        self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
+        self._rejected = Counter(
+            "facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=self.registry
+        )
+        for call in Call:
+            self._seconds.labels(call)
+        for status, calls in STATUSES_OF.items():
+            for call in calls:
+                self._requests.labels(call, status)
+        for reason in REASONS:
+            self._rejected.labels(reason)
+
+    async def measure(
+        self, call: Call, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Handle a request of that call, and count it by its answer."""
+        start = perf_counter()
+        with self._in_flight.track_inprogress(), self.tracer.resumed(request.headers, call):
+            response = await handler(request)
+        status, rejected, seconds = response.get(STATUS), response.get(REJECTED), perf_counter() - start
+        self._seconds.labels(call).observe(seconds)
+        if status is not None:
+            self._requests.labels(call, status).inc()
+        if rejected is not None:
+            self._rejected.labels(rejected).inc()
+        log.debug("request_answered", call=call, status=status, seconds=round(seconds, 4))
+        return response
+
+
+METRICS: Final = web.AppKey("metrics", Metrics)
+
+
+@web.middleware
+async def measured(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Measure each of the three calls; goes around whatever turns errors into answers."""
+    name = request.match_info.route.name
+    if name not in set(Call):
+        return await handler(request)
+    return await request.app[METRICS].measure(Call(name), request, handler)

@@ -1,0 +1,98 @@
+"""`GET /metrics` for Prometheus, on a socket of its own: what a gateway counts, and how the broker is right now.
+
+All gateways read the same broker, so for the broker's numbers Prometheus takes the maximum over gateways, not the sum.
+"""
+
+import asyncio
+import json
+import math
+import time
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from redis import RedisError
+from redis.asyncio import Redis
+
+from gateway.health import living_workers
+from gateway.metrics import METRICS
+from gateway.routes import IMAGES, REDIS, RESULTS
+from shared.broker import UNACKED
+from shared.jobs import QUEUE, SENT
+
+TIMEOUT_S: Final = 2.0
+"""How long a broker may take to answer: below Prometheus's own 10 s, so that the rest is never lost with it."""
+
+
+class BrokerMetrics:
+    """How the broker and the image store are. A number that cannot be read now is NaN, not an old one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"facesearch_{name}", text, labels, registry=registry)
+
+        self._up = gauge("broker_up", "Whether the broker answers.")
+        self._length = gauge("queue_length", "Jobs that wait for a worker.")
+        self._oldest = gauge("queue_oldest_seconds", "Age of the job that waits longest; 0: none waits.")
+        self._taken = gauge("jobs_taken", "Jobs that workers have taken and not finished.")
+        self._workers = gauge("workers_alive", "Workers that renew their sign of life.")
+        self._memory = gauge("redis_memory_bytes", "Memory in use.", "server")
+        self._memory_max = gauge("redis_memory_max_bytes", "Limit of the memory in use; 0: none.", "server")
+        self._subscribed = gauge("results_subscribed", "Whether results can reach this gateway.")
+
+    async def refresh(self, broker: Redis, images: Redis, subscribed: bool) -> None:
+        """Read everything anew, TIMEOUT_S at most. Never raises."""
+        self._subscribed.set(subscribed)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._read_queue(broker)
+            self._up.set(1)
+        except (RedisError, OSError, TimeoutError):
+            self._up.set(0)
+            for gauge in (self._length, self._oldest, self._taken, self._workers):
+                gauge.set(math.nan)
+        await asyncio.gather(self._read_memory("broker", broker), self._read_memory("images", images))
+
+    async def _read_queue(self, broker: Redis) -> None:
+        async with broker.pipeline(transaction=False) as pipeline:
+            pipeline.llen(QUEUE)
+            pipeline.lindex(QUEUE, -1)  # kombu puts in at the left and takes from the right
+            pipeline.hlen(UNACKED)
+            length, oldest, taken = await pipeline.execute()
+        self._length.set(length)
+        self._oldest.set(0 if oldest is None else _age(oldest))
+        self._taken.set(taken)
+        self._workers.set(len(await living_workers(broker)))
+
+    async def _read_memory(self, server: str, redis: Redis) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                memory: dict[str, Any] = await redis.info("memory")
+        except (RedisError, OSError, TimeoutError):
+            memory = {}
+        self._memory.labels(server).set(memory.get("used_memory", math.nan))
+        self._memory_max.labels(server).set(memory.get("maxmemory", math.nan))
+
+
+def _age(message: bytes) -> float:
+    """Seconds since a job was dispatched, by the clocks of two gateways, which may differ a little; NaN for a message
+    that is no job of ours.
+    """
+    try:
+        return max(0.0, time.time() - float(json.loads(message)["headers"][SENT]))
+    except (ValueError, KeyError, TypeError):
+        return math.nan
+
+
+def create_metrics_app(gateway: web.Application) -> web.Application:
+    """The application that serves the metrics of a gateway, for a socket that only Prometheus reaches."""
+    app = web.Application()
+    broker = BrokerMetrics(gateway[METRICS].registry)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        await broker.refresh(gateway[REDIS], gateway[IMAGES], gateway[RESULTS].subscribed)
+        body = generate_latest(gateway[METRICS].registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/metrics", metrics, allow_head=False)
+    return app

@@ -1,0 +1,23 @@
+"""What the metrics of gateway and worker have in common."""
+
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector
+
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+"""Seconds: finest between 20 and 200 ms, where most requests end and limits are promised; up to the deadline."""
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with what is known of every process: version, memory, CPU, open files, garbage collection.
+
+    One for each application, so that several can live in one process.
+    """
+    registry = CollectorRegistry()
+    registry.register(GC_COLLECTOR)
+    registry.register(PLATFORM_COLLECTOR)
+    ProcessCollector(registry=registry)
+    built = Gauge("facesearch_build_info", "Always 1; the version is in the label.", ["version"], registry=registry)
+    built.labels(version("facesearch")).set(1)
+    return registry

@@ -1,0 +1,123 @@
+"""Traces by OpenTelemetry, if they are asked for: one trace follows a request through gateway, queue and worker.
+
+Without FACESEARCH_TRACES_URL nothing is traced and the extra `otel` need not be installed.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final, Protocol
+
+from shared.errors import OperatorError
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+TRACES_PATH: Final = "/v1/traces"
+"""Where a collector takes traces by OTLP over HTTP, below its base URL."""
+
+
+class Tracer(Protocol):
+    """What gateway and worker do with traces. Attributes hold no personal data."""
+
+    def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:
+        """The block is a span, inside of the one around it."""
+
+    def carried(self) -> dict[str, str]:
+        """The current span as headers of a message (W3C Trace Context); empty if there is none."""
+
+    def resumed(self, headers: Mapping[str, str], name: str, **attributes: str) -> AbstractContextManager[object]:
+        """The block is a span inside of the one that the headers carry."""
+
+    def close(self) -> None:
+        """Send what is left. Bounded in time."""
+
+
+class NoTraces:
+    """A Tracer that does nothing."""
+
+    def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:  # noqa: ARG002 -- the interface's
+        return nullcontext()
+
+    def carried(self) -> dict[str, str]:
+        return {}
+
+    def resumed(
+        self,
+        headers: Mapping[str, str],  # noqa: ARG002 -- the interface's
+        name: str,  # noqa: ARG002
+        **attributes: str,  # noqa: ARG002
+    ) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def close(self) -> None:
+        pass
+
+
+class OpenTelemetryTraces:
+    """A Tracer over a provider of its own: nothing is registered globally, so several can live in one process."""
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 -- an extra
+            TraceContextTextMapPropagator,
+        )
+
+        self._provider = provider
+        self._tracer = provider.get_tracer("facesearch")
+        self._propagator = TraceContextTextMapPropagator()
+
+    @contextmanager
+    def span(self, name: str, **attributes: str) -> Iterator[None]:
+        # An exception's text may quote what a caller sent; its kind is recorded by whoever handles it.
+        with self._tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ):
+            yield
+
+    def carried(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        self._propagator.inject(headers)
+        return headers
+
+    @contextmanager
+    def resumed(self, headers: Mapping[str, str], name: str, **attributes: str) -> Iterator[None]:
+        with self._tracer.start_as_current_span(
+            name,
+            context=self._propagator.extract(headers),
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ):
+            yield
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+def open_tracer(settings: Settings, service: str) -> Tracer:
+    """The tracer that the settings ask for. service: what this process is called in traces.
+
+    Raises OperatorError when traces are asked for and the extra `otel` is not installed.
+    """
+    if settings.traces_url is None:
+        return NoTraces()
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- an extra, 0.3 s to import
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio  # noqa: PLC0415
+    except ImportError:
+        raise OperatorError(
+            "FACESEARCH_TRACES_URL is set, but OpenTelemetry is not installed; install facesearch[otel]"
+        ) from None
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}),
+        sampler=ParentBasedTraceIdRatio(settings.traces_sample),
+        shutdown_on_exit=False,
+    )
+    exporter = OTLPSpanExporter(endpoint=settings.traces_url.rstrip("/") + TRACES_PATH)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return OpenTelemetryTraces(provider)

@@ -1,0 +1,29 @@
+"""`python -m worker --health`: whether a worker of this host renews its sign of life. For health checks of containers,
+where one host is one worker. Imports little: it runs every few seconds.
+"""
+
+import socket
+import sys
+
+from redis import Redis, RedisError
+
+from shared.broker import SOCKET_TIMEOUT_S
+from shared.errors import OperatorError
+from shared.presence import WORKERS, Presence, presence_key
+from shared.settings import Settings
+
+
+def check(settings: Settings) -> int:
+    """Exit status: 0 if one is alive, else 1, with one line that says what is wrong."""
+    try:
+        with Redis.from_url(settings.broker, socket_timeout=SOCKET_TIMEOUT_S) as redis:
+            ids = sorted(member.decode() for member in redis.smembers(WORKERS))
+            records = redis.mget([presence_key(worker_id) for worker_id in ids]) if ids else []
+    except (RedisError, OSError, OperatorError, ValueError) as error:
+        print(f"the broker does not answer: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+        return 1
+    host = socket.gethostname()
+    if any(Presence.model_validate_json(record).host == host for record in records if record is not None):
+        return 0
+    print(f"no worker of {host} is alive", file=sys.stderr)  # noqa: T201
+    return 1

@@ -1,0 +1,150 @@
+"""What Prometheus reads of a worker. docs/operations.md tells what to make of it.
+
+Label values are this service's own words: nothing that a caller sent becomes one.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from shared.contract import Status
+from shared.jobs import SENT, AddJob, DeleteJob, Job, SearchJob
+from shared.metrics import REQUEST_BUCKETS, new_registry
+from shared.stages import Stages
+from shared.tracing import Tracer
+from worker.models.catalog import Model
+
+STAGES: Final = ("image", "decode", "detect", "align", "embed")
+OPERATIONS: Final = ("add", "search", "contains", "delete")
+
+_FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
+_STATUSES: Final[Mapping[type[Job], tuple[Status, ...]]] = {
+    AddJob: (Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL),
+    SearchJob: (
+        Status.OK,
+        Status.NO_SIMILAR_FACE,
+        Status.FACE_DETECT_FAILED,
+        Status.IMAGE_INVALID_FORMAT,
+        Status.FAIL,
+    ),
+    DeleteJob: (Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL),
+}
+
+
+def _task(job_type: type[Job]) -> str:
+    """add, search or delete."""
+    return job_type.task.rpartition(".")[2]
+
+
+class Metrics:
+    """Counters of one worker. All of them exist from the start, so that a rate over them is never missing."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.registry = new_registry()
+        self.tracer = tracer
+        self._stages = Stages(
+            "facesearch_stage_seconds", "Time in the stages of seeing.", STAGES, self.registry, tracer
+        )
+
+        def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = REQUEST_BUCKETS) -> Histogram:
+            return Histogram(f"facesearch_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+        self._store = Stages(
+            "facesearch_store_seconds", "Time in calls of the store.", OPERATIONS, self.registry, tracer, "operation"
+        )
+        self._jobs = Counter("facesearch_jobs", "Jobs done.", ["task", "status"], registry=self.registry)
+        self._seconds = histogram("job_seconds", "Time from a job's start to its outcome.", "task")
+        self._queue = histogram("job_queue_seconds", "Time from a job's dispatch to its start.")
+        self._batch = histogram("batch_faces", "Faces in one call of the embedder.", buckets=_FACES)
+        self._faces = histogram("faces_per_image", "Faces found in an image.", buckets=_FACES)
+        self._in_flight = Gauge("facesearch_jobs_in_flight", "Jobs being done.", registry=self.registry)
+        self._rejected = Counter(
+            "facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=self.registry
+        )
+        self._store_errors = Counter(
+            "facesearch_store_errors", "Failed calls of the store.", ["operation", "error"], registry=self.registry
+        )
+        self._models = Gauge(
+            "facesearch_model_info",
+            "Always 1; the models in use are in the labels.",
+            ["task", "model", "digest", "device"],
+            registry=self.registry,
+        )
+        for job_type, statuses in _STATUSES.items():
+            self._seconds.labels(_task(job_type))
+            for status in statuses:
+                self._jobs.labels(_task(job_type), status)
+        for reason in ("image_format", "no_face"):
+            self._rejected.labels(reason)
+        for operation in OPERATIONS:
+            self._store_errors.labels(operation, "StoreUnavailable")
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """The block is that stage of seeing."""
+        return self._stages.time(name)
+
+    def found(self, faces: int) -> None:
+        """An image showed that many faces."""
+        self._faces.observe(faces)
+
+    def embedded(self, faces: int) -> None:
+        """That many faces went through the embedder together."""
+        self._batch.observe(faces)
+
+    def uses(self, model: Model, device: str) -> None:
+        """The worker runs that model on that device."""
+        self._models.labels(model.task, model.name, model.sha256, device).set(1)
+
+    def rejected(self, reason: str) -> None:
+        """An input was turned down."""
+        self._rejected.labels(reason).inc()
+
+    @contextmanager
+    def store(self, operation: str) -> Iterator[None]:
+        """The block is a call of the store."""
+        with self._store.time(operation):
+            try:
+                yield
+            except Exception as error:
+                self._store_errors.labels(operation, type(error).__name__).inc()
+                raise
+
+    @contextmanager
+    def job(self, job: Job, headers: Mapping[str, Any]) -> Iterator["Doing"]:
+        """The block does that job; headers: of its message. It tells the outcome's status to what this yields."""
+        sent = headers.get(SENT)
+        if isinstance(sent, float):  # clocks of two machines may differ
+            self._queue.observe(max(0.0, time.time() - sent))
+        task = _task(type(job))
+        doing = Doing()
+        with (
+            self._in_flight.track_inprogress(),
+            self._seconds.labels(task).time(),
+            self.tracer.resumed(headers, task, job_id=job.job_id),
+        ):
+            yield doing
+        self._jobs.labels(task, doing.status).inc()
+
+
+class Doing:
+    """A job that is being done, and how it ended."""
+
+    status: Status = Status.FAIL
+
+
+@contextmanager
+def served(metrics: Metrics, host: str, port: int | None) -> Iterator[None]:
+    """Serve /metrics meanwhile, by a thread of its own; port None: do not. Raises OSError when the port is taken."""
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, host, metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
