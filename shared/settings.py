@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared.cores import cores
 from shared.errors import OperatorError
 
 SECRETS_DIR: Final = Path("/run/secrets")
@@ -24,13 +25,6 @@ SECRETS_DIR: Final = Path("/run/secrets")
 def _home(variable: str, fallback: str) -> Path:
     """A folder by the XDG base directory convention."""
     return Path(os.environ.get(variable) or Path.home() / fallback) / "facesearch"
-
-
-def _cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
@@ -283,7 +277,7 @@ class Settings(BaseSettings):
     @property
     def threads(self) -> int:
         """Jobs a worker does at once."""
-        return self.worker_threads or _cores()
+        return self.worker_threads or cores()
 
     @property
     def image_ttl_s(self) -> int:
