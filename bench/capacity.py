@@ -3,7 +3,7 @@
     .venv/bin/python bench/capacity.py [FACES]
 
 Twice: as embedded mode keeps faces (vectors alone), and as a Qdrant server keeps a large collection (with the graph and
-the quantised vectors of the default settings). Vectors of 128 numbers, clustered by person as those of faces are. Prints JSON.
+the quantised vectors of the default settings). Vectors of 128 numbers, clustered by person. Prints JSON.
 """
 
 import json
@@ -25,7 +25,7 @@ PHOTOS = 4
 """Of each person."""
 
 SPREAD = 0.75
-"""Of a person's photos around their mean, relative to it: their cosines to one another are about 0.64, as SFace's are."""
+"""Of a person's photos around their mean, relative to it: their cosines are about 0.64, as SFace's are."""
 
 
 def faces(count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
-    """Those that the process may run on; fewer, rounded up and at least 1, if a container has a smaller quota of CPU time.
+    """Those that the process may run on; fewer, rounded up and at least 1, if a container has a smaller quota of CPU.
 
     Source of the files: the kernel's documentation of control groups, cpu.max (v2) and cpu.cfs_quota_us (v1).
     """
