@@ -46,37 +46,48 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, m
     return str(json.loads(await reader.readexactly(length))["status"])
 
 
-async def caller(
-    address: str, messages: list[bytes], start: int, until: list[float], seen: list[tuple[float, str]]
-) -> None:
-    """One caller; until[0]: when to stop, set when all are warm."""
-    url = urlsplit(address)
-    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=1 << 20)
-    turn = cycle(messages[start:] + messages[:start])
-    for _ in range(WARM_UP):
-        await exchange(reader, writer, next(turn))
-    while time.perf_counter() < until[0]:
-        asked = time.perf_counter()
-        status = await exchange(reader, writer, next(turn))
-        seen.append((time.perf_counter() - asked, status))
-    writer.close()
+class Load:
+    """All callers: they warm up, wait for each other, and then ask for so many seconds."""
+
+    def __init__(self, address: str, messages: list[bytes], callers: int, seconds: float) -> None:
+        self._url = urlsplit(address)
+        self._messages = messages
+        self._callers = callers
+        self._seconds = seconds
+        self._ready = asyncio.Barrier(callers)
+        self.seen: list[tuple[float, str]] = []
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._ask(number) for number in range(self._callers)))
+
+    async def _ask(self, number: int) -> None:
+        reader, writer = await asyncio.open_connection(self._url.hostname, self._url.port, limit=1 << 20)
+        first = number % len(self._messages)
+        turn = cycle(self._messages[first:] + self._messages[:first])
+        for _ in range(WARM_UP):
+            await exchange(reader, writer, next(turn))
+        await self._ready.wait()
+        until = time.perf_counter() + self._seconds
+        while time.perf_counter() < until:
+            asked = time.perf_counter()
+            status = await exchange(reader, writer, next(turn))
+            self.seen.append((time.perf_counter() - asked, status))
+        writer.close()
 
 
 async def run(address: str, key: str, call: str, callers: int, seconds: float, photos: list[Path]) -> dict[str, object]:
     """The report."""
-    messages = [request(address, key, call, body(photo)) for photo in photos]
-    seen: list[tuple[float, str]] = []
-    until = [time.perf_counter() + seconds]
-    cpu, start = time.process_time(), time.perf_counter()
-    await asyncio.gather(*(caller(address, messages, number % len(messages), until, seen) for number in range(callers)))
+    load = Load(address, [request(address, key, call, body(photo)) for photo in photos], callers, seconds)
+    cpu = time.process_time()
+    start = time.perf_counter()
+    await load.run()
     took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    latencies = np.array([latency for latency, _ in seen]) * 1e3
-    p50, p95, p99 = np.percentile(latencies, [50, 95, 99])
-    total = len(seen) + WARM_UP * callers
+    p50, p95, p99 = np.percentile(np.array([latency for latency, _ in load.seen]) * 1e3, [50, 95, 99])
+    total = len(load.seen) + WARM_UP * callers
     return {
         "call": call,
         "callers": callers,
-        "answers": dict(Counter(status for _, status in seen)),
+        "answers": dict(Counter(status for _, status in load.seen)),
         "requests": total,
         "per_second": round(total / took, 2),
         "p50_ms": round(float(p50), 2),

@@ -1,0 +1,60 @@
+"""The photos that benchmarks work on, and what they say of them.
+
+Labelled photos of ../shared/faces/lfw where that folder is (250 x 250 pixels), else crops of the packaged portraits of
+the same size; and one portrait as it comes, as a photo of 2 and of 12 megapixels. The large ones are the portrait
+enlarged: as large to decode as a phone's, without its detail.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import skimage
+
+LFW: Final = Path("../shared/faces/lfw")
+SMALL: Final = 64
+"""So many photos of 250 x 250, each of another person."""
+
+
+def photos() -> Mapping[str, list[bytes]]:
+    """JPEGs by kind: small, portrait, 2mp, 12mp."""
+    portrait = (Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes()
+    return {
+        "small": small(),
+        "portrait": [portrait],
+        "2mp": [enlarged(portrait, 1600)],
+        "12mp": [enlarged(portrait, 4000)],
+    }
+
+
+def small() -> list[bytes]:
+    people = sorted(LFW.glob("*/0.jpg"))
+    if people:
+        return [path.read_bytes() for path in people[:: max(1, len(people) // SMALL)][:SMALL]]
+    faces = [
+        _pixels((Path(skimage.__file__).parent / "data/astronaut.png").read_bytes())[0:250, 100:350],
+        _pixels((Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes())[30:280, 130:380],
+    ]
+    return [_jpeg(np.ascontiguousarray(face)) for face in faces]
+
+
+def source() -> str:
+    """Where the small ones come from."""
+    return "LFW, 250 x 250" if LFW.is_dir() else "packaged portraits, 250 x 250"
+
+
+def enlarged(data: bytes, height: int) -> bytes:
+    image = _pixels(data)
+    width = round(image.shape[1] * height / image.shape[0])
+    return _jpeg(np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)), 85)
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
+def _jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
