@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit bench hostile fuzz contract-table docs lock clean
+.PHONY: help up test lint format unit bench hostile fuzz contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,10 +56,14 @@ contract-table: $(VENV)/.dev ## Run every request of the table in docs/contract.
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m contract.table
 
-docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md and docs/openapi.json
+check-deploy: $(VENV)/.deploy ## Validate Dockerfiles, compose files, the Helm chart, alerts and dashboards
+	@PYTHONPATH=deploy $(BIN)/python -m check
+
+docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md, docs/openapi.json and the chart's schema
 	@$(BIN)/python -m gateway.openapi.document > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 	@{ sed '/^| variable/,$$d' docs/settings.md; env -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
 	  > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	@PYTHONPATH=deploy $(BIN)/python -m check.settings
 
 lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and pin it with its hashes
 	$(BIN)/pip install --quiet uv
@@ -88,4 +92,8 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.runtime
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/deploy.txt
 	@touch $@
