@@ -27,8 +27,8 @@ READY_S: Final = 60.0
 
 POLL_S: Final = 0.05
 
-GATEWAY_GRACE_S: Final = 20.0
-"""Requests in flight may finish: above the gateway's own limit."""
+GRACE_S: Final = 10.0
+"""How much longer than a deadline a child may take to end: above the gateway's own margin."""
 
 
 async def up(settings: Settings, say: Callable[[str], None]) -> None:
@@ -72,11 +72,15 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
         # Two processes, two ports; what else the environment says holds for both.
         port = settings.metrics_port
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
-        await children.start(Command("worker", [sys.executable, "-m", "worker"], environment | metrics))
+        grace_s = settings.deadline_s + GRACE_S
+        worker = [sys.executable, "-m", "worker"]
+        await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
         inherited = [door.listening.fileno() for door in (api, admin)]
         argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
-        await children.start(Command("gateway", argv, environment | keys, inherited, grace_s=GATEWAY_GRACE_S))
+        await children.start(
+            Command("gateway", argv, environment | keys, inherited, grace_s=grace_s + settings.drain_s)
+        )
         async with aiohttp.ClientSession() as session:
             while not await _is_ready(session, api.address):
                 children.require_alive()

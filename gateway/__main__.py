@@ -46,7 +46,7 @@ async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None
         sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
     if settings.metrics_port is not None:
         sites.append(Site(create_metrics_app(app), settings.metrics_host, settings.metrics_port))
-    await serve(sites, stop, drain_s=settings.drain_s)
+    await serve(sites, stop, drain_s=settings.drain_s, deadline_s=settings.deadline_s)
 
 
 def _inherited(fd: int | None) -> socket.socket | None:

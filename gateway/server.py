@@ -12,8 +12,8 @@ from gateway.connection import Connection, refused
 from gateway.routes import STOP
 from gateway.timeouts import TIMEOUTS, Timeouts
 
-SHUTDOWN_S: Final = 15.0
-"""How long requests in flight may take to finish after SIGTERM: longer than any deadline of the default settings."""
+SHUTDOWN_MARGIN_S: Final = 5.0
+"""How much longer than their deadline requests in flight may take to finish after SIGTERM."""
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -29,10 +29,15 @@ class Site:
 
 
 async def serve(
-    sites: Sequence[Site], stop: asyncio.Event, timeouts: Timeouts | None = None, drain_s: float = 0
+    sites: Sequence[Site],
+    stop: asyncio.Event,
+    timeouts: Timeouts | None = None,
+    *,
+    drain_s: float = 0,
+    deadline_s: float = 10,
 ) -> None:
     """Serve every site until `stop` is set and for drain_s seconds more, in which the applications, who know of `stop`,
-    say that they are not ready; then let requests in flight finish, SHUTDOWN_S at most.
+    say that they are not ready; then let requests in flight finish, deadline_s and SHUTDOWN_MARGIN_S at most.
 
     Raises OSError when an address cannot be listened on, and whatever an application raises when it starts.
     """
@@ -43,7 +48,7 @@ async def serve(
         for site in sites:
             site.app[TIMEOUTS] = timeouts
             site.app[STOP] = stop
-            runner = web.AppRunner(site.app, shutdown_timeout=SHUTDOWN_S, access_log=None)
+            runner = web.AppRunner(site.app, shutdown_timeout=deadline_s + SHUTDOWN_MARGIN_S, access_log=None)
             runners.append(runner)
             await runner.setup()
             listening.append(await _listen(site, runner, timeouts))
