@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA_DIR ?=
 PYTEST_ARGS ?=
+BACKEND ?= embedded
 COUNT ?= 20000
 SEED ?= 1
 
@@ -13,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit bench hostile fuzz contract-table check-deploy docs lock clean
+.PHONY: help up test lint format unit integration bench hostile fuzz contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +37,10 @@ lint: $(VENV)/.dev ## Check style (ruff), formatting and types (mypy)
 
 unit: $(VENV)/.dev ## Run only the tests that need no server and no model
 	$(BIN)/pytest tests/unit tests/architecture $(PYTEST_ARGS)
+
+integration: $(VENV)/.dev ## Run the integration tests against BACKEND=embedded|given|containers
+	@$(BIN)/facesearch models pull
+	$(BIN)/pytest tests/integration --backend=$(BACKEND) $(PYTEST_ARGS)
 
 format: $(VENV)/.dev ## Rewrite the source in the project's format
 	$(BIN)/ruff check --fix-only .

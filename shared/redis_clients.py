@@ -11,6 +11,7 @@ from redis.asyncio import connection as asyncio_connection
 from redis.asyncio import sentinel as asyncio_sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from shared.broker import SOCKET_TIMEOUT_S
@@ -55,6 +56,9 @@ def connect(url: str) -> asyncio.Redis:
         "retry": retry,
         "max_connections": CONNECTIONS,
         "timeout": SOCKET_TIMEOUT_S,
+        # Redis Enterprise announces maintenance. A pool that listens for it does not look whether a connection is still
+        # open (redis-py 8.1), and after a broker's restart each old connection would fail a command.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if where.master is not None:
         return asyncio.Redis.from_pool(_AsyncMasterPool(where, options))

@@ -1,5 +1,6 @@
 """Fixtures of the tests that need real servers."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,35 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from processes import broker
+import backends
+from processes import empty_redis
 from service import Service
 from shared.control import DEFAULT, Control
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        choices=backends.NAMES,
+        default="embedded",
+        help="what real servers tests use: see tests/backends.py",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
+    config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"backend: {config.getoption('--backend')}, {'a Qdrant server' if backends.qdrant() else 'no Qdrant server'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    backend = config.getoption("--backend")
+    for item in items if backend != "embedded" else ():
+        if mark := item.get_closest_marker("embedded"):
+            item.add_marker(pytest.mark.skip(reason=f"not with --backend={backend}: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +63,6 @@ async def call(service: Service) -> Callable[..., httpx.Response]:
 
 @pytest.fixture
 def valkey_url(tmp_path: Path) -> Iterator[str]:
-    """A real, empty Valkey."""
-    with broker(tmp_path) as url:
+    """A real, empty Valkey or Redis."""
+    with empty_redis(tmp_path) as url:
         yield url

@@ -1,6 +1,7 @@
 """Single real servers for tests, each started on its own folder and always stopped."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 from redis import Redis, RedisError
 
+import backends
 from facesearch import valkey
 from facesearch.up import listen
 
@@ -25,12 +27,24 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
+def two_free_ports() -> int:
+    """The first of two neighbours that nobody listens on."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+            try:
+                socket.create_server(("127.0.0.1", port + 1)).close()
+            except OSError:
+                continue
+            return port
+
+
 @contextmanager
 def broker(folder: Path) -> Iterator[str]:
     """The URL of a real, empty Valkey on a Unix socket."""
-    socket = folder / "v.sock"
-    url = valkey.url(socket)
-    with subprocess.Popen(valkey.images_command(folder / "valkey", socket)) as process:
+    path = folder / "v.sock"
+    url = valkey.url(path)
+    with subprocess.Popen(valkey.images_command(folder / "valkey", path)) as process:
         try:
             wait_for(lambda: _answers(url))
             yield url
@@ -39,9 +53,24 @@ def broker(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def empty_redis(folder: Path) -> Iterator[str]:
+    """The URL of an empty Redis of this run's backend: a Valkey of its own, or a database of the one that all share."""
+    shared = backends.redis_url()
+    with broker(folder) if shared is None else backends.database(shared) as url:
+        yield url
+
+
+@contextmanager
 def gateway(folder: Path, **settings: object) -> Iterator[httpx.Client]:
-    """A client of a real gateway on a real broker of its own, with no worker."""
-    with broker(folder) as url, listen("127.0.0.1", 0) as listening:
+    """A client of a real gateway on an empty Redis, with no worker."""
+    with empty_redis(folder) as url, gateway_on(url, **settings) as client:
+        yield client
+
+
+@contextmanager
+def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
+    """A client of a real gateway on the broker of that URL, with no worker."""
+    with listen("127.0.0.1", 0) as listening:
         environment = {
             "REDIS_URL": url,
             "FACESEARCH_API_KEY": API_KEY,

@@ -1,4 +1,7 @@
-"""A running service for tests: `facesearch up` as a person starts it, on a free port and a folder of its own."""
+"""A running service for tests: `facesearch up` as a person starts it, on a free port and a folder of its own.
+
+Its Redis and its Qdrant are those of the run's backend, unless its settings name others.
+"""
 
 import os
 import re
@@ -6,12 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import httpx
 import psutil
+
+import backends
 
 START_S = 90
 STOP_S = 40
@@ -27,6 +33,16 @@ class Service:
     said: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            shared = None if "REDIS_URL" in self.settings else backends.redis_url()
+            if shared is not None:
+                self.settings = {**self.settings, "REDIS_URL": stack.enter_context(backends.database(shared))}
+            self.settings = backends.qdrant() | self.settings
+            self._start()
+            self._stack = stack.pop_all()
+        return self
+
+    def _start(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "facesearch", "up", "--port", str(self.port), "--data-dir", str(self.folder)],
             env={**os.environ, **self.settings},
@@ -42,11 +58,13 @@ class Service:
         self.address = self._printed("address")
         self.key = self._printed("API key")
         self.http = httpx.Client(base_url=self.address, headers={"X-API-Key": self.key}, timeout=30)
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self.http.close()
-        self.stop()
+        with self._stack:
+            self.http.close()
+            self.stop()
+            if "QDRANT_URL" in self.settings:
+                backends.remove_collections(backends.collections(self.broker))
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Signal it and wait for it. Returns its exit status."""
@@ -69,8 +87,8 @@ class Service:
 
     @property
     def broker(self) -> str:
-        """URL of its embedded broker."""
-        return f"unix://{(self.folder / 'run').resolve()}/broker.sock"
+        """URL of its broker."""
+        return self.settings.get("REDIS_URL") or f"unix://{(self.folder / 'run').resolve()}/broker.sock"
 
     def _read(self) -> None:
         assert self.process.stdout is not None

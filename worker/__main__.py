@@ -9,9 +9,12 @@ from shared.settings import Settings
 
 def main() -> None:
     try:
-        settings = Settings.read()
+        _run(Settings.read())
     except OperatorError as error:
         sys.exit(f"worker cannot start: {error}")
+
+
+def _run(settings: Settings) -> None:
     if sys.argv[1:] == ["--health"]:
         from worker import health  # noqa: PLC0415 -- what a worker needs takes seconds to import
 

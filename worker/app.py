@@ -5,12 +5,14 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.worker import state
 
 from shared import logs
 from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker import tasks
+from worker.lifeline import Lifeline
 from worker.presence import Beacon
 from worker.runtime import Runtime, open_runtime
 from worker.sweeper import Sweeper
@@ -24,8 +26,7 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
-    # A worker that loses the broker ends and is started anew. Celery's own reconnection left it connected but taking no
-    # job when the broker was killed while jobs were running (Celery and kombu 5.7).
+    # A worker that loses the broker ends and is started anew: see worker/lifeline.py.
     "broker_connection_retry": False,
     # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -93,6 +94,8 @@ def create_celery(settings: Settings) -> Celery:
             runtime = process.runtime
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
+            self.lifeline = Lifeline(runtime.ledger.redis, end)
+            self.lifeline.start()
             self.beacon.start()
             self.sweeper.start()
 
@@ -100,6 +103,11 @@ def create_celery(settings: Settings) -> Celery:
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
             self.sweeper.stop()
+            self.lifeline.stop()
+
+    def end() -> None:
+        """Finish the jobs that run, take no other one, and end with status 1."""
+        state.should_stop = 1
 
     app.steps["worker"].add(OpenStep)
     app.steps["consumer"].add(BesideStep)

@@ -5,21 +5,24 @@ where one host is one worker. Imports little: it runs every few seconds.
 import socket
 import sys
 
-from redis import Redis, RedisError
+from redis import RedisError
 
-from shared.broker import SOCKET_TIMEOUT_S
 from shared.errors import OperatorError
 from shared.presence import WORKERS, Presence, presence_key
+from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 
 
 def check(settings: Settings) -> int:
     """Exit status: 0 if one is alive, else 1, with one line that says what is wrong."""
     try:
-        with Redis.from_url(settings.broker, socket_timeout=SOCKET_TIMEOUT_S) as redis:
+        with connect_blocking(settings.broker) as redis:
             ids = sorted(member.decode() for member in redis.smembers(WORKERS))
             records = redis.mget([presence_key(worker_id) for worker_id in ids]) if ids else []
-    except (RedisError, OSError, OperatorError, ValueError) as error:
+    except OperatorError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except (RedisError, OSError, ValueError) as error:
         print(f"the broker does not answer: {type(error).__name__}", file=sys.stderr)  # noqa: T201
         return 1
     host = socket.gethostname()

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import connect
 from gateway.limits import Limits
 from processes import broker, gateway, wait_for
 from shared.control import Key, Scope
 from shared.errors import TooManyRequests, Unavailable
+from shared.redis_clients import connect
 
 
 def key(*, rate: float | None = None, concurrency: int | None = None, name: str = "k") -> Key:
@@ -192,6 +192,7 @@ class TestBroker:
             await redis.script_flush()
             assert await taken(subject, key()) is None
 
+    @pytest.mark.embedded("it stops its Redis and starts it again")
     async def test_a_restarted_broker(self, tmp_path: Path) -> None:
         with broker(tmp_path) as url:
             redis = connect(url)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
 from redis import Redis
 
-from processes import gateway, wait_for
+from processes import gateway_on, wait_for
 from shared.broker import UNACKED
 from shared.jobs import QUEUE
 
@@ -16,17 +15,15 @@ NOBODY = {"person_id": "00000000-0000-0000-0000-000000000000"}
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
+def client(valkey_url: str) -> Iterator[httpx.Client]:
     """A gateway without workers: the test takes the jobs."""
-    with gateway(tmp_path, deadline_s=4, visibility_timeout_s=1) as running:
+    with gateway_on(valkey_url, deadline_s=4, visibility_timeout_s=1) as running:
         yield running
 
 
 @pytest.fixture
-def broker(client: httpx.Client, tmp_path: Path) -> Iterator[Redis]:
-    """The broker that the gateway came with."""
-    assert client.is_closed is False
-    with Redis.from_url(f"unix://{tmp_path}/v.sock") as redis:
+def broker(valkey_url: str) -> Iterator[Redis]:
+    with Redis.from_url(valkey_url) as redis:
         yield redis
 
 

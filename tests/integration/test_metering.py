@@ -20,7 +20,6 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from facesearch.usage import usage
-from gateway.app import connect
 from gateway.metering import Meter
 from gateway.usage import usage_answer
 from portraits import astronaut_png, faceless_png, hopper_jpeg
@@ -28,6 +27,7 @@ from processes import wait_for
 from service import Service
 from shared.contract import MAX_IMAGE_BYTES, STATUSES_OF, Call, Status
 from shared.control import Control, Key, Scope
+from shared.redis_clients import connect
 from shared.usage import DAYS, NOBODY, Period, Usage, as_csv, counter, day_key, read
 
 KEY = Key(id="k1", tenant="t", name="n", scopes=frozenset(Scope), created=0)
@@ -220,6 +220,7 @@ def test_strangers_are_counted_together(service: Service) -> None:
     wait_for(lambda: counted(service.broker, NOBODY)[Call.SEARCH_FACE, Status.INVALID_REQUEST] == before + 2)
 
 
+@pytest.mark.embedded("it ends servers of its own, and looks at what they kept")
 class TestEndings:
     def test_a_gateway_that_is_told_to_stop_loses_nothing(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:

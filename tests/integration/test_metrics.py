@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from portraits import astronaut_png, faceless_png
-from processes import wait_for
+from processes import two_free_ports, wait_for
 from service import Service
 from shared.contract import Call, Status
 from shared.settings import Settings
@@ -30,18 +30,6 @@ from shared.settings import Settings
 FACE = base64.b64encode(astronaut_png()).decode()
 NO_FACE = base64.b64encode(faceless_png()).decode()
 NOBODY = "00000000-0000-0000-0000-000000000000"
-
-
-def two_free_ports() -> int:
-    """The first of two neighbours that nobody listens on."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port
 
 
 def read(port: int, name: str, **labels: str) -> float:
@@ -171,6 +159,7 @@ class TestMetrics:
             assert observed.http.post("/v1/addface", **request).json()["status"] != "OK"
             assert read(where, "facesearch_rejected_total", reason=reason) == before + 1, reason
 
+    @pytest.mark.embedded("it knows the memory limits of its own servers")
     def test_the_queue_the_workers_and_the_models_are_known(self, observed: Service, port: int) -> None:
         assert observed.process.poll() is None
         for name, value in {"broker_up": 1, "workers_alive": 1, "results_subscribed": 1, "queue_length": 0}.items():
@@ -190,6 +179,7 @@ class TestMetrics:
             for sent in ("Marie", "secretdb", observed.key, "default."):
                 assert sent not in text
 
+    @pytest.mark.embedded("it kills its broker")
     def test_a_dead_broker_is_seen_and_its_numbers_are_not_the_old_ones(self, tmp_path: Path) -> None:
         own = two_free_ports()
         with Service(tmp_path, {"FACESEARCH_METRICS_PORT": str(own)}) as service:

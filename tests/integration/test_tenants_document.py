@@ -38,6 +38,7 @@ def test_every_example(service: Service) -> None:
     (admin,) = re.findall(r"^  admin +(\S+),", "".join(service.said), re.MULTILINE)
     environment = {
         **os.environ,
+        **service.settings,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "FACESEARCH_DATA_DIR": str(service.folder),
         "ADMIN": admin,

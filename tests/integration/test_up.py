@@ -60,6 +60,7 @@ def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 class TestStartAndStop:
+    @pytest.mark.embedded("it looks at what a data directory keeps")
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_it_stops_cleanly_and_what_was_added_is_there_next_time(self, tmp_path: Path, number: int) -> None:
         with Service(tmp_path) as first:
@@ -115,6 +116,7 @@ class TestStartAndStop:
         assert not (tmp_path / "admin-key").exists()
         assert "chosen-by-the-admin" not in "".join(service.said)
 
+    @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_first_key_that_was_revoked_stays_revoked_and_is_said_to_be(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             listed = json.loads(command("keys", "list", "--json", "--data-dir", str(tmp_path)).stdout)
@@ -129,6 +131,7 @@ class TestStartAndStop:
         assert "API key   revoked; make another with: facesearch keys create --name NAME" in said
         assert service.key not in said
 
+    @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_key_of_the_settings_is_used_and_replaces_the_one_before(self, tmp_path: Path) -> None:
         with Service(tmp_path) as own:
             kept = own.key
@@ -138,6 +141,7 @@ class TestStartAndStop:
             old = httpx.post(f"{service.address}/v1/delface", headers={"X-API-Key": kept}, data={"person_id": "1"})
             assert old.status_code == 401
 
+    @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_data_directory_with_a_long_path(self, tmp_path: Path) -> None:
         with Service(tmp_path / ("d" * 120)) as service:
             add(service)
@@ -151,6 +155,7 @@ class TestStartAndStop:
                 wait_for(lambda: not redis.keys("fs:image:*"))  # an image does not outlive its request
             assert ids(service) == [added]
 
+    @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             add(service)
@@ -161,6 +166,7 @@ class TestStartAndStop:
             wait_for(lambda: "IdentityMismatch" in "".join(service.said))
 
 
+@pytest.mark.embedded("it kills servers of its own")
 class TestDyingChildren:
     @pytest.mark.parametrize("name", ["-m worker", "-m gateway", "broker.sock", "images.sock"])
     def test_a_killed_child_is_replaced_and_nothing_acknowledged_is_lost(self, tmp_path: Path, name: str) -> None:

@@ -219,6 +219,7 @@ class TestHealth:
         }
 
 
+@pytest.mark.embedded("it reads what the servers wrote")
 def test_no_image_reaches_a_disk(call: Call, service: Service) -> None:
     added(call("addface", img=b64(hopper_jpeg())))
     call("searchface", img=b64(hopper_jpeg()))

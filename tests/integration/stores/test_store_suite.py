@@ -1,37 +1,37 @@
 """What every store does, whichever engine is behind it.
 
-Qdrant runs in qdrant-client's local mode, a reimplementation in Python, until a server is at hand: set QDRANT_URL and
-the suite runs against that one too, in collections of its own that it removes.
+Stores on a Qdrant server have a stand-in for one (tests/qdrant_server.py), or the one that `--backend` names: in
+collections of their own, which they remove.
 """
 
-import os
 import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qdrant_client import QdrantClient
 
+from backends import qdrant
+from qdrant_server import served
+from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
 from worker.store.edge import EdgeStore
 from worker.store.memory import MemoryStore
-from worker.store.qdrant import QdrantStore
-from worker.store.qdrant_calls import connect
-
-pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")  # a server would not
+from worker.store.qdrant_opening import open_qdrant
 
 DIMENSION = 16
 OURS = Identity("sface", "0" * 64, 1, DIMENSION)
 THEIRS = Identity("sface", "0" * 64, 2, DIMENSION)
-KINDS = ["memory", "edge", "qdrant-local", *(["qdrant-server"] if os.environ.get("QDRANT_URL") else [])]
+SERVERS = ["qdrant-rest", "qdrant-grpc", "qdrant-shared", "qdrant-shared-grpc"]
+KINDS = ["memory", "edge", *SERVERS]
+STAND_IN_KEY = "a key for tests"
 
 
 # Exact in floats, lengths and cosine too: no engine has anything to round.
@@ -56,10 +56,12 @@ class Backend:
     def __init__(self, open_store: Callable[[Identity], Store]) -> None:
         self._open_store = open_store
         self._names: list[str] = []
+        self._opened: list[Store] = []
 
     def open(self, identity: Identity = OURS) -> Store:
         """The data as a worker of this identity sees it. May close the store opened before."""
-        return self._open_store(identity)
+        self._opened.append(self._open_store(identity))
+        return self._opened[-1]
 
     def name(self) -> str:
         """A collection that nobody else has."""
@@ -70,7 +72,14 @@ class Backend:
         store = self.open()
         for name in self._names:
             store.drop(name)
-        store.close()
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+Opening = Callable[[], AbstractContextManager[Backend]]
+Backends = dict[str, Opening]
 
 
 @contextmanager
@@ -94,46 +103,46 @@ def edge() -> Iterator[Backend]:
             store.close()
 
 
-class OneAtATime(QdrantClient):
-    """The local mode, unlike a server, breaks when two threads call it at once; between calls they may still meet."""
+def on_server(url: str, **more: object) -> Opening:
+    """A Qdrant server, of which nothing is left that the tests made."""
+    patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
+    options = Settings(qdrant_url=url, qdrant_api_key=qdrant().get("QDRANT_API_KEY", STAND_IN_KEY), **patient, **more)
 
-    def __init__(self) -> None:
-        super().__init__(":memory:")
-        self._one = threading.RLock()
+    @contextmanager
+    def backend() -> Iterator[Backend]:
+        with closing(Backend(lambda identity: open_qdrant(options, identity))) as made:
+            yield made
+            made.drop_all()
 
-    def __getattribute__(self, name: str) -> object:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found):
-            return found
-
-        def call(*args: object, **kwargs: object) -> object:
-            with self._one:
-                return found(*args, **kwargs)
-
-        return call
+    return backend
 
 
-@contextmanager
-def qdrant_local() -> Iterator[Backend]:
-    client = OneAtATime()
-    yield Backend(lambda identity: QdrantStore(client, identity))
-    client.close()
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
+    """By kind. Searches over gRPC are by the graph, or would be if the stand-in had one."""
+    by_graph = {"exact_below": 0, "qdrant_grpc": True}
+    if server := qdrant():
+        grpc_port = int(server.get("FACESEARCH_QDRANT_GRPC_PORT", "6334"))
+        yield of_all_kinds(server["QDRANT_URL"], by_graph | {"qdrant_grpc_port": grpc_port})
+        return
+    with served(tmp_path_factory.mktemp("qdrant"), STAND_IN_KEY) as server:
+        yield of_all_kinds(server.url, by_graph | {"qdrant_grpc_port": server.grpc_port})
 
 
-@contextmanager
-def qdrant_server() -> Iterator[Backend]:
-    url, key = os.environ["QDRANT_URL"], os.environ.get("QDRANT_API_KEY")
-    backend = Backend(lambda identity: QdrantStore(connect(url, key, timeout=30), identity))
-    yield backend
-    backend.drop_all()
-
-
-BACKENDS = {"memory": memory, "edge": edge, "qdrant-local": qdrant_local, "qdrant-server": qdrant_server}
+def of_all_kinds(url: str, by_graph: dict[str, object]) -> Backends:
+    return {
+        "memory": memory,
+        "edge": edge,
+        "qdrant-rest": on_server(url),
+        "qdrant-grpc": on_server(url, **by_graph),
+        "qdrant-shared": on_server(url, placement="shared"),
+        "qdrant-shared-grpc": on_server(url, placement="shared", **by_graph),
+    }
 
 
 @pytest.fixture(params=KINDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    with BACKENDS[request.param]() as backend:
+def backend(request: pytest.FixtureRequest, backends: Backends) -> Iterator[Backend]:
+    with backends[request.param]() as backend:
         yield backend
 
 
@@ -445,11 +454,21 @@ OPERATIONS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "memory"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None)
 @given(operations=OPERATIONS)
-def test_any_sequence_of_operations_ends_as_in_the_reference(kind: str, operations: list[tuple[str, str, object]]):
-    with BACKENDS[kind]() as backend:
+def test_any_sequence_of_operations_ends_as_in_the_reference(operations: list[tuple[str, str, object]]) -> None:
+    ends_as_in_the_reference(edge, operations)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(operations=OPERATIONS)
+def test_so_does_one_on_a_server(backends: Backends, kind: str, operations: list[tuple[str, str, object]]) -> None:
+    ends_as_in_the_reference(backends[kind], operations)
+
+
+def ends_as_in_the_reference(opening: Opening, operations: list[tuple[str, str, object]]) -> None:
+    with opening() as backend:
         reference, store = MemoryStore(OURS), backend.open()
         collections = {"first": backend.name(), "second": backend.name()}
         for operation, which, argument in operations:
@@ -480,7 +499,7 @@ def apply(operation: str, db: str, argument: object, reference: Store, store: St
 
 
 def same(found: list[Match], expected: list[Match]) -> None:
-    """Equal but for float32 rounding, which may break ties between equal vectors in the local mode of Qdrant."""
+    """Equal but for float32 rounding."""
     assert found == sorted(found, key=lambda m: (-m.cosine, m.person_id))
     assert [m.cosine for m in found] == pytest.approx([m.cosine for m in expected], abs=1e-6)
     assert {m.person_id: m.name for m in found} == {m.person_id: m.name for m in expected}

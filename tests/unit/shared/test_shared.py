@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from shared.broker import celery_url
 from shared.contract import MESSAGES, NAME, Status
 from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
 from shared.jobs import AddJob, DeleteJob, new_gateway_id, new_job_id, new_request_id, person_id
@@ -66,12 +65,6 @@ def test_names_that_are_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["x" * 129, "a b", "é", "a\n", "٣"])
 def test_names_that_are_refused(name: str) -> None:
     assert not NAME.fullmatch(name)
-
-
-def test_celery_spells_unix_sockets_its_own_way() -> None:
-    assert celery_url("unix:///run/v.sock") == "redis+socket:///run/v.sock?virtual_host=0"
-    assert celery_url("unix:///run/v.sock?db=3") == "redis+socket:///run/v.sock?virtual_host=3"
-    assert celery_url("rediss://h:1/2") == "rediss://h:1/2"
 
 
 def test_settings_come_from_a_dict_and_hide_their_secrets() -> None:

@@ -1,0 +1,216 @@
+"""Valkey as operators run it: over TLS with a password, and as a master with a replica that Sentinels watch over."""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis, RedisError
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from facesearch import valkey
+from processes import wait_for
+
+PASSWORD = "p@ss/w:rd"  # noqa: S105 -- of a server that lives as long as a test; it needs escaping in a URL
+ESCAPED = "p%40ss%2Fw%3Ard"
+MASTER = "main"
+DOWN_AFTER_MS = 1000
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones, below those that the system gives to outgoing connections: such a one might be taken again."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.add(port)
+    return list(ports)
+
+
+@contextmanager
+def server(folder: Path, *options: str, binary: str | Path = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A server that keeps nothing but what the options say: the packaged Valkey, or another one."""
+    folder.mkdir(exist_ok=True)
+    common = ["--dir", str(folder), "--logfile", str(folder / "valkey.log"), "--save", "", "--bind", "127.0.0.1"]
+    with subprocess.Popen([binary or valkey.binary(), *common, *options]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True)
+class Tls:
+    """host_port: where it listens. certificate: its own, which also vouches for it."""
+
+    host_port: str
+    certificate: Path
+
+    def url(self, **query: str) -> str:
+        options = {"ssl_ca_certs": str(self.certificate)} | query
+        return f"rediss://:{ESCAPED}@{self.host_port}/1?" + "&".join(
+            f"{name}={value}" for name, value in options.items()
+        )
+
+
+@contextmanager
+def tls_in_front(folder: Path) -> Iterator[Tls]:
+    """A Valkey behind a server that speaks TLS for it: the packaged Valkey is built without."""
+    certificate, key = certified(folder)
+    (port,), path = free_ports(1), folder / "v.sock"
+    front = [sys.executable, str(Path(__file__).with_name("tls_front.py")), certificate, key, path, str(port)]
+    with server(folder / "valkey", *spelled({"port": "0", "unixsocket": str(path), "requirepass": PASSWORD})):
+        wait_for(path.exists)
+        with subprocess.Popen(front) as process:
+            try:
+                yield reachable(Tls(f"127.0.0.1:{port}", certificate))
+            finally:
+                process.kill()
+
+
+@contextmanager
+def tls_redis(folder: Path) -> Iterator[Tls]:
+    """The machine's own redis-server, which speaks TLS itself and has no other door."""
+    found = shutil.which("redis-server")
+    if found is None:
+        pytest.skip("there is no redis-server on this machine (Debian: apt-get install redis-server)")
+    certificate, key = certified(folder)
+    (port,) = free_ports(1)
+    options = {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-cert-file": str(certificate),
+        "tls-key-file": str(key),
+        "tls-ca-cert-file": str(certificate),
+        "tls-auth-clients": "no",
+        "requirepass": PASSWORD,
+    }
+    with server(folder / "redis", *spelled(options), binary=found):
+        yield reachable(Tls(f"127.0.0.1:{port}", certificate))
+
+
+def reachable(made: Tls) -> Tls:
+    port = int(made.host_port.partition(":")[2])
+    with Redis(port=port, password=PASSWORD, ssl=True, ssl_cert_reqs="none") as client:
+        wait_for(lambda: answers(client))
+    return made
+
+
+@dataclass
+class Failover:
+    """A master, its replica, and three Sentinels."""
+
+    sentinels: list[int]
+    servers: dict[int, subprocess.Popen[bytes]]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+        return f"redis+sentinel://:{ESCAPED}@{hosts}/{MASTER}/2"
+
+    def master(self) -> int:
+        """Port of the present master by the word of the Sentinels, 0 while there is none."""
+        with Sentinel([("127.0.0.1", port) for port in self.sentinels]) as sentinels:
+            try:
+                return sentinels.discover_master(MASTER)[1]
+            except MasterNotFoundError:
+                return 0
+
+    def agreed(self) -> bool:
+        """Whether every Sentinel knows the other two and a replica that has caught up."""
+        for port in self.sentinels:
+            with Redis(port=port) as sentinel:
+                state = sentinel.sentinel_master(MASTER)
+                if state["num-other-sentinels"] != 2 or state["num-slaves"] != 1:
+                    return False
+        with Redis(port=self.master(), password=PASSWORD) as master:
+            return master.info("replication").get("slave0", {}).get("state") == "online"
+
+    def replicated(self) -> bool:
+        """Whether a replica has all that the master acknowledged so far."""
+        with Redis(port=self.master(), password=PASSWORD) as master:
+            return master.wait(1, 1000) == 1
+
+    def kill_master(self) -> int:
+        """SIGKILL. Returns the port that is dead now."""
+        port = self.master()
+        self.servers[port].kill()
+        self.servers[port].wait()
+        return port
+
+
+@contextmanager
+def failover(folder: Path) -> Iterator[Failover]:
+    with ExitStack() as stack:
+        first, second, *sentinels = free_ports(5)
+        secured = {"requirepass": PASSWORD, "masterauth": PASSWORD, "repl-diskless-sync-delay": "0"}
+        servers = {}
+        for port in (first, second):
+            options = {"port": str(port), **secured}
+            if port == second:
+                options["replicaof"] = f"127.0.0.1 {first}"
+            servers[port] = stack.enter_context(server(folder / str(port), *spelled(options)))
+            with Redis(port=port, password=PASSWORD) as client:
+                wait_for(lambda client=client: answers(client))
+        for port in sentinels:
+            stack.enter_context(sentinel(folder / str(port), port, first))
+        running = Failover(sentinels, servers)
+        wait_for(lambda: all(answering(port) for port in sentinels))
+        wait_for(running.agreed)
+        yield running
+
+
+@contextmanager
+def sentinel(folder: Path, port: int, master: int) -> Iterator[None]:
+    folder.mkdir()
+    configuration = folder / "sentinel.conf"  # Sentinels write into theirs
+    configuration.write_text(
+        f"""port {port}
+bind 127.0.0.1
+dir "{folder}"
+logfile "{folder}/sentinel.log"
+sentinel monitor {MASTER} 127.0.0.1 {master} 2
+sentinel auth-pass {MASTER} {PASSWORD}
+sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}
+sentinel failover-timeout {MASTER} 3000
+"""
+    )
+    with subprocess.Popen([str(valkey.binary()), str(configuration), "--sentinel"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def spelled(options: dict[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name}", *value.split(" "))]
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    certificate, key = folder / "server.crt", folder / "server.key"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=valkey"
+    names = "subjectAltName=IP:127.0.0.1"
+    made = [*command.split(), "-addext", names, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    return certificate, key
+
+
+def answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def answering(port: int) -> bool:
+    with Redis(port=port) as client:
+        return answers(client)
