@@ -24,7 +24,7 @@ help: ## Show this list
 up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT (Ctrl-C stops it)
 	@exec $(BIN)/facesearch up --host '$(HOST)' --port '$(PORT)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
 
-test: lint ## Lint, type-check and run every test, with coverage by package
+test: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage by package
 	@rm -f .coverage .coverage.*
 	$(BIN)/facesearch models pull
 	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
