@@ -68,6 +68,12 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
             "worker": [start(sys.executable, "-m", "worker") for _ in range(workers)],
         }
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        with httpx.Client(timeout=10) as client:
-            wait_for(lambda: client.get(f"{address}/readyz").status_code == 200, 60)
+        wait_for(lambda: _is_ready(address), 60)
         yield Running(address, key, valkey.url(broker), processes)
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
