@@ -13,6 +13,7 @@ from facesearch.doctor import diagnose
 from facesearch.facedbs import facedbs
 from facesearch.keys import keys
 from facesearch.reference import table
+from facesearch.snapshots import snapshots
 from facesearch.tenants import tenants
 from facesearch.up import up as run_up
 from facesearch.usage import usage
@@ -29,6 +30,7 @@ main.add_command(tenants)
 main.add_command(keys)
 main.add_command(facedbs)
 main.add_command(usage)
+main.add_command(snapshots)
 
 
 @main.command()

@@ -115,12 +115,14 @@ class Settings(BaseSettings):
         default=128, description="Neighbours considered when the graph is built. More: better, and slower to build."
     )
     qdrant_hnsw_ef: Annotated[int, Field(ge=50, le=4096)] = Field(
-        default=256, description="Neighbours considered by a search. 256: five times the 50 that may be listed."
+        default=512,
+        description="Neighbours considered by a search. 512: lists 99.6% of what exact search lists among 100,000 "
+        "made-up faces, where 256 lists 98.4% in two thirds of the time.",
     )
     exact_below: Annotated[int, Field(ge=0)] = Field(
         default=20_000,
-        description="Faces of a facedb up to which every one is compared. 20,000: a few milliseconds, and nobody is "
-        "missed.",
+        description="Faces of a facedb up to which every one is compared. 20,000: takes as long as the graph, and "
+        "nobody is missed.",
     )
     store_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         default=3,

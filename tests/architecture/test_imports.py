@@ -22,6 +22,8 @@ ALLOWED = {
     "aiohttp": ("gateway/", "facesearch/up.py"),
     "celery": ("gateway/jobs.py", "worker/app.py", "worker/celery.py", "worker/tasks.py"),
     "kombu": ("gateway/jobs.py",),
+    "grpc": ("worker/store/",),
+    "httpx": ("worker/store/",),
     "cv2": ("worker/faces/", "worker/models/yunet.py"),
     "numpy": ("worker/",),
     "opentelemetry": ("shared/tracing.py",),

@@ -19,10 +19,6 @@ def open_store(settings: Settings, identity: Identity) -> Store:
             return EdgeStore(settings.data_dir / "faces", identity, settings.edge_open_collections)
         case "qdrant":
             # qdrant_client takes 0.75 s and 75 MB to import, Qdrant Edge 0.02 s and 2 MB: who embeds need not wait.
-            from worker.store.qdrant import QdrantStore  # noqa: PLC0415 - see above
-            from worker.store.qdrant_calls import connect  # noqa: PLC0415
+            from worker.store.qdrant_opening import open_qdrant  # noqa: PLC0415 - see above
 
-            api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-            # A call that hangs must end before the job is taken for lost and given to another worker.
-            timeout = max(1, settings.visibility_timeout_s - 1)
-            return QdrantStore(connect(settings.qdrant_url, api_key, timeout), identity)
+            return open_qdrant(settings, identity)

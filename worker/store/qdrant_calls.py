@@ -1,37 +1,43 @@
-"""Calls to Qdrant: how a client is made, and what it raises as the StoreError that it amounts to."""
+"""What a Qdrant client raises, over REST or gRPC, as the StoreError that it amounts to."""
 
 import json
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from qdrant_client import QdrantClient
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+import grpc
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from shared.errors import OperatorError
 from worker.store.base import StoreError, StoreUnavailable
 
 Answer = TypeVar("Answer")
 
 _LOCAL_MISSING = re.compile(r"Collection \S+ not found")
 _VALUES = re.compile(r'"[^"]*"|\[[^\]]*\]')
+_KEY_REFUSED: Final = "the API key is refused; set QDRANT_API_KEY to one that may read and write"
+
+_SILENT: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+_TROUBLED: Final = {
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNKNOWN,
+}
+_KEY_CODES: Final = {401, 403, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 
 class Missing(StoreError):
     """There is no such collection."""
 
 
-def connect(url: str | None, api_key: str | None, timeout: int) -> QdrantClient:
-    """A client that has not sent anything yet. timeout: of one call, in seconds. Raises OperatorError on a bad URL."""
-    if not url:
-        raise OperatorError("QDRANT_URL is not set; give one, or set FACESEARCH_STORE=edge")
-    # The key goes as a header and the version is not compared: the client prints warnings about either otherwise.
-    headers = {"api-key": api_key} if api_key else None
-    try:
-        return QdrantClient(url=url, headers=headers, timeout=timeout, check_compatibility=False)
-    except ValueError as error:
-        raise OperatorError(f"QDRANT_URL is no URL: {error}") from None
+class Busy(StoreUnavailable):
+    """The server asks to come again later; retry_after_s: in so many seconds."""
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 def answer(call: Callable[[], Answer]) -> Answer:
@@ -43,17 +49,23 @@ def answer(call: Callable[[], Answer]) -> Answer:
         return call()
     except ResponseHandlingException as error:
         raise StoreUnavailable(f"Qdrant does not answer: {type(error.source).__name__}") from None
-    except ResourceExhaustedResponse:
-        raise StoreUnavailable("Qdrant answers 429: too many requests") from None
+    except ResourceExhaustedResponse as error:
+        raise Busy("Qdrant answers: too many requests", error.retry_after_s) from None
+    except QdrantException:  # Retry-After is no number of seconds
+        raise StoreUnavailable("Qdrant answers: too many requests") from None
     except UnexpectedResponse as error:
         raise refusal(error.status_code or 0, error.content) from None
+    except grpc.RpcError as error:
+        raise rpc_refusal(error) from None
     except ValueError as error:  # how the client's local mode refuses
         kind = Missing if _LOCAL_MISSING.fullmatch(str(error)) else StoreError
         raise kind(_without_values(str(error))) from None
 
 
 def refusal(code: int, body: bytes) -> StoreError:
-    """What an answer of the server other than 2xx amounts to. Its text has the server's reason."""
+    """What an answer of REST other than 2xx amounts to. Its text has the server's reason."""
+    if code in _KEY_CODES:
+        return StoreError(f"Qdrant answers {code}: {_KEY_REFUSED}")
     try:
         reason = str(json.loads(body)["status"]["error"])
     except (ValueError, KeyError, TypeError):
@@ -63,6 +75,20 @@ def refusal(code: int, body: bytes) -> StoreError:
         return Missing(text)
     # 5xx: overloaded, out of disk, a shard without replicas. None of them is about the request.
     return StoreUnavailable(text) if code >= 500 or code in {408, 429} else StoreError(text)
+
+
+def rpc_refusal(error: grpc.RpcError) -> StoreError:
+    """What a failed call of gRPC amounts to."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    if code in _SILENT:
+        return StoreUnavailable(f"Qdrant does not answer: {code.name}")
+    if code in _KEY_CODES:
+        return StoreError(f"Qdrant answers {code.name}: {_KEY_REFUSED}")
+    reason = (error.details() if isinstance(error, grpc.Call) else None) or "no reason given"
+    text = f"Qdrant answers {code.name}: {_without_values(reason)}"
+    if code == grpc.StatusCode.NOT_FOUND:
+        return Missing(text)
+    return StoreUnavailable(text) if code in _TROUBLED else StoreError(text)
 
 
 def _without_values(reason: str) -> str:

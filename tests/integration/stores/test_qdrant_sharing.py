@@ -1,19 +1,20 @@
 """Several workers on one Qdrant: what one does behind another's back, and what is not facesearch's. In local mode."""
 
 import uuid
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
+from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import IdentityMismatch, Point, StoreError, StoreUnavailable
-from worker.store.qdrant import METADATA_KEY, QdrantStore
-from worker.store.qdrant_calls import connect
+from worker.store.base import IdentityMismatch, Point, Store, StoreError, StoreUnavailable
+from worker.store.qdrant import QdrantStore
+from worker.store.qdrant_patience import Patience
+from worker.store.qdrant_shared import SharedQdrantStore
 
-pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")
+pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 THEIRS = Identity("sface", "0" * 64, 2, 4)
@@ -22,6 +23,14 @@ AXIS = np.eye(4, dtype=np.float32)[0]
 
 def face(name: str = "") -> Point:
     return Point(uuid.uuid4(), name, AXIS)
+
+
+def opened(client: QdrantClient, identity: Identity) -> Store:
+    return QdrantStore(client, Patience(5), identity, Settings())
+
+
+def opened_shared(client: QdrantClient, identity: Identity) -> Store:
+    return SharedQdrantStore(client, Patience(5), identity, Settings(placement="shared"))
 
 
 class CountingClient(QdrantClient):
@@ -49,13 +58,13 @@ def client() -> Iterator[CountingClient]:
 
 
 def test_the_identity_can_be_read_on_the_server(client: CountingClient) -> None:
-    QdrantStore(client, OURS).add("db", [face()])
-    assert Identity.parse(client.get_collection("db").config.metadata[METADATA_KEY]) == OURS
+    opened(client, OURS).add("db", [face()])
+    assert Identity.parse(client.get_collection("db").config.metadata["facesearch_identity"]) == OURS
 
 
 def test_what_a_collection_is_gets_asked_once(client: CountingClient) -> None:
-    QdrantStore(client, OURS).add("db", [face()])
-    store = QdrantStore(client, OURS)
+    opened(client, OURS).add("db", [face()])
+    store = opened(client, OURS)
     client.asked = 0
     for _ in range(5):
         store.search("db", AXIS, 50, 0)
@@ -65,7 +74,7 @@ def test_what_a_collection_is_gets_asked_once(client: CountingClient) -> None:
 
 def test_two_workers_make_the_same_collection_at_once(client: CountingClient) -> None:
     client.before_create = lambda *args, **kwargs: QdrantClient.create_collection(client, *args, **kwargs)
-    store = QdrantStore(client, OURS)
+    store = opened(client, OURS)
     store.add("db", [face("late")])
     assert [m.name for m in store.search("db", AXIS, 50, 0)] == ["late"]
 
@@ -73,16 +82,16 @@ def test_two_workers_make_the_same_collection_at_once(client: CountingClient) ->
 def test_of_two_identities_that_make_it_at_once_the_later_is_refused(client: CountingClient) -> None:
     def other_first(*_: object, **__: object) -> None:
         client.before_create = lambda *_, **__: None
-        QdrantStore(client, THEIRS).add("db", [face("theirs")])
+        opened(client, THEIRS).add("db", [face("theirs")])
 
     client.before_create = other_first
     with pytest.raises(IdentityMismatch):
-        QdrantStore(client, OURS).add("db", [face()])
+        opened(client, OURS).add("db", [face()])
     assert client.count("db").count == 1
 
 
 def test_dropped_by_another_worker_it_is_empty_and_comes_back_with_the_next_add(client: CountingClient) -> None:
-    ours, other = QdrantStore(client, OURS), QdrantStore(client, OURS)
+    ours, other = opened(client, OURS), opened(client, OURS)
     point = face("old")
     ours.add("db", [point])
 
@@ -98,7 +107,7 @@ def test_dropped_by_another_worker_it_is_empty_and_comes_back_with_the_next_add(
 
 
 def test_made_again_by_another_model_behind_our_back_it_is_refused(client: CountingClient) -> None:
-    ours, theirs = QdrantStore(client, OURS), QdrantStore(client, THEIRS)
+    ours, theirs = opened(client, OURS), opened(client, THEIRS)
     ours.add("db", [face()])
     for call in (lambda: ours.search("db", AXIS, 50, 0), lambda: ours.add("db", [face()])):
         ours.drop("db")
@@ -114,7 +123,7 @@ def test_what_others_keep_on_the_server_is_left_alone(client: CountingClient) ->
     vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
     client.create_collection("foreign", vectors_config=vectors)
     client.create_collection("labelled", vectors_config=vectors, metadata={"owner": "somebody"})
-    store = QdrantStore(client, OURS)
+    store = opened(client, OURS)
     store.add("db", [face()])
 
     assert store.collections() == ["db"]
@@ -132,7 +141,7 @@ def test_what_others_keep_on_the_server_is_left_alone(client: CountingClient) ->
 
 
 def test_a_refusal_tells_no_name(client: CountingClient) -> None:
-    store = QdrantStore(client, OURS)
+    store = opened(client, OURS)
     store.add("db", [face()])
     client.upsert = lambda *_, **__: (_ for _ in ()).throw(ValueError('cannot read "Ada Lovelace" near [0.1, 0.2]'))
     with pytest.raises(StoreError) as refused:
@@ -142,19 +151,82 @@ def test_a_refusal_tells_no_name(client: CountingClient) -> None:
     assert refused.value.__suppress_context__
 
 
-def test_a_server_that_is_not_there_is_unavailable_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        store = QdrantStore(connect("http://127.0.0.1:1", "a-key", timeout=2), OURS)
+def test_a_write_that_is_only_taken_note_of_is_no_add(client: CountingClient) -> None:
+    opened(client, OURS).add("db", [face()])
+    pending = models.UpdateResult(operation_id=1, status=models.UpdateStatus.WAIT_TIMEOUT)
+    client.upsert = lambda *_, **__: pending
+    with pytest.raises(StoreUnavailable, match="wait_timeout"):
+        QdrantStore(client, Patience(0.1), OURS, Settings()).add("db", [face()])
+
+
+class TestSharedPlacement:
+    """All facedbs in one collection."""
+
+    def test_of_two_identities_that_begin_a_facedb_at_once_at_most_one_succeeds(self, client: CountingClient) -> None:
+        ours, theirs = opened_shared(client, OURS), opened_shared(client, THEIRS)
+        upsert = client.upsert
+
+        def other_first(*args: object, **kwargs: object) -> object:
+            client.upsert = upsert
+            theirs.add("db", [face("theirs")])
+            return upsert(*args, **kwargs)
+
+        client.upsert = other_first
+        with pytest.raises(IdentityMismatch):
+            ours.add("db", [face("ours")])
+        assert [match.name for match in theirs.search("db", AXIS, 50, 0)] == ["theirs"]
+        assert ours.count("db") == 1
+
+    def test_a_facedb_that_another_model_filled_behind_our_back_is_refused(self, client: CountingClient) -> None:
+        ours, theirs = opened_shared(client, OURS), opened_shared(client, THEIRS)
+        person = face()
+        ours.add("db", [person])
+        theirs.drop("db")
+        theirs.add("db", [face("theirs")])
         for call in (
-            store.check,
-            store.collections,
-            lambda: store.add("db", [face()]),
-            lambda: store.search("db", AXIS, 50, 0),
-            lambda: store.count("db"),
-            lambda: store.drop("db"),
+            lambda: ours.add("db", [face()]),
+            lambda: ours.search("db", AXIS, 50, 0),
+            lambda: ours.contains("db", person.person_id),
+            lambda: ours.delete("db", person.person_id),
         ):
-            with pytest.raises(StoreUnavailable, match="ConnectError"):
+            with pytest.raises(IdentityMismatch):
                 call()
-        store.close()
-    assert capfd.readouterr() == ("", "")
+        assert theirs.count("db") == 1
+
+    def test_the_same_person_in_two_facedbs_is_two_points(self, client: CountingClient) -> None:
+        store, person = opened_shared(client, OURS), face("Ada")
+        for facedb in ("a.x", "a.y"):
+            store.add(facedb, [person])
+        store.delete("a.x", person.person_id)
+        assert not store.contains("a.x", person.person_id)
+        (match,) = store.search("a.y", AXIS, 50, 0)
+        assert match.person_id == person.person_id
+
+    def test_the_index_is_made_by_whoever_finds_the_collection(self, client: CountingClient) -> None:
+        """Whoever made the collection may have died before it made the index."""
+        made: list[str] = []
+        create = client.create_payload_index
+
+        def index(name: str, field: str, *args: object, **kwargs: object) -> object:
+            made.append(field)
+            return create(name, field, *args, **kwargs)
+
+        client.create_payload_index = index
+        opened_shared(client, OURS).add("db", [face()])
+        opened_shared(client, OURS).search("db", AXIS, 50, 0)
+        assert made == ["facedb", "facedb"]
+
+    def test_a_facedb_of_the_other_placement_is_not_begun_anew(self, client: CountingClient) -> None:
+        separate, shared = opened(client, OURS), opened_shared(client, OURS)
+        separate.add("tenant.alone", [face()])
+        shared.add("tenant.among-others", [face()])
+        for call in (
+            lambda: shared.add("tenant.alone", [face()]),
+            lambda: shared.search("tenant.alone", AXIS, 50, 0),
+            lambda: separate.add("tenant.among-others", [face()]),
+            lambda: separate.search("tenant.among-others", AXIS, 50, 0),
+        ):
+            with pytest.raises(StoreError, match="FACESEARCH_PLACEMENT"):
+                call()
+        assert separate.collections() == ["tenant.alone"]
+        assert shared.collections() == ["tenant.among-others"]

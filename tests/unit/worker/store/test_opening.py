@@ -13,6 +13,7 @@ from worker.store.edge import EdgeStore
 from worker.store.memory import MemoryStore
 from worker.store.opening import open_store
 from worker.store.qdrant import QdrantStore
+from worker.store.qdrant_shared import SharedQdrantStore
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 
@@ -24,6 +25,8 @@ OURS = Identity("sface", "0" * 64, 1, 4)
         ({"store": "edge", "qdrant_url": "http://127.0.0.1:1"}, EdgeStore),
         ({"qdrant_url": "http://127.0.0.1:1"}, QdrantStore),
         ({"qdrant_url": "http://127.0.0.1:1", "qdrant_api_key": "a-key"}, QdrantStore),
+        ({"qdrant_url": "http://127.0.0.1:1", "placement": "shared"}, SharedQdrantStore),
+        ({"qdrant_url": "https://qdrant", "qdrant_grpc": True, "qdrant_grpc_port": 1}, QdrantStore),
         ({"store": "memory"}, MemoryStore),
     ],
 )

@@ -1,0 +1,241 @@
+"""A Qdrant server as a store uses it, over REST and gRPC: what it is asked for, and what becomes of its troubles.
+
+Against the stand-in of tests/qdrant_server.py, which tells what it was asked. A server that hangs is one whose process
+is stopped.
+"""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from processes import wait_for
+from qdrant_server import Server, served
+from redis_servers import certified
+from shared.settings import Settings
+from worker.models.identity import Identity
+from worker.store import qdrant_crowd, qdrant_search
+from worker.store.base import Point, Store, StoreError, StoreUnavailable
+from worker.store.qdrant_opening import open_qdrant
+
+OURS = Identity("sface", "0" * 64, 1, 4)
+AXIS = np.eye(4, dtype=np.float32)[0]
+KEY = "a key for tests"
+PATIENT = {"store_timeout_s": 30, "visibility_timeout_s": 60}  # a busy machine is not what is tested
+
+pytestmark = pytest.mark.parametrize("grpc", [False, True], ids=["rest", "grpc"])
+
+
+def face(name: str = "") -> Point:
+    return Point(uuid.uuid4(), name, AXIS)
+
+
+@contextmanager
+def opened(server: Server, identity: Identity = OURS, **more: object) -> Iterator[Store]:
+    usual = {"qdrant_api_key": KEY, **PATIENT}
+    settings = Settings(qdrant_url=server.url, qdrant_grpc_port=server.grpc_port, **(usual | more))
+    with closing(open_qdrant(settings, identity)) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that leave it alone. They tell their calls by their collections' names."""
+    with served(tmp_path_factory.mktemp("qdrant"), KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def db() -> str:
+    return f"tenant.{uuid.uuid4().hex}"
+
+
+def sent(server: Server, call: str, collection: str) -> list[dict]:
+    return [made for made in server.calls(call) if made["collection"] == collection]
+
+
+class TestWhatIsAskedFor:
+    def test_a_collection_is_made_as_the_settings_say(self, server: Server, db: str, grpc: bool) -> None:
+        asked = {
+            "qdrant_shards": 3,
+            "qdrant_replicas": 2,
+            "qdrant_write_consistency": 2,
+            "qdrant_on_disk": True,
+            "qdrant_hnsw_m": 24,
+            "qdrant_hnsw_ef_construct": 200,
+        }
+        with opened(server, qdrant_grpc=grpc, **asked) as store:
+            store.add(db, [face()])
+        (made,) = sent(server, "create", db)
+        body = made["body"]
+        (vectors,) = body["vectors"].values()
+        assert vectors == {"size": 4, "distance": "Cosine", "on_disk": True}
+        assert body["hnsw_config"] == {"m": 24, "ef_construct": 200}
+        assert body["quantization_config"]["scalar"] == {
+            "type": "int8",
+            "quantile": pytest.approx(0.99),
+            "always_ram": True,
+        }
+        assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (3, 2, 2)
+        assert body["metadata"] == {"facesearch_identity": str(OURS)}
+
+    def test_by_default_for_one_node(self, server: Server, db: str, grpc: bool) -> None:
+        with opened(server, qdrant_grpc=grpc, qdrant_quantization="none") as store:
+            store.add(db, [face()])
+        (made,) = sent(server, "create", db)
+        body = made["body"]
+        assert "quantization_config" not in body
+        assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (1, 1, 1)
+
+    def test_a_shared_collection_has_graphs_by_facedb_and_an_index_of_them(
+        self, server: Server, db: str, grpc: bool
+    ) -> None:
+        asked = {"placement": "shared", "qdrant_hnsw_m": 24}
+        with opened(server, Identity("sface", uuid.uuid4().hex * 2, 1, 4), qdrant_grpc=grpc, **asked) as store:
+            store.add(db, [face()])
+            home = store._home
+        (made,) = sent(server, "create", home)
+        assert made["body"]["hnsw_config"] == {"m": 0, "payload_m": 24, "ef_construct": 128}
+        (index,) = sent(server, "index", home)
+        assert index["body"] == {"field_name": "facedb", "field_schema": {"type": "keyword", "is_tenant": True}}
+
+    def test_writes_are_waited_for_and_led_where_there_are_copies(self, server: Server, db: str, grpc: bool) -> None:
+        person = face()
+        for replicas, ordering in ((1, "weak"), (2, "medium")):
+            with opened(server, qdrant_grpc=grpc, qdrant_replicas=replicas) as store:
+                store.add(db, [person])
+                store.delete(db, person.person_id)
+            for call in ("upsert", "delete"):
+                last = sent(server, call, db)[-1]
+                assert (last["wait"], last["ordering"]) == ("true", ordering)
+
+    def test_few_are_compared_one_by_one_and_many_by_the_graph(
+        self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(qdrant_search, "COUNTED_FOR_S", 0)
+        with opened(server, qdrant_grpc=grpc, exact_below=3, qdrant_oversampling=3, qdrant_hnsw_ef=100) as store:
+            for faces in range(1, 4):
+                store.add(db, [face()])
+                assert len(store.search(db, AXIS, 50, 0.5)) == faces
+        few, still_few, many = (made["body"]["params"] for made in sent(server, "query", db))
+        assert few["exact"]
+        assert still_few == few
+        assert not many["exact"]
+        assert many["hnsw_ef"] == 100
+        assert not many["indexed_only"]
+        assert many["quantization"]["rescore"]
+        assert many["quantization"]["oversampling"] == 3
+
+    def test_so_are_those_of_a_facedb_among_many(
+        self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(qdrant_search, "COUNTED_FOR_S", 0)
+        other = f"{db}-other"
+        with opened(server, qdrant_grpc=grpc, placement="shared", exact_below=3) as store:
+            store.add(db, [face() for _ in range(3)])
+            store.add(other, [face()])
+            for name in (db, other):
+                store.search(name, AXIS, 50, 0.5)
+            by_graph, one_by_one = (made["body"] for made in sent(server, "query", store._home)[-2:])
+        assert not by_graph["params"]["exact"]
+        assert one_by_one["params"]["exact"]
+        assert by_graph["filter"]["must"] == [{"key": "facedb", "match": {"value": db}}]
+
+    def test_the_number_of_faces_is_asked_for_now_and_then(self, server: Server, db: str, grpc: bool) -> None:
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face()])
+            for _ in range(5):
+                store.search(db, AXIS, 50, 0.5)
+        assert len(sent(server, "count", db)) == 1
+
+
+def test_many_collections_are_warned_of_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: bool
+) -> None:
+    monkeypatch.setattr(qdrant_crowd, "MANY", 3)
+    with served(tmp_path) as server, opened(server, qdrant_grpc=grpc) as store, capture_logs() as logs:
+        for number in range(3):
+            store.add(f"t.db{number}", [face()])  # the first one is counted, the others within the same minute
+        assert logs == []
+        monkeypatch.setattr(store._collections._crowd, "_count_from", 0)
+        for number in range(3, 6):
+            store.add(f"t.db{number}", [face()])
+    (warning,) = logs
+    assert (warning["event"], warning["count"], warning["limit"]) == ("collections_many", 4, 1000)
+    assert "FACESEARCH_PLACEMENT=shared" in warning["advice"]
+
+
+class TestTroubles:
+    def test_one_that_comes_back_in_time_is_found_again(self, tmp_path: Path, db: str, grpc: bool) -> None:
+        found: list[int] = []
+        with served(tmp_path) as first, opened(first, qdrant_grpc=grpc) as store:
+            store.add(db, [face()])
+            first.process.kill()
+            first.process.wait()
+            with pytest.raises(StoreUnavailable), opened(first, qdrant_grpc=grpc, store_timeout_s=1) as impatient:
+                impatient.check()
+
+            searching = Thread(target=lambda: found.append(len(store.search(db, AXIS, 50, 0.5))))
+            searching.start()
+            with served(tmp_path, ports=(first.port, first.grpc_port)):
+                searching.join()
+                store.add(db, [face()])
+                assert store.count(db) == 2
+        assert found == [1]
+
+    def test_one_that_hangs_is_given_up_within_the_time_limit(self, tmp_path: Path, db: str, grpc: bool) -> None:
+        with (
+            served(tmp_path) as server,
+            opened(server, qdrant_grpc=grpc) as patient,
+            opened(server, qdrant_grpc=grpc, store_timeout_s=1) as store,
+        ):
+            patient.add(db, [face()])
+            server.process.send_signal(signal.SIGSTOP)
+            for call in (lambda: store.add(db, [face()]), lambda: store.search(db, AXIS, 50, 0.5), store.check):
+                with pytest.raises(StoreUnavailable, match="does not answer"):
+                    call()  # for ever, were there no limit
+            server.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: answers(store))
+            patient.add(db, [face()])
+
+    def test_a_wrong_key_is_the_operators_and_is_tried_once(self, server: Server, db: str, grpc: bool) -> None:
+        with opened(server, qdrant_grpc=grpc, qdrant_api_key="wrong") as store:
+            for call in (store.check, store.collections, lambda: store.add(db, [face()])):
+                with pytest.raises(StoreError, match="QDRANT_API_KEY") as refused:
+                    call()
+                assert not isinstance(refused.value, StoreUnavailable)
+                assert "wrong" not in str(refused.value)
+
+    def test_none_is_there(self, db: str, grpc: bool, capfd: pytest.CaptureFixture[str]) -> None:
+        settings = Settings(qdrant_url="http://127.0.0.1:1", qdrant_grpc=grpc, qdrant_grpc_port=1, store_timeout_s=1)
+        with closing(open_qdrant(settings, OURS)) as store:
+            for call in (store.check, store.collections, lambda: store.search(db, AXIS, 50, 0), lambda: store.drop(db)):
+                with pytest.raises(StoreUnavailable, match="does not answer"):
+                    call()
+        assert capfd.readouterr() == ("", "")
+
+
+def test_tls_is_checked(tmp_path: Path, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = certified(tmp_path)
+    with served(tmp_path / "q", KEY, tls=(certificate, key)) as server:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        with opened(server, qdrant_grpc=grpc, store_timeout_s=1) as store, pytest.raises(StoreUnavailable):
+            store.check()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face("Ada")])
+            assert [match.name for match in store.search(db, AXIS, 50, 0.5)] == ["Ada"]
+
+
+def answers(store: Store) -> bool:
+    try:
+        store.check()
+    except StoreUnavailable:
+        return False
+    return True

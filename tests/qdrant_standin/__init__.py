@@ -1,0 +1,1 @@
+"""A stand-in for a Qdrant server: see tests/qdrant_server.py."""

@@ -1,0 +1,42 @@
+"""What a collection says of itself. Where nothing was asked for, the defaults of a Qdrant server."""
+
+from qdrant_client import models
+
+
+def described(asked: models.CreateCollection, shard: object) -> models.CollectionInfo:
+    """shard: what Qdrant Edge says of it."""
+    hnsw = models.HnswConfig(m=16, ef_construct=100, full_scan_threshold=10_000)
+    if asked.hnsw_config is not None:
+        hnsw = hnsw.model_copy(update=asked.hnsw_config.model_dump(exclude_none=True))
+    return models.CollectionInfo(
+        status=models.CollectionStatus.GREEN,
+        optimizer_status=models.OptimizersStatusOneOf.OK,
+        points_count=shard.points_count,
+        indexed_vectors_count=shard.indexed_vectors_count,
+        segments_count=shard.segments_count,
+        payload_schema={name: _index(found) for name, found in shard.payload_schema.items()},
+        config=models.CollectionConfig(
+            params=models.CollectionParams(
+                vectors=asked.vectors,
+                shard_number=asked.shard_number or 1,
+                replication_factor=asked.replication_factor or 1,
+                write_consistency_factor=asked.write_consistency_factor or 1,
+                on_disk_payload=True if asked.on_disk_payload is None else asked.on_disk_payload,
+            ),
+            hnsw_config=hnsw,
+            optimizer_config=models.OptimizersConfig(
+                deleted_threshold=0.2, vacuum_min_vector_number=1000, default_segment_number=0, flush_interval_sec=5
+            ),
+            wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
+            quantization_config=asked.quantization_config,
+            metadata=asked.metadata,
+        ),
+    )
+
+
+def _index(found: object) -> models.PayloadIndexInfo:
+    return models.PayloadIndexInfo(
+        data_type=models.PayloadSchemaType.KEYWORD,
+        params=models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=found.params.is_tenant),
+        points=found.points,
+    )

@@ -1,0 +1,50 @@
+"""How a collection is searched: every vector compared while they are few, by the graph when they are many."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from qdrant_client import models
+
+from shared.settings import Settings
+
+COUNTED_FOR_S: Final = 5.0
+"""How long a number of points is believed. An error costs time and no match: exact search beyond the limit is slow, and
+the graph below it is nearly as good."""
+
+_MOST_COUNTS: Final = 10_000
+
+
+class Sizes:
+    """How many points there are in what is searched, asked for now and then."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def of(self, name: str, count: Callable[[], int]) -> int:
+        """The last count, or a new one if that is too old."""
+        known, until = self._counts.get(name, (0, 0.0))
+        now = time.monotonic()
+        if now >= until:
+            known = count()
+            if len(self._counts) >= _MOST_COUNTS:
+                self._counts.clear()
+            self._counts[name] = (known, now + COUNTED_FOR_S)
+        return known
+
+
+def search_params(settings: Settings, size: int) -> models.SearchParams:
+    """For a search among so many points.
+
+    By the graph: what is compared first are the quantised vectors, then the best of them again in full. Points that are
+    in no graph yet are compared one by one, never left out (indexed_only).
+    """
+    if size < settings.exact_below:
+        return models.SearchParams(exact=True)
+    rescore = models.QuantizationSearchParams(rescore=True, oversampling=settings.qdrant_oversampling)
+    return models.SearchParams(
+        exact=False,
+        hnsw_ef=settings.qdrant_hnsw_ef,
+        indexed_only=False,
+        quantization=rescore if settings.qdrant_quantization == "int8" else None,
+    )
