@@ -80,7 +80,8 @@ class Metrics:
         for reason in ("image_format", "no_face"):
             self._rejected.labels(reason)
         for operation in OPERATIONS:
-            self._store_errors.labels(operation, "StoreUnavailable")
+            for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
+                self._store_errors.labels(operation, error)
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """The block is that stage of seeing."""

@@ -1,0 +1,49 @@
+"""Whoever is woken by an alert finds what to do, and an alert that is there can fire."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "prometheus"
+ALERTS = [
+    rule
+    for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
+NAMES = {alert["alert"] for alert in ALERTS}
+
+
+def test_every_alert_has_its_section_for_operators_and_no_section_is_left_over() -> None:
+    headings = re.findall(r"^#+ (Facesearch\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(NAMES)
+
+
+def test_every_alert_leads_to_its_section() -> None:
+    for alert in ALERTS:
+        assert alert["annotations"]["runbook_url"] == f"docs/operations.md#{alert['alert'].lower()}"
+
+
+def test_every_alert_is_critical_or_a_warning() -> None:
+    assert {alert["labels"]["severity"] for alert in ALERTS} == {"critical", "warning"}
+
+
+def test_every_alert_is_made_to_fire() -> None:
+    text = (FOLDER / "alerts_test.yml").read_text()
+    assert set(re.findall(r'alertname="(Facesearch\w+)"', text)) | {"FacesearchNoWorker"} == NAMES
+    assert "alertname: FacesearchNoWorker" in text
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="there is no promtool; on Debian: apt-get install prometheus"
+)
+def test_alerts_fire_when_they_should_and_at_no_other_time() -> None:
+    result = subprocess.run(
+        ["promtool", "test", "rules", FOLDER / "alerts_test.yml"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,126 @@
+"""A real Prometheus reads a real service: every panel of the dashboard shows something, every alert can be judged, and
+the one that matters most fires.
+"""
+
+import base64
+import json
+import math
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+from portraits import astronaut_png, faceless_png, hopper_jpeg
+from processes import two_free_ports, wait_for
+from prometheus_server import DEPLOY, RULES, Prometheus, QdrantMetrics, at_once
+from service import Service
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="there is no Prometheus; on Debian: apt-get install prometheus"
+)
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A service, and the Prometheus that watches it with the rules of deploy/, whose alerts fire at once."""
+
+    service: Service
+    prometheus: Prometheus
+
+    def traffic(self) -> None:
+        """One request of each kind: all calls, with all that may become of them."""
+        http = self.service.http
+        face, other, no_face = (
+            base64.b64encode(image).decode() for image in (astronaut_png(), hopper_jpeg(), faceless_png())
+        )
+        added = http.post("/v1/addface", data={"img": face, "name": "Eileen"}).json()
+        assert added["status"] == "OK", added
+        http.post("/v1/searchface", data={"img": face})
+        http.post("/v1/searchface", data={"img": other})
+        http.post("/v1/searchface", data={"img": no_face})
+        http.post("/v1/delface", data={"person_id": added["message"][0]["person_id"]})
+        http.post("/v1/delface", data={"person_id": NOBODY})
+        http.post("/v1/addface", data={"img": "AAAA"})
+        http.post("/v1/addface", data={"img": "A" * 3_000_000})
+        http.post("/v1/addface", data={"img": face, "facedb": "nobodys"})
+        http.post("/v1/searchface", data={"img": face}, headers={"X-API-Key": "wrong"})
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder, port = tmp_path_factory.mktemp("prometheus"), two_free_ports()
+    rules, key = folder / "alerts.yml", folder / "QDRANT_API_KEY"
+    rules.write_text(yaml.safe_dump(at_once(yaml.safe_load(RULES.read_text()))))
+    key.write_text(secrets.token_urlsafe())
+    with (
+        QdrantMetrics(key.read_text()) as qdrant,
+        Service(tmp_path_factory.mktemp("service"), {"FACESEARCH_METRICS_PORT": str(port)}) as service,
+        Prometheus(
+            folder,
+            {"gateway": f"127.0.0.1:{port}", "worker": f"127.0.0.1:{port + 1}", "qdrant": qdrant.address},
+            rules,
+            key,
+        ) as prometheus,
+    ):
+        wait_for(lambda: prometheus.healthy_targets() == {"gateway", "worker", "qdrant", "prometheus"})
+        yield Watched(service, prometheus)
+
+
+def questions() -> Iterator[tuple[str, str]]:
+    """Panel and query of everything that the dashboard asks for, as Grafana fills them in outside Kubernetes."""
+    dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "facesearch.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"].replace("$__rate_interval", "30s").replace("$namespace", ".*")
+
+
+def test_every_query_of_every_panel_is_answered(watched: Watched) -> None:
+    # What was answered: pytest -s
+    answers: dict[tuple[str, str], list[tuple[dict[str, str], float]]] = {}
+
+    def all_answered() -> bool:
+        watched.traffic()
+        for question in questions():
+            answers[question] = [
+                (labels, value) for labels, value in watched.prometheus.query(question[1]) if not math.isnan(value)
+            ]
+        return all(answers.values())
+
+    try:
+        wait_for(all_answered, 60)
+    finally:
+        for (title, query), series in answers.items():
+            shown = " ".join("/".join(labels.values()) or "all" for labels, _ in series[:1])
+            value = f"{series[0][1]:.4g} ({shown}; {len(series)} series)" if series else f"NOTHING: {query}"
+            print(f"{title:36} {value}")
+
+
+def test_every_rule_can_be_judged(watched: Watched) -> None:
+    watched.traffic()
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    written = [rule.get("alert") or rule["record"] for group in groups for rule in group["rules"]]
+    wait_for(lambda: all(rule["health"] != "unknown" for rule in watched.prometheus.rules()))
+    rules = watched.prometheus.rules()
+    assert sorted(rule["name"] for rule in rules) == sorted(written)
+    assert [rule for rule in rules if rule["health"] != "ok"] == []
+
+
+def test_a_dead_worker_is_told_and_a_live_one_is_not(watched: Watched) -> None:
+    assert watched.prometheus.firing() & {"FacesearchNoWorker", "FacesearchTargetDown"} == set()
+    worker = watched.service.child("-m worker")
+    watched.service.process.send_signal(signal.SIGSTOP)  # so that nobody starts the worker again
+    try:
+        worker.kill()
+        wait_for(lambda: watched.prometheus.firing() >= {"FacesearchNoWorker", "FacesearchTargetDown"})
+        assert "FacesearchNoGateway" not in watched.prometheus.firing()
+        assert "FacesearchBrokerDown" not in watched.prometheus.firing()
+    finally:
+        watched.service.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: watched.prometheus.firing() & {"FacesearchNoWorker", "FacesearchTargetDown"} == set())
+    watched.traffic()
