@@ -62,9 +62,11 @@ class Service:
     def __exit__(self, *_: object) -> None:
         with self._stack:
             self.http.close()
+            # Read before the broker goes, if it is the service's own.
+            readable = self.process.poll() is None or "REDIS_URL" in self.settings
+            ours = backends.collections(self.broker) if "QDRANT_URL" in self.settings and readable else []
             self.stop()
-            if "QDRANT_URL" in self.settings:
-                backends.remove_collections(backends.collections(self.broker))
+            backends.remove_collections(ours)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Signal it and wait for it. Returns its exit status."""
