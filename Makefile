@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit integration bench hostile fuzz contract-table check-deploy docs lock clean
+.PHONY: help up test lint format unit integration containers bench hostile fuzz contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ unit: $(VENV)/.dev ## Run only the tests that need no server and no model
 integration: $(VENV)/.dev ## Run the integration tests against BACKEND=embedded|given|containers
 	@$(BIN)/facesearch models pull
 	$(BIN)/pytest tests/integration --backend=$(BACKEND) $(PYTEST_ARGS)
+
+containers: $(VENV)/.dev $(VENV)/.deploy ## Build the images and run them in Docker, disturbed under load
+	PYTHONPATH=. $(BIN)/python tests/containers/stand_ins.py
+	CONTAINERS=1 $(BIN)/pytest tests/containers $(PYTEST_ARGS)
 
 format: $(VENV)/.dev ## Rewrite the source in the project's format
 	$(BIN)/ruff check --fix-only .

@@ -70,7 +70,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             yield _redis("image store", settings.images)
     if settings.store_kind == "qdrant":
         yield _qdrant(settings)
-    yield from _data(settings.data_dir)
+    if settings.redis_url is None or settings.store_kind == "edge":
+        yield from _data(settings.data_dir)
     yield _service(settings)
     yield _admin(settings)
 

