@@ -80,6 +80,7 @@ def questions() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"].replace("$__rate_interval", "30s").replace("$namespace", ".*")
 
 
+@pytest.mark.embedded("it knows the memory limits of its own servers")
 def test_every_query_of_every_panel_is_answered(watched: Watched) -> None:
     # What was answered: pytest -s
     answers: dict[tuple[str, str], list[tuple[dict[str, str], float]]] = {}

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,22 @@ def reached(url: str) -> None:
         assert client.getdel("a") == b"b"
 
 
+def refusal(url: str) -> str:
+    """What a client says that does not come in. The socket of a handshake that failed asyncio leaves to the collector,
+    which must not come upon it in the midst of another test.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            reached(url)
+        except RedisConnectionError as error:
+            said = str(error)
+        else:
+            raise AssertionError("it came in")
+        gc.collect()
+    return said
+
+
 def test_a_certificate_that_is_vouched_for(secured: Tls) -> None:
     reached(secured.url())
 
@@ -56,9 +74,8 @@ def test_a_certificate_that_is_not_asked_for(secured: Tls) -> None:
 def test_nobody_else_comes_in(secured: Tls, wrong: str) -> None:
     port = secured.host_port.partition(":")[2]
     url = wrong.format(password=ESCAPED, host_port=secured.host_port, port=port, certificate=secured.certificate)
-    with pytest.raises(RedisConnectionError) as error:
-        reached(url)
-    assert PASSWORD not in str(error.value)
+    said = refusal(url)
+    assert PASSWORD not in said
     assert not doctor._redis("redis", url).well
 
 
