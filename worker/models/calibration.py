@@ -36,11 +36,15 @@ class Calibration:
         """
         if confidence > 100:
             raise ValueError(f"confidence {confidence} is above 100")
-        cosine = _interpolate([(y, x) for x, y in self.points], confidence)
-        # There and back may lose a last digit, and a search limit must not lose the match that sits on it.
-        while self.confidence(cosine) < confidence:
-            cosine = math.nextafter(cosine, 2)
-        return cosine
+        low = _interpolate([(y, x) for x, y in self.points], confidence)
+        if self.confidence(low) >= confidence:
+            return low
+        # There and back may lose a last digit, and a search limit must not lose the match that sits on it. By halves:
+        # around zero, where floats are dense, that digit is billions of steps away.
+        high = next(x for x, y in self.points if y >= confidence)
+        while low < (middle := (low + high) / 2) < high:
+            low, high = (low, middle) if self.confidence(middle) >= confidence else (middle, high)
+        return high
 
 
 def _interpolate(points: Sequence[Point], x: float) -> float:

@@ -76,3 +76,16 @@ def test_nan_is_refused():
 def test_points_that_do_not_rise_are_refused(points):
     with pytest.raises(ValueError, match="calibration"):
         Calibration(points)
+
+
+@pytest.mark.parametrize("cosine", [0.0, 5e-324, -5e-324, 1e-300, -1e-300, 1e-17, -1e-17])
+def test_around_zero_where_floats_are_dense_the_way_back_takes_no_billions_of_steps(cosine):
+    confidence = SFACE.confidence(cosine)
+    back = SFACE.cosine(confidence)
+    assert SFACE.confidence(back) >= confidence
+    assert back == pytest.approx(cosine, abs=1e-9)
+
+
+@given(st.floats(-1e-12, 1e-12))
+def test_there_and_back_around_zero(cosine):
+    assert SFACE.cosine(SFACE.confidence(cosine)) == pytest.approx(cosine, abs=1e-9)
