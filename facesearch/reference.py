@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from shared.settings import Settings
@@ -12,16 +11,10 @@ from shared.settings import Settings
 def table() -> str:
     """Markdown, one row a setting."""
     rows = [
-        f"| `{_variable(name, field)}` | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| `{variable}` | {_default(field)} | {field.description} |"
+        for variable, field in zip(Settings.variables(), Settings.model_fields.values(), strict=True)
     ]
     return "\n".join(["| variable | default | what it does |", "| --- | --- | --- |", *rows])
-
-
-def _variable(name: str, field: FieldInfo) -> str:
-    if isinstance(field.validation_alias, AliasChoices):
-        return str(field.validation_alias.choices[0])
-    return f"{Settings.model_config['env_prefix']}{name}".upper()
 
 
 def _default(field: FieldInfo) -> str:

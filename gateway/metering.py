@@ -96,9 +96,17 @@ class Meter:
             log.error("usage_lost", requests=sum(batch.total() for batch in counts))  # noqa: TRY400 -- no traceback is meant
 
 
+_CALLS: Final = frozenset(Call)
+
 METER: Final = web.AppKey("meter", Meter)
 CALLER: Final = web.RequestKey("caller", Key)
 """The key that let the request in."""
+
+
+def call_of(request: web.Request) -> Call | None:
+    """Which of the three calls a request makes, by the name of its route; None for any other path."""
+    name = request.match_info.route.name
+    return Call(name) if name in _CALLS else None
 
 
 @web.middleware
@@ -107,7 +115,7 @@ async def metered(
 ) -> web.StreamResponse:
     """Count the answer of each of the three calls; goes around whatever turns errors into answers."""
     response = await handler(request)
-    name, status = request.match_info.route.name, response.get(STATUS)
-    if status is not None and name in set(Call):
-        request.app[METER].count(Call(name), status, request.get(CALLER))
+    call, status = call_of(request), response.get(STATUS)
+    if status is not None and call is not None:
+        request.app[METER].count(call, status, request.get(CALLER))
     return response

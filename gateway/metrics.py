@@ -12,8 +12,9 @@ from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.answers import REJECTED, STATUS
+from gateway.metering import call_of
 from shared.contract import STATUSES_OF, Call
-from shared.metrics import REQUEST_BUCKETS, new_registry
+from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.stages import Stages
 from shared.tracing import Tracer
 
@@ -60,16 +61,12 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
         )
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
-        self._rejected = Counter(
-            "facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=self.registry
-        )
+        self._rejected = rejections(self.registry, REASONS)
         for call in Call:
             self._seconds.labels(call)
         for status, calls in STATUSES_OF.items():
             for call in calls:
                 self._requests.labels(call, status)
-        for reason in REASONS:
-            self._rejected.labels(reason)
 
     async def measure(
         self, call: Call, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -96,7 +93,7 @@ async def measured(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Measure each of the three calls; goes around whatever turns errors into answers."""
-    name = request.match_info.route.name
-    if name not in set(Call):
+    call = call_of(request)
+    if call is None:
         return await handler(request)
-    return await request.app[METRICS].measure(Call(name), request, handler)
+    return await request.app[METRICS].measure(call, request, handler)

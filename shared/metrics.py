@@ -1,9 +1,17 @@
 """What the metrics of gateway and worker have in common."""
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+)
 
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 """Seconds: finest between 20 and 200 ms, where most requests end and limits are promised; up to the deadline."""
@@ -21,3 +29,11 @@ def new_registry() -> CollectorRegistry:
     built = Gauge("facesearch_build_info", "Always 1; the version is in the label.", ["version"], registry=registry)
     built.labels(version("facesearch")).set(1)
     return registry
+
+
+def rejections(registry: CollectorRegistry, reasons: Iterable[str]) -> Counter:
+    """The counter of inputs that were turned down, with every reason there from the start."""
+    counter = Counter("facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=registry)
+    for reason in reasons:
+        counter.labels(reason)
+    return counter

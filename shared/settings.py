@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -265,6 +266,17 @@ class Settings(BaseSettings):
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise OperatorError(f"setting {wrong}") from None
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """The name of every setting by the name of its environment variable, in the order of the settings."""
+        return {cls._variable(name, field): name for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def _variable(cls, name: str, field: FieldInfo) -> str:
+        if isinstance(field.validation_alias, AliasChoices):
+            return str(field.validation_alias.choices[0])
+        return f"{cls.model_config['env_prefix']}{name}".upper()
 
     @property
     def broker(self) -> str:

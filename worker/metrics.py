@@ -12,12 +12,13 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from shared.contract import Status
 from shared.jobs import SENT, AddJob, DeleteJob, Job, SearchJob
-from shared.metrics import REQUEST_BUCKETS, new_registry
+from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.stages import Stages
 from shared.tracing import Tracer
 from worker.models.catalog import Model
 
 STAGES: Final = ("image", "decode", "detect", "align", "embed")
+REASONS: Final = ("image_format", "no_face")
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -61,9 +62,7 @@ class Metrics:
         self._batch = histogram("batch_faces", "Faces in one call of the embedder.", buckets=_FACES)
         self._faces = histogram("faces_per_image", "Faces found in an image.", buckets=_FACES)
         self._in_flight = Gauge("facesearch_jobs_in_flight", "Jobs being done.", registry=self.registry)
-        self._rejected = Counter(
-            "facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=self.registry
-        )
+        self._rejected = rejections(self.registry, REASONS)
         self._store_errors = Counter(
             "facesearch_store_errors", "Failed calls of the store.", ["operation", "error"], registry=self.registry
         )
@@ -77,8 +76,6 @@ class Metrics:
             self._seconds.labels(_task(job_type))
             for status in statuses:
                 self._jobs.labels(_task(job_type), status)
-        for reason in ("image_format", "no_face"):
-            self._rejected.labels(reason)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
                 self._store_errors.labels(operation, error)

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import AliasChoices
-
 from shared.settings import Settings
 
 SCHEMA: Final = Path("deploy/helm/facesearch/values.schema.json")
@@ -33,20 +31,11 @@ NOT_IN_A_CLUSTER: Final = {
 """Variables that nothing reads where Redis and Qdrant are servers."""
 
 
-def variables() -> dict[str, str]:
-    """The name of every setting by the name of its variable."""
-    prefix = Settings.model_config["env_prefix"]
-    names = {}
-    for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{prefix}{name}".upper()
-        names[variable] = name
-    return names
-
-
 def secrets() -> set[str]:
     """Variables whose value nobody may see."""
-    return {variable for variable, name in variables().items() if "SecretStr" in str(Settings.model_fields[name])}
+    return {
+        variable for variable, name in Settings.variables().items() if "SecretStr" in str(Settings.model_fields[name])
+    }
 
 
 def config_schema() -> dict[str, Any]:
@@ -55,7 +44,7 @@ def config_schema() -> dict[str, Any]:
     left_out = secrets() | set(SET_BY_THE_CHART) | set(NOT_IN_A_CLUSTER)
     properties = {
         variable: _plain(described.get(variable, described.get(name)))
-        for variable, name in variables().items()
+        for variable, name in Settings.variables().items()
         if variable not in left_out
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}

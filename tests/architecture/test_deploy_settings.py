@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "facesearch"
 COMPOSE = [ROOT / "docker-compose.yml", *sorted((ROOT / "deploy").glob("compose.*.yml"))]
@@ -73,7 +75,7 @@ def test_the_charts_config_takes_each_setting_as_the_settings_do(settings: Modul
 def test_every_setting_can_be_set_in_the_chart(settings: ModuleType, schema: dict[str, Any]) -> None:
     reachable = set(schema["config"]["properties"]) | set(schema["secrets"]["properties"]["values"]["properties"])
     reachable |= set(settings.SET_BY_THE_CHART)
-    assert set(settings.variables()) - set(settings.NOT_IN_A_CLUSTER) <= reachable
+    assert set(Settings.variables()) - set(settings.NOT_IN_A_CLUSTER) <= reachable
 
 
 def test_what_the_chart_sets_itself_is_in_its_config_map(settings: ModuleType) -> None:
@@ -87,17 +89,17 @@ def test_no_secret_is_a_plain_value_of_the_chart(settings: ModuleType, schema: d
     assert settings.secrets() <= set(schema["secrets"]["properties"]["values"]["properties"])
 
 
-def test_every_variable_that_the_chart_names_is_a_setting(settings: ModuleType) -> None:
+def test_every_variable_that_the_chart_names_is_a_setting() -> None:
     files = itertools.chain(CHART.rglob("*"), CHART.parent.glob("examples/*.yaml"))
     for path in files:
         if path.is_file() and path.suffix in {".yaml", ".tpl", ".txt"}:
-            unknown = set(VARIABLE.findall(path.read_text())) - set(settings.variables())
+            unknown = set(VARIABLE.findall(path.read_text())) - set(Settings.variables())
             assert not unknown, f"{path.relative_to(ROOT)}: {unknown}"
 
 
-def test_every_variable_that_compose_names_is_a_setting(settings: ModuleType) -> None:
+def test_every_variable_that_compose_names_is_a_setting() -> None:
     named = {variable for path in COMPOSE for variable in VARIABLE.findall(path.read_text())}
-    assert named - set(settings.variables()) == set(OF_COMPOSE)
+    assert named - set(Settings.variables()) == set(OF_COMPOSE)
 
 
 def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:
@@ -109,7 +111,7 @@ def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:
         for variable in VARIABLE.findall(path.read_text())
         if variable in settings.secrets()
     }
-    assert set(settings.variables()) - named == set(NOT_IN_COMPOSE)
+    assert set(Settings.variables()) - named == set(NOT_IN_COMPOSE)
 
 
 def test_chart_and_compose_run_the_same_servers() -> None:
