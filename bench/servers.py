@@ -9,12 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
 from facesearch import valkey
 from facesearch.doors import listen
-from processes import wait_for
+from processes import is_ready, wait_for
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,5 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
             "worker": [start(sys.executable, "-m", "worker") for _ in range(workers)],
         }
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        wait_for(lambda: _is_ready(address), 60)
+        wait_for(lambda: is_ready(address), 60)
         yield Running(address, key, valkey.url(broker), processes)
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False

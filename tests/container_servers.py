@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import docker
-import httpx
 import pytest
 import yaml
 from docker.errors import DockerException, ImageNotFound
-from redis import Redis, RedisError
+from redis import Redis
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from processes import wait_for
+from processes import answers, is_ready, wait_for
 
 COMPOSE: Final = Path(__file__).parents[1] / "docker-compose.yml"
 
@@ -38,7 +37,7 @@ def run_containers() -> Iterator[dict[str, str]]:
         command = ["valkey-server", "--protected-mode", "no", "--save", ""]
         host, (port,) = _started(stack, DockerContainer(valkey, command=command).with_exposed_ports(6379))
         with Redis(host, port) as client:
-            _wait_for(valkey, lambda: _answers(client))
+            _wait_for(valkey, lambda: answers(client))
         settings = {"REDIS_URL": f"redis://{host}:{port}/0"}
         if qdrant in here:
             key = secrets.token_hex(16)
@@ -46,7 +45,7 @@ def run_containers() -> Iterator[dict[str, str]]:
             host, (port, grpc_port) = _started(stack, described)
             url = f"http://{host}:{port}"
             settings |= {"QDRANT_URL": url, "QDRANT_API_KEY": key, "FACESEARCH_QDRANT_GRPC_PORT": str(grpc_port)}
-            _wait_for(qdrant, lambda: _is_ready(url))
+            _wait_for(qdrant, lambda: is_ready(url))
         yield settings
 
 
@@ -76,17 +75,3 @@ def _wait_for(image: str, condition: Callable[[], bool]) -> None:
         wait_for(condition)
     except AssertionError:
         raise pytest.UsageError(f"a container of {image} was started and does not answer") from None
-
-
-def _answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisError:
-        return False
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False

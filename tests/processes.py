@@ -46,7 +46,8 @@ def broker(folder: Path) -> Iterator[str]:
     url = valkey.url(path)
     with subprocess.Popen(valkey.images_command(folder / "valkey", path)) as process:
         try:
-            wait_for(lambda: _answers(url))
+            with Redis.from_url(url) as client:
+                wait_for(lambda: answers(client))
             yield url
         finally:
             process.terminate()
@@ -91,9 +92,17 @@ def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
                 process.terminate()
 
 
-def _answers(url: str) -> bool:
+def answers(client: Redis) -> bool:
+    """Whether a Redis serves now."""
     try:
-        with Redis.from_url(url) as redis:
-            return bool(redis.ping())
+        return bool(client.ping())
     except RedisError:
+        return False
+
+
+def is_ready(address: str) -> bool:
+    """Whether /readyz of a gateway, or of a Qdrant, says yes now."""
+    try:
+        return httpx.get(f"{address}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
         return False

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from redis import Redis, RedisError
+from redis import Redis
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from facesearch import valkey
-from processes import wait_for
+from processes import answers, wait_for
 
 PASSWORD = "p@ss/w:rd"  # noqa: S105 -- of a server that lives as long as a test; it needs escaping in a URL
 ESCAPED = "p%40ss%2Fw%3Ard"
@@ -202,13 +202,6 @@ def certified(folder: Path) -> tuple[Path, Path]:
     made = [*command.split(), "-addext", names, "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(made, check=True, capture_output=True)
     return certificate, key
-
-
-def answers(client: Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except RedisError:
-        return False
 
 
 def answering(port: int) -> bool:

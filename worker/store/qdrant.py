@@ -10,7 +10,6 @@ from qdrant_client.client_base import QdrantBase
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import (
-    THRESHOLD_MARGIN,
     IdentityMismatch,
     Match,
     Point,
@@ -21,7 +20,7 @@ from worker.store.base import (
 from worker.store.qdrant_calls import Missing
 from worker.store.qdrant_collections import Collections
 from worker.store.qdrant_patience import CHECK_S, Patience, operation
-from worker.store.qdrant_search import Sizes, search_params
+from worker.store.qdrant_search import Searches
 
 
 class QdrantStore:
@@ -30,9 +29,8 @@ class QdrantStore:
     def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
         self.identity = identity
         self._client, self._patience = client, patience
-        self._settings = settings
         self._collections = Collections(client, patience, identity, settings)
-        self._sizes = Sizes()
+        self._searches = Searches(client, self._collections.vector_name, settings)
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
@@ -54,16 +52,7 @@ class QdrantStore:
         checked([vector], self.identity.dimension)
 
         def query() -> list[models.ScoredPoint]:
-            size = self._sizes.of(collection, lambda: self._client.count(collection, exact=False).count)
-            return self._client.query_points(
-                collection,
-                query=models.NearestQuery(nearest=vector.tolist()),
-                using=self._collections.vector_name,
-                limit=limit,
-                score_threshold=min_cosine - THRESHOLD_MARGIN,
-                search_params=search_params(self._settings, size),
-                with_payload=True,
-            ).points
+            return self._searches.nearest(collection, collection, vector, limit, min_cosine)
 
         nothing: list[models.ScoredPoint] = []
         found = self._collections.read(collection, query, nothing)

@@ -57,10 +57,11 @@ class Collections:
         raise StoreUnavailable(f"collection {name} is being dropped again and again")
 
     def delete(self, name: str, selector: models.PointsSelector) -> None:
-        def remove() -> None:
-            done(self._client.delete(name, selector, wait=True, ordering=self._ordering))
+        self.read(name, lambda: self._remove(name, selector), None)
 
-        self.read(name, remove, None)
+    def delete_of_any(self, name: str, selector: models.PointsSelector) -> None:
+        """Points of a collection of any identity."""
+        self._patience.call(lambda: self._remove(name, selector))
 
     def read(self, name: str, call: Callable[[], Answer], missing: Answer) -> Answer:
         """What the call on the collection returns, or else `missing`."""
@@ -105,6 +106,9 @@ class Collections:
         if not self._known(name):
             self._make(name)
         self._on_points(name, upsert)
+
+    def _remove(self, name: str, selector: models.PointsSelector) -> None:
+        done(self._client.delete(name, selector, wait=True, ordering=self._ordering))
 
     def _known(self, name: str) -> bool:
         if name in self._verified:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from qdrant_client import models
+from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
+from worker.store.base import THRESHOLD_MARGIN, Vector
 
 COUNTED_FOR_S: Final = 5.0
 """How long a number of points is believed. An error costs time and no match: exact search beyond the limit is slow, and
@@ -31,6 +33,34 @@ class Sizes:
                 self._counts.clear()
             self._counts[name] = (known, now + COUNTED_FOR_S)
         return known
+
+
+class Searches:
+    """Searches of one store. vector_name: of what is searched."""
+
+    def __init__(self, client: QdrantBase, vector_name: str, settings: Settings) -> None:
+        self._client = client
+        self._vector_name = vector_name
+        self._settings = settings
+        self._sizes = Sizes()
+
+    def nearest(
+        self, name: str, facedb: str, vector: Vector, limit: int, min_cosine: float, only: models.Filter | None = None
+    ) -> list[models.ScoredPoint]:
+        """At most limit points of the collection, of those that `only` lets through: all of the facedb's. Slightly more
+        may come than min_cosine allows, for `ranked` to cut.
+        """
+        size = self._sizes.of(facedb, lambda: self._client.count(name, count_filter=only, exact=False).count)
+        return self._client.query_points(
+            name,
+            query=models.NearestQuery(nearest=vector.tolist()),
+            using=self._vector_name,
+            query_filter=only,
+            limit=limit,
+            score_threshold=min_cosine - THRESHOLD_MARGIN,
+            search_params=search_params(self._settings, size),
+            with_payload=True,
+        ).points
 
 
 def search_params(settings: Settings, size: int) -> models.SearchParams:

@@ -15,7 +15,6 @@ from qdrant_client.client_base import QdrantBase
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import (
-    THRESHOLD_MARGIN,
     IdentityMismatch,
     Match,
     Point,
@@ -25,10 +24,10 @@ from worker.store.base import (
     checked,
     ranked,
 )
-from worker.store.qdrant_collections import Collections, done
-from worker.store.qdrant_layout import FACEDB_KEY, SHARED_PREFIX, of_facedb, write_ordering
+from worker.store.qdrant_collections import Collections
+from worker.store.qdrant_layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
 from worker.store.qdrant_patience import CHECK_S, Patience, operation
-from worker.store.qdrant_search import Sizes, search_params
+from worker.store.qdrant_search import Searches
 
 _MOST_FACEDBS: Final = 1_000_000  # more than one listing holds nobody has asked for
 
@@ -39,10 +38,9 @@ class SharedQdrantStore:
     def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
         self.identity = identity
         self._client, self._patience = client, patience
-        self._settings = settings
         self._collections = Collections(client, patience, identity, settings)
         self._home = SHARED_PREFIX + self._collections.vector_name
-        self._sizes = Sizes()
+        self._searches = Searches(client, self._collections.vector_name, settings)
         self._settled: set[str] = set()  # facedbs that have had points of ours; add and discard are atomic
 
     @operation
@@ -74,19 +72,7 @@ class SharedQdrantStore:
         only = of_facedb(collection)
 
         def query() -> list[models.ScoredPoint]:
-            size = self._sizes.of(
-                collection, lambda: self._client.count(self._home, count_filter=only, exact=False).count
-            )
-            return self._client.query_points(
-                self._home,
-                query=models.NearestQuery(nearest=vector.tolist()),
-                using=self._collections.vector_name,
-                query_filter=only,
-                limit=limit,
-                score_threshold=min_cosine - THRESHOLD_MARGIN,
-                search_params=search_params(self._settings, size),
-                with_payload=True,
-            ).points
+            return self._searches.nearest(self._home, collection, vector, limit, min_cosine, only)
 
         nothing: list[models.ScoredPoint] = []
         found = self._collections.read(self._home, query, nothing)
@@ -132,13 +118,8 @@ class SharedQdrantStore:
     def drop(self, collection: str) -> None:
         """Of any identity."""
         selector = models.FilterSelector(filter=of_facedb(collection))
-        ordering = write_ordering(self._settings)
         for home in self._collections.shared_names():
-
-            def remove(home: str = home) -> None:
-                done(self._client.delete(home, selector, wait=True, ordering=ordering))
-
-            self._patience.call(remove)
+            self._collections.delete_of_any(home, selector)
         self._settled.discard(collection)
 
     def check(self) -> None:
