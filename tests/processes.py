@@ -92,6 +92,18 @@ def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
                 process.terminate()
 
 
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `python ARGUMENTS` said, with these variables beside those of this process."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def answers(client: Redis) -> bool:
     """Whether a Redis serves now."""
     try:

@@ -22,10 +22,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from portraits import astronaut_png, faceless_png
-from processes import two_free_ports, wait_for
+from processes import python, two_free_ports, wait_for
 from service import Service
 from shared.contract import Call, Status
-from shared.settings import Settings
 
 FACE = base64.b64encode(astronaut_png()).decode()
 NO_FACE = base64.b64encode(faceless_png()).decode()
@@ -270,7 +269,7 @@ class TestTheFirstKey:
     ) -> None:
         environment = {"REDIS_URL": valkey_url, "FACESEARCH_PORT": "0", "FACESEARCH_DATA_DIR": str(tmp_path)}
         with subprocess.Popen(
-            [sys.executable, "-m", "gateway"], env=child_environment(environment), stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "gateway"], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
         ) as process:
             try:
                 line = next(line for line in process.stderr if "no_api_key" in line)
@@ -294,22 +293,3 @@ class TestHealth:
         assert nothing.returncode == 1
         assert nothing.stderr.startswith("the broker does not answer")
         assert "hunter2" not in nothing.stderr
-
-
-def child_environment(given: dict[str, str]) -> dict[str, str]:
-    """The environment of tests, with no setting of the service but those given."""
-    prefix = Settings.model_config["env_prefix"]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
-    models = {name: os.environ[name] for name in ("FACESEARCH_MODELS_DIR",) if name in os.environ}
-    return {**kept, **models, **given}
-
-
-def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=child_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )

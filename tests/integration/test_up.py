@@ -2,14 +2,12 @@
 
 import base64
 import json
-import os
 import re
 import shlex
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,21 +18,14 @@ import pytest
 from redis import Redis
 
 from portraits import hopper_jpeg
-from processes import wait_for
+from processes import python, wait_for
 from service import Service
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
 
 def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "facesearch", *arguments],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return python("-m", "facesearch", *arguments, **settings)
 
 
 def add(service: Service) -> str:
