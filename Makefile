@@ -5,6 +5,7 @@ PORT ?= 8000
 DATA_DIR ?=
 PYTEST_ARGS ?=
 BACKEND ?= embedded
+JOBS ?= 2
 COUNT ?= 20000
 SEED ?= 1
 
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>; make test takes PYTEST_ARGS='-k name'"
+	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>; make test takes PYTEST_ARGS='-k name' and JOBS=$(JOBS), files of tests at once"
 
 up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT (Ctrl-C stops it)
 	@exec $(BIN)/facesearch up --host '$(HOST)' --port '$(PORT)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
@@ -27,7 +28,7 @@ up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT 
 test: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage by package
 	@rm -f .coverage .coverage.*
 	$(BIN)/facesearch models pull
-	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/pytest --cov --cov-report= --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 	@$(BIN)/python tests/coverage_by_package.py
 
 lint: $(VENV)/.dev ## Check style (ruff), formatting and types (mypy)
