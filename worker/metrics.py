@@ -17,7 +17,7 @@ from shared.stages import Stages
 from shared.tracing import Tracer
 from worker.models.catalog import Model
 
-STAGES: Final = ("image", "decode", "detect", "align", "embed")
+STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
 REASONS: Final = ("image_format", "no_face")
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 

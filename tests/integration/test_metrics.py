@@ -218,7 +218,7 @@ class TestTraces:
         assert answer.json()["status"] == "OK"
         names = {
             "facesearch-gateway": {"addface", "limits", "upload", "claim_check", "dispatch", "outcome"},
-            "facesearch-worker": {"add", "image", "decode", "detect", "align", "embed"},
+            "facesearch-worker": {"add", "image", "decode", "detect", "refine", "align", "embed"},
         }
 
         def of_the_request() -> list[tuple[str, Span]]:

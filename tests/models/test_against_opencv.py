@@ -35,8 +35,8 @@ def recognizer(weights):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_detections(weights, name):
-    image = resize(pixels(PICTURES[name]), 640)
-    found = YuNet(open_session(weights.detector), MIN_SCORE).detect(image)
+    image, _ = resize(pixels(PICTURES[name]), 640)
+    found = YuNet(open_session(weights.detector), MIN_SCORE).detect(image, 640)
     expected = reference_detections(weights, image)
     assert len(found) == len(expected) > 0
     for detection, row in zip(found, expected, strict=True):
@@ -47,16 +47,16 @@ def test_detections(weights, name):
 
 def test_detections_come_back_to_the_images_own_pixels(yunet):
     image = pixels(hopper_jpeg())
-    (small,) = yunet.detect(resize(image, 640))
-    (large,) = yunet.detect(cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC))
-    factor = 3 * image.shape[0] / 640
+    (small,) = yunet.detect(resize(image, 640)[0], 640)
+    (large,) = yunet.detect(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 640)
+    factor = 2 * image.shape[0] / 640
     np.testing.assert_allclose(large.landmarks, small.landmarks * factor, atol=2)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
 def test_alignment(weights, recognizer, name):
     # At a size that needs no averaging beforehand, which OpenCV does not do.
-    image = resize(pixels(PICTURES[name]), 400)
+    image, _ = resize(pixels(PICTURES[name]), 400)
     (row,) = reference_detections(weights, image)
     ours = align(image, row[4:14].reshape(5, 2))
     theirs = recognizer.alignCrop(image, row)

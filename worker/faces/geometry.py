@@ -26,8 +26,30 @@ class Detection:
     landmarks: Points
     score: float
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Of the box: x, y."""
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+    @property
+    def area(self) -> float:
+        """Of the box, in pixels."""
+        return self.box[2] * self.box[3]
+
 
 CROP_SIZE = 112
+
+SURROUNDINGS = 224
+"""Side in pixels of the crop on which landmarks are told again; a multiple of the detector's coarsest stride."""
+
+# There faces have 1.5 times the size they have in a crop to embed: about 120 pixels wide, half of the side. Of what was
+# tried (0.7 to 2 times, sides of 160 to 320) the surest on LFW, upright and tilted: docs/decisions/0011-detection.md.
+_ENLARGED = 1.5
+
+ALIKE = 0.75
+"""Part of the largest box's area from which on a face counts as large as it: a side is within an eighth, which is how
+far boxes of one face at two working sizes are apart."""
 
 # A face of 7,168 pixels. Only landmarks that are no face's ask for more, and would ask for more memory than there is.
 _MOST_SHRINK = 64
@@ -71,7 +93,24 @@ def align(image: Image, landmarks: Points, size: int = CROP_SIZE) -> Image:
 
     Raises ValueError when the landmarks are all the same point, not finite, or like no face at all.
     """
-    matrix = similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE))
+    return _warped(image, similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE)), size)
+
+
+def surroundings(image: Image, landmarks: Points) -> tuple[Image, npt.NDArray[np.float64]]:
+    """The upright face and what is around it, uint8 (SURROUNDINGS, SURROUNDINGS, 3), and the matrix of
+    `similarity_transform` that brings points of the image there. Raises ValueError as `align` does.
+    """
+    matrix = similarity_transform(landmarks, (TEMPLATE - CROP_SIZE / 2) * _ENLARGED + SURROUNDINGS / 2)
+    return _warped(image, matrix, SURROUNDINGS), matrix
+
+
+def brought_back(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
+    """Points (N, 2) to where the matrix of `similarity_transform` brought them from, float32 (N, 2)."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.asarray((np.asarray(points, np.float64) - matrix[:, 2]) @ inverse.T, dtype=np.float32)
+
+
+def _warped(image: Image, matrix: npt.NDArray[np.float64], size: int) -> Image:
     shrink = int(1 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1 / _MOST_SHRINK))
     if shrink >= 2:
         # warpAffine looks at four pixels for each of the crop's, however many lie between: average those first.
@@ -98,17 +137,32 @@ def _shrunk(image: Image, matrix: npt.NDArray[np.float64], by: int, size: int) -
     return np.asarray(small, dtype=np.uint8), np.column_stack([linear, shift])
 
 
+def overlap(first: Detection, second: Detection) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    sides = (
+        min(first.box[axis] + first.box[axis + 2], second.box[axis] + second.box[axis + 2])
+        - max(first.box[axis], second.box[axis])
+        for axis in (0, 1)
+    )
+    shared = math.prod(max(0.0, side) for side in sides)
+    return shared / (first.area + second.area - shared) if shared else 0.0
+
+
 def left_to_right(detections: Iterable[Detection]) -> list[Detection]:
     """By the middle of the box in x, then in y."""
-    return sorted(detections, key=_centre)
+    return sorted(detections, key=lambda detection: detection.centre)
 
 
 def most_prominent(detections: Iterable[Detection], image_size: tuple[int, int]) -> Detection:
-    """The largest by box area; of equals the more central. image_size: width, height. ValueError when there is none."""
+    """Of the largest by box area, ALIKE or more of the very largest, the most central. image_size: width, height.
+
+    Raises ValueError when there is none.
+    """
+    found = list(detections)
+    least = ALIKE * max(detection.area for detection in found)
     middle = (image_size[0] / 2, image_size[1] / 2)
-    return max(detections, key=lambda d: (d.box[2] * d.box[3], -math.dist(_centre(d), middle)))
+    return min((d for d in found if d.area >= least), key=lambda d: (math.dist(d.centre, middle), -d.area))
 
 
-def _centre(detection: Detection) -> tuple[float, float]:
-    x, y, width, height = detection.box
-    return x + width / 2, y + height / 2
+def _area(detection: Detection) -> float:
+    return detection.box[2] * detection.box[3]

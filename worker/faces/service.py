@@ -10,18 +10,36 @@ import numpy.typing as npt
 
 from shared.errors import FaceNotDetected
 from worker.faces.decode import configure_opencv, decode
-from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent
+from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent, overlap
 
-PREPROCESSING_VERSION: Final = 1
+PREPROCESSING_VERSION: Final = 2
 """Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
 changes embeddings; embeddings of different versions are never compared (see worker/models/identity.py)."""
+
+
+SIDE: Final = 640
+"""Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
+
+COARSE_SIDE: Final = SIDE // 2
+"""Where only the most prominent face matters it is looked for at a quarter of the pixels first."""
+
+COARSE_FACE: Final = 40
+"""Least side in pixels, there, of a face that is taken as it is found there, to enrol and to search: the same photo
+then gives the same vector. The detector finds faces from about 10 pixels on; next to a small one, a larger one may have
+been missed."""
+
+_SAME: Final = 0.3
+"""Overlap from which on two detections are one face, as within one pass of the detector."""
 
 
 class Detector(Protocol):
     """Finds faces."""
 
-    def detect(self, image: Image) -> list[Detection]:
-        """Faces in pixels of the image; none is an empty list."""
+    def detect(self, image: Image, side: int) -> list[Detection]:
+        """Faces in pixels of the image, looked for with its longest side made so many pixels; none is an empty list."""
+
+    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+        """The same faces with landmarks as good as can be."""
 
 
 class Embedder(Protocol):
@@ -47,7 +65,7 @@ class Observer(Protocol):
     """Who wants to know how it goes."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """The block is the stage decode, detect, align or embed."""
+        """The block is the stage decode, detect, refine, align or embed."""
 
     def found(self, faces: int) -> None:
         """An image showed that many faces."""
@@ -84,32 +102,55 @@ class FaceService:
 
     def describe_all(self, data: bytes) -> list[Face]:
         """Every face of the image, from left to right."""
-        image, detections = self._find(data)
-        return self._describe(image, left_to_right(detections))
+        image = self._decoded(data)
+        with self._observer.stage("detect"):
+            found = left_to_right(self._all(image))
+        self._observer.found(len(found))
+        return self._describe(image, found)
 
     def describe_prominent(self, data: bytes) -> Face:
-        """The largest face of the image; of equals the more central."""
-        image, detections = self._find(data)
-        height, width = image.shape[:2]
-        (face,) = self._describe(image, [most_prominent(detections, (width, height))])
+        """The largest face of the image; of such as are as large the most central."""
+        image = self._decoded(data)
+        with self._observer.stage("detect"):
+            found = self._prominent(image)
+        (face,) = self._describe(image, found)
         return face
 
-    def _find(self, data: bytes) -> tuple[Image, list[Detection]]:
-        """The decoded image and its faces, at least one."""
+    def _decoded(self, data: bytes) -> Image:
         with self._observer.stage("decode"):
-            image = decode(data)
-        with self._observer.stage("detect"):
-            detections = self._detector.detect(image)
-        self._observer.found(len(detections))
-        if not detections:
-            raise FaceNotDetected
-        return image, detections
+            return decode(data)
+
+    def _all(self, image: Image) -> list[Detection]:
+        """Every face: the large ones as the coarse pass finds them, all others as the full one does."""
+        large = [face for face in self._detector.detect(image, COARSE_SIDE) if _is_large(face, image)]
+        every = self._detector.detect(image, SIDE)
+        return large + [face for face in every if all(overlap(face, other) <= _SAME for other in large)]
+
+    def _prominent(self, image: Image) -> list[Detection]:
+        """The most prominent face, or none."""
+        prominent: list[Detection] = []
+        for side in (COARSE_SIDE, SIDE):
+            found = self._detector.detect(image, side)
+            if found:
+                prominent = [most_prominent(found, (image.shape[1], image.shape[0]))]
+                if _is_large(prominent[0], image):
+                    break
+        self._observer.found(len(found))
+        return prominent
 
     def _describe(self, image: Image, detections: Sequence[Detection]) -> list[Face]:
-        """Faces in the order of the detections, embedded in one batch."""
+        """Faces in the order of the detections, embedded in one batch. Raises FaceNotDetected when there are none."""
+        if not detections:
+            raise FaceNotDetected
+        with self._observer.stage("refine"):
+            detections = self._detector.refine(image, detections)
         with self._observer.stage("align"):
             crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
         self._observer.embedded(len(crops))
         with self._observer.stage("embed"):
             vectors = self._embedder.embed(crops)
         return [Face(found, vector) for found, vector in zip(detections, vectors, strict=True)]
+
+
+def _is_large(face: Detection, image: Image) -> bool:
+    return bool(min(face.box[2:]) * COARSE_SIDE >= COARSE_FACE * max(image.shape[:2]))

@@ -6,7 +6,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from worker.faces.geometry import TEMPLATE, Detection, align, left_to_right, most_prominent, similarity_transform
+from worker.faces.geometry import (
+    ALIKE,
+    SURROUNDINGS,
+    TEMPLATE,
+    Detection,
+    align,
+    brought_back,
+    left_to_right,
+    most_prominent,
+    overlap,
+    similarity_transform,
+    surroundings,
+)
 
 coordinates = st.floats(-1000, 1000, width=32)
 points = hnp.arrays(np.float32, (5, 2), elements=coordinates)
@@ -139,9 +151,26 @@ def test_left_to_right_sorts_by_the_middle(boxes):
 
 
 @given(boxes)
-def test_the_most_prominent_is_the_largest(boxes):
+def test_nothing_is_much_larger_than_the_most_prominent(boxes):
     best = most_prominent([found(*box) for box in boxes], (200, 200))
-    assert best.box[2] * best.box[3] == max(width * height for _, _, width, height in boxes)
+    assert best.area >= ALIKE * max(width * height for _, _, width, height in boxes)
+
+
+@given(boxes)
+def test_nothing_as_large_is_more_central_than_the_most_prominent(boxes):
+    faces = [found(*box) for box in boxes]
+    best = most_prominent(faces, (200, 200))
+    largest = max(face.area for face in faces)
+    assert all(
+        math.dist(best.centre, (100, 100)) <= math.dist(face.centre, (100, 100))
+        for face in faces
+        if face.area >= ALIKE * largest
+    )
+
+
+def test_a_face_that_is_clearly_larger_is_the_most_prominent_wherever_it_is():
+    corner, middle = found(0, 0, 12, 12), found(45, 45, 10, 10)
+    assert most_prominent([middle, corner], (100, 100)) is corner
 
 
 def test_of_equals_the_more_central_is_the_most_prominent():
@@ -149,3 +178,40 @@ def test_of_equals_the_more_central_is_the_most_prominent():
     assert most_prominent([corner, middle], (100, 100)) is middle
     assert most_prominent([middle, corner], (100, 100)) is middle
     assert most_prominent([middle, corner], (10, 10)) is corner
+
+
+def test_no_most_prominent_of_none():
+    with pytest.raises(ValueError, match="empty"):
+        most_prominent([], (100, 100))
+
+
+@given(angles, scales, coordinates, coordinates)
+def test_what_is_brought_back_is_where_it_was(angle, scale, x, y):
+    matrix = similarity(angle, scale, (x, y))
+    there = apply(matrix, TEMPLATE.astype(float))
+    np.testing.assert_allclose(brought_back(there, matrix), TEMPLATE, atol=1e-3)
+
+
+def test_the_surroundings_show_the_face_upright_in_their_middle():
+    turned = apply(similarity(math.pi / 2, 1, (300, 100)), TEMPLATE.astype(float)).astype(np.float32)
+    crop, matrix = surroundings(smooth(400, 300), turned)
+    assert crop.shape == (SURROUNDINGS, SURROUNDINGS, 3)
+    there = apply(matrix, turned.astype(float))
+    eyes, mouth = there[:2].mean(axis=0), there[3:].mean(axis=0)
+    assert eyes[0] == pytest.approx(mouth[0], abs=2)
+    assert eyes[1] < mouth[1]
+    assert np.linalg.norm(there.mean(axis=0) - SURROUNDINGS / 2) < SURROUNDINGS / 8
+
+
+@given(boxes)
+def test_overlap_is_a_part_that_both_agree_on(boxes):
+    faces = [found(*box) for box in boxes]
+    for face in faces:
+        assert overlap(face, face) == pytest.approx(1)
+        for other in faces:
+            assert 0 <= overlap(face, other) == overlap(other, face) <= 1
+
+
+def test_overlap_of_two_halves():
+    assert overlap(found(0, 0, 10, 10), found(5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert overlap(found(0, 0, 10, 10), found(10, 0, 10, 10)) == 0

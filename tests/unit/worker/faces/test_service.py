@@ -1,5 +1,7 @@
 """The order of things, with a detector and an embedder that are given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,13 +16,19 @@ def face(x, size):
 
 
 class Seeing:
-    """Finds the faces it was told."""
+    """Finds the faces it was told, on the sides it was told; refining marks them."""
 
-    def __init__(self, *faces):
+    def __init__(self, *faces, at=(320, 640)):
         self.faces = list(faces)
+        self.at = at
+        self.sides = []
 
-    def detect(self, _image):
-        return self.faces
+    def detect(self, _image, side):
+        self.sides.append(side)
+        return self.faces if side in self.at else []
+
+    def refine(self, _image, detections):
+        return [replace(detection, score=1.0) for detection in detections]
 
 
 class Describing:
@@ -43,7 +51,7 @@ RIGHT, LEFT, LARGE = face(200.0, 20.0), face(5.0, 20.0), face(90.0, 60.0)
 def test_all_faces_from_left_to_right_in_one_batch():
     describing = Describing()
     faces = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_all(IMAGE)
-    assert [f.detection for f in faces] == [LEFT, LARGE, RIGHT]
+    assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
     assert [crops.shape for crops in describing.batches] == [(3, 112, 112, 3)]
     assert [f.vector.argmax() for f in faces] == [0, 1, 2]
 
@@ -51,7 +59,7 @@ def test_all_faces_from_left_to_right_in_one_batch():
 def test_only_the_most_prominent_is_embedded():
     describing = Describing()
     found = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_prominent(IMAGE)
-    assert found.detection is LARGE
+    assert found.detection.box == LARGE.box
     assert [len(crops) for crops in describing.batches] == [1]
 
 
@@ -65,3 +73,52 @@ def test_no_face(method):
 def test_no_image(method):
     with pytest.raises(ImageUnreadable):
         getattr(FaceService(Seeing(LEFT), Describing()), method)(b"no image")
+
+
+def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
+    seeing = Seeing(LARGE, LEFT)
+    found = FaceService(seeing, Describing()).describe_all(IMAGE)
+    assert seeing.sides == [320, 640]
+    assert [face.detection.box for face in found] == [LEFT.box, LARGE.box]
+
+
+@pytest.mark.parametrize("at", [(320,), (640,)])
+def test_a_large_face_that_one_side_alone_shows_is_enrolled(at):
+    (found,) = FaceService(Seeing(LARGE, at=at), Describing()).describe_all(IMAGE)
+    assert found.detection.box == LARGE.box
+
+
+def test_a_large_face_is_enrolled_as_a_search_finds_it():
+    class Moving(Seeing):
+        """The same face, found two pixels further right at the full side."""
+
+        def detect(self, image, side):
+            return [face(92.0, 60.0)] if side == 640 else super().detect(image, side)
+
+    enrolled = FaceService(Moving(LARGE), Describing()).describe_all(IMAGE)
+    searched = FaceService(Moving(LARGE), Describing()).describe_prominent(IMAGE)
+    assert [face.detection.box for face in enrolled] == [searched.detection.box]
+
+
+def test_a_large_face_is_found_at_half_the_side():
+    seeing = Seeing(LARGE)
+    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    assert seeing.sides == [320]
+
+
+def test_where_half_the_side_shows_a_small_face_the_full_side_has_the_last_word():
+    seeing = Seeing(LEFT)
+    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    assert seeing.sides == [320, 640]
+
+
+@pytest.mark.parametrize("at", [(320,), (640,)])
+def test_what_one_side_alone_shows_is_found(at):
+    assert FaceService(Seeing(LEFT, at=at), Describing()).describe_prominent(IMAGE).detection.box == LEFT.box
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_landmarks_are_refined_before_a_face_is_embedded(method):
+    found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
+    faces = found if method == "describe_all" else [found]
+    assert [face.detection.score for face in faces] == [1.0]

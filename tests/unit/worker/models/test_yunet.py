@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from worker.faces.geometry import SURROUNDINGS, TEMPLATE, Detection
 from worker.models.yunet import STRIDES, YuNet, decode, non_maximum_suppression, resize
 
 sides = st.integers(1, 3000)
@@ -40,11 +41,21 @@ def test_suppression_equals_the_textbooks(boxes, data):
     assert non_maximum_suppression(boxes, scores, 0.3).tolist() == plain_suppression(boxes, scores, 0.3)
 
 
-@given(height=sides, width=sides)
-def test_resize_makes_the_longest_side_640(height, width):
-    resized = resize(np.zeros((height, width, 3), np.uint8), 640)
-    assert max(resized.shape[:2]) == 640
-    assert min(resized.shape[:2]) == max(1, round(min(height, width) * 640 / max(height, width)))
+@given(height=sides, width=sides, side=st.sampled_from([320, 640]))
+def test_resize_makes_the_longest_side_as_asked_and_keeps_proportions(height, width, side):
+    resized, factor = resize(np.zeros((height, width, 3), np.uint8), side)
+    assert max(resized.shape[:2]) == side
+    # Half a pixel of rounding, and less than one that halvings leave out.
+    assert abs(min(resized.shape[:2]) - min(height, width) * side / max(height, width)) <= 1.5
+    # What a halving leaves out is less than two pixels a halving.
+    np.testing.assert_allclose(factor * resized.shape[1::-1], [width, height], atol=2 * max(height, width) / side)
+
+
+def test_a_photo_that_shrinks_is_averaged():
+    noise = np.random.default_rng(0).integers(0, 2, (2560, 2560, 1), dtype=np.uint8).repeat(3, 2) * 255
+    resized, _ = resize(noise, 320)
+    # Averages of 64 fair coins have a deviation of 16; four samples would leave 64.
+    assert resized.std() < 20
 
 
 def outputs(height, width):
@@ -88,12 +99,12 @@ class Canned:
         found = outputs(*tensor.shape[2:])
         found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
         found["bbox_32"][0, 0] = [1, 1, np.log(2), np.log(2)]
-        return found
+        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
 
 
 def test_detections_are_in_pixels_of_the_image():
     session = Canned()
-    (found,) = YuNet(session, 0.8).detect(np.full((160, 320, 3), 7, np.uint8))
+    (found,) = YuNet(session, 0.8).detect(np.full((160, 320, 3), 7, np.uint8), 640)
     assert session.given[0].shape == (1, 3, 320, 640)
     assert found.box == pytest.approx((0, 0, 32, 32))
     assert found.landmarks.shape == (5, 2)
@@ -104,7 +115,7 @@ def test_detections_are_in_pixels_of_the_image():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (33, 47), (640, 640)])
 def test_any_size_is_padded_to_multiples_of_32(shape):
     session = Canned()
-    YuNet(session, 0.8).detect(np.full((*shape, 3), 255, np.uint8))
+    YuNet(session, 0.8).detect(np.full((*shape, 3), 255, np.uint8), 640)
     (given,) = session.given
     assert given.shape[2] % 32 == given.shape[3] % 32 == 0
     assert max(given.shape[2:]) == 640
@@ -112,4 +123,51 @@ def test_any_size_is_padded_to_multiples_of_32(shape):
 
 
 def test_nothing_at_the_least_score_is_no_face():
-    assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8)) == []
+    assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8), 640) == []
+
+
+class Refining:
+    """A session that sees, on every crop, one face with its box and landmarks given in pixels of the crop."""
+
+    def __init__(self, box, landmarks):
+        self.box, self.landmarks = box, landmarks
+        self.given = []
+
+    def run(self, tensor):
+        self.given.append(tensor)
+        found = outputs(*tensor.shape[2:])
+        found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
+        x, y, width, height = self.box
+        found["bbox_32"][0, 0] = [(x + width / 2) / 32, (y + height / 2) / 32, np.log(width / 32), np.log(height / 32)]
+        found["kps_32"][0, 0] = (np.asarray(self.landmarks) / 32).reshape(-1)
+        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
+
+
+IMAGE = np.full((300, 300, 3), 90, np.uint8)
+FACES = [
+    Detection((20.0, 20.0, 90.0, 90.0), TEMPLATE + 10, 0.9),
+    Detection((150.0, 150.0, 90.0, 90.0), TEMPLATE + 150, 0.8),
+]
+IN_THE_MIDDLE = (56, 56, 112, 112)
+
+
+def test_landmarks_are_told_again_of_all_faces_at_once():
+    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + 3  # three pixels to the right of where they were, and below
+    session = Refining(IN_THE_MIDDLE, there)
+    refined = YuNet(session, 0.8).refine(IMAGE, FACES)
+    assert [tensor.shape for tensor in session.given] == [(2, 3, SURROUNDINGS, SURROUNDINGS)]
+    for before, after in zip(FACES, refined, strict=True):
+        assert (after.box, after.score) == (before.box, before.score)
+        np.testing.assert_allclose(after.landmarks, before.landmarks + 2, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 112, 112), (100, 100, 24, 24), (4, 4, 216, 216)], ids=["beside", "small", "large"]
+)
+def test_another_face_near_by_changes_no_landmarks(box):
+    refined = YuNet(Refining(box, TEMPLATE), 0.8).refine(IMAGE, FACES)
+    assert all(after is before for before, after in zip(FACES, refined, strict=True))
+
+
+def test_no_face_is_refined_without_a_run():
+    assert YuNet(Canned(), 0.8).refine(IMAGE, []) == []
