@@ -1,6 +1,6 @@
 """The composition root: everything a worker process works with, opened once and closed in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -8,11 +8,14 @@ from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from shared.tracing import open_tracer
-from worker.faces.service import FaceService
+from worker.faces.geometry import SURROUNDINGS
+from worker.faces.service import COARSE_SIDE, SIDE, FaceService, Observer
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
 from worker.models import catalog, files
+from worker.models.announcing import Announcing
 from worker.models.arcface import ArcFace
+from worker.models.batched_session import BatchedSession
 from worker.models.calibration import Calibration
 from worker.models.identity import Identity, identity
 from worker.models.session import Session, open_session
@@ -36,8 +39,8 @@ class Runtime:
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Raises OperatorError when a model is missing or not permitted, the device is not there, the data directory is in
-    use, or the metrics' port is taken.
+    """Raises OperatorError when a model is missing or not permitted, the device is not there or cannot run it, the
+    data directory is in use, or the metrics' port is taken.
     """
     detector = catalog.find(settings.detector, "detection")
     embedder = catalog.find(settings.embedder, "embedding")
@@ -47,19 +50,48 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         metrics = Metrics(open_tracer(settings, "facesearch-worker"))
         stack.callback(metrics.tracer.close)
 
-        def session(model: catalog.Model) -> Session:
-            metrics.uses(model, settings.device)
-            return open_session(files.prepared_path(model, settings.models_dir), settings.device)
-
-        faces = FaceService(
-            YuNet(session(detector), settings.detection_score), ArcFace(session(embedder), embedder), metrics
-        )
+        detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
+        # On a GPU all images need one shape, or they could not share a call.
+        yunet = YuNet(detect, settings.detection_score, square=settings.device == "cuda")
+        faces = FaceService(yunet, ArcFace(embed, embedder), observer)
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
         yield Runtime(faces, catalog.calibrated(embedder), measured, Ledger(redis, images), space, metrics)
+
+
+def _sessions(
+    stack: ExitStack, settings: Settings, detector: catalog.Model, embedder: catalog.Embedder, metrics: Metrics
+) -> tuple[Session, Session, Observer]:
+    """What runs the detector, what runs the embedder, and who has to be told how it goes."""
+
+    def opened(model: catalog.Model) -> Session:
+        metrics.uses(model, settings.device)
+        return open_session(files.prepared_path(model, settings.models_dir), settings.device)
+
+    # On a CPU a batch takes as long as its images one by one.
+    if settings.device == "cpu":
+        return opened(detector), opened(embedder), metrics
+
+    def batched(model: catalog.Model, *sides: int, called: Callable[[int], None] = lambda _: None) -> BatchedSession:
+        shapes = [(3, side, side) for side in sides]
+        wait_s = settings.batch_wait_ms / 1e3
+        session = BatchedSession(lambda: opened(model), shapes, settings.batch_size, wait_s, called)
+        stack.callback(session.close)
+        try:
+            session.try_out()
+        except Exception as error:  # its errors share no other base class
+            raise OperatorError(
+                f"the model {model.name} does not run on {settings.device}: {' '.join(str(error).split())[:300]}; if "
+                "its memory is short, lower FACESEARCH_BATCH_SIZE; FACESEARCH_DEVICE=cpu does without a GPU"
+            ) from error
+        return session
+
+    detect = batched(detector, SIDE, COARSE_SIDE, SURROUNDINGS)
+    embed = batched(embedder, embedder.input_size, called=metrics.embedded)
+    return detect, embed, Announcing(metrics, {"detect": detect, "refine": detect, "align": embed})
 
 
 def _serve(stack: ExitStack, metrics: Metrics, settings: Settings) -> None:

@@ -75,4 +75,4 @@ SFACE = Calibration(
         (0.9999, 100),
     )
 )
-"""SFace 2021dec, in fp32 and with block-quantised weights."""
+"""SFace 2021dec: in fp32, with block-quantised weights, and in 8 bits (docs/decisions/0010-int8.md)."""

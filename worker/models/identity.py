@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from worker.faces.service import PREPROCESSING_VERSION
 from worker.models.catalog import Embedder
-from worker.models.prepare import PREPARATION_VERSION
+from worker.models.prepare import RESULT_VERSION
+from worker.models.prepare_int8 import INT8_VERSION
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Identity:
 
     model: name in the catalogue. digest: SHA-256 of the source file, hex (not of the prepared bytes, which a library
     release may serialise differently). version: of the preprocessing and preparation; raised when either changes
-    what comes out. dimension: numbers in an embedding.
+    what comes out by more than rounding. dimension: numbers in an embedding.
     """
 
     model: str
@@ -34,5 +35,5 @@ class Identity:
 
 def identity(model: Embedder) -> Identity:
     """What this code and that model make. The version is 1000 x preparation's + preprocessing's, so each one shows."""
-    version = 1000 * PREPARATION_VERSION + PREPROCESSING_VERSION
+    version = 1000 * (INT8_VERSION if model.ranges else RESULT_VERSION) + PREPROCESSING_VERSION
     return Identity(model.name, model.sha256, version, model.dimension)

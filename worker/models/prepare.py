@@ -1,12 +1,12 @@
-"""Make a published ONNX graph fit for ONNX Runtime on a CPU, without changing what it computes. Pure; the one file
-that imports onnx.
+"""Make a published ONNX graph fit for ONNX Runtime on a CPU, without changing what it computes. Pure; this file and
+prepare_int8.py are those that import onnx.
 
-Weights become plain fp32 initialisers, shapes become dynamic, BatchNormalization and PRelu become what the runtime is
-fast at. Semantics of the operators: https://onnx.ai/onnx/operators/.
+Weights become plain fp32 initialisers, shapes become dynamic, BatchNormalization, PRelu and small parallel convolutions
+become what the runtime is fast at. Semantics of the operators: https://onnx.ai/onnx/operators/.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +18,12 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from shared.errors import OperatorError
 from worker.models.quantization import dequantize
 
-PREPARATION_VERSION: Final = 1
+PREPARATION_VERSION: Final = 2
 """Raised when a change here changes the prepared graph. Cached graphs of another version are not used."""
+
+RESULT_VERSION: Final = 1
+"""Raised when a change here changes what a prepared graph gives by more than rounding, a millionth of a vector's
+length. Embeddings of different versions are never compared (see identity.py)."""
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +37,7 @@ def prepare(model: ModelProto, *, dynamic_sides: bool) -> ModelProto:
     graph.fold_constants()
     graph.fold_batch_norm()
     graph.rewrite_prelu()
+    graph.merge_parallel()
     prepared = graph.build(dynamic_sides)
     try:
         onnx.checker.check_model(prepared, full_check=True)
@@ -44,6 +49,13 @@ def prepare(model: ModelProto, *, dynamic_sides: bool) -> ModelProto:
 def prepare_file(original: Path, prepared: Path, *, dynamic_sides: bool) -> None:
     """Read the original, write what `prepare` makes of it."""
     onnx.save_model(prepare(onnx.load_model(original), dynamic_sides=dynamic_sides), prepared)
+
+
+def unpacked(model: ModelProto) -> ModelProto:
+    """A new model with the same nodes for any batch size, but every weight is a plain fp32 initialiser."""
+    graph = _Graph(model)
+    graph.fold_constants()
+    return graph.build(dynamic_sides=False)
 
 
 class _Graph:
@@ -107,7 +119,11 @@ class _Graph:
     def _foldable(self, node: NodeProto) -> bool:
         if node.op_type == "Gemm" and (_attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)) != (1.0, 1.0):
             return False
-        return node.op_type in {"Conv", "Gemm"} and all(name in self._values for name in node.input[1:])
+        return node.op_type in {"Conv", "Gemm"} and self._weighted(node)
+
+    def _weighted(self, node: NodeProto) -> bool:
+        """Whether all inputs but the first are known."""
+        return all(name in self._values for name in node.input[1:])
 
     def _scaled(self, node: NodeProto, scale: Array, shift: Array, output: str) -> NodeProto:
         """The Conv or Gemm with scale and shift of its output channels in its weights."""
@@ -136,10 +152,11 @@ class _Graph:
         ]
 
     def rewrite_prelu(self) -> None:
-        """PRelu as relu(x) - a relu(-x) with depthwise 1 x 1 convolutions.
+        """PRelu as x + (1 - a) relu(-x) with depthwise 1 x 1 convolutions.
 
-        ONNX Runtime's PRelu is a slow generic broadcast that also breaks its blocked layout; this way SFace takes
-        8.3 instead of 22.2 ms a face (docs/decisions/0003-prepared-graphs.md).
+        ONNX Runtime's PRelu is a slow generic broadcast that also breaks its blocked layout; this way SFace takes less
+        than half the time (docs/decisions/0003-prepared-graphs.md). The runtime fuses the Relu into the first
+        convolution and the Add into the second.
         """
         kept = []
         for node in self._nodes:
@@ -148,22 +165,86 @@ class _Graph:
                 kept.append(node)
                 continue
             source, output = node.input[0], node.output[0]
-            minus, below, part, above = (f"{output}.{name}" for name in ("minus", "below", "part", "above"))
+            minus, below, part = (f"{output}.{name}" for name in ("minus", "below", "part"))
             kept += [
-                helper.make_node("Relu", [source], [above]),
                 self._depthwise(source, np.full(len(slope), -1.0), minus),
                 helper.make_node("Relu", [minus], [below]),
-                self._depthwise(below, -slope.reshape(-1), part),
-                helper.make_node("Add", [above, part], [output]),
+                self._depthwise(below, 1 - slope.reshape(-1).astype(np.float64), part),
+                helper.make_node("Add", [part, source], [output]),
             ]
         self._nodes = kept
+
+    def merge_parallel(self) -> None:
+        """Pairs of a convolution and a depthwise one that start from one tensor become one pair, its output split.
+
+        ONNX Runtime works on blocks of 16 channels, so that YuNet's four heads at each stride, of 1, 4, 1 and 10
+        channels, cost as much as 64 channels; together they are 16.
+        """
+        readers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in self._nodes:
+            for name in node.input:
+                readers[name].append(node)
+        alike: dict[Any, list[tuple[NodeProto, NodeProto]]] = defaultdict(list)
+        for node in self._nodes:
+            after = readers[node.output[0]]
+            if len(after) == 1 and node.output[0] not in self._outputs and self._begins_pair(node, after[0]):
+                alike[node.input[0], self._likeness(node), self._likeness(after[0])].append((node, after[0]))
+        merged = {pairs[0][0].output[0]: pairs for pairs in alike.values() if len(pairs) > 1}
+        gone = {node.output[0] for pairs in merged.values() for pair in pairs for node in pair}
+        kept = []
+        for node in self._nodes:
+            if node.output[0] in merged:
+                kept += self._merged(merged[node.output[0]])
+            elif node.output[0] not in gone:
+                kept.append(node)
+        self._nodes = kept
+
+    def _begins_pair(self, node: NodeProto, after: NodeProto) -> bool:
+        """Whether node is a plain convolution and `after` a depthwise one, both with known weights and biases."""
+        if not all(n.op_type == "Conv" and len(n.input) == 3 and self._weighted(n) for n in (node, after)):
+            return False
+        channels = len(self._values[node.input[1]])
+        groups = [_attribute(n, "group", 1) for n in (node, after)]
+        return groups == [1, channels] and self._values[after.input[1]].shape[:2] == (channels, 1)
+
+    def _likeness(self, node: NodeProto) -> object:
+        """Equal for convolutions that differ in weights, number of outputs and groups alone."""
+        attributes = {a.SerializeToString(deterministic=True) for a in node.attribute if a.name != "group"}
+        return self._values[node.input[1]].shape[1:], frozenset(attributes)
+
+    def _merged(self, pairs: Sequence[tuple[NodeProto, NodeProto]]) -> list[NodeProto]:
+        """One pair in place of several, and what splits its output into theirs."""
+        plain, depthwise = zip(*pairs, strict=True)
+        sizes = [len(self._values[node.input[1]]) for node in depthwise]
+        outputs = [node.output[0] for node in depthwise]
+        before, after = f"{outputs[0]}.before", f"{outputs[0]}.all"
+        return [
+            self._side_by_side(plain, plain[0].input[0], before, group=1),
+            self._side_by_side(depthwise, before, after, group=sum(sizes)),
+            self._split(after, outputs, sizes),
+        ]
+
+    def _side_by_side(self, nodes: Sequence[NodeProto], source: str, output: str, group: int) -> NodeProto:
+        """One convolution with the outputs of several that are alike."""
+        weights, biases = zip(*(self._values_of(node.input[1:]) for node in nodes), strict=True)
+        weight = self._new(f"{output}.weight", np.concatenate(weights))
+        bias = self._new(f"{output}.bias", np.concatenate(biases))
+        attributes = {a.name: helper.get_attribute_value(a) for a in nodes[0].attribute} | {"group": group}
+        return helper.make_node("Conv", [source, weight, bias], [output], **attributes)
+
+    def _split(self, source: str, outputs: Sequence[str], sizes: Sequence[int]) -> NodeProto:
+        """The channels of source in parts of those sizes."""
+        if _opset(self._model) < 13:
+            return helper.make_node("Split", [source], outputs, axis=1, split=sizes)
+        name = self._new(f"{source}.sizes", np.array(sizes, np.int64))
+        return helper.make_node("Split", [source, name], outputs, axis=1)
 
     def build(self, dynamic_sides: bool) -> ModelProto:
         """The graph as a model, with only those weights that are used and none of them an input."""
         nodes = [self._any_batch(node) for node in self._nodes]
         used = {name for node in nodes for name in node.input} | set(self._outputs)
         weights = [
-            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            numpy_helper.from_array(np.asarray(value, order="C"), name)
             for name, value in self._values.items()
             if name in used
         ]
@@ -174,7 +255,9 @@ class _Graph:
         outputs = [_dynamic(v, 9 if dynamic_sides else 0) for v in self._model.graph.output]
         graph = helper.make_graph(nodes, self._model.graph.name or "prepared", inputs, outputs, weights)
         # Weights that are no inputs need IR version 4; newer operator sets need newer ones.
-        version = max(4, self._model.ir_version, helper.find_min_ir_version_for(self._model.opset_import))
+        version = max(
+            4, self._model.ir_version, helper.find_min_ir_version_for(self._model.opset_import, ignore_unknown=True)
+        )
         return helper.make_model(graph, opset_imports=self._model.opset_import, ir_version=version)
 
     def _any_batch(self, node: NodeProto) -> NodeProto:
@@ -222,6 +305,11 @@ def _dynamic(value: onnx.ValueInfoProto, sides: int) -> onnx.ValueInfoProto:
     for i in range(max(1, len(shape) - sides), len(shape)):
         shape[i] = f"{value.name}_{i}"
     return helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape)
+
+
+def _opset(model: ModelProto) -> int:
+    """Version of the standard operators."""
+    return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
 
 
 def _attribute(node: NodeProto, name: str, default: Any) -> Any:

@@ -1,11 +1,14 @@
-"""Quantised weights back to floats. Pure."""
+"""Quantised weights back to floats, and floats to 8 bits. Pure."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+_MOST: Final = 127
+_LEAST: Final = 1e-30
 
 
 def dequantize(quantized: Array, scale: Array, zero: Array | None = None, *, axis: int = 1, block: int = 0) -> Array:
@@ -29,3 +32,25 @@ def dequantize(quantized: Array, scale: Array, zero: Array | None = None, *, axi
 def _spread(values: Array, length: int, axis: int, block: int) -> Array:
     """Each value once for every member of its block, cut to length."""
     return np.repeat(values, block, axis=axis).take(range(length), axis=axis)
+
+
+def quantize_rows(weight: Array, least: Array | float = 0) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """The weight as int8 in -127..127 of its shape, and a scale of at least `least` for each row (first axis).
+
+    Sums of two neighbours in a row, times an activation of 255, stay within 16 bits: what multiplies bytes on x86
+    without VNNI (vpmaddubsw) adds two such products and saturates. Weights of 7 bits would do too (`reduce_range` in
+    ONNX Runtime's own tools) and be half as exact; large neighbours of one sign are rare, so that here SFace's are a
+    sixth less exact.
+    """
+    rows = weight.reshape(len(weight), -1)
+    largest = np.abs(rows).max(axis=1)
+    if rows.shape[1] % 2 == 0:
+        pairs = rows.reshape(len(rows), -1, 2)
+        for sign in (1, -1):
+            # Each may be rounded up by a half: 127 becomes 128, and 255 times that is 32,640.
+            largest = np.maximum(largest, (sign * pairs).clip(0).sum(axis=2).max(axis=1))
+    scale = np.maximum(largest / _MOST, least)
+    # All zero, or so near that float32 does not tell.
+    scale = np.where(scale > _LEAST, scale, 1.0)
+    whole = np.rint(rows / scale[:, None]).reshape(weight.shape)
+    return whole.astype(np.int8), scale.astype(np.float32)

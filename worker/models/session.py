@@ -14,10 +14,15 @@ Tensor = npt.NDArray[np.float32]
 
 Device = Literal["cpu", "cuda"]
 
-_PROVIDERS: Final[Mapping[Device, list[str]]] = {
-    "cpu": ["CPUExecutionProvider"],
-    # What CUDA has no kernel for, shapes by and large, runs on the CPU.
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+_PROVIDERS: Final[Mapping[Device, dict[str, dict[str, str]]]] = {
+    "cpu": {"CPUExecutionProvider": {}},
+    "cuda": {
+        # The default search for algorithms takes eight times as long for each new shape, and finds none that are faster
+        # (others' figures: github.com/sgl-project/sglang-omni/pull/2176, github.com/PaddlePaddle/PaddleX/pull/5057).
+        "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
+        # What CUDA has no kernel for, shapes by and large, runs on the CPU.
+        "CPUExecutionProvider": {},
+    },
 }
 
 _ERRORS_ONLY = 3
@@ -63,14 +68,14 @@ def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSe
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(_PROVIDERS[device].items()))
     except Exception as error:  # its errors share no other base class
         raise OperatorError(
             f"cannot load the model {path}: {' '.join(str(error).split())[:300]}; "
             "delete the file and run `facesearch models pull`"
         ) from error
     # ONNX Runtime goes on with the CPU where a provider fails to start.
-    if session.get_providers()[0] != _PROVIDERS[device][0]:
+    if session.get_providers()[0] != next(iter(_PROVIDERS[device])):
         raise OperatorError(
             f"the model {path} cannot run on {device}: its driver or libraries do not work here; `nvidia-smi` tells "
             "whether there is a GPU, FACESEARCH_DEVICE=cpu does without"
@@ -79,7 +84,7 @@ def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSe
 
 
 def _require(device: Device) -> None:
-    if _PROVIDERS[device][0] not in onnxruntime.get_available_providers():
+    if next(iter(_PROVIDERS[device])) not in onnxruntime.get_available_providers():
         raise OperatorError(
             f"this ONNX Runtime knows no {device}; install facesearch[gpu] in place of onnxruntime, or set "
             "FACESEARCH_DEVICE=cpu"

@@ -1,11 +1,15 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
+from worker.faces.service import PREPROCESSING_VERSION
 from worker.models.catalog import MODELS, Embedder, UrlSource, calibrated, find, permitted
 from worker.models.identity import Identity, identity
+from worker.models.prepare import RESULT_VERSION
+from worker.models.prepare_int8 import INT8_VERSION
 
 
 def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
@@ -25,8 +29,9 @@ def test_entries_are_sound(model):
     assert all(str(source).endswith((model.file, "==1.1.1")) for source in model.sources)
 
 
-def test_names_and_digests_are_unique():
-    assert len({model.name for model in MODELS}) == len({model.sha256 for model in MODELS}) == len(MODELS)
+def test_names_are_unique_and_so_is_what_is_made_of_a_file():
+    made = {(model.sha256, isinstance(model, Embedder) and model.ranges) for model in MODELS}
+    assert len({model.name for model in MODELS}) == len(made) == len(MODELS)
 
 
 @pytest.mark.parametrize(("name", "task"), [("nothing", "detection"), ("yunet-2023mar", "embedding")])
@@ -51,6 +56,19 @@ def test_an_uncalibrated_embedder_is_refused():
 def test_only_http_urls_are_sources():
     with pytest.raises(ValueError, match="not an http"):
         UrlSource("file:///etc/passwd")
+
+
+def test_8_bits_are_made_of_the_default_file_and_are_another_identity():
+    default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
+    assert (default.ranges, bool(eight_bits.ranges)) == (None, True)
+    assert replace(eight_bits, name=default.name, ranges=None) == default
+    assert identity(eight_bits) != identity(default)
+
+
+def test_the_identity_holds_versions_of_what_comes_out_not_of_the_prepared_file():
+    default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
+    assert identity(default).version == 1000 * RESULT_VERSION + PREPROCESSING_VERSION
+    assert identity(eight_bits).version == 1000 * INT8_VERSION + PREPROCESSING_VERSION
 
 
 def test_identity_names_the_source_file_and_round_trips():

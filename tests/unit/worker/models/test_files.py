@@ -8,9 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from model_chains import embedder
 from shared.errors import OperatorError
 from worker.models import files
-from worker.models.catalog import Model, UrlSource
+from worker.models.catalog import Embedder, Model, UrlSource
 from worker.models.fetch import FetchError
 from worker.models.files import is_ready, prepared_path, pull
 from worker.models.session import open_session
@@ -172,6 +173,38 @@ def test_another_preparation_version_prepares_again_without_fetching(folder, mon
     assert not is_ready(MODEL, folder)
     assert network.pull(folder) != old
     assert network.calls == [FIRST]
+
+
+def test_one_file_is_fetched_once_for_fp32_and_for_8_bits(folder):
+    original = embedder(1)
+    data = original.SerializeToString()
+    floats = Embedder(
+        name="floats",
+        file="tiny.onnx",
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        sources=(FIRST,),
+        licence="MIT",
+        commercial=True,
+        dimension=5,
+    )
+    eight_bits = replace(floats, name="bytes", ranges=((-1.0, 1.0),) * 4)
+    network = Network({FIRST: data})
+    first = network.pull(folder, floats)
+    assert not is_ready(eight_bits, folder)
+    second = network.pull(folder, eight_bits)
+    assert network.calls == [FIRST]
+    assert (prepared_path(floats, folder), prepared_path(eight_bits, folder)) == (first, second)
+    assert f".int8-v{files.INT8_VERSION}.prepared-v{files.PREPARATION_VERSION}.onnx" in second.name
+    assert second.stat().st_size != first.stat().st_size
+    assert open_session(second)
+
+
+def test_another_version_of_8_bits_prepares_only_those_again(folder, monkeypatch):
+    network = Network({FIRST: DATA})
+    network.pull(folder)
+    monkeypatch.setattr(files, "INT8_VERSION", 999)
+    assert is_ready(MODEL, folder)
 
 
 def test_what_is_not_there_names_the_command(folder):

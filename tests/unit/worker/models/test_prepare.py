@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from shared.errors import OperatorError
-from worker.models.prepare import prepare
+from worker.models.prepare import prepare, unpacked
 from worker.models.quantization import dequantize
 
 seeds = st.integers(0, 2**32 - 1)
@@ -225,6 +225,116 @@ def test_prelu_with_one_slope_for_all_is_left_alone():
     prepared = prepare(original, dynamic_sides=False)
     assert operators(prepared) == {"PRelu"}
     assert_same(original, prepared, floats(np.random.default_rng(0), 1, 5))
+
+
+def heads(rng, channels, *, opset=21, bias=True, activated=False):
+    """A feature map, and for each head a 1 x 1 convolution and a depthwise one."""
+    nodes, weights = [], {}
+    for i, count in enumerate(channels):
+        weights |= {f"p{i}": floats(rng, count, 6, 1, 1), f"d{i}": floats(rng, count, 1, 3, 3)}
+        if bias:
+            weights |= {f"pb{i}": floats(rng, count), f"db{i}": floats(rng, count)}
+        plain, deep = ([f"p{i}", f"pb{i}"], [f"d{i}", f"db{i}"]) if bias else ([f"p{i}"], [f"d{i}"])
+        nodes.append(helper.make_node("Conv", ["x", *plain], [f"c{i}"], kernel_shape=[1, 1]))
+        if activated:
+            nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        source = f"r{i}" if activated else f"c{i}"
+        nodes.append(helper.make_node("Conv", [source, *deep], [f"h{i}"], group=count, pads=[1, 1, 1, 1]))
+    # One output, of all heads, is enough to see each of them.
+    nodes.append(helper.make_node("Concat", [f"h{i}" for i in reversed(range(len(channels)))], ["y"], axis=1))
+    return model(nodes, weights, inputs={"x": [1, 6, 5, 5]}, outputs={"y": [1, sum(channels), 5, 5]}, opset=opset)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, channels=st.lists(st.integers(1, 5), min_size=2, max_size=4), opset=st.sampled_from([11, 13, 21]))
+def test_parallel_pairs_of_convolutions_become_one_pair(seed, channels, opset):
+    rng = np.random.default_rng(seed)
+    original = heads(rng, channels, opset=opset)
+    prepared = prepare(original, dynamic_sides=True)
+    assert [node.op_type for node in prepared.graph.node] == ["Conv", "Conv", "Split", "Concat"]
+    assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
+    assert run(prepared, floats(rng, 2, 6, 3, 7)).shape == (2, sum(channels), 3, 7)
+
+
+@pytest.mark.parametrize("kind", [{"bias": False}, {"activated": True}], ids=str)
+def test_pairs_of_another_kind_stay_as_they_are(kind):
+    rng = np.random.default_rng(8)
+    original = heads(rng, [1, 4], **kind)
+    prepared = prepare(original, dynamic_sides=True)
+    assert [n.op_type for n in prepared.graph.node] == [n.op_type for n in original.graph.node]
+    assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
+
+
+def test_pairs_that_differ_in_more_than_their_weights_stay_apart():
+    rng = np.random.default_rng(9)
+    original = heads(rng, [2, 2])
+    pads = next(a for a in original.graph.node[3].attribute if a.name == "pads")
+    pads.ints[:] = [2, 2, 2, 2]
+    original.graph.node[3].attribute.add(name="dilations", ints=[2, 2], type=onnx.AttributeProto.INTS)
+    prepared = prepare(original, dynamic_sides=True)
+    assert operators(prepared) == {"Conv", "Concat"}
+    assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
+
+
+def test_a_convolution_of_all_channels_into_one_is_not_taken_for_a_depthwise_one():
+    rng = np.random.default_rng(10)
+    weights, nodes = {}, []
+    for i in range(2):
+        weights |= {f"p{i}": floats(rng, 4, 6, 1, 1), f"pb{i}": floats(rng, 4)}
+        weights |= {f"s{i}": floats(rng, 1, 4, 1, 1), f"sb{i}": floats(rng, 1)}
+        nodes += [
+            helper.make_node("Conv", ["x", f"p{i}", f"pb{i}"], [f"c{i}"]),
+            helper.make_node("Conv", [f"c{i}", f"s{i}", f"sb{i}"], [f"h{i}"]),
+        ]
+    nodes.append(helper.make_node("Add", ["h0", "h1"], ["y"]))
+    original = model(nodes, weights, inputs={"x": [1, 6, 3, 3]}, outputs={"y": [1, 1, 3, 3]})
+    prepared = prepare(original, dynamic_sides=True)
+    assert operators(prepared) == {"Conv", "Add"}
+    assert_same(original, prepared, floats(rng, 1, 6, 3, 3))
+
+
+def test_a_convolution_that_is_read_elsewhere_too_stays():
+    rng = np.random.default_rng(11)
+    original = heads(rng, [2, 2])
+    original.graph.node[-1].input.append("c0")
+    original.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 6
+    prepared = prepare(original, dynamic_sides=True)
+    assert operators(prepared) == {"Conv", "Concat"}
+    assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
+
+
+def test_a_scalar_stays_a_scalar():
+    original = model(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        {"factor": np.array(2, np.float32)},
+        inputs={"x": [1, 3]},
+        outputs={"y": [1, 3]},
+    )
+    (factor,) = prepare(original, dynamic_sides=False).graph.initializer
+    assert list(factor.dims) == []
+
+
+def test_unpacked_weights_are_plain_and_all_else_stays():
+    rng = np.random.default_rng(12)
+    original = model(
+        [
+            helper.make_node("DequantizeLinear", ["q", "s"], ["w"], axis=0, block_size=3),
+            helper.make_node("Conv", ["x", "w"], ["c"]),
+            norm("c", "n"),
+            helper.make_node("PRelu", ["n", "a"], ["y"]),
+        ],
+        {
+            "q": rng.integers(-128, 128, (6, 2, 1, 1)).astype(np.int8),
+            "s": rng.uniform(0.01, 1, (2, 2, 1, 1)).astype(np.float32),
+            "a": floats(rng, 6, 1, 1),
+            **norm_weights(rng, 6),
+        },
+        inputs={"x": [1, 2, 3, 3]},
+        outputs={"y": [1, 6, 3, 3]},
+    )
+    plain = unpacked(original)
+    assert [node.op_type for node in plain.graph.node] == ["Conv", "BatchNormalization", "PRelu"]
+    assert_same(original, plain, floats(rng, 1, 2, 3, 3))
 
 
 def detector(rng):

@@ -50,7 +50,7 @@ def test_a_device_that_does_not_start_is_an_error_and_no_fall_back(doubling, mon
     real = onnxruntime.InferenceSession
 
     def on_the_cpu_after_all(path, options, providers):
-        assert providers[0] == "CUDAExecutionProvider"
+        assert providers[0][0] == "CUDAExecutionProvider"
         return real(path, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])

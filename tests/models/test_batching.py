@@ -1,0 +1,236 @@
+"""The real models in batches: whoever shares a call sees what it would have seen alone."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from portraits import astronaut_png, darken, faceless_png, hopper_jpeg, pixels, rotate, scale, side_by_side
+from shared.errors import FaceNotDetected, OperatorError, Unavailable
+from shared.settings import Settings
+from worker import runtime
+from worker.faces.geometry import SURROUNDINGS
+from worker.faces.service import COARSE_SIDE, SIDE, FaceService
+from worker.models.announcing import Announcing
+from worker.models.arcface import ArcFace
+from worker.models.batched_session import BatchedSession
+from worker.models.session import open_session
+from worker.models.yunet import YuNet, resize
+
+LONG_S = 3600
+PHOTOS = [
+    astronaut_png(),
+    hopper_jpeg(),
+    darken(astronaut_png()),
+    rotate(hopper_jpeg(), 7),
+    scale(astronaut_png(), 0.5),
+    side_by_side(hopper_jpeg(), astronaut_png()),
+    side_by_side(astronaut_png(), hopper_jpeg()),
+    faceless_png(),
+]
+
+
+def images():
+    """float32 (4, 3, 640, 640), as the detector takes them."""
+    batch = np.zeros((4, 3, 640, 640), np.float32)
+    for padded, photo in zip(batch, PHOTOS, strict=False):
+        image, _ = resize(pixels(photo), 640)
+        padded[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+    return batch
+
+
+def crops():
+    """float32 (5, 3, 112, 112), as the embedder takes them."""
+    image = pixels(astronaut_png())[..., ::-1].transpose(2, 0, 1)
+    return np.stack([image[:, top : top + 112, 160 : 160 + 112] for top in range(30, 80, 10)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("model", "batch"), [("detector", images()), ("embedder", crops())])
+def test_a_prepared_graph_gives_each_row_what_it_gives_it_alone(weights, model, batch):
+    session = open_session(getattr(weights, model))
+    together = session.run(batch)
+    for number in range(len(batch)):
+        for name, alone in session.run(batch[number : number + 1]).items():
+            np.testing.assert_allclose(together[name][number : number + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def batched(weights):
+    """The two models in batched sessions, which nobody has announced anything to; and how many rows each call had."""
+    calls = {"detector": [], "embedder": []}
+    sides = {"detector": (SIDE, COARSE_SIDE, SURROUNDINGS), "embedder": (112,)}
+    sessions = {
+        name: BatchedSession(
+            lambda name=name: open_session(getattr(weights, name)),
+            [(3, side, side) for side in sides[name]],
+            8,
+            LONG_S,
+            told.append,
+        )
+        for name, told in calls.items()
+    }
+    return sessions, calls
+
+
+class Together:
+    """An observer with whom all threads begin to detect at the same time."""
+
+    def __init__(self, threads):
+        self.barrier = threading.Barrier(threads)
+
+    @contextmanager
+    def stage(self, name):
+        if name == "detect":
+            self.barrier.wait()
+        yield
+
+    def found(self, faces):
+        pass
+
+
+def outcome(service, photo):
+    """Boxes, landmarks and vectors of all faces, None for none."""
+    try:
+        found = service.describe_all(photo)
+    except FaceNotDetected:
+        return None
+    return (
+        np.array([face.detection.box for face in found]),
+        np.stack([face.detection.landmarks for face in found]),
+        np.stack([face.vector for face in found]),
+    )
+
+
+def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces):
+    sessions, calls = batched
+    photos = PHOTOS * 2
+    models = {"detect": sessions["detector"], "refine": sessions["detector"], "align": sessions["embedder"]}
+    observer = Announcing(Together(len(photos)), models)
+    service = FaceService(
+        YuNet(sessions["detector"], Settings().detection_score),
+        ArcFace(sessions["embedder"], weights.entry),
+        observer,
+    )
+    with ThreadPoolExecutor(len(photos)) as pool:
+        outcomes = list(pool.map(lambda photo: outcome(service, photo), photos))
+    for photo, found in zip(photos, outcomes, strict=True):
+        alone = outcome(faces, photo)
+        if alone is None:
+            assert found is None
+            continue
+        for ours, theirs, tolerance in zip(found, alone, (1e-2, 1e-2, 1e-4), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=tolerance)
+    seen = sum(len(found[0]) for found in outcomes if found is not None)
+    assert sum(calls["detector"]) == 2 * len(photos) + seen, "each image at both sides, and each face once more"
+    assert sum(calls["embedder"]) == seen
+    assert max(calls["detector"]) > 1
+    assert max(calls["embedder"]) > 1
+
+
+def settings(**given):
+    return Settings(device="cuda", store="memory", redis_url="unix:///nowhere.sock", **given)
+
+
+def test_a_worker_on_a_gpu_batches_counts_its_batches_and_closes_them(weights, monkeypatch):
+    """With a CPU in the GPU's place."""
+    opened = []
+
+    def on_the_cpu(path, device):
+        opened.append((path, device))
+        return open_session(path)
+
+    monkeypatch.setattr(runtime, "open_session", on_the_cpu)
+    with runtime.open_runtime(settings(batch_size=4)) as worker:
+        # For 1, 2 and 4 rows of three shapes and of one, and one for all other shapes.
+        assert opened.count((weights.detector, "cuda")) == 3 * 3 + 1
+        assert opened.count((weights.embedder, "cuda")) == 3 + 1
+        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
+        count = worker.metrics.registry.get_sample_value
+        assert count("facesearch_batch_faces_count") == 1
+        assert count("facesearch_batch_faces_sum") == 2
+    with pytest.raises(Unavailable):
+        worker.faces.describe_all(PHOTOS[5])
+
+
+def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start_and_no_fall_back(weights, monkeypatch):  # noqa: ARG001 -- the models are there
+    class Failing:
+        def run(self, tensor):
+            if len(tensor) > 2:
+                raise RuntimeError("CUDA failure 2: out of memory\nmore")
+            return {"out": tensor}
+
+    monkeypatch.setattr(runtime, "open_session", lambda _path, _device: Failing())
+    with (
+        pytest.raises(OperatorError, match="does not run on cuda: CUDA failure 2: out of memory more; if its memory"),
+        runtime.open_runtime(settings()),
+    ):
+        pass
+
+
+def test_a_missing_gpu_is_an_error_at_start_and_no_fall_back(weights):  # noqa: ARG001 -- the models are there
+    with pytest.raises(OperatorError, match="knows no cuda"), runtime.open_runtime(settings()):
+        pass
+
+
+def test_a_worker_on_a_cpu_batches_nothing(weights, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        runtime, "open_session", lambda path, device: opened.append((path, device)) or open_session(path, device)
+    )
+    with runtime.open_runtime(settings().model_copy(update={"device": "cpu"})) as worker:
+        assert opened == [(weights.detector, "cpu"), (weights.embedder, "cpu")]
+        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
+        assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_sum") == 2
+
+
+@pytest.mark.parametrize("photo", [*PHOTOS[:4], *PHOTOS[5:7]])
+@pytest.mark.parametrize("side", [SIDE, COARSE_SIDE])
+def test_in_a_square_the_same_faces_are_found(weights, photo, side):
+    session, image = open_session(weights.detector), pixels(photo)
+    found = YuNet(session, 0.8).detect(image, side)
+    in_square = YuNet(session, 0.8, square=True).detect(image, side)
+    assert len(found) == len(in_square) > 0
+    for one, other in zip(found, in_square, strict=True):
+        tolerance = max(image.shape) / side  # a pixel at the working size
+        np.testing.assert_allclose(one.box, other.box, atol=tolerance)
+        np.testing.assert_allclose(one.landmarks, other.landmarks, atol=tolerance)
+        assert one.score == pytest.approx(other.score, abs=0.005)
+
+
+def test_on_a_gpu_no_session_ever_sees_two_shapes(weights, monkeypatch):  # noqa: ARG001 -- the models are there
+    """With a CPU in the GPU's place."""
+    seen = []
+
+    class Watched:
+        def __init__(self, path):
+            self.session = open_session(path)
+            self.shapes = set()
+            seen.append(self.shapes)
+
+        def run(self, tensor):
+            self.shapes.add(tensor.shape)
+            return self.session.run(tensor)
+
+    monkeypatch.setattr(runtime, "open_session", lambda path, _device: Watched(path))
+    with runtime.open_runtime(settings()) as worker:
+        for photo in PHOTOS[:7]:
+            worker.faces.describe_all(photo)
+            worker.faces.describe_prominent(photo)
+    assert sorted(map(len, seen)) == [0, 0, *[1] * (len(seen) - 2)], "but for those of shapes that do not occur"
+
+
+@pytest.mark.parametrize("shape", [(1, 2000, 3), (2000, 1, 3), (480, 640, 3), (640, 640, 3)])
+def test_a_square_is_what_the_detector_is_given(shape):
+    given = []
+
+    class Canned:
+        def run(self, tensor):
+            given.append(tensor.shape)
+            raise StopIteration
+
+    for side in (SIDE, COARSE_SIDE):
+        with pytest.raises(StopIteration):
+            YuNet(Canned(), 0.8, square=True).detect(np.zeros(shape, np.uint8), side)
+    assert given == [(1, 3, SIDE, SIDE), (1, 3, COARSE_SIDE, COARSE_SIDE)]
