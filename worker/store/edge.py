@@ -1,22 +1,28 @@
 """Qdrant's own engine inside this process (Qdrant Edge): one shard a collection, on disk.
 
 What an add acknowledged is in the engine's write-ahead log, a mapped file, and so outlives a killed process; a power
-cut may take what the system had not written yet. Searches go over every vector.
+cut may take what the system had not written yet. Searches go over every vector, in large collections first as int8
+(worker/store/edge_segments.py).
 """
 
-import itertools
+import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import qdrant_edge as engine
+import structlog
 
 from worker.models.identity import Identity
+from worker.store import edge_segments
 from worker.store.base import (
     THRESHOLD_MARGIN,
     Match,
     Point,
+    StoreError,
     StoreUnavailable,
     Vector,
     check_identity,
@@ -27,13 +33,32 @@ from worker.store.edge_errors import explained
 from worker.store.edge_files import EdgeFiles
 from worker.store.edge_shards import OpenShards
 
+log = structlog.stdlib.get_logger(__name__)
+
 MIN_FREE_BYTES = 128 * 2**20
 """Least free disk space for an add. The engine writes to sparse mapped files, where a full disk is no error but a bus
 error that kills the process: adds end well before, and deletes, of few bytes each, at an eighth of it."""
 
 FLUSH_EVERY = 10_000
-"""Adds between flushes, which cut the write-ahead log. Unflushed, it grows for ever and each 100,000 adds make the next
-start 1.2 s longer; a flush after 10,000 takes 20 ms."""
+"""Points added or removed between flushes, which cut the write-ahead log. Unflushed, it grows for ever, and every
+100,000 make the next start 1.2 s longer; a flush after 10,000 takes 20 ms."""
+
+
+class _Changes:
+    """Of points, since something was done about them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def are_due(self, more: int, every: int) -> bool:
+        """Whether so many more make it time to do it again, for one thread of all that change points."""
+        with self._lock:
+            self._count += more
+            if self._count < every:
+                return False
+            self._count = 0
+            return True
 
 
 class _Shard:
@@ -42,7 +67,8 @@ class _Shard:
     def __init__(self, shard: engine.EdgeShard, identity: str) -> None:
         self.engine = shard
         self.identity = identity
-        self.adds = itertools.count(1)  # its next() is atomic
+        self.unflushed = _Changes()
+        self.unoptimized = _Changes()
 
     def close(self) -> None:
         self.engine.close()
@@ -52,10 +78,14 @@ class EdgeStore:
     """A Store in a folder. Raises OperatorError if another process has the folder or it cannot be written.
 
     open_limit: shards that stay open, each of 2 MB when new and 34 MB (of mapped, reclaimable file) when reopened.
+    index_from: points of a collection from which int8 is used; fewer are for tests.
     """
 
-    def __init__(self, folder: Path, identity: Identity, open_limit: int) -> None:
+    def __init__(
+        self, folder: Path, identity: Identity, open_limit: int, index_from: int = edge_segments.INDEX_FROM
+    ) -> None:
         self.identity = identity
+        self._index_from = index_from
         self._files = EdgeFiles(folder)
         self._shards = OpenShards(self._open, open_limit)
 
@@ -72,8 +102,7 @@ class EdgeStore:
                 try:
                     with self._ours(collection) as shard:
                         shard.engine.update(upsert)
-                        if next(shard.adds) % FLUSH_EVERY == 0:
-                            shard.engine.flush()
+                        self._changed(collection, shard, len(points))
                         return
                 except FileNotFoundError:
                     self._make(collection)
@@ -84,7 +113,7 @@ class EdgeStore:
             query=engine.Query.Nearest(vector.tolist()),
             limit=limit,
             score_threshold=min_cosine - THRESHOLD_MARGIN,
-            params=engine.SearchParams(exact=True),
+            params=edge_segments.SEARCH,
             with_payload=True,
         )
         with explained(self._files.folder / collection):
@@ -111,6 +140,7 @@ class EdgeStore:
             try:
                 with self._ours(collection) as shard:
                     shard.engine.update(engine.UpdateOperation.delete_points([str(person_id)]))
+                    self._changed(collection, shard, 1)
             except FileNotFoundError:
                 return
 
@@ -153,14 +183,57 @@ class EdgeStore:
 
     def _open(self, collection: str) -> _Shard:
         identity = self._files.identity(collection)
-        return _Shard(engine.EdgeShard.load(str(self._files.shard(collection))), identity)
+        path = self._files.shard(collection)
+        if identity != str(self.identity):  # to be counted or dropped
+            return _Shard(engine.EdgeShard.load(str(path)), identity)
+        # With the configuration: a shard of an older release has another.
+        config = edge_segments.config(self._index_from, self.identity.dimension)
+        shard = engine.EdgeShard.load(str(path), config)
+        if self._is_behind(shard):
+            shard.close()
+            self._catch_up(collection, path)
+            shard = engine.EdgeShard.load(str(path))
+        return _Shard(shard, identity)
 
     def _make(self, collection: str) -> None:
-        vectors = engine.EdgeVectorParams(size=self.identity.dimension, distance=engine.Distance.Cosine)
-        # A shard of one segment searches with one thread anyway; the engine would start eight for each.
-        config = engine.EdgeConfig(vectors=vectors, max_search_threads=1, wal_enabled=True)
+        config = edge_segments.config(self._index_from, self.identity.dimension)
         with self._shards.alone(collection):
             if not self._files.path(collection).exists():
                 self._files.make(
                     collection, str(self.identity), lambda path: engine.EdgeShard.create(str(path), config).close()
                 )
+
+    def _changed(self, collection: str, shard: _Shard, points: int) -> None:
+        """Do what is due after that many points were added or removed."""
+        if shard.unflushed.are_due(points, FLUSH_EVERY):
+            shard.engine.flush()
+        if shard.unoptimized.are_due(points, edge_segments.changes(self._index_from)):
+            self._optimize(collection, shard)
+
+    def _optimize(self, collection: str, shard: _Shard) -> None:
+        """If it fails, searches take longer."""
+        if self._is_behind(shard.engine) or not self._has_room(edge_segments.LARGEST * self._index_from):
+            return
+        try:
+            with explained(self._files.folder / collection):
+                shard.engine.optimize()
+        except StoreError as error:
+            log.warning("collection_not_indexed", collection=collection, reason=str(error))
+
+    def _is_behind(self, shard: engine.EdgeShard) -> bool:
+        """Whether optimising would hold up the process for long."""
+        return edge_segments.not_indexed(shard) >= edge_segments.LARGEST * self._index_from
+
+    def _catch_up(self, collection: str, path: Path) -> None:
+        """Optimise a shard that nobody has open. If it fails, searches take longer."""
+        begun = time.monotonic()
+        try:
+            edge_segments.optimize_apart(path, self._files.lock)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("collection_not_indexed", collection=collection, reason=str(error))
+        else:
+            log.info("collection_indexed", collection=collection, seconds=round(time.monotonic() - begun, 1))
+
+    def _has_room(self, points: int) -> bool:
+        """Whether the disk has room for that many points once more."""
+        return self._files.free_bytes() >= 2 * MIN_FREE_BYTES + points * self.identity.dimension * 8

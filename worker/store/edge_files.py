@@ -57,6 +57,11 @@ class EdgeFiles:
         for leftover in folder.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(leftover)
 
+    @property
+    def lock(self) -> int:
+        """Descriptor of the lock, which whoever has a copy of it holds."""
+        return self._lock.fileno()
+
     def release(self) -> None:
         self._lock.close()
 

@@ -23,6 +23,7 @@ from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
 from worker.store.edge import EdgeStore
+from worker.store.edge_segments import INDEX_FROM
 from worker.store.memory import MemoryStore
 from worker.store.qdrant_opening import open_qdrant
 
@@ -30,7 +31,7 @@ DIMENSION = 16
 OURS = Identity("sface", "0" * 64, 1, DIMENSION)
 THEIRS = Identity("sface", "0" * 64, 2, DIMENSION)
 SERVERS = ["qdrant-rest", "qdrant-grpc", "qdrant-shared", "qdrant-shared-grpc"]
-KINDS = ["memory", "edge", *SERVERS]
+KINDS = ["memory", "edge", "edge-int8", *SERVERS]
 STAND_IN_KEY = "a key for tests"
 
 
@@ -88,19 +89,24 @@ def memory() -> Iterator[Backend]:
 
 
 @contextmanager
-def edge() -> Iterator[Backend]:
+def edge(index_from: int = INDEX_FROM) -> Iterator[Backend]:
     opened: list[Store] = []
 
     def open_store(identity: Identity) -> Store:
         while opened:  # one process holds the folder, and one store of it
             opened.pop().close()
-        opened.append(EdgeStore(Path(folder), identity, open_limit=2))
+        opened.append(EdgeStore(Path(folder), identity, open_limit=2, index_from=index_from))
         return opened[-1]
 
     with tempfile.TemporaryDirectory() as folder:
         yield Backend(open_store)
         for store in opened:
             store.close()
+
+
+def edge_int8() -> AbstractContextManager[Backend]:
+    """As large collections are kept: with int8 copies from 16 faces on."""
+    return edge(16)
 
 
 def on_server(url: str, **more: object) -> Opening:
@@ -133,6 +139,7 @@ def of_all_kinds(url: str, by_graph: dict[str, object]) -> Backends:
     return {
         "memory": memory,
         "edge": edge,
+        "edge-int8": edge_int8,
         "qdrant-rest": on_server(url),
         "qdrant-grpc": on_server(url, **by_graph),
         "qdrant-shared": on_server(url, placement="shared"),

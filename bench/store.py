@@ -1,0 +1,209 @@
+"""What the embedded store does with 1,000 to a million faces: adds and searches for the best 50, and what they miss.
+
+    .venv/bin/python bench/store.py [--quick]
+
+Through EdgeStore as a worker uses it, one caller, one collection that grows. At each size: faces added one by one, and
+searches for the best 50 whoever they are (`top50`) and for what a confidence of 80 lists (`listed`), each with the part
+of exact search's answer that it found. 99,000 and 999,000 are the worst case: the last 24,000 have no int8 yet. Then
+what opening the collection again takes. Memory and disk by face, beyond those of an empty store. Prints JSON, then a
+table. --quick: up to 100,000.
+
+The faces are made up, with the structure of SFace's embeddings of 1,848 photos of 1,000 people of LFW:
+
+- all lean towards one direction: their mean has a length of 0.31, so strangers' cosines are 0.095 on average;
+- people vary around it by 0.572 (the trace of the covariance), along axes whose variances fall from 0.0124 to 0; the
+  photos of one person by 0.334 around that person, about alike along each of these axes (0.0022 to 0.0032).
+
+Cosines of photos made up like this are 0.67 +- 0.05 within a person (LFW 0.67 +- 0.10, with its turned faces) and 0.095
++- 0.092 between strangers (LFW 0.088). These embeddings fill nearly all of their space: the effective dimension,
+tr(C)^2 / tr(C^2), is 107 of 128. Little can be left out or coarsened, and the nearest strangers (the 50th of 100,000 is
+at a cosine of 0.38) lie nearly alike far away in all directions: hard for a graph, and for codes of one or two bits.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import results
+
+from worker.models.identity import Identity
+from worker.store.base import Match, Point
+from worker.store.edge import EdgeStore
+
+Vectors = npt.NDArray[np.float32]
+
+DIMENSION: Final = 128
+OURS: Final = Identity("bench", "0" * 64, 1, DIMENSION)
+SIZES: Final = (1_000, 10_000, 99_000, 100_000, 999_000, 1_000_000)
+QUICK: Final = (1_000, 10_000, 100_000)
+LIMIT: Final = 50
+LEAST_COSINE: Final = 0.363
+"""What a confidence of 80 is with the default model."""
+
+MEAN: Final = 0.31
+PEOPLE: Final = (0.0124, 0.00864, 0.00667, 0.00506, 0.00396, 0.00287, 0.00202, 0.00103, 0.0)
+"""Variances of people along the axes, from the first to the last; those between are interpolated."""
+
+PHOTOS: Final = 0.334 / DIMENSION
+PHOTOS_EACH: Final = 4
+BATCH: Final = 1_000
+SINGLE: Final = 500
+"""Adds that are timed one by one."""
+
+
+class Faces:
+    """Made-up embeddings, the same ones in each run: photos of people, four of each, not next to each other."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(1)
+        axes = np.interp(np.arange(DIMENSION), np.linspace(0, DIMENSION - 1, len(PEOPLE)), PEOPLE)
+        self._spread = np.sqrt(axes).astype(np.float32)
+        self._mean = np.full(DIMENSION, MEAN / np.sqrt(DIMENSION), np.float32)
+
+    def people(self, count: int) -> Vectors:
+        return self._mean + self._spread * self._random.standard_normal((count, DIMENSION), np.float32)
+
+    def photos(self, people: Vectors) -> Vectors:
+        """One of each, float32, unit length."""
+        vectors = people + np.float32(np.sqrt(PHOTOS)) * self._random.standard_normal(people.shape, np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    def batches(self) -> Iterator[Vectors]:
+        """Of BATCH photos each, without end."""
+        while True:
+            people = self.people(BATCH)
+            for _ in range(PHOTOS_EACH):
+                yield self.photos(people)
+
+
+class Exact:
+    """The best LIMIT of all faces so far for each of some vectors, by comparing all."""
+
+    def __init__(self, asked: Vectors) -> None:
+        self._asked = asked
+        self._cosines = np.full((len(asked), LIMIT), -np.inf, np.float32)
+        self._numbers = np.full((len(asked), LIMIT), -1)
+
+    def add(self, vectors: Vectors, first: int) -> None:
+        cosines = np.hstack([self._cosines, self._asked @ vectors.T])
+        new = np.broadcast_to(np.arange(first, first + len(vectors)), (len(self._asked), len(vectors)))
+        numbers = np.hstack([self._numbers, new])
+        best = np.argpartition(-cosines, LIMIT - 1, axis=1)[:, :LIMIT]
+        self._cosines = np.take_along_axis(cosines, best, axis=1)
+        self._numbers = np.take_along_axis(numbers, best, axis=1)
+
+    def best(self, least: float) -> list[set[int]]:
+        rows = zip(self._numbers, self._cosines >= least, strict=True)
+        return [set(numbers[kept].tolist()) for numbers, kept in rows]
+
+
+def percentiles(times: Sequence[float]) -> dict[str, float]:
+    """Milliseconds."""
+    return {
+        "p50_ms": round(statistics.median(times) * 1e3, 3),
+        "p99_ms": round(float(np.percentile(times, 99)) * 1e3, 3),
+    }
+
+
+def searched(store: EdgeStore, asked: Vectors, exact: Exact, least: float) -> dict[str, float]:
+    times: list[float] = []
+    answers: list[list[Match]] = []
+    for vector in asked:
+        begun = time.perf_counter()
+        answers.append(store.search("bench", vector, LIMIT, least))
+        times.append(time.perf_counter() - begun)
+    wanted = exact.best(least)
+    hits = sum(
+        len(best & {match.person_id.int for match in found}) for best, found in zip(wanted, answers, strict=True)
+    )
+    total = sum(map(len, wanted))
+    return {
+        **percentiles(times),
+        "recall": round(hits / total, 5) if total else 1.0,
+        "found": round(total / len(asked), 1),
+    }
+
+
+def memory() -> dict[str, int]:
+    """Bytes of this process: its own, and those of mapped files, which the system may drop."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    found = {line[0]: int(line[1]) << 10 for line in lines if line and line[0] in ("RssAnon:", "RssFile:")}
+    return {"own": found["RssAnon:"], "mapped": found["RssFile:"]}
+
+
+def disk(folder: Path) -> int:
+    """Bytes that are really taken: the engine's files have holes."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def points(vectors: Vectors, first: int) -> list[Point]:
+    return [Point(uuid.UUID(int=first + n), f"ID{first + n}", vector) for n, vector in enumerate(vectors)]
+
+
+def measure(sizes: Sequence[int], searches: int) -> dict[str, Any]:
+    faces = Faces()
+    people = faces.people(BATCH)
+    # Half of those asked for are people who are stored, half strangers.
+    asked = np.concatenate([faces.photos(people[: searches // 2]), faces.photos(faces.people(searches // 2))])
+    exact, batches, rows, stored = Exact(asked), faces.batches(), [], 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with closing(EdgeStore(folder, OURS, 1)) as store:
+            before = memory()
+            for size in sizes:
+                longest = 0.0
+                while stored < size:
+                    vectors = faces.photos(people) if not stored else next(batches)
+                    exact.add(vectors, stored)
+                    fresh = points(vectors, stored)
+                    stored += BATCH
+                    single = SINGLE if stored == size else 0
+                    for batch in ([fresh[: BATCH - single]], [[point] for point in fresh[BATCH - single :]]):
+                        times = []
+                        for some in batch:
+                            begun = time.perf_counter()
+                            store.add("bench", some)
+                            times.append(time.perf_counter() - begun)
+                        longest = max([longest, *times])
+                row: dict[str, Any] = {"faces": size, "add": percentiles(times), "longest_add_s": round(longest, 2)}
+                row["top50"] = searched(store, asked, exact, -1)
+                row["listed"] = searched(store, asked, exact, LEAST_COSINE)
+                row["bytes_a_face"] = {kind: round((memory()[kind] - before[kind]) / size) for kind in before}
+                row["bytes_a_face"]["disk"] = round(disk(folder) / size)
+                rows.append(row)
+        with closing(EdgeStore(folder, OURS, 1)) as store:
+            begun = time.perf_counter()
+            store.count("bench")
+            opening = round(time.perf_counter() - begun, 2)
+            again = searched(store, asked, exact, -1)
+    return {"dimension": DIMENSION, "searches": searches, "sizes": rows, "reopened": {"s": opening, "top50": again}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    found = measure(QUICK if quick else SIZES, 200 if quick else 500)
+    print(json.dumps(found))
+    results.keep("store", found)
+    for row in found["sizes"]:
+        add, top, listed, taken = row["add"], row["top50"], row["listed"], row["bytes_a_face"]
+        print(
+            f"{row['faces']:>9,}  add p50 {add['p50_ms']:.2f} p99 {add['p99_ms']:.2f} ms"
+            f"  top 50 p50 {top['p50_ms']:.2f} p99 {top['p99_ms']:.2f} ms recall {top['recall']:.4f}"
+            f"  listed ({listed['found']:.0f}) p50 {listed['p50_ms']:.2f} ms recall {listed['recall']:.4f}"
+            f"  {taken['own'] + taken['mapped']} B memory, {taken['disk']} B disk"
+        )
+
+
+if __name__ == "__main__":
+    main()
