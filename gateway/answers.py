@@ -44,7 +44,7 @@ def answer(
 
 def error_answer(error: ContractError) -> web.Response:
     """The answer of a domain error."""
-    retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else RETRY_AFTER_S
+    retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else RETRY_AFTER_S
     response = answer(error.status, error.message, _HTTP_STATUS.get(type(error)), retry_after_s)
     if error.rejected is not None:
         response[REJECTED] = error.rejected

@@ -7,16 +7,17 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 from aiohttp import web
 from redis import RedisError
-from redis.asyncio import Redis
 
+from gateway.admission import Admission
 from gateway.auth import Auth
 from gateway.jobs import GRACE_S, Jobs
 from gateway.limits import Limits
+from gateway.line import Line
 from gateway.metering import METER, Meter, metered
 from gateway.metrics import METRICS, Metrics, measured
 from gateway.middleware import errors, request_id
 from gateway.results import RECONNECT_S, Results
-from gateway.routes import AUTH, IMAGES, JOBS, LIMITS, REDIS, RESULTS, SETTINGS, routes
+from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, RESULTS, SETTINGS, routes
 from gateway.timeouts import TIMEOUTS, Timeouts
 from gateway.uploads import MAX_BODY_BYTES
 from shared.control import Control
@@ -62,13 +63,18 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         results = Results(redis, gateway_id)
         serving = asyncio.create_task(_serve(settings, control, results))
         stack.push_async_callback(_cancel, serving)
-        jobs = Jobs(settings, gateway_id, redis, images, results, metrics)
+        broker_line, images_line = Line(redis), Line(images)
+        for line in (broker_line, images_line):
+            stack.push_async_callback(line.aclose)
+        admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
+        jobs = Jobs(settings, gateway_id, broker_line, images_line, results, admission, metrics)
         stack.push_async_callback(jobs.close)
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
         app[AUTH] = Auth(control)
-        app[LIMITS] = _limits(settings, redis, app.get(TIMEOUTS) or Timeouts())
+        app[ADMISSION] = admission
+        app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
         app[REDIS] = redis
         app[IMAGES] = images
@@ -78,12 +84,11 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def _limits(settings: Settings, redis: Redis, timeouts: Timeouts) -> Limits:
+def _limits(settings: Settings, redis: Line, timeouts: Timeouts) -> Limits:
     return Limits(
         redis,
         rate=settings.rate,
         concurrency=settings.concurrency,
-        in_flight=settings.in_flight,
         lease_s=timeouts.body_s + settings.deadline_s + GRACE_S + LEASE_MARGIN_S,
     )
 

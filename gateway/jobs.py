@@ -2,20 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import structlog
-from celery import Celery
-from kombu.exceptions import OperationalError
 from redis import RedisError
-from redis.asyncio import Redis
 
+from gateway.admission import Admission
+from gateway.line import Line
+from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.results import Results
-from shared.broker import UNACKED, celery_config
+from shared.broker import UNACKED
 from shared.errors import Unavailable
 from shared.jobs import QUEUE, SENT, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
 from shared.settings import Settings
@@ -31,15 +29,6 @@ LOOK_AGAIN_S: Final = 1.0
 """How often a job without an outcome is looked for. Most have theirs long before the first time."""
 
 
-def create_producer(settings: Settings) -> Celery:
-    """A Celery application that only sends. Without a result backend: with one it would subscribe to every single
-    task on a connection that nobody reads.
-    """
-    app = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
-    app.conf.update(celery_config(settings), broker_pool_limit=settings.dispatch_threads)
-    return app
-
-
 class Jobs:
     """Claim check, dispatch and waiting: everything between a checked request and its outcome."""
 
@@ -47,9 +36,10 @@ class Jobs:
         self,
         settings: Settings,
         gateway_id: str,
-        broker: Redis,
-        images: Redis,
+        broker: Line,
+        images: Line,
         results: Results,
+        admission: Admission,
         metrics: Metrics,
     ) -> None:
         self._deadline_s = settings.deadline_s
@@ -59,9 +49,9 @@ class Jobs:
         self._gateway_id = gateway_id
         self._images = images
         self._results = results
+        self._admission = admission
         self._metrics = metrics
-        self._producer = create_producer(settings)
-        self._threads = ThreadPoolExecutor(settings.dispatch_threads, thread_name_prefix="dispatch")
+        self._messages = Messages(settings)
         self._background: set[asyncio.Task[None]] = set()
 
     async def add(self, request_id: str, collection: str, image: bytes, name: str | None) -> Outcome:
@@ -77,8 +67,7 @@ class Jobs:
     async def close(self) -> None:
         if self._background:
             await asyncio.wait(self._background, timeout=GRACE_S)
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._producer.close()
+        self._messages.close()
 
     def _common(self, request_id: str, collection: str) -> dict[str, Any]:
         return {
@@ -95,11 +84,12 @@ class Jobs:
                 async with asyncio.timeout(job.deadline - time.time() + GRACE_S):
                     if image is not None:
                         with self._metrics.stages.time("claim_check"):
-                            await self._images.set(image_key(job.job_id), image, ex=self._image_ttl_s)
-                    return await self._outcome(job, outcome)
+                            await self._images.call("SET", image_key(job.job_id), image, "EX", self._image_ttl_s)
+                    with self._admission.job():
+                        return await self._outcome(job, outcome)
         except TimeoutError:
             raise Unavailable("no outcome before the deadline") from None
-        except (RedisError, OperationalError, OSError) as error:
+        except (RedisError, OSError) as error:
             raise Unavailable(f"dispatch: {type(error).__name__}") from error
         finally:
             if image is not None:
@@ -115,8 +105,8 @@ class Jobs:
         loop = asyncio.get_running_loop()
         while True:
             with self._metrics.stages.time("dispatch"):
-                headers = {SENT: time.time(), **self._metrics.tracer.carried()}
-                await loop.run_in_executor(self._threads, self._send, job, headers)
+                message = self._messages.of(job, {SENT: time.time(), **self._metrics.tracer.carried()})
+                await self._broker.call("LPUSH", QUEUE, message)
             sent = loop.time()
             with self._metrics.stages.time("outcome"):
                 while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
@@ -130,29 +120,15 @@ class Jobs:
     async def _is_lost(self, age_s: float) -> bool:
         """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
         try:
-            if await self._broker.llen(QUEUE):
+            if await self._broker.call("LLEN", QUEUE):
                 return False
-            return age_s > self._redelivered_after_s or not await self._broker.hlen(UNACKED)
+            return age_s > self._redelivered_after_s or not await self._broker.call("HLEN", UNACKED)
         except (RedisError, OSError):
             return False  # a broker that comes back in time still has the job
 
-    def _send(self, job: Job, headers: Mapping[str, Any]) -> None:
-        self._producer.send_task(
-            job.task,
-            kwargs=job.model_dump(mode="json"),
-            task_id=job.job_id,
-            queue=QUEUE,
-            expires=datetime.fromtimestamp(job.deadline, UTC),
-            # Celery would put a readable copy of the arguments, names included, into headers and logs.
-            argsrepr="",
-            kwargsrepr="",
-            retry=False,
-            headers=headers,
-        )
-
     async def _forget_image(self, job_id: str) -> None:
         try:
-            await self._images.unlink(image_key(job_id))
+            await self._images.call("UNLINK", image_key(job_id))
         except (RedisError, OSError) as error:
             log.warning("image_left_to_expire", error=type(error).__name__)
 

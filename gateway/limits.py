@@ -1,4 +1,4 @@
-"""Limits: requests at once in this gateway, and for each key a rate and a concurrency over all gateways.
+"""Limits: for each key a rate and a concurrency over all gateways.
 
     fs:rate:<key id>      when the key's requests so far are paid for, Unix time in microseconds (GCRA)
     fs:leases:<key id>    sorted set: request in flight -> when its lease ends, Unix time in microseconds
@@ -8,16 +8,15 @@ to learn when to come again, by the clock of each gateway. Here one script decid
 """
 
 import math
-import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 from redis import RedisError
-from redis.asyncio import Redis
 
+from gateway.line import Line, Script
 from shared.control import Key
 from shared.errors import TooFast, TooManyRequests, Unavailable
 
@@ -29,16 +28,13 @@ BURST_S: Final = 1.0
 CONCURRENCY_RETRY_S: Final = 1
 """When one of the caller's own requests will end cannot be known; most end within this."""
 
-LOG_EVERY_S: Final = 1.0
-"""How often a full gateway says so: a flood of requests is no flood of lines."""
-
 _PAID: Final = 0
 _TOO_MANY: Final = -1
 
 # The generic cell rate algorithm: one number per key instead of a list of requests. A refused request costs nothing.
 # KEYS: rate, leases. ARGV: microseconds between requests, microseconds of burst, concurrency, name and microseconds of
 # the lease; 0: no such limit. Answers _PAID, _TOO_MANY, or the microseconds after which a request would be let in.
-_TAKE: Final = """
+_TAKE: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, burst, concurrency, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
@@ -55,44 +51,22 @@ if concurrency > 0 then
 end
 if interval > 0 then redis.call('SET', KEYS[1], paid, 'PX', math.ceil((paid - now) / 1000)) end
 return 0
-"""
-
-
-class GatewayFull(Unavailable):
-    """As many requests are in flight as the gateway takes."""
-
-    rejected = "gateway_full"
+""")
 
 
 class Limits:
     """Lets requests in or refuses them at once. What is refused is metered, but not logged one by one.
 
-    rate: requests a second of a key without one of its own; concurrency: its requests at once; in_flight: requests at
-    once in this gateway. 0 is no limit, but for in_flight. lease_s: how long a request counts as in flight when its
-    gateway died without saying that it ended; to be longer than any request takes.
+    rate: requests a second of a key without one of its own; concurrency: its requests at once. 0 is no limit. lease_s:
+    how long a request counts as in flight when its gateway died without saying that it ended; to be longer than any
+    request takes.
     """
 
-    def __init__(self, redis: Redis, *, rate: float, concurrency: int, in_flight: int, lease_s: float) -> None:
+    def __init__(self, redis: Line, *, rate: float, concurrency: int, lease_s: float) -> None:
         self._redis = redis
         self._rate = rate
         self._concurrency = concurrency
         self._lease_us = round(lease_s * 1e6)
-        self._places = in_flight
-        self._refused = 0
-        self._quiet_until = 0.0
-        self._take = redis.register_script(_TAKE)
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in this gateway, for as long as the request is handled. Raises GatewayFull when all are taken."""
-        if not self._places:
-            self._log_refusal()
-            raise GatewayFull("gateway is full")
-        self._places -= 1
-        try:
-            yield
-        finally:
-            self._places += 1
 
     @asynccontextmanager
     async def hold(self, key: Key) -> AsyncIterator[None]:
@@ -109,8 +83,8 @@ class Limits:
         interval_us = 1e6 / rate if rate else 0
         burst_us = max(interval_us, BURST_S * 1e6)
         try:
-            answer = await self._take(
-                [f"fs:rate:{key.id}", leases], [interval_us, burst_us, concurrency, lease, self._lease_us]
+            answer = await self._redis.run(
+                _TAKE, [f"fs:rate:{key.id}", leases], [interval_us, burst_us, concurrency, lease, self._lease_us]
             )
         except (RedisError, OSError) as error:
             raise Unavailable(f"limits: {type(error).__name__}") from error
@@ -124,16 +98,9 @@ class Limits:
             if concurrency:
                 await self._release(leases, lease)
 
-    def _log_refusal(self) -> None:
-        self._refused += 1
-        if time.monotonic() >= self._quiet_until:
-            log.warning("gateway_full", refused=self._refused)
-            self._refused = 0
-            self._quiet_until = time.monotonic() + LOG_EVERY_S
-
     async def _release(self, leases: str, lease: str) -> None:
         """Before the answer, not after it: a caller that counts its own requests is never refused wrongly."""
         try:
-            await self._redis.zrem(leases, lease)
+            await self._redis.call("ZREM", leases, lease)
         except (RedisError, OSError) as error:
             log.warning("lease_left_to_expire", error=type(error).__name__)

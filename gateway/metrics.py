@@ -30,6 +30,7 @@ REASONS: Final = (
     "rate",
     "concurrency",
     "gateway_full",
+    "overload",
     "body",
     "parameter",
     "facedb",

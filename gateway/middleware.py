@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from gateway.admission import GatewayFull, Overloaded
 from gateway.answers import answer, error_answer
-from gateway.limits import GatewayFull
 from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, TooManyRequests, Unavailable
 from shared.jobs import new_request_id
@@ -38,7 +38,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except ContractError as error:
         # What the limits refuse is metered; a line for each would let a caller flood the log.
-        if isinstance(error, Unavailable) and not isinstance(error, TooManyRequests | GatewayFull):
+        if isinstance(error, Unavailable) and not isinstance(error, TooManyRequests | GatewayFull | Overloaded):
             log.warning("request_failed", path=request.path, reason=error.reason)
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:

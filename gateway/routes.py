@@ -10,6 +10,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from gateway import images, parameters, uploads
+from gateway.admission import Admission
 from gateway.answers import answer
 from gateway.auth import HEADER, Auth
 from gateway.health import OK, readiness
@@ -28,6 +29,7 @@ from shared.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 AUTH: Final = web.AppKey("auth", Auth)
+ADMISSION: Final = web.AppKey("admission", Admission)
 LIMITS: Final = web.AppKey("limits", Limits)
 JOBS: Final = web.AppKey("jobs", Jobs)
 RESULTS: Final = web.AppKey("results", Results)
@@ -51,7 +53,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
         @wraps(handler)
         async def handle(request: web.Request) -> web.Response:
             async with AsyncExitStack() as held:
-                held.enter_context(request.app[LIMITS].place())
+                held.enter_context(request.app[ADMISSION].place())
                 with request.app[METRICS].stages.time("limits"):
                     key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
                     request[CALLER] = key

@@ -94,19 +94,19 @@ class PersonUnknown(ContractError):
 
 
 class Unavailable(ContractError):
-    """The service could not do it now; a retry may succeed."""
+    """The service could not do it now; a retry may succeed. retry_after_s: whole seconds after which, >= 1."""
 
     status = Status.FAIL
 
-
-class TooManyRequests(Unavailable):
-    """The caller's own limit is the reason. retry_after_s: whole seconds after which a retry may succeed, >= 1."""
-
-    rejected = "concurrency"
-
-    def __init__(self, reason: str, retry_after_s: int) -> None:
+    def __init__(self, reason: str = "", retry_after_s: int = 1) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(Unavailable):
+    """The caller's own limit is the reason."""
+
+    rejected = "concurrency"
 
 
 class TooFast(TooManyRequests):

@@ -90,7 +90,8 @@ def create_celery(settings: Settings) -> Celery:
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
-        def start(self, _consumer: Any) -> None:
+        def start(self, consumer: Any) -> None:
+            keep_client(consumer.task_consumer.channel)
             runtime = process.runtime
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
@@ -112,3 +113,23 @@ def create_celery(settings: Settings) -> Celery:
     app.steps["worker"].add(OpenStep)
     app.steps["consumer"].add(BesideStep)
     return app
+
+
+def keep_client(channel: Any) -> None:
+    """Let a channel of kombu's Redis transport use one client for all its commands, as threads may share it.
+
+    kombu (5.7) makes a new one to note who has a job and another to forget it: 0.1 ms each, most of it a table of 169
+    entries. Connections come from the channel's pool either way.
+    """
+    kept: Any = None
+    create = channel._create_client  # noqa: SLF001 -- kombu has no public way, and a test to tell when it changes
+
+    def created(asynchronous: bool = False) -> Any:
+        nonlocal kept
+        if asynchronous:
+            return create(asynchronous=True)
+        if kept is None or kept.connection_pool is not channel.pool:
+            kept = create()
+        return kept
+
+    channel._create_client = created  # noqa: SLF001 -- see above

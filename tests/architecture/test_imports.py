@@ -20,8 +20,8 @@ FORBIDDEN = {
 # Library: the files that may import it, by prefix. All others go through these.
 ALLOWED = {
     "aiohttp": ("gateway/", "facesearch/up.py"),
-    "celery": ("gateway/jobs.py", "worker/app.py", "worker/celery.py", "worker/tasks.py"),
-    "kombu": ("gateway/jobs.py",),
+    "celery": ("gateway/messages.py", "worker/app.py", "worker/celery.py", "worker/tasks.py"),
+    "kombu": ("gateway/messages.py",),
     "grpc": ("worker/store/",),
     "httpx": ("worker/store/",),
     "cv2": ("worker/faces/", "worker/models/yunet.py"),

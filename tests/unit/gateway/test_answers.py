@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from gateway.admission import GatewayFull
 from gateway.answers import answer, error_answer
-from gateway.limits import GatewayFull
 from gateway.middleware import REQUEST_ID, errors, request_id
 from shared import errors as domain
 from shared.contract import MESSAGES, Status

@@ -1,11 +1,14 @@
 """The Celery application: its tasks and the delivery policy that stands on them."""
 
+import inspect
+
 import pytest
+from kombu import Connection
 
 from shared.errors import OperatorError
 from shared.jobs import QUEUE, AddJob, DeleteJob, SearchJob
 from shared.settings import Settings
-from worker.app import create_celery
+from worker.app import create_celery, keep_client
 
 SETTINGS = Settings(redis_url="unix:///nowhere.sock", visibility_timeout_s=7)
 
@@ -35,3 +38,47 @@ def test_what_celery_loads_is_such_an_application(monkeypatch: pytest.MonkeyPatc
 def test_a_worker_without_a_broker_says_what_to_do() -> None:
     with pytest.raises(OperatorError, match="REDIS_URL is not set"):
         create_celery(Settings(redis_url=None))
+
+
+class Client:
+    connection_pool = object()
+
+
+class Channel:
+    """What keep_client needs of a channel of kombu's."""
+
+    pool = Client.connection_pool
+
+    def __init__(self) -> None:
+        self.made: list[bool] = []
+
+    def _create_client(self, asynchronous: bool = False) -> Client:
+        self.made.append(asynchronous)
+        return Client()
+
+
+def test_a_channel_uses_one_client_for_its_commands_and_another_to_wait_for_jobs() -> None:
+    channel = Channel()
+    keep_client(channel)
+    first = channel._create_client()
+    assert channel._create_client() is first
+    assert channel._create_client(asynchronous=True) is not first
+    assert channel.made == [False, True]
+
+
+def test_a_channel_with_a_new_pool_has_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = Channel()
+    keep_client(channel)
+    first = channel._create_client()
+    pool = object()
+    monkeypatch.setattr(channel, "pool", pool)
+    monkeypatch.setattr(Client, "connection_pool", pool)
+    assert channel._create_client() is first  # it is of that pool
+    monkeypatch.setattr(channel, "pool", object())
+    assert channel._create_client() is not first
+
+
+def test_kombus_channel_is_such_a_one() -> None:
+    channel = Connection("redis+socket:///nowhere.sock").transport.Channel
+    assert list(inspect.signature(channel._create_client).parameters) == ["self", "asynchronous"]
+    assert "self._create_client()" in inspect.getsource(channel.conn_or_acquire)
