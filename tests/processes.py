@@ -1,5 +1,6 @@
 """Single real servers for tests, each started on its own folder and always stopped."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -27,16 +28,25 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
+_SHARES = (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+_PORTS = itertools.cycle(range(20_000, 32_000, 2))
+"""Below those that the system gives to connections of its own (32,768 and above), which would take one in between."""
+
+
 def two_free_ports() -> int:
-    """The first of two neighbours that nobody listens on."""
+    """The first of two neighbours that nobody listens on, and that no other process of these tests is given."""
+    worker, workers = (int(os.environ.get(name, default).removeprefix("gw")) for name, default in _SHARES)
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port
+        port = next(_PORTS)
+        if port // 2 % workers != worker:
+            continue
+        try:
+            for each in (port, port + 1):
+                socket.create_server(("127.0.0.1", each)).close()
+        except OSError:
+            continue
+        return port
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from load import Kept, Load
+from steady import Kept, Load
 
 COLUMNS: Final = (
     "experiment",

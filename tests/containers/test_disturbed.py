@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from figures import Figures
-from load import Kept, Load, take_stock
 from stack import Stack, crash, docker, healthy, restarts, stack
+from steady import Kept, Load, take_stock
 
 from processes import wait_for
 
