@@ -39,13 +39,18 @@ class Runtime:
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Raises OperatorError when a model is missing or not permitted, the device is not there or cannot run it, the
-    data directory is in use, or the metrics' port is taken.
+    """Raises OperatorError when a model is missing, not permitted or not for the device, the device is not there or
+    cannot run it, the data directory is in use, or the metrics' port is taken.
     """
     detector = catalog.find(settings.detector, "detection")
     embedder = catalog.find(settings.embedder, "embedding")
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
+    if embedder.ranges is not None and settings.device != "cpu":
+        raise OperatorError(
+            f"{embedder.name} is for CPUs; choose an embedder without 8 bits with FACESEARCH_EMBEDDER, or set "
+            "FACESEARCH_DEVICE=cpu"
+        )
     with ExitStack() as stack:
         metrics = Metrics(open_tracer(settings, "facesearch-worker"))
         stack.callback(metrics.tracer.close)

@@ -234,3 +234,11 @@ def test_a_square_is_what_the_detector_is_given(shape):
         with pytest.raises(StopIteration):
             YuNet(Canned(), 0.8, square=True).detect(np.zeros(shape, np.uint8), side)
     assert given == [(1, 3, SIDE, SIDE), (1, 3, COARSE_SIDE, COARSE_SIDE)]
+
+
+def test_an_embedder_in_8_bits_is_refused_on_a_gpu():
+    with (
+        pytest.raises(OperatorError, match="sface-2021dec-int8 is for CPUs"),
+        runtime.open_runtime(settings(embedder="sface-2021dec-int8")),
+    ):
+        pass
