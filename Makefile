@@ -8,6 +8,7 @@ BACKEND ?= embedded
 JOBS ?= 2
 COUNT ?= 20000
 SEED ?= 1
+QUICK ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,9 +52,9 @@ format: $(VENV)/.dev ## Rewrite the source in the project's format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Measure what one image costs, by stage
+bench: $(VENV)/.dev ## Measure everything, into docs/performance.md (QUICK=1: in a minute, and write nothing)
 	@$(BIN)/facesearch models pull
-	@$(BIN)/python bench/pipeline.py
+	@PYTHONPATH=tests $(BIN)/python bench/run.py $(if $(QUICK),--quick)
 
 hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input.md
 	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input.md

@@ -1,107 +1,175 @@
-"""A closed-loop load generator, in a process of its own: so many callers, each asking again once it has its answer.
+"""A load generator, in a process of its own.
 
-    .venv/bin/python bench/load.py ADDRESS KEY addface|searchface CALLERS SECONDS [PHOTO...]
+    .venv/bin/python bench/load.py ADDRESS KEY addface|searchface closed CALLERS SECONDS PHOTO...
+    .venv/bin/python bench/load.py ADDRESS KEY addface|searchface open RATE SECONDS PHOTO...
 
-Prints one JSON object: answers by status, requests a second, latency in milliseconds, its own CPU a request. It speaks
-HTTP by hand over kept connections: a full client would take more of the shared cores than the gateway does.
+closed: so many callers, each asking again once it has its answer; what counts begins when each has had one. open: so
+many requests a second, each sent when it is due, whether or not earlier ones are answered; what counts for throughput
+begins after a second. Prints one JSON object: answers by status, answered requests a second, their latency in
+milliseconds, its own CPU a request. With open, latency counts from when a request was due, and what was refused at
+once is told apart from what waited in vain.
 """
 
 import asyncio
 import json
+import random
 import sys
 import time
 from collections import Counter
-from itertools import cycle
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from typing import Any, Final
 
-import matplotlib as mpl
-import numpy as np
-import pybase64
 import uvloop
+from calls import Connections, form, request
+from summaries import latencies, percentile
 
-WARM_UP = 2
-"""Answers that each caller takes before anything counts."""
+RAMP_S: Final = 1.0
+"""Of an open loop: by then the service has as much waiting as it lets wait."""
 
+FAIL: Final = "FAIL"
+DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
+"""What an image can come to that was looked at. All else is no service."""
 
-def body(photo: Path) -> bytes:
-    """A form as the contract has it."""
-    return b"img=" + quote(pybase64.b64encode(photo.read_bytes()), safe="").encode()
+REFUSED_WITHIN_S: Final = 3.0
+"""A FAIL that comes sooner was a refusal. Later, and no deadline that is measured is shorter, the caller has waited in
+vain."""
 
-
-def request(address: str, key: str, call: str, form: bytes) -> bytes:
-    """A whole HTTP request."""
-    head = (
-        f"POST /v1/{call} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\nX-API-Key: {key}\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
-    )
-    return head.encode() + form
-
-
-async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes) -> str:
-    """The contract status of the answer."""
-    writer.write(message)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    return str(json.loads(await reader.readexactly(length))["status"])
+Ask = Callable[[int], Awaitable[str]]
+"""Sends the n-th request, and gives its status."""
 
 
-class Load:
-    """All callers: they warm up, wait for each other, and then ask for so many seconds."""
+@dataclass(frozen=True)
+class Seen:
+    """One request, times in seconds since the load began. due: when it was to be sent; sent: when it was."""
 
-    def __init__(self, address: str, messages: list[bytes], callers: int, seconds: float) -> None:
-        self._url = urlsplit(address)
-        self._messages = messages
-        self._callers = callers
-        self._seconds = seconds
-        self._ready = asyncio.Barrier(callers)
-        self.seen: list[tuple[float, str]] = []
+    due: float
+    sent: float
+    answered: float
+    status: str
 
-    async def run(self) -> None:
-        await asyncio.gather(*(self._ask(number) for number in range(self._callers)))
-
-    async def _ask(self, number: int) -> None:
-        reader, writer = await asyncio.open_connection(self._url.hostname, self._url.port, limit=1 << 20)
-        first = number % len(self._messages)
-        turn = cycle(self._messages[first:] + self._messages[:first])
-        for _ in range(WARM_UP):
-            await exchange(reader, writer, next(turn))
-        await self._ready.wait()
-        until = time.perf_counter() + self._seconds
-        while time.perf_counter() < until:
-            asked = time.perf_counter()
-            status = await exchange(reader, writer, next(turn))
-            self.seen.append((time.perf_counter() - asked, status))
-        writer.close()
+    @property
+    def took(self) -> float:
+        return self.answered - self.due
 
 
-async def run(address: str, key: str, call: str, callers: int, seconds: float, photos: list[Path]) -> dict[str, object]:
-    """The report."""
-    load = Load(address, [request(address, key, call, body(photo)) for photo in photos], callers, seconds)
-    cpu = time.process_time()
-    start = time.perf_counter()
-    await load.run()
-    took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    p50, p95, p99 = np.percentile(np.array([latency for latency, _ in load.seen]) * 1e3, [50, 95, 99])
-    total = len(load.seen) + WARM_UP * callers
+def arrivals(rate: float, seconds: float, seed: int = 1) -> list[float]:
+    """When requests are due that come independently of each other, `rate` a second on average: a Poisson process.
+
+    Seconds in [0, seconds), ascending; the same for the same seed.
+    """
+    gaps = random.Random(seed)  # noqa: S311 -- to be repeated, not to be secret
+    due: list[float] = []
+    at = gaps.expovariate(rate)
+    while at < seconds:
+        due.append(at)
+        at += gaps.expovariate(rate)
+    return due
+
+
+async def closed_loop(ask: Ask, callers: int, seconds: float) -> tuple[list[Seen], float]:
+    """All requests, and when those that count began."""
+    seen: list[Seen] = []
+    begun = time.perf_counter()
+    waiting = set(range(callers))
+    counted = float("inf")
+
+    async def caller(number: int) -> None:
+        nonlocal counted
+        turn = number
+        while time.perf_counter() - begun < counted + seconds:
+            sent = time.perf_counter() - begun
+            status = await ask(turn)
+            answered = time.perf_counter() - begun
+            seen.append(Seen(sent, sent, answered, status))
+            turn += callers
+            waiting.discard(number)
+            if not waiting and counted == float("inf"):
+                counted = answered
+
+    await asyncio.gather(*map(caller, range(callers)))
+    return seen, counted
+
+
+async def open_loop(ask: Ask, due: Sequence[float]) -> list[Seen]:
+    """All requests, those that were answered late included."""
+    begun = time.perf_counter()
+
+    async def one(number: int, due_at: float) -> Seen:
+        sent = time.perf_counter() - begun
+        status = await ask(number)
+        return Seen(due_at, sent, time.perf_counter() - begun, status)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for number, due_at in enumerate(due):
+            early = due_at - (time.perf_counter() - begun)
+            if early > 0:
+                await asyncio.sleep(early)
+            tasks.append(group.create_task(one(number, due_at)))
+    return [task.result() for task in tasks]
+
+
+def closed_report(seen: Sequence[Seen], counted: float, seconds: float) -> dict[str, Any]:
+    """counted: when those that count began, for so many seconds."""
+    counting = [one for one in seen if counted <= one.answered < counted + seconds]
+    good = [one.took for one in counting if one.status in DONE]
     return {
-        "call": call,
-        "callers": callers,
-        "answers": dict(Counter(status for _, status in load.seen)),
-        "requests": total,
-        "per_second": round(total / took, 2),
-        "p50_ms": round(float(p50), 2),
-        "p95_ms": round(float(p95), 2),
-        "p99_ms": round(float(p99), 2),
-        "load_cpu_ms": round(cpu * 1e3 / total, 3),
+        "requests": len(seen),
+        "answers": dict(Counter(one.status for one in counting)),
+        "per_second": round(len(good) / seconds, 2),
+        **latencies(good),
     }
 
 
+def open_report(seen: Sequence[Seen], seconds: float) -> dict[str, Any]:
+    """Throughput: what was answered after the ramp and before the end of the arrivals. All else: of all requests."""
+    good = [one for one in seen if one.status in DONE]
+    refused = [one.answered - one.sent for one in seen if one.status == FAIL and one.took < REFUSED_WITHIN_S]
+    in_vain = [
+        one.took for one in seen if one.status not in DONE and (one.status != FAIL or one.took >= REFUSED_WITHIN_S)
+    ]
+    late = percentile([one.sent - one.due for one in seen], 0.99) if seen else 0.0
+    return {
+        "requests": len(seen),
+        "answers": dict(Counter(one.status for one in seen)),
+        "per_second": round(sum(RAMP_S <= one.answered < seconds for one in good) / (seconds - RAMP_S), 2),
+        **latencies([one.took for one in good]),
+        "longest_ms": round(max((one.took for one in good), default=0.0) * 1e3, 2),
+        "refused": {"count": len(refused), **latencies(refused)},
+        "in_vain": {"count": len(in_vain), **latencies(in_vain)},
+        "sent_late_p99_ms": round(late * 1e3, 2),
+    }
+
+
+async def run(
+    address: str, key: str, call: str, way: str, amount: float, seconds: float, photos: Sequence[Path]
+) -> Any:
+    """The report."""
+    messages = [request(address, key, call, form(photo)) for photo in photos]
+    connections = Connections(address)
+    cpu = time.process_time()
+
+    def ask(number: int) -> Awaitable[str]:
+        return connections.ask(messages[number % len(messages)])
+
+    if way == "closed":
+        report = {
+            "call": call,
+            "callers": int(amount),
+            **closed_report(*await closed_loop(ask, int(amount), seconds), seconds),
+        }
+    else:
+        report = {"call": call, "rate": amount, **open_report(await open_loop(ask, arrivals(amount, seconds)), seconds)}
+    connections.close()
+    return report | {"load_cpu_ms": round((time.process_time() - cpu) * 1e3 / max(1, report["requests"]), 3)}
+
+
 def main() -> None:
-    address, key, call, callers, seconds, *names = sys.argv[1:]
-    photos = [Path(name) for name in names] or [Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg"]
+    address, key, call, way, amount, seconds, *names = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(run(address, key, call, int(callers), float(seconds), photos))))
+        print(json.dumps(runner.run(run(address, key, call, way, float(amount), float(seconds), [*map(Path, names)]))))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ the same size; and one portrait as it comes, as a photo of 2 and of 12 megapixel
 enlarged: as large to decode as a phone's, without its detail.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,15 @@ def small() -> list[bytes]:
 def source() -> str:
     """Where the small ones come from."""
     return "LFW, 250 x 250" if LFW.is_dir() else "packaged portraits, 250 x 250"
+
+
+def written(images: Sequence[bytes], folder: Path) -> list[Path]:
+    """The photos as files of a new folder, for the load generator."""
+    folder.mkdir(parents=True)
+    files = [folder / f"{number}.jpg" for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        file.write_bytes(image)
+    return files
 
 
 def enlarged(data: bytes, height: int) -> bytes:

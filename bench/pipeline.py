@@ -2,30 +2,38 @@
 
     .venv/bin/python bench/pipeline.py [--quick]
 
-Each stage of each kind of photo in milliseconds, medians of one thread; images a second of one and of N threads; and
-the pipeline that anybody would write first, on the same photos in the same run, by turns. Prints JSON, then a table.
+Each stage of a search of each kind of photo in milliseconds, medians of one thread; searches and adds a second of one
+and of all threads; and the pipeline that anybody would write first, on the same photos in the same run, by turns: how
+many times as long it takes, and if it sees the same faces. Where the labelled photos are, a long run also tells how
+well both recognise people on all of them. Prints JSON, then a table.
 """
 
 import json
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import numpy as np
 import photos
 import pybase64
 import results
-from seeing import Ours, naive, ours
+from floor import Floor, floor, run
+from recognition import overlap, true_accepts
+from seeing import Ours, See, Seen, naive, ours
 
+from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.faces.decode import decode
 from worker.faces.geometry import align, most_prominent
-from worker.models.identity import Identity
-from worker.store.memory import MemoryStore
+from worker.faces.service import COARSE_SIDE, SIDE
 
-PROBE = Identity("bench", "0" * 64, 1, 128)
+SAME_FACE: Final = 0.5
+"""Least overlap of two boxes of one face: the usual measure of detection."""
+
+FARS: Final = (1e-3, 1e-4)
+CALLS: Final = ("searchface", "addface")
 
 
 def ms(work: Callable[[], object], rounds: int) -> float:
@@ -39,97 +47,132 @@ def ms(work: Callable[[], object], rounds: int) -> float:
     return round(statistics.median(times) * 1e3, 3)
 
 
-def by_stage(pipeline: Ours, data: bytes, rounds: int) -> dict[str, float]:
+def by_stage(pipeline: Ours, store: Floor, data: bytes, rounds: int) -> dict[str, float]:
+    """detect_all is what an add has in place of detect; all is a search from base64 to matches."""
     image, text = decode(data), pybase64.b64encode(data)
-    found = pipeline.yunet.detect(image)
-    landmarks = most_prominent(found, (image.shape[1], image.shape[0])).landmarks
-    crops = np.stack([align(image, landmarks)])
-    vector = pipeline.arcface.embed(crops)[0]
-    store = MemoryStore(PROBE)
+    found = pipeline.yunet.detect(image, COARSE_SIDE)
+    prominent = most_prominent(found, (image.shape[1], image.shape[0]))
+    (refined,) = pipeline.yunet.refine(image, [prominent])
+    crops = np.stack([align(image, refined.landmarks)])
+    face = pipeline.service.describe_prominent(data)
     return {
         "base64": ms(lambda: pybase64.b64decode(text, validate=True), rounds),
         "decode": ms(lambda: decode(data), rounds),
-        "detect": ms(lambda: pipeline.yunet.detect(image), rounds),
-        "align": ms(lambda: align(image, landmarks), rounds),
+        "detect": ms(lambda: pipeline.yunet.detect(image, COARSE_SIDE), rounds),
+        "refine": ms(lambda: pipeline.yunet.refine(image, [prominent]), rounds),
+        "align": ms(lambda: align(image, refined.landmarks), rounds),
         "embed": ms(lambda: pipeline.arcface.embed(crops), rounds),
-        "store": ms(lambda: store.search("none", vector, 50, 0), rounds),
-        "all": ms(lambda: pipeline.service.describe_prominent(data), rounds),
+        "store": ms(lambda: store.matches(face), rounds),
+        "all": ms(lambda: store.searchface(text), rounds),
+        "detect_all": ms(lambda: pipeline.yunet.detect(image, SIDE), rounds),
     }
 
 
-def compared(first: Callable[[bytes], object], second: Callable[[bytes], object], images: Sequence[bytes]) -> float:
-    """How many times as long the first takes, image by image and by turns: the median of the ratios."""
-    ratios = []
+def against_naive(pipeline: Ours, plain: See, images: Sequence[bytes], rounds: int) -> dict[str, Any]:
+    """How many times as long the naive pipeline takes as ours, image by image and by turns: the median of the ratios;
+    and on how many of the images both see the same face.
+    """
+    ratios, same = [], 0
     for data in images:
-        took = []
-        for work in (first, second):
+        for turn in range(rounds):
             start = time.perf_counter()
-            work(data)
-            took.append(time.perf_counter() - start)
-        ratios.append(took[0] / took[1])
-    return round(statistics.median(ratios), 2)
+            theirs = plain(data)
+            between = time.perf_counter()
+            pipeline.service.describe_prominent(data)
+            ratios.append((between - start) / (time.perf_counter() - between))
+            if not turn:
+                same += overlap(theirs.box, pipeline.see(data).box) >= SAME_FACE
+    return {"naive_ratio": round(statistics.median(ratios), 2), "images": len(images), "same_face": same}
 
 
-def throughput(pipeline: Ours, images: Sequence[bytes], threads: int, seconds: float) -> dict[str, float]:
-    """Images a second, and CPU milliseconds an image, of that many threads."""
-    until = time.perf_counter() + seconds
+def recognised(settings: Settings, pipeline: Ours) -> dict[str, Any]:
+    """How well the naive pipeline and ours tell the people of the labelled photos apart, as TAR@FAR."""
+    paths = sorted(photos.LFW.glob("*/*.jpg"))
 
-    def work(number: int) -> int:
-        done = 0
-        while time.perf_counter() < until:
-            pipeline.service.describe_prominent(images[(number + done) % len(images)])
-            done += 1
-        return done
+    def share(number: int) -> list[tuple[Seen | None, Seen | None]]:
+        plain = naive(settings)
+        images = [path.read_bytes() for path in paths[number :: settings.threads]]
+        return [(_seen(plain, image), _seen(pipeline.see, image)) for image in images]
 
-    start, cpu = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(threads) as pool:
-        done = sum(pool.map(work, range(threads)))
-    took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return {"per_second": round(done / took, 1), "cpu_ms": round(cpu * 1e3 / done, 2)}
+    seen: list[tuple[Seen | None, Seen | None]] = [(None, None)] * len(paths)
+    with ThreadPoolExecutor(settings.threads) as pool:
+        for number, part in enumerate(pool.map(share, range(settings.threads))):
+            seen[number :: settings.threads] = part
+    people = [path.parent.name for path in paths]
+    nothing = np.full(pipeline.embedder.dimension, np.nan)
+    found: dict[str, Any] = {"photos": len(paths), "people": len(set(people))}
+    for name, faces in zip(("naive", "ours"), zip(*seen, strict=True), strict=True):
+        vectors = [nothing if face is None else face.vector for face in faces]
+        found[name] = {
+            "seen": sum(face is not None for face in faces),
+            **{f"tar_at_{far:g}": round(tar, 5) for far, tar in true_accepts(vectors, people, FARS).items()},
+        }
+    pairs = [(theirs, own) for theirs, own in seen if theirs and own]
+    return found | {"same_face": sum(overlap(theirs.box, own.box) >= SAME_FACE for theirs, own in pairs)}
 
 
-def agreement(
-    first: Callable[[bytes], np.ndarray], second: Callable[[bytes], np.ndarray], images: Sequence[bytes]
-) -> float:
-    """The smallest cosine between what both see in an image: the same face, described alike."""
-    return round(min(float(first(data) @ second(data)) for data in images), 5)
+def _seen(see: See, image: bytes) -> Seen | None:
+    try:
+        return see(image)
+    except (LookupError, FaceNotDetected):
+        return None
 
 
-def measure(*, quick: bool) -> dict[str, object]:
-    settings = Settings()
-    pipeline, plain = ours(settings), naive(settings)
-    kinds = photos.photos()
-    rounds = 8 if quick else 40
-    seconds = 2 if quick else 8
-
-    def describe(data: bytes) -> np.ndarray:
-        return pipeline.service.describe_prominent(data).vector
-
-    if quick:
-        kinds = {**kinds, "small": kinds["small"][:24]}
+def measure(
+    pipeline: Ours,
+    plain: See,
+    whole: Floor,
+    kinds: Mapping[str, Sequence[bytes]],
+    calls: Sequence[str],
+    rounds: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """All but how well people are recognised. rounds: of a stage, and of a photo that is the only one of its kind."""
+    threads = sorted({1, Settings().threads})
     return {
         "photos": photos.source(),
-        "stages_ms": {kind: by_stage(pipeline, images[0], rounds) for kind, images in kinds.items()},
-        "naive_ratio": {
-            kind: compared(plain, describe, images if len(images) > 1 else images * rounds)
+        "stages_ms": {kind: by_stage(pipeline, whole, images[0], rounds) for kind, images in kinds.items()},
+        "against_naive": {
+            kind: against_naive(pipeline, plain, images, 1 if len(images) > 1 else rounds)
             for kind, images in kinds.items()
         },
-        "least_agreement": {kind: agreement(plain, describe, images) for kind, images in kinds.items()},
-        "threads": {
-            threads: throughput(pipeline, kinds["small"], threads, seconds) for threads in sorted({1, settings.threads})
-        },
+        "floor": [
+            {"call": call, "threads": count, **run(getattr(whole, call), kinds["small"], count, seconds)}
+            for call in calls
+            for count in threads
+        ],
     }
+
+
+def show(found: Mapping[str, Any]) -> None:
+    for kind, stages in found["stages_ms"].items():
+        shown = "  ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
+        print(f"{kind:9} {shown} ms")
+    for kind, against in found["against_naive"].items():
+        faces = f"the same face on {against['same_face']} of {against['images']}"
+        print(f"{kind:9} naive takes x{against['naive_ratio']}, {faces}")
+    for speed in found["floor"]:
+        shown = f"{speed['per_second']:.1f}/s, {speed['cpu_ms']:.2f} ms of CPU each"
+        print(f"{speed['call']}, {speed['threads']} thread(s): {shown}")
+    recognition = found.get("recognition", {})
+    for name in ("naive", "ours") if recognition else ():
+        tars = "  ".join(f"{key} {value:.4f}" for key, value in recognition[name].items() if key != "seen")
+        print(f"{name}: a face on {recognition[name]['seen']} of {recognition['photos']}  {tars}")
+    if recognition:
+        print(f"the same face on {recognition['same_face']}")
 
 
 def main() -> None:
-    found = measure(quick="--quick" in sys.argv)
+    quick = results.is_quick()
+    settings, kinds = Settings(), photos.photos()
+    pipeline = ours(settings)
+    with floor(pipeline, kinds["small"]) as whole:
+        found = measure(pipeline, naive(settings), whole, kinds, CALLS, *((6, 1) if quick else (24, 5)))
+    if not quick and photos.LFW.is_dir():
+        found["recognition"] = recognised(settings, pipeline)
     print(json.dumps(found))
     results.keep("pipeline", found)
-    for kind, stages in found["stages_ms"].items():
-        shown = "  ".join(f"{stage} {value:7.2f}" for stage, value in stages.items())
-        print(f"{kind:9} {shown}   naive x{found['naive_ratio'][kind]}")
-    for threads, speed in found["threads"].items():
-        print(f"{threads} thread(s): {speed['per_second']} images/s, {speed['cpu_ms']} ms of CPU each")
+    show(found)
 
 
 if __name__ == "__main__":

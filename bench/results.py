@@ -1,13 +1,21 @@
-"""bench/results/: the last run of each benchmark, with the machine that it ran on."""
+"""bench/results/: the last long run of each benchmark, with the machine that it ran on."""
 
 import json
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parent / "results"
+QUICK: Final = "--quick"
+"""The option of every benchmark that takes seconds and shows that it works, and about where figures lie."""
+
+
+def is_quick() -> bool:
+    """Whether the command line asks for a quick run."""
+    return QUICK in sys.argv[1:]
 
 
 def machine() -> dict[str, Any]:
@@ -27,10 +35,18 @@ def machine() -> dict[str, Any]:
 
 
 def keep(name: str, found: dict[str, Any]) -> None:
-    """Write the results of a benchmark over those of its last run."""
+    """Write the results of a benchmark over those of its last long run. Those of a quick run are never kept."""
+    if is_quick():
+        return
     FOLDER.mkdir(exist_ok=True)
     record = {"day": datetime.now(UTC).date().isoformat(), "machine": machine(), **found}
     (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def kept(name: str) -> dict[str, Any]:
+    """What the last long run found. Raises FileNotFoundError when there was none."""
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return found
 
 
 def _lines(path: str) -> list[str]:

@@ -2,78 +2,94 @@
 
     PYTHONPATH=tests .venv/bin/python bench/scale.py [--quick]
 
-Workers of one thread each, one and two of them, by turns, over the stand-in of the tests for a Qdrant server
+Workers of one thread each, two of them and then one, over the stand-in of the tests for a Qdrant server
 (tests/qdrant_server.py: Qdrant's engine behind its own API, not the real server). Then one worker of all threads with
-1 to 256 callers. Prints JSON, then a table.
+1 to 256 callers, who search. Medians of several rounds. Prints JSON, then a table.
 """
 
 import json
 import statistics
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import photos
 import results
-from servers import running
+from servers import Running, running
+from summaries import medians
 
 from qdrant_server import qdrant
-from service import load, medians
+
+CALLERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+BY_WORKERS: Final = 8
+"""Callers while workers are counted: more than their threads, less than what waits long."""
+
+DEADLINE_S: Final = 30
+"""Of the service: no caller of 256 is given up, and none refused for want of time."""
+
+QDRANT_KEY: Final = "a key of benchmarks"
 
 
-def workers(count: int, files: Sequence[Path], url: str, seconds: float) -> dict[str, Any]:
-    """One round of so many workers."""
-    settings = {"QDRANT_URL": url, "QDRANT_API_KEY": API_KEY, "FACESEARCH_WORKER_THREADS": 1, "FACESEARCH_RATE": 0}
-    with tempfile.TemporaryDirectory() as name, running(Path(name), count, **settings) as service:
-        load(service, "addface", 4, 1, files)
-        return load(service, "searchface", 8, seconds, files) | {"workers": count}
-
-
-API_KEY = "a key of benchmarks"
-
-
-def measure(*, quick: bool) -> dict[str, Any]:
-    seconds, rounds = (4, 2) if quick else (8, 5)
-    images = photos.small()[:16]
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        files = [folder / f"{number}.jpg" for number in range(len(images))]
-        for file, image in zip(files, images, strict=True):
-            file.write_bytes(image)
-        url = stack.enter_context(qdrant(folder, API_KEY))
-        by_workers: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
-        for _ in range(rounds):
-            for count, runs in by_workers.items():
-                runs.append(workers(count, files, url, seconds))
-        ratio = statistics.median(
-            two["per_second"] / one["per_second"] for one, two in zip(by_workers[1], by_workers[2], strict=True)
-        )
-        with tempfile.TemporaryDirectory() as name, running(Path(name), FACESEARCH_RATE=0) as service:
-            load(service, "addface", 4, 1, files)
-            counts = (1, 4, 16, 64) if quick else (1, 2, 4, 8, 16, 32, 64, 128, 256)
-            callers = [load(service, "searchface", count, seconds, files) for count in counts]
+def by_workers(folder: Path, files: Sequence[Path], rounds: int, seconds: float) -> dict[str, Any]:
+    """The last round's service is stopped before the next begins: they would share the cores."""
+    taken: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+    settings = {"FACESEARCH_WORKER_THREADS": 1, "FACESEARCH_DEADLINE_S": DEADLINE_S, "QDRANT_API_KEY": QDRANT_KEY}
+    folder.mkdir()
+    with qdrant(folder, QDRANT_KEY) as url:
+        for number in range(rounds):
+            with running(folder / f"{number}", 2, QDRANT_URL=url, **settings) as service:
+                service.add(files)
+                taken[2].append(service.closed("searchface", BY_WORKERS, seconds, files))
+                service.stop_worker()
+                taken[1].append(service.closed("searchface", BY_WORKERS, seconds, files))
+    ratios = [two["per_second"] / one["per_second"] for one, two in zip(taken[1], taken[2], strict=True)]
     return {
-        "photos": photos.source(),
-        "workers": [medians(runs) for runs in by_workers.values()],
-        "two_over_one": round(ratio, 2),
-        "callers": callers,
+        "workers": [{"workers": count, **medians(found)} for count, found in taken.items()],
+        "two_over_one": round(statistics.median(ratios), 2),
     }
 
 
-def main() -> None:
-    found = measure(quick="--quick" in sys.argv)
-    print(json.dumps(found))
-    results.keep("scale", found)
+def by_callers(
+    service: Running, files: Sequence[Path], counts: Sequence[int], rounds: int, seconds: float
+) -> list[dict[str, Any]]:
+    """One entry for each count. The service has the faces of the files."""
+    taken: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+    for _ in range(rounds):
+        for count, found in taken.items():
+            found.append(service.closed("searchface", count, seconds, files))
+    return [medians(found) for found in taken.values()]
+
+
+def show_workers(found: Mapping[str, Any]) -> None:
     for run in found["workers"]:
         print(f"{run['workers']} worker(s) of one thread: {run['per_second']:.1f}/s, p50 {run['p50_ms']:.0f} ms")
     print(f"two over one: x{found['two_over_one']}")
-    for run in found["callers"]:
+
+
+def show_callers(callers: Sequence[Mapping[str, Any]]) -> None:
+    for run in callers:
         answers = ", ".join(f"{status} {count}" for status, count in run["answers"].items())
         speed = f"{run['per_second']:6.1f}/s  p50 {run['p50_ms']:.0f}  p99 {run['p99_ms']:.0f} ms"
         print(f"{run['callers']:>4} callers: {speed}  {answers}")
+
+
+def main() -> None:
+    quick = results.is_quick()
+    counts, rounds = ((1, 8, 64), 1) if quick else (CALLERS, 3)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files = photos.written(photos.small()[:16], folder / "photos")
+        found = by_workers(folder / "workers", files, rounds, 1.0 if quick else 4.0)
+        service = stack.enter_context(running(folder / "callers", FACESEARCH_DEADLINE_S=DEADLINE_S))
+        service.add(files)
+        found["callers"] = by_callers(service, files, counts, rounds, 1.0 if quick else 1.5)
+    found = {"photos": photos.source(), **found}
+    print(json.dumps(found))
+    results.keep("scale", found)
+    show_workers(found)
+    show_callers(found["callers"])
 
 
 if __name__ == "__main__":

@@ -3,23 +3,37 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from recognition import Box
 
 from shared.settings import Settings
-from worker.faces.decode import configure_opencv
-from worker.faces.geometry import align
+from worker.faces.decode import configure_opencv, decode
+from worker.faces.geometry import Detection, align, most_prominent
 from worker.faces.service import FaceService
 from worker.models import catalog, files
 from worker.models.arcface import ArcFace
-from worker.models.prepare import _Graph
+from worker.models.prepare import unpacked
 from worker.models.session import open_session
 from worker.models.yunet import YuNet
 
-SIDE = 640
+SIDE: Final = 640
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
+class Seen:
+    """The most prominent face of an image. vector: float32 (dimension,), length 1."""
+
+    vector: np.ndarray
+    box: Box
+
+
+See = Callable[[bytes], Seen]
+"""Raises LookupError, or shared.errors.FaceNotDetected, where no face is found."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,12 @@ class Ours:
     yunet: YuNet
     arcface: ArcFace
     service: FaceService
+    embedder: catalog.Embedder
+
+    def see(self, data: bytes) -> Seen:
+        """Decodes a second time, to know the size: not to be timed."""
+        face = self.service.describe_prominent(data)
+        return Seen(face.vector, _part(face.detection, decode(data)))
 
 
 def ours(settings: Settings) -> Ours:
@@ -36,14 +56,14 @@ def ours(settings: Settings) -> Ours:
     embedder = catalog.find(settings.embedder, "embedding")
     yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)), settings.detection_score)
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
-    return Ours(yunet, arcface, FaceService(yunet, arcface))
+    return Ours(yunet, arcface, FaceService(yunet, arcface), embedder)
 
 
-def naive(settings: Settings) -> Callable[[bytes], np.ndarray]:
-    """The straightforward pipeline with the same weights: a full cv2.imdecode, cv2.FaceDetectorYN at the same side of
-    640 pixels, and SFace in ONNX Runtime, its weights unpacked (as the fp32 file has them) and nothing else prepared.
+def naive(settings: Settings) -> See:
+    """The straightforward pipeline with the same weights: a full cv2.imdecode, cv2.FaceDetectorYN at a side of 640
+    pixels, and SFace in ONNX Runtime, its weights unpacked (as the fp32 file has them) and nothing else prepared.
 
-    Gives the unit vector of the largest face; raises LookupError where none is found.
+    Of several faces it takes the one that ours would take: what is compared is seeing alone. Not for several threads.
     """
     configure_opencv()
     folder = settings.models_dir
@@ -55,13 +75,11 @@ def naive(settings: Settings) -> Callable[[bytes], np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    graph = _Graph(onnx.load_model(paths[1]))
-    graph.fold_constants()
-    plain = graph.build(dynamic_sides=False).SerializeToString()
+    plain = unpacked(onnx.load_model(paths[1])).SerializeToString()
     session = onnxruntime.InferenceSession(plain, options, providers=["CPUExecutionProvider"])
     (name,) = (entry.name for entry in session.get_inputs())
 
-    def describe(data: bytes) -> np.ndarray:
+    def see(data: bytes) -> Seen:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         factor = SIDE / max(image.shape[:2])
         resized = cv2.resize(image, None, fx=factor, fy=factor)
@@ -69,10 +87,17 @@ def naive(settings: Settings) -> Callable[[bytes], np.ndarray]:
         rows = detector.detect(resized)[1]
         if rows is None:
             raise LookupError("no face")
-        row = max(rows, key=lambda row: row[2] * row[3])
-        crop = align(image, row[4:14].reshape(5, 2) / factor)
+        found = [Detection(tuple(row[:4].tolist()), row[4:14].reshape(5, 2), float(row[14])) for row in rows]
+        face = most_prominent(found, resized.shape[1::-1])
+        crop = align(image, face.landmarks / factor)
         blob = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32)
         vector = session.run(None, {name: blob})[0][0]
-        return np.asarray(vector / np.linalg.norm(vector))
+        return Seen(np.asarray(vector / np.linalg.norm(vector)), _part(face, resized))
 
-    return describe
+    return see
+
+
+def _part(face: Detection, image: np.ndarray) -> Box:
+    height, width = image.shape[:2]
+    x, y, wide, high = face.box
+    return x / width, y / height, wide / width, high / height

@@ -1,19 +1,29 @@
 """A whole service for benchmarks, as an operator runs it apart: two Valkeys, a gateway, any number of workers."""
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
+import httpx
 import psutil
+import pybase64
 
 from facesearch import valkey
 from facesearch.doors import listen
 from processes import is_ready, wait_for
+
+UNLIMITED: Final = {"FACESEARCH_RATE": 0, "FACESEARCH_CONCURRENCY": 0}
+"""All callers of a benchmark have one key: what it measures is the service, not the limits of a key."""
+
+LOAD: Final = Path(__file__).with_name("load.py")
+STOP_S: Final = 30
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,7 @@ class Running:
 
     address: str
     key: str
-    broker: str
-    processes: Mapping[str, Sequence[psutil.Process]]
+    processes: Mapping[str, list[psutil.Popen]]
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds so far, by role."""
@@ -32,10 +41,47 @@ class Running:
             for role, processes in self.processes.items()
         }
 
+    def add(self, photos: Sequence[Path]) -> None:
+        """Add the faces of each photo, one after the other; everything has been loaded and used once then."""
+        with httpx.Client(base_url=self.address, headers={"X-API-Key": self.key}, timeout=60) as client:
+            for photo in photos:
+                image = pybase64.b64encode(photo.read_bytes()).decode()
+                answer = client.post("/v1/addface", data={"img": image}).json()
+                if answer["status"] != "OK":
+                    raise RuntimeError(f"{photo.name} was not added: {answer}")
+
+    def closed(self, call: str, callers: int, seconds: float, photos: Sequence[Path]) -> dict[str, Any]:
+        """What so many callers see who ask again and again, and the CPU a request by role; see bench/load.py."""
+        return self._load(call, "closed", callers, seconds, photos)
+
+    def arriving(self, call: str, rate: float, seconds: float, photos: Sequence[Path]) -> dict[str, Any]:
+        """What so many requests a second see, whatever becomes of earlier ones; see bench/load.py."""
+        return self._load(call, "open", rate, seconds, photos)
+
+    def stop_worker(self) -> None:
+        """One of several, once it has done what it has begun."""
+        worker = self.processes["worker"].pop()
+        worker.terminate()
+        worker.wait(STOP_S)
+
+    def _load(self, call: str, way: str, amount: float, seconds: float, photos: Sequence[Path]) -> dict[str, Any]:
+        before = self.cpu_s()
+        command = [sys.executable, str(LOAD), self.address, self.key, call, way, str(amount), str(seconds)]
+        done = subprocess.run([*command, *map(str, photos)], stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 -- our own
+        report: dict[str, Any] = json.loads(done.stdout)
+        if not report["per_second"]:
+            raise RuntimeError(f"nothing was answered: {report['answers']}")
+        spent = {role: seconds - before[role] for role, seconds in self.cpu_s().items()}
+        return report | {"cpu_ms": {role: round(spent[role] * 1e3 / report["requests"], 2) for role in spent}}
+
 
 @contextmanager
 def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Running]:
-    """Start it all, ready to answer; stop it afterwards. settings: of every process, by their environment names."""
+    """Start it all, ready to answer; stop it afterwards. settings: of every process, by their environment names.
+
+    The folder is made, and must be one of its own.
+    """
+    folder.mkdir()
     broker, images = folder / "b.sock", folder / "i.sock"
     key = secrets.token_urlsafe(12)
     environment = {
@@ -45,27 +91,41 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
         "FACESEARCH_DATA_DIR": str(folder / "data"),
         "FACESEARCH_API_KEY": key,
         "FACESEARCH_LOG_LEVEL": "warning",
-        **{name: str(value) for name, value in settings.items()},
+        **{name: str(value) for name, value in (UNLIMITED | settings).items()},
     }
-    with ExitStack() as stack, listen("127.0.0.1", 0) as listening:
-
-        def start(*argv: str, fd: int | None = None) -> psutil.Process:
-            process = subprocess.Popen(argv, env=environment, pass_fds=[] if fd is None else [fd])  # noqa: S603 -- our own
-            stack.callback(process.wait, 30)
-            stack.callback(process.terminate)
-            return psutil.Process(process.pid)
-
-        servers = [
-            start(*valkey.broker_command(folder / "broker", broker)),
-            start(*valkey.images_command(folder / "images", images)),
-        ]
-        wait_for(lambda: broker.exists() and images.exists())
+    python = (sys.executable, "-m")
+    with ExitStack() as stack:
+        listening = stack.enter_context(listen("127.0.0.1", 0))
         fd = listening.fileno()
+
+        def start(*commands: Sequence[str]) -> list[psutil.Popen]:
+            return stack.enter_context(_started(commands, environment, fd))
+
         processes = {
-            "broker": servers,
-            "gateway": [start(sys.executable, "-m", "gateway", "--fd", str(fd), fd=fd)],
-            "worker": [start(sys.executable, "-m", "worker") for _ in range(workers)],
+            "broker": start(
+                valkey.broker_command(folder / "broker", broker), valkey.images_command(folder / "images", images)
+            )
         }
+        wait_for(lambda: broker.exists() and images.exists())
+        processes["gateway"] = start((*python, "gateway", "--fd", str(fd)))
+        processes["worker"] = start(*[(*python, "worker")] * workers)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         wait_for(lambda: is_ready(address), 60)
-        yield Running(address, key, valkey.url(broker), processes)
+        yield Running(address, key, processes)
+
+
+@contextmanager
+def _started(
+    commands: Sequence[Sequence[str]], environment: Mapping[str, str], fd: int
+) -> Iterator[list[psutil.Popen]]:
+    """Processes of one role that get this file descriptor; those that the list then still holds are stopped."""
+    # Standard output is for figures.
+    processes = [psutil.Popen(command, env=environment, stdout=sys.stderr, pass_fds=[fd]) for command in commands]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in processes:
+            process.wait(STOP_S)

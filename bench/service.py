@@ -1,111 +1,113 @@
-"""The whole service under closed-loop load, against the floor: the same pipeline in this process with no queue.
+"""The whole service under closed-loop load, against the floor: the same work in this process with no queue.
 
-    .venv/bin/python bench/service.py [--quick]
+    PYTHONPATH=tests .venv/bin/python bench/service.py [--quick]
 
-Floor and service by turns in one run, medians of several rounds. Efficiency is the floor's CPU for an image over all
-CPU that a request takes in gateway, workers and broker. Prints JSON, then a table.
+Floor and service by turns in one run, medians of several rounds. Efficiency is the floor's CPU for a request over all
+CPU that it takes in gateway, workers and broker; overhead is what the median answer to one caller takes longer than the
+floor alone. Both compare a round's service with the floor just before it. Prints JSON, then a table.
 """
 
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import photos
 import results
-from pipeline import throughput
-from seeing import Ours, ours
+from floor import Floor, floor, run
+from seeing import ours
 from servers import Running, running
+from summaries import medians
 
 from shared.settings import Settings
 
-CALLERS = (1, 8, 32)
-CALLS = ("searchface", "addface")
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured: a call with photos of one kind, by so many callers."""
+
+    call: str
+    kind: str
+    callers: int
 
 
-def load(service: Running, call: str, callers: int, seconds: float, files: Sequence[Path]) -> dict[str, Any]:
-    """What the load generator reports, and the service's CPU in milliseconds a request by role."""
-    before = service.cpu_s()
-    command = [sys.executable, str(Path(__file__).with_name("load.py")), service.address, service.key]
-    done = subprocess.run(  # noqa: S603 -- our own
-        [*command, call, str(callers), str(seconds), *map(str, files)], capture_output=True, text=True, check=True
-    )
-    report: dict[str, Any] = json.loads(done.stdout)
-    spent = {role: seconds - before[role] for role, seconds in service.cpu_s().items()}
-    return report | {"cpu_ms": {role: round(spent[role] * 1e3 / report["requests"], 2) for role in spent}}
+QUICK: Final = (Row("searchface", "small", 1), Row("searchface", "small", 8), Row("searchface", "small", 32))
+LONG: Final = (
+    *QUICK,
+    *(Row("addface", "small", callers) for callers in (1, 8, 32)),
+    *(Row("searchface", kind, 8) for kind in ("portrait", "2mp", "12mp")),
+)
+DEADLINE_S: Final = 30
+"""Of the service: no answer is given up, and none is refused for want of time."""
 
 
-def medians(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of every number of the rounds, however deep; what is no number is the first's."""
-    merged: dict[str, Any] = {}
-    for name, value in rounds[0].items():
-        if isinstance(value, Mapping):
-            merged[name] = medians([found[name] for found in rounds]) if name == "cpu_ms" else value
-        elif isinstance(value, int | float):
-            merged[name] = round(statistics.median(found[name] for found in rounds), 3)
-        else:
-            merged[name] = value
-    return merged
+def measure(
+    service: Running,
+    whole: Floor,
+    kinds: Mapping[str, Sequence[bytes]],
+    rows: Sequence[Row],
+    rounds: int,
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """One entry for each row. The service has the faces of the small photos.
 
-
-def single(pipeline: Ours, image: bytes, rounds: int) -> float:
-    """Milliseconds of one image alone, median."""
-    took = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        pipeline.service.describe_prominent(image)
-        took.append(time.perf_counter() - start)
-    return round(statistics.median(took) * 1e3, 2)
-
-
-def measure(*, quick: bool) -> dict[str, Any]:
-    settings = Settings()
-    pipeline = ours(settings)
-    images = photos.small()[: 16 if quick else None]
-    seconds, rounds = (1.5, 2) if quick else (5, 5)
-    calls = CALLS[:1] if quick else CALLS
-    floors: list[dict[str, float]] = []
-    alone: list[float] = []
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    Rows next to each other that have the same floor are compared with one, just before them.
+    """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files = [folder / f"{number}.jpg" for number in range(len(images))]
-        for file, image in zip(files, images, strict=True):
-            file.write_bytes(image)
-        with running(folder, FACESEARCH_RATE=0, FACESEARCH_DEADLINE_S=30) as service:
-            load(service, "addface", 4, 1, files)
-            for _ in range(rounds):
-                for call in calls:
-                    for callers in CALLERS:
-                        floors.append(throughput(pipeline, images, settings.threads, seconds))
-                        alone.append(single(pipeline, images[0], 10))
-                        found.setdefault((call, callers), []).append(load(service, call, callers, seconds, files))
-    floor = medians(floors) | {"p50_ms": round(statistics.median(alone), 2)}
-    loads = []
-    for runs in found.values():
-        merged = medians(runs)
-        merged["efficiency"] = round(floor["cpu_ms"] / sum(merged["cpu_ms"].values()), 3)
-        loads.append(merged)
-    return {"photos": photos.source(), "threads": settings.threads, "floor": floor, "loads": loads}
+        files = {kind: photos.written(images, Path(name) / kind) for kind, images in kinds.items()}
+        taken: dict[Row, list[dict[str, Any]]] = {row: [] for row in rows}
+        for _ in range(rounds):
+            for (call, kind, threads), alike in groupby(rows, floor_of):
+                alone = run(getattr(whole, call), kinds[kind], threads, seconds)
+                for row in alike:
+                    load = service.closed(call, row.callers, seconds, files[kind])
+                    taken[row].append(load | compared(load, alone))
+    return [{"photos": row.kind, **medians(found)} for row, found in taken.items()]
+
+
+def floor_of(row: Row) -> tuple[str, str, int]:
+    """Its call, kind of photos and threads: one caller keeps one thread busy, which has all the memory's speed."""
+    return row.call, row.kind, min(row.callers, Settings().threads)
+
+
+def compared(load: Mapping[str, Any], alone: Mapping[str, float]) -> dict[str, Any]:
+    """p50_overhead_ms: of one caller alone; what several wait for is each other."""
+    efficiency = round(alone["cpu_ms"] / sum(load["cpu_ms"].values()), 3)
+    found: dict[str, Any] = {"floor": alone, "efficiency": efficiency}
+    if load["callers"] == 1:
+        found["p50_overhead_ms"] = round(load["p50_ms"] - alone["p50_ms"], 2)
+    return found
+
+
+def show(loads: Sequence[Mapping[str, Any]]) -> None:
+    for load in loads:
+        cpu = "  ".join(f"{role} {spent:.2f}" for role, spent in load["cpu_ms"].items())
+        print(
+            f"{load['call']:10} {load['photos']:8} x{load['callers']:<3} {load['per_second']:6.1f}/s  "
+            f"p50 {load['p50_ms']:.1f}  p95 {load['p95_ms']:.1f}  p99 {load['p99_ms']:.1f} ms  "
+            f"CPU ms: floor {load['floor']['cpu_ms']:.2f}  {cpu}  efficiency {load['efficiency']:.3f}"
+            + (f"  p50 {load['p50_overhead_ms']:+.1f} ms" if "p50_overhead_ms" in load else "")
+        )
 
 
 def main() -> None:
-    found = measure(quick="--quick" in sys.argv)
+    quick = results.is_quick()
+    pipeline, kinds = ours(Settings()), photos.photos()
+    rows, rounds, seconds = (QUICK, 3, 1.0) if quick else (LONG, 5, 1.5)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        floor(pipeline, kinds["small"]) as whole,
+        running(Path(name) / "service", FACESEARCH_DEADLINE_S=DEADLINE_S) as service,
+    ):
+        service.add(photos.written(kinds["small"], Path(name) / "small"))
+        loads = measure(service, whole, kinds, rows, rounds, seconds)
+    found = {"photos": photos.source(), "threads": Settings().threads, "loads": loads}
     print(json.dumps(found))
     results.keep("service", found)
-    floor = found["floor"]
-    print(f"floor       {floor['per_second']:6.1f}/s  {floor['cpu_ms']:6.2f} ms of CPU  alone {floor['p50_ms']} ms")
-    for run in found["loads"]:
-        cpu = "  ".join(f"{role} {spent:.2f}" for role, spent in run["cpu_ms"].items())
-        print(
-            f"{run['call']:10} x{run['callers']:<3} {run['per_second']:6.1f}/s  p50 {run['p50_ms']:.1f}  "
-            f"p95 {run['p95_ms']:.1f}  p99 {run['p99_ms']:.1f} ms  CPU ms: {cpu}  efficiency {run['efficiency']}"
-        )
+    show(loads)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""All benchmarks in order, as `make bench` runs them.
+
+    PYTHONPATH=tests .venv/bin/python bench/run.py [--quick]
+
+Each is run as if by itself; then docs/performance.md, its chart and the README are written anew. --quick: within a
+minute, with one service for most of them; nothing is written. The last line has the figures to watch.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import document
+import overload
+import photos
+import pipeline
+import results
+import scale
+from floor import floor
+from seeing import naive, ours
+from servers import running
+from summaries import last_line
+
+import service
+from shared.settings import Settings
+
+PHOTOS: Final = 16
+"""Of a quick run."""
+
+KINDS: Final = ("small", "12mp")
+"""Of its photos: the smallest and the largest."""
+
+SECONDS: Final = 0.6
+"""In which so many answers come that their median is one, and many rounds fit."""
+
+DEADLINE_S: Final = 4
+"""Of the service of a quick run: the least that overload tells of, and more than any other part waits."""
+
+
+def alone(name: str) -> None:
+    """One benchmark in a process of its own, with the options of this one."""
+    print(f"== {name}", flush=True)
+    subprocess.run([sys.executable, Path(__file__).with_name(f"{name}.py"), *sys.argv[1:]], check=True)  # noqa: S603 -- our own
+
+
+def long() -> str:
+    """The last line."""
+    for name in document.NAMES:
+        alone(name)
+    document.main()
+    return last_line(results.kept("pipeline"), results.kept("service")["loads"])
+
+
+def quick() -> str:
+    """The last line."""
+    settings, see = Settings(), ours(Settings())
+    kinds = {kind: images[:PHOTOS] for kind, images in photos.photos().items() if kind in KINDS}
+    with tempfile.TemporaryDirectory() as name, floor(see, kinds["small"]) as whole:
+        folder = Path(name)
+        in_process = pipeline.measure(see, naive(settings), whole, kinds, pipeline.CALLS[:1], 3, SECONDS)
+        tell("pipeline", in_process, pipeline.show)
+        with running(folder / "service", FACESEARCH_DEADLINE_S=DEADLINE_S, FACESEARCH_LOG_LEVEL="error") as up:
+            files = photos.written(kinds["small"], folder / "small")
+            up.add(files)
+            loads = service.measure(up, whole, kinds, service.QUICK, 3, SECONDS)
+            tell("service", loads, service.show)
+            alone("store")
+            tell("scale", scale.by_callers(up, files, (64,), 1, SECONDS), scale.show_callers)
+            tell("overload", [overload.measure(up, "small", files, DEADLINE_S, 1, 0.8, 2.6)], overload.show)
+    return last_line(in_process, loads)
+
+
+def tell(name: str, found: Any, show: Callable[[Any], None]) -> None:
+    print(f"== {name}")
+    print(json.dumps(found))
+    show(found)
+
+
+def main() -> None:
+    print(quick() if results.is_quick() else long())
+
+
+if __name__ == "__main__":
+    main()

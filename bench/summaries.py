@@ -1,0 +1,67 @@
+"""What many figures are summed up to. Pure; the benchmarks' one place for it."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def percentile(values: Iterable[float], part: float) -> float:
+    """The value below which that part, in [0, 1], of the values lies, interpolated between its two neighbours.
+
+    Raises ValueError when there are no values.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    place = part * (len(ordered) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return below + (above - below) * (place - math.floor(place))
+
+
+def latencies(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99 in milliseconds; of nothing they are 0."""
+    parts = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+    return {name: round(percentile(seconds, part) * 1e3, 2) if seconds else 0.0 for name, part in parts.items()}
+
+
+def medians(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of every number of the rounds, however deep; counts are added up, and what is no number is the first round's.
+
+    A count is what stands below `answers`; a round may lack some of them.
+    """
+    merged: dict[str, Any] = {}
+    for name, value in rounds[0].items():
+        values = [found[name] for found in rounds]
+        if name == "answers":
+            merged[name] = added(values)
+        elif isinstance(value, Mapping):
+            merged[name] = medians(values)
+        elif isinstance(value, int | float) and any(one != value for one in values):
+            merged[name] = round(statistics.median(values), 3)
+        else:
+            merged[name] = value
+    return merged
+
+
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum by name, names in the order in which they come up."""
+    total: dict[str, int] = {}
+    for count in counts:
+        for name, number in count.items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def last_line(pipeline: Mapping[str, Any], loads: Iterable[Mapping[str, Any]]) -> str:
+    """The last line of `make bench`, for people and for scripts that watch it: of searches with small photos.
+
+    pipeline: what bench/pipeline.py found; loads: the rows of bench/service.py. Raises KeyError when one is missing.
+    """
+    searches = {load["callers"]: load for load in loads if (load["call"], load["photos"]) == ("searchface", "small")}
+    return (
+        f"efficiency={searches[8]['efficiency']:.2f} "
+        f"floor_gain={pipeline['against_naive']['small']['naive_ratio']:.1f} "
+        f"p50_overhead_ms={searches[1]['p50_overhead_ms']:.1f} "
+        f"search_rps_c8={searches[8]['per_second']:.0f}"
+    )

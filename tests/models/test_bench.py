@@ -1,0 +1,39 @@
+"""What benchmarks compare does the same thing: otherwise its times would mean nothing."""
+
+import pybase64
+import pytest
+from floor import floor, run
+from recognition import overlap
+from seeing import Ours, naive, ours
+
+from portraits import astronaut_png, faceless_png, hopper_jpeg
+from shared.errors import FaceNotDetected
+from shared.settings import Settings
+
+PORTRAITS = (astronaut_png(), hopper_jpeg())
+
+
+@pytest.fixture(scope="module")
+def pipeline(weights: object) -> Ours:  # noqa: ARG001 -- they are there by then
+    return ours(Settings())
+
+
+def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Ours) -> None:
+    plain = naive(Settings())
+    for portrait in PORTRAITS:
+        theirs, own = plain(portrait), pipeline.see(portrait)
+        assert overlap(theirs.box, own.box) > 0.7
+        assert theirs.vector @ own.vector > 0.9
+    with pytest.raises(LookupError):
+        plain(faceless_png())
+    with pytest.raises(FaceNotDetected):
+        pipeline.see(faceless_png())
+
+
+def test_the_floor_finds_whom_it_has(pipeline: Ours) -> None:
+    with floor(pipeline, PORTRAITS) as whole:
+        for portrait in PORTRAITS:
+            (match,) = whole.searchface(pybase64.b64encode(portrait))
+            assert match.cosine > 0.9
+        report = run(whole.searchface, PORTRAITS, 2, 0.01)
+    assert all(value > 0 for value in report.values())
