@@ -9,7 +9,6 @@ batches that are never held back, and in batches that are held back for callers 
 
 import json
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 import results
+from summaries import percentile
 
 from shared.settings import Settings
 from worker.models.batched_session import BatchedSession
@@ -61,11 +61,11 @@ def load(session: Session, announce: Callable[[], None], callers: int, seconds: 
         return took
 
     with ThreadPoolExecutor(callers) as pool:
-        took = sorted(ms * 1e3 for times in pool.map(caller, range(callers)) for ms in times)
+        took = [one * 1e3 for times in pool.map(caller, range(callers)) for one in times]
     return {
         "per_second": round(len(took) / seconds, 1),
         "p50_ms": round(statistics.median(took), 2),
-        "p99_ms": round(took[int(len(took) * 0.99)], 2),
+        "p99_ms": round(percentile(took, 0.99), 2),
     }
 
 
@@ -103,7 +103,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    found = measure(quick="--quick" in sys.argv)
+    found = measure(quick=results.is_quick())
     print(json.dumps(found))
     results.keep("batching", found)
     for run in found["runs"]:

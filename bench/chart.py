@@ -15,6 +15,7 @@ import results
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
+from summaries import small_searches
 
 PATH: Final = Path(__file__).parents[1] / "docs/performance.svg"
 
@@ -33,7 +34,8 @@ FIRST, SECOND, FLOOR = "#1f6fb4", "#d1701b", "#666666"
 
 def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:
     """scale, service: what their benchmarks found."""
-    alone, all_threads = (_floor(service["loads"], callers) for callers in (1, 8))
+    searches = small_searches(service["loads"])
+    alone, all_threads = searches[1]["floor"], searches[8]["floor"]
     callers = [run["callers"] for run in scale["callers"]]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.4, 3.2), layout="constrained", facecolor="white")
@@ -55,14 +57,6 @@ def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata=NEVER_DATED)
     return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
-
-
-def _floor(loads: Sequence[Mapping[str, Any]], callers: int) -> Mapping[str, float]:
-    wanted = ("searchface", "small", callers)
-    found: Mapping[str, float] = next(
-        load["floor"] for load in loads if (load["call"], load["photos"], load["callers"]) == wanted
-    )
-    return found
 
 
 def _axes(axes: Axes, label: str, callers: Sequence[int]) -> None:

@@ -25,6 +25,7 @@ import onnxruntime
 import results
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from photos import LFW
+from recognition import threshold
 from seeing import ours
 
 from shared.settings import Settings
@@ -99,8 +100,7 @@ class Pairs:
     def accepted(self, far: float, gallery: np.ndarray, probes: np.ndarray) -> np.ndarray:
         """For each pair of one person: whether it is above the score that this share of strangers is above."""
         scores = gallery @ probes.T
-        strangers = np.sort(scores[self._other])
-        return scores[self._same] > strangers[-max(1, round(far * len(strangers)))]
+        return scores[self._same] > threshold(np.sort(scores[self._other])[::-1], far)
 
     def lost(self, far: float, sets: Sequence[Set]) -> dict[str, Any]:
         """Of fp32's pairs of one person, over all sets, in percent."""
@@ -238,10 +238,8 @@ def main() -> None:
     if sys.argv[1:] == ["ranges"]:
         print("\n".join(f"    {row}," for row in ranges(settings)))
         return
-    quick = "--quick" in sys.argv
-    found = compare(settings, 4 if quick else 1)
-    if not quick:
-        results.keep("int8", found)
+    found = compare(settings, 4 if results.is_quick() else 1)
+    results.keep("int8", found)
     print(json.dumps(found))
     print(table(found))
 

@@ -20,13 +20,13 @@ import photos
 import pybase64
 import results
 from floor import Floor, floor, run
-from recognition import overlap, true_accepts
+from recognition import true_accepts
 from seeing import Ours, See, Seen, naive, ours
 
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.faces.decode import decode
-from worker.faces.geometry import align, most_prominent
+from worker.faces.geometry import align, most_prominent, overlap
 from worker.faces.service import COARSE_SIDE, SIDE
 
 SAME_FACE: Final = 0.5

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
-from recognition import Box
 
 from shared.settings import Settings
 from worker.faces.decode import configure_opencv, decode
-from worker.faces.geometry import Detection, align, most_prominent
+from worker.faces.geometry import Box, Detection, align, most_prominent
 from worker.faces.service import FaceService
 from worker.models import catalog, files
 from worker.models.arcface import ArcFace
@@ -26,7 +25,9 @@ SIDE: Final = 640
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Seen:
-    """The most prominent face of an image. vector: float32 (dimension,), length 1."""
+    """The most prominent face of an image. vector: float32 (dimension,), length 1. box: in parts of the image's sides,
+    comparable whatever size it was decoded at.
+    """
 
     vector: np.ndarray
     box: Box

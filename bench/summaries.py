@@ -58,10 +58,15 @@ def last_line(pipeline: Mapping[str, Any], loads: Iterable[Mapping[str, Any]]) -
 
     pipeline: what bench/pipeline.py found; loads: the rows of bench/service.py. Raises KeyError when one is missing.
     """
-    searches = {load["callers"]: load for load in loads if (load["call"], load["photos"]) == ("searchface", "small")}
+    searches = small_searches(loads)
     return (
         f"efficiency={searches[8]['efficiency']:.2f} "
         f"floor_gain={pipeline['against_naive']['small']['naive_ratio']:.1f} "
         f"p50_overhead_ms={searches[1]['p50_overhead_ms']:.1f} "
         f"search_rps_c8={searches[8]['per_second']:.0f}"
     )
+
+
+def small_searches(loads: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Of the rows of bench/service.py those of searches with small photos, by callers."""
+    return {load["callers"]: load for load in loads if (load["call"], load["photos"]) == ("searchface", "small")}

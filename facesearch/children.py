@@ -1,18 +1,18 @@
 """Child processes that are kept alive, and that never outlive their parent."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self
 
 import structlog
 
 from shared.errors import OperatorError
+from shared.parent import die_with_parent
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -21,8 +21,6 @@ RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 HEALTHY_S: Final = 30.0
 """A child that lived this long starts again with the shortest wait."""
-
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             # A Ctrl-C in the terminal is for the parent, which stops its children in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),
         )
 
 
@@ -130,12 +128,3 @@ class Children:
     async def __aexit__(self, *_: object) -> None:
         for child in reversed(self._children):
             await child.stop()
-
-
-# Resolved before any fork: between fork and exec nothing may import or allocate much.
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to terminate this child when its parent is gone, be it by SIGKILL."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 
 import structlog
 from aiohttp import web
@@ -63,9 +63,9 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         results = Results(redis, gateway_id)
         serving = asyncio.create_task(_serve(settings, control, results))
         stack.push_async_callback(_cancel, serving)
-        broker_line, images_line = Line(redis), Line(images)
-        for line in (broker_line, images_line):
-            stack.push_async_callback(line.aclose)
+        broker_line, images_line = [
+            await stack.enter_async_context(aclosing(Line(client))) for client in (redis, images)
+        ]
         admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
         jobs = Jobs(settings, gateway_id, broker_line, images_line, results, admission, metrics)
         stack.push_async_callback(jobs.close)

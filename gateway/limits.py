@@ -55,7 +55,7 @@ return 0
 
 
 class Limits:
-    """Lets requests in or refuses them at once. What is refused is metered, but not logged one by one.
+    """Lets requests in or refuses them at once. What is refused is metered and not logged.
 
     rate: requests a second of a key without one of its own; concurrency: its requests at once. 0 is no limit. lease_s:
     how long a request counts as in flight when its gateway died without saying that it ended; to be longer than any

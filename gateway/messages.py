@@ -6,7 +6,7 @@ connection 0.05. So all of Celery's and kombu's work on a message is theirs, up 
 for sending keeps the message here; gateway/jobs.py pushes it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -40,10 +40,11 @@ class Messages:
         # Without a result backend: with one Celery would subscribe to every single task on a connection that nobody
         # reads.
         self._app = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
-        config = celery_config(settings)
-        put: Callable[[str, Mapping[str, Any]], None] = self._keep
         self._app.conf.update(
-            config, broker_url="kept://localhost", broker_transport=_Transport, broker_transport_options={_PUT: put}
+            celery_config(settings),
+            broker_url="kept://localhost",
+            broker_transport=_Transport,
+            broker_transport_options={_PUT: self._keep},
         )
 
     def of(self, job: Job, headers: Mapping[str, Any]) -> str:

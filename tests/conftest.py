@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from redis.asyncio import Redis
 
 import backends
+from gateway.line import Line
 from processes import empty_redis
 from service import Service
 from shared.control import DEFAULT, Control
+from shared.redis_clients import connect
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,3 +69,17 @@ def valkey_url(tmp_path: Path) -> Iterator[str]:
     """A real, empty Valkey or Redis."""
     with empty_redis(tmp_path) as url:
         yield url
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """A client of it, as the gateway has one."""
+    async with connect(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def line(redis: Redis) -> AsyncIterator[Line]:
+    """A line to it, as the gateway has one."""
+    async with aclosing(Line(redis)) as opened:
+        yield opened

@@ -4,7 +4,7 @@ import asyncio
 import math
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from inspect import isawaitable
 from pathlib import Path
@@ -28,18 +28,6 @@ def key(*, rate: float | None = None, concurrency: int | None = None, name: str 
 
 def limits(redis: Line, *, rate: float = 0, concurrency: int = 0, lease_s: float = 60):
     return Limits(redis, rate=rate, concurrency=concurrency, lease_s=lease_s)
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    async with connect(valkey_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def line(redis: Redis) -> AsyncIterator[Line]:
-    async with aclosing(Line(redis)) as opened:
-        yield opened
 
 
 async def taken(subject: Limits, caller: Key) -> TooManyRequests | None:

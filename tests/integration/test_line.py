@@ -1,8 +1,6 @@
 """Commands of many over one connection of a real broker: each gets its own answer, and a lost connection is one."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,6 @@ from gateway import line as module
 from gateway.line import Line, Script
 from processes import broker
 from shared.redis_clients import connect
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    async with connect(valkey_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def line(redis: Redis) -> AsyncIterator[Line]:
-    async with aclosing(Line(redis)) as opened:
-        yield opened
 
 
 async def test_each_command_has_its_own_answer(line: Line) -> None:

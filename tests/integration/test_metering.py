@@ -7,7 +7,7 @@ import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,17 +27,10 @@ from processes import wait_for
 from service import Service
 from shared.contract import MAX_IMAGE_BYTES, STATUSES_OF, Call, Status
 from shared.control import Control, Key, Scope
-from shared.redis_clients import connect
 from shared.usage import DAYS, NOBODY, Period, Usage, as_csv, counter, day_key, read
 
 KEY = Key(id="k1", tenant="t", name="n", scopes=frozenset(Scope), created=0)
 Counts = Counter[tuple[Call, Status]]
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    async with connect(valkey_url) as client:
-        yield client
 
 
 def b64(image: bytes) -> str:

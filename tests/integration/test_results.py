@@ -20,12 +20,6 @@ GATEWAY = new_gateway_id()
 
 
 @pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    async with connect(valkey_url) as client:
-        yield client
-
-
-@pytest.fixture
 async def results(redis: Redis) -> AsyncIterator[Results]:
     listening = Results(redis, GATEWAY)
     task = asyncio.create_task(listening.listen())

@@ -3,12 +3,12 @@
 import pybase64
 import pytest
 from floor import floor, run
-from recognition import overlap
 from seeing import Ours, naive, ours
 
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
+from worker.faces.geometry import overlap
 
 PORTRAITS = (astronaut_png(), hopper_jpeg())
 

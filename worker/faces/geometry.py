@@ -18,11 +18,15 @@ Points = npt.NDArray[np.float32]
 """float32, shape (5, 2): (x, y) of right eye, left eye, nose tip, right and left mouth corner (the person's right)."""
 
 
+Box = tuple[float, float, float, float]
+"""x, y, width, height."""
+
+
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Detection:
-    """One face found in an image. box: x, y, width, height in pixels; may reach over the border. score in [0, 1]."""
+    """One face found in an image. box: in pixels; may reach over the border. score in [0, 1]."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     landmarks: Points
     score: float
 
@@ -137,15 +141,15 @@ def _shrunk(image: Image, matrix: npt.NDArray[np.float64], by: int, size: int) -
     return np.asarray(small, dtype=np.uint8), np.column_stack([linear, shift])
 
 
-def overlap(first: Detection, second: Detection) -> float:
+def overlap(first: Box, second: Box) -> float:
     """Intersection over union of two boxes, 0 to 1."""
     sides = (
-        min(first.box[axis] + first.box[axis + 2], second.box[axis] + second.box[axis + 2])
-        - max(first.box[axis], second.box[axis])
+        max(0.0, min(first[axis] + first[axis + 2], second[axis] + second[axis + 2]) - max(first[axis], second[axis]))
         for axis in (0, 1)
     )
-    shared = math.prod(max(0.0, side) for side in sides)
-    return shared / (first.area + second.area - shared) if shared else 0.0
+    shared = math.prod(sides)
+    both = first[2] * first[3] + second[2] * second[3] - shared
+    return min(1.0, shared / both) if both else 0.0
 
 
 def left_to_right(detections: Iterable[Detection]) -> list[Detection]:

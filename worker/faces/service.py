@@ -124,7 +124,7 @@ class FaceService:
         """Every face: the large ones as the coarse pass finds them, all others as the full one does."""
         large = [face for face in self._detector.detect(image, COARSE_SIDE) if _is_large(face, image)]
         every = self._detector.detect(image, SIDE)
-        return large + [face for face in every if all(overlap(face, other) <= _SAME for other in large)]
+        return large + [face for face in every if all(overlap(face.box, other.box) <= _SAME for other in large)]
 
     def _prominent(self, image: Image) -> list[Detection]:
         """The most prominent face, or none."""

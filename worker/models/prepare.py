@@ -58,6 +58,13 @@ def unpacked(model: ModelProto) -> ModelProto:
     return graph.build(dynamic_sides=False)
 
 
+def scale_and_shift(norm: NodeProto, weights: Sequence[Array]) -> tuple[Array, Array]:
+    """What a BatchNormalization with these weights multiplies each channel with and adds to it, float64."""
+    gamma, beta, mean, variance = (weight.astype(np.float64) for weight in weights)
+    scale = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+    return scale, beta - mean * scale
+
+
 class _Graph:
     """A graph under work: its nodes in order, and every tensor whose value is known."""
 
@@ -84,9 +91,9 @@ class _Graph:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             value = numpy_helper.to_array(node.attribute[0].t)
         elif node.op_type == "DequantizeLinear" and self._known(node):
-            axis, block = _attribute(node, "axis", 1), _attribute(node, "block_size", 0)
+            axis, block = attribute(node, "axis", 1), attribute(node, "block_size", 0)
             value = dequantize(*self._values_of(node.input), axis=axis, block=block)
-        elif node.op_type == "Reshape" and self._known(node) and not _attribute(node, "allowzero", 0):
+        elif node.op_type == "Reshape" and self._known(node) and not attribute(node, "allowzero", 0):
             data, shape = self._values_of(node.input)
             value = data.reshape([data.shape[i] if side == 0 else side for i, side in enumerate(shape.tolist())])
         else:
@@ -103,9 +110,7 @@ class _Graph:
             if node.op_type != "BatchNormalization" or not all(name in self._values for name in node.input[1:]):
                 kept.append(node)
                 continue
-            gamma, beta, mean, variance = (value.astype(np.float64) for value in self._values_of(node.input[1:]))
-            scale = gamma / np.sqrt(variance + _attribute(node, "epsilon", 1e-5))
-            shift = beta - mean * scale
+            scale, shift = scale_and_shift(node, self._values_of(node.input[1:]))
             source = node.input[0]
             before = next((n for n in kept if source in n.output), None)
             if before is not None and uses[source] == 1 and self._foldable(before):
@@ -117,7 +122,7 @@ class _Graph:
         self._nodes = kept
 
     def _foldable(self, node: NodeProto) -> bool:
-        if node.op_type == "Gemm" and (_attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)) != (1.0, 1.0):
+        if node.op_type == "Gemm" and (attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)) != (1.0, 1.0):
             return False
         return node.op_type in {"Conv", "Gemm"} and self._weighted(node)
 
@@ -129,7 +134,7 @@ class _Graph:
         """The Conv or Gemm with scale and shift of its output channels in its weights."""
         weight, *bias = self._values_of(node.input[1:])
         # Output channels lie along the first axis, but for a Gemm whose weight is not transposed.
-        last = node.op_type == "Gemm" and not _attribute(node, "transB", 0)
+        last = node.op_type == "Gemm" and not attribute(node, "transB", 0)
         factor = scale if last else scale.reshape(-1, *[1] * (weight.ndim - 1))
         old_bias = bias[0].astype(np.float64) if bias else 0.0
         weight_name = self._new(f"{output}.weight", weight * factor)
@@ -204,7 +209,7 @@ class _Graph:
         if not all(n.op_type == "Conv" and len(n.input) == 3 and self._weighted(n) for n in (node, after)):
             return False
         channels = len(self._values[node.input[1]])
-        groups = [_attribute(n, "group", 1) for n in (node, after)]
+        groups = [attribute(n, "group", 1) for n in (node, after)]
         return groups == [1, channels] and self._values[after.input[1]].shape[:2] == (channels, 1)
 
     def _likeness(self, node: NodeProto) -> object:
@@ -263,7 +268,7 @@ class _Graph:
     def _any_batch(self, node: NodeProto) -> NodeProto:
         """A Reshape to (1, -1, ...) fixes a batch of one; 0 instead takes over the batch that comes in."""
         shape = self._values.get(node.input[1]) if node.op_type == "Reshape" else None
-        if shape is None or len(shape) < 2 or shape[0] != 1 or _attribute(node, "allowzero", 0):
+        if shape is None or len(shape) < 2 or shape[0] != 1 or attribute(node, "allowzero", 0):
             return node
         return _renamed(
             node, {node.input[1]: self._new(f"{node.output[0]}.shape", np.array([0, *shape[1:]], np.int64))}
@@ -312,7 +317,8 @@ def _opset(model: ModelProto) -> int:
     return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
 
 
-def _attribute(node: NodeProto, name: str, default: Any) -> Any:
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """An attribute of a node, or what it is when it is left out."""
     found = (helper.get_attribute_value(a) for a in node.attribute if a.name == name)
     return next(found, default)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from shared.errors import OperatorError
+from worker.models.prepare import attribute, scale_and_shift
 
 DEVIATIONS: Final = 6
 """A channel's reach is so many standard deviations more than its mean. SFace in 8 bits came out alike with 5 to 8."""
@@ -137,10 +138,9 @@ class _Affine:
 
 
 def _affine(nodes: _Nodes) -> _Affine:
-    node, (gamma, beta, mean, variance) = nodes.take("BatchNormalization")
-    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-    scale = gamma / np.sqrt(variance + epsilon)
-    return _Affine(scale, beta - mean * scale, beta, np.abs(gamma))
+    node, weights = nodes.take("BatchNormalization")
+    gamma, beta, *_ = weights
+    return _Affine(*scale_and_shift(node, weights), beta, np.abs(gamma))
 
 
 def _stage(nodes: _Nodes) -> Stage:
@@ -161,10 +161,9 @@ def _stage(nodes: _Nodes) -> Stage:
 def _matrix(nodes: _Nodes) -> tuple[Floats, Floats]:
     """Weight (outputs, inputs) and bias of a Gemm."""
     gemm, (weight, *bias) = nodes.take("Gemm")
-    attributes = {a.name: helper.get_attribute_value(a) for a in gemm.attribute}
-    if (attributes.get("alpha", 1), attributes.get("beta", 1), attributes.get("transA", 0)) != (1, 1, 0):
+    if [attribute(gemm, name, default) for name, default in (("alpha", 1), ("beta", 1), ("transA", 0))] != [1, 1, 0]:
         raise _no_chain("a Gemm with factors")
-    return weight if attributes.get("transB", 0) else weight.T, bias[0] if bias else np.zeros(1)
+    return weight if attribute(gemm, "transB", 0) else weight.T, bias[0] if bias else np.zeros(1)
 
 
 def _no_chain(found: str) -> OperatorError:

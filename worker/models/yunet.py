@@ -22,8 +22,8 @@ _NMS_IOU = 0.3  # OpenCV Zoo's default for this model
 # That there is a face is known by then; the score only has to be better than nothing.
 _REFINING_SCORE = 0.3
 
-# On a crop around it a face has its middle within a quarter of its width of the crop's, and half of the crop's side, by
-# and large: what is elsewhere or of another size is another face.
+# On a crop around it a face has its middle within half of its width of the crop's, and half of the crop's side, by and
+# large: what is elsewhere or of another size is another face.
 _REFINED_WITHIN = 0.5
 _REFINED_SIZES = (0.25, 0.9)
 

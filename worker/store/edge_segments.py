@@ -10,7 +10,6 @@ Segments are therefore small enough to be made between two jobs. What takes long
 that had no int8, is done by a process of its own (`optimize_apart`) before anybody uses the collection.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import qdrant_edge as engine
+
+from shared.parent import die_with_parent
 
 INDEX_FROM: Final = 25_000
 """Points of a segment from which it gets int8. Comparing so many in full takes 1.4 ms, making the segment 0.2 s."""
@@ -37,8 +38,6 @@ SEARCH: Final = engine.SearchParams(
 
 APART_TIMEOUT_S: Final = 600.0
 """Of `optimize_apart`, which takes 10 s for a million points."""
-
-_PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
 
 def config(index_from: int, dimension: int) -> engine.EdgeConfig:
@@ -93,10 +92,10 @@ def optimize_apart(shard: Path, lock: int) -> None:
 
 def main(shard: str, parent: str) -> None:
     """The shard has its configuration already."""
-    if sys.platform == "linux":  # a worker that is restarted need not wait for what its predecessor began
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(parent):
-            return
+    # A worker that is restarted need not wait for what its predecessor began.
+    die_with_parent(signal.SIGKILL)
+    if os.getppid() != int(parent):
+        return
     opened = engine.EdgeShard.load(shard)
     opened.optimize()
     opened.close()

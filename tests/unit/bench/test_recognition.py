@@ -1,33 +1,16 @@
-"""How well people are told apart, and whether two boxes are of one face."""
+"""How well people are told apart."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recognition import overlap, true_accepts
-
-SIDES = st.floats(0.01, 1)
-BOXES = st.tuples(SIDES, SIDES, SIDES, SIDES)
+from recognition import true_accepts
 
 
 def at(*degrees: float) -> np.ndarray:
     """Unit vectors in a plane: their cosines are those of the angles between them."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
-@given(BOXES, BOXES)
-def test_overlap_is_a_part_and_the_same_from_both_sides(first: tuple[float, ...], second: tuple[float, ...]) -> None:
-    assert 0 <= overlap(first, second) <= 1
-    assert overlap(first, second) == pytest.approx(overlap(second, first))
-    assert overlap(first, first) == pytest.approx(1)
-
-
-def test_overlap_is_what_both_share_over_what_either_has() -> None:
-    assert overlap((0, 0, 2, 1), (1, 0, 2, 1)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 1, 1), (1, 0, 1, 1)) == 0
-    assert overlap((0, 0, 1, 1), (5, 5, 1, 1)) == 0
-    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
 
 
 def test_pairs_of_a_person_are_accepted_when_more_alike_than_that_part_of_strangers() -> None:

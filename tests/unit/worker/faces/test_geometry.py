@@ -203,15 +203,28 @@ def test_the_surroundings_show_the_face_upright_in_their_middle():
     assert np.linalg.norm(there.mean(axis=0) - SURROUNDINGS / 2) < SURROUNDINGS / 8
 
 
+fractions = st.tuples(*[st.floats(0.01, 1)] * 4)
+
+
+@given(fractions, fractions)
+def test_overlap_is_a_part_and_the_same_from_both_sides(first, second):
+    assert 0 <= overlap(first, second) <= 1
+    assert overlap(first, second) == pytest.approx(overlap(second, first))
+    assert overlap(first, first) == pytest.approx(1)
+
+
 @given(boxes)
 def test_overlap_is_a_part_that_both_agree_on(boxes):
-    faces = [found(*box) for box in boxes]
-    for face in faces:
-        assert overlap(face, face) == pytest.approx(1)
-        for other in faces:
-            assert 0 <= overlap(face, other) == overlap(other, face) <= 1
+    for box in boxes:
+        assert overlap(box, box) == pytest.approx(1)
+        for other in boxes:
+            assert 0 <= overlap(box, other) == overlap(other, box) <= 1
 
 
-def test_overlap_of_two_halves():
-    assert overlap(found(0, 0, 10, 10), found(5, 0, 10, 10)) == pytest.approx(1 / 3)
-    assert overlap(found(0, 0, 10, 10), found(10, 0, 10, 10)) == 0
+def test_overlap_is_what_both_share_over_what_either_has():
+    assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0
+    assert overlap((0, 0, 2, 1), (1, 0, 2, 1)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 1, 1), (1, 0, 1, 1)) == 0
+    assert overlap((0, 0, 1, 1), (5, 5, 1, 1)) == 0
+    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
