@@ -31,8 +31,7 @@ class TestLifeline:
         lost = Mock()
         lifeline = Lifeline(redis, lost)
         lifeline.start()
-        for _ in range(3):
-            lifeline.watch()
+        wait_for(lambda: redis.info("commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 2)
         lifeline.stop()
         lost.assert_not_called()
 
@@ -41,7 +40,6 @@ class TestLifeline:
         lifeline = Lifeline(redis, lost)
         connection = redis.client_id()  # of the only one in its pool, which is the one it will watch
         lifeline.start()
-        lifeline.watch()
         redis.client_kill_filter(_id=connection)
         wait_for(lambda: lost.called)
         assert redis.ping()
