@@ -26,9 +26,12 @@ def binary() -> Path:
         ) from None
 
 
-def broker_command(folder: Path, socket: Path) -> list[str]:
-    """A server that survives any killed process: every write is in the page cache before it is acknowledged."""
-    return [*_common(folder, socket), "--appendonly", "yes", "--appendfsync", "everysec"]
+def broker_command(folder: Path, socket: Path, *, sync: bool = False) -> list[str]:
+    """A server that survives any killed process: every write is in the page cache before it is acknowledged.
+
+    sync: the disk holds it then, and not up to a second later.
+    """
+    return [*_common(folder, socket), "--appendonly", "yes", "--appendfsync", "always" if sync else "everysec"]
 
 
 def images_command(folder: Path, socket: Path) -> list[str]:

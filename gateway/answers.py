@@ -22,6 +22,9 @@ _HTTP_STATUS: Mapping[type[ContractError], int] = {
 STATUS: Final = web.ResponseKey("contract_status", Status)
 """Where a response keeps its contract status, for whoever meters it."""
 
+REPEATED: Final = "Idempotent-Replayed"
+"""Header of an answer that was given before, under the same Idempotency-Key."""
+
 REJECTED: Final = web.ResponseKey("rejected", str)
 """Likewise why it turned an input down, if it did; see shared.errors.ContractError."""
 
@@ -39,6 +42,13 @@ def answer(
     text = json.dumps({"status": status.value, "message": message})
     response = web.Response(text=text, status=http_status, content_type="application/json", headers=headers)
     response[STATUS] = status
+    return response
+
+
+def repeated(status: Status, message: Message) -> web.Response:
+    """An answer that was given before."""
+    response = answer(status, message)
+    response.headers[REPEATED] = "true"
     return response
 
 

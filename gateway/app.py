@@ -16,8 +16,9 @@ from gateway.line import Line
 from gateway.metering import METER, Meter, metered
 from gateway.metrics import METRICS, Metrics, measured
 from gateway.middleware import errors, request_id
+from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
-from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, RESULTS, SETTINGS, routes
+from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
 from gateway.timeouts import TIMEOUTS, Timeouts
 from gateway.uploads import MAX_BODY_BYTES
 from shared.control import Control
@@ -76,6 +77,7 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         app[ADMISSION] = admission
         app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
+        app[REPEATS] = Repeats(broker_line, settings.idempotency_s)
         app[REDIS] = redis
         app[IMAGES] = images
         app[RESULTS] = results

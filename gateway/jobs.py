@@ -1,8 +1,11 @@
 """Dispatch a job and await its outcome."""
 
 import asyncio
+import hashlib
+import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -15,7 +18,7 @@ from gateway.metrics import Metrics
 from gateway.results import Results
 from shared.broker import UNACKED
 from shared.errors import Unavailable
-from shared.jobs import QUEUE, SENT, AddJob, DeleteJob, Job, Outcome, SearchJob, image_key, new_job_id
+from shared.jobs import QUEUE, SENT, Job, Once, Outcome, image_key, new_job_id
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,6 +30,21 @@ wrote just before must not be answered with FAIL."""
 
 LOOK_AGAIN_S: Final = 1.0
 """How often a job without an outcome is looked for. Most have theirs long before the first time."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a checked request asks for. given: what only that kind of job carries. image: None where none is needed."""
+
+    kind: type[Job]
+    collection: str
+    given: Mapping[str, str | None] = field(default_factory=dict)
+    image: bytes | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of all of it, in hexadecimal: two requests with the same one ask for the same."""
+        text = json.dumps([self.kind.task, self.collection, sorted(self.given.items())])
+        return hashlib.sha256(text.encode() + b"\0" + (self.image or b"")).hexdigest()
 
 
 class Jobs:
@@ -54,27 +72,21 @@ class Jobs:
         self._messages = Messages(settings)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def add(self, request_id: str, collection: str, image: bytes, name: str | None) -> Outcome:
-        """Add every face of the image. Raises Unavailable, like the other calls, when no outcome came in time."""
-        return await self._run(AddJob(**self._common(request_id, collection), name=name), image)
-
-    async def search(self, request_id: str, collection: str, image: bytes) -> Outcome:
-        return await self._run(SearchJob(**self._common(request_id, collection)), image)
-
-    async def delete(self, request_id: str, collection: str, person_id: Any) -> Outcome:
-        return await self._run(DeleteJob(**self._common(request_id, collection), person_id=person_id), None)
+    async def do(self, request_id: str, wanted: Wanted, once: Once | None = None) -> Outcome:
+        """Have a worker do what is wanted. Raises Unavailable when no outcome came in time."""
+        job = wanted.kind(
+            job_id=new_job_id(self._gateway_id, request_id),
+            collection=wanted.collection,
+            deadline=time.time() + self._deadline_s,
+            once=once,
+            **wanted.given,
+        )
+        return await self._run(job, wanted.image)
 
     async def close(self) -> None:
         if self._background:
             await asyncio.wait(self._background, timeout=GRACE_S)
         self._messages.close()
-
-    def _common(self, request_id: str, collection: str) -> dict[str, Any]:
-        return {
-            "job_id": new_job_id(self._gateway_id, request_id),
-            "collection": collection,
-            "deadline": time.time() + self._deadline_s,
-        }
 
     async def _run(self, job: Job, image: bytes | None) -> Outcome:
         if not self._results.subscribed:

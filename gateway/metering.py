@@ -1,7 +1,8 @@
 """Metering: every answered request of the three calls, counted in memory and added to the counters once a second.
 
 A request counts with the status that was decided for it, whether or not its caller stayed to read the answer: by then
-the work is done. A caller who leaves before the request is complete has asked for nothing and is not counted.
+the work is done. A caller who leaves before the request is complete has asked for nothing and is not counted. Nor is an
+answer that was given before, under the same Idempotency-Key.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from aiohttp import web
 from redis import RedisError
 from redis.asyncio import Redis
 
-from gateway.answers import STATUS
+from gateway.answers import REPEATED, STATUS
 from shared.contract import Call, Status
 from shared.control import Key
 from shared.usage import DAYS, NOBODY, counter, day_key
@@ -116,6 +117,6 @@ async def metered(
     """Count the answer of each of the three calls; goes around whatever turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
-    if status is not None and call is not None:
+    if status is not None and call is not None and REPEATED not in response.headers:
         request.app[METER].count(call, status, request.get(CALLER))
     return response

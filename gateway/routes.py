@@ -11,20 +11,22 @@ from redis.asyncio import Redis
 
 from gateway import images, parameters, uploads
 from gateway.admission import Admission
-from gateway.answers import answer
+from gateway.answers import answer, repeated
 from gateway.auth import HEADER, Auth
 from gateway.health import OK, readiness
-from gateway.jobs import Jobs
+from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
 from gateway.metering import CALLER
 from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
 from gateway.openapi.document import openapi
 from gateway.parameters import AddFaceParameters, DelFaceParameters, M, SearchFaceParameters
+from gateway.repeats import Repeats, checked
 from gateway.results import Results
 from shared.contract import Call, Status
 from shared.control import Key, Scope
-from shared.jobs import Outcome
+from shared.jobs import AddJob, DeleteJob, Once, Outcome, SearchJob
+from shared.once import HEADER as IDEMPOTENCY_KEY
 from shared.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
@@ -32,6 +34,7 @@ AUTH: Final = web.AppKey("auth", Auth)
 ADMISSION: Final = web.AppKey("admission", Admission)
 LIMITS: Final = web.AppKey("limits", Limits)
 JOBS: Final = web.AppKey("jobs", Jobs)
+REPEATS: Final = web.AppKey("repeats", Repeats)
 RESULTS: Final = web.AppKey("results", Results)
 REDIS: Final = web.AppKey("redis", Redis)
 IMAGES: Final = web.AppKey("images", Redis)
@@ -44,12 +47,13 @@ routes.get("/openapi.json")(openapi)
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Awaitable[Outcome]]], _Handler]:
-    """The route of a call, named after it, and what all calls begin with in the contract's order: a place in this
-    gateway, a key with the scope, the key's limits. All of it is held until the outcome is known.
+def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Awaitable[Wanted]]], _Handler]:
+    """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
+    a place in this gateway, a key with the scope, the key's limits, all of it held until the outcome is known. Then the
+    handler says what the request wants, and it is done, once under its Idempotency-Key if it has one.
     """
 
-    def decorate(handler: Callable[[web.Request, Key], Awaitable[Outcome]]) -> _Handler:
+    def decorate(handler: Callable[[web.Request, Key], Awaitable[Wanted]]) -> _Handler:
         @wraps(handler)
         async def handle(request: web.Request) -> web.Response:
             async with AsyncExitStack() as held:
@@ -58,13 +62,24 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
                     key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
                     request[CALLER] = key
                     await held.enter_async_context(request.app[LIMITS].hold(key))
-                outcome = await handler(request, key)
-            return answer(outcome.status, outcome.message)
+                identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
+                return await _done(request, key, await handler(request, key), identifier)
 
         routes.post(f"/v1/{call}", name=call)(handle)
         return handle
 
     return decorate
+
+
+async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str | None) -> web.Response:
+    """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
+    once: Once | Outcome | None = None
+    if identifier is not None:
+        once = await request.app[REPEATS].begin(key.tenant, identifier, wanted, request[IDENTIFIER])
+    if isinstance(once, Outcome):
+        return repeated(once.status, once.message)
+    outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
+    return answer(outcome.status, outcome.message)
 
 
 async def _given(model: type[M], request: web.Request) -> M:
@@ -73,26 +88,26 @@ async def _given(model: type[M], request: web.Request) -> M:
 
 
 @_call(Call.ADD_FACE, Scope.ADD)
-async def add_face(request: web.Request, key: Key) -> Outcome:
+async def add_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(AddFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return await request.app[JOBS].add(request[IDENTIFIER], collection, given.img, given.name)
+    return Wanted(AddJob, collection, {"name": given.name}, given.img)
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)
-async def search_face(request: web.Request, key: Key) -> Outcome:
+async def search_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(SearchFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return await request.app[JOBS].search(request[IDENTIFIER], collection, given.img)
+    return Wanted(SearchJob, collection, image=given.img)
 
 
 @_call(Call.DELETE_FACE, Scope.DELETE)
-async def delete_face(request: web.Request, key: Key) -> Outcome:
+async def delete_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(DelFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
-    return await request.app[JOBS].delete(request[IDENTIFIER], collection, given.as_uuid())
+    return Wanted(DeleteJob, collection, {"person_id": str(given.as_uuid())})
 
 
 @routes.get("/healthz")

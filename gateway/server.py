@@ -51,7 +51,7 @@ async def serve(
             runner = web.AppRunner(site.app, shutdown_timeout=deadline_s + SHUTDOWN_MARGIN_S, access_log=None)
             runners.append(runner)
             await runner.setup()
-            listening.append(await _listen(site, runner, timeouts))
+            listening.append(await _listen(site, runner, timeouts, stop))
         await stop.wait()
         await asyncio.sleep(drain_s)
     finally:
@@ -60,11 +60,11 @@ async def serve(
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts) -> asyncio.Server:
+async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> asyncio.Server:
     server = runner.server
     if server is None:
         raise RuntimeError("the application has not been started")
-    server.request_handler = _refusing_in_json(server.request_handler)
+    server.request_handler = _refusing_in_json(server.request_handler, stop)
     loop = asyncio.get_running_loop()
 
     def connection() -> Connection:
@@ -75,13 +75,18 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts) -> asyn
     return await loop.create_server(connection, site.host, site.port)
 
 
-def _refusing_in_json(handler: _Handler) -> _Handler:
-    """The Expect header is judged by aiohttp, before any middleware is called."""
+def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
+    """The Expect header is judged by aiohttp, before any middleware is called. Once it has been told to stop, a gateway
+    ends each connection with its next answer, which says so: nobody sends a request into one that is being closed.
+    """
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await handler(request)
+            response = await handler(request)
         except web.HTTPExpectationFailed as refusal:
-            return refused(refusal.status, "Expect must be 100-continue")
+            response = refused(refusal.status, "Expect must be 100-continue")
+        if stop.is_set():
+            response.force_close()
+        return response
 
     return handle

@@ -19,12 +19,28 @@ SENT: Final = "sent"
 """Header of a job's message: Unix time in seconds at which it was dispatched."""
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.[0-9a-f]{32}$")]
+RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Once(BaseModel):
+    """What makes a request with an Idempotency-Key happen once, however often it is sent.
+
+    record: Redis key of its outcome, see shared/once.py. origin: id of the first request with that key. keep_s: seconds
+    for which the outcome is kept, >= 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    record: Annotated[str, Field(pattern=r"^fs:once:[A-Za-z0-9_-]{1,64}:[0-9a-f]{64}$")]
+    origin: RequestId
+    keep_s: Annotated[int, Field(ge=1)]
 
 
 class Job(BaseModel):
     """What every job carries.
 
-    deadline: Unix time in seconds after which the caller no longer waits and nothing may be written.
+    deadline: Unix time in seconds after which the caller no longer waits and nothing may be written. once: None for a
+    request without an Idempotency-Key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -33,6 +49,12 @@ class Job(BaseModel):
     job_id: JobId
     collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
     deadline: float
+    once: Once | None = None
+
+    @property
+    def origin(self) -> str:
+        """The request that its effects derive from: a repetition has another job_id and the same origin."""
+        return request_id_of(self.job_id) if self.once is None else self.once.origin
 
 
 class AddJob(Job):
@@ -91,6 +113,6 @@ def image_key(job_id: str) -> str:
     return f"fs:image:{job_id}"
 
 
-def person_id(job_id: str, face: int) -> uuid.UUID:
-    """The id of the face-th face that a job adds: the same again when the job is delivered again."""
-    return uuid.uuid5(uuid.UUID(request_id_of(job_id)), str(face))
+def person_id(origin: str, face: int) -> uuid.UUID:
+    """The id of the face-th face that jobs of this origin add: the same again when one is delivered or sent again."""
+    return uuid.uuid5(uuid.UUID(origin), str(face))

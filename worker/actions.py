@@ -11,20 +11,27 @@ from worker.store.base import Point, StoreError
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     """Enrol every face of the image, from left to right."""
-    faces = runtime.faces.describe_all(_image(job, runtime))
+    begun = time.monotonic()
+
+    def go_on() -> None:
+        require_time(job)
+        if time.monotonic() - begun > runtime.patience_s:
+            raise Unavailable("more faces than can be described in time")
+
+    faces = runtime.faces.describe_all(_image(job, runtime), go_on)
     require_time(job)
     # Gateways know for seconds what no longer is; what is acknowledged must not be lost with it.
     if runtime.ledger.is_dropped(job.collection):
         raise Unavailable("the facedb was dropped")
-    if job.name is None:
-        names = runtime.ledger.draw_names(job.collection, job.job_id, len(faces))
-    else:
-        names = [job.name] * len(faces)
+    names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
     points = [
-        Point(person_id(job.job_id, number), name, face.vector)
+        Point(person_id(job.origin, number), name, face.vector)
         for number, (name, face) in enumerate(zip(names, faces, strict=True))
     ]
     runtime.store.add(job.collection, points)
+    # If this job is one too many, its faces may have been deleted since another one added them, and are back by now.
+    for deleted in runtime.ledger.deleted(job.collection, [point.person_id for point in points]):
+        runtime.store.delete(job.collection, deleted)
     return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
 
 
@@ -48,18 +55,17 @@ def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
 
 
 def delete(job: DeleteJob, runtime: Runtime) -> str:
-    """Delete one face. Of all jobs that try only the one that claims the deletion succeeds."""
+    """Delete one face. Of all jobs that try only those of one origin, which claim the deletion, succeed."""
     face = (job.collection, job.person_id)
-    if not runtime.ledger.holds_deletion(*face, job):
-        if not runtime.store.contains(*face):
-            raise PersonUnknown
-        require_time(job)
-        if not runtime.ledger.claim_deletion(*face, job):
-            raise PersonUnknown
+    if not runtime.ledger.claimed_deletion(job) and not runtime.store.contains(*face):
+        raise PersonUnknown
+    require_time(job)
+    if not runtime.ledger.claim_deletion(job):
+        raise PersonUnknown
     try:
         runtime.store.delete(*face)
     except StoreError:
-        runtime.ledger.release_deletion(*face)
+        runtime.ledger.release_deletion(job)
         raise
     return FACE_DELETED
 

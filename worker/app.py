@@ -12,10 +12,12 @@ from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker import tasks
+from worker.backups import Backups
 from worker.lifeline import Lifeline
 from worker.presence import Beacon
 from worker.runtime import Runtime, open_runtime
 from worker.sweeper import Sweeper
+from worker.timelimit import TimeLimit, limit_s
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -26,6 +28,8 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
+    # A job that is delivered again though its outcome was stored is done: what it added may have been deleted since.
+    "worker_deduplicate_successful_tasks": True,
     # A worker that loses the broker ends and is started anew: see worker/lifeline.py.
     "broker_connection_retry": False,
     # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
@@ -61,7 +65,8 @@ def create_celery(settings: Settings) -> Celery:
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     process = Process(settings)
-    tasks.register(app, lambda: process.runtime)
+    limit = TimeLimit(limit_s(settings.visibility_timeout_s))
+    tasks.register(app, lambda: process.runtime, limit)
 
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:
@@ -78,9 +83,11 @@ def create_celery(settings: Settings) -> Celery:
             except OperatorError as error:
                 log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
                 raise SystemExit(1) from None
+            limit.start()
 
     @signals.worker_shutdown.connect(weak=False)
     def closed(**_: Any) -> None:
+        limit.stop()  # not before: a worker that is to end waits for its jobs
         process.close()
 
     class BesideStep(bootsteps.StartStopStep):
@@ -95,15 +102,18 @@ def create_celery(settings: Settings) -> Celery:
             runtime = process.runtime
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
+            self.backups = Backups(runtime.ledger.redis, runtime.store)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
             self.beacon.start()
             self.sweeper.start()
+            self.backups.start()
 
         def stop(self, _consumer: Any) -> None:
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
             self.sweeper.stop()
+            self.backups.stop()
             self.lifeline.stop()
 
     def end() -> None:

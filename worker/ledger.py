@@ -2,26 +2,35 @@
 
 fs:image:<job id>                       the image, in the image store (written by the gateway)
 fs:names:<collection>                   how many automatic names were drawn; persists with the control data
-fs:drawn:<job id>                       the first number this job drew
-fs:deletion:<collection>:<person id>    the job that deletes this face
+fs:drawn:<origin>                       the first number that jobs of this origin drew
+fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
+fs:once:<tenant>:<key>                  how a request with an Idempotency-Key ended: see shared/once.py
+
+Jobs of one origin do the same: one that is delivered again, or sent again under its Idempotency-Key.
 """
 
 import math
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from redis import Redis
 
 from shared.control import DROPPED
-from shared.jobs import Job, image_key
+from shared.jobs import DeleteJob, Job, Once, Outcome, image_key
+from shared.once import OUTCOME
 
 REMEMBER_S: Final = 3600
-"""How long a job's names are kept: far beyond its last possible redelivery, which its deadline bounds."""
+"""How long a job's names are kept: far beyond its last possible redelivery, which its deadline bounds. With an
+Idempotency-Key they are kept as long as its record."""
 
 CLAIM_MARGIN_S: Final = 30
 """How long past its deadline a job may take to delete what it claimed: several store time-outs."""
+
+_RELEASED: Final = 0
+"""When the claim of a deletion that failed ended, before any time that Redis may tell."""
 
 # KEYS: counter, this job's draw. ARGV: how many, how long to remember.
 _DRAW: Final = """
@@ -30,6 +39,25 @@ if drawn then return tonumber(drawn) end
 local first = redis.call('INCRBY', KEYS[1], ARGV[1]) - ARGV[1]
 redis.call('SET', KEYS[2], first, 'EX', ARGV[2])
 return first
+"""
+
+# KEYS: claim. ARGV: origin, seconds in which no other may claim, seconds to remember who did. Answers whether it holds.
+_CLAIM: Final = """
+local now = tonumber(redis.call('TIME')[1])
+local held = redis.call('GET', KEYS[1])
+if held then
+  local owner, ends = string.match(held, '^(%x+) (%d+)$')
+  if owner ~= ARGV[1] and tonumber(ends) > now then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (now + ARGV[2]), 'EX', ARGV[3])
+return 1
+"""
+
+# KEYS: record. ARGV: outcome. Answers the outcome that is kept: the first one. A record whose time is over stays away.
+_KEEP: Final = f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[1] end
+redis.call('HSETNX', KEYS[1], '{OUTCOME}', ARGV[1])
+return redis.call('HGET', KEYS[1], '{OUTCOME}')
 """
 
 
@@ -44,12 +72,23 @@ class Ledger:
         """The image of a job, None when its time is over. It stays until the gateway has the outcome."""
         return cast("bytes | None", self.images.get(image_key(job_id)))
 
-    def draw_names(self, collection: str, job_id: str, count: int) -> list[str]:
-        """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. The same job draws the
-        same names again.
+    def outcome(self, once: Once) -> Outcome | None:
+        """How the request with that Idempotency-Key ended, None if it has not."""
+        kept = cast("bytes | None", self.redis.hget(once.record, OUTCOME))
+        return None if kept is None else Outcome.model_validate_json(kept)
+
+    def keep(self, once: Once, outcome: Outcome) -> Outcome:
+        """Keep how it ended, unless it ended before. Returns the outcome that counts: the first."""
+        kept = cast("bytes", self.redis.eval(_KEEP, 1, once.record, outcome.model_dump_json()))
+        return Outcome.model_validate_json(kept)
+
+    def draw_names(self, job: Job, count: int) -> list[str]:
+        """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of the same origin
+        draw the same names again.
         """
-        keys = [_names_key(collection), f"fs:drawn:{job_id}"]
-        first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, REMEMBER_S))
+        keys = [_names_key(job.collection), f"fs:drawn:{job.origin}"]
+        keep_s = REMEMBER_S if job.once is None else job.once.keep_s
+        first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, keep_s))
         return [f"ID{first + face}" for face in range(count)]
 
     def is_dropped(self, collection: str) -> bool:
@@ -60,21 +99,45 @@ class Ledger:
         """Forget how many names were drawn in a collection that is no more."""
         self.redis.delete(_names_key(collection))
 
-    def claim_deletion(self, collection: str, person_id: uuid.UUID, job: Job) -> bool:
-        """Whether this job, of all that try at this time, is the one to delete this face. The claim ends some time
-        after the job's deadline, so that a face whose deletion was cut short for good can be deleted again.
+    def claim_deletion(self, job: DeleteJob) -> bool:
+        """Whether jobs of this origin, of all that try at this time, are the ones to delete the face. The claim ends
+        some time after the job's deadline, so that a face whose deletion was cut short for good can be deleted again;
+        who claimed it last is remembered as long as a repetition may ask.
         """
-        lifetime = max(0, math.ceil(job.deadline - time.time())) + CLAIM_MARGIN_S
-        return bool(self.redis.set(_deletion_key(collection, person_id), job.job_id, nx=True, ex=lifetime))
+        lease_s = max(0, math.ceil(job.deadline - time.time())) + CLAIM_MARGIN_S
+        keep_s = lease_s if job.once is None else max(lease_s, job.once.keep_s)
+        return bool(
+            self.redis.eval(_CLAIM, 1, _deletion_key(job.collection, job.person_id), job.origin, lease_s, keep_s)
+        )
 
-    def holds_deletion(self, collection: str, person_id: uuid.UUID, job: Job) -> bool:
-        """Whether this job claimed the deletion earlier, in a delivery that was cut short."""
-        owner = cast("bytes | None", self.redis.get(_deletion_key(collection, person_id)))
-        return owner is not None and owner.decode() == job.job_id
+    def claimed_deletion(self, job: DeleteJob) -> bool:
+        """Whether the last who claimed the deletion was of this origin: what is gone was then deleted by it."""
+        owner, _ = _claim(self.redis.get(_deletion_key(job.collection, job.person_id)))
+        return owner == job.origin
 
-    def release_deletion(self, collection: str, person_id: uuid.UUID) -> None:
-        """Give up a claim that this job holds."""
-        self.redis.delete(_deletion_key(collection, person_id))
+    def release_deletion(self, job: DeleteJob) -> None:
+        """Let others claim what this job holds and could not do. It may have been done all the same, by a store that
+        did not answer in time, so who claimed it stays remembered.
+        """
+        key = _deletion_key(job.collection, job.person_id)
+        self.redis.set(key, f"{job.origin} {_RELEASED}", xx=True, keepttl=True)
+
+    def deleted(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+        """Those of the faces that are, or lately were, being deleted."""
+        claims = self.redis.mget([_deletion_key(collection, person_id) for person_id in person_ids])
+        return [
+            person_id
+            for person_id, claim in zip(person_ids, cast("list[bytes | None]", claims), strict=True)
+            if _claim(claim)[1] != _RELEASED
+        ]
+
+
+def _claim(value: Any) -> tuple[str, int]:
+    """What a claim says: its origin, and the Unix time at which it ends or _RELEASED, as where there is none."""
+    if value is None:
+        return "", _RELEASED
+    origin, ends = value.decode().split()
+    return origin, int(ends)
 
 
 def _names_key(collection: str) -> str:

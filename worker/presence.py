@@ -3,6 +3,7 @@
 import socket
 import uuid
 from contextlib import suppress
+from typing import cast
 
 from redis import Redis, RedisError
 
@@ -23,6 +24,8 @@ class Beacon:
         self._beating = Periodic("presence", self.beat, PRESENCE_INTERVAL_S)
 
     def start(self) -> None:
+        with suppress(RedisError):
+            self._forget_the_dead()
         self._beating.start()
 
     def stop(self) -> None:
@@ -46,3 +49,11 @@ class Beacon:
             pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
             pipeline.sadd(WORKERS, self._id)
             pipeline.execute()
+
+    def _forget_the_dead(self) -> None:
+        """Workers that were killed cannot withdraw, and a set of them must not grow for ever."""
+        ids = [member.decode() for member in cast("set[bytes]", self._redis.smembers(WORKERS))]
+        records = cast("list[bytes | None]", self._redis.mget(map(presence_key, ids))) if ids else []
+        dead = [worker_id for worker_id, record in zip(ids, records, strict=True) if record is None]
+        if dead:
+            self._redis.srem(WORKERS, *dead)

@@ -23,11 +23,12 @@ from worker.models.yunet import YuNet
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
+from worker.timelimit import GENTLE, limit_s
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Safe to use from all threads of the process."""
+    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on."""
 
     faces: FaceService
     calibration: Calibration
@@ -35,6 +36,7 @@ class Runtime:
     ledger: Ledger
     identity: Identity
     metrics: Metrics
+    patience_s: float
 
 
 @contextmanager
@@ -64,7 +66,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
-        yield Runtime(faces, catalog.calibrated(embedder), measured, Ledger(redis, images), space, metrics)
+        ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
+        yield Runtime(faces, catalog.calibrated(embedder), measured, ledger, space, metrics, patience_s)
 
 
 def _sessions(

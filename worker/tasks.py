@@ -13,6 +13,7 @@ from shared.jobs import AddJob, DeleteJob, Job, Outcome, SearchJob, request_id_o
 from worker import actions
 from worker.runtime import Runtime
 from worker.store.base import StoreError
+from worker.timelimit import TimeLimit
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -29,14 +30,14 @@ DELIVERY: Final[dict[str, Any]] = {
 }
 
 
-def register(app: Celery, runtime: Callable[[], Runtime]) -> None:
-    """Register the three tasks on the application; each call gets its collaborators from runtime()."""
+def register(app: Celery, runtime: Callable[[], Runtime], limit: TimeLimit) -> None:
+    """Register the three tasks on the application; each call gets its collaborators from runtime(), and is limited."""
 
     def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
         def run(this: Task, **message: Any) -> dict[str, Any]:
             job, headers = job_type.model_validate(message), this.request.headers or {}
-            with runtime().metrics.job(job, headers) as doing:
-                outcome = perform(job, action, runtime())
+            with limit.job(job), runtime().metrics.job(job, headers) as doing:
+                outcome = perform_once(job, action, runtime())
                 doing.status = outcome.status
             return outcome.model_dump(mode="json")
 
@@ -45,6 +46,21 @@ def register(app: Celery, runtime: Callable[[], Runtime]) -> None:
     task(AddJob, actions.add)
     task(SearchJob, actions.search)
     task(DeleteJob, actions.delete)
+
+
+def perform_once(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
+    """Run an action unless the request ended before; under an Idempotency-Key the first outcome counts."""
+    if job.once is None:
+        return perform(job, action, runtime)
+    try:
+        kept = runtime.ledger.outcome(job.once)
+        if kept is not None:
+            return kept
+        outcome = perform(job, action, runtime)
+        return outcome if outcome.status is Status.FAIL else runtime.ledger.keep(job.once, outcome)
+    except RedisError as error:
+        log.error("outcome_not_kept", job_id=job.job_id, error=type(error).__name__)  # noqa: TRY400 -- see perform
+        return _failed()
 
 
 def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:

@@ -13,12 +13,15 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.answers import REPEATED
 from gateway.auth import HEADER
 from gateway.middleware import REQUEST_ID
 from gateway.openapi.answers import answers, envelope, of, schemas
 from gateway.openapi.requests import Json, bodies, schema
 from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
 from shared.contract import Call, Status
+from shared.once import HEADER as IDEMPOTENCY_KEY
+from shared.once import KEY
 
 _DESCRIPTION: Final = """\
 Add faces, search for the same face among those added, delete faces. Every answer is a JSON object with `status` and \
@@ -59,9 +62,18 @@ _REFUSALS: Final = {
 }
 _OF_A_CALL: Final = (401, 403, 429, 503)
 
+_ONCE: Final[Json] = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "description": "Names the request, so that it can be sent again when its answer was lost or FAIL: it happens once, "
+    "and its first outcome is given again for a day. A UUID, say. With other parameters it is INVALID_REQUEST.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY.pattern}$"},
+}
+
 _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
     REQUEST_ID: ("Names this request.", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
+    REPEATED: ("Always true: this answer was given before, under the same Idempotency-Key.", {"const": "true"}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
 }
 
@@ -81,7 +93,7 @@ def document() -> Json:
         "components": {
             "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": HEADER}},
             "headers": {
-                name: {"description": description, "required": True, "schema": type_}
+                name: {"description": description, "required": name != REPEATED, "schema": type_}
                 for name, (description, type_) in _HEADERS.items()
             },
             "schemas": {model.__name__: schema(model) for _, _, model in _CALLS.values()} | schemas(),
@@ -101,8 +113,9 @@ def _operation(call: Call) -> Json:
         "operationId": call.value,
         "summary": summary,
         "description": description,
+        "parameters": [_ONCE],
         "requestBody": {"required": True, "content": bodies(model)},
-        "responses": {"200": _response("What became of the request: see `status`.", answers(call))}
+        "responses": {"200": _response("What became of the request: see `status`.", answers(call), REPEATED)}
         | {str(code): {"$ref": f"#/components/responses/{_REFUSALS[code][0]}"} for code in _OF_A_CALL},
     }
 

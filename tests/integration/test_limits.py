@@ -109,6 +109,15 @@ class TestRate:
         unlimited = key(name="d", rate=0)
         assert [await taken(subject, unlimited) for _ in range(50)] == [None] * 50
 
+    async def test_a_clock_that_was_put_back_keeps_nobody_out(self, redis: Redis, line: Line) -> None:
+        caller, subject = key(rate=0.01, concurrency=1), limits(line)
+        seconds, _ = await redis.time()
+        in_an_hour = (seconds + 3600) * 10**6
+        await redis.set(f"fs:rate:{caller.id}", in_an_hour)
+        await redis.zadd(f"fs:leases:{caller.id}", {"before": in_an_hour})
+        assert await taken(subject, caller) is None
+        assert isinstance(await taken(subject, caller), TooManyRequests)  # it counts again from there
+
     async def test_what_is_kept_goes_by_itself(self, redis: Redis, line: Line) -> None:
         subject = limits(line, rate=20, concurrency=5, lease_s=0.2)
         async with subject.hold(key()):

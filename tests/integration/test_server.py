@@ -273,3 +273,15 @@ class TestDraining:
             assert answered.startswith(b"HTTP/1.1 200 ")
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+    async def test_told_to_stop_it_ends_each_connection_with_its_next_answer(self) -> None:
+        request = FORM + b"Content-Length: 5\r\n\r\nimg=a"
+        async with serving(application(), drain_s=1) as (stop, (port,)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            assert b"Connection: close" not in await reader.readuntil(b"\r\n\r\n")
+            stop.set()
+            writer.write(request)
+            async with asyncio.timeout(10):
+                assert b"Connection: close\r\n" in await reader.read()
+            writer.close()

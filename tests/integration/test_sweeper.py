@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -50,8 +50,9 @@ class Faces(FaceService):
     def __init__(self) -> None:
         """No models."""
 
-    def describe_all(self, data: bytes) -> list:
+    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
         assert data
+        go_on()
         return [SimpleNamespace(vector=np.eye(4, dtype=np.float32)[1])]
 
 
@@ -67,9 +68,13 @@ class Scene:
     async def filled(self, name: str) -> str:
         """The collection of a new facedb with a face in it."""
         facedb = await self.control.create_facedb(DEFAULT, name)
-        self.ledger.draw_names(facedb.collection, uuid.uuid4().hex, 3)
+        self.ledger.draw_names(self.job(facedb.collection), 3)
         self.store.add(facedb.collection, [Point(uuid.uuid4(), "x", np.eye(4, dtype=np.float32)[0])])
         return facedb.collection
+
+    def job(self, collection: str) -> AddJob:
+        job_id = new_job_id(new_gateway_id(), new_request_id())
+        return AddJob(job_id=job_id, collection=collection, deadline=time.time() + 10, name="x")
 
     def due(self) -> int:
         return self.ledger.redis.zcard(DROPPED)
@@ -97,11 +102,10 @@ async def test_what_is_due_goes_with_its_counter_and_the_rest_stays(scene: Scene
 async def test_nothing_is_acknowledged_that_would_go_with_a_dropped_facedb(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
-    runtime = Runtime(Faces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()))
+    runtime = Runtime(Faces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()), 3)
     for collection, status in ((dropped, Status.FAIL), (kept, Status.OK)):
-        job_id = new_job_id(new_gateway_id(), new_request_id())
-        scene.ledger.images.set(image_key(job_id), b"image")
-        job = AddJob(job_id=job_id, collection=collection, deadline=time.time() + 10, name="x")
+        job = scene.job(collection)
+        scene.ledger.images.set(image_key(job.job_id), b"image")
         assert perform(job, actions.add, runtime).status is status
     assert (scene.store.count(dropped), scene.store.count(kept)) == (1, 2)
 

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +12,17 @@ from redis import Redis
 
 from shared.contract import FACE_DELETED, Status
 from shared.errors import FaceNotDetected
-from shared.jobs import AddJob, DeleteJob, SearchJob, image_key, new_gateway_id, new_job_id, new_request_id
+from shared.jobs import (
+    AddJob,
+    DeleteJob,
+    Once,
+    SearchJob,
+    image_key,
+    new_gateway_id,
+    new_job_id,
+    new_request_id,
+)
+from shared.once import ASKED, record
 from shared.tracing import NoTraces
 from worker import actions
 from worker.actions import as_number
@@ -25,7 +35,7 @@ from worker.presence import Beacon
 from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.tasks import perform
+from worker.tasks import perform, perform_once
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"
@@ -37,9 +47,10 @@ class Faces(FaceService):
     def __init__(self) -> None:
         """No models."""
 
-    def describe_all(self, data: bytes) -> list:
+    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
         if not data:
             raise FaceNotDetected
+        go_on()
         return [SimpleNamespace(vector=self.vector(byte)) for byte in data]
 
     def describe_prominent(self, data: bytes):
@@ -68,14 +79,21 @@ class Failing(MemoryStore):
 @pytest.fixture
 def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
-        yield Runtime(Faces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()))
+        yield Runtime(Faces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()), 3)
 
 
-def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10) -> dict:
+def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10, once: Once | None = None) -> dict:
     job_id = new_job_id(new_gateway_id(), new_request_id())
     if image is not None:
         runtime.ledger.images.set(image_key(job_id), image)
-    return {"job_id": job_id, "collection": COLLECTION, "deadline": time.time() + seconds}
+    return {"job_id": job_id, "collection": COLLECTION, "deadline": time.time() + seconds, "once": once}
+
+
+def begun(runtime: Runtime) -> Once:
+    """What a gateway makes of a new Idempotency-Key."""
+    once = Once(record=record("tenant", uuid.uuid4().hex), origin=new_request_id(), keep_s=86_400)
+    runtime.ledger.redis.hset(once.record, ASKED, "something")
+    return once
 
 
 class TestAdd:
@@ -97,14 +115,28 @@ class TestAdd:
         job = AddJob(**common(runtime, b"a", seconds=0.2), name="x")
 
         class Slow(Faces):
-            def describe_all(self, data: bytes) -> list:
+            def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
+                described = super().describe_all(data, go_on)
                 while time.time() <= job.deadline:
                     pass
-                return super().describe_all(data)
+                return described
 
-        slow = Runtime(Slow(), SFACE, runtime.store, runtime.ledger, SPACE, Metrics(NoTraces()))
-        assert perform(job, actions.add, slow).status is Status.FAIL
+        assert perform(job, actions.add, replace(runtime, faces=Slow())).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
+
+    def test_a_job_with_more_faces_than_can_be_described_in_time_gives_up(self, runtime: Runtime) -> None:
+        job = AddJob(**common(runtime, b"a"), name="x")
+        assert perform(job, actions.add, replace(runtime, patience_s=0)).status is Status.FAIL
+        assert runtime.store.count(COLLECTION) == 0
+
+    def test_what_was_deleted_meanwhile_is_not_brought_back_by_a_job_too_many(self, runtime: Runtime) -> None:
+        job = AddJob(**common(runtime, b"ab"), name="x")
+        first = perform(job, actions.add, runtime)
+        gone, stays = (uuid.UUID(face["person_id"]) for face in first.message)
+        assert perform(DeleteJob(**common(runtime), person_id=gone), actions.delete, runtime).status is Status.OK
+        assert perform(job, actions.add, runtime) == first
+        assert not runtime.store.contains(COLLECTION, gone)
+        assert runtime.store.contains(COLLECTION, stays)
 
     def test_without_its_image_a_job_fails(self, runtime: Runtime) -> None:
         assert perform(AddJob(**common(runtime), name=None), actions.add, runtime).status is Status.FAIL
@@ -145,7 +177,7 @@ class TestDelete:
 
     def test_a_job_cut_short_after_its_claim_completes_when_it_comes_again(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
-        assert runtime.ledger.claim_deletion(COLLECTION, job.person_id, job)
+        assert runtime.ledger.claim_deletion(job)
         rival = self.delete(runtime, str(job.person_id))
         assert perform(rival, actions.delete, runtime).status is Status.PERSON_ID_NOT_EXIST
         assert perform(job, actions.delete, runtime).status is Status.OK
@@ -160,9 +192,98 @@ class TestDelete:
 
     def test_a_claim_does_not_outlive_its_job_for_long(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
-        runtime.ledger.claim_deletion(COLLECTION, job.person_id, job)
+        runtime.ledger.claim_deletion(job)
         (key,) = runtime.ledger.redis.keys("fs:deletion:*")
         assert 10 <= runtime.ledger.redis.ttl(key) <= 41
+
+
+class TestOnce:
+    """Jobs of requests with the same Idempotency-Key."""
+
+    def delete(self, runtime: Runtime, person_id: str, once: Once, seconds: float = 10) -> DeleteJob:
+        return DeleteJob(**common(runtime, seconds=seconds, once=once), person_id=uuid.UUID(person_id))
+
+    def test_an_add_sent_again_gives_the_first_outcome(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        first = perform_once(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
+        assert [face["name"] for face in first.message] == ["ID0", "ID1"]
+        assert perform_once(AddJob(**common(runtime, once=once), name=None), actions.add, runtime) == first
+        assert runtime.store.count(COLLECTION) == 2
+
+    def test_an_add_whose_outcome_nobody_kept_has_the_same_effect_again(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        lost = perform(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
+        again = perform_once(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
+        assert again == lost
+        assert runtime.store.count(COLLECTION) == 2
+
+    def test_a_fail_is_not_kept(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        late = AddJob(**common(runtime, b"a", seconds=-1, once=once), name="x")
+        assert perform_once(late, actions.add, runtime).status is Status.FAIL
+        job = AddJob(**common(runtime, b"a", once=once), name="x")
+        assert perform_once(job, actions.add, runtime).status is Status.OK
+
+    def test_a_delete_that_was_done_is_ok_again_and_for_others_the_face_is_gone(self, runtime: Runtime) -> None:
+        (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
+        once, job_of = begun(runtime), self.delete
+        assert perform(job_of(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
+        (key,) = runtime.ledger.redis.keys("fs:deletion:*")
+        runtime.ledger.redis.set(key, f"{once.origin} 1", keepttl=True)  # the claim is over, and remembered
+        assert perform_once(job_of(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
+        other = perform_once(job_of(runtime, face["person_id"], begun(runtime)), actions.delete, runtime)
+        assert other.status is Status.PERSON_ID_NOT_EXIST
+
+    def test_a_delete_cut_short_does_not_keep_others_from_it(self, runtime: Runtime) -> None:
+        (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
+        first, second = begun(runtime), begun(runtime)
+        assert runtime.ledger.claim_deletion(self.delete(runtime, face["person_id"], first))
+        (key,) = runtime.ledger.redis.keys("fs:deletion:*")
+        runtime.ledger.redis.set(key, f"{first.origin} 1", keepttl=True)
+        assert (
+            perform_once(self.delete(runtime, face["person_id"], second), actions.delete, runtime).status is Status.OK
+        )
+        late = perform_once(self.delete(runtime, face["person_id"], first), actions.delete, runtime)
+        assert late.status is Status.PERSON_ID_NOT_EXIST
+
+    def test_a_delete_that_the_store_did_in_spite_of_its_error_is_ok_again(self, runtime: Runtime) -> None:
+        (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
+        once = begun(runtime)
+        runtime.store.down = True
+        assert (
+            perform_once(self.delete(runtime, face["person_id"], once), actions.delete, runtime).status is Status.FAIL
+        )
+        runtime.store.down = False
+        runtime.store.delete(COLLECTION, uuid.UUID(face["person_id"]))
+        assert perform_once(self.delete(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
+
+    def test_of_two_at_once_the_first_outcome_counts_for_both(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
+
+        def overtaken(job: SearchJob, running: Runtime) -> object:
+            found = actions.search(job, running)
+            running.store.delete(COLLECTION, uuid.UUID(face["person_id"]))
+            second = SearchJob(**common(running, b"a", once=once))
+            assert perform_once(second, actions.search, running).status is Status.NO_SIMILAR_FACE
+            return found
+
+        first = perform_once(SearchJob(**common(runtime, b"a", once=once)), overtaken, runtime)
+        assert first.status is Status.NO_SIMILAR_FACE
+
+    def test_a_record_whose_time_is_over_is_not_made_again(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        runtime.ledger.redis.delete(once.record)
+        outcome = perform_once(SearchJob(**common(runtime, b"a", once=once)), actions.search, runtime)
+        assert outcome.status is Status.NO_SIMILAR_FACE
+        assert not runtime.ledger.redis.exists(once.record)
+
+    def test_an_outcome_that_cannot_be_kept_is_a_fail(self, runtime: Runtime, valkey_url: str) -> None:
+        once = begun(runtime)
+        with Redis.from_url(valkey_url) as other:
+            other.set(once.record, "no hash")
+        job = AddJob(**common(runtime, b"a", once=once), name="x")
+        assert perform_once(job, actions.add, runtime).status is Status.FAIL
 
 
 def test_an_unforeseen_error_becomes_fail(runtime: Runtime) -> None:
@@ -191,3 +312,14 @@ def test_a_beacon_says_whether_the_store_answers_and_goes_at_once(runtime: Runti
     assert b'"store":"ok"' not in redis.get(f"fs:worker:{worker.decode()}")
     beacon.stop()
     assert redis.keys("fs:worker*") == []
+
+
+def test_a_new_worker_forgets_those_that_were_killed(runtime: Runtime) -> None:
+    redis = runtime.ledger.redis
+    redis.sadd("fs:workers", "killed", "alive")
+    redis.set("fs:worker:alive", "a presence")
+    beacon = Beacon(redis, runtime.store, SPACE)
+    beacon.start()
+    assert b"killed" not in redis.smembers("fs:workers")
+    assert b"alive" in redis.smembers("fs:workers")
+    beacon.stop()

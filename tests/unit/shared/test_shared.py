@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from shared.contract import MESSAGES, NAME, Status
 from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
-from shared.jobs import AddJob, DeleteJob, new_gateway_id, new_job_id, new_request_id, person_id
+from shared.jobs import AddJob, DeleteJob, Once, new_gateway_id, new_job_id, new_request_id, person_id
+from shared.once import KEY, record
 from shared.settings import Settings
 
 
@@ -26,12 +27,29 @@ def test_every_status_but_ok_is_some_error() -> None:
     assert {error.status for error in subclasses(ContractError)[1:]} == set(Status) - {Status.OK}
 
 
-def test_the_same_job_gives_its_faces_the_same_ids_again() -> None:
-    job_id = new_job_id(new_gateway_id(), new_request_id())
-    ids = [person_id(job_id, face) for face in range(20)]
-    assert ids == [person_id(job_id, face) for face in range(20)]
+def test_jobs_of_the_same_origin_give_their_faces_the_same_ids() -> None:
+    origin = new_request_id()
+    ids = [person_id(origin, face) for face in range(20)]
+    assert ids == [person_id(origin, face) for face in range(20)]
     assert len(set(ids)) == 20
-    assert person_id(new_job_id(new_gateway_id(), new_request_id()), 0) not in ids
+    assert person_id(new_request_id(), 0) not in ids
+
+
+def test_the_origin_of_a_job_is_its_request_or_the_first_one_with_its_idempotency_key() -> None:
+    request_id, first = new_request_id(), new_request_id()
+    plain = AddJob(job_id=new_job_id(new_gateway_id(), request_id), collection="a.b.00000000", deadline=1, name=None)
+    assert plain.origin == request_id
+    once = Once(record=record("a", "key"), origin=first, keep_s=60)
+    assert plain.model_copy(update={"once": once}).origin == first
+
+
+@pytest.mark.parametrize("key", ["", "two words", "ü", "a\n", "x" * 256])
+def test_what_is_no_idempotency_key(key: str) -> None:
+    assert not KEY.fullmatch(key)
+
+
+def test_tenants_do_not_share_records_of_idempotency_keys() -> None:
+    assert record("a", "key") != record("b", "key") != record("b", "other")
 
 
 def test_jobs_survive_the_way_through_json() -> None:
@@ -40,6 +58,13 @@ def test_jobs_survive_the_way_through_json() -> None:
         AddJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, name=None),
         AddJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, name=""),
         DeleteJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, person_id=uuid.uuid4()),
+        DeleteJob(
+            job_id=job_id,
+            collection="a.b.00000000",
+            deadline=1.5,
+            person_id=uuid.uuid4(),
+            once=Once(record=record("a", "key"), origin=new_request_id(), keep_s=60),
+        ),
     ):
         assert type(job).model_validate_json(job.model_dump_json()) == job
 

@@ -1,0 +1,46 @@
+"""A worker with a stuck thread ends itself."""
+
+from processes import python
+from worker.timelimit import LOOK_S, limit_s
+
+SCENE = """
+import ctypes, threading, time
+from shared.jobs import SearchJob, new_gateway_id, new_job_id, new_request_id
+from worker.timelimit import TimeLimit
+
+limit = TimeLimit(1)
+job = SearchJob(job_id=new_job_id(new_gateway_id(), new_request_id()), collection="a.b.00000000", deadline=0)
+
+def stuck():
+    with limit.job(job):
+        threading.Event().wait(30)
+
+def locked():
+    ctypes.PyDLL(None).sleep(30)  # and keeps the interpreter lock
+
+limit.start()
+"""
+
+
+def test_a_job_that_does_not_end_ends_the_process_and_tells_where_it_is() -> None:
+    ended = python("-c", SCENE + "threading.Thread(target=stuck).start(); time.sleep(30)")
+    assert ended.returncode == 1
+    assert "job_stuck" in ended.stdout + ended.stderr
+    assert "in stuck" in ended.stderr
+
+
+def test_an_interpreter_lock_that_is_not_given_back_ends_the_process() -> None:
+    ended = python("-c", SCENE + "time.sleep(0.1); locked()")
+    assert ended.returncode == 1
+    assert "in locked" in ended.stderr
+
+
+def test_jobs_that_end_in_time_do_not() -> None:
+    again = "for _ in range(3):\n  with limit.job(job): time.sleep(0.7)\n"
+    ended = python("-c", SCENE + again + "limit.stop(); print('whole')")
+    assert (ended.returncode, ended.stdout) == (0, "whole\n")
+
+
+def test_a_job_is_never_with_two_workers() -> None:
+    """The limit, the look that notices and the second that kombu takes are within the visibility timeout."""
+    assert limit_s(5) + LOOK_S <= 5

@@ -1,0 +1,88 @@
+"""The hard time limit of jobs: a worker one of whose threads is stuck ends, and whoever supervises it starts a new one.
+
+No thread can be ended from outside, and Celery's own limits need a process for each job. The job goes to a new worker
+after the visibility timeout, which is longer than this limit: no job is given to a second worker while it still runs.
+
+Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
+debugger, nothing is stuck. That the looks themselves go on is watched by faulthandler, whose thread needs no
+interpreter lock: it ends a worker whose lock is never given back.
+"""
+
+import faulthandler
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from shared.jobs import Job
+from worker.periodic import Periodic
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOOK_S: Final = 0.5
+
+PART: Final = 0.8
+"""Of the visibility timeout. The rest is for the way from the queue to the thread, and for one look."""
+
+GENTLE: Final = 0.75
+"""Part of the limit after which a job that can gives up by itself."""
+
+LOCKED: Final = 2.0
+"""How many times the limit the interpreter lock may be held: Qdrant Edge holds it while it joins segments, 0.5 s."""
+
+
+def limit_s(visibility_timeout_s: float) -> float:
+    """Seconds a job may take where jobs are given to another worker after that many seconds."""
+    return PART * visibility_timeout_s
+
+
+@dataclass(eq=False)
+class _Running:
+    """A job, and how often it was looked at."""
+
+    job_id: str
+    looks: int = 0
+
+
+class TimeLimit:
+    """Ends the process when a job takes longer than limit_s seconds, which must be more than LOOK_S."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._running: set[_Running] = set()
+        self._looking = Periodic("timelimit", self.look, LOOK_S)
+
+    def start(self) -> None:
+        self._looking.start()
+
+    def stop(self) -> None:
+        self._looking.stop()
+        faulthandler.cancel_dump_traceback_later()
+
+    @contextmanager
+    def job(self, job: Job) -> Iterator[None]:
+        """The block is that job."""
+        running = _Running(job.job_id)
+        self._running.add(running)
+        try:
+            yield
+        finally:
+            self._running.remove(running)
+
+    def look(self) -> None:
+        """Look once at all jobs."""
+        faulthandler.dump_traceback_later(LOCKED * self._limit_s, exit=True)
+        for running in tuple(self._running):
+            running.looks += 1
+            if running.looks * LOOK_S > self._limit_s:
+                log.error("job_stuck", job_id=running.job_id, seconds=running.looks * LOOK_S)
+                end()
+
+
+def end() -> None:
+    """End the process at once, whatever its threads do. Where they are goes to stderr, without any values."""
+    faulthandler.dump_traceback()
+    os._exit(1)
