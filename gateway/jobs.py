@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -114,20 +115,28 @@ class Jobs:
         job twice has the effect of once, so it is enough to notice. While jobs wait in the queue this one may be among
         them, and nothing is sent: an overloaded service must not get more to do.
         """
-        loop = asyncio.get_running_loop()
         while True:
             with self._metrics.stages.time("dispatch"):
                 message = self._messages.of(job, {SENT: time.time(), **self._metrics.tracer.carried()})
                 await self._broker.call("LPUSH", QUEUE, message)
-            sent = loop.time()
-            with self._metrics.stages.time("outcome"):
-                while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
-                    if await self._is_lost(loop.time() - sent):
-                        break
-                else:
-                    return outcome.result()
+            try:
+                with self._metrics.stages.time("outcome"):
+                    if await self._arrives(outcome):
+                        return outcome.result()
+            except asyncio.CancelledError:  # the time is over
+                self._in_background(self._withdraw(message))
+                raise
             self._metrics.lost.inc()
             log.warning("job_lost", job_id=job.job_id)
+
+    async def _arrives(self, outcome: asyncio.Future[Outcome]) -> bool:
+        """Whether the outcome of a job just sent arrives; False once the job is lost."""
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
+            if await self._is_lost(loop.time() - sent):
+                return False
+        return True
 
     async def _is_lost(self, age_s: float) -> bool:
         """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
@@ -137,6 +146,11 @@ class Jobs:
             return age_s > self._redelivered_after_s or not await self._broker.call("HLEN", UNACKED)
         except (RedisError, OSError):
             return False  # a broker that comes back in time still has the job
+
+    async def _withdraw(self, message: str) -> None:
+        """Take a job out of the queue that nobody waits for: with no worker to drop it the queue would grow."""
+        with suppress(RedisError, OSError):
+            await self._broker.call("LREM", QUEUE, -1, message)
 
     async def _forget_image(self, job_id: str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 
 import httpx
 import pytest
@@ -49,10 +50,21 @@ def test_a_job_that_a_worker_holds_for_too_long_is_dispatched_again(client: http
 
 
 def test_while_jobs_wait_nothing_is_sent_twice(client: httpx.Client, broker: Redis) -> None:
-    with ThreadPoolExecutor(3) as callers:
+    with ThreadPoolExecutor(3) as callers, broker.monitor() as monitor:
+        commands = monitor.listen()
         answers = [callers.submit(client.post, "/v1/delface", data=NOBODY) for _ in range(3)]
         assert {answer.result().json()["status"] for answer in answers} == {"FAIL"}
-    assert broker.llen(QUEUE) == 3
+        broker.echo("the end")
+        seen = [command["command"] for command in takewhile(lambda each: "the end" not in each["command"], commands)]
+    assert sum(command.startswith(f"LPUSH {QUEUE} ") for command in seen) == 3
+
+
+def test_a_job_that_nobody_waits_for_any_more_leaves_the_queue(client: httpx.Client, broker: Redis) -> None:
+    others = [b"a job", b"another"]
+    broker.lpush(QUEUE, others[1])
+    assert client.post("/v1/delface", data=NOBODY).json()["status"] == "FAIL"
+    broker.lpush(QUEUE, others[0])
+    wait_for(lambda: broker.lrange(QUEUE, 0, -1) == others)
 
 
 def job_id(message: bytes) -> bytes:
