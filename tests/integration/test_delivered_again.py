@@ -1,0 +1,79 @@
+"""A job that was done is delivered again, after what it added was deleted: nothing comes back."""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+
+import pytest
+from redis import Redis
+
+from gateway.messages import Messages
+from portraits import hopper_jpeg
+from processes import wait_for
+from service import Service
+from shared.broker import RESULT_PREFIX, UNACKED
+from shared.control import DEFAULT, Control
+from shared.jobs import QUEUE, AddJob, image_key, new_gateway_id, new_job_id, new_request_id
+from shared.redis_clients import connect
+from shared.settings import Settings
+
+pytestmark = pytest.mark.embedded("it gives the image to an image store that is the service's own")
+
+
+@dataclass
+class Scene:
+    service: Service
+    broker: Redis
+    facedb: str
+    job: AddJob
+
+    def deliver(self, *, again: bool = False) -> None:
+        """The job's message, marked as kombu marks one of a worker that was killed, or not; until it is done."""
+        with Redis.from_url(self.service.broker.replace("broker.sock", "images.sock")) as images:
+            images.set(image_key(self.job.job_id), hopper_jpeg(), ex=60)
+        messages = Messages(Settings(redis_url=self.service.broker))
+        message = json.loads(messages.of(self.job, {}))
+        messages.close()
+        if again:
+            message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True
+        self.broker.lpush(QUEUE, json.dumps(message))
+        wait_for(lambda: not self.broker.llen(QUEUE) and not self.broker.hlen(UNACKED))
+
+    def faces(self) -> list[str]:
+        form = {"data": {"facedb": self.facedb}, "files": {"img": hopper_jpeg()}}
+        answer = self.service.http.post("/v1/searchface", **form).json()
+        return [match["person_id"] for match in answer["message"]] if answer["status"] == "OK" else []
+
+    def delete(self, person_id: str) -> None:
+        data = {"facedb": self.facedb, "person_id": person_id}
+        assert self.service.http.post("/v1/delface", data=data).json()["status"] == "OK"
+
+
+@pytest.fixture
+async def scene(service: Service) -> Scene:
+    name = uuid.uuid4().hex
+    async with connect(service.broker) as redis:
+        facedb = await Control(redis).create_facedb(DEFAULT, name)
+    job_id = new_job_id(new_gateway_id(), new_request_id())
+    job = AddJob(job_id=job_id, collection=facedb.collection, deadline=time.time() + 60, name="x")
+    return Scene(service, Redis.from_url(service.broker), name, job)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["sent again by its gateway", "given to another worker"])
+def test_what_was_deleted_stays_deleted(scene: Scene, again: bool) -> None:
+    scene.deliver()
+    (person_id,) = scene.faces()
+    scene.delete(person_id)
+    scene.deliver(again=again)
+    assert scene.faces() == []
+
+
+def test_a_job_whose_outcome_is_stored_is_not_done_again(scene: Scene) -> None:
+    scene.deliver()
+    assert scene.broker.exists(f"{RESULT_PREFIX}{scene.job.job_id}")
+    (person_id,) = scene.faces()
+    scene.delete(person_id)
+    scene.broker.delete(*scene.broker.keys("fs:deletion:*"))  # by which the other guard would know
+    scene.deliver(again=True)
+    assert scene.faces() == []
