@@ -6,6 +6,7 @@ admin-key     the key of the admin API, likewise, unless FACESEARCH_ADMIN_KEY na
 faces/        Qdrant Edge, one folder per collection
 valkey/       append-only file of the broker: control data and the queue
 images/       working folder of the image store, which never writes to it
+restor…/      what a restore is about to put in place: facesearch/swap.py
 run/          Unix sockets (or a link to a folder with a shorter path)
 """
 
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from facesearch import swap
 from shared.errors import OperatorError
 
 API_KEY: Final = "api-key"
@@ -29,7 +31,8 @@ LONGEST_SOCKET_PATH: Final = 100
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Path]:
-    """The directory, made if need be and locked for this instance. Yields its absolute path.
+    """The directory, made if need be and locked for this instance. Yields its absolute path. A restore that was cut
+    short once it was decided (facesearch/swap.py) is finished first.
 
     Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
     """
@@ -48,6 +51,12 @@ def opened(folder: Path) -> Iterator[Path]:
             raise OperatorError(
                 f"the data directory {folder} is in use by another instance; stop that one or choose another "
                 "with --data-dir"
+            ) from None
+        try:
+            swap.finish(folder)
+        except OSError as error:
+            raise OperatorError(
+                f"cannot finish the restore that was cut short in {folder} ({error.strerror}); mend that and try again"
             ) from None
         yield folder
     finally:

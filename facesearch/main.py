@@ -8,15 +8,17 @@ from typing import Any
 import click
 
 from facesearch import models as model_commands
+from facesearch.backup import backup
 from facesearch.console import remark, reported, settings_from
 from facesearch.doctor import diagnose
 from facesearch.facedbs import facedbs
 from facesearch.keys import keys
 from facesearch.reference import table
-from facesearch.snapshots import snapshots
+from facesearch.restore import restore
 from facesearch.tenants import tenants
 from facesearch.up import up as run_up
 from facesearch.usage import usage
+from facesearch.verify import verify
 from shared import logs
 
 
@@ -30,7 +32,9 @@ main.add_command(tenants)
 main.add_command(keys)
 main.add_command(facedbs)
 main.add_command(usage)
-main.add_command(snapshots)
+main.add_command(backup)
+main.add_command(restore)
+main.add_command(verify)
 
 
 @main.command()

@@ -68,7 +68,7 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
     }
     async with asyncio.timeout(READY_S):
         if settings.redis_url is None:
-            environment |= await _start_valkeys(children, folder, run)
+            environment |= await _start_valkeys(children, folder, run, sync=settings.sync == "always")
         # Two processes, two ports; what else the environment says holds for both.
         port = settings.metrics_port
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
@@ -97,10 +97,10 @@ async def _opens(settings: Settings, folder: Path, key: str) -> bool:
         return True  # it was ready a moment ago; nothing is said that is not known
 
 
-async def _start_valkeys(children: Children, folder: Path, run: Path) -> dict[str, str]:
+async def _start_valkeys(children: Children, folder: Path, run: Path, *, sync: bool) -> dict[str, str]:
     """The settings that lead to them."""
     broker, images = run / "broker.sock", run / "images.sock"
-    await children.start(Command("broker", valkey.broker_command(folder / "valkey", broker)))
+    await children.start(Command("broker", valkey.broker_command(folder / "valkey", broker, sync=sync)))
     await children.start(Command("image store", valkey.images_command(folder / "images", images)))
     for path in (broker, images):
         async with Redis.from_url(valkey.url(path)) as redis:

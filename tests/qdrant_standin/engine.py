@@ -108,6 +108,21 @@ class Engine:
             )
             return [models.Record(id=str(r.id), payload=r.payload, vector=r.vector) for r in found]
 
+    def scroll(self, name: str, request: models.ScrollRequest) -> models.ScrollResult:
+        with self._shard(name) as shard:
+            asked = edge.ScrollRequest(
+                offset=None if request.offset is None else str(request.offset),
+                limit=request.limit,
+                filter=translate.edge_filter(request.filter),
+                with_payload=bool(request.with_payload),
+                with_vector=bool(request.with_vector),
+            )
+            found, after = shard.scroll(asked)
+            return models.ScrollResult(
+                points=[models.Record(id=str(r.id), payload=r.payload, vector=r.vector) for r in found],
+                next_page_offset=None if after is None else str(after),
+            )
+
     def query(self, name: str, request: models.QueryRequest) -> list[models.ScoredPoint]:
         with self._shard(name) as shard:
             found = shard.query(translate.edge_query(request))

@@ -43,6 +43,7 @@ class Routes:
                 ("PUT", points, self._upsert),
                 ("POST", points, self._retrieve),
                 ("POST", points + "/query", self._query),
+                ("POST", points + "/scroll", self._scroll),
                 ("POST", points + "/count", self._count),
                 ("POST", points + "/delete", self._remove),
                 ("POST", r"/collections/([^/]+)/facet", self._facet),
@@ -94,6 +95,11 @@ class Routes:
         request = models.PointRequest.model_validate_json(body)
         self._engine.note("retrieve", name, request, **query)
         return self._engine.retrieve(name, request)
+
+    def _scroll(self, name: str, query: Query, body: bytes) -> Any:
+        request = models.ScrollRequest.model_validate_json(body)
+        self._engine.note("scroll", name, request, **query)
+        return self._engine.scroll(name, request)
 
     def _query(self, name: str, query: Query, body: bytes) -> Any:
         request = models.QueryRequest.model_validate_json(body)

@@ -81,6 +81,21 @@ class Points(api.PointsServicer):
         whole = [record.model_copy(update={"payload": record.payload or {}}) for record in found]
         return api.GetResponse(result=[RestToGrpc.convert_retrieved_point(record) for record in whole])
 
+    def Scroll(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        asked = models.ScrollRequest(
+            offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
+            limit=request.limit,
+            filter=_filter(request),
+            with_payload=request.with_payload.enable,
+            with_vector=True,
+        )
+        self._engine.note("scroll", request.collection_name, asked)
+        found = self._engine.scroll(request.collection_name, asked)
+        records = [RestToGrpc.convert_retrieved_point(record) for record in found.points]
+        after = found.next_page_offset
+        offset = None if after is None else RestToGrpc.convert_extended_point_id(after)
+        return api.ScrollResponse(result=records, next_page_offset=offset)
+
     def Query(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
         asked = models.QueryRequest(
             query=GrpcToRest.convert_query(request.query),

@@ -15,6 +15,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from shared.errors import OperatorError
@@ -119,6 +120,14 @@ class EdgeFiles:
             return
         _sync(self.folder)
         shutil.rmtree(temporary)
+
+    def sync_log(self, collection: str) -> None:
+        """Have the disk hold the write-ahead log of a collection's shard. Nothing happens if it is not there."""
+        log = self.shard(collection) / "wal"
+        with suppress(FileNotFoundError):  # dropped since, or cut by the engine
+            for path in (*log.iterdir(), log):
+                with suppress(FileNotFoundError):
+                    _sync(path)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free

@@ -7,7 +7,7 @@ docs/decisions/0009-large-embedded-collections.md has the figures.
 
 The engine holds the interpreter lock while it searches and while it optimises: nothing else of the process runs.
 Segments are therefore small enough to be made between two jobs. What takes longer, the large collection of a release
-that had no int8, is done by a process of its own (`optimize_apart`) before anybody uses the collection.
+that had no int8, is done by a process of its own (worker/store/edge_catching_up.py) before anybody uses the collection.
 """
 
 import os
@@ -35,9 +35,6 @@ SEARCH: Final = engine.SearchParams(
     quantization=engine.QuantizationSearchParams(rescore=True, oversampling=2.0)  # 1: lists 96% of one segment's best
 )
 """Segments without int8 are compared in full whatever this says."""
-
-APART_TIMEOUT_S: Final = 600.0
-"""Of `optimize_apart`, which takes 10 s for a million points."""
 
 
 def config(index_from: int, dimension: int) -> engine.EdgeConfig:
@@ -73,16 +70,13 @@ def not_indexed(shard: engine.EdgeShard) -> int:
     return max(0, info.points_count - info.indexed_vectors_count)
 
 
-def optimize_apart(shard: Path, lock: int) -> None:
-    """Have another process optimise the shard, which nobody may have open.
+def optimize_apart(shard: Path, lock: int) -> subprocess.Popen[bytes]:
+    """Another process, which optimises the shard; nobody may have it open. If it fails the shard is as good as before.
 
-    lock: descriptor of the lock on its folder. The process holds it too, so should it outlive this one nobody else
-    opens the shard. Raises OSError or subprocess.SubprocessError; the shard is then as good as before.
+    lock: a descriptor that it shall hold. Raises OSError.
     """
-    subprocess.run(  # noqa: S603 -- our own
+    return subprocess.Popen(  # noqa: S603 -- our own
         [sys.executable, "-m", __name__, str(shard), str(os.getpid())],
-        check=True,
-        timeout=APART_TIMEOUT_S,
         pass_fds=[lock],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ class MeasuredStore:
     def __init__(self, store: Store, measure: Callable[[str], AbstractContextManager[None]]) -> None:
         self.identity = store.identity
         self.collections = store.collections
+        self.points = store.points
         self.count = store.count
         self.drop = store.drop
         self.check = store.check

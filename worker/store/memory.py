@@ -3,12 +3,15 @@
 import copy
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from worker.models.identity import Identity
 from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, checked, ranked
+
+ROUNDING = 1e-6
+"""How far from 1 a length is taken for 1, as Qdrant takes it."""
 
 
 class _Collection:
@@ -63,6 +66,12 @@ class MemoryStore:
             if kept is not None:
                 kept.points.pop(person_id, None)
 
+    def points(self, collection: str) -> Iterator[Point]:
+        with self._lock:
+            kept = self._ours(collection)
+            found = list(kept.points.values()) if kept else []
+        yield from found
+
     def count(self, collection: str) -> int:
         with self._lock:
             self._open()
@@ -98,5 +107,8 @@ class MemoryStore:
 
 
 def _unit(vector: Vector) -> Vector:
-    """Exactly unit length, as the engines store it: `checked` lets a small deviation pass."""
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
+    """Unit length, as the engines store it: `checked` lets a small deviation pass. What has it already, but for
+    rounding, stays as it is, so that what was read can be added again.
+    """
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    return vector if abs(length - 1) < ROUNDING else (vector / length).astype(np.float32)

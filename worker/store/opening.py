@@ -16,7 +16,8 @@ def open_store(settings: Settings, identity: Identity) -> Store:
         case "memory":
             return MemoryStore(identity)
         case "edge":
-            return EdgeStore(settings.data_dir / "faces", identity, settings.edge_open_collections)
+            folder, sync = settings.data_dir / "faces", settings.sync == "always"
+            return EdgeStore(folder, identity, settings.edge_open_collections, sync=sync)
         case "qdrant":
             # qdrant_client takes 0.75 s and 75 MB to import, Qdrant Edge 0.02 s and 2 MB: who embeds need not wait.
             from worker.store.qdrant_opening import open_qdrant  # noqa: PLC0415 - see above

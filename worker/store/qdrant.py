@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -19,6 +19,7 @@ from worker.store.base import (
 )
 from worker.store.qdrant_calls import Missing
 from worker.store.qdrant_collections import Collections
+from worker.store.qdrant_pages import Pages
 from worker.store.qdrant_patience import CHECK_S, Patience, operation
 from worker.store.qdrant_search import Searches
 
@@ -31,6 +32,7 @@ class QdrantStore:
         self._client, self._patience = client, patience
         self._collections = Collections(client, patience, identity, settings)
         self._searches = Searches(client, self._collections.vector_name, settings)
+        self._pages = Pages(client, self._collections)
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
@@ -68,6 +70,10 @@ class QdrantStore:
     @operation
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
         self._collections.delete(collection, models.PointIdsList(points=[str(person_id)]))
+
+    def points(self, collection: str) -> Iterator[Point]:
+        for record in self._pages.records(collection):
+            yield self._pages.point(collection, {"person_id": str(record.id), **(record.payload or {})}, record.vector)
 
     def count(self, collection: str) -> int:
         try:

@@ -6,7 +6,7 @@ collection of another identity has any. A facedb without a face is none.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qdrant_client import models
@@ -26,6 +26,7 @@ from worker.store.base import (
 )
 from worker.store.qdrant_collections import Collections
 from worker.store.qdrant_layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
+from worker.store.qdrant_pages import Pages
 from worker.store.qdrant_patience import CHECK_S, Patience, operation
 from worker.store.qdrant_search import Searches
 
@@ -41,6 +42,7 @@ class SharedQdrantStore:
         self._collections = Collections(client, patience, identity, settings)
         self._home = SHARED_PREFIX + self._collections.vector_name
         self._searches = Searches(client, self._collections.vector_name, settings)
+        self._pages = Pages(client, self._collections)
         self._settled: set[str] = set()  # facedbs that have had points of ours; add and discard are atomic
 
     @operation
@@ -97,6 +99,11 @@ class SharedQdrantStore:
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
         self._refuse_another_identity(collection)
         self._collections.delete(self._home, models.PointIdsList(points=[_point_id(collection, person_id)]))
+
+    def points(self, collection: str) -> Iterator[Point]:
+        self._refuse_another_identity(collection)
+        for record in self._pages.records(self._home, of_facedb(collection)):
+            yield self._pages.point(collection, record.payload or {}, record.vector)
 
     @operation
     def count(self, collection: str) -> int:

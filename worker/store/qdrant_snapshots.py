@@ -8,7 +8,7 @@ to its node; that is for the tools of whoever runs the cluster, and refused here
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
@@ -49,10 +49,8 @@ class Manifest(BaseModel):
 def save(settings: Settings, folder: Path, say: Say) -> None:
     """A snapshot of every collection of facesearch into the folder; none stays on the server.
 
-    Raises OperatorError, also for a folder that holds a backup.
+    Raises OperatorError.
     """
-    if (folder / MANIFEST).exists():
-        raise OperatorError(f"{folder} holds a backup already; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with SnapshotServer(settings) as server:
@@ -65,24 +63,29 @@ def save(settings: Settings, folder: Path, say: Say) -> None:
         raise OperatorError(f"nothing was saved that could be used: {error}") from None
 
 
-def load(settings: Settings, folder: Path, overwrite: bool, say: Say) -> None:
-    """Make each collection what its snapshot says. overwrite: also those that have points now.
+def load(settings: Settings, folder: Path, overwrite: bool, say: Say, known: Container[str]) -> None:
+    """Make each collection what its snapshot says. overwrite: also those that have points now. known: collections that
+    belong to somebody; others are told and left.
 
     Everything is checked before anything is sent. Raises OperatorError.
     """
-    manifest = _checked(folder)
+    manifest = checked(folder)
+    wanted = [saved for saved in manifest.collections if saved.placement == "shared" or saved.collection in known]
+    for saved in manifest.collections:
+        if saved not in wanted:
+            say(f"{saved.collection}: left out, as the control data knows no such collection")
     try:
         with SnapshotServer(settings) as server:
             server.require_one_node()
-            for saved in manifest.collections:
+            for saved in wanted:
                 server.require_free(saved.collection, overwrite)
-            for saved in manifest.collections:
+            for saved in wanted:
                 server.upload(saved.collection, _file(folder, saved), saved.sha256)
                 points = server.count(saved.collection)
                 if not saved.least_points <= points <= saved.most_points or server.identity(saved.collection) is None:
                     raise OperatorError(
                         f"{saved.collection} has {points} faces after loading, and was saved with {_number(saved)}; "
-                        "load it again with --overwrite"
+                        "restore again with --overwrite"
                     )
                 say(f"{saved.collection}: {points} faces")
     except StoreError as error:
@@ -115,7 +118,7 @@ def _save_one(server: SnapshotServer, name: str, folder: Path, say: Say) -> Save
     return saved
 
 
-def _checked(folder: Path) -> Manifest:
+def checked(folder: Path) -> Manifest:
     """The manifest of a backup whose files are all there and as they were. Raises OperatorError."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
@@ -126,7 +129,7 @@ def _checked(folder: Path) -> Manifest:
     except OSError as error:
         raise OperatorError(f"{folder} holds no whole backup: {error.filename}: {error.strerror}") from None
     except ValidationError:
-        raise OperatorError(f"{folder / MANIFEST} is not what `facesearch snapshots save` writes") from None
+        raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes") from None
     return manifest
 
 

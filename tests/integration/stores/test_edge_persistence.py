@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from processes import wait_for
 from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store import edge, edge_files
@@ -35,6 +37,53 @@ def folder(tmp_path: Path) -> Path:
 
 def opened(folder: Path, open_limit: int = 8) -> EdgeStore:
     return EdgeStore(folder, OURS, open_limit)
+
+
+class TestPowerCut:
+    """Power cannot be cut here. What a disk may then hold can be: the log as it was synced, and all else older."""
+
+    def test_always_means_before_it_is_acknowledged(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        synced: list[Path] = []
+        with closing(EdgeStore(folder, OURS, 8, sync=True)) as store:
+            point = face(1)
+            store.add("db", [point])
+            monkeypatch.setattr(edge_files, "_sync", synced.append)
+            store.add("db", [face(2)])
+            assert folder / "db" / "shard" / "wal" in synced
+            synced.clear()
+            store.delete("db", point.person_id)
+            assert folder / "db" / "shard" / "wal" in synced
+
+    def test_otherwise_within_a_second_and_of_what_was_changed_alone(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with closing(opened(folder)) as store:
+            store.add("db", [face(1)])
+            store.add("other", [face(1)])
+        with closing(opened(folder)) as store:
+            synced: list[Path] = []
+            monkeypatch.setattr(edge_files, "_sync", synced.append)
+            store.add("db", [face(2)])
+            wait_for(lambda: folder / "db" / "shard" / "wal" in synced)
+            store.search("other", unit(1), 1, 0)
+            store.drop("db")
+            assert not any("other" in path.parts for path in synced)
+
+    def test_the_log_alone_brings_everything_back(self, folder: Path, tmp_path: Path) -> None:
+        old = tmp_path / "old" / "faces"
+        with closing(opened(folder)) as store:
+            first = [face(seed) for seed in range(20)]
+            store.add("db", first)
+            with store._shards.use("db") as shard:
+                shard.engine.flush()
+            shutil.copytree(folder, old)
+            store.add("db", [face(seed) for seed in range(20, 60)])
+            store.delete("db", first[0].person_id)
+            shutil.rmtree(old / "db" / "shard" / "wal")
+            shutil.copytree(folder / "db" / "shard" / "wal", old / "db" / "shard" / "wal")
+        with closing(opened(old)) as store:
+            assert store.count("db") == 59
+            assert not store.contains("db", first[0].person_id)
 
 
 def open_shards(folder: Path) -> set[str]:

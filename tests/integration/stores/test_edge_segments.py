@@ -1,5 +1,6 @@
 """Large collections of the embedded store, made small: int8 from a hundred faces on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import qdrant_edge as engine
 from structlog.testing import capture_logs
 
 from worker.models.identity import Identity
-from worker.store import edge_segments
+from worker.store import edge_catching_up, edge_segments
 from worker.store.base import Point, Store, StoreUnavailable
 from worker.store.edge import EdgeStore
 from worker.store.edge_files import EdgeFiles
@@ -307,6 +308,26 @@ def test_a_large_one_is_optimised_by_another_process_once(folder: Path) -> None:
             assert store.count("db") == 5 * INDEX_FROM
             assert [line["event"] for line in logs] == expected
             assert indexed(store) == 5 * INDEX_FROM
+
+
+def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
+    monkeypatch.setattr(edge_catching_up, "WAIT_S", 0.1)
+    reading, writing = os.pipe()
+    never_ends = subprocess.Popen(["cat"], stdin=reading)
+    monkeypatch.setattr(edge_segments, "optimize_apart", lambda *_: never_ends)
+    with closing(opened(folder)) as store:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="being indexed"):
+                store.count("db")
+        assert never_ends.poll() is None
+        store.drop("db")
+        assert never_ends.poll() is not None
+        assert store.count("db") == 0
+    os.close(reading)
+    os.close(writing)
 
 
 def test_if_that_process_fails_every_face_is_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

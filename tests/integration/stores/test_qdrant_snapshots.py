@@ -1,20 +1,21 @@
-"""`facesearch snapshots`, on the stand-in for a Qdrant server."""
+"""Snapshots of the collections of a Qdrant server, on the stand-in for one."""
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from facesearch.main import main
 from qdrant_server import Server, served
+from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.store import qdrant_snapshots
 from worker.store.base import Point, Store
 from worker.store.qdrant_opening import open_qdrant
 
@@ -50,52 +51,68 @@ def store(request: pytest.FixtureRequest, server: Server) -> Iterator[Store]:
         yield opened
 
 
+class Everything:
+    """What knows every collection."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+@dataclass
+class Snapshots:
+    """Saves and loads. said: what an operator was told since."""
+
+    url: str
+    key: str = KEY
+    timeout_s: float = 30
+    said: list[str] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        qdrant_snapshots.save(self._settings(), folder, self.said.append)
+
+    def load(self, folder: Path, *, overwrite: bool = False, known: Container[str] = Everything()) -> None:
+        qdrant_snapshots.load(self._settings(), folder, overwrite, self.said.append, known)
+
+    def _settings(self) -> Settings:
+        return Settings(qdrant_url=self.url, qdrant_api_key=self.key, store_timeout_s=self.timeout_s)
+
+
 @pytest.fixture
-def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs `facesearch snapshots` as in run("save", folder)."""
-    monkeypatch.setenv("QDRANT_URL", server.url)
-    monkeypatch.setenv("QDRANT_API_KEY", KEY)
-    monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", "30")
-    return command
-
-
-def command(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["snapshots", *map(str, arguments)], catch_exceptions=False)
+def run(server: Server) -> Snapshots:
+    return Snapshots(server.url)
 
 
 def names(store: Store, collection: str) -> list[str]:
     return sorted(match.name for match in store.search(collection, AXIS, 50, 0.5))
 
 
-def fails(result: Result, *texts: str) -> None:
+def fails(call: Callable[[], None], *texts: str) -> None:
     """In one line."""
-    assert result.exit_code == 1
-    assert result.stderr.startswith("facesearch: ")
-    assert result.stderr.count("\n") == 1
+    with pytest.raises(OperatorError) as error:
+        call()
+    assert "\n" not in str(error.value)
     for text in texts:
-        assert text in result.stderr
+        assert text in str(error.value)
 
 
-def test_what_was_saved_comes_back(store: Store, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_what_was_saved_comes_back(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.first", [face("Ada"), face("Grace")])
     store.add("t.second", [face("Hedy")])
-    saved = run("save", tmp_path / "backup")
-    assert saved.exit_code == 0
-    assert saved.stdout == ""
-    assert "faces" in saved.stderr
+    run.save(tmp_path / "backup")
+    assert "faces" in run.said[0]
 
     for facedb in ("t.first", "t.second"):
         store.drop(facedb)
-    assert run("load", tmp_path / "backup").exit_code == 0
+    run.load(tmp_path / "backup")
     assert names(store, "t.first") == ["Ada", "Grace"]
     assert names(store, "t.second") == ["Hedy"]
     store.add("t.second", [face("Joan")])
     assert names(store, "t.second") == ["Hedy", "Joan"]
 
 
-def test_the_manifest_tells_what_is_there(store: Store, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_manifest_tells_what_is_there(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada"), face("Grace")])
-    run("save", tmp_path / "backup")
+    run.save(tmp_path / "backup")
     (kept,) = json.loads((tmp_path / "backup" / "manifest.json").read_text())["collections"]
     assert kept["identity"] == str(OURS)
     assert (kept["least_points"], kept["most_points"]) == (2, 2)
@@ -103,83 +120,74 @@ def test_the_manifest_tells_what_is_there(store: Store, run: Callable[..., Resul
     assert {path.name for path in (tmp_path / "backup").iterdir()} == {"manifest.json", kept["file"]}
 
 
-def test_no_snapshot_stays_on_the_server(
-    server: Server, store: Store, run: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_no_snapshot_stays_on_the_server(server: Server, store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada")])
-    run("save", tmp_path / "backup")
+    run.save(tmp_path / "backup")
     assert list(server.folder.rglob("*.snapshot")) == []
 
 
-def test_faces_are_only_replaced_if_told(store: Store, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_faces_are_only_replaced_if_told(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada")])
-    run("save", tmp_path / "backup")
+    run.save(tmp_path / "backup")
     store.add("t.db", [face("Grace")])
-    fails(run("load", tmp_path / "backup"), "2 faces", "nothing was loaded", "--overwrite")
+    fails(lambda: run.load(tmp_path / "backup"), "2 faces", "nothing was loaded", "--overwrite")
     assert names(store, "t.db") == ["Ada", "Grace"]
 
-    assert run("load", tmp_path / "backup", "--overwrite").exit_code == 0
+    run.load(tmp_path / "backup", overwrite=True)
     assert names(store, "t.db") == ["Ada"]
 
 
 def test_what_others_keep_on_the_server_is_left_alone(
-    server: Server, store: Store, run: Callable[..., Result], tmp_path: Path
+    server: Server, store: Store, run: Snapshots, tmp_path: Path
 ) -> None:
     store.add("t.db", [face("Ada")])
     vectors = {"vectors": {"theirs": {"size": 4, "distance": "Cosine"}}}
     with httpx.Client(base_url=server.url, headers={"api-key": KEY}) as http:
         http.put("/collections/foreign", json=vectors).raise_for_status()
-        run("save", tmp_path / "backup")
+        run.save(tmp_path / "backup")
         (kept,) = json.loads((tmp_path / "backup" / "manifest.json").read_text())["collections"]
         http.delete(f"/collections/{kept['collection']}").raise_for_status()
         http.put(f"/collections/{kept['collection']}", json=vectors).raise_for_status()
-    fails(run("load", tmp_path / "backup", "--overwrite"), "not made by facesearch")
+    fails(lambda: run.load(tmp_path / "backup", overwrite=True), "not made by facesearch")
 
 
-def test_a_damaged_backup_is_refused_before_anything_is_loaded(
-    store: Store, run: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_a_damaged_backup_is_refused_before_anything_is_loaded(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada")])
-    run("save", tmp_path / "backup")
+    run.save(tmp_path / "backup")
     (snapshot,) = (tmp_path / "backup").glob("*.snapshot")
     whole = snapshot.read_bytes()
 
     snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    fails(run("load", tmp_path / "backup", "--overwrite"), "damaged", str(snapshot))
+    fails(lambda: run.load(tmp_path / "backup", overwrite=True), "damaged", str(snapshot))
     snapshot.unlink()
-    fails(run("load", tmp_path / "backup", "--overwrite"), "no whole backup", str(snapshot))
+    fails(lambda: run.load(tmp_path / "backup", overwrite=True), "no whole backup", str(snapshot))
     snapshot.write_bytes(whole)
     (tmp_path / "backup" / "manifest.json").write_text("{}")
-    fails(run("load", tmp_path / "backup", "--overwrite"), "manifest.json")
-    fails(run("load", tmp_path / "nowhere"), "no whole backup")
+    fails(lambda: run.load(tmp_path / "backup", overwrite=True), "manifest.json")
+    fails(lambda: run.load(tmp_path / "nowhere"), "no whole backup")
     assert names(store, "t.db") == ["Ada"]
 
 
-def test_a_backup_is_never_written_over(store: Store, run: Callable[..., Result], tmp_path: Path) -> None:
-    store.add("t.db", [face("Ada")])
-    run("save", tmp_path / "backup")
-    fails(run("save", tmp_path / "backup"), "holds a backup already")
+def test_collections_that_nobody_knows_are_told_and_left(server: Server, run: Snapshots, tmp_path: Path) -> None:
+    settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, store_timeout_s=30, visibility_timeout_s=60)
+    with closing(open_qdrant(settings, OURS)) as store:
+        for facedb in ("t.known", "t.gone"):
+            store.add(facedb, [face("Ada")])
+        run.save(tmp_path / "backup")
+        for facedb in ("t.known", "t.gone"):
+            store.drop(facedb)
+        run.load(tmp_path / "backup", known={"t.known"})
+        assert store.collections() == ["t.known"]
+    assert "t.gone: left out, as the control data knows no such collection" in run.said
 
 
-def test_a_cluster_of_several_nodes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_of_several_nodes_is_refused(tmp_path: Path) -> None:
     with served(tmp_path / "server", peers=3) as cluster:
-        monkeypatch.setenv("QDRANT_URL", cluster.url)
-        fails(command("save", tmp_path / "backup"), "3 nodes")
+        fails(lambda: Snapshots(cluster.url).save(tmp_path / "backup"), "3 nodes")
 
 
-def test_a_wrong_key_and_a_server_that_is_away(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QDRANT_API_KEY", "wrong")
-    fails(run("save", tmp_path / "backup"), "QDRANT_API_KEY")
-    monkeypatch.setenv("QDRANT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("FACESEARCH_STORE_TIMEOUT_S", "1")
-    fails(run("save", tmp_path / "backup"), "does not answer")
+def test_a_wrong_key_and_a_server_that_is_away(run: Snapshots, tmp_path: Path) -> None:
+    fails(lambda: Snapshots(run.url, key="wrong").save(tmp_path / "backup"), "QDRANT_API_KEY")
+    away = Snapshots("http://127.0.0.1:1", timeout_s=1)
+    fails(lambda: away.save(tmp_path / "backup"), "does not answer")
     assert not (tmp_path / "backup" / "manifest.json").exists()
-
-
-def test_embedded_faces_are_backed_up_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("QDRANT_URL", raising=False)
-    monkeypatch.setenv("FACESEARCH_DATA_DIR", str(tmp_path / "data"))
-    fails(command("save", tmp_path / "backup"), "QDRANT_URL", str(tmp_path / "data"))
-    fails(command("load", tmp_path / "backup"), "QDRANT_URL")

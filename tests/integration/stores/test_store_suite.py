@@ -21,7 +21,7 @@ from backends import qdrant
 from qdrant_server import served
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
+from worker.store.base import PAGE, IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
 from worker.store.edge import EdgeStore
 from worker.store.edge_segments import INDEX_FROM
 from worker.store.memory import MemoryStore
@@ -301,6 +301,65 @@ class TestDeleting:
         assert not store.contains(db, point.person_id)
 
 
+class TestReadingAll:
+    def test_every_point_comes_once_as_it_was_added(self, backend: Backend, store: Store) -> None:
+        db, other = backend.name(), backend.name()
+        points = [face(seed, f"ID{seed}") for seed in range(2 * PAGE + 1)]
+        for begin in range(0, len(points), 100):
+            store.add(db, points[begin : begin + 100])
+        store.add(other, [face(1, "other")])
+
+        found = {point.person_id: point for point in store.points(db)}
+        assert len(list(store.points(db))) == len(points)
+        assert found.keys() == {point.person_id for point in points}
+        for point in points:
+            read = found[point.person_id]
+            assert read.name == point.name
+            assert read.vector.dtype == np.float32
+            np.testing.assert_allclose(read.vector, point.vector, atol=1e-6)
+
+    def test_what_was_read_and_is_added_again_is_read_the_same(self, backend: Backend, store: Store) -> None:
+        db, copy = backend.name(), backend.name()
+        store.add(db, [face(seed) for seed in range(100)])
+        first = list(store.points(db))
+        store.add(copy, first)
+        again = {point.person_id: point.vector for point in store.points(copy)}
+        assert all(np.array_equal(again[point.person_id], point.vector) for point in first)
+
+    @pytest.mark.parametrize("count", [1, PAGE - 1, PAGE])
+    def test_pages_that_are_just_full(self, store: Store, db: str, count: int) -> None:
+        store.add(db, [face(seed) for seed in range(count)])
+        assert len(list(store.points(db))) == count
+
+    def test_none_of_a_collection_that_is_not_there_or_empty(self, store: Store, db: str) -> None:
+        assert list(store.points(db)) == []
+        assert db not in store.collections()
+        point = face(1)
+        store.add(db, [point])
+        store.delete(db, point.person_id)
+        assert list(store.points(db)) == []
+
+    def test_what_stays_is_read_whatever_comes_and_goes(self, store: Store, db: str) -> None:
+        stays = [face(seed) for seed in range(2 * PAGE)]
+        goes = [face(seed) for seed in range(PAGE)]
+        store.add(db, stays + goes)
+        read = []
+        for number, point in enumerate(store.points(db)):
+            read.append(point.person_id)
+            if number < PAGE:
+                store.delete(db, goes[number].person_id)
+                store.add(db, [face(number, "new")])
+        assert {point.person_id for point in stays} <= set(read)
+        assert len(read) == len(set(read))
+
+    def test_one_that_is_dropped_on_the_way_ends(self, store: Store, db: str) -> None:
+        store.add(db, [face(seed) for seed in range(PAGE + 1)])
+        reading = store.points(db)
+        next(reading)
+        store.drop(db)
+        assert len(list(reading)) in (PAGE - 1, PAGE)
+
+
 class TestCollections:
     def test_they_do_not_see_each_other(self, backend: Backend, store: Store) -> None:
         first, second, third = backend.name(), backend.name(), backend.name()
@@ -370,6 +429,8 @@ class TestAnotherIdentity:
             store.contains(db, point.person_id)
         with pytest.raises(IdentityMismatch):
             store.delete(db, point.person_id)
+        with pytest.raises(IdentityMismatch):
+            list(store.points(db))
         assert names(backend.open().search(db, unit(1), 50, -1)) == ["Ada"]
 
     def test_an_operator_can_still_clear_up(self, backend: Backend, db: str) -> None:
@@ -392,7 +453,7 @@ def test_many_threads_at_once(backend: Backend, store: Store) -> None:
         start.wait()
         for turn in range(10):
             db = shared[(thread + turn) % len(shared)]
-            kept, gone = face(1000 * thread + turn, f"kept{thread}"), face(7, "gone")
+            kept, gone = face(1000 * thread + turn, f"kept{thread}"), face(9999, "gone")
             store.add(db, [kept, gone])
             assert kept.person_id in {m.person_id for m in store.search(db, kept.vector, 5, 0.99)}
             assert store.contains(db, gone.person_id)
@@ -439,6 +500,7 @@ def test_check_passes_while_open_and_nothing_works_once_closed(backend: Backend,
         lambda: store.add(db, [face(1)]),
         lambda: store.search(db, unit(1), 50, 0),
         lambda: store.contains(db, uuid.uuid4()),
+        lambda: list(store.points(db)),
         lambda: store.delete(db, uuid.uuid4()),
         lambda: store.count(db),
         lambda: store.drop(db),

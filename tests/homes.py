@@ -1,0 +1,105 @@
+"""A data directory as a stopped service leaves it, made without one, and the commands that work on it."""
+
+import asyncio
+import uuid
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from facesearch import data, own_broker
+from facesearch.main import main
+from shared.control import DEFAULT, Control
+from shared.redis_clients import connect
+from shared.settings import Settings
+from worker.models import catalog
+from worker.models.identity import Identity, identity
+from worker.store.base import Point, Store, Vector
+from worker.store.edge import EdgeStore
+
+NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
+
+
+def ours() -> Identity:
+    """What a worker with default settings makes."""
+    return identity(catalog.find(Settings().embedder, "embedding"))
+
+
+def unit(seed: int) -> Vector:
+    vector = np.random.default_rng(seed).standard_normal(ours().dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def faces(count: int, first: int = 0) -> list[Point]:
+    return [Point(uuid.uuid4(), f"ID{number}", unit(number)) for number in range(first, first + count)]
+
+
+def command(*arguments: object, **settings: str) -> Result:
+    """Runs `facesearch ARGUMENTS`; without settings nothing but embedded."""
+    return CliRunner().invoke(main, [*map(str, arguments)], env=NOTHING | settings, catch_exceptions=False)
+
+
+def done(*arguments: object, **settings: str) -> str:
+    """What a command that succeeds prints."""
+    result = command(*arguments, **settings)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object, **settings: str) -> str:
+    """The one line that a command which fails says."""
+    result = command(*arguments, **settings)
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("facesearch: ")]
+    assert len(lines) == 1, result.stderr
+    assert not result.stdout
+    return lines[0].removeprefix("facesearch: ")
+
+
+async def _facedbs(url: str) -> tuple[str, str]:
+    async with connect(url) as redis:
+        control = Control(redis)
+        await control.set_first_key("a first key")
+        facedb = await control.default_facedb(DEFAULT)
+        assert facedb is not None
+        return facedb.collection, (await control.create_facedb(DEFAULT, "staff")).collection
+
+
+@dataclass
+class Home:
+    """Two facedbs of one tenant; `points` are the faces of the first, of which names counted to 10."""
+
+    folder: Path
+    points: list[Point] = field(default_factory=lambda: faces(5))
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        with self.broker() as redis:
+            url = f"unix://{redis.connection_pool.connection_kwargs['path']}"
+            self.collection, self.staff = asyncio.run(_facedbs(url))
+            redis.set(f"fs:names:{self.collection}", 10)
+            redis.sadd("fs:usage:days", "2026-01-31")
+            redis.hset("fs:usage:2026-01-31", "default|0123456789ab|addface|OK", 7)
+            redis.hset("fs:once:default:cafe", mapping={"asked": b"\xff\x00", "outcome": "{}"})
+            redis.expire("fs:once:default:cafe", 3600)
+            redis.set("fs:drawn:passing", 1)
+            redis.lpush("facesearch", "a job")
+        with closing(self.store()) as store:
+            store.add(self.collection, self.points)
+        for name in (data.API_KEY, data.ADMIN_KEY):
+            data.kept_key(self.folder / name)
+
+    def broker(self) -> AbstractContextManager[Redis]:
+        """A client of its broker, for a block."""
+        return own_broker.serving(self.folder / "valkey")
+
+    def store(self) -> EdgeStore:
+        return EdgeStore(self.folder / "faces", ours(), open_limit=2)
+
+
+def read(store: Store, collection: str) -> dict[uuid.UUID, tuple[str, bytes]]:
+    """All faces of a collection by id: name and vector."""
+    return {point.person_id: (point.name, point.vector.tobytes()) for point in store.points(collection)}

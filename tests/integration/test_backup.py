@@ -1,0 +1,263 @@
+"""Backup and restore of what a stopped service keeps, and of servers: all of it comes back, or nothing is touched."""
+
+import json
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from facesearch import data
+from homes import Home, done, faces, ours, read, refused
+from qdrant_server import Server, served
+from shared.settings import Settings
+from worker.store.base import Store
+from worker.store.edge import EdgeStore
+from worker.store.qdrant_opening import open_qdrant
+
+KEY = "a key for tests"
+
+pytestmark = pytest.mark.embedded("it starts servers of its own")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def backup(home: Home, tmp_path: Path) -> Path:
+    done("backup", tmp_path / "backup", "--data-dir", home.folder)
+    return tmp_path / "backup"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(tmp_path_factory.mktemp("qdrant"), KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def servers(server: Server, valkey_url: str) -> dict[str, str]:
+    """Settings that lead to an empty Redis, and to a Qdrant where nobody has this test's collections."""
+    patient = {"FACESEARCH_STORE_TIMEOUT_S": "30", "FACESEARCH_VISIBILITY_TIMEOUT_S": "60"}
+    return {"REDIS_URL": valkey_url, "QDRANT_URL": server.url, "QDRANT_API_KEY": KEY, **patient}
+
+
+def on_server(server: Server) -> Store:
+    patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
+    return open_qdrant(Settings(qdrant_url=server.url, qdrant_api_key=KEY, **patient), ours())
+
+
+def contents(redis: Redis) -> dict[str, object]:
+    """What is kept in a Redis."""
+    reading = {b"string": redis.get, b"set": redis.smembers, b"hash": redis.hgetall}
+    return {key.decode(): reading[redis.type(key)](key) for key in sorted(redis.scan_iter("fs:*"))}
+
+
+class TestABackup:
+    def test_it_is_a_folder_for_its_owner_with_all_that_is_kept(self, home: Home, backup: Path) -> None:
+        held = {path.relative_to(backup).as_posix() for path in backup.rglob("*") if path.is_file()}
+        files = {"manifest.json", "control.jsonl", "api-key", "admin-key"}
+        assert held == files | {f"faces/{home.collection}.jsonl", f"faces/{home.staff}.jsonl"}
+        assert stat.S_IMODE(backup.stat().st_mode) == 0o700
+        for name in (data.API_KEY, data.ADMIN_KEY):
+            assert stat.S_IMODE((backup / name).stat().st_mode) == 0o600
+            assert (backup / name).read_text() == (home.folder / name).read_text()
+
+    def test_what_is_of_the_moment_is_left_out(self, backup: Path) -> None:
+        keys = [json.loads(line)["key"] for line in (backup / "control.jsonl").read_text().splitlines()]
+        assert len(keys) == len(set(keys))
+        assert keys[0] == "fs:once:default:cafe", "outcomes that are kept come before the faces"
+        assert not {key for key in keys if "drawn" in key or not key.startswith("fs:")}
+        assert {key.split(":")[1] for key in keys} == {
+            *("once", "tenants", "tenant", "keys", "key", "first-key", "facedbs", "facedb", "names", "usage"),
+        }
+
+    def test_no_folder_is_written_twice(self, home: Home, backup: Path) -> None:
+        before = (backup / "manifest.json").read_bytes()
+        assert "holds a backup already" in refused("backup", backup, "--data-dir", home.folder)
+        (backup / "manifest.json").unlink()
+        assert "cut short" in refused("backup", backup, "--data-dir", home.folder)
+        (backup / "manifest.json").write_bytes(before)
+        assert done("verify", backup)
+
+    def test_where_no_service_ever_ran(self, tmp_path: Path) -> None:
+        assert "no service has run on" in refused("backup", tmp_path / "b", "--data-dir", tmp_path / "nothing")
+        assert not (tmp_path / "nothing").exists()
+        assert not (tmp_path / "b").exists()
+
+    def test_a_folder_that_cannot_be_written(self, home: Home, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        said = refused("backup", tmp_path / "file" / "b", "--data-dir", home.folder)
+        assert f"cannot write to {tmp_path}/file/b (Not a directory)" in said
+
+    def test_a_store_that_forgets(self, home: Home, tmp_path: Path) -> None:
+        said = refused("backup", tmp_path / "b", "--data-dir", home.folder, FACESEARCH_STORE="memory")
+        assert "keeps nothing" in said
+
+    def test_faces_of_another_model_name_both(self, home: Home, tmp_path: Path) -> None:
+        record = home.folder / "faces" / home.collection / "collection.json"
+        record.write_text(record.read_text().replace("sface-2021dec-int8bq", "another-model"))
+        said = refused("backup", tmp_path / "b", "--data-dir", home.folder)
+        assert "another-model" in said
+        assert str(ours()) in said
+        assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
+
+    def test_a_redis_that_is_away(self, tmp_path: Path) -> None:
+        said = refused("backup", tmp_path / "b", REDIS_URL="redis://127.0.0.1:1", QDRANT_URL="http://127.0.0.1:1")
+        assert "Redis does not answer" in said
+
+
+class TestIntoADataDirectory:
+    def test_everything_comes_back_as_it_was(self, home: Home, backup: Path, tmp_path: Path) -> None:
+        said = done("restore", backup, "--data-dir", tmp_path / "new")
+        assert said.startswith("restored: 5 faces of 2 facedbs, from the backup of 20")
+        with home.broker() as redis:
+            redis.delete("fs:drawn:passing")
+            before, left = contents(redis), redis.ttl("fs:once:default:cafe")
+        restored = Home.__new__(Home)
+        restored.folder = tmp_path / "new"
+        with restored.broker() as redis:
+            assert contents(redis) == before
+            assert left - 60 <= redis.ttl("fs:once:default:cafe") <= left
+        with closing(home.store()) as old, closing(restored.store()) as new:
+            assert new.collections() == [home.collection]
+            assert read(new, home.collection) == read(old, home.collection)
+            wanted = home.points[0]
+            assert new.search(home.collection, wanted.vector, 5, -1) == old.search(
+                home.collection, wanted.vector, 5, -1
+            )
+        for name in (data.API_KEY, data.ADMIN_KEY):
+            assert (restored.folder / name).read_text() == (home.folder / name).read_text()
+            assert stat.S_IMODE((restored.folder / name).stat().st_mode) == 0o600
+        assert "nothing is wrong" in done("verify", "--data-dir", restored.folder)
+
+    def test_what_is_there_is_only_replaced_if_told(self, home: Home, backup: Path) -> None:
+        more = faces(3, first=100)
+        with closing(home.store()) as store:
+            store.add(home.collection, more)
+            store.add(home.staff, more)
+        (home.folder / data.API_KEY).write_text("another key\n")
+        said = refused("restore", backup, "--data-dir", home.folder)
+        assert "holds a service already (faces, valkey, api-key, admin-key): nothing was restored" in said
+        with closing(home.store()) as store:
+            assert store.count(home.collection) == 8
+
+        done("restore", backup, "--data-dir", home.folder, "--overwrite")
+        with closing(home.store()) as store:
+            assert store.collections() == [home.collection]
+            assert read(store, home.collection).keys() == {point.person_id for point in home.points}
+        assert (home.folder / data.API_KEY).read_text() == (backup / data.API_KEY).read_text()
+        assert not list(home.folder.glob("restor*"))
+
+    def test_not_while_it_is_in_use(self, home: Home, backup: Path) -> None:
+        with data.opened(home.folder):
+            assert "in use" in refused("restore", backup, "--data-dir", home.folder, "--overwrite")
+
+    @pytest.mark.parametrize("name", ["control.jsonl", "faces/{}.jsonl", "api-key", "manifest.json"])
+    def test_a_damaged_backup_changes_nothing(self, home: Home, backup: Path, name: str) -> None:
+        path = backup / name.format(home.collection)
+        path.write_bytes(path.read_bytes()[:-2])
+        said = refused("restore", backup, "--data-dir", home.folder, "--overwrite")
+        assert f"{path} is damaged" in said
+        with closing(home.store()) as store:
+            assert store.count(home.collection) == 5
+        assert refused("restore", backup, "--data-dir", home.folder / "new") == said
+        assert not (home.folder / "new").exists()
+
+    def test_another_embedder_names_both_and_the_way_out(self, backup: Path, tmp_path: Path) -> None:
+        said = refused("restore", backup, "--data-dir", tmp_path / "new", FACESEARCH_EMBEDDER="sface-2021dec")
+        assert f"were made by {ours()}, and this service makes sface-2021dec:" in said
+        assert said.endswith("set FACESEARCH_EMBEDDER=sface-2021dec-int8bq")
+        assert not (tmp_path / "new").exists()
+
+    def test_faces_that_nobody_would_reach_are_told_and_left(self, home: Home, tmp_path: Path) -> None:
+        with home.broker() as redis:
+            record = redis.get("fs:facedb:default:staff")
+            redis.set("fs:facedb:default:staff", record.replace(b"staff.", b"other."))
+        with closing(home.store()) as store:
+            store.add(home.staff.replace("staff.", "other."), faces(2))
+        done("backup", tmp_path / "b", "--data-dir", home.folder)
+        lines = (tmp_path / "b" / "control.jsonl").read_text()
+        renamed = lines.replace("default.other.", "default.third.")
+        (tmp_path / "b" / "control.jsonl").write_text(renamed)
+        manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+        manifest["files"] = [file for file in manifest["files"] if file["name"] != "control.jsonl"]
+        (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
+        assert done("restore", tmp_path / "b", "--data-dir", tmp_path / "new").startswith("restored: 5 faces")
+        with closing(EdgeStore(tmp_path / "new" / "faces", ours(), 1)) as store:
+            assert store.collections() == [home.collection]
+
+
+class TestIntoServers:
+    def test_an_embedded_service_moves_to_them(
+        self, home: Home, backup: Path, server: Server, servers: dict[str, str]
+    ) -> None:
+        assert done("restore", backup, **servers).startswith("restored: 5 faces of 2 facedbs")
+        with closing(on_server(server)) as store, closing(home.store()) as old:
+            assert read(store, home.collection) == read(old, home.collection)
+        with Redis.from_url(servers["REDIS_URL"]) as redis:
+            assert redis.get(f"fs:names:{home.collection}") == b"10"
+            assert redis.hgetall("fs:once:default:cafe")[b"asked"] == b"\xff\x00"
+            assert redis.smembers("fs:tenants") == {b"default"}
+
+    def test_back_and_forth_between_servers(
+        self, home: Home, backup: Path, server: Server, servers: dict[str, str], tmp_path: Path
+    ) -> None:
+        done("restore", backup, **servers)
+        done("backup", tmp_path / "servers", **servers)
+        assert not (tmp_path / "servers" / data.API_KEY).exists()
+        assert "nothing is wrong" in done("verify", tmp_path / "servers")
+        with Redis.from_url(servers["REDIS_URL"]) as redis, closing(on_server(server)) as store:
+            before = contents(redis)
+            faces_before = read(store, home.collection)
+            assert "REDIS_URL holds 1 tenants" in refused("restore", tmp_path / "servers", **servers)
+            redis.flushdb()
+            said = refused("restore", tmp_path / "servers", **servers)
+            assert f"{home.collection} has 5 faces: nothing was loaded" in said
+            assert contents(redis) == {}
+            store.drop(home.collection)
+            done("restore", tmp_path / "servers", **servers)
+            assert contents(redis) == before
+            assert read(store, home.collection) == faces_before
+
+    def test_overwriting_replaces_all_and_has_the_rest_removed(
+        self, home: Home, backup: Path, server: Server, servers: dict[str, str]
+    ) -> None:
+        with Redis.from_url(servers["REDIS_URL"]) as redis, closing(on_server(server)) as store:
+            redis.sadd("fs:tenants", "old")
+            redis.set("fs:tenant:old", '{"name":"old","facedb":"x","created":"2026-01-31T12:00:00Z"}')
+            redis.sadd("fs:facedbs:old", "x")
+            redis.set("fs:facedb:old:x", '{"name":"x","collection":"old.x.00000000","created":"2026-01-31T12:00:00Z"}')
+            redis.hset("fs:once:old:beef", "asked", "x")
+            redis.set("fs:workers-are-none-of-this", "x")
+            store.add(home.collection, faces(3, first=100))
+            done("restore", backup, "--overwrite", **servers)
+            assert read(store, home.collection).keys() == {point.person_id for point in home.points}
+            assert redis.smembers("fs:tenants") == {b"default"}
+            assert not redis.exists("fs:tenant:old", "fs:facedb:old:x", "fs:facedbs:old", "fs:once:old:beef")
+            assert redis.exists("fs:workers-are-none-of-this")
+            ((collection, since),) = redis.zrange("fs:dropped", 0, -1, withscores=True)
+            assert collection == b"old.x.00000000"
+            assert 300 < since - time.time() < 330
+
+    def test_snapshots_are_for_a_server(self, backup: Path, servers: dict[str, str], tmp_path: Path) -> None:
+        done("restore", backup, "--overwrite", **servers)
+        done("backup", tmp_path / "servers", **servers)
+        said = refused("restore", tmp_path / "servers", "--data-dir", tmp_path / "new")
+        assert "set QDRANT_URL" in said
+        said = refused("restore", tmp_path / "servers", "--overwrite", **servers, FACESEARCH_PLACEMENT="shared")
+        assert said.endswith("set FACESEARCH_PLACEMENT=separate")
+        said = refused("restore", tmp_path / "servers", "--overwrite", **servers, FACESEARCH_EMBEDDER="sface-2021dec")
+        assert said.endswith("set FACESEARCH_EMBEDDER=sface-2021dec-int8bq")
+
+    def test_into_a_shared_collection(self, home: Home, backup: Path, server: Server, servers: dict[str, str]) -> None:
+        done("restore", backup, **servers, FACESEARCH_PLACEMENT="shared")
+        settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, placement="shared", store_timeout_s=30)
+        with closing(open_qdrant(settings, ours())) as store:
+            assert read(store, home.collection).keys() == {point.person_id for point in home.points}
+            store.drop(home.collection)

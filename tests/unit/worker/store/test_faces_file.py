@@ -1,0 +1,104 @@
+"""A file of faces gives back what was written, and says where it is damaged."""
+
+import base64
+import json
+import tempfile
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.backup import faces_path
+from shared.errors import OperatorError
+from worker.models.identity import Identity
+from worker.store import faces_file
+from worker.store.base import Point
+
+OURS = Identity("sface", "0" * 64, 1, 4)
+AXIS = np.eye(4, dtype=np.float32)[0]
+
+
+def unit(seed: int) -> np.ndarray:
+    vector = np.random.default_rng(seed).standard_normal(4)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+POINTS = st.lists(
+    st.builds(Point, st.uuids(), st.text(st.characters(codec="utf-8"), max_size=20), st.integers(0, 1000).map(unit)),
+    max_size=10,
+)
+
+
+@given(points=POINTS)
+def test_what_was_written_is_read(points: list[Point]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = faces_path(Path(folder), "t.db")
+        faces_file.write(path, "t.db", OURS, points)
+        assert faces_file.read_header(path) == faces_file.Header(collection="t.db", identity=str(OURS), dimension=4)
+        read = list(faces_file.read(path))
+    assert [(point.person_id, point.name) for point in read] == [(point.person_id, point.name) for point in points]
+    assert all(np.array_equal(one.vector, other.vector) for one, other in zip(read, points, strict=True))
+    assert all(point.vector.dtype == np.float32 for point in read)
+
+
+def test_a_vector_is_little_endian_float32(tmp_path: Path) -> None:
+    faces_file.write(tmp_path / "f", "t.db", OURS, [Point(uuid.uuid4(), "", AXIS)])
+    face = json.loads((tmp_path / "f").read_text().splitlines()[1])
+    assert base64.b64decode(face["vector"]) == bytes.fromhex("0000803f" + "00" * 12)
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    faces_file.write(tmp_path / "f", "t.db", OURS, [])
+    with pytest.raises(FileExistsError):
+        faces_file.write(tmp_path / "f", "t.db", OURS, [])
+
+
+def line(**changes: object) -> str:
+    vector = base64.b64encode(AXIS.tobytes()).decode()
+    return json.dumps({"person_id": str(uuid.uuid4()), "name": "Ada", "vector": vector, **changes}) + "\n"
+
+
+def encoded(*numbers: float) -> str:
+    return base64.b64encode(np.array(numbers, "<f4").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "why"),
+    [
+        ("", "no header"),
+        ('{"collection": "t.db"}\n', "no header"),
+        ("HEADER" + line(), ""),
+        ("HEADER" + line() + line()[:-1], "line 3 is no face"),
+        ("HEADER" + line() + line()[:50], "line 3 is no face"),
+        ("HEADER\n" + line(), "line 2 is no face"),
+        ("HEADER" + line(person_id="Ada"), "line 2 is no face"),
+        ("HEADER" + line(person_id=None), "line 2 is no face"),
+        ("HEADER" + line(name=None), "line 2 is no face"),
+        ("HEADER" + line(vector="%%%"), "line 2 is no face"),
+        ("HEADER" + line(vector="AAA="), "line 2 is no face"),
+        ("HEADER" + line(vector=encoded(1, 0, 0)), "line 2 is a vector of shape"),
+        ("HEADER" + line(vector=encoded(2, 0, 0, 0)), "line 2 is a vector of length 2"),
+        ("HEADER" + line(vector=encoded(float("nan"), 0, 0, 0)), "line 2 is a vector of length nan"),
+        ("HEADER[]\n", "line 2 is no face"),
+        ("HEADER\udcff\n", "is no UTF-8"),
+    ],
+)
+def test_each_kind_of_damage_is_told_with_its_line(tmp_path: Path, damaged: str, why: str) -> None:
+    header = faces_file.Header(collection="t.db", identity=str(OURS), dimension=4).model_dump_json() + "\n"
+    path = tmp_path / "f"
+    path.write_bytes(damaged.replace("HEADER", header).encode(errors="surrogateescape"))
+    if not why:
+        assert len(list(faces_file.read(path))) == 1
+        return
+    with pytest.raises(OperatorError, match=why) as error:
+        list(faces_file.read(path))
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for read in (faces_file.read_header, lambda path: list(faces_file.read(path))):
+        with pytest.raises(OperatorError, match=r"cannot read .*No such file"):
+            read(tmp_path / "f")

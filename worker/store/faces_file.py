@@ -1,0 +1,108 @@
+"""The faces of one collection as a file of JSON Lines, which outlives engines and their versions.
+
+First a line of Header, then one for each face: {"person_id", "name", "vector"}, the vector as base64 of little-endian
+float32. A file knows nothing of its own end; the manifest of a backup knows its length and checksum.
+"""
+
+import base64
+import binascii
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.errors import OperatorError
+from worker.models.identity import Identity
+from worker.store.base import InvalidVector, Point, checked
+
+FLOATS: Final = np.dtype("<f4")
+
+
+class Header(BaseModel):
+    """Whose faces they are, and which model made them. dimension: numbers in a vector."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: str
+    identity: str
+    dimension: int
+
+
+def write(path: Path, collection: str, identity: Identity, points: Iterable[Point]) -> None:
+    """Make the file, and have the disk hold it. Raises FileExistsError, or another OSError as the disk does."""
+    header = Header(collection=collection, identity=str(identity), dimension=identity.dimension)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(header.model_dump_json() + "\n")
+        for point in points:
+            file.write(_line(point))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_header(path: Path) -> Header:
+    """Raises OperatorError when it is damaged or cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return _header(path, file.readline())
+    except OSError as error:
+        raise OperatorError(f"cannot read {path} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise _damaged(path, 1, "no UTF-8") from None
+
+
+def read(path: Path) -> Iterator[Point]:
+    """Each face, one by one. Raises OperatorError, which names the line, where the file is damaged or a vector is none
+    that a store would take.
+    """
+    number = 1
+    try:
+        with path.open(encoding="utf-8") as file:
+            dimension = _header(path, file.readline()).dimension
+            for number, line in enumerate(file, 2):  # noqa: B007 -- told if the line is damaged
+                yield _point(line, dimension)
+    except OSError as error:
+        raise OperatorError(f"cannot read {path} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise _damaged(path, number, "no UTF-8 from here on") from None
+    except InvalidVector as error:
+        raise _damaged(path, number, f"a vector of {error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(path, number, "no face") from None
+
+
+def _line(point: Point) -> str:
+    vector = base64.b64encode(point.vector.astype(FLOATS).tobytes()).decode()
+    return json.dumps({"person_id": str(point.person_id), "name": point.name, "vector": vector}) + "\n"
+
+
+def _header(path: Path, line: str) -> Header:
+    try:
+        return Header.model_validate_json(line)
+    except ValidationError:
+        raise _damaged(path, 1, "no header of a file of faces") from None
+
+
+def _point(line: str, dimension: int) -> Point:
+    """Raises ValueError, KeyError, TypeError or InvalidVector."""
+    if not line.endswith("\n"):
+        raise ValueError("cut short")
+    face = json.loads(line)
+    person_id, name = uuid.UUID(face["person_id"]), face["name"]
+    if not isinstance(name, str) or str(person_id) != face["person_id"]:
+        raise ValueError(name)
+    try:
+        numbers = base64.b64decode(face["vector"], validate=True)
+    except binascii.Error:
+        raise ValueError("vector") from None
+    vector = np.frombuffer(numbers, FLOATS).astype(np.float32)
+    checked([vector], dimension)
+    return Point(person_id, name, vector)
+
+
+def _damaged(path: Path, number: int, what: str) -> OperatorError:
+    return OperatorError(f"{path} is damaged: line {number} is {what}")
