@@ -14,7 +14,7 @@ from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
 from worker.lifeline import Lifeline
-from worker.presence import Beacon
+from worker.presence import Beacon, require_same_embedder
 from worker.runtime import Runtime, open_runtime
 from worker.sweeper import Sweeper
 from worker.timelimit import TimeLimit, limit_s
@@ -80,6 +80,7 @@ def create_celery(settings: Settings) -> Celery:
         def start(self, _worker: Any) -> None:
             try:
                 process.open()
+                require_same_embedder(process.runtime.ledger.redis, process.runtime.identity)
             except OperatorError as error:
                 log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
                 raise SystemExit(1) from None
@@ -115,6 +116,12 @@ def create_celery(settings: Settings) -> Celery:
             self.sweeper.stop()
             self.backups.stop()
             self.lifeline.stop()
+
+    @signals.task_internal_error.connect(weak=False)
+    def not_stored(exception: Any = None, **_: Any) -> None:
+        """Celery cannot store the outcome of a job, such as when the broker is out of memory, and keeps its place."""
+        log.error("outcome_not_stored", error=type(exception).__name__)
+        end()
 
     def end() -> None:
         """Finish the jobs that run, take no other one, and end with status 1."""

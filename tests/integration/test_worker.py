@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from shared.contract import FACE_DELETED, Status
-from shared.errors import FaceNotDetected
+from shared.errors import FaceNotDetected, OperatorError
 from shared.jobs import (
     AddJob,
     DeleteJob,
@@ -31,7 +31,7 @@ from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
-from worker.presence import Beacon
+from worker.presence import Beacon, require_same_embedder
 from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
@@ -312,6 +312,16 @@ def test_a_beacon_says_whether_the_store_answers_and_goes_at_once(runtime: Runti
     assert b'"store":"ok"' not in redis.get(f"fs:worker:{worker.decode()}")
     beacon.stop()
     assert redis.keys("fs:worker*") == []
+
+
+def test_a_worker_does_not_start_beside_one_with_another_embedder(runtime: Runtime) -> None:
+    redis = runtime.ledger.redis
+    beacon = Beacon(redis, runtime.store, Identity("another", "0" * 64, 1, 4))
+    beacon.beat()
+    with pytest.raises(OperatorError, match="use another, and this one test: set FACESEARCH_EMBEDDER alike"):
+        require_same_embedder(redis, SPACE)
+    beacon.stop()
+    require_same_embedder(redis, SPACE)
 
 
 def test_a_new_worker_forgets_those_that_were_killed(runtime: Runtime) -> None:
