@@ -4,15 +4,20 @@ No thread can be ended from outside, and Celery's own limits need a process for 
 after the visibility timeout, which is longer than this limit: no job is given to a second worker while it still runs.
 
 Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
-debugger, nothing is stuck. That the looks themselves go on is watched by faulthandler, whose thread needs no
-interpreter lock: it ends a worker whose lock is never given back.
+debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do: that time does
+not count, as far as the system tells it, and Linux does.
+
+That the looks themselves go on is watched by faulthandler, whose thread needs no interpreter lock: it ends a worker
+whose lock is never given back.
 """
 
 import faulthandler
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -41,10 +46,18 @@ def limit_s(visibility_timeout_s: float) -> float:
 
 @dataclass(eq=False)
 class _Running:
-    """A job, and how often it was looked at."""
+    """A job, and how often it was looked at. thread: the system's number of the one that does it. waited_s: for which
+    that thread had waited for a processor when the job began.
+    """
 
     job_id: str
+    thread: int
+    waited_s: float
     looks: int = 0
+
+    def seconds(self) -> float:
+        """For how long it has been done, or has waited for anything but a processor."""
+        return self.looks * LOOK_S - (_waited_s(self.thread) - self.waited_s)
 
 
 class TimeLimit:
@@ -65,7 +78,8 @@ class TimeLimit:
     @contextmanager
     def job(self, job: Job) -> Iterator[None]:
         """The block is that job."""
-        running = _Running(job.job_id)
+        thread = threading.get_native_id()
+        running = _Running(job.job_id, thread, _waited_s(thread))
         self._running.add(running)
         try:
             yield
@@ -77,9 +91,18 @@ class TimeLimit:
         faulthandler.dump_traceback_later(LOCKED * self._limit_s, exit=True)
         for running in tuple(self._running):
             running.looks += 1
-            if running.looks * LOOK_S > self._limit_s:
-                log.error("job_stuck", job_id=running.job_id, seconds=running.looks * LOOK_S)
+            if running.looks * LOOK_S > self._limit_s and (seconds := running.seconds()) > self._limit_s:
+                log.error("job_stuck", job_id=running.job_id, seconds=round(seconds, 1))
                 end()
+
+
+def _waited_s(thread: int) -> float:
+    """Seconds for which a thread of this process has waited for a processor, in all. 0 where nothing tells."""
+    try:
+        # Nanoseconds on a processor, nanoseconds waiting for one, time slices: Documentation/scheduler/sched-stats.rst.
+        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def end() -> None:

@@ -1,5 +1,9 @@
 """A worker with a stuck thread ends itself."""
 
+from pathlib import Path
+
+import pytest
+
 from processes import python
 from worker.timelimit import LOOK_S, limit_s
 
@@ -39,6 +43,35 @@ def test_jobs_that_end_in_time_do_not() -> None:
     again = "for _ in range(3):\n  with limit.job(job): time.sleep(0.7)\n"
     ended = python("-c", SCENE + again + "limit.stop(); print('whole')")
     assert (ended.returncode, ended.stdout) == (0, "whole\n")
+
+
+STARVED = """
+import subprocess, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(9)]
+
+def working():
+    with limit.job(job):
+        end = time.thread_time() + 0.5
+        while time.thread_time() < end:
+            pass
+
+begun = time.monotonic()
+thread = threading.Thread(target=working)
+thread.start()
+thread.join()
+for other in others:
+    other.kill()
+limit.stop()
+print(time.monotonic() - begun)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not tell who waits for what")
+def test_waiting_for_a_processor_does_not_count() -> None:
+    ended = python("-c", "import os" + SCENE + STARVED)
+    assert ended.returncode == 0, ended.stderr
+    assert float(ended.stdout) > 1.5  # far beyond the limit
 
 
 def test_a_job_is_never_with_two_workers() -> None:
