@@ -9,6 +9,7 @@ JOBS ?= 2
 COUNT ?= 20000
 SEED ?= 1
 QUICK ?=
+MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit integration containers bench hostile fuzz contract-table check-deploy docs lock clean
+.PHONY: help up test lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +63,14 @@ hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostil
 fuzz: $(VENV)/.dev ## Send hostile requests (COUNT=20000 SEED=1) and tell what became of the service
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --count $(COUNT) --seed $(SEED)
+
+faults: $(VENV)/.dev ## Do harm to the service under load, into docs/faults.md (QUICK=1: only kill -9, and write nothing; SEED=1)
+	@$(BIN)/facesearch models pull
+	@PYTHONPATH=tests $(BIN)/python -m faults.run --seed $(SEED) $(if $(QUICK),--quick,--into docs/faults.md)
+
+soak: $(VENV)/.dev ## Load the service with all calls, good and bad (MINUTES=30 SEED=1), and tell what grows
+	@$(BIN)/facesearch models pull
+	@PYTHONPATH=tests $(BIN)/python -m soak.run --minutes $(MINUTES) --seed $(SEED)
 
 contract-table: $(VENV)/.dev ## Run every request of the table in docs/contract.md and write its answers there
 	@$(BIN)/facesearch models pull

@@ -27,7 +27,8 @@ ALWAYS: Final = 4
 """Requests that are let in whatever is expected: without any nobody would learn that it goes faster again."""
 
 MEMORY: Final = 16
-"""Answers over which the pace is averaged: a third of a second of two cores, and no single one decides."""
+"""Answers over which the pace is averaged: a third of a second of two cores, and no single one decides. Before so many
+nothing is refused for its time: the first job of a new worker may take ten times as long as all others."""
 
 LOG_EVERY_S: Final = 1.0
 """How often a gateway that refuses says so: a flood of requests is no flood of lines."""
@@ -56,7 +57,8 @@ class Admission:
         self._limit_s = PATIENCE * deadline_s
         self._held = 0
         self._jobs = 0
-        self._pace_s: float | None = None
+        self._pace_s = 0.0
+        self._learned = 0
         self._refused = 0
         self._quiet_until = 0.0
 
@@ -90,12 +92,13 @@ class Admission:
 
     def _excess_s(self) -> float:
         """How much too late one more request would be answered, in seconds; at most 0 when in time."""
-        if self._pace_s is None or self._held < ALWAYS:
+        if self._learned < MEMORY or self._held < ALWAYS:
             return 0.0
         return (self._held + 1) * self._pace_s - self._limit_s
 
     def _learn(self, pace_s: float) -> None:
-        self._pace_s = pace_s if self._pace_s is None else self._pace_s + (pace_s - self._pace_s) / MEMORY
+        self._learned = min(self._learned + 1, MEMORY)
+        self._pace_s += (pace_s - self._pace_s) / self._learned
 
     def _refusal(self, error: Unavailable) -> Unavailable:
         self._refused += 1

@@ -17,7 +17,7 @@ from worker.lifeline import Lifeline
 from worker.presence import Beacon, require_same_embedder
 from worker.runtime import Runtime, open_runtime
 from worker.sweeper import Sweeper
-from worker.timelimit import TimeLimit, limit_s
+from worker.timelimit import LOOK_S, TimeLimit, limit_s
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -109,8 +109,11 @@ def create_celery(settings: Settings) -> Celery:
             self.beacon.start()
             self.sweeper.start()
             self.backups.start()
+            self.beating = consumer.timer.call_repeatedly(LOOK_S, limit.beat)
 
         def stop(self, _consumer: Any) -> None:
+            self.beating.cancel()
+            limit.beat_no_more()
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
             self.sweeper.stop()

@@ -8,7 +8,7 @@ debugger, nothing is stuck. Nor is a thread that waits for a processor on a mach
 not count, as far as the system tells it, and Linux does.
 
 That the looks themselves go on is watched by faulthandler, whose thread needs no interpreter lock: it ends a worker
-whose lock is never given back.
+whose lock is never given back. The consumer of jobs beats, so that a stuck one is noticed too.
 """
 
 import faulthandler
@@ -36,7 +36,8 @@ GENTLE: Final = 0.75
 """Part of the limit after which a job that can gives up by itself."""
 
 LOCKED: Final = 2.0
-"""How many times the limit the interpreter lock may be held: Qdrant Edge holds it while it joins segments, 0.5 s."""
+"""How many times the limit the interpreter lock may be held, or the consumer not beat: Qdrant Edge holds the lock while
+it joins segments, 0.5 s, and a broker that does not answer holds the consumer up for its time-out."""
 
 
 def limit_s(visibility_timeout_s: float) -> float:
@@ -66,6 +67,8 @@ class TimeLimit:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._running: set[_Running] = set()
+        self._beats = False
+        self._quiet_looks = 0
         self._looking = Periodic("timelimit", self.look, LOOK_S)
 
     def start(self) -> None:
@@ -74,6 +77,15 @@ class TimeLimit:
     def stop(self) -> None:
         self._looking.stop()
         faulthandler.cancel_dump_traceback_later()
+
+    def beat(self) -> None:
+        """The consumer goes on. From the first beat on there must be more."""
+        self._quiet_looks = 0
+        self._beats = True
+
+    def beat_no_more(self) -> None:
+        """The consumer ends, and waits for jobs."""
+        self._beats = False
 
     @contextmanager
     def job(self, job: Job) -> Iterator[None]:
@@ -94,6 +106,10 @@ class TimeLimit:
             if running.looks * LOOK_S > self._limit_s and (seconds := running.seconds()) > self._limit_s:
                 log.error("job_stuck", job_id=running.job_id, seconds=round(seconds, 1))
                 end()
+        self._quiet_looks += 1
+        if self._beats and self._quiet_looks * LOOK_S > LOCKED * self._limit_s:
+            log.error("consumer_stuck", seconds=self._quiet_looks * LOOK_S)
+            end()
 
 
 def _waited_s(thread: int) -> float:

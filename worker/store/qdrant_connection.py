@@ -1,6 +1,8 @@
 """How a client of a Qdrant server is made."""
 
 import os
+import socket
+import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,11 @@ _GRPC: Final = {
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 2_000,
 }
+
+
+_AT_ONCE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""Closing a connection takes back what of a call has not arrived. The system would go on sending it for minutes, and
+what was added and deleted meanwhile would be back."""
 
 
 class TimedClient(QdrantRemote):
@@ -70,8 +77,11 @@ def connect(settings: Settings, patience: Patience) -> TimedClient:
             prefer_grpc=settings.qdrant_grpc,
             grpc_port=settings.qdrant_grpc_port,
             grpc_options=options,
-            # For a server on the same machine the client would connect anew for each call.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            transport=httpx.HTTPTransport(
+                # For a server on the same machine the client would connect anew for each call.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+                socket_options=[_AT_ONCE],
+            ),
         )
     except ValueError as error:
         raise OperatorError(f"QDRANT_URL is no URL: {error}") from None

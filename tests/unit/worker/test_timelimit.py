@@ -39,6 +39,14 @@ def test_an_interpreter_lock_that_is_not_given_back_ends_the_process() -> None:
     assert "in locked" in ended.stderr
 
 
+def test_a_consumer_that_beats_no_more_ends_the_process_unless_it_said_so() -> None:
+    ended = python("-c", SCENE + "limit.beat(); time.sleep(30)")
+    assert ended.returncode == 1
+    assert "consumer_stuck" in ended.stdout + ended.stderr
+    ended = python("-c", SCENE + "limit.beat(); limit.beat_no_more(); time.sleep(3); limit.stop()")
+    assert ended.returncode == 0
+
+
 def test_jobs_that_end_in_time_do_not() -> None:
     again = "for _ in range(3):\n  with limit.job(job): time.sleep(0.7)\n"
     ended = python("-c", SCENE + again + "limit.stop(); print('whole')")

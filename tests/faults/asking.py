@@ -1,0 +1,164 @@
+"""One attempt of a request over HTTP, and whether its answer is the contract's."""
+
+import base64
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+
+import portraits
+from faults.told import BROKEN, Attempt, Book, Request
+from processes import is_ready
+from shared.contract import FACE_DELETED, MAX_MATCHES, MESSAGES, STATUSES_OF, Call, Status
+
+LATE_S: Final = 2.0
+"""How much longer than the service's deadline an answer may take."""
+
+PATIENCE_S: Final = 10.0
+"""How much longer than that one is waited for, to tell a late answer from none."""
+
+REFUSED_S: Final = 0.1
+"""Between two tries of addresses that all refuse connections."""
+
+LOOK_S: Final = 0.2
+"""How long a caller of several gateways trusts that the one it calls is ready."""
+
+HTTP_STATUSES: Final = {Status.FAIL: (429, 503)}
+"""All others are 200."""
+
+
+class Caller:
+    """A client with a connection of its own. urls: where gateways are reached; the next one when one refuses, which is
+    no attempt. keep: whether a connection is used again. Not for several threads.
+    """
+
+    def __init__(self, urls: Sequence[str], key: str, deadline_s: float) -> None:
+        self._urls = urls
+        self._at = 0
+        self._trusted_until = 0.0
+        self._late_s = deadline_s + LATE_S
+        headers = {"X-API-Key": key, "Content-Type": "application/x-www-form-urlencoded"}
+        self._http = httpx.Client(headers=headers, timeout=self._late_s + PATIENCE_S)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, request: Request, book: Book, give_up: Callable[[], bool]) -> Attempt | None:
+        """Send it once, and note what became of it. None when addresses refuse connections until it is to give up."""
+        while True:
+            if len(self._urls) > 1:
+                self._choose()
+            began = time.monotonic()
+            try:
+                answer = self._http.post(
+                    f"{self._urls[self._at]}/v1/{request.call}",
+                    content=_form(request),
+                    headers={"Idempotency-Key": request.key},
+                )
+            except httpx.ConnectError:
+                self._next()
+                if give_up():
+                    return None
+                time.sleep(REFUSED_S)
+                continue
+            except httpx.TimeoutException:
+                attempt = Attempt(began, time.monotonic(), BROKEN)
+                book.problem(f"{request.call}: no answer in {attempt.ended - began:.1f} s")
+            except httpx.TransportError:
+                attempt = Attempt(began, time.monotonic(), BROKEN)
+            else:
+                attempt = self._read(answer, request, book, began)
+            book.note(request, attempt)
+            return attempt
+
+    def _choose(self) -> None:
+        """The address of one that is ready, or else just the next one."""
+        for _ in self._urls:
+            if time.monotonic() < self._trusted_until:
+                return
+            if is_ready(self._urls[self._at]):
+                self._trusted_until = time.monotonic() + LOOK_S
+            else:
+                self._next()
+
+    def _next(self) -> None:
+        self._at = (self._at + 1) % len(self._urls)
+        self._trusted_until = 0.0
+
+    def _read(self, answer: httpx.Response, request: Request, book: Book, began: float) -> Attempt:
+        ended = time.monotonic()
+        if ended - began > self._late_s:
+            book.problem(f"{request.call}: answered {answer.text[:60]} after {ended - began:.1f} s")
+        wrong = next(_breaches(answer, request), None)
+        if wrong is not None:
+            book.problem(f"{request.call}: {wrong}: HTTP {answer.status_code} {answer.text[:200]}")
+            return Attempt(began, ended, BROKEN)
+        body = answer.json()
+        return Attempt(began, ended, body["status"], body["message"])
+
+
+def _breaches(answer: httpx.Response, request: Request) -> Iterator[str]:
+    """What is wrong with an answer by the contract."""
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        yield "no JSON"
+        return
+    if not isinstance(body, dict) or list(body) != ["status", "message"]:
+        yield "not status and message"
+        return
+    status, message = body["status"], body["message"]
+    if (
+        not isinstance(status, str)
+        or status not in STATUSES_OF
+        or request.call not in STATUSES_OF[status]
+        or status == Status.INVALID_REQUEST
+    ):
+        yield "a status that this request cannot have"
+        return
+    if answer.status_code not in HTTP_STATUSES.get(status, (200,)):
+        yield "an HTTP status that is not this answer's"
+    if status != Status.OK and message != MESSAGES[status]:
+        yield "not the message of its status"
+    if status == Status.OK and not _is_result(message, request):
+        yield "not a result of this call"
+
+
+def _is_result(message: Any, request: Request) -> bool:
+    if request.call == Call.DELETE_FACE:
+        return bool(message == FACE_DELETED)
+    if not isinstance(message, list) or not 1 <= len(message) <= MAX_MATCHES:
+        return False
+    if not all(_is_uuid(face.get("person_id")) and isinstance(face.get("name"), str) for face in message):
+        return False
+    if request.call == Call.ADD_FACE:
+        return [face["name"] for face in message] == [request.name]
+    # One portrait for all, so all that is found is found for certain.
+    return all(face["confidence"] == 100 for face in message)
+
+
+def _is_uuid(text: Any) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _form(request: Request) -> bytes:
+    fields = {"facedb": request.facedb}
+    if request.call == Call.DELETE_FACE:
+        return urlencode(fields | {"person_id": request.person_id}).encode()
+    if request.call == Call.ADD_FACE:
+        fields["name"] = request.name
+    return urlencode(fields).encode() + b"&img=" + _portrait()
+
+
+@cache
+def _portrait() -> bytes:
+    """The same one for all: small, so that the load costs the service and not the callers."""
+    image = portraits.reencode(portraits.scale(portraits.astronaut_png(), 0.5), 80)
+    return urlencode({"": base64.b64encode(image).decode()}).encode().removeprefix(b"=")

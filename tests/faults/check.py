@@ -1,0 +1,98 @@
+"""Whether the service kept its promises, by what it answers to searches and to repetitions."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from faults.asking import Caller
+from faults.told import NO_OUTCOME, Attempt, Book, Expected, Judged, Request
+from shared.contract import Call, Status
+
+if TYPE_CHECKING:
+    from faults.load import Load
+
+REPEATED: Final = 20
+"""Requests of several attempts that are repeated once more."""
+
+REPEATED_ONCE: Final = 6
+"""Of one attempt, likewise."""
+
+PAUSE_S: Final = 0.1
+"""After a FAIL."""
+
+CHECK_S: Final = 45.0
+"""For the check itself, which may meet the last of a disturbance: a service that never recovers must not hold it up."""
+
+
+def judge(found: Sequence[Mapping[str, str]], before: Expected, after: Expected) -> Judged:
+    """What a search found, by what its facedb had to hold before and after it."""
+    ids = Counter(face["person_id"] for face in found)
+    names = Counter(face["name"] for face in found)
+    known = after.there | after.gone | after.open_
+    asked = before.asked | after.asked
+    missing = {one: f"{known[one]} is not found" for one in before.there if one in after.there and one not in ids}
+    back = {one: f"{known[one]} was deleted and is found" for one in before.gone if one in ids}
+    renamed = {
+        face["person_id"]: f"{known[face['person_id']]} is now {face['name']}"
+        for face in found
+        if known.get(face["person_id"], face["name"]) != face["name"]
+    }
+    twice = [f"{what} is found {count} times" for what, count in (ids | names).items() if count > 1]
+    unsaid = [
+        f"{face['name']} is found as {face['person_id']}, which nobody was told"
+        for face in found
+        if face["person_id"] not in known and face["name"] not in asked
+    ]
+    return Judged(missing | back | renamed, (*twice, *unsaid))
+
+
+def check(load: "Load") -> None:
+    """Judge everything that the load was told, in its book, once all of it has settled."""
+    book = load.book
+    end = time.monotonic() + CHECK_S
+    for request in book.requests:
+        _judge_outcome(request, book)
+    with closing(load.caller()) as caller:
+        for facedb in book.facedbs():
+            attempt = _answered(caller, Request(Call.SEARCH_FACE, facedb), end)
+            if attempt is None:
+                book.problem(f"{facedb} cannot be searched in the end")
+                continue
+            found = attempt.message if attempt.status == Status.OK else []
+            book.judged(judge(found, book.expected(facedb), book.expected(facedb)))
+        for request in _to_repeat(book):
+            first = request.outcome
+            again = _answered(caller, replace(request, attempts=[]), end)
+            if first is None or again is None or (again.status, again.message) != (first.status, first.message):
+                book.problem(f"{request.call}: answered {first} and, repeated under its key, {again}")
+
+
+def _judge_outcome(request: Request, book: Book) -> None:
+    outcome = request.outcome
+    if outcome is None:
+        book.problem(f"{request.call}: no outcome after {len(request.attempts)} attempts")
+    elif outcome.status == Status.PERSON_ID_NOT_EXIST:
+        sentence = f"{request.person_id} was added, and is unknown when it is to be deleted"
+        book.judged(Judged({request.person_id: sentence}, ()))
+    elif not request.acknowledged:
+        book.problem(f"{request.call}: answered {outcome.status}")
+
+
+def _answered(caller: Caller, request: Request, end: float) -> Attempt | None:
+    """The first answer but FAIL, of attempts that begin before that time."""
+    while time.monotonic() < end:
+        attempt = caller.ask(request, Book([], 0), lambda: time.monotonic() > end)
+        if attempt is not None and attempt.status not in NO_OUTCOME:
+            return attempt
+        time.sleep(PAUSE_S)
+    return None
+
+
+def _to_repeat(book: Book) -> list[Request]:
+    settled = [request for request in book.requests if request.outcome is not None]
+    several = [request for request in settled if len(request.attempts) > 1]
+    one = [request for request in settled if len(request.attempts) == 1]
+    return several[:REPEATED] + one[:: max(1, len(one) // REPEATED_ONCE)]

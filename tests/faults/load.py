@@ -1,0 +1,167 @@
+"""Callers who add, search and delete without a pause, and repeat under its key what was not answered."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from random import Random
+from typing import Final, Self
+
+from faults.asking import Caller
+from faults.check import judge
+from faults.told import FACES, NO_OUTCOME, RIGHT, Book, Request
+from processes import wait_for
+from shared.contract import Call, Status
+
+CALLERS: Final = 4
+"""Twice the threads of a worker on two cores: some jobs are at work whenever a process is killed, and some wait."""
+
+PAUSE_S: Final = 0.1
+"""After a FAIL or a broken connection, so that callers leave the CPU to what starts anew."""
+
+REPEAT: Final = 0.5
+"""How often a caller who was not answered repeats that request next; otherwise it asks something new and leaves the old
+request for later."""
+
+MIX: Final = (Call.ADD_FACE, Call.ADD_FACE, Call.SEARCH_FACE, Call.DELETE_FACE)
+"""What callers draw from."""
+
+RECOVER_S: Final = 90.0
+"""Within which the service must answer normally again."""
+
+SETTLE_S: Final = 30.0
+"""Within which, once it does, every request must have an outcome."""
+
+
+class Load:
+    """Runs between entering and leaving. book: all that was asked and answered so far. seed: of all that is by chance.
+
+    urls, key, deadline_s: of the service. facedbs: empty ones, for that many faces each.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        key: str,
+        deadline_s: float,
+        facedbs: list[str],
+        seed: int,
+        callers: int = CALLERS,
+        faces: int = FACES,
+    ) -> None:
+        self.book = Book(facedbs, seed, faces)
+        self.seed = seed
+        self._where = (urls, key, deadline_s)
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._call_on, args=(Random(f"{seed}.{number}"),))  # noqa: S311 -- to be repeated
+            for number in range(callers)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def served(self) -> int:
+        """How many attempts were answered as they must be when all is well."""
+        return sum(attempt.status in RIGHT[request.call] for request, attempt in self.book.attempts())
+
+    def go_on(self, count: int, seconds: float = 60) -> None:
+        """Return when so many more were served. Fails when that takes longer."""
+        least = self.served + count
+        wait_for(lambda: self.served >= least, seconds)
+
+    def ask(self, call: Call) -> str:
+        """One more caller asks something new, once. Returns the status, "" when all addresses refuse."""
+        with closing(self.caller()) as caller:
+            request = self.book.new(call)
+            self._ask(caller, request, lambda: True)
+            return request.attempts[-1].status if request.attempts else ""
+
+    def recovered(self, over: float) -> float:
+        """How many seconds it took from `over`, a time of the monotonic clock, until an add, a search and a deletion
+        begun after it had each been answered as they must be. Fails after RECOVER_S.
+
+        Callers may still wait for what they asked before, so three more ask.
+        """
+        found = threading.Event()
+        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in Call]
+        for probe in probes:
+            probe.start()
+        try:
+            wait_for(lambda: len(self._first_since(over)) == len(Call), RECOVER_S)
+        finally:
+            found.set()
+            for probe in probes:
+                probe.join()
+        return max(self._first_since(over).values()) - over
+
+    def settle(self) -> None:
+        """Repeat what has no outcome until it has one, SETTLE_S at most. For after the load."""
+        end = time.monotonic() + SETTLE_S
+        left = self.book.without_outcome()
+        threads = [threading.Thread(target=self._settle, args=(left[start::CALLERS], end)) for start in range(CALLERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def caller(self) -> Caller:
+        """One more, for the caller of this to close."""
+        return Caller(*self._where)
+
+    def _first_since(self, over: float) -> dict[Call, float]:
+        """When a call of each kind was first answered as it must be, of those that began after that time."""
+        firsts: dict[Call, float] = {}
+        for request, attempt in self.book.attempts():
+            if attempt.began >= over and attempt.status in RIGHT[request.call]:
+                firsts[request.call] = min(attempt.ended, firsts.get(request.call, attempt.ended))
+        return firsts
+
+    def _call_on(self, chance: Random) -> None:
+        left: Request | None = None
+        with closing(self.caller()) as caller:
+            while not self._stop.is_set():
+                request = left if left is not None and chance.random() < REPEAT else self.book.new(chance.choice(MIX))
+                if self._ask(caller, request, self._stop.is_set):
+                    left = None if request is left else left
+                else:
+                    left = request
+                    self._stop.wait(PAUSE_S)
+
+    def _probe(self, call: Call, found: threading.Event) -> None:
+        with closing(self.caller()) as caller:
+            while not found.is_set():
+                if not self._ask(caller, self.book.new(call), found.is_set):
+                    found.wait(PAUSE_S)
+
+    def _settle(self, requests: Sequence[Request], end: float) -> None:
+        """In turn, so that one that fails again and again does not take the time of the others."""
+
+        def late() -> bool:
+            return time.monotonic() > end
+
+        with closing(self.caller()) as caller:
+            left = list(requests)
+            while left and not late():
+                left = [request for request in left if late() or not self._ask(caller, request, late)]
+                if left:
+                    time.sleep(PAUSE_S)
+
+    def _ask(self, caller: Caller, request: Request, give_up: Callable[[], bool]) -> bool:
+        """Whether it has an outcome now. What a search finds is judged, unless it may have been found long ago."""
+        before = self.book.expected(request.facedb)
+        attempt = caller.ask(request, self.book, give_up)
+        if attempt is None or attempt.status in NO_OUTCOME:
+            return False
+        if request.call == Call.SEARCH_FACE and len(request.attempts) == 1:
+            found = attempt.message if attempt.status == Status.OK else []
+            self.book.judged(judge(found, before, self.book.expected(request.facedb)))
+        return True

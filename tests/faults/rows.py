@@ -1,0 +1,135 @@
+"""A row: one fault under load, and what came of it.
+
+To add rows, write a module `rows_SUBJECT.py` in this folder with `ROWS`, a tuple of Row. A fault is a function
+
+    def broker_away(stage: Up, load: Load) -> float:
+        stage.broker.kill()
+        over = time.monotonic()
+        time.sleep(1)
+        stage.broker.start()
+        return over
+
+It is called in the midst of the load, which goes on. It does the harm and undoes it, and returns the time of the
+monotonic clock from which recovery counts: for a kill that of the kill, for what lasts that of its end. It raises
+PromiseBroken, with a sentence, when it sees one broken that callers do not see.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from faults import stages
+from faults.check import check
+from faults.load import CALLERS, Load
+from faults.told import BROKEN, FACES
+from shared.contract import Call, Status
+
+WARM: Final = 10
+"""Requests served before a fault: all callers are at work, and there are faces to lose."""
+
+AFTERWARDS: Final = 10
+"""Requests served after the recovery, before it is all checked."""
+
+ADDS: Final = 800
+"""That one row may make, unless it says how many."""
+
+SHOWN: Final = 10
+"""Problems of a row that are told."""
+
+
+class PromiseBroken(Exception):
+    """The service did not do what it promises. Its text says what."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """name: what happens, as in the table. fault: see above. stage: what it is played on; neighbours with the same one
+    share it. breaks: connections of callers may end without an answer, since a gateway is killed. fails: requests may
+    be answered with FAIL. quick: whether it is in the quick run. callers: how many. adds: how many they may make at
+    most. faces: adds to one facedb, FACES at most. why_not: why this machine cannot play it, "" if it can.
+    """
+
+    name: str
+    fault: Callable[[Any, Load], float]
+    stage: Callable[[Path], AbstractContextManager[Any]] = stages.up
+    breaks: bool = False
+    fails: bool = True
+    quick: bool = False
+    callers: int = CALLERS
+    adds: int = ADDS
+    faces: int = FACES
+    why_not: Callable[[], str] = lambda: ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a row. requests: different ones. acknowledged: adds and deletions. lost, doubled: what is told of in
+    problems, with whatever else was broken. failed, broken: attempts that were answered with FAIL, and whose connection
+    ended without an answer. worst_wait_s: for any answer. recovery_s: None when the service did not recover.
+    """
+
+    name: str
+    requests: int
+    acknowledged: int
+    lost: int
+    doubled: int
+    failed: int
+    broken: int
+    worst_wait_s: float
+    recovery_s: float | None
+    problems: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.lost or self.doubled or self.problems) and self.recovery_s is not None
+
+
+def play(row: Row, stage: stages.Stage, seed: int) -> Result:
+    """One row on its stage."""
+    facedbs = stage.new_facedbs(-(-row.adds // row.faces))
+    load = Load(stage.urls, stage.key, stage.deadline_s, facedbs, seed, row.callers, row.faces)
+    recovery_s = None
+    with load:
+        try:
+            load.go_on(WARM)
+            over = row.fault(stage, load)
+            recovery_s = load.recovered(over)
+            load.go_on(AFTERWARDS)
+        except PromiseBroken as broken:
+            load.book.problem(str(broken))
+        except Exception as error:  # noqa: BLE001 -- the others are still to be played
+            load.book.problem(f"{type(error).__name__}: {error}")
+    load.settle()
+    check(load)
+    return _result(row, load, recovery_s)
+
+
+def not_played(row: Row, why: str) -> Result:
+    """Of a row whose stage could not be set up."""
+    return Result(row.name, 0, 0, 0, 0, 0, 0, 0.0, None, (why,))
+
+
+def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
+    book = load.book
+    attempts = [attempt for _, attempt in book.attempts()]
+    broken = sum(attempt.status == BROKEN for attempt in attempts)
+    failed = sum(attempt.status == Status.FAIL for attempt in attempts)
+    if broken and not row.breaks:
+        book.problem(f"{broken} connections ended without an answer")
+    if failed and not row.fails:
+        book.problem(f"{failed} requests were answered with FAIL")
+    return Result(
+        row.name,
+        requests=len(book.requests),
+        acknowledged=sum(request.acknowledged and request.call != Call.SEARCH_FACE for request in book.requests),
+        lost=len(book.lost),
+        doubled=len(book.doubled),
+        failed=failed,
+        broken=broken,
+        worst_wait_s=max((attempt.ended - attempt.began for attempt in attempts), default=0.0),
+        recovery_s=recovery_s,
+        problems=(*sorted(book.lost.values())[:SHOWN], *sorted(book.doubled)[:SHOWN], *book.problems[:SHOWN]),
+    )

@@ -1,0 +1,107 @@
+"""kill -9 of every process, one at a time, all at once, and at random."""
+
+import time
+from functools import partial
+from random import Random
+from typing import Final
+
+from faults.load import Load
+from faults.rows import Row
+from faults.stages import CHILDREN, Up, Whole, whole
+
+SHORT_S: Final = 3.0
+"""Of kills at random: some six of them."""
+
+NEXT_S: Final = (0.1, 0.9)
+"""Between two kills at random, least and most."""
+
+AWAY_S: Final = (0.0, 1.0)
+"""For which a Valkey killed at random stays away, least and most."""
+
+
+LONG_S: Final = 60.0
+
+NEXT_LONG_S: Final = (0.2, 6.0)
+"""Between two of them: from one on top of the other to long after everything is well."""
+
+EVERYTHING: Final = "everything"
+
+
+def worker(stage: Up, _load: Load) -> float:
+    """`up` starts it again; what it had begun goes to the next one."""
+    stage.kill("worker")
+    return time.monotonic()
+
+
+def gateway(stage: Up, _load: Load) -> float:
+    """`up` starts it again, and holds the socket meanwhile: who connects waits."""
+    stage.kill("gateway")
+    return time.monotonic()
+
+
+def broker(stage: Up, _load: Load, away_s: float) -> float:
+    """It comes back with what is in its append-only file. Recovery counts from its return."""
+    stage.broker.kill()
+    time.sleep(away_s)
+    stage.broker.start()
+    return time.monotonic()
+
+
+def images(stage: Up, _load: Load) -> float:
+    """It comes back empty."""
+    stage.images.kill()
+    over = time.monotonic()
+    stage.images.start()
+    return over
+
+
+def everything(stage: Up, _load: Load) -> float:
+    """As when the machine loses its power, but for what the system has not written yet."""
+    over = time.monotonic()
+    stage.kill_everything()
+    stage.start_everything()
+    return over
+
+
+def at_random(stage: Up, load: Load, seconds: float) -> float:
+    """Again and again any of them, some while the last has not recovered. Valkeys stay away for up to AWAY_S."""
+    chance = Random(load.seed)  # noqa: S311 -- to be repeated
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(*NEXT_S))
+        victim = chance.choice(list(CHILDREN))
+        server = {"broker": stage.broker, "images": stage.images}.get(victim)
+        if server is None:
+            stage.kill(victim)
+            continue
+        server.kill()
+        time.sleep(chance.uniform(*AWAY_S))
+        server.start()
+    return time.monotonic()
+
+
+def at_random_for_long(stage: Whole, load: Load) -> float:
+    """Any child of `up`, which starts them again, and `up` itself with all of them. In between the load may recover."""
+    chance = Random(load.seed)  # noqa: S311 -- to be repeated
+    end = time.monotonic() + LONG_S
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(*NEXT_LONG_S))
+        victim = chance.choice([*CHILDREN, EVERYTHING])
+        if victim == EVERYTHING:
+            stage.kill_everything()
+            stage.start_everything()
+        else:
+            stage.kill(victim)
+    return time.monotonic()
+
+
+ROWS: Final = (
+    Row("kill -9 worker", worker, quick=True),
+    Row("kill -9 gateway", gateway, quick=True, breaks=True),
+    Row("kill -9 broker, back after 1 s", partial(broker, away_s=1), quick=True),
+    Row("kill -9 broker, back after 10 s", partial(broker, away_s=10), quick=True),
+    Row("kill -9 image store", images, quick=True),
+    Row("kill -9 everything, and start again", everything, quick=True, breaks=True),
+    Row(f"kill -9 at random for {SHORT_S:.0f} s", partial(at_random, seconds=SHORT_S), quick=True, breaks=True),
+    Row(f"kill -9 at random for {LONG_S:.0f} s, `up` too", at_random_for_long, stage=whole, breaks=True, adds=4000),
+)

@@ -1,0 +1,65 @@
+"""SIGTERM: what runs is stopped and started again under load, and no caller notices."""
+
+import signal
+import time
+from functools import partial
+from typing import Final
+
+from faults.apart import Apart, apart
+from faults.load import Load
+from faults.rows import PromiseBroken, Row
+from faults.stages import Up
+from processes import wait_for
+
+TIMES: Final = 3
+"""How often: once could have met a moment in which nothing was at work."""
+
+BETWEEN: Final = 10
+"""Requests served before the next one is stopped."""
+
+
+def terminated(stage: Up, load: Load, name: str) -> float:
+    """`up` starts it again, and holds the gateway's socket meanwhile."""
+    over = time.monotonic()
+    for _ in range(TIMES):
+        load.go_on(BETWEEN)
+        over = time.monotonic()
+        stage.kill(name, signal.SIGTERM)
+        wait_for(lambda: stage.has(name))
+    return over
+
+
+def gateways(stage: Apart, load: Load) -> float:
+    """One after the other: it says that it is not ready, goes on for FACESEARCH_DRAIN_S, and ends with status 0."""
+    over = time.monotonic()
+    for gateway in stage.gateways:
+        load.go_on(BETWEEN)
+        over = time.monotonic()
+        status = gateway.stop()
+        if status:
+            raise PromiseBroken(f"a gateway ended with status {status} after SIGTERM")
+        gateway.start()
+        stage.wait_until_ready()
+    return over
+
+
+def workers(stage: Apart, load: Load) -> float:
+    """One after the other: it finishes its jobs, leaves the others to its neighbour, and ends with status 0."""
+    over = time.monotonic()
+    for worker in stage.workers:
+        load.go_on(BETWEEN)
+        over = time.monotonic()
+        status = worker.stop()
+        if status:
+            raise PromiseBroken(f"a worker ended with status {status} after SIGTERM")
+        worker.start()
+        stage.wait_until_ready()
+    return over
+
+
+ROWS: Final = (
+    Row(f"SIGTERM gateway, {TIMES} times", partial(terminated, name="gateway"), fails=False),
+    Row(f"SIGTERM worker, {TIMES} times", partial(terminated, name="worker"), fails=False),
+    Row("2 gateways rolled", gateways, stage=apart, fails=False),
+    Row("2 workers rolled", workers, stage=apart, fails=False),
+)

@@ -1,0 +1,238 @@
+"""What rows are played on: a service with its servers, all of which can be killed, kept away and started again.
+
+A stage is a function that takes an empty folder and is a context manager of a Stage: see `up` below.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+from redis import Redis
+
+from facesearch import valkey
+from processes import answers, two_free_ports, wait_for
+from service import Service
+from shared.control import DEFAULT, Control
+from shared.redis_clients import connect
+from shared.settings import Settings
+
+DEADLINE_S: Final = float(Settings.model_fields["deadline_s"].default)
+"""Of a service: rows are played with the settings that a service has by default."""
+
+STOP_S: Final = 30.0
+
+
+CHILDREN: Final = {"worker": "-m worker", "gateway": "-m gateway", "broker": "broker.sock", "images": "images.sock"}
+"""Children of `facesearch up`, by what only their command lines hold."""
+
+
+@dataclass
+class Part:
+    """One process that the harness runs itself: nobody else starts it again. environment: beside the harness's own.
+    log: where its output goes.
+    """
+
+    argv: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.log or Path(os.devnull)).open("ab") as log:
+            self.process = subprocess.Popen(
+                list(self.argv),
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        """All that it has put out so far, in all its lives."""
+        return self.log.read_text() if self.log else ""
+
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs. It is gone when this returns."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(STOP_S)
+
+    def stop(self) -> int:
+        """SIGTERM. Returns its exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return int(self.process.wait(STOP_S))
+
+
+@dataclass
+class Valkey(Part):
+    """A Valkey server on a Unix socket. url: where it answers."""
+
+    url: str = ""
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        with Redis.from_url(self.url) as client:
+            wait_for(lambda: answers(client))
+
+
+@dataclass
+class Stage:
+    """A service under load. urls: of its gateways. broker_url: where its control data is. prefix: of the names of its
+    facedbs, which no other stage on the same service has.
+    """
+
+    folder: Path
+    urls: Sequence[str]
+    key: str
+    broker_url: str
+    deadline_s: float = DEADLINE_S
+    prefix: str = "f"
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def new_facedbs(self, count: int) -> list[str]:
+        """Empty face databases that no row had before."""
+
+        async def make() -> list[str]:
+            async with connect(self.broker_url) as redis:
+                control = Control(redis)
+                names = [f"{self.prefix}{number}" for number in itertools.islice(self._numbers, count)]
+                for name in names:
+                    await control.create_facedb(DEFAULT, name)
+                return names
+
+        return asyncio.run(make())
+
+
+@dataclass
+class Whole(Stage):
+    """`facesearch up`, which starts its children again when they die: the gateway, the worker and both Valkeys."""
+
+    service: Service = field(kw_only=True)
+
+    def kill(self, role: str, number: int = signal.SIGKILL) -> None:
+        """Signal a child by its role in CHILDREN. It is gone when this returns, and so is one that was not there."""
+        with suppress(LookupError, psutil.NoSuchProcess):
+            process = self.service.child(CHILDREN[role])
+            process.send_signal(number)
+            process.wait(STOP_S)
+
+    def has(self, role: str) -> bool:
+        """Whether there is such a child: `up` takes a moment to start another one."""
+        try:
+            return self.service.child(CHILDREN[role]).is_running()
+        except (LookupError, psutil.NoSuchProcess):
+            return False
+
+    def kill_everything(self) -> None:
+        """SIGKILL to `up` and to all it has started, all at once."""
+        kill_service(self.service)
+
+    def start_everything(self) -> None:
+        """What was killed, on the same folder and the same port."""
+        self.service = started_again(self.service)
+
+
+@dataclass
+class Up(Whole):
+    """`facesearch up` on Valkeys that the harness keeps, which can be away for as long as it likes."""
+
+    broker: Valkey = field(kw_only=True)
+    images: Valkey = field(kw_only=True)
+
+    def kill_everything(self) -> None:
+        """SIGKILL to `up`, to all it has started and to both Valkeys, all at once."""
+        super().kill_everything()
+        self.broker.kill()
+        self.images.kill()
+
+    def start_everything(self) -> None:
+        """What was killed, on the same folders and the same port."""
+        self.broker.start()
+        self.images.start()
+        super().start_everything()
+
+
+def kill_service(service: Service) -> None:
+    """SIGKILL to `up` and to all it has started, all at once; nothing to do for one that does not run."""
+    if service.process.poll() is not None:
+        return
+    processes = service.processes()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_for(lambda: all(map(_is_gone, processes)))
+    service.process.wait(STOP_S)  # threads of one that is a zombie may still be ending
+    service.__exit__()
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    """Whether it has ended. Those whose parent was killed as well may stay on as zombies for seconds."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def started_again(service: Service) -> Service:
+    """One like it, which was stopped, on the same folder and the same port."""
+    again = Service(service.folder, service.settings, service.port)
+    again.__enter__()
+    return again
+
+
+@contextmanager
+def valkeys(folder: Path, broker_folder: Path | None = None) -> Iterator[tuple[Valkey, Valkey]]:
+    """The broker and the image store, started. broker_folder: of the append-only file."""
+    made = []
+    for name, command in (("broker", valkey.broker_command), ("images", valkey.images_command)):
+        where = broker_folder if name == "broker" and broker_folder else folder / name
+        socket = folder / f"{name}.sock"
+        made.append(Valkey(command(where, socket), url=valkey.url(socket)))
+    broker, images = made
+    try:
+        broker.start()
+        images.start()
+        yield broker, images
+    finally:
+        for server in made:
+            server.kill()
+
+
+@contextmanager
+def whole(folder: Path, **settings: str) -> Iterator[Whole]:
+    """`facesearch up` as it is. settings: of the service, by their environment names."""
+    service = Service(folder / "data", settings, port=two_free_ports())
+    service.__enter__()
+    stage = Whole(folder, [service.address], service.key, service.broker, service=service)
+    try:
+        yield stage
+    finally:
+        kill_service(stage.service)
+
+
+@contextmanager
+def up(folder: Path, broker_folder: Path | None = None, **settings: str) -> Iterator[Up]:
+    """`facesearch up` on Valkeys of the harness. settings: of the service, by their environment names."""
+    with valkeys(folder, broker_folder) as (broker, images):
+        servers = {"REDIS_URL": broker.url, "FACESEARCH_IMAGES_URL": images.url}
+        with whole(folder, **servers, **settings) as stage:
+            made = Up(folder, stage.urls, stage.key, broker.url, service=stage.service, broker=broker, images=images)
+            try:
+                yield made
+            finally:
+                kill_service(made.service)

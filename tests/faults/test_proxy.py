@@ -1,0 +1,137 @@
+"""What the proxy does to connections."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+import pytest
+
+from faults.proxy import Proxy
+
+SHORT_S = 0.3
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """Before a server that sends back what it is sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    threading.Thread(target=echo, args=(connection,)).start()
+
+        threading.Thread(target=serve).start()
+        with Proxy(listening.getsockname()) as made:
+            yield made
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def echo(connection: socket.socket) -> None:
+    with connection, suppress(OSError):
+        while data := connection.recv(1000):
+            connection.sendall(data)
+
+
+@contextmanager
+def connected(proxy: Proxy) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as made:
+        yield made
+
+
+def is_silent(connection: socket.socket) -> bool:
+    connection.settimeout(SHORT_S)
+    try:
+        connection.recv(1000)
+    except TimeoutError:
+        return True
+    finally:
+        connection.settimeout(5)
+    return False
+
+
+def test_it_is_a_wire(proxy: Proxy) -> None:
+    with connected(proxy) as one, connected(proxy) as other:
+        one.sendall(b"one")
+        other.sendall(b"other")
+        assert one.recv(1000) == b"one"
+        assert other.recv(1000) == b"other"
+        one.shutdown(socket.SHUT_WR)
+        assert one.recv(1000) == b"", "the end arrives as well, and comes back"
+
+
+def test_it_delays_each_way(proxy: Proxy) -> None:
+    with connected(proxy) as one:
+        proxy.delays(SHORT_S)
+        began = monotonic()
+        one.sendall(b"slow")
+        assert one.recv(1000) == b"slow"
+        assert monotonic() - began >= 2 * SHORT_S
+
+
+def test_what_it_drops_is_gone_and_so_is_its_connection_afterwards(proxy: Proxy) -> None:
+    with connected(proxy) as before:
+        proxy.drops()
+        with connected(proxy) as during:
+            before.sendall(b"lost")
+            during.sendall(b"lost")
+            assert is_silent(before)
+            assert is_silent(during)
+            proxy.passes()
+            for each in (before, during):
+                with suppress(ConnectionResetError):
+                    assert each.recv(1000) == b""
+    with connected(proxy) as after:
+        after.sendall(b"well")
+        assert after.recv(1000) == b"well"
+
+
+def test_what_it_holds_arrives_late_and_later_than_what_is_sent_afterwards(proxy: Proxy) -> None:
+    with connected(proxy) as held:
+        proxy.holds()
+        held.sendall(b"held")
+        assert is_silent(held)
+        proxy.passes(late_s=SHORT_S)
+        with connected(proxy) as after:
+            after.sendall(b"well")
+            assert after.recv(1000) == b"well"
+            assert is_silent(after)
+        assert held.recv(1000) == b"held"
+
+
+def test_half_closed_it_takes_what_is_sent_and_gives_no_answer(proxy: Proxy) -> None:
+    with connected(proxy) as one:
+        proxy.half_closes()
+        assert one.recv(1000) == b""
+        one.sendall(b"taken")
+        proxy.passes()
+    with connected(proxy) as after:
+        after.sendall(b"well")
+        assert after.recv(1000) == b"well"
+
+
+def test_it_refuses_and_accepts_again(proxy: Proxy) -> None:
+    with connected(proxy) as before:
+        before.sendall(b"there")
+        assert before.recv(1000) == b"there"
+        proxy.refuses()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+        before.sendall(b"well")
+        assert before.recv(1000) == b"well"
+        proxy.accepts()
+    with connected(proxy) as after:
+        after.sendall(b"well")
+        assert after.recv(1000) == b"well"
+
+
+def test_it_cuts(proxy: Proxy) -> None:
+    with connected(proxy) as one:
+        one.sendall(b"well")
+        assert one.recv(1000) == b"well"
+        proxy.cuts()
+        with suppress(ConnectionResetError):
+            assert one.recv(1000) == b""

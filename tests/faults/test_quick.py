@@ -1,0 +1,91 @@
+"""A little of `make faults` in every test run, and proof that it would tell."""
+
+import time
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from faults import stages
+from faults.load import Load
+from faults.rows import PromiseBroken, Result, Row, play
+from faults.rows_kills import ROWS
+from faults.told import Book, Expected, Request
+from service import Service
+from shared.contract import Call
+
+SEED = 1
+PLAYED = ("kill -9 worker", "kill -9 gateway")
+
+
+@pytest.mark.embedded("it kills servers of its own")
+def test_what_was_promised_is_kept_though_processes_are_killed(tmp_path: Path) -> None:
+    chosen = [row for row in ROWS if row.name in PLAYED]
+    assert len(chosen) == len(PLAYED)
+    with stages.up(tmp_path) as stage:
+        for row in chosen:
+            result = play(row, stage, SEED)
+            print(result)
+            assert result.kept, "\n".join(result.problems)
+            assert result.acknowledged > 0
+
+
+class TestABrokenPromiseIsTold:
+    """Faults that are lies: nothing happens to the service, but something is done that no caller is told of."""
+
+    def test_nothing_is_told_of_a_service_that_is_left_alone(self, service: Service) -> None:
+        result = self.played(service, lambda *_: time.monotonic())
+        assert result.kept, result.problems
+        assert (result.failed, result.broken) == (0, 0)
+
+    def test_a_face_that_is_gone_is_lost(self, service: Service) -> None:
+        def taken_away(_: object, load: Load) -> float:
+            while True:  # again only if the load deletes the same one at the same moment
+                facedb, there = self.something_there(load)
+                if self.ask(load, Request(Call.DELETE_FACE, facedb, person_id=next(iter(there.there)))):
+                    return time.monotonic()
+
+        result = self.played(service, taken_away)
+        assert result.lost == 1
+        assert not result.kept
+
+    def test_a_face_that_was_added_twice_is_doubled(self, service: Service) -> None:
+        def added_again(_: object, load: Load) -> float:
+            facedb, there = self.something_there(load)
+            assert self.ask(load, Request(Call.ADD_FACE, facedb, name=next(iter(there.there.values()))))
+            return time.monotonic()
+
+        result = self.played(service, added_again)
+        assert result.doubled >= 1, "an id that nobody was told, and a name that is there twice until one is deleted"
+        assert not result.kept
+
+    def test_an_answer_that_comes_late_is_a_problem(self, service: Service) -> None:
+        result = self.played(service, lambda *_: time.monotonic(), deadline_s=-2)
+        assert any("after 0." in problem for problem in result.problems)
+        assert not result.kept
+
+    def test_what_only_the_fault_sees_is_a_problem(self, service: Service) -> None:
+        def seen(*_: object) -> float:
+            raise PromiseBroken("it says nothing")
+
+        result = self.played(service, seen)
+        assert "it says nothing" in result.problems
+        assert not result.kept
+
+    @staticmethod
+    def played(service: Service, fault: object, deadline_s: float = stages.DEADLINE_S) -> Result:
+        where = (service.folder, [service.address], service.key, service.broker)
+        stage = stages.Stage(*where, deadline_s, prefix=uuid.uuid4().hex)
+        return play(Row("a lie", fault, adds=400), stage, SEED)
+
+    @staticmethod
+    def something_there(load: Load) -> tuple[str, Expected]:
+        return next((facedb, there) for facedb in load.book.facedbs() if (there := load.book.expected(facedb)).there)
+
+    @staticmethod
+    def ask(load: Load, request: Request) -> bool:
+        """Without the load's knowledge. Whether it was done."""
+        with closing(load.caller()) as caller:
+            caller.ask(request, Book([], 0), lambda: True)
+        return request.acknowledged

@@ -1,0 +1,171 @@
+"""What callers asked and what they were told: all that the service is held to, and all that it is judged by."""
+
+import threading
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from shared.contract import Call, Status
+
+BROKEN: Final = "broken"
+"""In the place of a status: the connection ended without an answer."""
+
+NO_OUTCOME: Final = frozenset({Status.FAIL, BROKEN})
+"""What leaves open whether the request was done: it is to be sent again under its key."""
+
+FACES: Final = 40
+"""Adds to one facedb at most: a search lists 50 faces, so that one search tells all that is in it."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One HTTP request. began, ended: seconds of the monotonic clock. status, message: the contract's, or BROKEN."""
+
+    began: float
+    ended: float
+    status: str
+    message: Any = None
+
+
+@dataclass
+class Request:
+    """What is asked under one Idempotency-Key, in one attempt or more. name: of an add. person_id: of a deletion."""
+
+    call: Call
+    facedb: str
+    name: str = ""
+    person_id: str = ""
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Attempt | None:
+        """The first attempt that was answered with anything but FAIL."""
+        return next((attempt for attempt in self.attempts if attempt.status not in NO_OUTCOME), None)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it was answered as it must be when all is well."""
+        outcome = self.outcome
+        return outcome is not None and outcome.status in RIGHT[self.call]
+
+    @property
+    def added(self) -> str:
+        """The id of the face that an acknowledged add added."""
+        outcome = self.outcome
+        return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
+
+
+RIGHT: Final = {
+    Call.ADD_FACE: frozenset({Status.OK}),
+    Call.SEARCH_FACE: frozenset({Status.OK, Status.NO_SIMILAR_FACE}),
+    Call.DELETE_FACE: frozenset({Status.OK}),
+}
+"""How each call must be answered when all is well: every image shows a face, and deleted is only what was added."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a facedb must hold: names by ids of the faces that were added and acknowledged. there: nobody has asked to
+    delete them. gone: their deletion was acknowledged as well. open_: their deletion has no outcome. asked: names of
+    adds that have none.
+    """
+
+    there: dict[str, str]
+    gone: dict[str, str]
+    open_: dict[str, str]
+    asked: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Sentences. lost: about what was acknowledged and is not so, by the face. doubled: about what is there twice, or
+    what nobody was told of.
+    """
+
+    lost: dict[str, str]
+    doubled: tuple[str, ...]
+
+
+class Book:
+    """Every request of one load. facedbs: empty, and nobody else's; each takes so many faces. Raises LookupError when
+    more adds are asked for than they take. May be used by several threads.
+    """
+
+    def __init__(self, facedbs: list[str], seed: int, faces: int = FACES) -> None:
+        self.requests: list[Request] = []
+        self.lost: dict[str, str] = {}
+        self.doubled: set[str] = set()
+        self.problems: list[str] = []
+        self._facedbs = facedbs
+        self._faces = faces
+        self._random = Random(seed)  # noqa: S311 -- to be repeated
+        self._lock = threading.RLock()
+        self._adds: defaultdict[str, list[Request]] = defaultdict(list)
+        self._deletions: dict[str, Request] = {}
+        self._deletable: list[tuple[str, str]] = []
+
+    def new(self, call: Call) -> Request:
+        """The next request of that call; a search in the place of a deletion while there is nothing to delete."""
+        with self._lock:
+            if call == Call.ADD_FACE or not self._adds:
+                count = sum(map(len, self._adds.values()))
+                if count >= self._faces * len(self._facedbs):
+                    raise LookupError(f"all {len(self._facedbs)} facedbs are full")
+                made = Request(Call.ADD_FACE, self._facedbs[count // self._faces], name=f"n{count}")
+                self._adds[made.facedb].append(made)
+            elif call == Call.DELETE_FACE and self._deletable:
+                facedb, person_id = self._deletable.pop(self._random.randrange(len(self._deletable)))
+                made = Request(Call.DELETE_FACE, facedb, person_id=person_id)
+                self._deletions[person_id] = made
+            else:
+                made = Request(Call.SEARCH_FACE, self._random.choice(list(self._adds)))
+            self.requests.append(made)
+            return made
+
+    def note(self, request: Request, attempt: Attempt) -> None:
+        """Write down what became of an attempt."""
+        with self._lock:
+            had = request.outcome
+            request.attempts.append(attempt)
+            if request.call == Call.ADD_FACE and had is None and request.added:
+                self._deletable.append((request.facedb, request.added))
+
+    def problem(self, text: str) -> None:
+        """Write down a broken promise that is neither a loss nor a double."""
+        with self._lock:
+            self.problems.append(text)
+
+    def judged(self, by: Judged) -> None:
+        """Write down losses and doubles, each once however often it is seen."""
+        with self._lock:
+            self.lost.update(by.lost)
+            self.doubled.update(by.doubled)
+
+    def expected(self, facedb: str) -> Expected:
+        """What the facedb must hold now."""
+        with self._lock:
+            there, gone, open_ = {}, {}, {}
+            for add in self._adds[facedb]:
+                if not add.added:
+                    continue
+                deletion = self._deletions.get(add.added)
+                where = there if deletion is None else gone if deletion.acknowledged else open_
+                where[add.added] = add.name
+            asked = frozenset(add.name for add in self._adds[facedb] if add.outcome is None)
+            return Expected(there, gone, open_, asked)
+
+    def facedbs(self) -> list[str]:
+        """Those that something was added to."""
+        with self._lock:
+            return list(self._adds)
+
+    def without_outcome(self) -> list[Request]:
+        with self._lock:
+            return [request for request in self.requests if request.outcome is None]
+
+    def attempts(self) -> list[tuple[Request, Attempt]]:
+        with self._lock:
+            return [(request, attempt) for request in self.requests for attempt in request.attempts]

@@ -1,0 +1,160 @@
+"""Looking at a running service from outside: what each of its processes holds, and what lies in both of its Redis."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+import psutil
+from redis import Redis
+
+from service import Service
+from shared.broker import RESULT_PREFIX
+from shared.jobs import QUEUE
+
+MIB: Final = float(2**20)
+
+CHILDREN: Final = {"worker": "-m worker", "gateway": "-m gateway", "broker": "broker.sock", "images": "images.sock"}
+"""Children of `facesearch up`, by what only their command lines hold."""
+
+UP: Final = "up"
+
+SERVERS: Final = ("broker", "images")
+
+SAMPLED: Final = 200
+"""Keys of a kind that are asked for their size, or for their time to live."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """Of one process. memory_mb: what it allocated and holds, in MiB: of no file, and its own. resident_mb: all that
+    it has in memory, with mapped files and its part of what it shares (PSS). mapped: how many parts of files it maps.
+    """
+
+    memory_mb: float
+    resident_mb: float
+    mapped: int
+    files: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """Of one Redis. kinds: how many keys of each. used_mb: all its memory in MiB, by its own word. kept_mb: of which
+    what the keys of KEPT take. queued: jobs that wait.
+    """
+
+    kinds: Counter[str]
+    used_mb: float
+    kept_mb: float
+    queued: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of everything. at: seconds since the load began. requests: sent by then."""
+
+    at: float
+    requests: int
+    processes: dict[str, Process]
+    stores: dict[str, Store]
+
+
+KEPT: Final = ("fs:once", "fs:drawn", "fs:deletion")
+"""Kinds of which each request may leave one, for as long as docs/architecture.md says (an hour or a day): in a run that
+is shorter there are as many as there were such requests."""
+
+
+class Reader:
+    """Reads one service. To be closed."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        run = Path(service.folder).resolve() / "run"
+        self._clients = {name: Redis.from_url(f"unix://{run}/{name}.sock") for name in SERVERS}
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def read(self, at: float, requests: int) -> Reading:
+        """Raises LookupError when a process is not there."""
+        return Reading(at, requests, self._processes(), {name: self._store(name) for name in SERVERS})
+
+    def to_live(self) -> dict[str, int]:
+        """Seconds that keys of each kind have still to live at most, of those that are looked at; -1 for ever."""
+        longest: dict[str, int] = {}
+        for client in self._clients.values():
+            for kind, keys in self._keys(client).items():
+                left = [int(client.ttl(key)) for key in keys[:SAMPLED]]
+                living = [seconds for seconds in left if seconds != -2]  # -2: gone meanwhile
+                for_ever = -1 in living
+                longest[kind] = -1 if for_ever else max(living, default=0)
+        return longest
+
+    def bytes_each(self) -> dict[str, int]:
+        """How many bytes one key of each kind of KEPT takes, with its value, on average."""
+        client = self._clients["broker"]
+        return {kind: round(size) for kind, size in self._sizes(client, self._keys(client)).items()}
+
+    def _processes(self) -> dict[str, Process]:
+        found = {UP: psutil.Process(self._service.process.pid)}
+        found |= {name: self._service.child(text) for name, text in CHILDREN.items()}
+        return {name: _process(process) for name, process in found.items()}
+
+    def _store(self, name: str) -> Store:
+        client = self._clients[name]
+        keys = self._keys(client)
+        kinds = Counter({kind: len(found) for kind, found in keys.items()})
+        kept = sum(kinds[kind] * size for kind, size in self._sizes(client, keys).items())
+        return Store(kinds, client.info("memory")["used_memory"] / MIB, kept / MIB, int(client.llen(QUEUE)))
+
+    @staticmethod
+    def _keys(client: Redis) -> dict[str, list[bytes]]:
+        found = defaultdict(list)
+        for key in client.scan_iter(count=1000):
+            found[kind(key.decode())].append(key)
+        return found
+
+    @staticmethod
+    def _sizes(client: Redis, keys: dict[str, list[bytes]]) -> dict[str, float]:
+        sizes = {}
+        for each in KEPT:
+            asked = keys.get(each, [])[:: max(1, len(keys.get(each, [])) // SAMPLED)]
+            with client.pipeline(transaction=False) as pipeline:
+                for key in asked:
+                    pipeline.memory_usage(key)
+                known = [size for size in pipeline.execute() if size is not None]
+            if known:
+                sizes[each] = fmean(known)
+        return sizes
+
+
+def kind(key: str) -> str:
+    """What a key is one of: its text up to the second colon.
+
+    >>> kind("fs:once:default:0a1b"), kind("celery-task-meta-0a1b.2c"), kind("unacked"), kind("fs:tenants")
+    ('fs:once', 'celery-task-meta-', 'unacked', 'fs:tenants')
+    """
+    if key.startswith(RESULT_PREFIX):
+        return RESULT_PREFIX
+    return ":".join(key.split(":")[:2])
+
+
+def _process(process: psutil.Process) -> Process:
+    of = Path(f"/proc/{process.pid}")
+    try:
+        sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", (of / "smaps_rollup").read_text(), re.MULTILINE))
+        mapped = sum("/" in line for line in (of / "maps").read_text().splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        raise LookupError(process.pid) from None
+    with process.oneshot():
+        return Process(
+            memory_mb=int(sizes["Anonymous"]) / 1024,
+            resident_mb=int(sizes["Pss"]) / 1024,
+            mapped=mapped,
+            files=process.num_fds(),
+            threads=process.num_threads(),
+        )

@@ -1,0 +1,199 @@
+"""Regular callers: each has a facedb of its own, adds as many faces as it deletes, and knows what must be found."""
+
+import base64
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from time import monotonic
+from typing import Any, Final
+
+import httpx
+
+from faults.check import judge
+from faults.told import Expected
+from fuzz.client import Answer
+from fuzz.mutations import seeded
+from fuzz.oracle import wrong
+from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
+from shared.contract import FACE_DELETED, Call, Status
+from shared.once import HEADER
+
+REGULARS: Final = 6
+"""Callers: more than a worker on two cores has threads."""
+
+USUAL: Final = 20
+"""Faces of a facedb around which their number goes up and down: it stays below 50, so that a search lists them all."""
+
+KEYED: Final = 0.5
+"""Part of the requests that have an Idempotency-Key."""
+
+LATE_S: Final = 12.0
+"""Of an answer: the deadline of the service, and 2 s."""
+
+PATIENCE_S: Final = 30.0
+
+BAD_KEYS: Final = ("x" * 256, "two words", "")
+"""Idempotency-Keys that are none."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request under an Idempotency-Key, and what came of it."""
+
+    call: Call
+    fields: Mapping[str, str]
+    key: str
+    status: str
+    message: Any
+
+
+@dataclass
+class Tally:
+    """What came of all requests. keyed, unnamed, deletions: how many requests were so, whatever came of them."""
+
+    requests: int = 0
+    keyed: int = 0
+    unnamed: int = 0
+    deletions: int = 0
+    lost: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+
+class Regular:
+    """One caller, which has one request at a time. number: of its own, from 0."""
+
+    def __init__(self, http: httpx.AsyncClient, facedb: str, number: int, seed: int, tally: Tally) -> None:
+        self._http = http
+        self._facedb = facedb
+        self._image = base64.b64encode(_images()[number % len(_images())]).decode()
+        self._random = seeded(seed, number)
+        self._tally = tally
+        self._there: dict[str, str] = {}
+        self._gone: dict[str, str] = {}
+        self._last: Asked | None = None
+        self._named = 0
+
+    async def run(self, over: Callable[[], bool]) -> None:
+        """One request after the other, until it is over."""
+        steps = {self._change: 12, self.search: 5, self._repeat: 3, self._delete_again: 1, self._misuse: 1}
+        while not over():
+            (step,) = self._random.choices(list(steps), weights=list(steps.values()))
+            await step()
+
+    async def search(self) -> None:
+        """What is found must be all that was acknowledged, and nothing else."""
+        status, message = await self._ask(Call.SEARCH_FACE, {"img": self._image})
+        if status not in (Status.OK, Status.NO_SIMILAR_FACE):
+            self._problem(Call.SEARCH_FACE, status, message)
+            return
+        expected = Expected(self._there, self._gone, {}, frozenset())
+        judged = judge(message if status == Status.OK else [], expected, expected)
+        self._tally.lost.update(judged.lost)
+        self._tally.doubled.update(judged.doubled)
+
+    async def _change(self) -> None:
+        """An add, or a deletion: the more likely, the more faces there are."""
+        if self._random.random() * 2 * USUAL > len(self._there):
+            await self._add()
+        else:
+            await self._delete(self._random.choice(list(self._there)))
+
+    async def _add(self) -> None:
+        fields = {"img": self._image}
+        if self._random.random() < 0.5:
+            self._named += 1
+            fields["name"] = f"n{self._named}"
+        else:
+            self._tally.unnamed += 1
+        status, message = await self._ask(Call.ADD_FACE, fields)
+        if status != Status.OK or len(message) != 1 or message[0]["name"] != fields.get("name", message[0]["name"]):
+            self._problem(Call.ADD_FACE, status, message)
+            return
+        (face,) = message
+        if face["person_id"] in self._there or face["person_id"] in self._gone:
+            self._tally.doubled.add(f"{face['person_id']} was given twice")
+        self._there[face["person_id"]] = face["name"]
+
+    async def _delete(self, person_id: str) -> None:
+        self._tally.deletions += 1
+        status, message = await self._ask(Call.DELETE_FACE, {"person_id": person_id})
+        if status == Status.PERSON_ID_NOT_EXIST:
+            self._tally.lost.add(f"{person_id} was added, and is unknown when it is to be deleted")
+        elif (status, message) != (Status.OK, FACE_DELETED):
+            self._problem(Call.DELETE_FACE, status, message)
+            return
+        self._gone[person_id] = self._there.pop(person_id)
+
+    async def _delete_again(self) -> None:
+        """What is gone cannot be deleted, unless it is the same request again."""
+        if not self._gone:
+            return
+        self._tally.deletions += 1
+        person_id = self._random.choice(list(self._gone))
+        status, message = await self._ask(Call.DELETE_FACE, {"person_id": person_id})
+        if status == Status.OK:
+            self._tally.doubled.add(f"{person_id} was deleted twice")
+        elif status != Status.PERSON_ID_NOT_EXIST:
+            self._problem(Call.DELETE_FACE, status, message)
+
+    async def _repeat(self) -> None:
+        """The last request with an Idempotency-Key has the same outcome, and none of the effects, again."""
+        last = self._last
+        if last is None:
+            return
+        status, message = await self._send(last.call, last.fields, last.key)
+        if (status, message) != (last.status, last.message):
+            self._problem(f"{last.call}, which was {last.status} {last.message}, again", status, message)
+
+    async def _misuse(self) -> None:
+        """Another request under the key of the last one, or under what is no key."""
+        key = self._last.key if self._last is not None else "y" * 256
+        key = self._random.choice((key, *BAD_KEYS))
+        status, message = await self._send(Call.DELETE_FACE, {"person_id": str(uuid.uuid4())}, key)
+        if status != Status.INVALID_REQUEST:
+            self._problem(f"{Call.DELETE_FACE} under a key that is used or none", status, message)
+
+    async def _ask(self, call: Call, fields: Mapping[str, str]) -> tuple[str, Any]:
+        """Status and message. Half of the time it can be repeated."""
+        if self._random.random() >= KEYED:
+            return await self._send(call, fields, None)
+        self._tally.keyed += 1
+        key = f"{self._facedb}-{self._random.getrandbits(128):x}"
+        status, message = await self._send(call, fields, key)
+        if status != Status.FAIL:
+            self._last = Asked(call, fields, key, status, message)
+        return status, message
+
+    async def _send(self, call: Call, fields: Mapping[str, str], key: str | None) -> tuple[str, Any]:
+        self._tally.requests += 1
+        headers = {} if key is None else {HEADER: key}
+        began = monotonic()
+        try:
+            answer = await self._http.post(f"/v1/{call}", data={"facedb": self._facedb, **fields}, headers=headers)
+        except httpx.TransportError as error:
+            return Status.FAIL, f"{type(error).__name__}: {error}"
+        took_s = monotonic() - began
+        problem = wrong(Answer(answer.status_code, dict(answer.headers), answer.content), call)
+        if problem is not None or took_s > LATE_S:
+            self._problem(f"{call}, {problem or 'late'} after {took_s:.1f} s", str(answer.status_code), answer.text)
+        body = answer.json()
+        return body["status"], body["message"]
+
+    def _problem(self, what: str, status: str, message: Any) -> None:
+        self._tally.problems.append(f"{self._facedb}: {what}: {status} {str(message)[:200]}")
+
+
+@cache
+def _images() -> tuple[bytes, ...]:
+    """One face each, in every format. Small, so that the load costs the service and not the callers."""
+    small = scale(astronaut_png(), 0.5), scale(hopper_jpeg(), 0.5)
+    return (
+        reencode(small[0], 80),
+        small[1],
+        bmp(pixels(scale(astronaut_png(), 0.4))),
+        jpeg(pixels(small[1]), 90, progressive=True),
+        png(pixels(small[0])),
+        hopper_jpeg(),
+    )

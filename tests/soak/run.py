@@ -1,0 +1,236 @@
+"""Run the service for long under all calls, good and bad, and tell whether it stays as it is.
+
+python -m soak.run --minutes 30 --seed 1        as `make soak` does
+
+The first third of the time is a warm-up, of which no slope is taken. Before it every hostile image is sent some times.
+"""
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from contract.tenants import new_tenant
+from fuzz.contents import made
+from fuzz.fuzzer import Fuzzer
+from fuzz.probes import KINDS, WITH_HOSTILE
+from fuzz.run import ROUNDS
+from fuzz.watch import bad_lines, callers, identities
+from hostile_images import IMAGES
+from processes import wait_for
+from service import Service
+from shared.control import Control
+from shared.redis_clients import connect
+from soak import verdict
+from soak.readings import Reader, Reading
+from soak.regulars import REGULARS, Regular, Tally
+from soak.trend import Trend
+
+WARM_PART: Final = 1 / 3
+"""Of the time. By then pools are full, every kind of request has met every thread, and what lives as long as a request
+has come and gone many times."""
+
+EVERY_S: Final = 5.0
+"""Between two readings, each of which takes the processes 10 ms and Redis 1 ms for each thousand keys."""
+
+FIRST: Final = 5
+"""Searches of each regular caller, one after the other, before all begin at once: a gateway learns from its first
+answers how fast the service is, and the very first ones are slow."""
+
+SHOWN: Final = 20
+"""Problems that are told."""
+
+
+@dataclass
+class Report:
+    """What came of it."""
+
+    minutes: float
+    requests: int = 0
+    restarts: int = 0
+    lost: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    rows: list[verdict.Row] = field(default_factory=list)
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        return not (self.lost or self.doubled or self.problems or self.restarts)
+
+    def trend(self, process: str, quantity: str) -> Trend:
+        return next(row.trend for row in self.rows if (row.process, row.quantity) == (process, quantity))
+
+    def line(self) -> str:
+        def slope(process: str, quantity: str) -> str:
+            return f"{self.trend(process, quantity).per_h:.1f}"
+
+        names = ("up", "worker", "gateway", "broker", "images")
+        memory = " ".join(f"{name}_mb_per_h={slope(name, 'memory, MiB')}" for name in names)
+        files = " ".join(f"{name}_files_per_h={slope(name, 'open files')}" for name in ("worker", "gateway"))
+        threads = " ".join(f"{name}_threads_per_h={slope(name, 'threads')}" for name in ("worker", "gateway"))
+        return (
+            f"soak: minutes={self.minutes:g} requests={self.requests} lost={len(self.lost)} "
+            f"doubled={len(self.doubled)} {memory} {files} {threads} problems={len(self.problems)} "
+            f"restarts={self.restarts}"
+        )
+
+
+def soak(
+    service: Service,
+    minutes: float,
+    seed: int,
+    every_s: float = EVERY_S,
+    *,
+    hostile: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Load the service for so long, look at it all the while, and judge it. hostile: also with the images that were
+    made to hurt, which take half a minute to make and as long to send before the time begins.
+    """
+    said, processes, others = len(service.said), identities(service), callers(service)
+    report, tally = Report(minutes), Tally()
+    fuzzer = Fuzzer(service, seed, WITH_HOSTILE if hostile else KINDS)
+    for image in IMAGES if hostile else ():
+        made(image)  # not later, when the time that requests take counts
+    key, facedbs = _facedbs(service)
+    with closing(Reader(service)) as reader:
+
+        async def all_of_it() -> list[Reading]:
+            await fuzzer.start()
+            limits = httpx.Limits(max_connections=REGULARS)
+            headers = {"X-API-Key": key}
+            async with httpx.AsyncClient(base_url=service.address, headers=headers, limits=limits, timeout=30) as http:
+                regulars = [Regular(http, facedb, number, seed, tally) for number, facedb in enumerate(facedbs)]
+                for regular in FIRST * regulars:
+                    await regular.search()
+                await fuzzer.run(fuzzer.hostile(ROUNDS if hostile else 0))
+                load = _Load(fuzzer, regulars, tally, reader, minutes, every_s, say)
+                readings = await load.run()
+                for regular in regulars:
+                    await regular.search()
+            await fuzzer.still_right()
+            return readings
+
+        readings = asyncio.run(all_of_it())
+        wait_for(lambda: callers(service) <= others)
+        last = reader.read(readings[-1].at, tally.requests + fuzzer.report.requests)
+        to_live, each = reader.to_live(), reader.bytes_each()
+    warm = [reading for reading in readings if reading.at >= readings[-1].at * WARM_PART]
+    report.requests = tally.requests + fuzzer.report.requests
+    report.lost, report.doubled = tally.lost, tally.doubled
+    report.rows = verdict.rows(warm)
+    report.kept = {kind: (last.stores["broker"].kinds[kind], size) for kind, size in each.items()}
+    # A probe that adds has no name, and a face that it adds is deleted again, without a key.
+    adds = fuzzer.report.requests
+    most = {"fs:once": tally.keyed, "fs:drawn": tally.unnamed + adds, "fs:deletion": tally.deletions + adds}
+    report.problems = [
+        *bad_lines(service.said[said:]),
+        *verdict.growth(report.rows),
+        *verdict.too_many(last, most),
+        *verdict.overstaying(to_live),
+        *tally.problems,
+        *fuzzer.report.problems,
+    ]
+    report.restarts = len(identities(service) - processes)
+    return report
+
+
+class _Load:
+    """Fuzzing, regular callers and readings at once, in one event loop; readings in a thread."""
+
+    def __init__(
+        self,
+        fuzzer: Fuzzer,
+        regulars: list[Regular],
+        tally: Tally,
+        reader: Reader,
+        minutes: float,
+        every_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._fuzzer = fuzzer
+        self._regulars = regulars
+        self._tally = tally
+        self._reader = reader
+        self._seconds = minutes * 60
+        self._every_s = every_s
+        self._say = say
+
+    async def run(self) -> list[Reading]:
+        self._begun = time.monotonic()
+        probes = itertools.takewhile(lambda _: not self._is_over(), self._fuzzer.probes(itertools.count()))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fuzzer.run(probes))
+            for regular in self._regulars:
+                group.create_task(regular.run(self._is_over))
+            looking = group.create_task(self._look())
+        return looking.result()
+
+    def _is_over(self) -> bool:
+        return self._age() >= self._seconds
+
+    def _age(self) -> float:
+        return time.monotonic() - self._begun
+
+    async def _look(self) -> list[Reading]:
+        readings: list[Reading] = []
+        minutes = 0
+        while not self._is_over():
+            sent = self._tally.requests + self._fuzzer.report.requests
+            with suppress(LookupError, psutil.NoSuchProcess):  # one that starts anew is told of in the end
+                readings.append(await asyncio.to_thread(self._reader.read, self._age(), sent))
+            if readings and self._age() >= 60 * (minutes + 1):
+                minutes += 1
+                self._say(self._progress(minutes, readings[-1]))
+            await asyncio.sleep(self._every_s)
+        return readings
+
+    def _progress(self, minutes: int, reading: Reading) -> str:
+        held = "  ".join(f"{name} {process.memory_mb:.0f} MiB" for name, process in reading.processes.items())
+        keys = sum(sum(store.kinds.values()) for store in reading.stores.values())
+        return f"minute {minutes}: {reading.requests} requests, {held}, {keys} keys"
+
+
+def _facedbs(service: Service) -> tuple[str, list[str]]:
+    """A key, and the empty facedbs of its tenant."""
+    tenant, keys = new_tenant(service.broker, soak={})
+    names = [f"s{number}" for number in range(REGULARS)]
+
+    async def create() -> None:
+        async with connect(service.broker) as redis:
+            for name in names:
+                await Control(redis).create_facedb(tenant, name)
+
+    asyncio.run(create())
+    return keys["soak"], names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="soak")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    json_logs = {"FACESEARCH_LOG_FORMAT": "json"}
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), json_logs) as service:
+        report = soak(service, options.minutes, options.seed, say=lambda text: print(text, flush=True))
+    print(*verdict.table(report.rows), sep="\n")
+    for kind, (count, size) in report.kept.items():
+        print(f"{kind}: {count} keys of {size} bytes each, until they expire")
+    print(*report.problems[:SHOWN], *sorted(report.lost)[:SHOWN], *sorted(report.doubled)[:SHOWN], sep="\n")
+    print(report.line())
+    sys.exit(not report.well)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Whether what was read stays flat, and the table that shows it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from shared.broker import RESULT_PREFIX
+from soak.readings import KEPT, SERVERS, UP, Reading
+from soak.trend import Trend, trend
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Growth is what is surely more than per_h in an hour, and has come to more than amount; to more than early in what
+    was watched for less than EARLY_H hours.
+    """
+
+    per_h: float
+    amount: float
+    early: float
+
+
+EARLY_H: Final = 0.2
+
+MEMORY: Final = Bound(per_h=16, amount=8, early=32)
+"""In MiB. 16 in an hour is 400 in a day, and at 60 requests a second 80 bytes for each: what a process forgets of every
+request is more than that. Allocators go up by some MiB at any time, for good, since blocks lie where others were: 8 are
+more than that in the 20 minutes that count of 30, and are 24 in an hour. While everything is young they fill quickly:
+32, as in fuzz.run."""
+
+MAPPED: Final = Bound(per_h=60, amount=60, early=200)
+"""Parts of files: a facedb of the embedded store has some 100 of them, more while its segments are rewritten, and what
+is never unmapped makes more with each of those times. How much of them is in memory is the system's choice, which takes
+back what it needs: three segments of each facedb, of 32 MiB each, may be."""
+
+TOGETHER: Final = 6
+"""Readings of which only the lowest counts, where memory is concerned: half a minute in which the largest image comes
+and goes, 150 MiB while it is decoded. What is forgotten lifts the lowest as well."""
+
+OPEN: Final = Bound(per_h=4, amount=6, early=24)
+"""Files. Those of callers come and go, and connections to Redis are opened when they are needed: 6 of them may be first
+needed after the warm-up, and 24 (see fuzz.run) after a short one. What leaks one in each 10,000 requests has 7 more
+after 20 minutes."""
+
+THREADS: Final = Bound(per_h=1, amount=2, early=2)
+"""All are started while a process warms up, but the last one of a pool, and one that helps out in a pause."""
+
+QUEUE: Final = Bound(per_h=20, amount=20, early=40)
+"""Jobs that wait: at most as many as there are callers, some 40. A queue that grows by one in a minute never ends."""
+
+SETTLED: Final = 2
+"""Keys of a kind kept for good that may be new: at midnight, UTC, the counters of another day begin; and the queue is a
+key only while something waits in it."""
+
+LIVES_S: Final = {
+    "fs:image": 15,
+    RESULT_PREFIX: 15,
+    "fs:once": 86_400,
+    "fs:drawn": 86_400,
+    "fs:deletion": 86_400,
+    "fs:rate": 2,
+    "fs:leases": 60,
+    "fs:worker": 5,
+}
+"""Seconds that keys of a kind live at most, as docs/architecture.md has it. Of all other kinds there are as many after
+a million requests as after one."""
+
+AT_WORK: Final = 50
+"""Requests that may have begun before those seconds: as many as there are callers, and some."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. grows: whether beyond its bound; None for what grows by design and is not judged here."""
+
+    process: str
+    quantity: str
+    trend: Trend
+    highest: float
+    grows: bool | None
+
+
+def rows(readings: Sequence[Reading]) -> list[Row]:
+    """Of what was read after the warm-up. Raises ValueError for fewer than three readings."""
+    return list(chain(_processes(readings), _servers(readings), _kinds(readings)))
+
+
+def table(judged: Sequence[Row]) -> Iterator[str]:
+    titles = ("first", "last", "highest", "per hour", "± error")
+    yield " ".join((f"{'process':<8} {'quantity':<40}", *(f"{title:>9}" for title in titles), " verdict"))
+    for row in judged:
+        line, verdict = row.trend, {None: "by design", True: "GROWS", False: "flat"}[row.grows]
+        yield (
+            f"{row.process:<8} {row.quantity:<40} {line.first:>9.1f} {line.last:>9.1f} {row.highest:>9.1f} "
+            f"{line.per_h:>9.1f} {line.error:>9.1f}  {verdict}"
+        )
+
+
+def growth(judged: Sequence[Row]) -> list[str]:
+    """Sentences about what grows."""
+    return [f"{row.process}: {row.quantity} grows by {row.trend.per_h:.1f} an hour" for row in judged if row.grows]
+
+
+def too_many(reading: Reading, most: dict[str, int]) -> list[str]:
+    """Sentences about kinds of KEPT of which there are more keys than requests that leave one. most: those requests."""
+    found = reading.stores["broker"].kinds
+    return [f"{found[kind]} keys {kind}, of {most[kind]} requests" for kind in KEPT if found[kind] > most[kind]]
+
+
+def overstaying(to_live: dict[str, int]) -> list[str]:
+    """Sentences about kinds that are to expire, of which a key does not, or later than documented."""
+    return [
+        f"a key {kind} has {to_live[kind]} s to live (-1: for ever), of {most} s"
+        for kind, most in LIVES_S.items()
+        if kind in to_live and not 0 <= to_live[kind] <= most
+    ]
+
+
+def _processes(readings: Sequence[Reading]) -> Iterator[Row]:
+    for name in (UP, "worker", "gateway", *SERVERS):
+        held = [reading.processes[name] for reading in readings]
+        memory = [process.memory_mb for process in held]
+        resident = [process.resident_mb for process in held]
+        if name in SERVERS:
+            # What keyed requests leave for a day is theirs; judged is what is not explained by it.
+            kept = [reading.stores[name].kept_mb for reading in readings]
+            memory = [own - explained for own, explained in zip(memory, kept, strict=True)]
+        yield _row(readings, name, "memory, MiB", memory, MEMORY)
+        by_design = trend([reading.at for reading in readings], resident)
+        yield Row(name, "resident, with files, MiB", by_design, max(resident), None)
+        yield _row(readings, name, "parts of files mapped", [process.mapped for process in held], MAPPED)
+        yield _row(readings, name, "open files", [process.files for process in held], OPEN)
+        yield _row(readings, name, "threads", [process.threads for process in held], THREADS)
+
+
+def _servers(readings: Sequence[Reading]) -> Iterator[Row]:
+    for name in SERVERS:
+        stores = [reading.stores[name] for reading in readings]
+        unexplained = [store.used_mb - store.kept_mb for store in stores]
+        yield _row(readings, name, "used_memory beyond kept keys, MiB", unexplained, MEMORY)
+        yield _row(readings, name, "queue", [store.queued for store in stores], QUEUE)
+
+
+def _kinds(readings: Sequence[Reading]) -> Iterator[Row]:
+    for name in SERVERS:
+        for kind in sorted(set(chain.from_iterable(reading.stores[name].kinds for reading in readings))):
+            counts = [reading.stores[name].kinds[kind] for reading in readings]
+            line = trend([reading.at for reading in readings], counts)
+            yield Row(name, f"keys {kind}", line, max(counts), _grow(kind, counts, readings))
+
+
+def _grow(kind: str, counts: Sequence[int], readings: Sequence[Reading]) -> bool | None:
+    """Whether there are more of a kind than can be explained. Those of KEPT are for `too_many`."""
+    if kind in KEPT:
+        return None
+    if kind not in LIVES_S:
+        return counts[-1] - counts[0] > SETTLED
+    return any(
+        count > AT_WORK + reading.requests - _requests_until(readings, reading.at - LIVES_S[kind])
+        for count, reading in zip(counts, readings, strict=True)
+    )
+
+
+def _requests_until(readings: Sequence[Reading], at: float) -> int:
+    """How many had been sent by then, at least."""
+    return max((reading.requests for reading in readings if reading.at <= at), default=0)
+
+
+def _row(readings: Sequence[Reading], process: str, quantity: str, values: Sequence[float], bound: Bound) -> Row:
+    together = min(TOGETHER, len(values) // 3) if bound is MEMORY else 1
+    starts = range(0, len(values) - together + 1, together)
+    lowest = [min(values[start : start + together]) for start in starts]
+    line = trend([readings[start].at for start in starts], lowest)
+    amount = bound.early if line.hours < EARLY_H else bound.amount
+    return Row(process, quantity, line, max(values), line.exceeds(bound.per_h, amount))
