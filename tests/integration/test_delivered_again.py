@@ -10,7 +10,6 @@ from redis import Redis
 
 from gateway.messages import Messages
 from portraits import hopper_jpeg
-from processes import wait_for
 from service import Service
 from shared.broker import RESULT_PREFIX, UNACKED
 from shared.control import DEFAULT, Control
@@ -37,8 +36,11 @@ class Scene:
         messages.close()
         if again:
             message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True
-        self.broker.lpush(QUEUE, json.dumps(message))
-        wait_for(lambda: not self.broker.llen(QUEUE) and not self.broker.hlen(UNACKED))
+        with self.broker.monitor() as monitor:
+            commands = monitor.listen()
+            self.broker.lpush(QUEUE, json.dumps(message))
+            done = f"HDEL {UNACKED} {message['properties']['delivery_tag']}"
+            next(command for command in commands if command["command"] == done)
 
     def faces(self) -> list[str]:
         form = {"data": {"facedb": self.facedb}, "files": {"img": hopper_jpeg()}}
@@ -57,7 +59,7 @@ async def scene(service: Service) -> Scene:
         facedb = await Control(redis).create_facedb(DEFAULT, name)
     job_id = new_job_id(new_gateway_id(), new_request_id())
     job = AddJob(job_id=job_id, collection=facedb.collection, deadline=time.time() + 60, name="x")
-    return Scene(service, Redis.from_url(service.broker), name, job)
+    return Scene(service, Redis.from_url(service.broker, socket_timeout=60), name, job)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["sent again by its gateway", "given to another worker"])
