@@ -27,6 +27,9 @@ QUIET_S: Final = 5.0
 RECONNECT_S: Final = 0.2
 
 _FINAL_STATES: Final = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+_EXPIRED: Final = "REVOKED"
+"""What Celery calls a job that a worker got when its deadline was over: the service has more to do than it can."""
+
 _FAILED: Final = Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
 
 
@@ -108,6 +111,9 @@ def _outcome(data: bytes | str) -> Outcome | None:
     result = json.loads(data)
     if result["status"] not in _FINAL_STATES:
         return None
+    if result["status"] == _EXPIRED:
+        log.warning("job_expired", job_id=result.get("task_id"))
+        return _FAILED
     try:
         return Outcome.model_validate(result["result"])
     except ValidationError:
