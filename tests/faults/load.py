@@ -26,6 +26,8 @@ request for later."""
 MIX: Final = (Call.ADD_FACE, Call.ADD_FACE, Call.SEARCH_FACE, Call.DELETE_FACE)
 """What callers draw from."""
 
+CALLS: Final = frozenset(MIX)
+
 RECOVER_S: Final = 90.0
 """Within which the service must answer normally again."""
 
@@ -92,11 +94,11 @@ class Load:
         Callers may still wait for what they asked before, so three more ask.
         """
         found = threading.Event()
-        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in Call]
+        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in CALLS]
         for probe in probes:
             probe.start()
         try:
-            wait_for(lambda: len(self._first_since(over)) == len(Call), RECOVER_S)
+            wait_for(lambda: len(self._first_since(over)) == len(CALLS), RECOVER_S)
         finally:
             found.set()
             for probe in probes:

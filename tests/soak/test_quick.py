@@ -1,5 +1,7 @@
 """A little of `make soak` in every test run."""
 
+from pathlib import Path
+
 import pytest
 
 from service import Service
@@ -9,8 +11,9 @@ SECONDS = 15
 
 
 @pytest.mark.embedded("it looks into servers of its own")
-def test_all_calls_good_and_bad_lose_nothing_and_leave_nothing_behind(service: Service) -> None:
-    report = soak(service, SECONDS / 60, seed=1, every_s=0.5, hostile=False)
+def test_all_calls_good_and_bad_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
+    with Service(tmp_path) as service:  # of its own: it counts all keys that there are
+        report = soak(service, SECONDS / 60, seed=1, every_s=0.5, hostile=False)
     print(report.line())
     assert not report.lost
     assert not report.doubled
