@@ -34,7 +34,7 @@ from processes import is_ready, two_free_ports, wait_for
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
-from worker.models import catalog
+from worker.models import described
 from worker.models.identity import identity
 from worker.store.edge import EdgeStore
 
@@ -78,7 +78,7 @@ def up(home: Path) -> Iterator[Service]:
 
 def fill(home: Path, collection: str, faces: int) -> None:
     settings = Settings()
-    space = identity(catalog.find(settings.embedder, "embedding"))
+    space = identity(described.find(settings.embedder, "embedding", settings.models_dir))
     with closing(EdgeStore(home / "faces", space, settings.edge_open_collections)) as store:
         batches = Faces().batches()
         while store.count(collection) < faces:

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from summaries import small_searches
 
+from worker.evaluation.svg import FIRST, FLOOR, SECOND
+
 PATH: Final = Path(__file__).parents[1] / "docs/performance.svg"
 
 STYLE: Final[dict[str, Any]] = {
@@ -29,7 +31,6 @@ STYLE: Final[dict[str, Any]] = {
     "grid.color": "#dddddd",
 }
 NEVER_DATED: Final = {"Date": None, "Creator": None}
-FIRST, SECOND, FLOOR = "#1f6fb4", "#d1701b", "#666666"
 
 
 def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:

@@ -25,10 +25,10 @@ import onnxruntime
 import results
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from photos import LFW
-from recognition import threshold
 from seeing import ours
 
 from shared.settings import Settings
+from worker.evaluation.metrics import threshold
 from worker.faces.service import FaceService
 from worker.models import catalog, files
 from worker.models.arcface import ArcFace

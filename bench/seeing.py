@@ -14,7 +14,7 @@ from shared.settings import Settings
 from worker.faces.decode import configure_opencv, decode
 from worker.faces.geometry import Box, Detection, align, most_prominent
 from worker.faces.service import FaceService
-from worker.models import catalog, files
+from worker.models import catalog, described, files
 from worker.models.arcface import ArcFace
 from worker.models.prepare import unpacked
 from worker.models.session import open_session
@@ -53,8 +53,8 @@ class Ours:
 
 
 def ours(settings: Settings) -> Ours:
-    detector = catalog.find(settings.detector, "detection")
-    embedder = catalog.find(settings.embedder, "embedding")
+    detector = described.find(settings.detector, "detection", settings.models_dir)
+    embedder = described.find(settings.embedder, "embedding", settings.models_dir)
     yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)), settings.detection_score)
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
     return Ours(yunet, arcface, FaceService(yunet, arcface), embedder)

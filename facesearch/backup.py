@@ -108,11 +108,11 @@ def _write_faces(
 
 def _write_stopped(settings: Settings, folder: Path, collections: Sequence[str]) -> None:
     """From the files of a store that nobody has open."""
-    from worker.models import catalog, identity  # noqa: PLC0415 -- what a worker needs takes seconds to import
+    from worker.models import described, identity  # noqa: PLC0415 -- what a worker needs takes seconds to import
     from worker.store import awaiting, faces_file, opening  # noqa: PLC0415 -- likewise
     from worker.store.base import StoreError  # noqa: PLC0415 -- likewise
 
-    space = identity.identity(catalog.find(settings.embedder, "embedding"))
+    space = identity.identity(described.find(settings.embedder, "embedding", settings.models_dir))
     try:
         with closing(opening.open_store(settings, space)) as store:
             for collection in collections:

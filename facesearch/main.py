@@ -9,8 +9,10 @@ import click
 
 from facesearch import models as model_commands
 from facesearch.backup import backup
+from facesearch.calibrate import calibrate
 from facesearch.console import remark, reported, settings_from
 from facesearch.doctor import diagnose
+from facesearch.evaluate import evaluate
 from facesearch.facedbs import facedbs
 from facesearch.keys import keys
 from facesearch.reference import table
@@ -20,14 +22,17 @@ from facesearch.up import up as run_up
 from facesearch.usage import usage
 from facesearch.verify import verify
 from shared import logs
+from worker.models.described import LARGEST_SIDE
 
 
 @click.group()
 @click.version_option(package_name="facesearch")
 def main() -> None:
-    """Self-hosted face search: add, search and delete faces over three HTTP calls."""
+    """Self-hosted face search: add, search, delete and compare faces over four HTTP calls."""
 
 
+main.add_command(calibrate)
+main.add_command(evaluate)
 main.add_command(tenants)
 main.add_command(keys)
 main.add_command(facedbs)
@@ -62,7 +67,7 @@ def up(**options: Any) -> None:
 
 @main.group()
 def models() -> None:
-    """Fetch and list the models."""
+    """Fetch and list the models, and add your own."""
 
 
 @models.command("pull")
@@ -78,6 +83,36 @@ def models_pull(names: tuple[str, ...]) -> None:
 def models_list() -> None:
     """List the catalogue: what is here, what it is for, what its licence allows."""
     model_commands.list_all(settings_from())
+
+
+@models.command("add")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--like",
+    required=True,
+    metavar="NAME",
+    help=f"Whose way in it has: {' or '.join(model_commands.PRESETS)}, or a model that is listed.",
+)
+@click.option("--name", help="What settings call it.  [default: the file's name]")
+@click.option("--channels", type=click.Choice(["RGB", "BGR"]), help="Order of the channels.  [default: as --like]")
+@click.option("--mean", type=float, help="Taken from each value, which is 0 to 255.  [default: as --like]")
+@click.option("--scale", type=float, help="Each value is then divided by it.  [default: as --like]")
+@click.option(
+    "--size",
+    "input_size",
+    type=click.IntRange(8, LARGEST_SIDE),
+    help="Side of the crop in pixels.  [default: as --like]",
+)
+@click.option("--licence", help="SPDX expression.")
+@click.option("--commercial/--no-commercial", help="Whether the licence allows commercial use.  [default: it does not]")
+@click.option("--check", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Photos, person/photo.")
+@reported
+def models_add(file: Path, check: Path | None, **options: Any) -> None:
+    """Describe the embedder FILE (ONNX), try it out, and keep both in the models folder.
+
+    With --check, it must also hold changed photos of one face closer than photos of two people.
+    """
+    model_commands.add(settings_from(), file, model_commands.Wanted(**options), check, click.echo)
 
 
 @main.command()

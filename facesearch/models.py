@@ -1,46 +1,222 @@
-"""`facesearch models`: the catalogue on the command line."""
+"""`facesearch models`: the catalogue and the operator's own models on the command line."""
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, TypeVar
 
 import click
 
-from facesearch.console import print_table
+from facesearch.console import print_table, remark
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.models import catalog, files
+from worker.models import catalog, described, files
 
 Say = Callable[[str], None]
 
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a face goes in, as catalog.Embedder has it."""
+
+    input_size: int
+    channels: Literal["RGB", "BGR"]
+    mean: float
+    scale: float
+
+
+PRESETS: Final = {"arcface": _Kind(112, "RGB", 127.5, 127.5), "sface": _Kind(112, "RGB", 0.0, 1.0)}
+"""Families by the name that --like takes, beside the catalogue's names: InsightFace's, and OpenCV's SFace."""
+
+NO_LICENCE: Final = "LicenseRef-unknown"
+"""Of a model whose licence nobody told: it counts as not for commercial use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the operator says of a file, each None where --like decides. licence: SPDX expression."""
+
+    like: str
+    name: str | None = None
+    channels: Literal["RGB", "BGR"] | None = None
+    mean: float | None = None
+    scale: float | None = None
+    input_size: int | None = None
+    licence: str | None = None
+    commercial: bool = False
+
 
 def in_use(settings: Settings) -> list[catalog.Model]:
-    """The models that the settings name. Raises OperatorError when one is unknown or not permitted."""
-    chosen = (catalog.find(settings.detector, "detection"), catalog.find(settings.embedder, "embedding"))
-    return [catalog.permitted(model, settings.accept_noncommercial) for model in chosen]
+    """The models that the settings name. Raises OperatorError when one is unknown, not permitted or not calibrated."""
+    detector = described.find(settings.detector, "detection", settings.models_dir)
+    embedder = described.find(settings.embedder, "embedding", settings.models_dir)
+    for model in (detector, embedder):
+        catalog.permitted(model, settings.accept_noncommercial)
+    catalog.calibrated(embedder)
+    return [detector, embedder]
 
 
 def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
     """Make the named models, or those in use, ready. Raises OperatorError when one cannot be had."""
-    known = {model.name: model for model in catalog.MODELS}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise OperatorError(f"no model is called {unknown[0]!r}; `facesearch models list` names them all")
-    wanted = [catalog.permitted(known[name], settings.accept_noncommercial) for name in names] or in_use(settings)
-    for model in wanted:
+    wanted = [catalog.permitted(_named(name, settings.models_dir), settings.accept_noncommercial) for name in names]
+    for model in wanted or in_use(settings):
         files.pull(model, settings.models_dir, say)
 
 
 def list_all(settings: Settings) -> None:
     """Print one line a model."""
     used = {settings.detector, settings.embedder}
+    found = described.every(settings.models_dir)
     rows = [
         (
             model.name + (" *" if model.name in used else ""),
             model.task,
             "ready" if files.is_ready(model, settings.models_dir) else "not fetched",
+            _calibration(model, settings.models_dir),
             "yes" if model.commercial else "no",
             model.licence,
         )
-        for model in catalog.MODELS
+        for model in found
+        if isinstance(model, catalog.Model)
     ]
-    print_table(("NAME", "TASK", "STATE", "COMMERCIAL USE", "LICENCE"), rows)
+    print_table(("NAME", "TASK", "STATE", "CALIBRATION", "COMMERCIAL USE", "LICENCE"), rows)
+    for error in found:
+        if isinstance(error, OperatorError):
+            click.echo(f"\n{error}")
     click.echo(f"\n* in use. Folder: {settings.models_dir}")
+
+
+def add(settings: Settings, file: Path, wanted: Wanted, check: Path | None, say: Say) -> None:
+    """Describe the file, try it out, and keep both. check: a folder of people with their photos.
+
+    Raises OperatorError when a name is taken or unknown, or the file does not work as it is described; then nothing is
+    kept that was not there before.
+    """
+    model, found = _tried(settings, file, wanted)
+    for line in found:
+        say(f"ok    {line}")
+    if check is None:
+        say("not checked: whether it knows people again; --check DIR tells, on photos of yours")
+    else:
+        say(f"ok    {_likeness(settings, file, model, check)}")
+    files.keep(model, file, settings.models_dir, remark)
+    files.pull(model, settings.models_dir, remark)
+    # Last: what is described is there.
+    say(f"\n{model.name} is described in {described.write(model, settings.models_dir)}")
+    if not model.commercial:
+        say("It counts as not for commercial use; --licence and --commercial say otherwise.")
+    if model.calibration is None:
+        say(f"Next: `facesearch calibrate DIR --model {model.name} --write`, then FACESEARCH_EMBEDDER={model.name}.")
+
+
+def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Path) -> str:
+    """What photos say of the model, a line. Raises OperatorError when they say that it does not work."""
+    # What sees takes 0.3 s to import, which the other commands need not wait for.
+    from worker.evaluation.likeness import likeness  # noqa: PLC0415 -- see above
+    from worker.evaluation.run import listed  # noqa: PLC0415 -- see above
+    from worker.runtime import open_faces  # noqa: PLC0415 -- see above
+
+    pull_detector(settings)
+    # Apart from the models folder: what fails is not kept.
+    with TemporaryDirectory(prefix="facesearch-") as name:
+        files.keep(model, file, Path(name), remark)
+        graph = files.pull(model, Path(name), remark)
+        # It is tried before anybody may use it, so its licence does not matter yet.
+        faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
+        photos = ((photo.person, photo.path.read_bytes()) for photo in listed(check).photos)
+        return str(likeness(faces, photos))
+
+
+def pull_detector(settings: Settings) -> None:
+    """Make the detector in use ready. Raises OperatorError when it cannot be had."""
+    detector = described.find(settings.detector, "detection", settings.models_dir)
+    files.pull(catalog.permitted(detector, settings.accept_noncommercial), settings.models_dir, remark)
+
+
+def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embedder, list[str]]:
+    """The file as an embedder that was tried out, and what was found to be well."""
+    # The graph library takes 0.3 s to import, which the other commands need not wait for.
+    from worker.models.trying import tried  # noqa: PLC0415 -- see above
+
+    kind = _kind(wanted.like, settings.models_dir)
+    name = wanted.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
+    _require_free(name)
+    if not file.is_file():
+        raise OperatorError(f"there is no file {file}")
+    if file.suffix != ".onnx":
+        raise OperatorError(f"the name of {file} does not end in .onnx")
+    model = catalog.Embedder(
+        name=name,
+        file=file.name,
+        sha256=files.sha256(file),
+        size=file.stat().st_size,
+        sources=(),
+        licence=wanted.licence or NO_LICENCE,
+        commercial=wanted.commercial,
+        input_size=_given(wanted.input_size, kind.input_size),
+        channels=wanted.channels or kind.channels,
+        mean=_given(wanted.mean, kind.mean),
+        scale=_given(wanted.scale, kind.scale),
+        dimension=0,
+    )
+    if model.scale <= 0:
+        raise OperatorError(f"values are divided by --scale, which must be above 0, not {model.scale}")
+    model, found = tried(file, model)
+    return _with_calibration(model, settings.models_dir), found
+
+
+def _named(name: str, folder: Path) -> catalog.Model:
+    tasks = {model.name: model.task for model in catalog.MODELS}
+    if name not in tasks and name not in described.names(folder):
+        raise OperatorError(f"no model is called {name!r}; `facesearch models list` names them all")
+    return described.find(name, tasks.get(name, "embedding"), folder)
+
+
+def _calibration(model: catalog.Model, folder: Path) -> str:
+    if not isinstance(model, catalog.Embedder):
+        return "-"
+    if model.calibration is None:
+        return "none"
+    return "own" if described.is_own(model, folder) else "built in"
+
+
+def _kind(like: str, folder: Path) -> _Kind:
+    if like in PRESETS:
+        return PRESETS[like]
+    try:
+        model = described.find(like, "embedding", folder)
+    except OperatorError as error:
+        raise OperatorError(f"--like: {error}; or a family: {', '.join(PRESETS)}") from error
+    return _Kind(model.input_size, model.channels, model.mean, model.scale)
+
+
+def _require_free(name: str) -> None:
+    if not re.fullmatch(described.NAME, name) or len(name) > described.LONGEST_NAME:
+        raise OperatorError(
+            f"{name!r} is no name of a model: up to {described.LONGEST_NAME} small letters and digits, joined by "
+            "hyphens; say --name"
+        )
+    if name in PRESETS or any(name == model.name for model in catalog.MODELS):
+        raise OperatorError(f"{name} is a name of the built-in catalogue; choose another with --name")
+
+
+def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder:
+    """The same with the calibration of what has its name now, which must be the same model but for its licence."""
+    if model.name not in described.names(folder):
+        return model
+    before = described.find(model.name, "embedding", folder)
+    same = replace(before, licence=model.licence, commercial=model.commercial, calibration=None, file=model.file)
+    if same != model:
+        raise OperatorError(
+            f"{model.name} describes another model or another way in; choose another name with --name, or delete "
+            f"{folder / model.name}.json first: faces that were added with it are not comparable"
+        )
+    return replace(model, calibration=before.calibration)
+
+
+def _given(value: _Number | None, otherwise: _Number) -> _Number:
+    return otherwise if value is None else value

@@ -79,7 +79,7 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
 
 def _checked(settings: Settings, folder: Path) -> _Backup:
     """Raises OperatorError unless all of the backup is whole and fits the settings."""
-    from worker.models import catalog, identity  # noqa: PLC0415 -- what a worker needs takes seconds to import
+    from worker.models import described, identity  # noqa: PLC0415 -- what a worker needs takes seconds to import
 
     made = manifest.read(folder)
     for damage in manifest.damages(folder, made):
@@ -90,7 +90,7 @@ def _checked(settings: Settings, folder: Path) -> _Backup:
         known = control_data.collections_in(entries)
     except ValueError:
         raise OperatorError(f"{path} is damaged: the record of a facedb cannot be read") from None
-    ours = identity.identity(catalog.find(settings.embedder, "embedding"))
+    ours = identity.identity(described.find(settings.embedder, "embedding", settings.models_dir))
     faces: dict[str, Path] = {}
     if made.faces == "embedded":
         faces = _checked_files(folder, made, known, ours)

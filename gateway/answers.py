@@ -25,6 +25,9 @@ STATUS: Final = web.ResponseKey("contract_status", Status)
 REPEATED: Final = "Idempotent-Replayed"
 """Header of an answer that was given before, under the same Idempotency-Key."""
 
+QUALITY: Final = "X-Face-Quality"
+"""Header of a FACE_DETECT_FAILED that says what is wrong with the face, where the operator wants it said."""
+
 REJECTED: Final = web.ResponseKey("rejected", str)
 """Likewise why it turned an input down, if it did; see shared.errors.ContractError."""
 

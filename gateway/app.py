@@ -20,7 +20,7 @@ from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
 from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
 from gateway.timeouts import TIMEOUTS, Timeouts
-from gateway.uploads import MAX_BODY_BYTES
+from gateway.uploads import max_body_bytes
 from shared.control import Control
 from shared.jobs import new_gateway_id
 from shared.redis_clients import connect
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
     settings ask for is not installed.
     """
-    app = web.Application(middlewares=[request_id, measured, metered, errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[request_id, measured, metered, errors], client_max_size=max_body_bytes(2))
     app[SETTINGS] = settings
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"))
     app.add_routes(routes)

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,10 +26,10 @@ _JPEG_BEFORE_FRAME = frozenset((0xFFC4, 0xFFDB, 0xFFDD, *range(0xFFE0, 0xFFF0), 
 _MAX_JPEG_SEGMENTS = 1000
 
 
-def decode_base64(text: bytes) -> bytes:
+def decode_base64(text: bytes, name: str = "img") -> bytes:
     """The bytes behind standard or URL-safe base64, with or without padding, line breaks or a data: prefix.
 
-    Raises InvalidRequest when it is empty or no base64.
+    Raises InvalidRequest, about the parameter of that name, when it is empty or no base64.
     """
     prefix = _DATA_URI.match(text)
     body = (text[prefix.end() :] if prefix else text).translate(None, _LINE_BREAKS).lstrip(b" ")
@@ -36,11 +37,11 @@ def decode_base64(text: bytes) -> bytes:
     bare = body.rstrip(b" ")
     body = (body if len(bare) % 4 and len(body) % 4 == 0 else bare).translate(_ALPHABET).rstrip(b"=")
     if not body:
-        raise InvalidRequest("img is empty; it must be the base64 of a jpeg, png or bmp image")
+        raise InvalidRequest(f"{name} is empty; it must be the base64 of a jpeg, png or bmp image")
     try:
         return pybase64.b64decode(body + b"=" * (-len(body) % 4), validate=True)
     except ValueError:  # binascii.Error is one
-        raise InvalidRequest("img is not base64") from None
+        raise InvalidRequest(f"{name} is not base64") from None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class Header:
     kind: Literal["jpeg", "png", "bmp"]
     width: int
     height: int
+
+
+def check_all(images: Sequence[bytes], max_pixels: int) -> None:
+    """Check each image; raises as `check` does, and of several that are wrong for one that is too large."""
+    if any(len(data) > MAX_IMAGE_BYTES for data in images):
+        raise ImageTooLarge
+    for data in images:
+        check(data, max_pixels)
 
 
 def check(data: bytes, max_pixels: int) -> Header:

@@ -35,17 +35,26 @@ LOOK_AGAIN_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a checked request asks for. given: what only that kind of job carries. image: None where none is needed."""
+    """What a checked request asks for. collection: None where no facedb is meant. given: what only that kind of job
+    carries. images: in their order; empty where none is needed.
+    """
 
     kind: type[Job]
-    collection: str
+    collection: str | None = None
     given: Mapping[str, str | None] = field(default_factory=dict)
-    image: bytes | None = None
+    images: tuple[bytes, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 of all of it, in hexadecimal: two requests with the same one ask for the same."""
-        text = json.dumps([self.kind.task, self.collection, sorted(self.given.items())])
-        return hashlib.sha256(text.encode() + b"\0" + (self.image or b"")).hexdigest()
+        # Where one image ends and the next begins is told by the sizes of all but the first.
+        sizes = [len(image) for image in self.images[1:]]
+        text = json.dumps([self.kind.task, self.collection, sorted(self.given.items()), *sizes])
+        return hashlib.sha256(b"\0".join((text.encode(), b"".join(self.images)))).hexdigest()
+
+    def job(self, **more: Any) -> Job:
+        """The job that does it. more: what every job carries."""
+        about = {} if self.collection is None else {"collection": self.collection}
+        return self.kind.model_validate({**about, **self.given, **more})
 
 
 class Jobs:
@@ -75,29 +84,26 @@ class Jobs:
 
     async def do(self, request_id: str, wanted: Wanted, once: Once | None = None) -> Outcome:
         """Have a worker do what is wanted. Raises Unavailable when no outcome came in time."""
-        job = wanted.kind(
-            job_id=new_job_id(self._gateway_id, request_id),
-            collection=wanted.collection,
-            deadline=time.time() + self._deadline_s,
-            once=once,
-            **wanted.given,
+        job = wanted.job(
+            job_id=new_job_id(self._gateway_id, request_id), deadline=time.time() + self._deadline_s, once=once
         )
-        return await self._run(job, wanted.image)
+        return await self._run(job, {image_key(job.job_id, n): image for n, image in enumerate(wanted.images)})
 
     async def close(self) -> None:
         if self._background:
             await asyncio.wait(self._background, timeout=GRACE_S)
         self._messages.close()
 
-    async def _run(self, job: Job, image: bytes | None) -> Outcome:
+    async def _run(self, job: Job, images: Mapping[str, bytes]) -> Outcome:
         if not self._results.subscribed:
             raise Unavailable("no result could arrive: broker not connected")
         try:
             with self._results.expect(job.job_id) as outcome:
                 async with asyncio.timeout(job.deadline - time.time() + GRACE_S):
-                    if image is not None:
+                    if images:
                         with self._metrics.stages.time("claim_check"):
-                            await self._images.call("SET", image_key(job.job_id), image, "EX", self._image_ttl_s)
+                            for key, image in images.items():
+                                await self._images.call("SET", key, image, "EX", self._image_ttl_s)
                     with self._admission.job():
                         return await self._outcome(job, outcome)
         except TimeoutError:
@@ -105,8 +111,8 @@ class Jobs:
         except (RedisError, OSError) as error:
             raise Unavailable(f"dispatch: {type(error).__name__}") from error
         finally:
-            if image is not None:
-                self._in_background(self._forget_image(job.job_id))
+            if images:
+                self._in_background(self._forget(*images))
 
     async def _outcome(self, job: Job, outcome: asyncio.Future[Outcome]) -> Outcome:
         """Dispatch the job and await its outcome; dispatch it again when it got lost.
@@ -152,9 +158,9 @@ class Jobs:
         with suppress(RedisError, OSError):
             await self._broker.call("LREM", QUEUE, -1, message)
 
-    async def _forget_image(self, job_id: str) -> None:
+    async def _forget(self, *image_keys: str) -> None:
         try:
-            await self._images.call("UNLINK", image_key(job_id))
+            await self._images.call("UNLINK", *image_keys)
         except (RedisError, OSError) as error:
             log.warning("image_left_to_expire", error=type(error).__name__)
 

@@ -1,4 +1,4 @@
-"""Metering: every answered request of the three calls, counted in memory and added to the counters once a second.
+"""Metering: every answered request of the API's calls, counted in memory and added to the counters once a second.
 
 A request counts with the status that was decided for it, whether or not its caller stayed to read the answer: by then
 the work is done. A caller who leaves before the request is complete has asked for nothing and is not counted. Nor is an
@@ -46,7 +46,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 
 
 class Meter:
-    """Counts of one gateway. Its memory is bounded by what exists: 17 counters a day for each key that was let in."""
+    """Counts of one gateway. Its memory is bounded by what exists: 23 counters a day for each key that was let in."""
 
     def __init__(self, redis: Redis, gateway_id: str) -> None:
         self._add = redis.register_script(_ADD)
@@ -105,7 +105,7 @@ CALLER: Final = web.RequestKey("caller", Key)
 
 
 def call_of(request: web.Request) -> Call | None:
-    """Which of the three calls a request makes, by the name of its route; None for any other path."""
+    """Which call a request makes, by the name of its route; None for any other path."""
     name = request.match_info.route.name
     return Call(name) if name in _CALLS else None
 
@@ -114,7 +114,7 @@ def call_of(request: web.Request) -> Call | None:
 async def metered(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Count the answer of each of the three calls; goes around whatever turns errors into answers."""
+    """Count the answer of each call; goes around whatever turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
     if status is not None and call is not None and REPEATED not in response.headers:

@@ -21,7 +21,7 @@ from shared.tracing import Tracer
 log = structlog.stdlib.get_logger(__name__)
 
 STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
-"""Look-up of the key and its limits; reading and checking the parameters; image to the image store; job to the broker;
+"""Look-up of the key and its limits; reading and checking the parameters; images to the image store; job to the broker;
 the wait for its outcome."""
 
 REASONS: Final = (
@@ -93,7 +93,7 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 async def measured(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Measure each of the three calls; goes around whatever turns errors into answers."""
+    """Measure each call; goes around whatever turns errors into answers."""
     call = call_of(request)
     if call is None:
         return await handler(request)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.admission import GatewayFull, Overloaded
 from gateway.answers import answer, error_answer
-from shared.contract import MESSAGES, Status
+from shared.contract import MESSAGES, Call, Status
 from shared.errors import ContractError, TooManyRequests, Unavailable
 from shared.jobs import new_request_id
 
@@ -19,6 +19,8 @@ log = structlog.stdlib.get_logger(__name__)
 REQUEST_ID: Final = "X-Request-Id"
 IDENTIFIER: Final = web.RequestKey("identifier", str)
 """The id of a request, which its job and all log lines on the way carry."""
+
+_PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
 
 @web.middleware
@@ -47,7 +49,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers["Allow"] = allowed
         return response
     except web.HTTPNotFound:
-        return answer(Status.INVALID_REQUEST, "unknown path, use /v1/addface, /v1/searchface or /v1/delface", 404)
+        return answer(Status.INVALID_REQUEST, f"unknown path, use {_PATHS}", 404)
     except web.HTTPException as error:
         return answer(Status.INVALID_REQUEST, error.reason, error.status)
     except Exception:

@@ -4,7 +4,7 @@ The description of a field completes "… must be", in the document as in the se
 """
 
 import uuid
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -28,28 +28,43 @@ PersonId = Annotated[
 ]
 
 
-class _Parameters(BaseModel):
-    """What all calls take. facedb None: the key's own default."""
+class Checked(BaseModel):
+    """What the parameters of all calls have in common. facedb None, where there is one: the key's own default."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    images: ClassVar[tuple[str, ...]] = ()
+    """Names of those that are images, in the order of the fields."""
 
 
-class AddFaceParameters(_Parameters):
+class AddFaceParameters(Checked):
     """img: the image, of any size and kind. name None: left out, which is not the same as empty."""
+
+    images = ("img",)
 
     img: Img
     name: Name = None
     facedb: Facedb = None
 
 
-class SearchFaceParameters(_Parameters):
+class SearchFaceParameters(Checked):
     """img: the image, of any size and kind."""
+
+    images = ("img",)
 
     img: Img
     facedb: Facedb = None
 
 
-class DelFaceParameters(_Parameters):
+class FaceCompareParameters(Checked):
+    """img1, img2: the images, of any size and kind."""
+
+    images = ("img1", "img2")
+
+    img1: Img
+    img2: Img
+
+
+class DelFaceParameters(Checked):
     """person_id: text that may be no id at all."""
 
     person_id: PersonId
@@ -63,21 +78,24 @@ class DelFaceParameters(_Parameters):
             raise PersonUnknown from None
 
 
-M = TypeVar("M", bound=_Parameters)
+M = TypeVar("M", bound=Checked)
 
 
 def check(model: type[M], given: Parameters) -> M:
     """The parameters of a call. Raises InvalidRequest that says what is wrong with the first that is."""
     values: dict[str, str | bytes] = dict(given.text)
-    if given.img is not None and "img" in model.model_fields:
-        values["img"] = given.img if given.img_is_file else decode_base64(given.img)
+    for name in model.images:
+        if name not in given.images:
+            break  # it is the first that is wrong, as the model will say
+        sent = given.images[name]
+        values[name] = sent if name in given.files else decode_base64(sent, name)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = str(first["loc"][0])
+        wrong = str(first["loc"][0])
         what = "is missing or empty; it must be" if first["type"] in _NOTHING else "must be"
-        raise InvalidRequest(f"{name} {what} {model.model_fields[name].description}") from None
+        raise InvalidRequest(f"{wrong} {what} {model.model_fields[wrong].description}") from None
 
 
 _NOTHING: Final = frozenset({"missing", "string_too_short", "bytes_too_short"})

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from gateway import images, parameters, uploads
 from gateway.admission import Admission
-from gateway.answers import answer, repeated
+from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth
 from gateway.health import OK, readiness
 from gateway.jobs import Jobs, Wanted
@@ -20,12 +20,12 @@ from gateway.metering import CALLER
 from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
 from gateway.openapi.document import openapi
-from gateway.parameters import AddFaceParameters, DelFaceParameters, M, SearchFaceParameters
+from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
 from shared.contract import Call, Status
 from shared.control import Key, Scope
-from shared.jobs import AddJob, DeleteJob, Once, Outcome, SearchJob
+from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
 from shared.once import HEADER as IDEMPOTENCY_KEY
 from shared.settings import Settings
 
@@ -77,14 +77,18 @@ async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str 
     if identifier is not None:
         once = await request.app[REPEATS].begin(key.tenant, identifier, wanted, request[IDENTIFIER])
     if isinstance(once, Outcome):
-        return repeated(once.status, once.message)
-    outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
-    return answer(outcome.status, outcome.message)
+        outcome, response = once, repeated(once.status, once.message)
+    else:
+        outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
+        response = answer(outcome.status, outcome.message)
+    if outcome.reason is not None and request.app[SETTINGS].quality_header:
+        response.headers[QUALITY] = outcome.reason
+    return response
 
 
 async def _given(model: type[M], request: web.Request) -> M:
     with request.app[METRICS].stages.time("upload"):
-        return parameters.check(model, await uploads.read(request))
+        return parameters.check(model, await uploads.read(request, *model.images))
 
 
 @_call(Call.ADD_FACE, Scope.ADD)
@@ -92,7 +96,7 @@ async def add_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(AddFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return Wanted(AddJob, collection, {"name": given.name}, given.img)
+    return Wanted(AddJob, collection, {"name": given.name}, (given.img,))
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)
@@ -100,7 +104,7 @@ async def search_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(SearchFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return Wanted(SearchJob, collection, image=given.img)
+    return Wanted(SearchJob, collection, images=(given.img,))
 
 
 @_call(Call.DELETE_FACE, Scope.DELETE)
@@ -108,6 +112,14 @@ async def delete_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(DelFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     return Wanted(DeleteJob, collection, {"person_id": str(given.as_uuid())})
+
+
+@_call(Call.COMPARE_FACES, Scope.SEARCH)
+async def compare_faces(request: web.Request, _key: Key) -> Wanted:
+    given = await _given(FaceCompareParameters, request)
+    both = (given.img1, given.img2)
+    images.check_all(both, request.app[SETTINGS].max_pixels)
+    return Wanted(CompareJob, images=both)
 
 
 @routes.get("/healthz")

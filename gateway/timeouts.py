@@ -12,7 +12,7 @@ class Timeouts:
 
     header_s: from a connection's start, or the first byte of a later request, to the end of its headers. 10: three
     lost packets on the worst mobile network.
-    body_s: for a whole body. 30: the largest valid form at 2.3 Mbit/s.
+    body_s: for a whole body. 30: the largest valid form at 2.3 Mbit/s, one with two images at 4.5.
     body_grace_s, body_rate: a body is cut off once it is late behind `body_grace_s + bytes so far / body_rate`. 5 s and
     16 kB/s: a mobile network of twenty years ago, and a sender of single bytes is gone after 5 s.
     idle_s: for a connection between two requests. 75: aiohttp's and nginx's default, longer than most clients' pools.

@@ -6,7 +6,7 @@ valid in any parameter.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,28 +18,33 @@ from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
-"""What all but the image may take in a body that is as large as can be."""
+"""What all but the images may take in a body that is as large as can be."""
 
 MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
 """Standard base64 of the largest image."""
 
-MAX_BODY_BYTES: Final = 3 * MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES
-"""The largest form that can be valid: every base64 character percent-encoded, and room for the rest."""
-
-_KNOWN: Final = ("img", "name", "facedb", "person_id")
+_IMAGES: Final = ("img", "img1", "img2")
+_KNOWN: Final = (*_IMAGES, "name", "facedb", "person_id")
 _CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252")
+
+
+def max_body_bytes(images: int) -> int:
+    """The largest form with so many images that can be valid: every base64 character percent-encoded, and room for the
+    rest.
+    """
+    return images * 3 * MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES
 
 
 @dataclass
 class Parameters:
     """What a request carries, whatever its content type.
 
-    text: parameters other than the image. img: as sent, None when missing; img_is_file: the image itself, no base64.
+    text: parameters other than images. images: as sent. files: names of those that are the image itself, no base64.
     """
 
     text: dict[str, str] = field(default_factory=dict)
-    img: bytes | None = None
-    img_is_file: bool = False
+    images: dict[str, bytes] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
 
     def add(self, name: str, value: bytes, is_file: bool = False) -> None:
         """Take a parameter once; unknown ones are ignored. Raises InvalidRequest on a second one, on broken UTF-8 and
@@ -47,10 +52,12 @@ class Parameters:
         """
         if name not in _KNOWN:
             return
-        if name in self.text or (name == "img" and self.img is not None):
+        if name in self.text or name in self.images:
             raise InvalidRequest(f"{name} is given twice")
-        if name == "img":
-            self.img, self.img_is_file = value, is_file
+        if name in _IMAGES:
+            self.images[name] = value
+            if is_file:
+                self.files.add(name)
             return
         if b"\0" in value:
             raise InvalidRequest(f"{name} has a NUL character")
@@ -60,13 +67,18 @@ class Parameters:
             raise InvalidRequest(f"{name} is not UTF-8") from None
 
 
-async def read(request: web.Request) -> Parameters:
-    """The parameters of a request. Raises InvalidRequest, or ImageTooLarge when only the image can be the cause."""
+async def read(request: web.Request, *images: str) -> Parameters:
+    """The parameters of a request. images: names of those that it may have. Where it may have none, it may be as
+    large as with one, which is ignored.
+
+    Raises InvalidRequest, or ImageTooLarge when only an image can be the cause.
+    """
     _require_no_query(request)
     parse, image_start, image_end = _parser(request)
-    body = await read_body(request, MAX_BODY_BYTES)
-    if len(body) > MAX_BODY_BYTES:
-        raise _too_large(body, image_start, image_end)
+    limit = max_body_bytes(len(images) or 1)
+    body = await read_body(request, limit)
+    if len(body) > limit:
+        raise _too_large(body, images, image_start, image_end)
     return parse(body)
 
 
@@ -77,35 +89,38 @@ def _require_no_query(request: web.Request) -> None:
 
 
 def _parser(request: web.Request) -> tuple[Callable[[bytes], Parameters], bytes, bytes]:
-    """By content type: the parser, a pattern of what comes before an image, and what comes after it. The patterns begin
-    with bytes, not with alternatives: these are found 20 times faster.
+    """By content type: the parser, a pattern of what comes before an image, with %s for its name, and what comes after
+    it. The patterns begin with bytes, not with alternatives: these are found 20 times faster.
     """
     if request.charset is not None and request.charset.lower() not in _CHARSETS:
         raise InvalidRequest("charset of Content-Type must be UTF-8")
     match request.content_type:
         case "application/x-www-form-urlencoded":
-            return parse_form, b"&img=", b"&"
+            return parse_form, b"&%s=", b"&"
         case "application/json":
-            return parse_json, rb'"img"\s*:\s*"', b'"'
+            return parse_json, rb'"%s"\s*:\s*"', b'"'
         case "multipart/form-data":
             delimiter = multipart.delimiter(request.headers["Content-Type"])
-            return lambda body: parse_multipart(body, delimiter), rb'name="?img"?[\s;]', delimiter
+            return lambda body: parse_multipart(body, delimiter), rb'name="?%s"?[\s;]', delimiter
         case _:
             raise InvalidRequest(
                 "Content-Type must be application/x-www-form-urlencoded, multipart/form-data or application/json"
             )
 
 
-def _too_large(body: bytes, image_start: bytes, image_end: bytes) -> ContractError:
+def _too_large(body: bytes, images: Sequence[str], image_start: bytes, image_end: bytes) -> ContractError:
     """Whose fault it is that a body, of which this is the beginning, is too large."""
-    body = b"&" + body  # as if before the first parameter of a form
-    image = re.search(image_start, body)
-    if image is not None:
-        end = body.find(image_end, image.end())
-        size = (end if end >= 0 else len(body)) - image.start()
-        if len(body) - size <= MAX_OTHERS_BYTES:
-            return ImageTooLarge()
-    return BodyUnreadable(f"body is too large, all but img may take {MAX_OTHERS_BYTES} bytes")
+    if not images:
+        return BodyUnreadable("body is too large")
+    others = b"&" + body  # as if before the first parameter of a form
+    for name in images:
+        image = re.search(image_start % name.encode(), others)
+        if image is not None:
+            end = others.find(image_end, image.end())
+            others = others[: image.start()] + (others[end:] if end >= 0 else b"")
+    if len(others) <= MAX_OTHERS_BYTES:
+        return ImageTooLarge()
+    return BodyUnreadable(f"body is too large, all but {' and '.join(images)} may take {MAX_OTHERS_BYTES} bytes")
 
 
 def parse_form(body: bytes) -> Parameters:
@@ -118,7 +133,7 @@ def parse_form(body: bytes) -> Parameters:
 
 
 def parse_multipart(body: bytes, delimiter: bytes) -> Parameters:
-    """multipart/form-data: img as a file or as base64."""
+    """multipart/form-data: images as files or as base64."""
     parameters = Parameters()
     for part in multipart.parts(body, delimiter):
         parameters.add(urlencoded.name_text(part.name), part.value, part.is_file)

@@ -1,6 +1,7 @@
 """The API contract as data: statuses, their exact messages, parameter rules and limits.
 
-Source: the face-search API description; docs/contract.md is its English text with our decisions.
+Source: the face-search API description; docs/contract.md is its English text with our decisions. facecompare is that
+of the same vendor's sibling API.
 """
 
 import re
@@ -25,16 +26,27 @@ class Status(StrEnum):
     FAIL = "FAIL"
 
 
+class Flaw(StrEnum):
+    """What is wrong with a face that was found and is not shown well enough, as a caller may be told in a header."""
+
+    SIZE = "size"
+    BLUR = "blur"
+    DARK = "dark"
+    BRIGHT = "bright"
+    POSE = "pose"
+
+
 class Call(StrEnum):
     """The calls of the API, by the last part of their path."""
 
     ADD_FACE = "addface"
     SEARCH_FACE = "searchface"
     DELETE_FACE = "delface"
+    COMPARE_FACES = "facecompare"
 
 
 _EVERYWHERE: Final = frozenset(Call)
-_WITH_IMAGE: Final = frozenset({Call.ADD_FACE, Call.SEARCH_FACE})
+_WITH_IMAGE: Final = _EVERYWHERE - {Call.DELETE_FACE}
 
 STATUSES_OF: Final[Mapping[Status, frozenset[Call]]] = MappingProxyType(
     {
@@ -56,6 +68,8 @@ CHARGED: Final[frozenset[tuple[Call, Status]]] = frozenset(
         (Call.SEARCH_FACE, Status.NO_SIMILAR_FACE),
         (Call.SEARCH_FACE, Status.FACE_DETECT_FAILED),
         (Call.ADD_FACE, Status.FACE_DETECT_FAILED),
+        (Call.COMPARE_FACES, Status.OK),
+        (Call.COMPARE_FACES, Status.FACE_DETECT_FAILED),
     }
 )
 """The tariff: what is charged; all else is free. The source marks addface's OK as charged and says in the same line
@@ -86,6 +100,18 @@ MIN_CONFIDENCE: Final = 80
 MAX_MATCHES: Final = 50
 """At most this many matches are listed."""
 
+SURE_CONFIDENCE: Final = 95
+"""From here on two faces are the same person: of strangers one pair in 100,000 gets here. From MIN_CONFIDENCE on, where
+one in 1,000 does, nobody can be sure. docs/models.md has both rates, and how often photos of one person fall below."""
+
+
+class Result(StrEnum):
+    """What facecompare makes of a similarity."""
+
+    SAME_PERSON = "SAME PERSON"
+    NOT_SURE = "NOT SURE"
+    NOT_SAME_PERSON = "NOT SAME PERSON"
+
 
 class AddedFace(TypedDict):
     """One entry of addface's list; the order of keys is the order in the JSON."""
@@ -102,4 +128,11 @@ class FoundFace(TypedDict):
     person_id: str
 
 
-Message = str | list[AddedFace] | list[FoundFace]
+class Comparison(TypedDict):
+    """What facecompare found; the order of keys is the order in the JSON. similarity: a confidence."""
+
+    similarity: int | float
+    result: Result
+
+
+Message = str | list[AddedFace] | list[FoundFace] | Comparison

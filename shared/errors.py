@@ -1,8 +1,6 @@
 """Errors of the domain. They carry a contract status and know nothing of HTTP."""
 
-from typing import ClassVar
-
-from shared.contract import MESSAGES, Status
+from shared.contract import MESSAGES, Flaw, Status
 
 
 class ContractError(Exception):
@@ -13,7 +11,7 @@ class ContractError(Exception):
     """
 
     status: Status
-    rejected: ClassVar[str | None] = None
+    rejected: str | None = None
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or self.status.value)
@@ -79,6 +77,15 @@ class FaceNotDetected(ContractError):
 
     status = Status.FACE_DETECT_FAILED
     rejected = "no_face"
+
+
+class FacePoor(FaceNotDetected):
+    """No face of the image is shown well enough. flaw: what is wrong with the most prominent one."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(f"quality: {flaw}")
+        self.flaw = flaw
+        self.rejected = f"quality_{flaw}"
 
 
 class NoSimilarFace(ContractError):

@@ -1,6 +1,6 @@
 """The messages between gateway and workers: jobs go out, outcomes come back, images wait in a claim check.
 
-A job carries ids only. Its image lies under `image_key(job_id)` in the image store, with a time to live.
+A job carries ids only. Its images lie under `image_key(job_id, number)` in the image store, with a time to live.
 Job ids are `<gateway id>.<request id>`: a gateway receives all its results through one pattern subscription, and one id
 leads through the logs of gateway and worker.
 """
@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract import NAME, AddedFace, FoundFace, Status
+from shared.contract import NAME, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Its length is what to scale workers by."""
@@ -47,7 +47,6 @@ class Job(BaseModel):
     task: ClassVar[str]
 
     job_id: JobId
-    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
     deadline: float
     once: Once | None = None
 
@@ -57,7 +56,13 @@ class Job(BaseModel):
         return request_id_of(self.job_id) if self.once is None else self.once.origin
 
 
-class AddJob(Job):
+class FacedbJob(Job):
+    """What a job about a face database carries. collection: the store's."""
+
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
+
+
+class AddJob(FacedbJob):
     """Add every face of the image. name None: each face gets the facedb's next `ID<n>`."""
 
     task: ClassVar[str] = "facesearch.add"
@@ -65,13 +70,13 @@ class AddJob(Job):
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")] | None
 
 
-class SearchJob(Job):
+class SearchJob(FacedbJob):
     """Search for the most prominent face of the image."""
 
     task: ClassVar[str] = "facesearch.search"
 
 
-class DeleteJob(Job):
+class DeleteJob(FacedbJob):
     """Delete one face."""
 
     task: ClassVar[str] = "facesearch.delete"
@@ -79,13 +84,22 @@ class DeleteJob(Job):
     person_id: uuid.UUID
 
 
+class CompareJob(Job):
+    """Compare the most prominent faces of the job's two images. No facedb has to do with it."""
+
+    task: ClassVar[str] = "facesearch.compare"
+
+
 class Outcome(BaseModel):
-    """How a job ended: always a contract status, with the message that goes to the caller."""
+    """How a job ended: always a contract status, with the message that goes to the caller. reason: what is wrong with
+    the face, where that is why; None is left out of what is sent and kept, for gateways that do not know it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     status: Status
-    message: str | list[AddedFace] | list[FoundFace]
+    message: Message
+    reason: Flaw | None = Field(default=None, exclude_if=lambda reason: reason is None)
 
 
 def new_gateway_id() -> str:
@@ -108,9 +122,9 @@ def request_id_of(job_id: str) -> str:
     return job_id.partition(".")[2]
 
 
-def image_key(job_id: str) -> str:
-    """Where the image of a job waits for its worker."""
-    return f"fs:image:{job_id}"
+def image_key(job_id: str, number: int = 0) -> str:
+    """Where an image of a job waits for its worker. number: 0 is the first, which most have alone."""
+    return f"fs:image:{job_id}:{number}" if number else f"fs:image:{job_id}"
 
 
 def person_id(origin: str, face: int) -> uuid.UUID:

@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         description="Seconds for which the first outcome of a request with an Idempotency-Key is given again. 86,400: "
         "a day. Until then each such request takes 0.4 kB of the broker, and a search up to 6 kB.",
     )
+    quality_header: bool = Field(
+        default=False,
+        description="Tell the caller in the header X-Face-Quality what was wrong with a face whose FACE_DETECT_FAILED "
+        "means that it is not shown well enough. False: callers are told what the contract says.",
+    )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
         description="Seconds after SIGTERM in which a gateway still takes requests while /readyz says 503, so that "
@@ -218,7 +223,10 @@ class Settings(BaseSettings):
         "job, and half of a caller's wait.",
     )
     detector: str = Field(default="yunet-2023mar-int8bq", description="Detection model, a name of the catalogue.")
-    embedder: str = Field(default="sface-2021dec-int8bq", description="Embedding model, a name of the catalogue.")
+    embedder: str = Field(
+        default="sface-2021dec-int8bq",
+        description="Embedding model, a name of the catalogue or of one's own (`facesearch models add`).",
+    )
     accept_noncommercial: bool = Field(
         default=False,
         description="Allow models whose licence forbids commercial use. False: nobody slips into a breach.",
@@ -226,6 +234,17 @@ class Settings(BaseSettings):
     detection_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.8,
         description="Least detection score, (0, 1), of what counts as a face.",
+    )
+    quality_add: Literal["off", "standard", "strict"] = Field(
+        default="standard",
+        description="How well a face must be shown to be added; the others of the image are added without it. "
+        "standard: refuses what can only do harm, blurred, tiny, black or white faces, which are found by nobody or by "
+        "anybody; strict: for portraits that can be taken again; off: every face. See docs/models.md.",
+    )
+    quality_search: Literal["off", "standard", "strict"] = Field(
+        default="standard",
+        description="How well the most prominent face must be shown to be searched for, or compared. standard: what is "
+        "refused would not be found; strict, off: as above.",
     )
     edge_open_collections: Annotated[int, Field(ge=1)] = Field(
         default=64,

@@ -1,4 +1,4 @@
-"""Hostile bodies: see hostile.py. Those of more than MAX_BODY_BYTES are never read whole."""
+"""Hostile bodies: see hostile.py. Those larger than max_body_bytes() are never read whole."""
 
 import json
 

@@ -1,6 +1,7 @@
 """Hostile inputs through the code of the gateway and the worker, without sockets."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import cache
 from unittest.mock import Mock
 from urllib.parse import urlencode
@@ -22,9 +23,11 @@ PIECE = 64 * 1024
 """Of a body, as the socket delivers it."""
 
 
-def parse(body: bytes, content_type: str) -> Parameters:
-    """The parameters of a body as the gateway reads it from a socket. Raises ContractError."""
-    return _runner().run(_parse(body, content_type))
+def parse(body: bytes, content_type: str, images: Sequence[str] = ("img",)) -> Parameters:
+    """The parameters of a body as the gateway reads it from a socket. images: those that the call takes.
+    Raises ContractError.
+    """
+    return _runner().run(_parse(body, content_type, images))
 
 
 @cache
@@ -33,14 +36,15 @@ def _runner() -> asyncio.Runner:
     return asyncio.Runner()
 
 
-async def _parse(body: bytes, content_type: str) -> Parameters:
+async def _parse(body: bytes, content_type: str, images: Sequence[str]) -> Parameters:
     content = StreamReader(Mock(BaseProtocol), 2**16, loop=asyncio.get_running_loop())
     for at in range(0, len(body), PIECE):
         content.feed_data(body[at : at + PIECE])
     content.feed_eof()
     headers = {"Content-Type": content_type} if content_type else {}
     app = web.Application()
-    return await uploads.read(make_mocked_request("POST", "/v1/addface", headers=headers, payload=content, app=app))
+    request = make_mocked_request("POST", "/v1/addface", headers=headers, payload=content, app=app)
+    return await uploads.read(request, *images)
 
 
 def answer_to_body(body: bytes, content_type: str) -> str:
@@ -58,9 +62,7 @@ def as_form(image: bytes) -> bytes:
 
 def through_gateway(form: bytes) -> bytes:
     """An image out of a form, checked as the gateway does. Raises ContractError."""
-    img = parse(form, "application/x-www-form-urlencoded").img
-    assert img is not None
-    image = images.decode_base64(img)
+    image = images.decode_base64(parse(form, "application/x-www-form-urlencoded").images["img"])
     images.check(image, Settings.model_fields["max_pixels"].default)
     return image
 

@@ -61,7 +61,7 @@ class Process:
 
 
 def create_celery(settings: Settings) -> Celery:
-    """A Celery application with the three tasks, for a pool of threads in one process."""
+    """A Celery application with the tasks of all jobs, for a pool of threads in one process."""
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     process = Process(settings)

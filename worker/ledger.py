@@ -1,6 +1,6 @@
 """What workers remember in Redis about jobs, so that a job delivered twice has the effect of one.
 
-fs:image:<job id>                       the image, in the image store (written by the gateway)
+fs:image:<job id>, fs:image:<job id>:1  the images, in the image store (written by the gateway)
 fs:names:<collection>                   how many automatic names were drawn; persists with the control data
 fs:drawn:<origin>                       the first number that jobs of this origin drew
 fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from redis import Redis
 
 from shared.control import DROPPED
-from shared.jobs import DeleteJob, Job, Once, Outcome, image_key
+from shared.jobs import DeleteJob, FacedbJob, Once, Outcome, image_key
 from shared.once import OUTCOME
 
 REMEMBER_S: Final = 3600
@@ -68,9 +68,11 @@ class Ledger:
     redis: Redis
     images: Redis
 
-    def image(self, job_id: str) -> bytes | None:
-        """The image of a job, None when its time is over. It stays until the gateway has the outcome."""
-        return cast("bytes | None", self.images.get(image_key(job_id)))
+    def image(self, job_id: str, number: int = 0) -> bytes | None:
+        """An image of a job, None when its time is over. It stays until the gateway has the outcome. number: 0 is the
+        first.
+        """
+        return cast("bytes | None", self.images.get(image_key(job_id, number)))
 
     def outcome(self, once: Once) -> Outcome | None:
         """How the request with that Idempotency-Key ended, None if it has not."""
@@ -82,7 +84,7 @@ class Ledger:
         kept = cast("bytes", self.redis.eval(_KEEP, 1, once.record, outcome.model_dump_json()))
         return Outcome.model_validate_json(kept)
 
-    def draw_names(self, job: Job, count: int) -> list[str]:
+    def draw_names(self, job: FacedbJob, count: int) -> list[str]:
         """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of the same origin
         draw the same names again.
         """

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-from shared.contract import Status
-from shared.jobs import SENT, AddJob, DeleteJob, Job, SearchJob
+from shared.contract import Flaw, Status
+from shared.jobs import SENT, AddJob, CompareJob, DeleteJob, Job, SearchJob
 from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.stages import Stages
 from shared.tracing import Tracer
 from worker.models.catalog import Model
 
 STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
-REASONS: Final = ("image_format", "no_face")
+REASONS: Final = ("image_format", "no_face", *(f"quality_{flaw}" for flaw in Flaw))
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -32,11 +32,12 @@ _STATUSES: Final[Mapping[type[Job], tuple[Status, ...]]] = {
         Status.FAIL,
     ),
     DeleteJob: (Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL),
+    CompareJob: (Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL),
 }
 
 
 def _task(job_type: type[Job]) -> str:
-    """add, search or delete."""
+    """add, search, delete or compare."""
     return job_type.task.rpartition(".")[2]
 
 
@@ -63,6 +64,12 @@ class Metrics:
         self._faces = histogram("faces_per_image", "Faces found in an image.", buckets=_FACES)
         self._in_flight = Gauge("facesearch_jobs_in_flight", "Jobs being done.", registry=self.registry)
         self._rejected = rejections(self.registry, REASONS)
+        self._left_out = Counter(
+            "facesearch_faces_left_out",
+            "Faces that were not added for the way they are shown.",
+            ["reason"],
+            registry=self.registry,
+        )
         self._store_errors = Counter(
             "facesearch_store_errors", "Failed calls of the store.", ["operation", "error"], registry=self.registry
         )
@@ -76,6 +83,8 @@ class Metrics:
             self._seconds.labels(_task(job_type))
             for status in statuses:
                 self._jobs.labels(_task(job_type), status)
+        for flaw in Flaw:
+            self._left_out.labels(flaw)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
                 self._store_errors.labels(operation, error)
@@ -99,6 +108,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """An input was turned down."""
         self._rejected.labels(reason).inc()
+
+    def left_out(self, flaw: Flaw) -> None:
+        """A face of an image to add was not added."""
+        self._left_out.labels(flaw).inc()
 
     @contextmanager
     def store(self, operation: str) -> Iterator[None]:

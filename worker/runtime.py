@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from shared.tracing import open_tracer
 from worker.faces.geometry import SURROUNDINGS
-from worker.faces.service import COARSE_SIDE, SIDE, FaceService, Observer
+from worker.faces.looking import COARSE_SIDE, SIDE
+from worker.faces.quality import GATES, NO_GATES, Gates
+from worker.faces.service import FaceService, Observer
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
-from worker.models import catalog, files
+from worker.models import catalog, described, files
 from worker.models.announcing import Announcing
 from worker.models.arcface import ArcFace
 from worker.models.batched_session import BatchedSession
@@ -28,7 +31,9 @@ from worker.timelimit import GENTLE, limit_s
 
 @dataclass(frozen=True)
 class Runtime:
-    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on."""
+    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on. gates: what
+    judges faces; nothing unless it is said.
+    """
 
     faces: FaceService
     calibration: Calibration
@@ -37,17 +42,19 @@ class Runtime:
     identity: Identity
     metrics: Metrics
     patience_s: float
+    gates: Gates = NO_GATES
 
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Raises OperatorError when a model is missing, not permitted or not for the device, the device is not there or
-    cannot run it, the data directory is in use, or the metrics' port is taken.
+    """Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
+    not there or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
-    detector = catalog.find(settings.detector, "detection")
-    embedder = catalog.find(settings.embedder, "embedding")
+    detector = described.find(settings.detector, "detection", settings.models_dir)
+    embedder = described.find(settings.embedder, "embedding", settings.models_dir)
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
+    calibration = catalog.calibrated(embedder)
     if embedder.ranges is not None and settings.device != "cpu":
         raise OperatorError(
             f"{embedder.name} is for CPUs; choose an embedder without 8 bits with FACESEARCH_EMBEDDER, or set "
@@ -67,7 +74,22 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
         ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
-        yield Runtime(faces, catalog.calibrated(embedder), measured, ledger, space, metrics, patience_s)
+        gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
+        yield Runtime(faces, calibration, measured, ledger, space, metrics, patience_s, gates)
+
+
+def open_faces(settings: Settings, embedder: catalog.Embedder, graph: Path | None = None) -> FaceService:
+    """What a worker on a CPU sees with, and nothing around it. embedder: it need have no calibration. graph: the
+    embedder's, prepared, where it is not in the models folder.
+
+    Raises OperatorError when a model is missing or not permitted.
+    """
+    detector = described.find(settings.detector, "detection", settings.models_dir)
+    for model in (detector, embedder):
+        catalog.permitted(model, settings.accept_noncommercial)
+    detect = open_session(files.prepared_path(detector, settings.models_dir))
+    embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
+    return FaceService(YuNet(detect, settings.detection_score), ArcFace(embed, embedder))
 
 
 def _sessions(

@@ -8,8 +8,8 @@ from celery import Celery, Task
 from redis import RedisError
 
 from shared.contract import MESSAGES, Message, Status
-from shared.errors import ContractError, Unavailable
-from shared.jobs import AddJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
+from shared.errors import ContractError, FacePoor, Unavailable
+from shared.jobs import AddJob, CompareJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
 from worker import actions
 from worker.runtime import Runtime
 from worker.store.base import StoreError
@@ -31,7 +31,7 @@ DELIVERY: Final[dict[str, Any]] = {
 
 
 def register(app: Celery, runtime: Callable[[], Runtime], limit: TimeLimit) -> None:
-    """Register the three tasks on the application; each call gets its collaborators from runtime(), and is limited."""
+    """Register the tasks on the application; each call gets its collaborators from runtime(), and is limited."""
 
     def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
         def run(this: Task, **message: Any) -> dict[str, Any]:
@@ -46,6 +46,7 @@ def register(app: Celery, runtime: Callable[[], Runtime], limit: TimeLimit) -> N
     task(AddJob, actions.add)
     task(SearchJob, actions.search)
     task(DeleteJob, actions.delete)
+    task(CompareJob, actions.compare)
 
 
 def perform_once(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
@@ -76,10 +77,11 @@ def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -
             log.warning("job_unavailable", reason=error.reason)
             return _failed()
         except ContractError as error:
-            log.debug("job_answered", status=error.status)
+            log.debug("job_answered", status=error.status, rejected=error.rejected)
             if error.rejected is not None:
                 runtime.metrics.rejected(error.rejected)
-            return Outcome(status=error.status, message=error.message)
+            reason = error.flaw if isinstance(error, FacePoor) else None
+            return Outcome(status=error.status, message=error.message, reason=reason)
         except (StoreError, RedisError) as error:
             log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all
             return _failed()

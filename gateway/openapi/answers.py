@@ -12,9 +12,13 @@ from shared.contract import (
     MESSAGES,
     MIN_CONFIDENCE,
     STATUSES_OF,
+    SURE_CONFIDENCE,
     AddedFace,
     Call,
+    Comparison,
     FoundFace,
+    Message,
+    Result,
     Status,
 )
 
@@ -22,15 +26,17 @@ _SCHEMAS: Final = "#/components/schemas/"
 _PERSON_ID: Final = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 _ADDED: Final = [AddedFace(name="ID0", person_id=_PERSON_ID)]
 _FOUND: Final = [FoundFace(confidence=99.123, name="Grace", person_id=_PERSON_ID)]
+_COMPARED: Final = Comparison(similarity=97.501, result=Result.SAME_PERSON)
 
 # Of each call's OK: the schema of its message, and an example.
-_RESULTS: Final[dict[Call, tuple[Json, str | list[AddedFace] | list[FoundFace]]]] = {
+_RESULTS: Final[dict[Call, tuple[Json, Message]]] = {
     Call.ADD_FACE: ({"type": "array", "minItems": 1, "items": {"$ref": f"{_SCHEMAS}AddedFace"}}, _ADDED),
     Call.SEARCH_FACE: (
         {"type": "array", "minItems": 1, "maxItems": MAX_MATCHES, "items": {"$ref": f"{_SCHEMAS}FoundFace"}},
         _FOUND,
     ),
     Call.DELETE_FACE: ({"const": FACE_DELETED}, FACE_DELETED),
+    Call.COMPARE_FACES: ({"$ref": f"{_SCHEMAS}Comparison"}, _COMPARED),
 }
 
 
@@ -52,6 +58,7 @@ def schemas() -> Json:
     return {
         "AddedFace": _entry(AddedFace),
         "FoundFace": _entry(FoundFace, confidence={"type": "number", "minimum": MIN_CONFIDENCE, "maximum": 100}),
+        "Comparison": _comparison(),
         **results,
         **fixed,
         _name(Status.INVALID_REQUEST): envelope(Status.INVALID_REQUEST, said),
@@ -88,7 +95,7 @@ def _answers_200(call: Call, status: Status) -> bool:
     return call in STATUSES_OF[status] and status is not Status.FAIL
 
 
-def _example(call: Call, status: Status) -> str | list[AddedFace] | list[FoundFace]:
+def _example(call: Call, status: Status) -> Message:
     if status is Status.OK:
         return _RESULTS[call][1]
     return MESSAGES.get(status, "facedb does not exist")
@@ -96,7 +103,12 @@ def _example(call: Call, status: Status) -> str | list[AddedFace] | list[FoundFa
 
 def _name(status: Status, call: Call | None = None) -> str:
     """Of a status' schema, like NoSimilarFace. A call matters to OK only, as in AddFaceOk."""
-    whose = {Call.ADD_FACE: "AddFace", Call.SEARCH_FACE: "SearchFace", Call.DELETE_FACE: "DelFace"}
+    whose = {
+        Call.ADD_FACE: "AddFace",
+        Call.SEARCH_FACE: "SearchFace",
+        Call.DELETE_FACE: "DelFace",
+        Call.COMPARE_FACES: "FaceCompare",
+    }
     if status is Status.OK and call is not None:
         return f"{whose[call]}Ok"
     return status.value.title().replace("_", "")
@@ -111,5 +123,22 @@ def _entry(entry: type[AddedFace | FoundFace], **properties: Json) -> Json:
         "type": "object",
         "properties": known | {"person_id": person_id} | properties,
         "required": schema["required"],
+        "additionalProperties": False,
+    }
+
+
+def _comparison() -> Json:
+    """What a comparison found."""
+    meaning = (
+        f"{Result.SAME_PERSON} from a similarity of {SURE_CONFIDENCE} on, {Result.NOT_SURE} from {MIN_CONFIDENCE} on, "
+        f"below that {Result.NOT_SAME_PERSON}"
+    )
+    return {
+        "type": "object",
+        "properties": {
+            "similarity": {"type": "number", "minimum": 0, "maximum": 100},
+            "result": {"enum": [result.value for result in Result], "description": meaning},
+        },
+        "required": list(Comparison.__annotations__),
         "additionalProperties": False,
     }

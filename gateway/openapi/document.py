@@ -11,26 +11,31 @@ from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel
 
-from gateway.answers import REPEATED
+from gateway.answers import QUALITY, REPEATED
 from gateway.auth import HEADER
 from gateway.middleware import REQUEST_ID
 from gateway.openapi.answers import answers, envelope, of, schemas
 from gateway.openapi.requests import Json, bodies, schema
-from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters
-from shared.contract import Call, Status
+from gateway.parameters import (
+    AddFaceParameters,
+    Checked,
+    DelFaceParameters,
+    FaceCompareParameters,
+    SearchFaceParameters,
+)
+from shared.contract import STATUSES_OF, Call, Flaw, Status
 from shared.once import HEADER as IDEMPOTENCY_KEY
 from shared.once import KEY
 
 _DESCRIPTION: Final = """\
-Add faces, search for the same face among those added, delete faces. Every answer is a JSON object with `status` and \
-`message`. Read `status` first: it is the contract, the HTTP code only echoes it.
+Add faces, search for the same face among those added, delete faces, compare two. Every answer is a JSON object with \
+`status` and `message`. Read `status` first: it is the contract, the HTTP code only echoes it.
 
 Parameters that are not listed are ignored. Whatever the path, 400, 404, 405, 408 and 417 refuse what is no request to \
 it: see `components/responses`."""
 
-_CALLS: Final[Mapping[Call, tuple[str, str, type[BaseModel]]]] = {
+_CALLS: Final[Mapping[Call, tuple[str, str, type[Checked]]]] = {
     Call.ADD_FACE: (
         "Add every face of one image",
         "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right.",
@@ -45,6 +50,11 @@ _CALLS: Final[Mapping[Call, tuple[str, str, type[BaseModel]]]] = {
         "Delete one added face",
         "Of any number of concurrent deletes of one id exactly one is OK.",
         DelFaceParameters,
+    ),
+    Call.COMPARE_FACES: (
+        "Tell whether two images show the same person",
+        "Compares the most prominent face of each image. Nothing is added, searched or kept.",
+        FaceCompareParameters,
     ),
 }
 
@@ -74,6 +84,10 @@ _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
     REQUEST_ID: ("Names this request.", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
     REPEATED: ("Always true: this answer was given before, under the same Idempotency-Key.", {"const": "true"}),
+    QUALITY: (
+        "What is wrong with the face, where FACE_DETECT_FAILED means that it is not shown well enough, if it is told.",
+        {"enum": [flaw.value for flaw in Flaw]},
+    ),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
 }
 
@@ -93,7 +107,7 @@ def document() -> Json:
         "components": {
             "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": HEADER}},
             "headers": {
-                name: {"description": description, "required": name != REPEATED, "schema": type_}
+                name: {"description": description, "required": name not in (REPEATED, QUALITY), "schema": type_}
                 for name, (description, type_) in _HEADERS.items()
             },
             "schemas": {model.__name__: schema(model) for _, _, model in _CALLS.values()} | schemas(),
@@ -115,7 +129,7 @@ def _operation(call: Call) -> Json:
         "description": description,
         "parameters": [_ONCE],
         "requestBody": {"required": True, "content": bodies(model)},
-        "responses": {"200": _response("What became of the request: see `status`.", answers(call), REPEATED)}
+        "responses": {"200": _response("What became of the request: see `status`.", answers(call), *_of_a_call(call))}
         | {str(code): {"$ref": f"#/components/responses/{_REFUSALS[code][0]}"} for code in _OF_A_CALL},
     }
 
@@ -123,6 +137,11 @@ def _operation(call: Call) -> Json:
 def _response(description: str, content: Json, *headers: str) -> Json:
     refs = {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID, *headers)}
     return {"description": description, "headers": refs, "content": {"application/json": content}}
+
+
+def _of_a_call(call: Call) -> tuple[str, ...]:
+    """The headers that its answers may have."""
+    return (REPEATED, QUALITY) if call in STATUSES_OF[Status.FACE_DETECT_FAILED] else (REPEATED,)
 
 
 def _refusal(code: int) -> Json:

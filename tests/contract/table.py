@@ -73,24 +73,34 @@ class Row:
 
 
 IMG = "-F img=@hopper.jpg"
-NEEDED = {Call.ADD_FACE: IMG, Call.SEARCH_FACE: IMG, Call.DELETE_FACE: f"-d person_id={ID}"}
+NEEDED = {
+    Call.ADD_FACE: IMG,
+    Call.SEARCH_FACE: IMG,
+    Call.DELETE_FACE: f"-d person_id={ID}",
+    Call.COMPARE_FACES: "-F img1=@hopper.jpg -F img2=@hopper.jpg",
+}
 """What makes a valid request of each call."""
 
 PROVOKED = {
     (Status.OK, Call.ADD_FACE): f"{IMG} -F name=Grace",
     (Status.OK, Call.SEARCH_FACE): IMG,
     (Status.OK, Call.DELETE_FACE): f"-d person_id={ID}",
+    (Status.OK, Call.COMPARE_FACES): NEEDED[Call.COMPARE_FACES],
     (Status.NO_SIMILAR_FACE, Call.SEARCH_FACE): "-F img=@astronaut.png",
     (Status.FACE_DETECT_FAILED, Call.ADD_FACE): "-F img=@coffee.png",
     (Status.FACE_DETECT_FAILED, Call.SEARCH_FACE): "-F img=@coffee.png",
+    (Status.FACE_DETECT_FAILED, Call.COMPARE_FACES): "-F img1=@hopper.jpg -F img2=@coffee.png",
     (Status.PERSON_ID_NOT_EXIST, Call.DELETE_FACE): f"-d person_id={ID}",
     (Status.IMAGE_INVALID_SIZE, Call.ADD_FACE): "-F img=@large.jpg",
     (Status.IMAGE_INVALID_SIZE, Call.SEARCH_FACE): "-F img=@large.jpg",
+    (Status.IMAGE_INVALID_SIZE, Call.COMPARE_FACES): "-F img1=@hopper.jpg -F img2=@large.jpg",
     (Status.IMAGE_INVALID_FORMAT, Call.ADD_FACE): "-F img=@hello.txt",
     (Status.IMAGE_INVALID_FORMAT, Call.SEARCH_FACE): "-F img=@half.jpg",
+    (Status.IMAGE_INVALID_FORMAT, Call.COMPARE_FACES): "-F img1=@half.jpg -F img2=@hopper.jpg",
     (Status.INVALID_REQUEST, Call.ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",
     (Status.INVALID_REQUEST, Call.SEARCH_FACE): f"{IMG} -F facedb=nobodys",
     (Status.INVALID_REQUEST, Call.DELETE_FACE): "-d name=Grace",
+    (Status.INVALID_REQUEST, Call.COMPARE_FACES): "-F img1=@hopper.jpg",
 }
 
 
@@ -102,7 +112,7 @@ def rows() -> Iterator[Row]:
                 yield Row(status, call, 503, f"post v1/{call} {NEEDED[call]}", idle=True)
             else:
                 yield Row(status, call, 200, f"post v1/{call} {PROVOKED[status, call]}")
-    scoped = {Call.ADD_FACE: "SEARCHES", Call.SEARCH_FACE: "ADDS", Call.DELETE_FACE: "ADDS"}
+    scoped = dict.fromkeys(Call, "ADDS") | {Call.ADD_FACE: "SEARCHES"}
     for call in Call:
         yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {NEEDED[call]}")
     for call in Call:

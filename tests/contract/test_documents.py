@@ -19,8 +19,8 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def shape(text: str) -> str:
-    """The text with every id and every fractional confidence made alike."""
-    return re.sub(r'"confidence": \d\d\.\d{1,3}', '"confidence": N', re.sub(UUID, "ID", text))
+    """The text with every id and every fractional confidence or similarity made alike."""
+    return re.sub(r'"(confidence|similarity)": \d\d\.\d{1,3}', r'"\1": N', re.sub(UUID, "ID", text))
 
 
 def examples() -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ def test_the_readmes_calls_answer_as_it_says(service: Service, tmp_path: Path) -
     (tmp_path / "eileen.jpg").write_bytes(jpeg(pixels(astronaut_png())))
     environment = {**os.environ, "KEY": service.key, "URL": f"{service.address}/v1"}
     ids: dict[str, str] = {}
-    assert len(examples()) == 4
+    assert len(examples()) == 5
     for command, answer in examples():
         for written, real in ids.items():
             command = command.replace(written, real)  # noqa: PLW2901 -- the README's id is not ours

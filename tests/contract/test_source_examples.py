@@ -127,6 +127,56 @@ class TestSearchFace:
         )
 
 
+class TestFaceCompare:
+    """Of the sibling API, whose answer this is but for its number."""
+
+    def test_the_same_person(self, call: Call) -> None:
+        response = call("facecompare", img1=b64(hopper_jpeg()), img2=b64(reencode(hopper_jpeg(), 30)))
+        similarity = response.json()["message"]["similarity"]
+        assert 95 <= similarity < 100
+        says(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "SAME PERSON"}}}}')
+
+    def test_the_same_image(self, call: Call) -> None:
+        says(
+            call("facecompare", img1=b64(hopper_jpeg()), img2=b64(hopper_jpeg())),
+            '{"status": "OK", "message": {"similarity": 100, "result": "SAME PERSON"}}',
+        )
+
+    def test_two_people(self, call: Call) -> None:
+        response = call("facecompare", img1=b64(hopper_jpeg()), img2=b64(astronaut_png()))
+        similarity = response.json()["message"]["similarity"]
+        assert 0 < similarity < 80
+        says(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "NOT SAME PERSON"}}}}')
+
+    @pytest.mark.parametrize(
+        ("wrong", "answer"),
+        [
+            (faceless_png(), '{"status": "FACE_DETECT_FAILED", "message": "check input image and retry"}'),
+            (b"text", '{"status": "IMAGE_INVALID_FORMAT", "message": "image format not support"}'),
+            (bytes(MAX_IMAGE_BYTES + 1), '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}'),
+        ],
+    )
+    def test_either_image_may_be_the_cause(self, call: Call, wrong: bytes, answer: str) -> None:
+        says(call("facecompare", img1=b64(wrong), img2=b64(hopper_jpeg())), answer)
+        says(call("facecompare", img1=b64(hopper_jpeg()), img2=b64(wrong)), answer)
+
+    @pytest.mark.parametrize("missing", ["img1", "img2"])
+    def test_both_are_needed(self, call: Call, missing: str) -> None:
+        images = {name: b64(hopper_jpeg()) for name in ("img1", "img2") if name != missing}
+        says(
+            call("facecompare", **images),
+            f'{{"status": "INVALID_REQUEST", "message": "{missing} is missing or empty; it must be the base64 of a '
+            'jpeg, png or bmp image of at most 2M"}',
+        )
+
+    def test_server_error(self, without_workers: httpx.Client) -> None:
+        says(
+            without_workers.post("/v1/facecompare", data={"img1": b64(hopper_jpeg()), "img2": b64(hopper_jpeg())}),
+            '{"status": "FAIL", "message": "please try again later"}',
+            503,
+        )
+
+
 class TestDelFace:
     def test_deleted(self, call: Call) -> None:
         (added,) = call("addface", img=b64(hopper_jpeg())).json()["message"]

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 BOUNDARY = "fuzz-8f1d"
@@ -11,34 +12,37 @@ BOUNDARY = "fuzz-8f1d"
 Body = tuple[str, bytes]
 """Content type and bytes."""
 
-
-def body(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
-    """The fields, and an image if given, in any content type."""
-    return random.choice((form, multipart, document))(random, fields, img)
+NONE: Mapping[str, bytes] = MappingProxyType({})
+"""No images."""
 
 
-def form(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
-    given = [*fields.items()] + ([("img", _base64(random, img))] if img is not None else [])
+def body(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
+    """The fields and the images in any content type."""
+    return random.choice((form, multipart, document))(random, fields, images)
+
+
+def form(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
+    given = [*fields.items(), *((name, _base64(random, image)) for name, image in images.items())]
     return "application/x-www-form-urlencoded", urlencode(given).encode()
 
 
-def multipart(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
+def multipart(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
     parts = [_part(f'name="{name}"', value.encode(errors="surrogatepass")) for name, value in fields.items()]
-    if img is not None:
-        as_file = _part('name="img"; filename="p.jpg"', img)
-        parts.append(as_file if random.random() < 0.7 else _part('name="img"', _base64(random, img).encode()))
+    for name, image in images.items():
+        as_file = _part(f'name="{name}"; filename="p.jpg"', image)
+        parts.append(as_file if random.random() < 0.7 else _part(f'name="{name}"', _base64(random, image).encode()))
     random.shuffle(parts)
     return f"multipart/form-data; boundary={BOUNDARY}", b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-def document(random: Random, fields: Mapping[str, str], img: bytes | None = None) -> Body:
-    given = dict(fields) | ({"img": _base64(random, img)} if img is not None else {})
+def document(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
+    given = dict(fields) | {name: _base64(random, image) for name, image in images.items()}
     return "application/json", json.dumps(given, ensure_ascii=random.random() < 0.5).encode(errors="surrogatepass")
 
 
-def _base64(random: Random, img: bytes) -> str:
+def _base64(random: Random, image: bytes) -> str:
     """One of the spellings that callers use."""
-    text = base64.b64encode(img).decode()
+    text = base64.b64encode(image).decode()
     match random.randrange(6):
         case 0:
             return f"data:image/jpeg;base64,{text}"

@@ -3,15 +3,23 @@
 from functools import cache
 from random import Random
 
-from fuzz.bodies import Body, body, document, form, multipart
+from fuzz.bodies import Body, body
 from fuzz.mutations import TEXTS, corpus, image, mutate, stranger
 from fuzz.probe import NOBODY, Probe, request
 from hostile import DECODED, Hostile
 from hostile_images import IMAGES
 from shared.contract import MAX_IMAGE_BYTES, Call
 
-WITH_IMAGE = (Call.ADD_FACE, Call.SEARCH_FACE)
+WITH_IMAGE = (Call.ADD_FACE, Call.SEARCH_FACE, Call.COMPARE_FACES)
 DECODABLE = {"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"}
+
+
+def images(random: Random, call: Call, image: bytes) -> dict[str, bytes]:
+    """The image as a call takes it; where it takes two, beside a valid one."""
+    if call is not Call.COMPARE_FACES:
+        return {"img": image}
+    both = dict.fromkeys(("img1", "img2"), corpus()[0])
+    return both | {random.choice(list(both)): image}
 
 
 def valid(random: Random, key: str) -> Probe:
@@ -20,16 +28,16 @@ def valid(random: Random, key: str) -> Probe:
         raw = request("delface", key, body(random, {"person_id": NOBODY}))
         return Probe("valid", raw, Call.DELETE_FACE, {"PERSON_ID_NOT_EXIST"}, 200)
     if random.random() < 0.2:
-        raw = request("searchface", key, body(random, {}, stranger()))
+        raw = request("searchface", key, body(random, {}, {"img": stranger()}))
         return Probe("valid", raw, Call.SEARCH_FACE, {"NO_SIMILAR_FACE"}, 200)
     call = random.choice(WITH_IMAGE)
-    raw = request(call, key, body(random, {}, corpus()[0]))
+    raw = request(call, key, body(random, {}, images(random, call, corpus()[0])))
     return Probe("valid", raw, call, {"OK"}, 200)
 
 
 def damaged_image(random: Random, key: str) -> Probe:
     call = random.choice(WITH_IMAGE)
-    return Probe("image", request(call, key, body(random, {}, image(random))), call, (), 200)
+    return Probe("image", request(call, key, body(random, {}, images(random, call, image(random)))), call, (), 200)
 
 
 def hostile_image(random: Random, key: str) -> Probe:
@@ -37,14 +45,16 @@ def hostile_image(random: Random, key: str) -> Probe:
     chosen = random.choice(IMAGES)
     if random.random() < 0.5:
         return hostile(random, key, chosen)
-    damaged = mutate(random, made(chosen))
+    damaged = {"img": mutate(random, made(chosen))}
     return Probe("hostile", request("searchface", key, body(random, {}, damaged)), Call.SEARCH_FACE, (), 200)
 
 
 def hostile(random: Random, key: str, chosen: Hostile) -> Probe:
     """As it is, and what it must come to. Never added: many show the stranger."""
+    call = random.choice((Call.SEARCH_FACE, Call.COMPARE_FACES))
     statuses = DECODABLE if chosen.answer == DECODED else {chosen.answer}
-    return Probe("hostile", request("searchface", key, body(random, {}, made(chosen))), Call.SEARCH_FACE, statuses, 200)
+    raw = request(call, key, body(random, {}, images(random, call, made(chosen))))
+    return Probe("hostile", raw, call, statuses, 200)
 
 
 @cache
@@ -56,18 +66,18 @@ def made(chosen: Hostile) -> bytes:
 def damaged_body(random: Random, key: str) -> Probe:
     """A valid body, damaged."""
     call = random.choice(list(Call))
-    kind, data = body(random, {"person_id": NOBODY, "name": "x"}, corpus()[0][:3000] if call in WITH_IMAGE else None)
+    cut = images(random, call, corpus()[0][:3000]) if call in WITH_IMAGE else {}
+    kind, data = body(random, {"person_id": NOBODY, "name": "x"}, cut)
     return Probe("body", request(call, key, (kind, mutate(random, data))), call, (), 200)
 
 
 def parameters(random: Random, key: str) -> Probe:
     """Well-formed bodies with values that are none."""
     call = random.choice(list(Call))
-    names = ["name", "facedb", "person_id", "img", "", "status", _text(random)]
+    names = ["name", "facedb", "person_id", "img", "img1", "img2", "", "status", _text(random)]
     fields = {name: _text(random) for name in random.sample(names, random.randrange(4))}
-    content = random.choice((form, document, multipart))(
-        random, fields, None if "img" in fields else corpus()[0][:2000]
-    )
+    cut = images(random, call, corpus()[0][:2000])
+    content = body(random, fields, {name: image for name, image in cut.items() if name not in fields})
     return Probe("parameters", request(call, key, content), call, (), 200)
 
 
@@ -102,7 +112,7 @@ def large(random: Random, key: str) -> Probe:
     """Images of more than 2M, and bodies that no valid request can have."""
     call = random.choice(WITH_IMAGE)
     size = random.choice((MAX_IMAGE_BYTES + 1, MAX_IMAGE_BYTES + 1, 3 * MAX_IMAGE_BYTES, 6 * MAX_IMAGE_BYTES))
-    content = body(random, {}, corpus()[0].ljust(size, b"\0"))
+    content = body(random, {}, images(random, call, corpus()[0].ljust(size, b"\0")))
     return Probe("large", request(call, key, content), call, {"IMAGE_INVALID_SIZE", "INVALID_REQUEST"}, 200)
 
 

@@ -133,17 +133,20 @@ class Fuzzer:
                 self.report.problems.append(f"delete: {problem}")
 
     async def still_right(self) -> None:
-        """A person is added, found and deleted, and of all that was added nothing is left but the first face."""
+        """A person is added, found, deleted and compared; of all that was added nothing is left but the first face."""
         added = await self._ask(Call.ADD_FACE, img=astronaut_png())
         identifier = added["message"][0]["person_id"]
         (found,) = (await self._ask(Call.SEARCH_FACE, img=astronaut_png()))["message"]
         deleted = await self._ask(Call.DELETE_FACE, person_id=identifier)
         gone = await self._ask(Call.SEARCH_FACE, img=astronaut_png())
         first = await self._ask(Call.SEARCH_FACE, img=corpus()[0])
+        compared = await self._ask(Call.COMPARE_FACES, img1=astronaut_png(), img2=astronaut_png())
         if (found["person_id"], found["confidence"]) != (identifier, 100):
             self.report.problems.append(f"afterwards: found {found}")
         if (deleted["status"], gone["status"], len(first["message"])) != ("OK", "NO_SIMILAR_FACE", 1):
             self.report.problems.append(f"afterwards: {deleted} {gone} {first}")
+        if compared["message"] != {"similarity": 100, "result": "SAME PERSON"}:
+            self.report.problems.append(f"afterwards: {compared}")
 
     async def _ask(self, call: Call, **fields: str | bytes) -> dict:
         return (await ask(*self._at, self._call(call, **fields))).json()

@@ -52,12 +52,25 @@ def _wrong_message(status: str, message: object, call: Call | None) -> str | Non
         return None if message == MESSAGES[Status(status)] else "not the exact message"
     if status == "INVALID_REQUEST":
         return None if isinstance(message, str) and SENTENCE.fullmatch(message) else "no plain sentence"
+    return None if call is None else _wrong_result(message, call)
+
+
+def _wrong_result(message: object, call: Call) -> str | None:
+    """Of OK."""
     if call is Call.DELETE_FACE:
         return None if message == FACE_DELETED else "not the exact message"
-    if call is not None:
-        fields = ["name", "person_id"] if call is Call.ADD_FACE else ["confidence", "name", "person_id"]
-        return None if _is_list(message, fields) else "no list of faces"
-    return None
+    if call is Call.COMPARE_FACES:
+        return None if _is_comparison(message) else "no comparison"
+    fields = ["name", "person_id"] if call is Call.ADD_FACE else ["confidence", "name", "person_id"]
+    return None if _is_list(message, fields) else "no list of faces"
+
+
+def _is_comparison(message: object) -> bool:
+    if not isinstance(message, dict) or list(message) != ["similarity", "result"]:
+        return False
+    similarity = message["similarity"]
+    result = "SAME PERSON" if similarity >= 95 else "NOT SURE" if similarity >= 80 else "NOT SAME PERSON"
+    return 0 <= similarity <= 100 and message["result"] == result
 
 
 def _is_list(message: object, fields: list[str]) -> bool:

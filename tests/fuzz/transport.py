@@ -3,6 +3,7 @@
 from random import Random
 
 from fuzz.bodies import body, form
+from fuzz.contents import images
 from fuzz.mutations import corpus, mutate
 from fuzz.probe import NOBODY, Probe, request
 from shared.contract import Call
@@ -13,7 +14,7 @@ def wrong_key(random: Random, key: str) -> Probe:
         (None, "", " ", "x", key[:-1], f"{key}x", key.upper(), "\xff" * 20, "x" * 5000, f"{key} {key}")
     )
     call = random.choice(list(Call))
-    content = body(random, {"person_id": NOBODY}, corpus()[0])
+    content = body(random, {"person_id": NOBODY}, images(random, call, corpus()[0]))
     return Probe("key", request(call, key, content, headers={"X-API-Key": wrong}), call, {"INVALID_REQUEST"}, 401)
 
 
@@ -36,7 +37,8 @@ def headers(random: Random, key: str) -> Probe:
         )
     )
     call = random.choice(list(Call))
-    return Probe("headers", request(call, key, body(random, {"person_id": NOBODY}, corpus()[1]), headers=odd))
+    content = body(random, {"person_id": NOBODY}, images(random, call, corpus()[1]))
+    return Probe("headers", request(call, key, content, headers=odd))
 
 
 def path(random: Random, key: str) -> Probe:
@@ -88,7 +90,7 @@ def _with_line(random: Random, head: bytes) -> bytes:
 def chunked(random: Random, key: str) -> Probe:
     """Chunked bodies, half of them broken."""
     call = random.choice(list(Call))
-    kind, data = form(random, {"person_id": NOBODY}, corpus()[1][:2000])
+    kind, data = form(random, {"person_id": NOBODY}, images(random, call, corpus()[1][:2000]))
     step = random.choice((1, 7, 1000))
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (data[at : at + step] for at in range(0, len(data), step)))
     body_ = chunks + b"0\r\n\r\n"
@@ -104,7 +106,7 @@ def chunked(random: Random, key: str) -> Probe:
 
 def hangup(random: Random, key: str) -> Probe:
     """The caller is gone before the end, or right after it. A search: what it would find is nobody's loss."""
-    raw = request(Call.SEARCH_FACE, key, body(random, {}, corpus()[0]))
+    raw = request(Call.SEARCH_FACE, key, body(random, {}, {"img": corpus()[0]}))
     cut = len(raw) if random.random() < 0.5 else random.randrange(len(raw))
     return Probe("hangup", raw[:cut], ends=True)
 

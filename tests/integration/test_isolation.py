@@ -33,6 +33,7 @@ from shared.control import Control, Key, Scope
 DOCUMENT = Path(__file__).parents[2] / "docs/tenants.md"
 IMG = base64.b64encode(hopper_jpeg()).decode()
 OTHER_IMG = base64.b64encode(astronaut_png()).decode()
+BOTH = {"img1": IMG, "img2": IMG}
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
             ("key's hash, as a key", lambda t, _, o, n=call, m=more: t.call(n, digest(o.secret), **m), NO_KEY),
         )
     ),
+    ("facecompare", "key id, as a key", lambda t, _, o: t.call("facecompare", o.key.id, **BOTH), NO_KEY),
+    ("facecompare", "key's hash, as a key", lambda t, _, o: t.call("facecompare", digest(o.secret), **BOTH), NO_KEY),
     (
         "searchface",
         "facedb of a name that both have",
@@ -284,11 +287,21 @@ class TestCounting:
         assert town.ids(tenant.secret, name) == [said["message"][0]["person_id"]]
 
 
+class TestComparing:
+    def test_it_needs_no_facedb_and_asks_none(self, town: Town) -> None:
+        caller, owner, _ = town.tenants
+        for more in ({}, {"facedb": owner.own}, {"facedb": caller.own}, {"facedb": "a b"}):
+            answer = town.call("facecompare", caller.secret, **BOTH, **more).json()
+            assert answer == {"status": "OK", "message": {"similarity": 100, "result": "SAME PERSON"}}
+        assert town.ids(caller.secret) == [], "nothing was added to the default facedb"
+
+
 class TestKeys:
     CALLS = (
         (Scope.ADD, "addface", {"img": OTHER_IMG}),
         (Scope.SEARCH, "searchface", {"img": OTHER_IMG}),
         (Scope.DELETE, "delface", {"person_id": "1"}),
+        (Scope.SEARCH, "facecompare", {"img1": IMG, "img2": OTHER_IMG}),
     )
 
     @pytest.mark.parametrize("scope", Scope)

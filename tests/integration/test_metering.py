@@ -196,6 +196,8 @@ def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: st
         person_id = book.post(client, Call.ADD_FACE, img=b64(hopper_jpeg()))
         for image in (hopper_jpeg(), astronaut_png(), hopper_jpeg()):
             book.post(client, Call.SEARCH_FACE, img=b64(image))
+        for image in (hopper_jpeg(), b"text", faceless_png(), b"\xff\xd8\xff".ljust(MAX_IMAGE_BYTES + 1, b"\0"), b""):
+            book.post(client, Call.COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
         for wanted in (person_id, person_id, "x", ""):
             book.post(client, Call.DELETE_FACE, person_id=wanted)
         for call in (Call.DELETE_FACE, *Call):  # the first takes all that the key may

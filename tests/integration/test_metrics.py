@@ -115,6 +115,8 @@ class TestMetrics:
             (Call.SEARCH_FACE, {"img": "AAAA"}, Status.IMAGE_INVALID_FORMAT),
             (Call.DELETE_FACE, {"person_id": NOBODY}, Status.PERSON_ID_NOT_EXIST),
             (Call.DELETE_FACE, {}, Status.INVALID_REQUEST),
+            (Call.COMPARE_FACES, {"img1": FACE, "img2": FACE}, Status.OK),
+            (Call.COMPARE_FACES, {"img1": FACE, "img2": NO_FACE}, Status.FACE_DETECT_FAILED),
         ]
         before = [counted(call, status) for call, _, status in asked]
         for call, parameters, status in asked:

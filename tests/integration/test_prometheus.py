@@ -46,6 +46,7 @@ class Watched:
         http.post("/v1/searchface", data={"img": no_face})
         http.post("/v1/delface", data={"person_id": added["message"][0]["person_id"]})
         http.post("/v1/delface", data={"person_id": NOBODY})
+        http.post("/v1/facecompare", data={"img1": face, "img2": other})
         http.post("/v1/addface", data={"img": "AAAA"})
         http.post("/v1/addface", data={"img": "A" * 3_000_000})
         http.post("/v1/addface", data={"img": face, "facedb": "nobodys"})

@@ -52,8 +52,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def parse(request: web.Request) -> web.Response:
-    given = await uploads.read(request)
-    return answer(Status.OK, {"img": len(given.img or b"")})
+    given = await uploads.read(request, "img")
+    return answer(Status.OK, {"img": len(given.images.get("img", b""))})
 
 
 async def crash(_request: web.Request) -> web.Response:

@@ -286,7 +286,9 @@ class TestOtherCommands:
 
     def test_the_catalogue_is_listed_with_licences(self) -> None:
         listed = command("models", "list").stdout
-        assert re.search(r"^sface-2021dec-int8bq \* +embedding +ready +yes +Apache-2.0$", listed, re.MULTILINE)
+        assert re.search(
+            r"^sface-2021dec-int8bq \* +embedding +ready +built in +yes +Apache-2.0$", listed, re.MULTILINE
+        )
         assert re.search(r"^w600k-r50 .* no ", listed, re.MULTILINE)
 
     def test_a_model_that_may_not_be_used_is_not_fetched(self) -> None:

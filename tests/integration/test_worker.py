@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import structlog
 from redis import Redis
 
-from shared.contract import FACE_DELETED, Status
-from shared.errors import FaceNotDetected, OperatorError
+from shared.contract import FACE_DELETED, Result, Status
+from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError
 from shared.jobs import (
     AddJob,
+    CompareJob,
     DeleteJob,
     Once,
     SearchJob,
@@ -25,7 +27,7 @@ from shared.jobs import (
 from shared.once import ASKED, record
 from shared.tracing import NoTraces
 from worker import actions
-from worker.actions import as_number
+from worker.actions import as_number, result_of
 from worker.faces.service import FaceService
 from worker.ledger import Ledger
 from worker.metrics import Metrics
@@ -158,6 +160,76 @@ class TestSearch:
 
     def test_nobody(self, runtime: Runtime) -> None:
         assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE
+
+
+class TestCompare:
+    """A job with two images, and no facedb."""
+
+    def job(self, runtime: Runtime, *images: bytes, once: Once | None = None) -> CompareJob:
+        job = {name: value for name, value in common(runtime, once=once).items() if name != "collection"}
+        for number, image in enumerate(images):
+            runtime.ledger.images.set(image_key(job["job_id"], number), image)
+        return CompareJob(**job)
+
+    def test_the_same_face(self, runtime: Runtime) -> None:
+        outcome = perform(self.job(runtime, b"a", b"ab"), actions.compare, runtime)
+        assert outcome.status is Status.OK
+        assert outcome.model_dump(mode="json")["message"] == {"similarity": 100, "result": "SAME PERSON"}
+
+    def test_similarity_is_the_confidence_of_the_cosine(self, runtime: Runtime) -> None:
+        for one, other in (b"ab", b"ac", b"bc"):
+            outcome = perform(self.job(runtime, bytes([one]), bytes([other])), actions.compare, runtime)
+            cosine = float(Faces.vector(one) @ Faces.vector(other))
+            similarity = as_number(SFACE.confidence(cosine))
+            assert outcome.message == {"similarity": similarity, "result": result_of(similarity)}
+
+    @pytest.mark.parametrize("images", [(b"", b"a"), (b"a", b""), (b"", b"")])
+    def test_no_face_in_either(self, runtime: Runtime, images: tuple[bytes, bytes]) -> None:
+        assert perform(self.job(runtime, *images), actions.compare, runtime).status is Status.FACE_DETECT_FAILED
+
+    def test_which_image_has_none_is_in_the_log(self, runtime: Runtime) -> None:
+        with structlog.testing.capture_logs() as lines:
+            perform(self.job(runtime, b"a", b""), actions.compare, runtime)
+        assert [line["image"] for line in lines if line["event"] == "face_not_compared"] == ["img2"]
+
+    def test_an_image_that_cannot_be_read_is_told_before_one_without_a_face(self, runtime: Runtime) -> None:
+        class Broken(Faces):
+            def describe_prominent(self, data: bytes) -> SimpleNamespace:
+                if data == b"!":
+                    raise ImageUnreadable
+                return super().describe_prominent(data)
+
+        broken = replace(runtime, faces=Broken())
+        for images in ((b"", b"!"), (b"!", b""), (b"a", b"!")):
+            assert perform(self.job(runtime, *images), actions.compare, broken).status is Status.IMAGE_INVALID_FORMAT
+
+    def test_without_both_images_a_job_fails(self, runtime: Runtime) -> None:
+        for images in ((), (b"a",)):
+            assert perform(self.job(runtime, *images), actions.compare, runtime).status is Status.FAIL
+
+    def test_nothing_is_kept_but_the_outcome_under_an_idempotency_key(self, runtime: Runtime) -> None:
+        once = begun(runtime)
+        job = self.job(runtime, b"a", b"b", once=once)
+        before = {*runtime.ledger.redis.keys()}
+        outcome = perform_once(job, actions.compare, runtime)
+        assert {*runtime.ledger.redis.keys()} == before
+        assert not runtime.store.collections()
+        runtime.ledger.images.delete(image_key(job.job_id), image_key(job.job_id, 1))
+        assert perform_once(job, actions.compare, runtime) == outcome
+
+    @pytest.mark.parametrize(
+        ("similarity", "result"),
+        [
+            (100, Result.SAME_PERSON),
+            (95, Result.SAME_PERSON),
+            (94.999, Result.NOT_SURE),
+            (80, Result.NOT_SURE),
+            (79.999, Result.NOT_SAME_PERSON),
+            (0, Result.NOT_SAME_PERSON),
+        ],
+    )
+    def test_what_a_similarity_comes_to(self, similarity: float, result: Result) -> None:
+        assert result_of(similarity) is result
 
 
 class TestDelete:

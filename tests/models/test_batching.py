@@ -12,7 +12,8 @@ from shared.errors import FaceNotDetected, OperatorError, Unavailable
 from shared.settings import Settings
 from worker import runtime
 from worker.faces.geometry import SURROUNDINGS
-from worker.faces.service import COARSE_SIDE, SIDE, FaceService
+from worker.faces.looking import COARSE_SIDE, SIDE, TURNS
+from worker.faces.service import FaceService
 from worker.models.announcing import Announcing
 from worker.models.arcface import ArcFace
 from worker.models.batched_session import BatchedSession
@@ -123,7 +124,8 @@ def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces)
         for ours, theirs, tolerance in zip(found, alone, (1e-2, 1e-2, 1e-4), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=tolerance)
     seen = sum(len(found[0]) for found in outcomes if found is not None)
-    assert sum(calls["detector"]) == 2 * len(photos) + seen, "each image at both sides, and each face once more"
+    looks = sum(1 if found is not None else 1 + len(TURNS) for found in outcomes)
+    assert sum(calls["detector"]) == 2 * looks + seen, "each look at both sides, and each face once more"
     assert sum(calls["embedder"]) == seen
     assert max(calls["detector"]) > 1
     assert max(calls["embedder"]) > 1

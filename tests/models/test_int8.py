@@ -6,7 +6,8 @@ import pytest
 from portraits import astronaut_png, darken, hopper_jpeg, pixels, reencode, rotate, scale
 from shared.settings import Settings
 from worker.faces.geometry import align
-from worker.faces.service import SIDE, FaceService
+from worker.faces.looking import SIDE
+from worker.faces.service import FaceService
 from worker.models import catalog, files
 from worker.models.arcface import ArcFace
 from worker.models.session import open_session

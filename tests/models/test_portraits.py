@@ -20,6 +20,7 @@ from portraits import (
     side_by_side,
 )
 from shared.errors import FaceNotDetected
+from worker.faces.geometry import turned
 from worker.models.catalog import calibrated
 
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
@@ -88,6 +89,40 @@ def test_the_most_prominent_is_the_larger_face(faces):
 def test_a_picture_without_a_face(faces, picture):
     with pytest.raises(FaceNotDetected):
         faces.describe_all(picture)
+
+
+def turned_by(photo, degrees):
+    """With all of it kept: quarters as they are, else in a larger picture with black corners."""
+    return jpeg(turned(pixels(photo), degrees)[0])
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270, 30, -30, 45, -45])
+@pytest.mark.parametrize("person", PEOPLE)
+def test_whichever_way_up_a_photo_comes_it_is_the_same_person(confidence, person, degrees):
+    assert confidence(PEOPLE[person], turned_by(PEOPLE[person], degrees)) >= 95
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270, 45])
+@pytest.mark.parametrize("person", PEOPLE)
+def test_a_turned_photo_is_enrolled_as_it_is_searched_for(faces, person, degrees):
+    photo = turned_by(PEOPLE[person], degrees)
+    (enrolled,) = faces.describe_all(photo)
+    assert enrolled.vector @ faces.describe_prominent(photo).vector > 0.999999
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_faces_of_a_turned_photo_come_from_left_to_right_as_they_are_seen_upright(faces, degrees):
+    found = faces.describe_all(turned_by(side_by_side(*PEOPLE.values()), degrees))
+    assert len(found) == 2
+    for face, photo in zip(found, PEOPLE.values(), strict=True):
+        assert face.vector @ faces.describe_prominent(photo).vector > 0.9
+
+
+def test_a_small_face_in_a_large_photo_is_found(confidence):
+    small = pixels(scale(hopper_jpeg(), 0.11))
+    wide = np.full((800, 1200, 3), 127, np.uint8)
+    wide[300 : 300 + small.shape[0], 500 : 500 + small.shape[1]] = small
+    assert confidence(png(wide), hopper_jpeg()) >= 95
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

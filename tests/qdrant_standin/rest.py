@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from email.parser import BytesParser
@@ -147,6 +148,16 @@ class Routes:
         }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that takes a call back resets its connection: nothing to tell."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> ThreadingHTTPServer:
     """Listens on host and port; a thread for each connection."""
 
@@ -194,11 +205,7 @@ def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> Thr
         def log_message(self, *_: object) -> None:
             """Tests read the record instead."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    return Server(address, Handler)
+    return _Server(address, Handler)
 
 
 def _plain(value: object) -> Any:

@@ -14,6 +14,8 @@ from worker.faces.geometry import Image
 _HALF_FROM: Final = 1280
 _QUARTER_FROM: Final = 2560
 
+_MODES: Final = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
+
 # What libjpeg puts where data ends too early: every coefficient 0. With four components, what OpenCV makes of it.
 _MISSING: Final = 128
 _MISSING_CMYK: Final = range(60, 70)
@@ -58,6 +60,17 @@ def decode(data: bytes) -> Image:
     raise ImageUnreadable("neither JPEG, PNG nor BMP")
 
 
+def reduction(data: bytes) -> int:
+    """How many times smaller than it was sent an image is that `decode` takes: 1, 2 or 4."""
+    return _reduction(jpeg.longest_side(data)) if data.startswith(jpeg.START) else 1
+
+
+def _reduction(longest: int) -> int:
+    if longest < _HALF_FROM:
+        return 1
+    return 2 if longest < _QUARTER_FROM else 4
+
+
 def _pixels(data: bytes, mode: int) -> Image:
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode)
@@ -71,13 +84,8 @@ def _pixels(data: bytes, mode: int) -> Image:
 def _jpeg(data: bytes) -> Image:
     structure = jpeg.walk(data)
     data = data[: structure.end]
-    longest = max(structure.width, structure.height)
-    if longest < _HALF_FROM:
-        mode, scale = cv2.IMREAD_COLOR, 1
-    elif longest < _QUARTER_FROM:
-        mode, scale = cv2.IMREAD_REDUCED_COLOR_2, 2
-    else:
-        mode, scale = cv2.IMREAD_REDUCED_COLOR_4, 4
+    scale = _reduction(max(structure.width, structure.height))
+    mode = _MODES[scale]
     image = _pixels(data, mode)
     # By its orientation, the last block may be in any corner.
     if any(_is_missing(corner, structure) for corner in image[[0, 0, -1, -1], [0, -1, 0, -1]]):

@@ -83,6 +83,15 @@ def walk(data: bytes) -> Jpeg:
     raise ImageUnreadable("JPEG is cut off")
 
 
+def longest_side(data: bytes) -> int:
+    """In pixels, by its frame alone: no scan is looked at. Raises ImageUnreadable where there is no frame."""
+    for code, _, body in _segments(data):
+        if code in _FRAMES:
+            frame = _frame(code, body)
+            return max(frame.width, frame.height)
+    raise ImageUnreadable("JPEG without a frame")
+
+
 def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Marker code, position after the segment, and what the segment holds."""
     at = 2

@@ -9,30 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import FaceNotDetected
-from worker.faces.decode import configure_opencv, decode
-from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent, overlap
+from worker.faces.decode import configure_opencv, decode, reduction
+from worker.faces.geometry import Detection, Image, align, roll
+from worker.faces.looking import look
+from worker.faces.quality import Quality, measure
 
-PREPROCESSING_VERSION: Final = 2
+PREPROCESSING_VERSION: Final = 3
 """Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
 changes embeddings; embeddings of different versions are never compared (see worker/models/identity.py)."""
-
-
-SIDE: Final = 640
-"""Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
-
-COARSE_SIDE: Final = SIDE // 2
-"""Where only the most prominent face matters it is looked for at a quarter of the pixels first."""
-
-COARSE_FACE: Final = 40
-"""Least side in pixels, there, of a face that is taken as it is found there, to enrol and to search: the same photo
-then gives the same vector. The detector finds faces from about 10 pixels on; next to a small one, a larger one may have
-been missed."""
 
 EMBED_AT_ONCE: Final = 16
 """Faces of an image that are described together: a quarter of a second of one core, after which one may stop."""
 
-_SAME: Final = 0.3
-"""Overlap from which on two detections are one face, as within one pass of the detector."""
+REFINED_AGAIN: Final = 8.0
+"""Degrees by which telling landmarks again must have turned a face for them to be told once more: of a tilted face the
+detector sees the tilt too small, at 30 degrees 11 at first and 24 then. Of upright faces none is turned so much."""
+
+REFINED_AT_MOST: Final = 3
+"""Times that landmarks are told again: what a fourth would still turn is no face, or lies on its head."""
 
 
 class Detector(Protocol):
@@ -58,10 +52,11 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Face:
-    """One face. vector: float32 (dimension,), length 1."""
+    """One face. vector: float32 (dimension,), length 1. quality: how it is shown."""
 
     detection: Detection
     vector: npt.NDArray[np.float32]
+    quality: Quality
 
 
 class Observer(Protocol):
@@ -109,60 +104,64 @@ class FaceService:
         """
         image = self._decoded(data)
         with self._observer.stage("detect"):
-            found = left_to_right(self._all(image))
+            found = look(self._detector.detect, image).every()
         self._observer.found(len(found))
         return [
             face
             for first in range(0, max(1, len(found)), EMBED_AT_ONCE)
-            for face in self._describe(image, found[first : first + EMBED_AT_ONCE], go_on)
+            for face in self._describe(image, found[first : first + EMBED_AT_ONCE], reduction(data), go_on)
         ]
 
     def describe_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
         image = self._decoded(data)
         with self._observer.stage("detect"):
-            found = self._prominent(image)
-        (face,) = self._describe(image, found)
+            seen = look(self._detector.detect, image)
+            found = seen.prominent()
+        self._observer.found(len(seen.decisive))
+        (face,) = self._describe(image, found, reduction(data))
         return face
 
     def _decoded(self, data: bytes) -> Image:
         with self._observer.stage("decode"):
             return decode(data)
 
-    def _all(self, image: Image) -> list[Detection]:
-        """Every face: the large ones as the coarse pass finds them, all others as the full one does."""
-        large = [face for face in self._detector.detect(image, COARSE_SIDE) if _is_large(face, image)]
-        every = self._detector.detect(image, SIDE)
-        return large + [face for face in every if all(overlap(face.box, other.box) <= _SAME for other in large)]
-
-    def _prominent(self, image: Image) -> list[Detection]:
-        """The most prominent face, or none."""
-        prominent: list[Detection] = []
-        for side in (COARSE_SIDE, SIDE):
-            found = self._detector.detect(image, side)
-            if found:
-                prominent = [most_prominent(found, (image.shape[1], image.shape[0]))]
-                if _is_large(prominent[0], image):
-                    break
-        self._observer.found(len(found))
-        return prominent
-
     def _describe(
-        self, image: Image, detections: Sequence[Detection], go_on: Callable[[], None] = lambda: None
+        self, image: Image, detections: Sequence[Detection], reduced: int, go_on: Callable[[], None] = lambda: None
     ) -> list[Face]:
-        """Faces in the order of the detections, embedded in one batch. Raises FaceNotDetected when there are none."""
+        """Faces in the order of the detections, embedded in one batch. reduced: how many times smaller the image is
+        than it was sent. Raises FaceNotDetected when there are none.
+        """
         if not detections:
             raise FaceNotDetected
         go_on()
         with self._observer.stage("refine"):
-            detections = self._detector.refine(image, detections)
+            detections = self._refined(image, detections)
         with self._observer.stage("align"):
             crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
+            shown = [measure(found, crop, reduced) for found, crop in zip(detections, crops, strict=True)]
         self._observer.embedded(len(crops))
         with self._observer.stage("embed"):
             vectors = self._embedder.embed(crops)
-        return [Face(found, vector) for found, vector in zip(detections, vectors, strict=True)]
+        return [Face(*face) for face in zip(detections, vectors, shown, strict=True)]
+
+    def _refined(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+        """The faces with their landmarks told again; those of a face that this has turned much, once more."""
+        found = list(detections)
+        numbers = list(range(len(found)))
+        for _ in range(REFINED_AT_MOST):
+            again = self._detector.refine(image, [found[number] for number in numbers])
+            turned = []
+            for number, face in zip(numbers, again, strict=True):
+                if _between(roll(face.landmarks), roll(found[number].landmarks)) > REFINED_AGAIN:
+                    turned.append(number)
+                found[number] = face
+            numbers = turned
+            if not numbers:
+                break
+        return found
 
 
-def _is_large(face: Detection, image: Image) -> bool:
-    return bool(min(face.box[2:]) * COARSE_SIDE >= COARSE_FACE * max(image.shape[:2]))
+def _between(first: float, second: float) -> float:
+    """Degrees between two directions, 0 to 180."""
+    return abs((first - second + 180) % 360 - 180)

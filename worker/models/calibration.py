@@ -60,16 +60,17 @@ def _interpolate(points: Sequence[Point], x: float) -> float:
 
 
 SFACE = Calibration(
-    # Measured on 28.8 million impostor pairs of LFW (docs/models.md): 80 accepts 1 in 1,000 strangers, 90 1 in 10,000,
-    # 95 1 in 100,000, 97 1 in 1,000,000. The last point is below 1 so that float16 engines give the same image 100.
+    # Measured on pairs of strangers of LFW (docs/decisions/0014-calibration.md): 80 accepts at most 1 in 1,000, 90 1 in
+    # 10,000, 95 1 in 100,000, 97 about 1 in 1,000,000. The last point is below 1 so that float16 engines give the same
+    # image 100.
     (
         (-1, 0),
         (0.09, 20),
         (0.20, 45),
         (0.29, 65),
-        (0.363, 80),
-        (0.415, 90),
-        (0.465, 95),
+        (0.37, 80),
+        (0.421, 90),
+        (0.47, 95),
         (0.515, 97),
         (0.70, 99),
         (0.9999, 100),

@@ -3,6 +3,7 @@
 Digests are the upstream repositories' own (their Git LFS pointers).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, overload
 
@@ -206,11 +207,19 @@ def find(name: str, task: Literal["embedding"]) -> Embedder: ...
 @overload
 def find(name: str, task: Task) -> Model: ...
 def find(name: str, task: Task) -> Model:
-    """The model of that name and task. Raises OperatorError that lists the known names."""
+    """The model of that name and task in the catalogue alone; described.find knows the operator's own too.
+
+    Raises OperatorError that lists the known names.
+    """
     known = {model.name: model for model in MODELS if model.task == task}
     if name not in known:
-        raise OperatorError(f"no {task} model is called {name!r}; known are: {', '.join(known)}")
+        raise unknown(name, task, known)
     return known[name]
+
+
+def unknown(name: str, task: Task, known: Iterable[str]) -> OperatorError:
+    """That no model of the task has the name, and which names are known."""
+    return OperatorError(f"no {task} model is called {name!r}; known are: {', '.join(known)}")
 
 
 def permitted(model: Model, accept_noncommercial: bool) -> Model:
@@ -227,5 +236,9 @@ def calibrated(model: Embedder) -> Calibration:
     """The model's calibration. Raises OperatorError when none was measured: its confidences would mean nothing."""
     if model.calibration is None:
         able = ", ".join(m.name for m in MODELS if isinstance(m, Embedder) and m.calibration)
-        raise OperatorError(f"no calibration has been measured for {model.name} yet; embedders that have one: {able}")
+        raise OperatorError(
+            f"no calibration has been measured for {model.name} yet, so its confidences would mean nothing; measure "
+            f"one with `facesearch calibrate DIR --model {model.name} --write`, DIR being a folder of people with "
+            f"their photos, or choose one of: {able}"
+        )
     return model.calibration

@@ -8,6 +8,7 @@ original put there by hand under its plain name is used too. The folder may be c
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,20 @@ def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
     except OSError as error:
         raise OperatorError(f"cannot keep models in {folder}: {error}") from error
     return target
+
+
+def keep(model: Model, source_file: Path, folder: Path, say: Say) -> None:
+    """Copy the operator's own file into the folder, as a fetched one would be kept. Raises OperatorError when it is not
+    the model's, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder, say), _replacing(_kept(model, folder)) as part:
+            shutil.copyfile(source_file, part)
+            if (digest := sha256(part)) != model.sha256:
+                raise OperatorError(f"{source_file} has sha256 {digest} where {model.sha256} was read before")
+    except OSError as error:
+        raise OperatorError(f"cannot keep {source_file} in {folder}: {error}") from error
 
 
 def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:

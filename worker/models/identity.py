@@ -1,9 +1,10 @@
 """Which model, prepared how, made an embedding. Embeddings of different identities must never meet in a collection."""
 
+import hashlib
 from dataclasses import dataclass
 
 from worker.faces.service import PREPROCESSING_VERSION
-from worker.models.catalog import Embedder
+from worker.models.catalog import MODELS, Embedder
 from worker.models.prepare import RESULT_VERSION
 from worker.models.prepare_int8 import INT8_VERSION
 
@@ -12,8 +13,9 @@ from worker.models.prepare_int8 import INT8_VERSION
 class Identity:
     """The identity of an embedding space.
 
-    model: name in the catalogue. digest: SHA-256 of the source file, hex (not of the prepared bytes, which a library
-    release may serialise differently). version: of the preprocessing and preparation; raised when either changes
+    model: its name. digest: SHA-256 of the source file, hex (not of the prepared bytes, which a library release may
+    serialise differently); of a model that the operator described, of the file's and of how a face goes in, since the
+    catalogue does not fix that. version: of the preprocessing and preparation; raised when either changes
     what comes out by more than rounding. dimension: numbers in an embedding.
     """
 
@@ -36,4 +38,11 @@ class Identity:
 def identity(model: Embedder) -> Identity:
     """What this code and that model make. The version is 1000 x preparation's + preprocessing's, so each one shows."""
     version = 1000 * (INT8_VERSION if model.ranges else RESULT_VERSION) + PREPROCESSING_VERSION
-    return Identity(model.name, model.sha256, version, model.dimension)
+    return Identity(model.name, _digest(model), version, model.dimension)
+
+
+def _digest(model: Embedder) -> str:
+    if any(model.name == known.name for known in MODELS):
+        return model.sha256
+    goes_in = (model.input_size, model.channels, float(model.mean), float(model.scale))
+    return hashlib.sha256(f"{model.sha256} {goes_in}".encode()).hexdigest()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from worker.faces.geometry import SURROUNDINGS, Detection, Image, brought_back, surroundings
+from worker.faces.geometry import SURROUNDINGS, Detection, Image, brought_back, resize, surroundings
 from worker.models.session import Session, Tensor
 
 STRIDES = (8, 16, 32)
@@ -102,28 +102,6 @@ def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArr
     if not near:
         return detection
     return replace(detection, landmarks=brought_back(near[0].landmarks, matrix))
-
-
-def resize(image: Image, side: int) -> tuple[Image, Floats]:
-    """The image with its longest side made `side`, the other in proportion but at least 1; and what coordinates in it
-    are to be multiplied with to be the image's own: float32 (2,), of x and of y.
-    """
-    halvings = 0
-    # Halves average whole blocks, as area averaging does, at a tenth of its time; what is left is less than a half,
-    # where interpolation has next to no aliasing.
-    while min(image.shape[:2]) >= 2 and max(image.shape[:2]) >= 2 * side:
-        height, width = (size // 2 * 2 for size in image.shape[:2])
-        even = image[:height, :width]
-        image = np.asarray(cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        halvings += 1
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    size = (max(1, round(width * side / longest)), max(1, round(height * side / longest)))
-    # The sides are rounded to whole pixels each for itself, so each has its own factor.
-    factor = np.array([width / size[0], height / size[1]], dtype=np.float32) * np.float32(2**halvings)
-    if size != (width, height):
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-    return image, factor
 
 
 def _blob(images: Sequence[Image], least_side: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.images import check, decode_base64
+from gateway.images import check, check_all, decode_base64
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
 
@@ -67,6 +67,27 @@ class TestBase64:
     def test_other_text_is_refused(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is not base64"):
             decode_base64(text)
+
+    def test_a_refusal_names_the_parameter(self) -> None:
+        for text in (b"", b"!"):
+            with pytest.raises(InvalidRequest, match="img2 is "):
+                decode_base64(text, "img2")
+
+
+class TestSeveral:
+    IMAGE = bmp(4, 4)
+
+    def test_all_are_checked(self) -> None:
+        check_all([self.IMAGE, self.IMAGE], 16)
+        for images in ([self.IMAGE, b"text"], [b"text", self.IMAGE]):
+            with pytest.raises(ImageUnreadable):
+                check_all(images, 16)
+        with pytest.raises(ImageUnreadable):
+            check_all([self.IMAGE, self.IMAGE], 15)
+
+    def test_size_comes_before_format(self) -> None:
+        with pytest.raises(ImageTooLarge):
+            check_all([b"text", bytes(MAX_IMAGE_BYTES + 1)], 16)
 
 
 class TestHeader:

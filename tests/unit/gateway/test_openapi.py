@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from gateway.openapi import document
-from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters, check
+from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
 from gateway.uploads import Parameters
-from shared.contract import MESSAGES, STATUSES_OF, AddedFace, Call, FoundFace, Status
+from shared.contract import MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
 from shared.errors import InvalidRequest
 
 DOCUMENT = document.document()
@@ -24,6 +24,7 @@ MODELS = {
     Call.ADD_FACE: AddFaceParameters,
     Call.SEARCH_FACE: SearchFaceParameters,
     Call.DELETE_FACE: DelFaceParameters,
+    Call.COMPARE_FACES: FaceCompareParameters,
 }
 
 
@@ -109,11 +110,13 @@ class TestAnswers:
                 "status": "OK",
                 "message": [{"confidence": 79.9, "name": "", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}],
             },
+            {"status": "OK", "message": {"similarity": 100.1, "result": "SAME PERSON"}},
+            {"status": "OK", "message": {"similarity": 97.5, "result": "PERHAPS"}},
         ):
             assert not valid.is_valid(answer), answer
 
     def test_entries_have_the_fields_of_the_contract(self) -> None:
-        for entry in (AddedFace, FoundFace):
+        for entry in (AddedFace, FoundFace, Comparison):
             schema = SCHEMAS[entry.__name__]
             assert list(schema["properties"]) == schema["required"] == list(entry.__annotations__)
 
@@ -145,8 +148,8 @@ class TestParameters:
     def test_its_example_is_taken(self, call: Call) -> None:
         example = dict(operation(call)["requestBody"]["content"]["application/json"]["example"])
         validator(SCHEMAS[MODELS[call].__name__]).validate(example)
-        img = example.pop("img", None)
-        check(MODELS[call], Parameters(text=example, img=img and img.encode()))
+        images = {name: example.pop(name).encode() for name in MODELS[call].images}
+        check(MODELS[call], Parameters(text=example, images=images))
 
     @given(
         st.sampled_from(Call),
@@ -157,9 +160,11 @@ class TestParameters:
     )
     def test_what_is_documented_is_what_is_checked(self, call: Call, text: dict[str, str]) -> None:
         identifier = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
-        documented = validator(SCHEMAS[MODELS[call].__name__]).is_valid(text | {"img": "YQ==", "person_id": identifier})
+        images = dict.fromkeys(("img", "img1", "img2"), "YQ==")
+        documented = validator(SCHEMAS[MODELS[call].__name__]).is_valid(text | images | {"person_id": identifier})
+        given_ = Parameters(text | {"person_id": identifier}, {name: image.encode() for name, image in images.items()})
         try:
-            taken = bool(check(MODELS[call], Parameters(text=text | {"person_id": identifier}, img=b"YQ==")))
+            taken = bool(check(MODELS[call], given_))
         except InvalidRequest:
             taken = False
         assert taken == documented

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.parameters import AddFaceParameters, DelFaceParameters, SearchFaceParameters, check
+from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
 from gateway.uploads import Parameters
 from shared.contract import FACEDB, NAME
 from shared.errors import InvalidRequest, PersonUnknown
@@ -26,30 +26,54 @@ class TestImg:
     def test_it_is_needed_and_a_file_is_taken_as_it_is(self, model: type) -> None:
         sentence = "img is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
         assert refusal(model, Parameters()) == sentence
-        assert refusal(model, Parameters(img=b"", img_is_file=True)) == sentence
-        assert check(model, Parameters(img=b"\xff\xd8", img_is_file=True)).img == b"\xff\xd8"
-        assert check(model, Parameters(img=IMG)).img == b"\xff\xd8\xff"
+        assert refusal(model, Parameters(images={"img": b""}, files={"img"})) == sentence
+        assert check(model, Parameters(images={"img": b"\xff\xd8"}, files={"img"})).img == b"\xff\xd8"
+        assert check(model, Parameters(images={"img": IMG})).img == b"\xff\xd8\xff"
 
     def test_what_a_call_does_not_take_is_not_looked_at(self) -> None:
-        assert check(DelFaceParameters, Parameters(text={"person_id": "x"}, img=b"<no base64>")).person_id == "x"
-        assert check(SearchFaceParameters, Parameters(text={"name": "a b"}, img=IMG)).facedb is None
+        assert (
+            check(DelFaceParameters, Parameters(text={"person_id": "x"}, images={"img": b"<no base64>"})).person_id
+            == "x"
+        )
+        assert check(SearchFaceParameters, Parameters(text={"name": "a b"}, images={"img": IMG})).facedb is None
+
+
+class TestTwoImages:
+    def test_each_is_a_file_or_base64(self) -> None:
+        given_ = check(FaceCompareParameters, Parameters(images={"img2": IMG, "img1": b"BM"}, files={"img1"}))
+        assert (given_.img1, given_.img2) == (b"BM", b"\xff\xd8\xff")
+
+    def test_both_are_needed_and_another_is_none_of_them(self) -> None:
+        sentence = "{} is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
+        assert refusal(FaceCompareParameters, Parameters(images={"img": IMG})) == sentence.format("img1")
+        assert refusal(FaceCompareParameters, Parameters(images={"img2": b"!"})) == sentence.format("img1")
+        assert refusal(FaceCompareParameters, Parameters(images={"img1": IMG, "img": IMG})) == sentence.format("img2")
+
+    def test_it_is_told_which_is_wrong(self) -> None:
+        assert refusal(FaceCompareParameters, Parameters(images={"img1": b"!", "img2": b"!"})) == "img1 is not base64"
+        assert refusal(FaceCompareParameters, Parameters(images={"img1": IMG, "img2": b"!"})) == "img2 is not base64"
+        empty = Parameters(images={"img1": IMG, "img2": b""})
+        assert refusal(FaceCompareParameters, empty).startswith("img2 is empty; it must be")
+
+    def test_a_facedb_means_nothing(self) -> None:
+        check(FaceCompareParameters, Parameters(text={"facedb": "a b"}, images={"img1": IMG, "img2": IMG}))
 
 
 class TestName:
     def test_left_out_is_not_the_same_as_empty(self) -> None:
-        assert check(AddFaceParameters, Parameters(img=IMG)).name is None
-        assert check(AddFaceParameters, Parameters(text={"name": ""}, img=IMG)).name == ""
+        assert check(AddFaceParameters, Parameters(images={"img": IMG})).name is None
+        assert check(AddFaceParameters, Parameters(text={"name": ""}, images={"img": IMG})).name == ""
 
     @pytest.mark.parametrize("name", ["a b", "x" * 129, "naïve", "a\n", "../x", "\0", "٣"])
     def test_it_is_letters_and_digits(self, name: str) -> None:
-        assert refusal(AddFaceParameters, Parameters(text={"name": name}, img=IMG)) == (
+        assert refusal(AddFaceParameters, Parameters(text={"name": name}, images={"img": IMG})) == (
             "name must be at most 128 letters and digits"
         )
 
     @given(st.text("aZ09-_ é\n", max_size=140))
     def test_what_is_taken_is_what_the_contract_says(self, name: str) -> None:
         try:
-            taken = check(AddFaceParameters, Parameters(text={"name": name}, img=IMG)).name == name
+            taken = check(AddFaceParameters, Parameters(text={"name": name}, images={"img": IMG})).name == name
         except InvalidRequest:
             taken = False
         assert taken == bool(NAME.fullmatch(name))
@@ -59,13 +83,15 @@ class TestFacedb:
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
     @pytest.mark.parametrize("facedb", ["", "x" * 65, "a.b", "a/b", "a b", "a\n"])
     def test_it_is_a_plain_word(self, model: type, facedb: str) -> None:
-        given_ = Parameters(text={"facedb": facedb, "person_id": "x"}, img=IMG)
+        given_ = Parameters(text={"facedb": facedb, "person_id": "x"}, images={"img": IMG})
         assert refusal(model, given_) == "facedb must be 1 to 64 letters, digits, - or _"
 
     @given(st.text("aZ09-_ é\n", max_size=70))
     def test_what_is_taken_is_what_the_contract_says(self, facedb: str) -> None:
         try:
-            taken = check(SearchFaceParameters, Parameters(text={"facedb": facedb}, img=IMG)).facedb == facedb
+            taken = (
+                check(SearchFaceParameters, Parameters(text={"facedb": facedb}, images={"img": IMG})).facedb == facedb
+            )
         except InvalidRequest:
             taken = False
         assert taken == bool(FACEDB.fullmatch(facedb))
@@ -89,9 +115,9 @@ class TestPersonId:
 
 
 def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:
-    wrong = Parameters(text={"name": "a b", "facedb": "a b"}, img=b"!")
+    wrong = Parameters(text={"name": "a b", "facedb": "a b"}, images={"img": b"!"})
     assert refusal(AddFaceParameters, wrong) == "img is not base64"
-    wrong.img = IMG
+    wrong.images["img"] = IMG
     assert refusal(AddFaceParameters, wrong).startswith("name must be")
     del wrong.text["name"]
     assert refusal(AddFaceParameters, wrong).startswith("facedb must be")
@@ -99,9 +125,9 @@ def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:
 
 @given(st.text("é٣🙂\x80", min_size=1), st.sampled_from(["img", "name", "facedb"]))
 def test_no_sentence_repeats_what_was_given(value: str, where: str) -> None:
-    given_ = Parameters(text={"name": "n", "facedb": "f"}, img=IMG)
+    given_ = Parameters(text={"name": "n", "facedb": "f"}, images={"img": IMG})
     if where == "img":
-        given_.img = value.encode()
+        given_.images["img"] = value.encode()
     else:
         given_.text[where] = value
     assert refusal(AddFaceParameters, given_).isascii()

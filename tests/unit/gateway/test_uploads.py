@@ -12,12 +12,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway import multipart
-from gateway.uploads import Parameters, parse_form, parse_json, parse_multipart
+from gateway.uploads import (
+    MAX_IMG_CHARACTERS,
+    MAX_OTHERS_BYTES,
+    Parameters,
+    max_body_bytes,
+    parse_form,
+    parse_json,
+    parse_multipart,
+)
 from gateway.urlencoded import unquote
 from hostile import Hostile
-from hostile_bodies import BODIES
-from hostile_runs import answer_to_body
-from shared.errors import ContractError, InvalidRequest
+from hostile_bodies import BODIES, FORM
+from hostile_runs import answer_to_body, parse
+from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
 
 
 class TestForm:
@@ -30,15 +38,18 @@ class TestForm:
         encoded = base64.b64encode(image)
         quoted = quote_plus(encoded) if strict else encoded.decode()
         given_ = parse_form(f"img={quoted}&{urlencode({'name': name})}&facedb=a".encode())
-        assert given_.img is not None
-        assert given_.img.replace(b" ", b"+") == encoded  # an unescaped + arrives as a space
+        assert set(given_.images) == {"img"}
+        assert given_.images["img"].replace(b" ", b"+") == encoded  # an unescaped + arrives as a space
         assert given_.text == {"name": name, "facedb": "a"}
 
     def test_escapes_in_either_case(self) -> None:
-        assert parse_form(b"img=%2B%2b%2F%2f%3D%3d%41").img == b"++//==A"
+        assert parse_form(b"img=%2B%2b%2F%2f%3D%3d%41").images["img"] == b"++//==A"
+
+    def test_images_go_by_their_names(self) -> None:
+        assert parse_form(b"img1=YQ&img2=Yg&img=Yw").images == {"img1": b"YQ", "img2": b"Yg", "img": b"Yw"}
 
     def test_a_percent_sign_is_decoded_once(self) -> None:
-        assert parse_form(b"img=%252B").img == b"%2B"
+        assert parse_form(b"img=%252B").images["img"] == b"%2B"
 
     def test_no_equals_sign_means_empty(self) -> None:
         assert parse_form(b"name&img").text == {"name": ""}
@@ -46,7 +57,7 @@ class TestForm:
     def test_unknown_parameters_are_ignored(self) -> None:
         assert parse_form(b"colour=red&name=x&colour=blue") == Parameters(text={"name": "x"})
 
-    @pytest.mark.parametrize("body", [b"img=a&img=b", b"name=a&name=a", b"facedb=&facedb="])
+    @pytest.mark.parametrize("body", [b"img=a&img=b", b"img2=a&img2=a", b"name=a&name=a", b"facedb=&facedb="])
     def test_a_parameter_may_come_once(self, body: bytes) -> None:
         with pytest.raises(InvalidRequest, match="is given twice"):
             parse_form(body)
@@ -83,7 +94,7 @@ class TestForm:
 class TestJson:
     def test_strings_by_name(self) -> None:
         given_ = parse_json(b'{"img": "YQ==", "name": "", "facedb": null, "more": [1]}')
-        assert given_ == Parameters(text={"name": ""}, img=b"YQ==")
+        assert given_ == Parameters(text={"name": ""}, images={"img": b"YQ=="})
 
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 100_000, b'{"name": 1}', b'{"img": ["a"]}', b'{"name": {}}']
@@ -120,7 +131,7 @@ class TestMultipart:
             b"content-disposition: form-data; name=name\r\n\r\nGrace\r\n--" + boundary + b"--\r\nepilogue"
         )
         given_ = parse_multipart(body, multipart.delimiter(f'multipart/form-data; boundary="{boundary.decode()}"'))
-        assert given_ == Parameters(text={"name": "Grace"}, img=image, img_is_file=True)
+        assert given_ == Parameters(text={"name": "Grace"}, images={"img": image}, files={"img"})
 
     @pytest.mark.parametrize(
         "content_type", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a', "; xboundary=a"]
@@ -147,8 +158,49 @@ def parses_or_refuses(parse: Callable[[bytes], Parameters], body: bytes) -> None
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"img=", b'{"img":"', b"--b\r\n"]))
 def test_any_bytes_are_parameters_or_refused(body: bytes, start: bytes) -> None:
-    for parse in (parse_form, parse_json, lambda body: parse_multipart(body, b"\r\n--b")):
-        parses_or_refuses(parse, start + body)
+    for parser in (parse_form, parse_json, lambda body: parse_multipart(body, b"\r\n--b")):
+        parses_or_refuses(parser, start + body)
+
+
+LARGEST = b"%41" * MAX_IMG_CHARACTERS
+BOUNDARY = b"\r\n--b\r\nContent-Disposition: form-data; name=%s; filename=p\r\n\r\n"
+
+
+class TestSize:
+    """Of a body that may have an image, or two."""
+
+    def test_the_largest_images_are_taken_in_the_longest_way_to_write_them(self) -> None:
+        assert set(parse(b"img=" + LARGEST, FORM).images) == {"img"}
+        assert set(parse(b"img2=" + LARGEST + b"&img1=" + LARGEST, FORM, images=("img1", "img2")).images) == {
+            "img1",
+            "img2",
+        }
+
+    def test_two_images_are_for_the_call_that_takes_two(self) -> None:
+        with pytest.raises(InvalidRequest, match="all but img may take 65536 bytes"):
+            parse(b"img1=" + LARGEST + b"&img=" + LARGEST, FORM)
+
+    @pytest.mark.parametrize("names", [("img1", "img2"), ("img2", "img1")])
+    def test_of_two_images_one_that_is_too_large_is_told_in_every_content_type(self, names: tuple[str, str]) -> None:
+        first, second = (name.encode() for name in names)
+        much = b"A" * max_body_bytes(2)
+        for body, kind in (
+            (first + b"=QUFB&" + second + b"=" + much, FORM),
+            (first + b"=" + much + b"&" + second + b"=QUFB", FORM),
+            (b'{"%s": "QUFB", "%s": "%s"}' % (first, second, much), "application/json"),
+            (BOUNDARY % first + b"QUFB" + BOUNDARY % second + much, "multipart/form-data; boundary=b"),
+        ):
+            with pytest.raises(ImageTooLarge):
+                parse(body, kind, images=("img1", "img2"))
+
+    def test_what_else_is_too_large_is_no_image(self) -> None:
+        others = b"&x=" + b"a" * MAX_OTHERS_BYTES
+        with pytest.raises(BodyUnreadable, match="all but img1 and img2 may take 65536 bytes"):
+            parse(b"img1=" + LARGEST + others + b"&img2=" + LARGEST, FORM, images=("img1", "img2"))
+
+    def test_where_no_image_belongs_none_is_too_large(self) -> None:
+        with pytest.raises(BodyUnreadable, match=r"body is too large$"):
+            parse(b"img=" + b"A" * max_body_bytes(1), FORM, images=())
 
 
 @pytest.mark.parametrize("item", BODIES, ids=str)

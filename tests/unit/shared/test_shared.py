@@ -1,14 +1,26 @@
 """Contract data, jobs, settings and URLs."""
 
+import json
 import uuid
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from shared.contract import MESSAGES, NAME, Status
+from shared.contract import MESSAGES, NAME, Result, Status
 from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
-from shared.jobs import AddJob, DeleteJob, Once, new_gateway_id, new_job_id, new_request_id, person_id
+from shared.jobs import (
+    AddJob,
+    CompareJob,
+    DeleteJob,
+    Once,
+    Outcome,
+    image_key,
+    new_gateway_id,
+    new_job_id,
+    new_request_id,
+    person_id,
+)
 from shared.once import KEY, record
 from shared.settings import Settings
 
@@ -65,8 +77,26 @@ def test_jobs_survive_the_way_through_json() -> None:
             person_id=uuid.uuid4(),
             once=Once(record=record("a", "key"), origin=new_request_id(), keep_s=60),
         ),
+        CompareJob(job_id=job_id, deadline=1.5),
     ):
         assert type(job).model_validate_json(job.model_dump_json()) == job
+
+
+@pytest.mark.parametrize("similarity", [0, 79.999, 97.501, 100])
+def test_a_comparison_survives_the_way_through_json_as_it_is(similarity: float) -> None:
+    text = json.dumps({"status": "OK", "message": {"similarity": similarity, "result": "NOT SURE"}})
+    outcome = Outcome.model_validate_json(text)
+    assert outcome.message == {"similarity": similarity, "result": Result.NOT_SURE}
+    assert json.dumps(json.loads(outcome.model_dump_json())) == text, "a whole number stays one"
+    for wrong in ('"PERHAPS"', "null"):
+        with pytest.raises(ValidationError):
+            Outcome.model_validate_json(text.replace('"NOT SURE"', wrong))
+
+
+def test_every_image_of_a_job_has_a_place_of_its_own() -> None:
+    jobs = [new_job_id(new_gateway_id(), new_request_id()) for _ in range(2)]
+    assert len({image_key(job, number) for job in jobs for number in range(2)}) == 4
+    assert image_key(jobs[0]) == image_key(jobs[0], 0) == f"fs:image:{jobs[0]}"
 
 
 @pytest.mark.parametrize("wrong", [{"name": "no spaces"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])

@@ -6,7 +6,7 @@ import pytest
 from kombu import Connection
 
 from shared.errors import OperatorError
-from shared.jobs import QUEUE, AddJob, DeleteJob, SearchJob
+from shared.jobs import QUEUE, AddJob, CompareJob, DeleteJob, SearchJob
 from shared.settings import Settings
 from worker.app import create_celery, keep_client
 
@@ -15,7 +15,7 @@ SETTINGS = Settings(redis_url="unix:///nowhere.sock", visibility_timeout_s=7)
 
 def test_every_job_has_its_task_and_none_is_lost_with_its_worker() -> None:
     app = create_celery(SETTINGS)
-    for job in (AddJob, SearchJob, DeleteJob):
+    for job in (AddJob, SearchJob, DeleteJob, CompareJob):
         task = app.tasks[job.task]
         assert task.acks_late
         assert task.reject_on_worker_lost

@@ -17,8 +17,8 @@ def test_passes_through_its_points(cosine, confidence):
 
 
 def test_the_contract_thresholds():
-    assert SFACE.cosine(80) == pytest.approx(0.363)
-    assert SFACE.cosine(95) == pytest.approx(0.465)
+    assert SFACE.cosine(80) == pytest.approx(0.37)
+    assert SFACE.cosine(95) == pytest.approx(0.47)
     assert SFACE.confidence(1.0) == 100
     assert SFACE.confidence(0.9999) == 100
 

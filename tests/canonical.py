@@ -1,0 +1,82 @@
+"""What OpenCV's own FaceDetectorYN and FaceRecognizerSF make of the packaged portraits, with nothing of our pipeline.
+
+Pinned in a file, so that a release of OpenCV, of ONNX Runtime, or a change of ours that alters what comes out is seen
+at once, even where it alters both sides alike. `PYTHONPATH=.:tests .venv/bin/python tests/models/canonical` makes the
+file anew.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from portraits import astronaut_png, hopper_jpeg, pixels, scale, side_by_side
+from shared.settings import Settings
+from worker.models import files
+from worker.models.catalog import MODELS, Model, WheelSource
+
+FILE: Final = Path(__file__).parent / "models/canonical/portraits.json"
+SIDE: Final = 640
+"""Longest side in pixels at which OpenCV looks for faces here: the one for all photos in worker/faces/service.py."""
+MIN_SCORE: Final = 0.8
+DIGITS: Final = 6
+_TASKS: Final = ("detection", "embedding")
+
+# Of a face of more than twice the size of a crop we average pixels, which OpenCV does not do: only the last is one.
+_HOPPER: Final = scale(hopper_jpeg(), 0.8)
+PICTURES: Final = {
+    "astronaut": astronaut_png(),
+    "hopper": _HOPPER,
+    "both": side_by_side(_HOPPER, astronaut_png()),
+    "large": hopper_jpeg(),
+}
+
+
+def fetched() -> list[Model]:
+    """The models that come from a package index, which is all that a closed network may have."""
+    return [model for model in MODELS if any(isinstance(source, WheelSource) for source in model.sources)]
+
+
+@cache
+def pinned() -> dict[str, Any]:
+    """detections: by the detector's file and the picture, rows of x, y, width, height, the five landmarks and the
+    score, in pixels of the picture, best score first. vectors: by the embedder's file and the picture, of length 1 and
+    in the order of the first detector's rows.
+    """
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found
+
+
+def reference() -> dict[str, Any]:
+    """The same as `pinned`, by the OpenCV that is installed."""
+    folder = Settings().models_dir
+    paths = {task: {m.file: files.original(m, folder, print) for m in fetched() if m.task == task} for task in _TASKS}
+    detections = {
+        file: {name: detected(path, pixels(data)) for name, data in PICTURES.items()}
+        for file, path in paths["detection"].items()
+    }
+    rows = next(iter(detections.values()))
+    vectors = {
+        file: {name: described(path, pixels(data), rows[name]) for name, data in PICTURES.items()}
+        for file, path in paths["embedding"].items()
+    }
+    return {"opencv": cv2.__version__, "detections": detections, "vectors": vectors}
+
+
+def detected(path: Path, image: np.ndarray) -> list[list[float]]:
+    height, width = image.shape[:2]
+    size = (round(width * SIDE / max(width, height)), round(height * SIDE / max(width, height)))
+    detector = cv2.FaceDetectorYN.create(str(path), "", size, MIN_SCORE, nms_threshold=0.3)
+    rows = detector.detect(cv2.resize(image, size))[1]
+    factor = np.append(np.tile([width / size[0], height / size[1]], 7), 1)
+    return np.round(rows * factor, DIGITS).tolist()
+
+
+def described(path: Path, image: np.ndarray, rows: list[list[float]]) -> list[list[float]]:
+    recognizer = cv2.FaceRecognizerSF.create(str(path), "")
+    crops = [recognizer.alignCrop(image, np.array(row, np.float32)) for row in rows]
+    found = np.concatenate([recognizer.feature(crop) for crop in crops]).astype(np.float64)
+    return np.round(found / np.linalg.norm(found, axis=1, keepdims=True), DIGITS).tolist()

@@ -1,0 +1,252 @@
+"""Faces that are not shown well enough: what a caller is told of them, and what an operator."""
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from portraits import astronaut_png, faceless_png, hopper_jpeg, pixels, png, scale, side_by_side
+from processes import two_free_ports
+from service import Service
+from shared.contract import Flaw, Status
+from shared.jobs import (
+    AddJob,
+    CompareJob,
+    Outcome,
+    SearchJob,
+    image_key,
+    new_gateway_id,
+    new_job_id,
+    new_request_id,
+    person_id,
+)
+from shared.tracing import NoTraces
+from worker import actions
+from worker.faces.quality import NO_GATES, STANDARD, STRICT, Gates, Quality
+from worker.faces.service import FaceService
+from worker.ledger import Ledger
+from worker.metrics import Metrics
+from worker.models.calibration import SFACE
+from worker.models.identity import Identity
+from worker.runtime import Runtime
+from worker.store.memory import MemoryStore
+from worker.tasks import perform
+
+HEADER = "X-Face-Quality"
+COLLECTION = "tenant.facedb.00000000"
+SPACE = Identity("test", "0" * 64, 1, 4)
+
+
+def b64(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def blurred(photo: bytes) -> bytes:
+    return png(cv2.GaussianBlur(pixels(photo), (0, 0), 6))
+
+
+BLURRED = blurred(astronaut_png())
+TINY = scale(hopper_jpeg(), 0.1)  # a face of 19 pixels
+TURNED_DOWN = {"message": "check input image and retry", "status": "FACE_DETECT_FAILED"}
+
+
+class TestByDefault:
+    @pytest.mark.parametrize("name", ["addface", "searchface"])
+    @pytest.mark.parametrize("image", [BLURRED, TINY])
+    def test_a_face_that_can_only_do_harm_is_no_face(self, call: Callable, name: str, image: bytes) -> None:
+        answer = call(name, img=b64(image))
+        assert answer.json() == TURNED_DOWN
+        assert HEADER not in answer.headers
+
+    def test_of_two_faces_the_good_one_is_added_and_named_first(self, call: Callable) -> None:
+        both = side_by_side(BLURRED, hopper_jpeg())
+        (added,) = call("addface", img=b64(both)).json()["message"]
+        assert added["name"] == "ID0"
+        (found,) = call("searchface", img=b64(hopper_jpeg())).json()["message"]
+        assert found["person_id"] == added["person_id"]
+
+    def test_the_prominent_face_is_the_one_that_is_judged(self, call: Callable) -> None:
+        call("addface", img=b64(hopper_jpeg()))
+        large_and_blurred = side_by_side(scale(hopper_jpeg(), 0.4), blurred(scale(astronaut_png(), 1.0)))
+        assert call("searchface", img=b64(large_and_blurred)).json() == TURNED_DOWN
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return two_free_ports()
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Service]:
+    """A service that tells, and is strict about what it adds."""
+    settings = {
+        "FACESEARCH_QUALITY_HEADER": "true",
+        "FACESEARCH_QUALITY_ADD": "strict",
+        "FACESEARCH_METRICS_PORT": str(port),
+        "FACESEARCH_LOG_LEVEL": "debug",
+        "FACESEARCH_LOG_FORMAT": "json",
+    }
+    with Service(tmp_path_factory.mktemp("telling"), settings) as running:
+        yield running
+
+
+class TestTelling:
+    def test_the_flaw_is_in_the_header_the_metrics_and_the_log(self, telling: Service, port: int) -> None:
+        for name, image, flaw in (
+            ("addface", BLURRED, Flaw.BLUR),
+            ("searchface", BLURRED, Flaw.BLUR),
+            ("searchface", TINY, Flaw.SIZE),
+        ):
+            before = counted(port + 1, "facesearch_rejected_total", f"quality_{flaw}")
+            answer = telling.http.post(f"/v1/{name}", data={"img": b64(image)})
+            assert (answer.json(), answer.headers[HEADER]) == (TURNED_DOWN, flaw)
+            assert counted(port + 1, "facesearch_rejected_total", f"quality_{flaw}") == before + 1
+            job = answer.headers["X-Request-Id"]
+            assert [line for line in telling.said if job in line and f'"quality_{flaw}"' in line]
+
+    def test_no_face_at_all_has_no_flaw(self, telling: Service) -> None:
+        answer = telling.http.post("/v1/searchface", data={"img": b64(faceless_png())})
+        assert answer.json() == TURNED_DOWN
+        assert HEADER not in answer.headers
+
+    def test_it_is_told_again_under_the_same_idempotency_key(self, telling: Service) -> None:
+        for repeated in (None, "true"):
+            headers = {"Idempotency-Key": "twice"}
+            answer = telling.http.post("/v1/searchface", data={"img": b64(TINY)}, headers=headers)
+            assert answer.headers.get("Idempotent-Replayed") == repeated
+            assert answer.headers[HEADER] == Flaw.SIZE
+
+    def test_faces_that_are_left_out_are_counted(self, telling: Service, port: int) -> None:
+        before = counted(port + 1, "facesearch_faces_left_out_total", Flaw.BLUR)
+        answer = telling.http.post("/v1/addface", data={"img": b64(side_by_side(BLURRED, hopper_jpeg()))})
+        assert len(answer.json()["message"]) == 1
+        assert HEADER not in answer.headers
+        assert counted(port + 1, "facesearch_faces_left_out_total", Flaw.BLUR) == before + 1
+
+    def test_adding_and_searching_have_a_setting_each(self, telling: Service) -> None:
+        small = b64(scale(hopper_jpeg(), 0.2))  # a face of 38 pixels
+        answer = telling.http.post("/v1/addface", data={"img": small})
+        assert answer.headers[HEADER] == Flaw.SIZE
+        assert telling.http.post("/v1/searchface", data={"img": small}).json()["status"] != "FACE_DETECT_FAILED"
+
+
+def counted(port: int, name: str, reason: str) -> float:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).raise_for_status().text
+    (value,) = (
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and sample.labels == {"reason": reason}
+    )
+    return value
+
+
+def test_off_refuses_nothing(tmp_path: Path) -> None:
+    off = {"FACESEARCH_QUALITY_ADD": "off", "FACESEARCH_QUALITY_SEARCH": "off"}
+    with Service(tmp_path, off) as service:
+        (added,) = service.http.post("/v1/addface", data={"img": b64(BLURRED)}).json()["message"]
+        (found,) = service.http.post("/v1/searchface", data={"img": b64(BLURRED)}).json()["message"]
+    assert found == {"confidence": 100, "name": added["name"], "person_id": added["person_id"]}
+
+
+FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
+SHOWN = {
+    ord("f"): FINE,
+    ord("g"): FINE,
+    ord("b"): replace(FINE, sharpness=0.1),
+    ord("t"): replace(FINE, size=10),
+    ord("p"): replace(FINE, yaw=60),
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    vector: np.ndarray
+    quality: Quality
+
+
+class Faces(FaceService):
+    """Sees in each byte of an "image" a face that is shown as SHOWN says."""
+
+    def __init__(self) -> None:
+        """No models."""
+
+    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
+        go_on()
+        return [Described(np.eye(4, dtype=np.float32)[byte % 4], SHOWN[byte]) for byte in data]
+
+    def describe_prominent(self, data: bytes):
+        return self.describe_all(data)[0]
+
+
+@pytest.fixture
+def runtime(valkey_url: str) -> Iterator[Runtime]:
+    with Redis.from_url(valkey_url) as redis:
+        ledger, metrics = Ledger(redis, redis), Metrics(NoTraces())
+        yield Runtime(Faces(), SFACE, MemoryStore(SPACE), ledger, SPACE, metrics, 3, Gates(STRICT, STANDARD))
+
+
+def add(runtime: Runtime, image: bytes) -> tuple[AddJob, Outcome]:
+    job = AddJob(**common(runtime, image), collection=COLLECTION, name=None)
+    return job, perform(job, actions.add, runtime)
+
+
+def common(runtime: Runtime, *images: bytes) -> dict:
+    job_id = new_job_id(new_gateway_id(), new_request_id())
+    for number, image in enumerate(images):
+        runtime.ledger.images.set(image_key(job_id, number), image)
+    return {"job_id": job_id, "deadline": time.time() + 10}
+
+
+class TestJudging:
+    def test_a_face_has_the_same_id_whatever_is_left_out_beside_it(self, runtime: Runtime) -> None:
+        job, outcome = add(runtime, b"bfpg")
+        ids = [face["person_id"] for face in outcome.message]
+        assert ids == [str(person_id(job.origin, number)) for number in (1, 3)]
+        every = perform(job, actions.add, replace(runtime, gates=NO_GATES))
+        assert [face["person_id"] for face in every.message][1::2] == ids
+
+    def test_names_are_drawn_for_faces_that_are_added_alone(self, runtime: Runtime) -> None:
+        assert [face["name"] for face in add(runtime, b"bfg")[1].message] == ["ID0", "ID1"]
+        assert add(runtime, b"bt")[1].status is Status.FACE_DETECT_FAILED
+        assert [face["name"] for face in add(runtime, b"f")[1].message] == ["ID2"]
+
+    def test_where_none_is_left_the_largest_says_why(self, runtime: Runtime) -> None:
+        _, outcome = add(runtime, b"tb")
+        assert (outcome.status, outcome.reason) == (Status.FACE_DETECT_FAILED, Flaw.BLUR)
+        assert runtime.store.count(COLLECTION) == 0
+
+    def test_what_is_searched_for_is_judged_by_the_gate_for_it(self, runtime: Runtime) -> None:
+        def searched(image: bytes) -> Outcome:
+            return perform(SearchJob(**common(runtime, image), collection=COLLECTION), actions.search, runtime)
+
+        assert searched(b"p").status is Status.NO_SIMILAR_FACE
+        assert searched(b"b").reason is Flaw.BLUR
+        assert searched(b"fb").status is Status.NO_SIMILAR_FACE
+
+    @pytest.mark.parametrize("images", [(b"f", b"t"), (b"t", b"f")])
+    def test_both_faces_that_are_compared_are_judged_like_one_that_is_searched_for(
+        self, runtime: Runtime, images: tuple[bytes, bytes]
+    ) -> None:
+        outcome = perform(CompareJob(**common(runtime, *images)), actions.compare, runtime)
+        assert (outcome.status, outcome.reason) == (Status.FACE_DETECT_FAILED, Flaw.SIZE)
+
+    def test_the_log_says_why_and_nothing_of_the_person(self, runtime: Runtime) -> None:
+        with structlog.testing.capture_logs() as lines:
+            add(runtime, b"fb")
+            add(runtime, b"b")
+        left_out = {"event": "face_left_out", "flaw": Flaw.BLUR, "log_level": "debug"}
+        assert [line for line in lines if line["event"] == "face_left_out"] == [left_out] * 2
+        assert [line.get("rejected") for line in lines if line["event"] == "job_answered"] == [None, "quality_blur"]
+
+    def test_an_outcome_without_a_reason_is_what_older_gateways_read(self, runtime: Runtime) -> None:
+        assert "reason" not in add(runtime, b"f")[1].model_dump(mode="json")

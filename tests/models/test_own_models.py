@@ -1,0 +1,427 @@
+"""One's own embedder, from its file to vectors of real photos: each field of its description has its effect."""
+
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper
+
+from facesearch.main import main
+from portraits import astronaut_png, darken, hopper_jpeg, jpeg, pixels
+from shared.errors import FaceNotDetected
+from shared.settings import Settings
+from tiny_embedders import GRID, expected, grid_means, model, saved
+from worker.evaluation import calibrating
+from worker.faces.decode import decode
+from worker.faces.geometry import align
+from worker.models import described, files
+from worker.models.identity import identity
+from worker.models.prepare import PREPARATION_VERSION
+from worker.runtime import open_faces
+
+PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
+
+
+@pytest.fixture
+def folder(tmp_path, weights):
+    """A models folder that holds the detector alone."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(weights.detector_original, folder)
+    shutil.copy(weights.detector, folder)
+    return folder
+
+
+@pytest.fixture
+def command(folder):
+    """A command with that folder: its exit status and what it said."""
+
+    def run(*arguments, **variables):
+        environment = {"FACESEARCH_MODELS_DIR": str(folder), "FACESEARCH_ACCEPT_NONCOMMERCIAL": "true", **variables}
+        return CliRunner(env=environment).invoke(main, list(map(str, arguments)), catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def fails(folder, command):
+    """That a command ends with one line that holds the text, and describes nothing."""
+
+    def run(text, *arguments, **variables):
+        before = described.names(folder)
+        result = command(*arguments, **variables)
+        assert result.exit_code == 1
+        assert re.search(text, result.stderr), result.stderr
+        assert result.stderr.splitlines()[-1].startswith("facesearch: ")
+        assert described.names(folder) == before
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file that takes crops of 112 pixels."""
+    return saved(grid_means(112), tmp_path / "Own Model.onnx")
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A folder of two people."""
+    for name, data in PORTRAITS.items():
+        place = tmp_path / "people" / name
+        place.mkdir(parents=True)
+        (place / "1.jpg").write_bytes(data)
+    return tmp_path / "people"
+
+
+@pytest.mark.parametrize(
+    ("options", "side", "way_in"),
+    [
+        (("--like", "sface"), 112, {}),
+        (("--like", "arcface"), 112, {"mean": 127.5, "scale": 127.5}),
+        (("--like", "w600k-r50"), 112, {"mean": 127.5, "scale": 127.5}),
+        (("--like", "sface", "--channels", "BGR"), 112, {"channels": "BGR"}),
+        (("--like", "arcface", "--mean", "100"), 112, {"mean": 100.0, "scale": 127.5}),
+        (("--like", "arcface", "--mean", "0"), 112, {"mean": 0.0, "scale": 127.5}),
+        (("--like", "arcface", "--scale", "2"), 112, {"mean": 127.5, "scale": 2.0}),
+        (("--like", "arcface", "--size", "160"), 160, {"mean": 127.5, "scale": 127.5}),
+        (("--like", "sface", "--size", "96"), 96, {"dimension": 20}),
+    ],
+)
+def test_vectors_are_those_of_the_file_fed_as_described(tmp_path, folder, command, options, side, way_in):
+    path = saved(grid_means(side, dimension=way_in.get("dimension")), tmp_path / "own.onnx")
+    result = command("models", "add", path, *options)
+    assert result.exit_code == 0, result.output
+    own = described.find("own", "embedding", folder)
+    assert own.dimension == way_in.get("dimension", 3 * GRID * GRID)
+    assert own.input_size == side
+    faces = open_faces(settings(folder, "own"), own)
+    for data in PORTRAITS.values():
+        face = faces.describe_prominent(data)
+        crop = align(decode(data), face.detection.landmarks, side)
+        np.testing.assert_allclose(face.vector, expected(crop, **way_in), atol=1e-5)
+
+
+def settings(folder, embedder):
+    return Settings(models_dir=folder, embedder=embedder, accept_noncommercial=True)
+
+
+def test_it_is_kept_with_its_digest_and_prepared(folder, command, file):
+    result = command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
+    assert result.exit_code == 0, result.output
+    digest = files.sha256(file)
+    own = described.find("own-model", "embedding", folder)
+    assert (own.sha256, own.size, own.file) == (digest, file.stat().st_size, "Own Model.onnx")
+    assert (own.licence, own.commercial, own.calibration) == ("MIT", True, None)
+    assert files.is_ready(own, folder)
+    assert (folder / f"{digest[:16]}-Own Model.onnx").read_bytes() == file.read_bytes()
+    for part in (
+        "one image (N, 3, 112, 112) in, one vector (N, 48) out",
+        "finite",
+        "one by one",
+        "the prepared graph gives what the file gives",
+        "not checked: whether it knows people again",
+        "facesearch calibrate DIR --model own-model --write",
+    ):
+        assert part in result.stdout
+
+
+def test_of_a_model_whose_licence_nobody_told_commercial_use_is_refused(folder, command, fails, file):
+    result = command("models", "add", file, "--like", "arcface")
+    assert "counts as not for commercial use" in result.stdout
+    assert described.find("own-model", "embedding", folder).licence == "LicenseRef-unknown"
+    fails("may not be used commercially", "models", "pull", "own-model", FACESEARCH_ACCEPT_NONCOMMERCIAL="false")
+
+
+def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
+    command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
+    listed = command("models", "list", FACESEARCH_EMBEDDER="own-model").stdout
+    assert re.search(r"^own-model \* +embedding +ready +none +yes +MIT$", listed, re.MULTILINE)
+    prepared = files.prepared_path(described.find("own-model", "embedding", folder), folder)
+    prepared.unlink()
+    assert command("models", "pull", "own-model").exit_code == 0
+    assert prepared.is_file()
+    # Without a calibration it can do nothing yet.
+    told = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
+    assert re.search(
+        r"^FAIL +models +no calibration has been measured for own-model.*facesearch calibrate", told, re.MULTILINE
+    )
+    kept = described.find("own-model", "embedding", folder)
+    described.write_calibration(kept, described.find("sface-2021dec", "embedding", folder).calibration, folder)
+    told = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
+    assert re.search(r"^ok +embedding +own-model$", told, re.MULTILINE)
+
+
+def test_another_machine_takes_the_folder(tmp_path, folder, command, file):
+    command("models", "add", file, "--like", "arcface")
+    file.unlink()
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    for prepared in other.glob(f"*prepared-v{PREPARATION_VERSION}*"):
+        prepared.unlink()
+    assert command("models", "pull", "own-model", FACESEARCH_MODELS_DIR=str(other)).exit_code == 0
+    assert described.find("own-model", "embedding", other) == described.find("own-model", "embedding", folder)
+
+
+def test_a_file_whose_digest_changed_is_refused(folder, command, fails, file):
+    command("models", "add", file, "--like", "arcface")
+    own = described.find("own-model", "embedding", folder)
+    files.prepared_path(own, folder).unlink()
+    (folder / f"{own.sha256[:16]}-{own.file}").write_bytes(b"another")
+    fails("cannot get the model own-model .*has sha256", "models", "pull", "own-model")
+
+
+def test_a_damaged_description_is_told_wherever_it_is_needed(folder, command, fails, file):
+    command("models", "add", file, "--like", "arcface")
+    path = folder / "own-model.json"
+    path.write_text(path.read_text().replace('"RGB"', '"BGR"'))
+    fails("was edited or damaged", "models", "pull", "own-model")
+    fails("was edited or damaged", "calibrate", folder, "--model", "own-model")
+    assert "was edited or damaged" in command("models", "list").stdout
+    assert "was edited or damaged" in command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
+
+
+@pytest.mark.parametrize("name", ["sface-2021dec", "yunet-2023mar", "w600k-r50", "arcface", "sface"])
+def test_names_of_the_catalogue_cannot_be_taken(fails, file, name):
+    fails(f"{name} is a name of the built-in catalogue", "models", "add", file, "--like", "arcface", "--name", name)
+
+
+@pytest.mark.parametrize("name", ["Own", "own_model", "own:model", "../own", "-", "a" * 65])
+def test_what_is_no_name_is_refused(fails, file, name):
+    fails("name", "models", "add", file, "--like", "arcface", "--name", name)
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones(fails, file):
+    fails("--like: .*'magface'.*w600k-r50.*arcface, sface", "models", "add", file, "--like", "magface")
+
+
+def test_the_same_name_for_another_way_in_is_refused_and_for_the_same_keeps_the_calibration(
+    folder, command, fails, file
+):
+    command("models", "add", file, "--like", "arcface")
+    before = described.find("own-model", "embedding", folder)
+    calibration = described.find("sface-2021dec", "embedding", folder).calibration
+    described.write_calibration(before, calibration, folder)
+    fails("describes another model or another way in", "models", "add", file, "--like", "sface")
+    assert command("models", "add", file, "--like", "arcface", "--licence", "MIT").exit_code == 0
+    after = described.find("own-model", "embedding", folder)
+    assert (after.licence, after.calibration) == ("MIT", calibration)
+    assert identity(after) == identity(before)
+
+
+def node(operator, source, target, **attributes):
+    return helper.make_node(operator, source, [target], **attributes)
+
+
+SHAPE = {"shape": np.array([0, -1], np.int64)}
+FLAT = [node("Reshape", ["image", "shape"], "vector")]
+IMAGE, VECTOR = ["n", 3, 8, 8], ["n", 192]
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (model(FLAT, SHAPE, ["n", 8, 8, 3], VECTOR), "takes .* channels first"),
+        (model(FLAT, SHAPE, ["n", 1, 8, 8], ["n", 64]), r"where an image \(N, 3, side, side\) is needed"),
+        (model(FLAT, SHAPE, ["n", 3, 8, 12], ["n", 288]), "12 x 8 pixels where square"),
+        (model(FLAT, SHAPE, ["n", 3, 12, 12], ["n", 432]), "say --size 12"),
+        (model(FLAT, SHAPE, IMAGE, VECTOR, kind=TensorProto.FLOAT16), "of type FLOAT16 where FLOAT"),
+        (model([node("Relu", ["image"], "vector")], {}, IMAGE, IMAGE), r"where vectors \(N, dimension\)"),
+        (model([*FLAT, node("Relu", ["vector"], "b")], SHAPE, IMAGE, VECTOR, more=["b"]), "has 2 outputs"),
+        (
+            model(
+                [*FLAT[:0], node("Mul", ["image", "nought"], "z"), node("Reshape", ["z", "shape"], "vector")],
+                SHAPE | {"nought": np.zeros((), np.float32)},
+                IMAGE,
+                VECTOR,
+            ),
+            "zero or not finite",
+        ),
+        (
+            model(
+                [node("Div", ["image", "nought"], "z"), node("Reshape", ["z", "shape"], "vector")],
+                SHAPE | {"nought": np.zeros((), np.float32)},
+                IMAGE,
+                VECTOR,
+            ),
+            "zero or not finite",
+        ),
+        (
+            model(
+                [
+                    node("Mul", ["image", "nought"], "z"),
+                    node("Add", ["z", "one"], "o"),
+                    node("Reshape", ["o", "shape"], "vector"),
+                ],
+                SHAPE | {"nought": np.zeros((), np.float32), "one": np.ones((), np.float32)},
+                IMAGE,
+                VECTOR,
+            ),
+            "the same vector for whatever",
+        ),
+        (
+            model(
+                [
+                    node("ReduceMean", ["image"], "m", axes=[0], keepdims=1),
+                    node("Sub", ["image", "m"], "d"),
+                    node("Add", ["d", "image"], "s"),
+                    node("Reshape", ["s", "shape"], "vector"),
+                ],
+                SHAPE,
+                IMAGE,
+                VECTOR,
+                opset=13,
+            ),
+            "another vector when others are embedded with it",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_work_is_refused_with_the_reason(tmp_path, fails, made, complaint):
+    path = saved(made, tmp_path / "bad.onnx")
+    fails(complaint, "models", "add", path, "--like", "sface", "--size", "8")
+
+
+def test_weights_in_other_files_are_refused(tmp_path, fails):
+    path = tmp_path / "own.onnx"
+    onnx.save_model(grid_means(112), path, save_as_external_data=True, location="weights", size_threshold=0)
+    fails("weights in other files", "models", "add", path, "--like", "arcface")
+
+
+@pytest.mark.parametrize("content", [b"not a model", b"", b"\x08\x0a"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, fails, content):
+    path = tmp_path / "own.onnx"
+    path.write_bytes(content)
+    fails("is no ONNX model|has 0 inputs", "models", "add", path, "--like", "arcface")
+    fails("there is no file", "models", "add", tmp_path / "none.onnx", "--like", "arcface")
+    fails("does not end in .onnx", "models", "add", shutil.copy(path, tmp_path / "own.pt"), "--like", "arcface")
+
+
+@pytest.mark.parametrize("batch", [1, "n", "batch"])
+@pytest.mark.parametrize("sides", [None, ["h", "w"], [112, "w"]])
+def test_a_fixed_batch_and_open_sides_are_taken(tmp_path, folder, command, batch, sides):
+    path = saved(grid_means(112, batch=batch, sides=sides), tmp_path / "own.onnx")
+    result = command("models", "add", path, "--like", "arcface")
+    assert result.exit_code == 0, result.output
+    assert files.is_ready(described.find("own", "embedding", folder), folder)
+
+
+class TestChecking:
+    def test_real_weights_under_a_name_of_ones_own(self, folder, command, weights, people):
+        result = command(
+            "models", "add", weights.embedder_original, "--like", "sface", "--name", "mine", "--check", people
+        )
+        assert result.exit_code == 0, result.output
+        assert "6 of 6 changed photos of 2 people are closest to their own" in result.stdout
+        mine = described.find("mine", "embedding", folder)
+        built_in = open_faces(Settings(), weights.entry).describe_prominent(hopper_jpeg()).vector
+        again = open_faces(settings(folder, "mine"), mine).describe_prominent(hopper_jpeg()).vector
+        np.testing.assert_allclose(again, built_in, atol=1e-6)
+
+    def test_a_model_that_tells_nobody_apart_is_refused_and_not_kept(self, tmp_path, folder, fails, people):
+        """It sees how bright a photo is and nothing else: what is half as bright is somebody else."""
+        brightness = [
+            node("ReduceMean", ["image"], "m", axes=[2, 3], keepdims=0),
+            node("Sub", ["m", "level"], "vector"),
+        ]
+        (people / "astronaut/1.jpg").write_bytes(jpeg(pixels(darken(astronaut_png(), 0.6))))
+        made = model(brightness, {"level": np.full(3, 60, np.float32)}, ["n", 3, 112, 112], ["n", 3], opset=13)
+        path = saved(made, tmp_path / "own.onnx")
+        fails("does not tell people apart", "models", "add", path, "--like", "sface", "--check", people)
+        assert sorted(p.suffix for p in folder.glob("*own*")) == []
+
+    def test_a_check_without_people_says_so(self, tmp_path, fails, file, people):
+        shutil.rmtree(people / "hopper")
+        fails("photos of two people", "models", "add", file, "--like", "arcface", "--check", people)
+        fails("is not a folder", "models", "add", file, "--like", "arcface", "--check", tmp_path / "none")
+
+
+class People:
+    """Sees faces in files that say whose they are: "BM", a person's number, a photo's. likeness: how far photos of one
+    person lie apart, 1 and more as far as strangers'.
+    """
+
+    def __init__(self, likeness):
+        self._likeness = likeness
+
+    def describe_prominent(self, data):
+        if data.endswith(b"nobody"):
+            raise FaceNotDetected
+        person, photo = map(int, data[2:].split())
+        face = np.random.default_rng(person).normal(size=64)
+        vector = face + self._likeness * np.random.default_rng([person, photo]).normal(size=64)
+        return SimpleNamespace(vector=(vector / np.linalg.norm(vector)).astype(np.float32))
+
+
+class TestCalibrating:
+    @pytest.fixture
+    def crowd(self, tmp_path):
+        """Photos of 150 people, two of each, and one that shows nobody."""
+        place = tmp_path / "crowd"
+        for person in range(150):
+            (place / f"p{person}").mkdir(parents=True)
+            for photo in range(2):
+                (place / f"p{person}" / f"{photo}.bmp").write_bytes(b"BM%d %d" % (person, photo))
+        (place / "p0" / "x.bmp").write_bytes(b"BMnobody")
+        return place
+
+    @pytest.fixture
+    def calibrate(self, command, monkeypatch):
+        def run(*arguments, likeness=0.3):
+            monkeypatch.setattr(calibrating, "open_faces", lambda *_: People(likeness))
+            return command("calibrate", *arguments, FACESEARCH_QUALITY_SEARCH="off")
+
+        return run
+
+    @pytest.fixture
+    def own(self, command, file):
+        command("models", "add", file, "--like", "arcface")
+        return "own-model"
+
+    def test_the_table_is_printed_and_kept_when_asked(self, folder, calibrate, crowd, own):
+        result = calibrate(crowd, "--model", own)
+        assert result.exit_code == 0, result.output
+        assert "300 faces on 301 photos of 150 people; 150 pairs of one person, 44,700 of strangers" in result.stdout
+        assert re.search(r"^65 +1 in 77 +0\.\d+ +0\.\d+ +count +1 in \d+ +0\.00%$", result.stdout, re.MULTILINE)
+        assert re.search(r"^95 +1 in 100,000 +0\.\d+ +0\.\d+ +tail +", result.stdout, re.MULTILINE)
+        assert "Not kept" in result.stdout
+        before = described.find(own, "embedding", folder)
+        assert before.calibration is None
+        result = calibrate(crowd, "--model", own, "--write")
+        after = described.find(own, "embedding", folder)
+        assert f"Kept in {folder / own}.json" in result.stdout
+        (cosine,) = re.findall(r"^80 +1 in 1,000 +(\S+)", result.stdout, re.MULTILINE)
+        assert after.calibration.confidence(float(cosine)) == pytest.approx(80)
+        # Strangers in 64 dimensions: a normal distribution about 0 of width 1 / 8, of which 1 in 1,000 is beyond 3.09.
+        assert float(cosine) == pytest.approx(3.09 / 8, abs=0.05)
+        assert identity(after) == identity(before)
+
+    def test_of_a_model_of_the_catalogue_it_holds_in_place_of_the_built_in_one(
+        self, folder, command, calibrate, crowd, weights
+    ):
+        name = weights.entry.name
+        shutil.copy(weights.embedder, folder)
+        result = calibrate(crowd, "--write")
+        assert result.exit_code == 0, result.output
+        own = folder / f"{name}.calibration.json"
+        assert f"Kept in {own}" in result.stdout
+        assert described.find(name, "embedding", folder).calibration != weights.entry.calibration
+        assert re.search(rf"^{name} \* +embedding +ready +own ", command("models", "list").stdout, re.MULTILINE)
+        own.unlink()
+        assert described.find(name, "embedding", folder) == weights.entry
+
+    def test_a_model_that_knows_nobody_again_is_refused(self, folder, calibrate, crowd, own):
+        result = calibrate(crowd, "--model", own, "--write", likeness=3)
+        assert result.exit_code == 1
+        assert "does not know people again" in result.stderr
+        assert described.find(own, "embedding", folder).calibration is None
+
+    def test_two_people_are_too_few(self, fails, own, people):
+        fails("faces of 2 people, .*250 people", "calibrate", people, "--model", own)
+
+    def test_an_unknown_model(self, fails, people):
+        fails("no embedding model is called 'none'", "calibrate", people, "--model", "none")

@@ -1,0 +1,90 @@
+"""How portraits are shown, through the whole of seeing."""
+
+import cv2
+import pytest
+
+from portraits import astronaut_png, crop, darken, hopper_jpeg, jpeg, pixels, png, reencode, rotate, scale
+from shared.contract import Flaw
+from worker.faces.quality import STANDARD, STRICT
+from worker.faces.service import Face, FaceService
+
+PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
+STILL_FINE = {
+    "jpeg 20": lambda photo: reencode(photo, 20),
+    "turned 30 degrees": lambda photo: rotate(photo, 30),
+    "dark": lambda photo: darken(photo, 0.2),
+    "a quarter of the size": lambda photo: scale(photo, 0.25),
+    "somewhat blurred": lambda photo: blurred(photo, 3),
+    "cropped": lambda photo: crop(photo, 60, 20, 420, 400),
+}
+
+
+def blurred(photo: bytes, sigma: float) -> bytes:
+    return png(cv2.GaussianBlur(pixels(photo), (0, 0), sigma))
+
+
+def bright(photo: bytes, factor: float) -> bytes:
+    return png(cv2.convertScaleAbs(pixels(photo), alpha=factor))
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_portraits_pass_every_gate(faces: FaceService, person: str) -> None:
+    assert STRICT.flaw(faces.describe_prominent(PEOPLE[person]).quality) is None
+
+
+@pytest.mark.parametrize("change", STILL_FINE)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_what_a_search_still_finds_passes(faces: FaceService, person: str, change: str) -> None:
+    own, changed = (faces.describe_prominent(photo) for photo in (PEOPLE[person], STILL_FINE[change](PEOPLE[person])))
+    assert own.vector @ changed.vector > 0.465
+    assert STANDARD.flaw(changed.quality) is None
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_a_blur_with_a_sigma_of_a_fourteenth_of_the_face_does_not(faces: FaceService, person: str) -> None:
+    small = scale(PEOPLE[person], 110 / faces.describe_prominent(PEOPLE[person]).quality.size)
+    assert STANDARD.flaw(faces.describe_prominent(small).quality) is None
+    assert STANDARD.flaw(faces.describe_prominent(blurred(small, 8)).quality) is Flaw.BLUR
+    assert STRICT.flaw(faces.describe_prominent(png(cv2.blur(pixels(small), (25, 25)))).quality) is Flaw.BLUR
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_a_face_of_20_pixels_does_not(faces: FaceService, person: str) -> None:
+    tiny = scale(PEOPLE[person], 20 / faces.describe_prominent(PEOPLE[person]).quality.size)
+    assert STANDARD.flaw(faces.describe_prominent(tiny).quality) is Flaw.SIZE
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_the_size_is_that_of_the_photo_as_it_was_sent(faces: FaceService, person: str) -> None:
+    own = faces.describe_prominent(PEOPLE[person]).quality.size
+    for factor in (2.6, 5):  # decoded at a half and at a quarter
+        sent = jpeg(pixels(scale(PEOPLE[person], factor)))
+        assert faces.describe_prominent(sent).quality.size == pytest.approx(own * factor, rel=0.08)
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_blur_lowers_sharpness_and_light_and_size_hardly_change_it(faces: FaceService, person: str) -> None:
+    def shown(photo: bytes) -> Face:
+        return faces.describe_prominent(photo)
+
+    own = shown(PEOPLE[person]).quality.sharpness
+    steps = [shown(blurred(PEOPLE[person], sigma)).quality.sharpness for sigma in (2, 5, 8)]
+    assert sorted([own, *steps], reverse=True) == [own, *steps]
+    for changed in (darken(PEOPLE[person], 0.4), scale(PEOPLE[person], 0.6), scale(PEOPLE[person], 2)):
+        assert shown(changed).quality.sharpness == pytest.approx(own, rel=0.12)
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_light_moves_exposure(faces: FaceService, person: str) -> None:
+    darks = [faces.describe_prominent(darken(PEOPLE[person], by)).quality.dark for by in (1, 0.1, 0.06)]
+    brights = [faces.describe_prominent(bright(PEOPLE[person], by)).quality.bright for by in (1, 1.5, 2)]
+    for shares in (darks, brights):
+        assert sorted(shares) == shares
+        assert shares[0] < 0.05
+        assert shares[-1] > 0.15
+
+
+def test_every_face_of_an_image_has_its_own(faces: FaceService) -> None:
+    left, right = pixels(hopper_jpeg()), pixels(astronaut_png())
+    both = png(cv2.hconcat([left[:512], cv2.GaussianBlur(right, (0, 0), 6)]))
+    assert [STANDARD.flaw(face.quality) for face in faces.describe_all(both)] == [None, Flaw.BLUR]

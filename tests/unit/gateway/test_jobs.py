@@ -1,0 +1,47 @@
+"""What a checked request asks for: the job that does it, and the digest by which an Idempotency-Key knows it again."""
+
+import itertools
+
+import pytest
+
+from gateway.jobs import Wanted
+from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_id, new_request_id
+
+COLLECTION = "tenant.facedb.00000000"
+
+
+def test_requests_that_ask_for_something_else_have_another_digest() -> None:
+    wanted = [
+        Wanted(SearchJob, COLLECTION, images=(b"ab",)),
+        Wanted(SearchJob, COLLECTION, images=(b"abc",)),
+        Wanted(SearchJob, "tenant.facedb.00000001", images=(b"ab",)),
+        Wanted(AddJob, COLLECTION, {"name": None}, (b"ab",)),
+        Wanted(AddJob, COLLECTION, {"name": ""}, (b"ab",)),
+        *(Wanted(CompareJob, images=(b"abcd"[:at], b"abcd"[at:])) for at in range(5)),
+        Wanted(CompareJob, images=(b"cd", b"ab")),
+    ]
+    assert len({each.digest() for each in wanted}) == len(wanted)
+    for one, other in itertools.product(wanted, repeat=2):
+        assert (one.digest() == other.digest()) == (one == other)
+
+
+def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
+    """Records of an Idempotency-Key outlive an upgrade."""
+    assert Wanted(SearchJob, COLLECTION, images=(b"ab",)).digest() == (
+        "bda4bf10325da3957116f9cff0c8d0672390ef210c3000654321d21789d314e1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more"),
+    [
+        (Wanted(AddJob, COLLECTION, {"name": "x"}, (b"a",)), {"collection": COLLECTION, "name": "x"}),
+        (Wanted(SearchJob, COLLECTION, images=(b"a",)), {"collection": COLLECTION}),
+        (Wanted(CompareJob, images=(b"a", b"b")), {}),
+    ],
+)
+def test_the_job_carries_what_its_kind_carries_and_no_image(wanted: Wanted, more: dict[str, str]) -> None:
+    job_id = new_job_id(new_gateway_id(), new_request_id())
+    job = wanted.job(job_id=job_id, deadline=2.5, once=None)
+    assert type(job) is wanted.kind
+    assert job.model_dump() == {"job_id": job_id, "deadline": 2.5, "once": None} | more
