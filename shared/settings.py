@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     idempotency_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=86_400,
         description="Seconds for which the first outcome of a request with an Idempotency-Key is given again. 86,400: "
-        "a day. Until then each such request takes 0.4 kB of the broker, and a search up to 6 kB.",
+        "a day. Until then each such request takes 0.9 kB of the broker, and a search up to 6 kB.",
     )
     quality_header: bool = Field(
         default=False,
