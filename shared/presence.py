@@ -4,9 +4,10 @@ fs:workers               set of worker ids; readers drop those whose key has exp
 fs:worker:<worker id>    JSON of Presence, alive for PRESENCE_TTL_S seconds
 """
 
-from typing import Final
+from typing import Final, cast
 
 from pydantic import BaseModel, ConfigDict
+from redis import Redis
 
 PRESENCE_INTERVAL_S: Final = 1.0
 
@@ -28,3 +29,10 @@ class Presence(BaseModel):
 
 def presence_key(worker_id: str) -> str:
     return f"fs:worker:{worker_id}"
+
+
+def said(redis: Redis) -> dict[str, bytes | None]:
+    """JSON of Presence of each worker in the set, by id; None of one that is not alive. Raises redis.RedisError."""
+    ids = [member.decode() for member in cast("set[bytes]", redis.smembers(WORKERS))]
+    records = cast("list[bytes | None]", redis.mget(map(presence_key, ids))) if ids else []
+    return dict(zip(ids, records, strict=True))

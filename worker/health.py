@@ -8,7 +8,7 @@ import sys
 from redis import RedisError
 
 from shared.errors import OperatorError
-from shared.presence import WORKERS, Presence, presence_key
+from shared.presence import Presence, said
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 
@@ -17,8 +17,7 @@ def check(settings: Settings) -> int:
     """Exit status: 0 if one is alive, else 1, with one line that says what is wrong."""
     try:
         with connect_blocking(settings.broker) as redis:
-            ids = sorted(member.decode() for member in redis.smembers(WORKERS))
-            records = redis.mget([presence_key(worker_id) for worker_id in ids]) if ids else []
+            records = said(redis).values()
     except OperatorError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

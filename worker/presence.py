@@ -3,22 +3,14 @@
 import socket
 import uuid
 from contextlib import suppress
-from typing import cast
 
 from redis import Redis, RedisError
 
 from shared.errors import OperatorError
-from shared.presence import PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key
+from shared.presence import PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key, said
 from worker.models.identity import Identity
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
-
-
-def _said(redis: Redis) -> dict[str, bytes | None]:
-    """What each worker in the set says of itself, by id; None of one that is not alive. Raises redis.RedisError."""
-    ids = [member.decode() for member in cast("set[bytes]", redis.smembers(WORKERS))]
-    records = cast("list[bytes | None]", redis.mget(map(presence_key, ids))) if ids else []
-    return dict(zip(ids, records, strict=True))
 
 
 def require_same_embedder(redis: Redis, identity: Identity) -> None:
@@ -26,7 +18,7 @@ def require_same_embedder(redis: Redis, identity: Identity) -> None:
     facedb would shut the others out of it. Without the broker there is nobody to ask.
     """
     with suppress(RedisError):
-        for record in filter(None, _said(redis).values()):
+        for record in filter(None, said(redis).values()):
             other = Presence.model_validate_json(record)
             if other.embedder != identity.model:
                 raise OperatorError(
@@ -74,6 +66,6 @@ class Beacon:
 
     def _forget_the_dead(self) -> None:
         """Workers that were killed cannot withdraw, and a set of them must not grow for ever."""
-        dead = [worker_id for worker_id, record in _said(self._redis).items() if record is None]
+        dead = [worker_id for worker_id, record in said(self._redis).items() if record is None]
         if dead:
             self._redis.srem(WORKERS, *dead)

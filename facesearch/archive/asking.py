@@ -10,7 +10,7 @@ from redis import Redis
 
 from shared.backup import LEASE_S, REQUEST, SILENT_S, Progress, Request, progress_key
 from shared.errors import OperatorError
-from shared.presence import WORKERS, presence_key
+from shared.presence import said
 
 POLL_S: Final = 0.1
 
@@ -28,8 +28,7 @@ return redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 def alive(redis: Redis) -> bool:
     """Whether there is a worker. Raises RedisError."""
-    ids = [member.decode() for member in cast("set[bytes]", redis.smembers(WORKERS))]
-    return bool(ids) and any(redis.mget([presence_key(worker_id) for worker_id in ids]))
+    return any(said(redis).values())
 
 
 def write_faces(redis: Redis, folder: Path, collections: Sequence[str], say: Callable[[str], None]) -> Progress:

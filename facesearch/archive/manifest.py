@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from shared.control.layout import now
+from shared.disk import sync
 from shared.errors import OperatorError
 
 MANIFEST: Final = "manifest.json"
@@ -83,7 +84,7 @@ def finish(folder: Path, faces: Kind) -> Manifest:
         os.fsync(file.fileno())
     unfinished.rename(folder / MANIFEST)
     for path in (folder / FACES, folder):
-        _sync(path)
+        sync(path)
     return made
 
 
@@ -138,12 +139,3 @@ def _file(folder: Path, path: Path) -> File:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return File(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what the folder lists now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

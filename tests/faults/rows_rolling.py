@@ -2,13 +2,14 @@
 
 import signal
 import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 from faults.apart import Apart, apart
 from faults.load import Load
 from faults.rows import PromiseBroken, Row
-from faults.stages import Up
+from faults.stages import Part, Up
 from processes import wait_for
 
 TIMES: Final = 3
@@ -31,28 +32,23 @@ def terminated(stage: Up, load: Load, name: str) -> float:
 
 def gateways(stage: Apart, load: Load) -> float:
     """One after the other: it says that it is not ready, goes on for FACESEARCH_DRAIN_S, and ends with status 0."""
-    over = time.monotonic()
-    for gateway in stage.gateways:
-        load.go_on(BETWEEN)
-        over = time.monotonic()
-        status = gateway.stop()
-        if status:
-            raise PromiseBroken(f"a gateway ended with status {status} after SIGTERM")
-        gateway.start()
-        stage.wait_until_ready()
-    return over
+    return _rolled(stage, load, stage.gateways, "gateway")
 
 
 def workers(stage: Apart, load: Load) -> float:
     """One after the other: it finishes its jobs, leaves the others to its neighbour, and ends with status 0."""
+    return _rolled(stage, load, stage.workers, "worker")
+
+
+def _rolled(stage: Apart, load: Load, parts: Iterable[Part], name: str) -> float:
     over = time.monotonic()
-    for worker in stage.workers:
+    for part in parts:
         load.go_on(BETWEEN)
         over = time.monotonic()
-        status = worker.stop()
+        status = part.stop()
         if status:
-            raise PromiseBroken(f"a worker ended with status {status} after SIGTERM")
-        worker.start()
+            raise PromiseBroken(f"a {name} ended with status {status} after SIGTERM")
+        part.start()
         stage.wait_until_ready()
     return over
 

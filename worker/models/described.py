@@ -7,7 +7,6 @@ seal, the digest of all it says, since a description that was changed by hand wo
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, overload
@@ -18,6 +17,7 @@ from shared.errors import OperatorError
 from worker.models import catalog
 from worker.models.calibration import Calibration, Point
 from worker.models.catalog import MODELS, Embedder, Model, Task
+from worker.models.files import replacing
 
 FORMAT_VERSION: Final = 1
 """Of both kinds of file. One of another version was written by another release and is refused."""
@@ -230,14 +230,10 @@ def _listed(calibration: Calibration | None) -> list[Point] | None:
 
 def _write(content: _Sealed, path: Path) -> Path:
     """Whole or not at all."""
-    part = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(content.text())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(content.text(), encoding="utf-8")
     except OSError as error:
         raise OperatorError(f"cannot write {path}: {error.strerror}") from error
     return path

@@ -48,7 +48,7 @@ def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
             if not target.is_file():
                 source_file = original(model, folder, say, fetch)
                 say(f"preparing {model.name}")
-                with _replacing(target) as part:
+                with replacing(target) as part:
                     _prepare(model, source_file, part)
     except OSError as error:
         raise OperatorError(f"cannot keep models in {folder}: {error}") from error
@@ -61,7 +61,7 @@ def keep(model: Model, source_file: Path, folder: Path, say: Say) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, say), _replacing(_kept(model, folder)) as part:
+        with _locked(folder, say), replacing(_kept(model, folder)) as part:
             shutil.copyfile(source_file, part)
             if (digest := sha256(part)) != model.sha256:
                 raise OperatorError(f"{source_file} has sha256 {digest} where {model.sha256} was read before")
@@ -149,7 +149,7 @@ def _locked(folder: Path, say: Say) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes the target when all went well: nobody ever sees half a file."""
     temporary = target.with_name(f"{target.name}.tmp")
     try:

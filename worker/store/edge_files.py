@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from shared.disk import sync
 from shared.errors import OperatorError
 from worker.store.base import StoreError
 
@@ -104,12 +105,12 @@ class EdgeFiles:
             description = temporary / "collection.json"
             description.write_text(json.dumps({"collection": collection, "identity": identity}), "utf-8")
             for path in (description, temporary):
-                _sync(path)
+                sync(path)
             temporary.rename(final)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _sync(self.folder)
+        sync(self.folder)
 
     def remove(self, collection: str) -> None:
         """Remove the collection at once, its bytes right after. Nothing happens if it is not there."""
@@ -118,7 +119,7 @@ class EdgeFiles:
             self.path(collection).rename(temporary)
         except FileNotFoundError:
             return
-        _sync(self.folder)
+        sync(self.folder)
         shutil.rmtree(temporary)
 
     def sync_log(self, collection: str) -> None:
@@ -127,19 +128,10 @@ class EdgeFiles:
         with suppress(FileNotFoundError):  # dropped since, or cut by the engine
             for path in (*log.iterdir(), log):
                 with suppress(FileNotFoundError):
-                    _sync(path)
+                    sync(path)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
 
     def _temporary(self) -> Path:
         return self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what path, a file or folder, says now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -47,7 +47,7 @@ class TestPowerCut:
         with closing(EdgeStore(folder, OURS, 8, sync=True)) as store:
             point = face(1)
             store.add("db", [point])
-            monkeypatch.setattr(edge_files, "_sync", synced.append)
+            monkeypatch.setattr(edge_files, "sync", synced.append)
             store.add("db", [face(2)])
             assert folder / "db" / "shard" / "wal" in synced
             synced.clear()
@@ -62,7 +62,7 @@ class TestPowerCut:
             store.add("other", [face(1)])
         with closing(opened(folder)) as store:
             synced: list[Path] = []
-            monkeypatch.setattr(edge_files, "_sync", synced.append)
+            monkeypatch.setattr(edge_files, "sync", synced.append)
             store.add("db", [face(2)])
             wait_for(lambda: folder / "db" / "shard" / "wal" in synced)
             store.search("other", unit(1), 1, 0)

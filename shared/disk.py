@@ -1,0 +1,13 @@
+"""What the disk holds, and not only the system."""
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what path, a file or folder, says now. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
