@@ -55,9 +55,9 @@ class Ours:
 def ours(settings: Settings) -> Ours:
     detector = described.find(settings.detector, "detection", settings.models_dir)
     embedder = described.find(settings.embedder, "embedding", settings.models_dir)
-    yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)), settings.detection_score)
+    yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)))
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
-    return Ours(yunet, arcface, FaceService(yunet, arcface), embedder)
+    return Ours(yunet, arcface, FaceService(yunet, arcface, least_score=settings.detection_score), embedder)
 
 
 def naive(settings: Settings) -> See:

@@ -233,7 +233,8 @@ class Settings(BaseSettings):
     )
     detection_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.8,
-        description="Least detection score, (0, 1), of what counts as a face.",
+        description="Least score, (0, 1), of a face where a photo is looked at as a whole. What the detector finds is "
+        "also looked at upright and enlarged, and must look like a face there. 0.8: see docs/models.md.",
     )
     quality_add: Literal["off", "standard", "strict"] = Field(
         default="standard",

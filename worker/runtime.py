@@ -66,8 +66,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
 
         detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
         # On a GPU all images need one shape, or they could not share a call.
-        yunet = YuNet(detect, settings.detection_score, square=settings.device == "cuda")
-        faces = FaceService(yunet, ArcFace(embed, embedder), observer)
+        yunet = YuNet(detect, square=settings.device == "cuda")
+        faces = FaceService(yunet, ArcFace(embed, embedder), observer, settings.detection_score)
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
@@ -89,7 +89,7 @@ def open_faces(settings: Settings, embedder: catalog.Embedder, graph: Path | Non
         catalog.permitted(model, settings.accept_noncommercial)
     detect = open_session(files.prepared_path(detector, settings.models_dir))
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
-    return FaceService(YuNet(detect, settings.detection_score), ArcFace(embed, embedder))
+    return FaceService(YuNet(detect), ArcFace(embed, embedder), least_score=settings.detection_score)
 
 
 def _sessions(

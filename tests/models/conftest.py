@@ -43,7 +43,7 @@ def weights() -> Weights:
 @pytest.fixture(scope="session")
 def yunet(weights: Weights) -> YuNet:
     configure_opencv()
-    return YuNet(open_session(weights.detector), Settings().detection_score)
+    return YuNet(open_session(weights.detector))
 
 
 @pytest.fixture(scope="session")

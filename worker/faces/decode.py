@@ -42,17 +42,17 @@ def configure_opencv() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def decode(data: bytes) -> Image:
+def decode(data: bytes, *, whole: bool = False) -> Image:
     """JPEG, PNG or BMP to uint8 (H, W, 3) BGR, C-contiguous, upright by its EXIF orientation.
 
-    Large JPEGs come at 1/2 or 1/4 of their size. Grey, palette, CMYK and 16-bit images become 8-bit BGR; alpha is
-    dropped; of an animation or several pictures in one file it is the first. Raises ImageUnreadable on everything else
-    and on what is cut off or damaged.
+    Large JPEGs come at 1/2 or 1/4 of their size, unless the whole is asked for. Grey, palette, CMYK and 16-bit images
+    become 8-bit BGR; alpha is dropped; of an animation or several pictures in one file it is the first. Raises
+    ImageUnreadable on everything else and on what is cut off or damaged.
 
     The caller bounds the number of pixels beforehand, by the header.
     """
     if data.startswith(jpeg.START):
-        return _jpeg(data)
+        return _jpeg(data, whole=whole)
     if data.startswith(png.START):
         return _pixels(png.plain(data), cv2.IMREAD_COLOR)
     if data.startswith(b"BM"):  # OpenCV's reader refuses short files by itself, and quietly
@@ -81,10 +81,10 @@ def _pixels(data: bytes, mode: int) -> Image:
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
-def _jpeg(data: bytes) -> Image:
+def _jpeg(data: bytes, *, whole: bool) -> Image:
     structure = jpeg.walk(data)
     data = data[: structure.end]
-    scale = _reduction(max(structure.width, structure.height))
+    scale = 1 if whole else _reduction(max(structure.width, structure.height))
     mode = _MODES[scale]
     image = _pixels(data, mode)
     # By its orientation, the last block may be in any corner.

@@ -1,8 +1,11 @@
-"""Looking for faces: at which size, and which way up the photo is. Pure but for the detector, which is given."""
+"""Detection passes: at which size, and which way up a photo is looked at, and what of it is a face.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+Pure but for the detector, which is given. docs/decisions/0016-faces.md has what each number was measured by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +20,10 @@ from worker.faces.geometry import (
     resize,
     turned,
 )
+from worker.faces.refining import LEAST_REFINED, SURE_REFINED, refined
 
 SIDE: Final = 640
 """Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
-
-FINE_SIDE: Final = 1024
-"""Where nothing is found otherwise, photos with more than SIDE pixels are looked at once more: faces of 10 to 14 pixels
-at SIDE, which may be 80 in the photo as it was sent, are found 55 to 93 times in 100 in place of 7 to 32."""
 
 COARSE_SIDE: Final = SIDE // 2
 """Where only the most prominent face matters it is looked for at a quarter of the pixels first."""
@@ -33,128 +33,198 @@ COARSE_FACE: Final = 40
 then gives the same vector. The detector finds faces from about 10 pixels on; next to a small one, a larger one may have
 been missed."""
 
-_SAME: Final = 0.3
+LEAST_SCORE: Final = 0.8
+"""Score from which on a candidate counts in passes over the whole photo."""
+
+SAME: Final = 0.3
 """Overlap from which on two detections are one face, as within one pass of the detector."""
 
+SURE: Final = 0.90
+"""A score from which on a face is upright, by and large: of 200 photos of LFW none scores less."""
 
-@dataclass(frozen=True)
-class Turn:
+
+class Turn(NamedTuple):
     """degrees: counter-clockwise. below: it is tried when the best score of the photo as it comes is less."""
 
     degrees: int
     below: float
 
 
-SURE: Final = 0.90
-"""A score from which on a face is upright, by and large: of 200 photos of LFW none scores less."""
-
-TURNS: Final = (Turn(180, 0.92), Turn(90, SURE), Turn(270, SURE), Turn(45, SURE), Turn(315, SURE))
+TURNS: Final = (Turn(180, 0.92), *(Turn(degrees, SURE) for degrees in (90, 270, 45, 315, 135, 225)))
 """Ways up in which a photo is looked at when no face in it is surely upright. Of faces that stand on their heads one in
-twenty scores more than SURE, so that this way is tried sooner. The eighths are for faces that are tilted: with the
-quarters alone the wrong one of two is often taken in place of the photo as it comes (docs/decisions/0013-seeing.md)."""
+twenty scores more than SURE, so that this way is tried sooner. With the eighths no face is tilted by more than 22.5
+degrees in the nearest one (docs/decisions/0013-seeing.md)."""
 
-Detect = Callable[[Image, int], list[Detection]]
-"""Faces in pixels of the image, looked for with its longest side made so many pixels."""
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def detect(self, image: Image, side: int) -> list[Detection]:
+        """Candidates in pixels of the image, looked for with its longest side made that many pixels; may be none."""
+
+    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+        """The same faces with landmarks as good as can be, and refined scores."""
 
 
 class Look:
-    """One image, one way up. Each pass of the detector is run when it is first asked for, and once."""
+    """One image, one way up. Each detection pass is run when it is first asked for, and once; and each candidate is
+    refined once.
 
-    def __init__(self, detect: Detect, image: Image, *, finer: bool) -> None:
-        """finer: whether to look at FINE_SIDE where nothing is found else."""
-        self._detect = detect
+    What is a face, and which one is the most prominent, is decided here alone, to enrol as to search: the face of a
+    search is among those of an add, from the same pass.
+    """
+
+    degrees = 0
+    _least_refined = LEAST_REFINED
+
+    def __init__(self, detector: Detector, image: Image, least_score: float) -> None:
+        """least_score: score, (0, 1), from which on a candidate counts."""
+        self._detector = detector
         self._image = image
-        self._finer = finer
+        self._seen = image
+        self._least_score = least_score
         self._passes: dict[int, list[Detection]] = {}
+        self._refined: dict[Detection, Detection] = {}
 
-    def _pass(self, side: int) -> list[Detection]:
-        # Not functools.cached_property: before Python 3.12 all instances share its lock, so threads would take turns.
-        if side not in self._passes:
-            self._passes[side] = self._detect(self._image, side)
-        return self._passes[side]
+    @property
+    def score(self) -> float:
+        """The best one of a candidate, as it was detected; 0 without any."""
+        return max((face.score for face in self._decisive), default=0.0)
 
-    def _full(self) -> list[Detection]:
-        found = self._pass(SIDE)
-        if found or self._pass(COARSE_SIDE) or not self._finer:
-            return found
-        return self._pass(FINE_SIDE)
+    @property
+    def refined_score(self) -> float:
+        """Of the most prominent face; 0 without one."""
+        face = self.prominent()
+        return 0.0 if face is None else face.refined_score or 0.0
 
     @property
     def has_large(self) -> bool:
         """Whether the most prominent face of the coarse pass is large: then that pass is all it takes."""
-        coarse = self._pass(COARSE_SIDE)
-        return bool(coarse) and self._is_large(self._most_prominent(coarse))
+        face = self._first(self._pass(COARSE_SIDE))
+        return face is not None and self._is_large(face)
 
-    @property
-    def decisive(self) -> list[Detection]:
-        """The faces among which the most prominent is: the coarse pass's when it is large there, else the full one's.
-
-        An add runs both passes anyway, but decides by these, so that it sees a photo the same way up as a search does.
-        """
-        coarse = self._pass(COARSE_SIDE)
-        return coarse if self.has_large else self._full() or coarse
-
-    @property
-    def score(self) -> float:
-        """The best one, 0 without a face."""
-        return max((face.score for face in self.decisive), default=0.0)
-
-    def prominent(self) -> list[Detection]:
-        """The most prominent face, or none."""
-        found = self.decisive
-        return [self._most_prominent(found)] if found else []
+    def prominent(self) -> Detection | None:
+        """The most prominent face, refined, in pixels of the image; None without one."""
+        face = self._first(self._decisive)
+        return None if face is None else self._refined[face]
 
     def every(self) -> list[Detection]:
-        """Every face, from left to right: the large ones as the coarse pass finds them, all others as the full one."""
-        large = [face for face in self._pass(COARSE_SIDE) if self._is_large(face)]
-        others = [face for face in self._full() if all(overlap(face.box, other.box) <= _SAME for other in large)]
-        return left_to_right(large + others)
+        """Every face, refined, in pixels of the image, from left to right as they are seen this way up."""
+        return left_to_right([self._refined[face] for face in self._faces(self._both())], self.degrees)
 
-    def _most_prominent(self, faces: list[Detection]) -> Detection:
-        return most_prominent(faces, (self._image.shape[1], self._image.shape[0]))
+    @property
+    def count(self) -> int:
+        """Candidates among which the most prominent face is, less those that turned out to be none."""
+        rejected = sum(not self._is_face(face) for face in self._decisive if face in self._refined)
+        return len(self._decisive) - rejected
+
+    def doubtful(self) -> list[Detection]:
+        """Candidates of the full pass that score too little to count, in pixels of the image, not refined."""
+        return [self._back(face) for face in self._candidates(SIDE) if face.score < self._least_score]
+
+    @property
+    def _decisive(self) -> list[Detection]:
+        """Candidates among which the most prominent face is: the coarse pass's when it is large there, else those of
+        both passes. An add runs both anyway, but decides by these, as a search does.
+        """
+        return self._pass(COARSE_SIDE) if self.has_large else self._both()
+
+    def _both(self) -> list[Detection]:
+        """Candidates of both passes: large ones as the coarse pass finds them, all others as the full one."""
+        coarse = self._pass(COARSE_SIDE)
+        large = self._faces([face for face in coarse if self._is_large(face)])
+        others = self._pass(SIDE) or [face for face in coarse if not self._is_large(face)]
+        return large + [face for face in others if all(overlap(face.box, other.box) <= SAME for other in large)]
+
+    def _pass(self, side: int) -> list[Detection]:
+        """Candidates that count."""
+        return [face for face in self._candidates(side) if face.score >= self._least_score]
+
+    def _candidates(self, side: int) -> list[Detection]:
+        if side not in self._passes:
+            self._passes[side] = self._detector.detect(self._seen, side)
+        return self._passes[side]
+
+    def _first(self, candidates: list[Detection]) -> Detection | None:
+        """The most prominent face among candidates. In most photos the most prominent candidate is one."""
+        while candidates:
+            best = most_prominent(candidates, (self._seen.shape[1], self._seen.shape[0]))
+            if self._faces([best]):
+                return best
+            candidates = self._faces(candidates)
+        return None
+
+    def _faces(self, candidates: Sequence[Detection]) -> list[Detection]:
+        """Those candidates that are faces."""
+        new = [face for face in candidates if face not in self._refined]
+        if new:
+            there = refined(
+                lambda detections: self._detector.refine(self._image, detections), [self._back(face) for face in new]
+            )
+            self._refined.update(zip(new, there, strict=True))
+        return [face for face in candidates if self._is_face(face)]
+
+    def _is_face(self, face: Detection) -> bool:
+        return (self._refined[face].refined_score or 0) >= self._least_refined
+
+    def _back(self, face: Detection) -> Detection:
+        """A candidate in pixels of the image."""
+        return face
 
     def _is_large(self, face: Detection) -> bool:
-        return bool(min(face.box[2:]) * COARSE_SIDE >= COARSE_FACE * max(self._image.shape[:2]))
+        return bool(min(face.box[2:]) * COARSE_SIDE >= COARSE_FACE * max(self._seen.shape[:2]))
 
 
 class TurnedLook(Look):
-    """An image that was turned to be looked at. What it gives is ordered as it is seen there, but lies where it does in
-    the image itself: nothing that comes after needs the image turned.
+    """An image that was turned to be looked at. Faces are ordered as they are seen there, but lie where they do in the
+    image itself, from which they are refined: nothing that comes after needs the image turned.
     """
 
-    def __init__(self, detect: Detect, image: Image, factor: npt.NDArray[np.float32], degrees: float) -> None:
-        """factor: (2,), what coordinates of the image are to be multiplied with to be those that are given."""
-        image, matrix = turned(image, degrees)
-        super().__init__(detect, image, finer=False)
-        self._matrix, self._factor = matrix, factor
+    _least_refined = SURE_REFINED
 
-    def prominent(self) -> list[Detection]:
-        return [self._back(face) for face in super().prominent()]
-
-    def every(self) -> list[Detection]:
-        return [self._back(face) for face in super().every()]
+    def __init__(
+        self,
+        detector: Detector,
+        image: Image,
+        least_score: float,
+        small: Image,
+        factor: npt.NDArray[np.float32],
+        degrees: int,
+    ) -> None:
+        """small: the image made small enough to turn. factor: (2,), what coordinates there are to be multiplied with to
+        be the image's.
+        """
+        super().__init__(detector, image, least_score)
+        self.degrees = degrees
+        self._seen, self._matrix = turned(small, degrees)
+        self._factor = factor
 
     def _back(self, face: Detection) -> Detection:
-        """The box keeps its sides, those of the upright face, about where its middle lies."""
-        points = brought_back([face.centre, *face.landmarks], self._matrix) * self._factor
-        x, y = points[0].tolist()
-        width, height = np.multiply(face.box[2:], self._factor.mean()).tolist()
-        return replace(face, box=(x - width / 2, y - height / 2, width, height), landmarks=points[1:])
+        return turned_back(face, self._matrix, self._factor)
 
 
-def look(detect: Detect, image: Image) -> Look:
-    """The image the way up in which its best face scores most; as it comes, when that is surely upright or no other way
-    scores more.
+def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.NDArray[np.float32]) -> Detection:
+    """A face of a turned image where it lies in the image that was turned by the matrix, times the factor. The box
+    keeps its sides, those of the upright face, about where its middle lies.
+    """
+    points = brought_back([face.centre, *face.landmarks], matrix) * factor
+    x, y = points[0].tolist()
+    width, height = np.multiply(face.box[2:], factor.mean()).tolist()
+    return replace(face, box=(x - width / 2, y - height / 2, width, height), landmarks=points[1:])
+
+
+def look(detector: Detector, image: Image, least_score: float) -> Look:
+    """The image the way up in which its most prominent face has the best refined score; as it comes, when that is
+    surely upright or no other way scores more.
 
     What is surely upright costs the one or two passes that it takes anyway. All else costs a coarse pass for each of
     TURNS that it is below of, and only when none of them shows a large face a full one each.
     """
-    longest = max(image.shape[:2])
-    upright = Look(detect, image, finer=longest > SIDE)
+    upright = Look(detector, image, least_score)
     turns = [turn.degrees for turn in TURNS if upright.score < turn.below]
     if not turns:
         return upright
-    small, factor = resize(image, SIDE) if longest > SIDE else (image, np.ones(2, np.float32))
-    looks = [TurnedLook(detect, small, factor, degrees) for degrees in turns]
+    small, factor = resize(image, SIDE) if max(image.shape[:2]) > SIDE else (image, np.ones(2, np.float32))
+    looks = [TurnedLook(detector, image, least_score, small, factor, degrees) for degrees in turns]
     sure = [other for other in looks if other.has_large and other.score >= SURE]
-    return max([upright, *(sure or looks)], key=lambda seen: seen.score)
+    return max([upright, *(sure or looks)], key=lambda seen: seen.refined_score)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from shared.errors import FaceNotDetected
 from worker.faces.decode import configure_opencv, decode, reduction
-from worker.faces.geometry import Detection, Image, align, roll
-from worker.faces.looking import look
+from worker.faces.fine import find_fine, wants_fine
+from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent, scaled
+from worker.faces.looking import LEAST_SCORE, Detector, Look, look
 from worker.faces.quality import Quality, measure
 
 PREPROCESSING_VERSION: Final = 3
@@ -20,23 +21,6 @@ changes embeddings; embeddings of different versions are never compared (see wor
 
 EMBED_AT_ONCE: Final = 16
 """Faces of an image that are described together: a quarter of a second of one core, after which one may stop."""
-
-REFINED_AGAIN: Final = 8.0
-"""Degrees by which telling landmarks again must have turned a face for them to be told once more: of a tilted face the
-detector sees the tilt too small, at 30 degrees 11 at first and 24 then. Of upright faces none is turned so much."""
-
-REFINED_AT_MOST: Final = 3
-"""Times that landmarks are told again: what a fourth would still turn is no face, or lies on its head."""
-
-
-class Detector(Protocol):
-    """Finds faces."""
-
-    def detect(self, image: Image, side: int) -> list[Detection]:
-        """Faces in pixels of the image, looked for with its longest side made so many pixels; none is an empty list."""
-
-    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
-        """The same faces with landmarks as good as can be."""
 
 
 class Embedder(Protocol):
@@ -92,76 +76,111 @@ class FaceService:
     no face.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        observer: Observer | None = None,
+        least_score: float = LEAST_SCORE,
+    ) -> None:
+        """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole."""
         configure_opencv()
         self._observer = observer or Nobody()
-        self._detector = detector
+        self._detector = _Observed(detector, self._observer)
         self._embedder = embedder
+        self._least_score = least_score
 
     def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list[Face]:
         """Every face of the image, from left to right. go_on: called before every EMBED_AT_ONCE faces; what it raises
         ends the work, which takes as long as there are faces.
         """
-        image = self._decoded(data)
-        with self._observer.stage("detect"):
-            found = look(self._detector.detect, image).every()
+        image, reduced = self._decoded(data)
+        seen = look(self._detector, image, self._least_score)
+        found = [_Found(face, image, reduced) for face in seen.every()]
+        found += self._fine(data, image, reduced, seen, found)
         self._observer.found(len(found))
+        ordered = left_to_right(found, seen.degrees)
         return [
             face
             for first in range(0, max(1, len(found)), EMBED_AT_ONCE)
-            for face in self._describe(image, found[first : first + EMBED_AT_ONCE], reduction(data), go_on)
+            for face in self._describe(ordered[first : first + EMBED_AT_ONCE], go_on)
         ]
 
     def describe_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
-        image = self._decoded(data)
-        with self._observer.stage("detect"):
-            seen = look(self._detector.detect, image)
-            found = seen.prominent()
-        self._observer.found(len(seen.decisive))
-        (face,) = self._describe(image, found, reduction(data))
-        return face
+        image, reduced = self._decoded(data)
+        seen = look(self._detector, image, self._least_score)
+        face = seen.prominent()
+        found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen)
+        self._observer.found(seen.count or len(found))
+        if len(found) > 1:
+            found = [most_prominent(found, (found[0].image.shape[1], found[0].image.shape[0]))]
+        (described,) = self._describe(found)
+        return described
 
-    def _decoded(self, data: bytes) -> Image:
+    def _decoded(self, data: bytes, *, whole: bool = False) -> tuple[Image, int]:
+        """The image, and how many times smaller it is than it was sent."""
         with self._observer.stage("decode"):
-            return decode(data)
+            return decode(data, whole=whole), 1 if whole else reduction(data)
 
-    def _describe(
-        self, image: Image, detections: Sequence[Detection], reduced: int, go_on: Callable[[], None] = lambda: None
-    ) -> list[Face]:
-        """Faces in the order of the detections, embedded in one batch. reduced: how many times smaller the image is
-        than it was sent. Raises FaceNotDetected when there are none.
-        """
-        if not detections:
+    def _fine(
+        self, data: bytes, image: Image, reduced: int, seen: Look, known: Sequence["_Found"] = ()
+    ) -> list["_Found"]:
+        """Faces that are too small to be known yet, or too doubtful."""
+        finer = not known or wants_fine(reduced * max(image.shape[:2]))
+        doubtful = [scaled(face, reduced) for face in seen.doubtful()]
+        if not (finer or doubtful):
+            return []
+        whole = image if reduced == 1 else self._decoded(data, whole=True)[0]
+        sent = [scaled(face.detection, reduced) for face in known]
+        found = find_fine(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
+        return [_Found(face, whole, 1) for face in found]
+
+    def _describe(self, found: Sequence["_Found"], go_on: Callable[[], None] = lambda: None) -> list[Face]:
+        """The faces in their order, embedded in one batch. Raises FaceNotDetected when there are none."""
+        if not found:
             raise FaceNotDetected
         go_on()
-        with self._observer.stage("refine"):
-            detections = self._refined(image, detections)
         with self._observer.stage("align"):
-            crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
-            shown = [measure(found, crop, reduced) for found, crop in zip(detections, crops, strict=True)]
+            crops = np.stack([align(face.image, face.detection.landmarks, self._embedder.size) for face in found])
+            shown = [measure(face.detection, crop, face.reduced) for face, crop in zip(found, crops, strict=True)]
         self._observer.embedded(len(crops))
         with self._observer.stage("embed"):
             vectors = self._embedder.embed(crops)
-        return [Face(*face) for face in zip(detections, vectors, shown, strict=True)]
-
-    def _refined(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
-        """The faces with their landmarks told again; those of a face that this has turned much, once more."""
-        found = list(detections)
-        numbers = list(range(len(found)))
-        for _ in range(REFINED_AT_MOST):
-            again = self._detector.refine(image, [found[number] for number in numbers])
-            turned = []
-            for number, face in zip(numbers, again, strict=True):
-                if _between(roll(face.landmarks), roll(found[number].landmarks)) > REFINED_AGAIN:
-                    turned.append(number)
-                found[number] = face
-            numbers = turned
-            if not numbers:
-                break
-        return found
+        return [Face(*face) for face in zip([face.detection for face in found], vectors, shown, strict=True)]
 
 
-def _between(first: float, second: float) -> float:
-    """Degrees between two directions, 0 to 180."""
-    return abs((first - second + 180) % 360 - 180)
+@dataclass(frozen=True, eq=False)  # as above
+class _Found:
+    """A refined face in pixels of an image that is `reduced` times smaller than it was sent."""
+
+    detection: Detection
+    image: Image
+    reduced: int
+
+    @property
+    def area(self) -> float:
+        """Of the box, in pixels of the image as it was sent."""
+        return self.detection.area * self.reduced**2
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Of the box, in the same pixels: x, y."""
+        x, y = self.detection.centre
+        return x * self.reduced, y * self.reduced
+
+
+class _Observed:
+    """A Detector each pass of which is a stage."""
+
+    def __init__(self, detector: Detector, observer: Observer) -> None:
+        self._detector = detector
+        self._observer = observer
+
+    def detect(self, image: Image, side: int) -> list[Detection]:
+        with self._observer.stage("detect"):
+            return self._detector.detect(image, side)
+
+    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+        with self._observer.stage("refine"):
+            return self._detector.refine(image, detections)

@@ -28,7 +28,7 @@ class Seeing:
         return self.faces if side in self.at else []
 
     def refine(self, _image, detections):
-        return [replace(detection, score=1.0) for detection in detections]
+        return [replace(detection, refined_score=1.0) for detection in detections]
 
 
 class Describing:
@@ -121,38 +121,4 @@ def test_what_one_side_alone_shows_is_found(at):
 def test_landmarks_are_refined_before_a_face_is_embedded(method):
     found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
     faces = found if method == "describe_all" else [found]
-    assert [face.detection.score for face in faces] == [1.0]
-
-
-class Turning(Seeing):
-    """Refining turns faces, each time by the next of the degrees that are told, and then no more."""
-
-    def __init__(self, *faces, degrees):
-        super().__init__(*faces)
-        self.degrees = list(degrees)
-        self.refined = []
-
-    def refine(self, _image, detections):
-        self.refined.append([face.box for face in detections])
-        turn = np.radians(self.degrees.pop(0) if self.degrees else 0)
-        matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        return [
-            replace(face, landmarks=(face.landmarks @ matrix.T).astype(np.float32)) if face.box == LARGE.box else face
-            for face in detections
-        ]
-
-
-@pytest.mark.parametrize(
-    ("degrees", "times"), [([0], 1), ([7], 1), ([-7], 1), ([13], 2), ([-13, 9], 3), ([13, 9, 9, 9], 3), ([13, 3, 9], 2)]
-)
-def test_landmarks_are_told_again_while_that_turns_a_face_much(degrees, times):
-    turning = Turning(LARGE, degrees=degrees)
-    FaceService(turning, Describing()).describe_prominent(IMAGE)
-    assert len(turning.refined) == times
-
-
-def test_only_faces_that_were_turned_are_refined_again():
-    turning = Turning(LEFT, LARGE, RIGHT, degrees=[20])
-    found = FaceService(turning, Describing()).describe_all(IMAGE)
-    assert turning.refined == [[LEFT.box, LARGE.box, RIGHT.box], [LARGE.box]]
-    assert [face.detection.box for face in found] == [LEFT.box, LARGE.box, RIGHT.box]
+    assert [face.detection.refined_score for face in faces] == [1.0]

@@ -127,19 +127,23 @@ def test_nothing_at_the_least_score_is_no_face():
 
 
 class Refining:
-    """A session that sees, on every crop, one face with its box and landmarks given in pixels of the crop."""
+    """A session that sees, on every crop, faces with box and landmarks given in pixels of the crop, and a score."""
 
-    def __init__(self, box, landmarks):
-        self.box, self.landmarks = box, landmarks
+    def __init__(self, *faces):
+        self.faces = faces
         self.given = []
 
     def run(self, tensor):
         self.given.append(tensor)
         found = outputs(*tensor.shape[2:])
-        found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
-        x, y, width, height = self.box
-        found["bbox_32"][0, 0] = [(x + width / 2) / 32, (y + height / 2) / 32, np.log(width / 32), np.log(height / 32)]
-        found["kps_32"][0, 0] = (np.asarray(self.landmarks) / 32).reshape(-1)
+        for cell, ((x, y, width, height), landmarks, *score) in enumerate(self.faces):
+            found["cls_32"][0, cell] = found["obj_32"][0, cell] = score[0] if score else 0.95
+            centre = (
+                (x + width / 2) / 32 - cell,
+                (y + height / 2) / 32,
+            )  # from the corner of its cell in the first row
+            found["bbox_32"][0, cell] = [*centre, np.log(width / 32), np.log(height / 32)]
+            found["kps_32"][0, cell] = (np.asarray(landmarks) / 32 - np.float32([cell, 0])).reshape(-1)
         return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
 
 
@@ -151,22 +155,36 @@ FACES = [
 IN_THE_MIDDLE = (56, 56, 112, 112)
 
 
-def test_landmarks_are_told_again_of_all_faces_at_once():
+def test_all_faces_are_refined_at_once():
     there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + 3  # three pixels to the right of where they were, and below
-    session = Refining(IN_THE_MIDDLE, there)
+    session = Refining((IN_THE_MIDDLE, there))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
     assert [tensor.shape for tensor in session.given] == [(2, 3, SURROUNDINGS, SURROUNDINGS)]
     for before, after in zip(FACES, refined, strict=True):
         assert (after.box, after.score) == (before.box, before.score)
+        assert after.refined_score == pytest.approx(0.95)
         np.testing.assert_allclose(after.landmarks, before.landmarks + 2, atol=1e-3)
 
 
 @pytest.mark.parametrize(
-    "box", [(0, 0, 112, 112), (100, 100, 24, 24), (4, 4, 216, 216)], ids=["beside", "small", "large"]
+    ("box", "shift"),
+    [(IN_THE_MIDDLE, 0.26 * 112), ((100, 100, 24, 24), 0), ((4, 4, 216, 216), 0)],
+    ids=["beside", "small", "large"],
 )
-def test_another_face_near_by_changes_no_landmarks(box):
-    refined = YuNet(Refining(box, TEMPLATE), 0.8).refine(IMAGE, FACES)
-    assert all(after is before for before, after in zip(FACES, refined, strict=True))
+def test_another_face_near_by_changes_no_landmarks_and_is_not_this_one(box, shift):
+    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + np.float32([shift, 0])
+    refined = YuNet(Refining((box, there)), 0.8).refine(IMAGE, FACES)
+    assert [after.refined_score for after in refined] == [0, 0]
+    assert all(after.landmarks is before.landmarks for before, after in zip(FACES, refined, strict=True))
+
+
+def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score():
+    here = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2
+    session = Refining((IN_THE_MIDDLE, here + 2, 0.8), ((150, 56, 100, 112), here + 20, 0.95))
+    refined = YuNet(session, 0.8).refine(IMAGE, FACES)
+    assert [after.refined_score for after in refined] == pytest.approx([0.8, 0.8])
+    for before, after in zip(FACES, refined, strict=True):
+        np.testing.assert_allclose(after.landmarks, before.landmarks + 2 * 0.5 * 4 / 3, atol=1)
 
 
 def test_no_face_is_refined_without_a_run():
