@@ -1,6 +1,6 @@
 """From image bytes to described faces. The steps are decided here; who detects and who embeds is given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from shared.errors import FaceNotDetected
 from worker.faces.decode import configure_opencv, decode, reduction
 from worker.faces.geometry import Detection, Image, align, roll
 from worker.faces.looking import look
-from worker.faces.quality import Quality, measure
+from worker.faces.quality import Quality, measure, size
 
 PREPROCESSING_VERSION: Final = 3
 """Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
@@ -52,11 +52,29 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Face:
-    """One face. vector: float32 (dimension,), length 1. quality: how it is shown."""
+    """One face. vector: float32 (dimension,), length 1. quality: how it is shown. number: from left to right among all
+    faces of the image, from 0.
+    """
 
     detection: Detection
     vector: npt.NDArray[np.float32]
     quality: Quality
+    number: int = 0
+
+
+class Choice:
+    """Which faces of an image are described: all, unless a subclass chooses. What its methods raise ends the work."""
+
+    def found(self, sizes: Sequence[float]) -> Sequence[int]:
+        """Called once, with the `Quality.size` of every face from left to right: the numbers of those to look at."""
+        return range(len(sizes))
+
+    def go_on(self) -> None:
+        """Called before every EMBED_AT_ONCE faces: the work takes as long as there are faces."""
+
+    def shown(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
+        """Called for each that is looked at, in their order: whether it is to be described."""
+        return True
 
 
 class Observer(Protocol):
@@ -69,7 +87,7 @@ class Observer(Protocol):
         """An image showed that many faces."""
 
     def embedded(self, faces: int) -> None:
-        """That many faces went through the embedder together."""
+        """That many faces go through the embedder together; 0: after being aligned none does."""
 
 
 class Nobody:
@@ -98,19 +116,20 @@ class FaceService:
         self._detector = detector
         self._embedder = embedder
 
-    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list[Face]:
-        """Every face of the image, from left to right. go_on: called before every EMBED_AT_ONCE faces; what it raises
-        ends the work, which takes as long as there are faces.
-        """
-        image = self._decoded(data)
+    def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Face]:
+        """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
+        choice, image, reduced = choice or Choice(), self._decoded(data), reduction(data)
         with self._observer.stage("detect"):
             found = look(self._detector.detect, image).every()
         self._observer.found(len(found))
-        return [
-            face
-            for first in range(0, max(1, len(found)), EMBED_AT_ONCE)
-            for face in self._describe(image, found[first : first + EMBED_AT_ONCE], reduction(data), go_on)
-        ]
+        if not found:
+            raise FaceNotDetected
+        numbers = choice.found([size(face, reduced) for face in found])
+        faces = []
+        for first in range(0, len(numbers), EMBED_AT_ONCE):
+            choice.go_on()
+            faces += self._describe(image, found, numbers[first : first + EMBED_AT_ONCE], reduced, choice)
+        return faces
 
     def describe_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
@@ -119,7 +138,9 @@ class FaceService:
             seen = look(self._detector.detect, image)
             found = seen.prominent()
         self._observer.found(len(seen.decisive))
-        (face,) = self._describe(image, found, reduction(data))
+        if not found:
+            raise FaceNotDetected
+        (face,) = self._describe(image, found, [0], reduction(data), Choice())
         return face
 
     def _decoded(self, data: bytes) -> Image:
@@ -127,23 +148,25 @@ class FaceService:
             return decode(data)
 
     def _describe(
-        self, image: Image, detections: Sequence[Detection], reduced: int, go_on: Callable[[], None] = lambda: None
+        self, image: Image, found: Sequence[Detection], numbers: Sequence[int], reduced: int, choice: Choice
     ) -> list[Face]:
-        """Faces in the order of the detections, embedded in one batch. reduced: how many times smaller the image is
-        than it was sent. Raises FaceNotDetected when there are none.
+        """Those of the faces found that have these numbers and are chosen, embedded in one batch. reduced: how many
+        times smaller the image is than it was sent.
         """
-        if not detections:
-            raise FaceNotDetected
-        go_on()
         with self._observer.stage("refine"):
-            detections = self._refined(image, detections)
+            detections = self._refined(image, [found[number] for number in numbers])
         with self._observer.stage("align"):
-            crops = np.stack([align(image, found.landmarks, self._embedder.size) for found in detections])
-            shown = [measure(found, crop, reduced) for found, crop in zip(detections, crops, strict=True)]
-        self._observer.embedded(len(crops))
+            crops = [align(image, face.landmarks, self._embedder.size) for face in detections]
+            shown = [measure(face, crop, reduced) for face, crop in zip(detections, crops, strict=True)]
+            chosen = [at for at, number in enumerate(numbers) if choice.shown(number, shown[at])]
+        self._observer.embedded(len(chosen))
+        if not chosen:
+            return []
         with self._observer.stage("embed"):
-            vectors = self._embedder.embed(crops)
-        return [Face(*face) for face in zip(detections, vectors, shown, strict=True)]
+            vectors = self._embedder.embed(np.stack([crops[at] for at in chosen]))
+        return [
+            Face(detections[at], vector, shown[at], numbers[at]) for at, vector in zip(chosen, vectors, strict=True)
+        ]
 
     def _refined(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
         """The faces with their landmarks told again; those of a face that this has turned much, once more."""
