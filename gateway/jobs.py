@@ -14,7 +14,7 @@ from redis import RedisError
 
 from gateway.admission import Admission
 from gateway.line import Line
-from gateway.messages import Messages
+from gateway.messages import Messages, delivery_tag
 from gateway.metrics import Metrics
 from gateway.results import Results
 from shared.broker import UNACKED
@@ -71,7 +71,6 @@ class Jobs:
         metrics: Metrics,
     ) -> None:
         self._deadline_s = settings.deadline_s
-        self._redelivered_after_s = settings.visibility_timeout_s + LOOK_AGAIN_S
         self._broker = broker
         self._image_ttl_s = settings.image_ttl_s
         self._gateway_id = gateway_id
@@ -119,7 +118,8 @@ class Jobs:
 
         kombu takes a job from the queue and only then notes who has it: killed in between, a worker loses it. Doing a
         job twice has the effect of once, so it is enough to notice. While jobs wait in the queue this one may be among
-        them, and nothing is sent: an overloaded service must not get more to do.
+        them, and while it is noted a worker does it or will get it: nothing is sent then, since an overloaded service
+        must not get more to do.
         """
         while True:
             with self._metrics.stages.time("dispatch"):
@@ -127,7 +127,7 @@ class Jobs:
                 await self._broker.call("LPUSH", QUEUE, message)
             try:
                 with self._metrics.stages.time("outcome"):
-                    if await self._arrives(outcome):
+                    if await self._arrives(outcome, message):
                         return outcome.result()
             except asyncio.CancelledError:  # the time is over
                 self._in_background(self._withdraw(message))
@@ -135,21 +135,19 @@ class Jobs:
             self._metrics.lost.inc()
             log.warning("job_lost", job_id=job.job_id)
 
-    async def _arrives(self, outcome: asyncio.Future[Outcome]) -> bool:
-        """Whether the outcome of a job just sent arrives; False once the job is lost."""
-        loop = asyncio.get_running_loop()
-        sent = loop.time()
+    async def _arrives(self, outcome: asyncio.Future[Outcome], message: str) -> bool:
+        """Whether the outcome of a job whose message was just sent arrives; False once the job is lost."""
         while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
-            if await self._is_lost(loop.time() - sent):
+            if await self._is_lost(message):
                 return False
         return True
 
-    async def _is_lost(self, age_s: float) -> bool:
-        """Whether no worker has the job and none will get it: by the broker's word, or by the time it has taken."""
+    async def _is_lost(self, message: str) -> bool:
+        """Whether no worker has the job of that message and none will get it, by the broker's word."""
         try:
             if await self._broker.call("LLEN", QUEUE):
                 return False
-            return age_s > self._redelivered_after_s or not await self._broker.call("HLEN", UNACKED)
+            return not await self._broker.call("HEXISTS", UNACKED, delivery_tag(message))
         except (RedisError, OSError):
             return False  # a broker that comes back in time still has the job
 

@@ -6,6 +6,7 @@ connection 0.05. So all of Celery's and kombu's work on a message is theirs, up 
 for sending keeps the message here; gateway/jobs.py pushes it.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -70,3 +71,8 @@ class Messages:
         if queue != QUEUE:
             raise ValueError(f"a message for {queue}")
         self._made.append(str(dumps(message)))  # type: ignore[no-untyped-call]
+
+
+def delivery_tag(message: str) -> str:
+    """What kombu knows a message by, however often it is delivered."""
+    return str(json.loads(message)["properties"]["delivery_tag"])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from gateway.images import decode_base64
 from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
-from shared.contract import FACEDB, NAME
+from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
 
 # Line breaks and a data: prefix may come on top, so maxLength is documented only; the bytes behind it are measured.
@@ -21,6 +21,12 @@ Img = Annotated[
 ]
 Name = Annotated[str | None, Field(pattern=rf"^{NAME.pattern}$", description="at most 128 letters and digits")]
 Facedb = Annotated[str | None, Field(pattern=rf"^{FACEDB.pattern}$", description="1 to 64 letters, digits, - or _")]
+# Not even empty it means the default: whoever asks for one face must not add all for want of a value.
+Which = Annotated[
+    Faces,
+    Field(description=f"{', '.join(list(Faces)[:-1])} or {list(Faces)[-1]}"),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in Faces]}),
+]
 PersonId = Annotated[
     # Text: what is no UUID is no INVALID_REQUEST but a face that does not exist, and is told so after facedb.
     str,
@@ -44,6 +50,7 @@ class AddFaceParameters(Checked):
     img: Img
     name: Name = None
     facedb: Facedb = None
+    faces: Which = Faces.ALL
 
 
 class SearchFaceParameters(Checked):

@@ -23,7 +23,7 @@ from gateway.openapi.document import openapi
 from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
-from shared.contract import Call, Status
+from shared.contract import Call, Faces, Flaw, Status
 from shared.control import Key, Scope
 from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
 from shared.once import HEADER as IDEMPOTENCY_KEY
@@ -81,7 +81,8 @@ async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str 
     else:
         outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
         response = answer(outcome.status, outcome.message)
-    if outcome.reason is not None and request.app[SETTINGS].quality_header:
+    # Only a request that goes beyond the contract is told that there are several faces.
+    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and request.app[SETTINGS].quality_header):
         response.headers[QUALITY] = outcome.reason
     return response
 
@@ -96,7 +97,8 @@ async def add_face(request: web.Request, key: Key) -> Wanted:
     given = await _given(AddFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
-    return Wanted(AddJob, collection, {"name": given.name}, (given.img,))
+    which = {} if given.faces is Faces.ALL else {"faces": given.faces}
+    return Wanted(AddJob, collection, {"name": given.name, **which}, (given.img,))
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)

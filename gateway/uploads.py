@@ -24,7 +24,7 @@ MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
 """Standard base64 of the largest image."""
 
 _IMAGES: Final = ("img", "img1", "img2")
-_KNOWN: Final = (*_IMAGES, "name", "facedb", "person_id")
+_KNOWN: Final = (*_IMAGES, "name", "facedb", "person_id", "faces")
 _CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252")
 
 

@@ -14,7 +14,10 @@ SOCKET_TIMEOUT_S: Final = 5.0
 """A broker that does not answer a command within this is taken for gone."""
 
 UNACKED: Final = "unacked"
-"""Where kombu keeps the jobs that a worker has taken and not finished."""
+"""Where kombu keeps the jobs that a worker has taken and not finished: a hash by their messages' delivery tags."""
+
+UNACKED_INDEX: Final = "unacked_index"
+"""Where it keeps when each was taken, in Unix time: a sorted set of the same tags."""
 
 
 def celery_url(url: str) -> str:
@@ -47,6 +50,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout_s,
             "unacked_key": UNACKED,
+            "unacked_index_key": UNACKED_INDEX,
             # Defaults look for jobs of dead workers every 100 s; nobody waits that long.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,

@@ -46,6 +46,12 @@ class FacedbUnknown(InvalidRequest):
     rejected = "facedb"
 
 
+class TooManyFaces(InvalidRequest):
+    """The image shows more faces than can be added at once, now or later."""
+
+    rejected = "too_many_faces"
+
+
 class Unauthorized(InvalidRequest):
     """The API key is missing or unknown."""
 
@@ -79,13 +85,29 @@ class FaceNotDetected(ContractError):
     rejected = "no_face"
 
 
-class FacePoor(FaceNotDetected):
+class FaceFlawed(FaceNotDetected):
+    """Faces were found, and none that is wanted. flaw: why."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(f"faces: {flaw}")
+        self.flaw = flaw
+
+
+class FacePoor(FaceFlawed):
     """No face of the image is shown well enough. flaw: what is wrong with the most prominent one."""
 
     def __init__(self, flaw: Flaw) -> None:
-        super().__init__(f"quality: {flaw}")
-        self.flaw = flaw
+        super().__init__(flaw)
         self.rejected = f"quality_{flaw}"
+
+
+class SeveralFaces(FaceFlawed):
+    """The image shows several faces, and its caller wants one to be added if it is the only one."""
+
+    rejected = "several_faces"
+
+    def __init__(self) -> None:
+        super().__init__(Flaw.SEVERAL)
 
 
 class NoSimilarFace(ContractError):

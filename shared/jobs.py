@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract import NAME, Flaw, Message, Status
+from shared.contract import NAME, Faces, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Its length is what to scale workers by."""
@@ -63,11 +63,14 @@ class FacedbJob(Job):
 
 
 class AddJob(FacedbJob):
-    """Add every face of the image. name None: each face gets the facedb's next `ID<n>`."""
+    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. faces: which; `all` is not sent, for
+    workers that know no other choice.
+    """
 
     task: ClassVar[str] = "facesearch.add"
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")] | None
+    faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
 
 
 class SearchJob(FacedbJob):
@@ -92,7 +95,7 @@ class CompareJob(Job):
 
 class Outcome(BaseModel):
     """How a job ended: always a contract status, with the message that goes to the caller. reason: what is wrong with
-    the face, where that is why; None is left out of what is sent and kept, for gateways that do not know it.
+    the faces, where that is why; None is left out of what is sent and kept, for gateways that do not know it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -3,6 +3,7 @@
 Images go in and out as encoded bytes, as callers send them.
 """
 
+import math
 import struct
 from functools import cache
 from pathlib import Path
@@ -86,6 +87,17 @@ def side_by_side(*pictures: bytes) -> bytes:
     images = [pixels(picture) for picture in pictures]
     height = max(image.shape[0] for image in images)
     return png(np.hstack([cv2.copyMakeBorder(i, 0, height - i.shape[0], 0, 0, cv2.BORDER_CONSTANT) for i in images]))
+
+
+def crowd(faces: int) -> bytes:
+    """The same face that often, each 90 x 90 pixels, row by row in about a square."""
+    head = cv2.resize(pixels(astronaut_png())[10:170, 150:300], (90, 90), interpolation=cv2.INTER_AREA)
+    columns = math.ceil(math.sqrt(faces))
+    picture = np.full((math.ceil(faces / columns) * 90, columns * 90, 3), 90, np.uint8)
+    for number in range(faces):
+        row, column = divmod(number, columns)
+        picture[row * 90 : row * 90 + 90, column * 90 : column * 90 + 90] = head
+    return jpeg(picture, 90)
 
 
 def oriented(upright: Image, orientation: int, quality: int = 95) -> bytes:

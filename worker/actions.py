@@ -1,48 +1,65 @@
 """What the jobs do. Each returns the message of OK or raises a ContractError."""
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import structlog
 
 from shared.contract import (
     FACE_DELETED,
+    MAX_ADDED,
     MAX_MATCHES,
     MIN_CONFIDENCE,
     SURE_CONFIDENCE,
     AddedFace,
     Comparison,
+    Faces,
     Flaw,
     FoundFace,
     Result,
 )
-from shared.errors import FaceNotDetected, FacePoor, NoSimilarFace, PersonUnknown, Unavailable
+from shared.errors import (
+    FaceNotDetected,
+    FacePoor,
+    NoSimilarFace,
+    PersonUnknown,
+    SeveralFaces,
+    TooManyFaces,
+    Unavailable,
+)
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob, person_id
-from worker.faces.service import Face
+from worker.faces.quality import Quality
+from worker.faces.service import Choice, Face
 from worker.runtime import Runtime
 from worker.store.base import Point, StoreError
+from worker.timelimit import Stopwatch
 
 log = structlog.stdlib.get_logger(__name__)
 
+_INSTEAD: Final = "send parts of it, or faces=largest"
+
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
-    """Enrol every face of the image that is shown well enough, from left to right."""
-    begun = time.monotonic()
-
-    def go_on() -> None:
-        require_time(job)
-        if time.monotonic() - begun > runtime.patience_s:
-            raise Unavailable("more faces than can be described in time")
-
-    faces = _well_shown(runtime.faces.describe_all(_image(job, runtime), go_on), runtime)
+    """Enrol the faces of the image that are wanted and shown well enough, from left to right."""
+    choice = _ToAdd(job, runtime)
+    image = _image(job, runtime)
+    if job.faces is Faces.LARGEST:
+        face = runtime.faces.describe_prominent(image)
+        faces = [face] if choice.shown(face.number, face.quality) else []
+    else:
+        faces = runtime.faces.describe_all(image, choice)
+    if not faces:
+        raise FacePoor(choice.flaw)
     require_time(job)
     # Gateways know for seconds what no longer is; what is acknowledged must not be lost with it.
     if runtime.ledger.is_dropped(job.collection):
         raise Unavailable("the facedb was dropped")
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
+    # A face has the same number, and so the same id, whatever is left out beside it.
     points = [
-        Point(person_id(job.origin, number), name, face.vector)
-        for name, (number, face) in zip(names, faces.items(), strict=True)
+        Point(person_id(job.origin, face.number), name, face.vector) for name, face in zip(names, faces, strict=True)
     ]
     runtime.store.add(job.collection, points)
     # If this job is one too many, its faces may have been deleted since another one added them, and are back by now.
@@ -132,26 +149,64 @@ def _prominent(image: bytes, runtime: Runtime) -> Face:
     return face
 
 
-def _well_shown(faces: list[Face], runtime: Runtime) -> dict[int, Face]:
-    """The faces to add by their number among all: a face has the same one whatever is left out beside it. Raises
-    FacePoor, with the flaw of the largest, when none is left.
+class _ToAdd(Choice):
+    """The faces of an image that are added: those that are shown well enough; with Faces.ONE only if it is one.
+
+    Its methods raise TooManyFaces, SeveralFaces, and Unavailable when the time is over. TooManyFaces is what cannot
+    succeed: more than MAX_ADDED, or so many that this machine has worked on them for as long as a job may take.
     """
-    gate = runtime.gates.add
-    if gate is None:
-        return dict(enumerate(faces))
-    kept: dict[int, Face] = {}
-    left_out: list[tuple[float, Flaw]] = []
-    for number, face in enumerate(faces):
-        flaw = gate.flaw(face.quality)
-        if flaw is None:
-            kept[number] = face
-        else:
-            left_out.append((face.quality.size, flaw))
-            log.debug("face_left_out", flaw=flaw)
-            runtime.metrics.left_out(flaw)
-    if not kept:
-        raise FacePoor(max(left_out)[1])
-    return kept
+
+    def __init__(self, job: AddJob, runtime: Runtime) -> None:
+        self._job = job
+        self._runtime = runtime
+        self._gate = runtime.gates.add
+        self._taken = Stopwatch()
+        self._found = 0
+        self._looked_at = 0
+        self._taken_in = 0
+        self._left_out: list[tuple[float, Flaw]] = []
+
+    @property
+    def flaw(self) -> Flaw:
+        """What is wrong with the largest of the faces that were left out. Raises ValueError when none was."""
+        return max(self._left_out)[1]
+
+    def found(self, sizes: Sequence[float]) -> Sequence[int]:
+        numbers = []
+        for number, size in enumerate(sizes):
+            if self._gate is not None and self._gate.is_too_small(size):
+                self._leave_out(size, Flaw.SIZE)
+            else:
+                numbers.append(number)
+        self._found = len(numbers)
+        if self._job.faces is Faces.ALL and self._found > MAX_ADDED:
+            raise TooManyFaces(f"img shows {self._found} faces; at most {MAX_ADDED} can be added at once: {_INSTEAD}")
+        return numbers
+
+    def go_on(self) -> None:
+        require_time(self._job)
+        patience_s = self._runtime.patience_s
+        if self._taken.seconds() > patience_s:
+            # What it worked it would work again; what it waited, for a device or a disk, it need not wait again.
+            if self._looked_at and self._taken.cpu_s() > patience_s:
+                raise TooManyFaces(f"img shows {self._found} faces, more than can be added at once here: {_INSTEAD}")
+            raise Unavailable("describing takes too long")
+
+    def shown(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- the interface's
+        self._looked_at += 1
+        flaw = self._gate.flaw(quality) if self._gate is not None else None
+        if flaw is not None:
+            self._leave_out(quality.size, flaw)
+            return False
+        self._taken_in += 1
+        if self._job.faces is Faces.ONE and self._taken_in > 1:
+            raise SeveralFaces
+        return True
+
+    def _leave_out(self, size: float, flaw: Flaw) -> None:
+        self._left_out.append((size, flaw))
+        log.debug("face_left_out", flaw=flaw)
+        self._runtime.metrics.left_out(flaw)
 
 
 def _image(job: Job, runtime: Runtime, number: int = 0) -> bytes:

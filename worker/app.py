@@ -15,6 +15,7 @@ from worker import tasks
 from worker.backups import Backups
 from worker.lifeline import Lifeline
 from worker.presence import Beacon, require_same_embedder
+from worker.redelivery import Redelivery
 from worker.runtime import Runtime, open_runtime
 from worker.sweeper import Sweeper
 from worker.timelimit import LOOK_S, TimeLimit, limit_s
@@ -104,8 +105,10 @@ def create_celery(settings: Settings) -> Celery:
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
             self.backups = Backups(runtime.ledger.redis, runtime.store)
+            self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
+            self.redelivery.start()
             self.beacon.start()
             self.sweeper.start()
             self.backups.start()
@@ -118,6 +121,7 @@ def create_celery(settings: Settings) -> Celery:
             self.beacon.stop()
             self.sweeper.stop()
             self.backups.stop()
+            self.redelivery.stop()
             self.lifeline.stop()
 
     @signals.task_internal_error.connect(weak=False)

@@ -18,12 +18,25 @@ from shared.tracing import Tracer
 from worker.models.catalog import Model
 
 STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
-REASONS: Final = ("image_format", "no_face", *(f"quality_{flaw}" for flaw in Flaw))
+_POOR: Final = tuple(flaw for flaw in Flaw if flaw is not Flaw.SEVERAL)
+REASONS: Final = (
+    "image_format",
+    "no_face",
+    "several_faces",
+    "too_many_faces",
+    *(f"quality_{flaw}" for flaw in _POOR),
+)
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 _STATUSES: Final[Mapping[type[Job], tuple[Status, ...]]] = {
-    AddJob: (Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL),
+    AddJob: (
+        Status.OK,
+        Status.FACE_DETECT_FAILED,
+        Status.IMAGE_INVALID_FORMAT,
+        Status.INVALID_REQUEST,
+        Status.FAIL,
+    ),
     SearchJob: (
         Status.OK,
         Status.NO_SIMILAR_FACE,
@@ -83,7 +96,7 @@ class Metrics:
             self._seconds.labels(_task(job_type))
             for status in statuses:
                 self._jobs.labels(_task(job_type), status)
-        for flaw in Flaw:
+        for flaw in _POOR:
             self._left_out.labels(flaw)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
@@ -98,8 +111,9 @@ class Metrics:
         self._faces.observe(faces)
 
     def embedded(self, faces: int) -> None:
-        """That many faces went through the embedder together."""
-        self._batch.observe(faces)
+        """That many faces go through the embedder together; 0: none does."""
+        if faces:
+            self._batch.observe(faces)
 
     def uses(self, model: Model, device: str) -> None:
         """The worker runs that model on that device."""

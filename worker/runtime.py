@@ -31,8 +31,8 @@ from worker.timelimit import GENTLE, limit_s
 
 @dataclass(frozen=True)
 class Runtime:
-    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on. gates: what
-    judges faces; nothing unless it is said.
+    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on, as the time
+    limit counts. gates: what judges faces; nothing unless it is said.
     """
 
     faces: FaceService

@@ -8,7 +8,7 @@ from celery import Celery, Task
 from redis import RedisError
 
 from shared.contract import MESSAGES, Message, Status
-from shared.errors import ContractError, FacePoor, Unavailable
+from shared.errors import ContractError, FaceFlawed, Unavailable
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
 from worker import actions
 from worker.runtime import Runtime
@@ -36,7 +36,8 @@ def register(app: Celery, runtime: Callable[[], Runtime], limit: TimeLimit) -> N
     def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
         def run(this: Task, **message: Any) -> dict[str, Any]:
             job, headers = job_type.model_validate(message), this.request.headers or {}
-            with limit.job(job), runtime().metrics.job(job, headers) as doing:
+            tag = (this.request.properties or {}).get("delivery_tag")
+            with limit.job(job, tag), runtime().metrics.job(job, headers) as doing:
                 outcome = perform_once(job, action, runtime())
                 doing.status = outcome.status
             return outcome.model_dump(mode="json")
@@ -80,7 +81,7 @@ def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -
             log.debug("job_answered", status=error.status, rejected=error.rejected)
             if error.rejected is not None:
                 runtime.metrics.rejected(error.rejected)
-            reason = error.flaw if isinstance(error, FacePoor) else None
+            reason = error.flaw if isinstance(error, FaceFlawed) else None
             return Outcome(status=error.status, message=error.message, reason=reason)
         except (StoreError, RedisError) as error:
             log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all

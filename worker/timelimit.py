@@ -1,7 +1,8 @@
 """The hard time limit of jobs: a worker one of whose threads is stuck ends, and whoever supervises it starts a new one.
 
 No thread can be ended from outside, and Celery's own limits need a process for each job. The job goes to a new worker
-after the visibility timeout, which is longer than this limit: no job is given to a second worker while it still runs.
+after the visibility timeout, which is longer than this limit, and which worker/redelivery.py puts off by what the limit
+does not count: no job is given to a second worker while it still runs.
 
 Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
 debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do: that time does
@@ -14,6 +15,7 @@ whose lock is never given back. The consumer of jobs beats, so that a stuck one 
 import faulthandler
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ PART: Final = 0.8
 GENTLE: Final = 0.75
 """Part of the limit after which a job that can gives up by itself."""
 
+LEAST_WAIT_S: Final = 0.2
+"""Shorter waits for a processor are what every job has, and are within what PART leaves."""
+
 LOCKED: Final = 2.0
 """How many times the limit the interpreter lock may be held, or the consumer not beat: Qdrant Edge holds the lock while
 it joins segments, 0.5 s, and a broker that does not answer holds the consumer up for its time-out."""
@@ -47,18 +52,25 @@ def limit_s(visibility_timeout_s: float) -> float:
 
 @dataclass(eq=False)
 class _Running:
-    """A job, and how often it was looked at. thread: the system's number of the one that does it. waited_s: for which
-    that thread had waited for a processor when the job began.
+    """A job, and how often it was looked at. tag: of its message, None for one that came by none. thread: the system's
+    number of the one that does it. waited_s: for which that thread had waited for a processor when the job began.
+    told_s: what `TimeLimit.waited` has told of it.
     """
 
     job_id: str
+    tag: str | None
     thread: int
     waited_s: float
     looks: int = 0
+    told_s: float = 0.0
+
+    def waited(self) -> float:
+        """Seconds for which it has waited for a processor."""
+        return _waited_s(self.thread) - self.waited_s
 
     def seconds(self) -> float:
         """For how long it has been done, or has waited for anything but a processor."""
-        return self.looks * LOOK_S - (_waited_s(self.thread) - self.waited_s)
+        return self.looks * LOOK_S - self.waited()
 
 
 class TimeLimit:
@@ -88,15 +100,27 @@ class TimeLimit:
         self._beats = False
 
     @contextmanager
-    def job(self, job: Job) -> Iterator[None]:
-        """The block is that job."""
+    def job(self, job: Job, tag: str | None = None) -> Iterator[None]:
+        """The block is that job. tag: the delivery tag of its message."""
         thread = threading.get_native_id()
-        running = _Running(job.job_id, thread, _waited_s(thread))
+        running = _Running(job.job_id, tag, thread, _waited_s(thread))
         self._running.add(running)
         try:
             yield
         finally:
             self._running.remove(running)
+
+    def waited(self) -> dict[str, float]:
+        """By delivery tag, the seconds for which jobs that run have waited for a processor since this last told of
+        them; it tells of LEAST_WAIT_S and more.
+        """
+        told = {}
+        for running in tuple(self._running):
+            seconds = running.waited() - running.told_s
+            if running.tag is not None and seconds >= LEAST_WAIT_S:
+                running.told_s += seconds
+                told[running.tag] = seconds
+        return told
 
     def look(self) -> None:
         """Look once at all jobs."""
@@ -110,6 +134,22 @@ class TimeLimit:
         if self._beats and self._quiet_looks * LOOK_S > LOCKED * self._limit_s:
             log.error("consumer_stuck", seconds=self._quiet_looks * LOOK_S)
             end()
+
+
+class Stopwatch:
+    """What a job takes of the limit from now on. For the thread that does it."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_native_id()
+        self._begun = (time.monotonic(), _waited_s(self._thread), time.thread_time())
+
+    def seconds(self) -> float:
+        """As the limit counts: all but waiting for a processor."""
+        return time.monotonic() - self._begun[0] - (_waited_s(self._thread) - self._begun[1])
+
+    def cpu_s(self) -> float:
+        """Seconds on a processor."""
+        return time.thread_time() - self._begun[2]
 
 
 def _waited_s(thread: int) -> float:

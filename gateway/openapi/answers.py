@@ -8,6 +8,7 @@ from gateway.openapi.requests import Json
 from shared.contract import (
     CHARGED,
     FACE_DELETED,
+    MAX_ADDED,
     MAX_MATCHES,
     MESSAGES,
     MIN_CONFIDENCE,
@@ -30,7 +31,10 @@ _COMPARED: Final = Comparison(similarity=97.501, result=Result.SAME_PERSON)
 
 # Of each call's OK: the schema of its message, and an example.
 _RESULTS: Final[dict[Call, tuple[Json, Message]]] = {
-    Call.ADD_FACE: ({"type": "array", "minItems": 1, "items": {"$ref": f"{_SCHEMAS}AddedFace"}}, _ADDED),
+    Call.ADD_FACE: (
+        {"type": "array", "minItems": 1, "maxItems": MAX_ADDED, "items": {"$ref": f"{_SCHEMAS}AddedFace"}},
+        _ADDED,
+    ),
     Call.SEARCH_FACE: (
         {"type": "array", "minItems": 1, "maxItems": MAX_MATCHES, "items": {"$ref": f"{_SCHEMAS}FoundFace"}},
         _FOUND,

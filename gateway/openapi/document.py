@@ -24,7 +24,7 @@ from gateway.parameters import (
     FaceCompareParameters,
     SearchFaceParameters,
 )
-from shared.contract import STATUSES_OF, Call, Flaw, Status
+from shared.contract import MAX_ADDED, STATUSES_OF, Call, Flaw, Status
 from shared.once import HEADER as IDEMPOTENCY_KEY
 from shared.once import KEY
 
@@ -37,8 +37,12 @@ it: see `components/responses`."""
 
 _CALLS: Final[Mapping[Call, tuple[str, str, type[Checked]]]] = {
     Call.ADD_FACE: (
-        "Add every face of one image",
-        "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right.",
+        "Add the faces of one image",
+        (
+            "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
+            "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
+            f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST."
+        ),
         AddFaceParameters,
     ),
     Call.SEARCH_FACE: (
@@ -85,7 +89,10 @@ _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
     REPEATED: ("Always true: this answer was given before, under the same Idempotency-Key.", {"const": "true"}),
     QUALITY: (
-        "What is wrong with the face, where FACE_DETECT_FAILED means that it is not shown well enough, if it is told.",
+        (
+            "What is wrong with the face, where FACE_DETECT_FAILED means that it is not shown well enough, if it is "
+            "told. several: with `faces=one` there is more than one face, which is always told."
+        ),
         {"enum": [flaw.value for flaw in Flaw]},
     ),
     "Allow": ("The methods that the path takes.", {"type": "string"}),

@@ -33,7 +33,10 @@ def bodies(model: type[Checked]) -> Json:
     form: Json = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
     multipart, document = {"schema": schema(model)}, {"schema": schema(model)}
     for name in document["schema"]["properties"].keys() - document["schema"]["required"]:
-        document["schema"]["properties"][name]["type"] = ["string", "null"]
+        value = document["schema"]["properties"][name]
+        value["type"] = ["string", "null"]
+        if "enum" in value:
+            value["enum"] = [*value["enum"], None]
     if model.images:
         multipart["schema"]["properties"] |= dict.fromkeys(model.images, _FILE)
         multipart["encoding"] = {name: {"contentType": _KINDS} for name in model.images}

@@ -74,7 +74,7 @@ def damaged_body(random: Random, key: str) -> Probe:
 def parameters(random: Random, key: str) -> Probe:
     """Well-formed bodies with values that are none."""
     call = random.choice(list(Call))
-    names = ["name", "facedb", "person_id", "img", "img1", "img2", "", "status", _text(random)]
+    names = ["name", "facedb", "person_id", "faces", "img", "img1", "img2", "", "status", _text(random)]
     fields = {name: _text(random) for name in random.sample(names, random.randrange(4))}
     cut = images(random, call, corpus()[0][:2000])
     content = body(random, fields, {name: image for name, image in cut.items() if name not in fields})
@@ -128,6 +128,7 @@ def _text(random: Random) -> str:
                 "'; DROP TABLE faces --",
                 "../../etc/passwd",
                 "default",
+                random.choice(("all", "largest", "one")),
                 "${jndi:ldap://x}",
                 "{{7*7}}",
                 "\ud800",

@@ -61,8 +61,9 @@ def _wrong_result(message: object, call: Call) -> str | None:
         return None if message == FACE_DELETED else "not the exact message"
     if call is Call.COMPARE_FACES:
         return None if _is_comparison(message) else "no comparison"
-    fields = ["name", "person_id"] if call is Call.ADD_FACE else ["confidence", "name", "person_id"]
-    return None if _is_list(message, fields) else "no list of faces"
+    if call is Call.ADD_FACE:
+        return None if _is_list(message, ["name", "person_id"], 100) else "no list of faces"
+    return None if _is_list(message, ["confidence", "name", "person_id"], 50) else "no list of faces"
 
 
 def _is_comparison(message: object) -> bool:
@@ -73,8 +74,8 @@ def _is_comparison(message: object) -> bool:
     return 0 <= similarity <= 100 and message["result"] == result
 
 
-def _is_list(message: object, fields: list[str]) -> bool:
-    if not isinstance(message, list) or not 1 <= len(message) <= 50:
+def _is_list(message: object, fields: list[str], most: int) -> bool:
+    if not isinstance(message, list) or not 1 <= len(message) <= most:
         return False
     return all(
         list(face) == fields

@@ -1,5 +1,6 @@
 """A job that a worker took and lost is dispatched again; one that only waits is not."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
@@ -9,8 +10,10 @@ import pytest
 from redis import Redis
 
 from processes import gateway_on, wait_for
-from shared.broker import UNACKED
+from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
+from worker.redelivery import Redelivery
+from worker.timelimit import TimeLimit
 
 NOBODY = {"person_id": "00000000-0000-0000-0000-000000000000"}
 
@@ -39,7 +42,9 @@ def test_a_job_that_is_nowhere_is_dispatched_again(client: httpx.Client, broker:
         assert answer.result().json()["status"] == "FAIL"
 
 
-def test_a_job_that_a_worker_holds_for_too_long_is_dispatched_again(client: httpx.Client, broker: Redis) -> None:
+def test_a_job_that_is_nowhere_is_dispatched_again_whatever_else_workers_have(
+    client: httpx.Client, broker: Redis
+) -> None:
     with ThreadPoolExecutor(1) as caller:
         broker.hset(UNACKED, "tag", "some other job")
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
@@ -47,6 +52,29 @@ def test_a_job_that_a_worker_holds_for_too_long_is_dispatched_again(client: http
         broker.rpop(QUEUE)
         wait_for(lambda: broker.llen(QUEUE) == 1)
         answer.result()
+
+
+def test_while_a_worker_has_a_job_it_is_not_sent_again_however_long_that_takes(
+    client: httpx.Client, broker: Redis
+) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
+        wait_for(lambda: broker.llen(QUEUE) == 1)
+        taken = broker.lindex(QUEUE, 0)
+        broker.hset(UNACKED, json.loads(taken)["properties"]["delivery_tag"], taken)  # as kombu notes it
+        broker.rpop(QUEUE)
+        assert answer.result().json()["status"] == "FAIL"  # long after the visibility timeout
+        assert broker.llen(QUEUE) == 0
+
+
+def test_what_a_job_has_waited_for_a_processor_puts_off_when_it_is_given_to_another_worker(broker: Redis) -> None:
+    class Waited(TimeLimit):
+        def waited(self) -> dict[str, float]:
+            return {"runs": 2.5, "is done": 1.0}
+
+    broker.zadd(UNACKED_INDEX, {"runs": 1000.0, "other": 1000.0})
+    Redelivery(broker, Waited(4)).put_off()
+    assert broker.zrange(UNACKED_INDEX, 0, -1, withscores=True) == [(b"other", 1000.0), (b"runs", 1002.5)]
 
 
 def test_while_jobs_wait_nothing_is_sent_twice(client: httpx.Client, broker: Redis) -> None:

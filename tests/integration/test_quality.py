@@ -3,12 +3,11 @@
 import base64
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import httpx
-import numpy as np
 import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,7 +16,7 @@ from redis import Redis
 from portraits import astronaut_png, faceless_png, hopper_jpeg, pixels, png, scale, side_by_side
 from processes import two_free_ports
 from service import Service
-from shared.contract import Flaw, Status
+from shared.contract import MAX_ADDED, Faces, Flaw, Status
 from shared.jobs import (
     AddJob,
     CompareJob,
@@ -30,9 +29,9 @@ from shared.jobs import (
     person_id,
 )
 from shared.tracing import NoTraces
+from table_faces import FINE, TableFaces
 from worker import actions
-from worker.faces.quality import NO_GATES, STANDARD, STRICT, Gates, Quality
-from worker.faces.service import FaceService
+from worker.faces.quality import NO_GATES, STANDARD, STRICT, Gates
 from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
@@ -158,45 +157,23 @@ def test_off_refuses_nothing(tmp_path: Path) -> None:
     assert found == {"confidence": 100, "name": added["name"], "person_id": added["person_id"]}
 
 
-FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
 SHOWN = {
-    ord("f"): FINE,
-    ord("g"): FINE,
     ord("b"): replace(FINE, sharpness=0.1),
     ord("t"): replace(FINE, size=10),
     ord("p"): replace(FINE, yaw=60),
 }
-
-
-@dataclass(frozen=True)
-class Described:
-    vector: np.ndarray
-    quality: Quality
-
-
-class Faces(FaceService):
-    """Sees in each byte of an "image" a face that is shown as SHOWN says."""
-
-    def __init__(self) -> None:
-        """No models."""
-
-    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
-        go_on()
-        return [Described(np.eye(4, dtype=np.float32)[byte % 4], SHOWN[byte]) for byte in data]
-
-    def describe_prominent(self, data: bytes):
-        return self.describe_all(data)[0]
+"""All other letters are faces that are shown well."""
 
 
 @pytest.fixture
 def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
         ledger, metrics = Ledger(redis, redis), Metrics(NoTraces())
-        yield Runtime(Faces(), SFACE, MemoryStore(SPACE), ledger, SPACE, metrics, 3, Gates(STRICT, STANDARD))
+        yield Runtime(TableFaces(SHOWN), SFACE, MemoryStore(SPACE), ledger, SPACE, metrics, 3, Gates(STRICT, STANDARD))
 
 
-def add(runtime: Runtime, image: bytes) -> tuple[AddJob, Outcome]:
-    job = AddJob(**common(runtime, image), collection=COLLECTION, name=None)
+def add(runtime: Runtime, image: bytes, faces: Faces = Faces.ALL) -> tuple[AddJob, Outcome]:
+    job = AddJob(**common(runtime, image), collection=COLLECTION, name=None, faces=faces)
     return job, perform(job, actions.add, runtime)
 
 
@@ -225,6 +202,15 @@ class TestJudging:
         assert (outcome.status, outcome.reason) == (Status.FACE_DETECT_FAILED, Flaw.BLUR)
         assert runtime.store.count(COLLECTION) == 0
 
+    def test_what_is_left_out_is_not_embedded(self, runtime: Runtime) -> None:
+        add(runtime, b"bftpg")
+        assert runtime.faces.embedded == b"fg"
+
+    def test_faces_that_are_too_small_do_not_count_as_too_many(self, runtime: Runtime) -> None:
+        _, outcome = add(runtime, b"t" * 10 + b"f" * MAX_ADDED)
+        assert len(outcome.message) == MAX_ADDED
+        assert add(runtime, b"b" * 10 + b"f" * MAX_ADDED)[1].status is Status.INVALID_REQUEST
+
     def test_what_is_searched_for_is_judged_by_the_gate_for_it(self, runtime: Runtime) -> None:
         def searched(image: bytes) -> Outcome:
             return perform(SearchJob(**common(runtime, image), collection=COLLECTION), actions.search, runtime)
@@ -250,3 +236,42 @@ class TestJudging:
 
     def test_an_outcome_without_a_reason_is_what_older_gateways_read(self, runtime: Runtime) -> None:
         assert "reason" not in add(runtime, b"f")[1].model_dump(mode="json")
+
+
+class TestLargest:
+    def test_the_most_prominent_face_alone_is_added(self, runtime: Runtime) -> None:
+        (added,) = add(runtime, b"fg", Faces.LARGEST)[1].message
+        assert added["name"] == "ID0"
+        (found,) = perform(SearchJob(**common(runtime, b"fg"), collection=COLLECTION), actions.search, runtime).message
+        assert (found["person_id"], found["confidence"]) == (added["person_id"], 100)
+
+    def test_no_other_is_added_in_its_place(self, runtime: Runtime) -> None:
+        _, outcome = add(runtime, b"bf", Faces.LARGEST)
+        assert (outcome.status, outcome.reason) == (Status.FACE_DETECT_FAILED, Flaw.BLUR)
+        assert runtime.store.count(COLLECTION) == 0
+
+    def test_a_job_delivered_twice_adds_once(self, runtime: Runtime) -> None:
+        job, outcome = add(runtime, b"fg", Faces.LARGEST)
+        assert perform(job, actions.add, runtime) == outcome
+        assert runtime.store.count(COLLECTION) == 1
+
+
+class TestOne:
+    @pytest.mark.parametrize("image", [b"f", b"bf", b"ftp", b"tttf"])
+    def test_faces_that_would_be_left_out_are_none(self, runtime: Runtime, image: bytes) -> None:
+        (added,) = add(runtime, image, Faces.ONE)[1].message
+        assert added["name"] == "ID0"
+
+    @pytest.mark.parametrize("image", [b"fg", b"fbg", b"f" * 300], ids=["two", "two beside a blurred one", "a crowd"])
+    def test_of_several_none_is_added_and_the_reason_is_told(self, runtime: Runtime, image: bytes) -> None:
+        with structlog.testing.capture_logs() as lines:
+            _, outcome = add(runtime, image, Faces.ONE)
+        assert (outcome.status, outcome.reason) == (Status.FACE_DETECT_FAILED, Flaw.SEVERAL)
+        assert outcome.message == "check input image and retry"
+        assert runtime.store.count(COLLECTION) == 0
+        assert [line["rejected"] for line in lines if line["event"] == "job_answered"] == ["several_faces"]
+        (again,) = add(runtime, b"f")[1].message
+        assert again["name"] == "ID0"  # no name was drawn
+
+    def test_where_none_is_left_the_largest_says_why(self, runtime: Runtime) -> None:
+        assert add(runtime, b"tb", Faces.ONE)[1].reason is Flaw.BLUR

@@ -2,9 +2,8 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from shared.contract import Status
 from shared.control import DEFAULT, DROPPED, Control
 from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id, new_request_id
 from shared.tracing import NoTraces
+from table_faces import TableFaces
 from worker import actions
-from worker.faces.service import FaceService
 from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
@@ -42,18 +41,6 @@ class Failing(MemoryStore):
         if collection in self.stuck:
             raise StoreUnavailable("disk full")
         super().drop(collection)
-
-
-class Faces(FaceService):
-    """Sees one face in everything."""
-
-    def __init__(self) -> None:
-        """No models."""
-
-    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
-        assert data
-        go_on()
-        return [SimpleNamespace(vector=np.eye(4, dtype=np.float32)[1])]
 
 
 @dataclass
@@ -102,10 +89,10 @@ async def test_what_is_due_goes_with_its_counter_and_the_rest_stays(scene: Scene
 async def test_nothing_is_acknowledged_that_would_go_with_a_dropped_facedb(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
-    runtime = Runtime(Faces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()), 3)
+    runtime = Runtime(TableFaces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()), 3)
     for collection, status in ((dropped, Status.FAIL), (kept, Status.OK)):
         job = scene.job(collection)
-        scene.ledger.images.set(image_key(job.job_id), b"image")
+        scene.ledger.images.set(image_key(job.job_id), b"i")
         assert perform(job, actions.add, runtime).status is status
     assert (scene.store.count(dropped), scene.store.count(kept)) == (1, 2)
 

@@ -2,17 +2,16 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import structlog
 from redis import Redis
 
-from shared.contract import FACE_DELETED, Result, Status
-from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError
+from shared.contract import FACE_DELETED, MAX_ADDED, Faces, Result, Status
+from shared.errors import ImageUnreadable, OperatorError
 from shared.jobs import (
     AddJob,
     CompareJob,
@@ -26,9 +25,10 @@ from shared.jobs import (
 )
 from shared.once import ASKED, record
 from shared.tracing import NoTraces
+from table_faces import TableFaces
 from worker import actions
 from worker.actions import as_number, result_of
-from worker.faces.service import FaceService
+from worker.faces.service import EMBED_AT_ONCE, Choice
 from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
@@ -41,27 +41,6 @@ from worker.tasks import perform, perform_once
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"
-
-
-class Faces(FaceService):
-    """Sees in each byte of an "image" a face, described by a vector that depends on the byte alone."""
-
-    def __init__(self) -> None:
-        """No models."""
-
-    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
-        if not data:
-            raise FaceNotDetected
-        go_on()
-        return [SimpleNamespace(vector=self.vector(byte)) for byte in data]
-
-    def describe_prominent(self, data: bytes):
-        return self.describe_all(data)[0]
-
-    @staticmethod
-    def vector(byte: int) -> np.ndarray:
-        vector = np.random.default_rng(byte).normal(size=4).astype(np.float32)
-        return vector / np.linalg.norm(vector)
 
 
 @dataclass
@@ -81,7 +60,7 @@ class Failing(MemoryStore):
 @pytest.fixture
 def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
-        yield Runtime(Faces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()), 3)
+        yield Runtime(TableFaces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()), 3)
 
 
 def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10, once: Once | None = None) -> dict:
@@ -116,9 +95,9 @@ class TestAdd:
     def test_the_deadline_is_checked_again_right_before_writing(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"a", seconds=0.2), name="x")
 
-        class Slow(Faces):
-            def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list:
-                described = super().describe_all(data, go_on)
+        class Slow(TableFaces):
+            def describe_all(self, data: bytes, choice: Choice | None = None) -> list:
+                described = super().describe_all(data, choice)
                 while time.time() <= job.deadline:
                     pass
                 return described
@@ -126,10 +105,51 @@ class TestAdd:
         assert perform(job, actions.add, replace(runtime, faces=Slow())).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
 
-    def test_a_job_with_more_faces_than_can_be_described_in_time_gives_up(self, runtime: Runtime) -> None:
-        job = AddJob(**common(runtime, b"a"), name="x")
-        assert perform(job, actions.add, replace(runtime, patience_s=0)).status is Status.FAIL
+    def test_as_many_faces_as_can_be_added_at_once_are_added(self, runtime: Runtime) -> None:
+        outcome = perform(AddJob(**common(runtime, bytes(range(MAX_ADDED))), name=None), actions.add, runtime)
+        assert [face["name"] for face in outcome.message] == [f"ID{number}" for number in range(MAX_ADDED)]
+        assert runtime.store.count(COLLECTION) == MAX_ADDED
+
+    def test_with_one_more_none_is_added_and_none_is_embedded(self, runtime: Runtime) -> None:
+        outcome = perform(AddJob(**common(runtime, bytes(MAX_ADDED + 1)), name=None), actions.add, runtime)
+        assert (outcome.status, outcome.message) == (
+            Status.INVALID_REQUEST,
+            "img shows 101 faces; at most 100 can be added at once: send parts of it, or faces=largest",
+        )
+        assert (runtime.faces.embedded, runtime.store.count(COLLECTION)) == (b"", 0)
+
+    def test_the_largest_of_any_number_is_added(self, runtime: Runtime) -> None:
+        job = AddJob(**common(runtime, bytes(range(200))), name="x", faces=Faces.LARGEST)
+        assert len(perform(job, actions.add, runtime).message) == 1
+
+    def test_a_job_that_works_for_longer_than_it_may_will_never_succeed_and_says_so(self, runtime: Runtime) -> None:
+        class Working(TableFaces):
+            def _face(self, byte: int, number: int) -> SimpleNamespace:
+                begun = time.thread_time()
+                while time.thread_time() - begun < 0.1 / EMBED_AT_ONCE:
+                    pass
+                return super()._face(byte, number)
+
+        slow = replace(runtime, faces=Working(), patience_s=0.09)
+        job = AddJob(**common(runtime, bytes(range(EMBED_AT_ONCE + 1))), name="x")
+        outcome = perform(job, actions.add, slow)
+        assert (outcome.status, outcome.message) == (
+            Status.INVALID_REQUEST,
+            "img shows 17 faces, more than can be added at once here: send parts of it, or faces=largest",
+        )
         assert runtime.store.count(COLLECTION) == 0
+        assert perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, slow).status is Status.OK
+
+    def test_a_job_that_waits_for_longer_than_it_may_can_be_tried_again(self, runtime: Runtime) -> None:
+        class Waiting(TableFaces):
+            def _face(self, byte: int, number: int) -> SimpleNamespace:
+                time.sleep(0.1 / EMBED_AT_ONCE)
+                return super()._face(byte, number)
+
+        job = AddJob(**common(runtime, bytes(range(EMBED_AT_ONCE + 1))), name="x")
+        waiting = replace(runtime, faces=Waiting(), patience_s=0.09)
+        assert perform(job, actions.add, waiting).status is Status.FAIL
+        assert perform(job, actions.add, runtime).status is Status.OK
 
     def test_what_was_deleted_meanwhile_is_not_brought_back_by_a_job_too_many(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"ab"), name="x")
@@ -179,7 +199,7 @@ class TestCompare:
     def test_similarity_is_the_confidence_of_the_cosine(self, runtime: Runtime) -> None:
         for one, other in (b"ab", b"ac", b"bc"):
             outcome = perform(self.job(runtime, bytes([one]), bytes([other])), actions.compare, runtime)
-            cosine = float(Faces.vector(one) @ Faces.vector(other))
+            cosine = float(TableFaces.vector(one) @ TableFaces.vector(other))
             similarity = as_number(SFACE.confidence(cosine))
             assert outcome.message == {"similarity": similarity, "result": result_of(similarity)}
 
@@ -193,7 +213,7 @@ class TestCompare:
         assert [line["image"] for line in lines if line["event"] == "face_not_compared"] == ["img2"]
 
     def test_an_image_that_cannot_be_read_is_told_before_one_without_a_face(self, runtime: Runtime) -> None:
-        class Broken(Faces):
+        class Broken(TableFaces):
             def describe_prominent(self, data: bytes) -> SimpleNamespace:
                 if data == b"!":
                     raise ImageUnreadable

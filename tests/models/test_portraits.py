@@ -7,6 +7,7 @@ from portraits import (
     astronaut_png,
     bmp,
     crop,
+    crowd,
     darken,
     faceless_png,
     hopper_jpeg,
@@ -19,6 +20,7 @@ from portraits import (
     scale,
     side_by_side,
 )
+from shared.contract import MAX_ADDED
 from shared.errors import FaceNotDetected
 from worker.faces.geometry import turned
 from worker.models.catalog import calibrated
@@ -81,6 +83,11 @@ def test_several_faces_come_from_left_to_right(faces, order):
 def test_the_most_prominent_is_the_larger_face(faces):
     found = faces.describe_prominent(side_by_side(astronaut_png(), hopper_jpeg()))
     assert found.vector @ faces.describe_prominent(hopper_jpeg()).vector > 0.9
+
+
+def test_as_many_faces_as_can_be_added_at_once_are_found(faces):
+    """Through a service it is a matter of the machine's pace and load: docs/reliability.md has figures."""
+    assert [face.number for face in faces.describe_all(crowd(MAX_ADDED))] == list(range(MAX_ADDED))
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,16 @@ class Gate:
     most_yaw: float
     most_pitch: float
 
+    def is_too_small(self, size: float) -> bool:
+        """Whether a face of that `Quality.size` has no need to be looked at: its flaw is its size."""
+        return size < self.least_size
+
     def flaw(self, quality: Quality) -> Flaw | None:
         """The first thing that is wrong, None for a face that may pass: what is too small or too dark is not called
         blurred.
         """
         wrong = {
-            Flaw.SIZE: quality.size < self.least_size,
+            Flaw.SIZE: self.is_too_small(quality.size),
             Flaw.DARK: quality.dark > self.most_dark,
             Flaw.BRIGHT: quality.bright > self.most_bright,
             Flaw.BLUR: quality.sharpness < self.least_sharpness,
@@ -133,15 +137,18 @@ class Gates:
 NO_GATES: Final = Gates(None, None)
 
 
+def size(detection: Detection, reduction: int) -> float:
+    """`Quality.size` of a face. reduction: how many times smaller the image was decoded than it was sent."""
+    return math.sqrt(detection.area) * reduction
+
+
 def measure(detection: Detection, crop: Image, reduction: int) -> Quality:
-    """How the face is shown. crop: as `align` makes it of the detection's landmarks. reduction: how many times smaller
-    the image was decoded than it was sent.
-    """
+    """How the face is shown. crop: as `align` makes it of the detection's landmarks. reduction: as of `size`."""
     small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
     dark, bright = _exposure(grey)
     yaw, pitch = _pose(detection.landmarks)
-    return Quality(math.sqrt(detection.area) * reduction, _sharpness(grey), dark, bright, yaw, pitch)
+    return Quality(size(detection, reduction), _sharpness(grey), dark, bright, yaw, pitch)
 
 
 def _sharpness(grey: npt.NDArray[np.uint8]) -> float:

@@ -1,6 +1,6 @@
 """From image bytes to described faces. The steps are decided here; who detects and who embeds is given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -13,7 +13,7 @@ from worker.faces.decode import configure_opencv, decode, reduction
 from worker.faces.fine import find_fine, wants_fine
 from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent, scaled
 from worker.faces.looking import LEAST_SCORE, Detector, Look, look
-from worker.faces.quality import Quality, measure
+from worker.faces.quality import Quality, measure, size
 
 PREPROCESSING_VERSION: Final = 3
 """Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
@@ -36,11 +36,29 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Face:
-    """One face. vector: float32 (dimension,), length 1. quality: how it is shown."""
+    """One face. vector: float32 (dimension,), length 1. quality: how it is shown. number: from left to right among all
+    faces of the image, from 0.
+    """
 
     detection: Detection
     vector: npt.NDArray[np.float32]
     quality: Quality
+    number: int = 0
+
+
+class Choice:
+    """Which faces of an image are described: all, unless a subclass chooses. What its methods raise ends the work."""
+
+    def found(self, sizes: Sequence[float]) -> Sequence[int]:
+        """Called once, with the `Quality.size` of every face from left to right: the numbers of those to look at."""
+        return range(len(sizes))
+
+    def go_on(self) -> None:
+        """Called before every EMBED_AT_ONCE faces: the work takes as long as there are faces."""
+
+    def shown(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
+        """Called for each that is looked at, in their order: whether it is to be described."""
+        return True
 
 
 class Observer(Protocol):
@@ -53,7 +71,7 @@ class Observer(Protocol):
         """An image showed that many faces."""
 
     def embedded(self, faces: int) -> None:
-        """That many faces went through the embedder together."""
+        """That many faces go through the embedder together; 0: after being aligned none does."""
 
 
 class Nobody:
@@ -90,21 +108,23 @@ class FaceService:
         self._embedder = embedder
         self._least_score = least_score
 
-    def describe_all(self, data: bytes, go_on: Callable[[], None] = lambda: None) -> list[Face]:
-        """Every face of the image, from left to right. go_on: called before every EMBED_AT_ONCE faces; what it raises
-        ends the work, which takes as long as there are faces.
-        """
+    def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Face]:
+        """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
+        choice = choice or Choice()
         image, reduced = self._decoded(data)
         seen = look(self._detector, image, self._least_score)
         found = [_Found(face, image, reduced) for face in seen.every()]
         found += self._fine(data, image, reduced, seen, found)
+        found = left_to_right(found, seen.degrees)
         self._observer.found(len(found))
-        ordered = left_to_right(found, seen.degrees)
-        return [
-            face
-            for first in range(0, max(1, len(found)), EMBED_AT_ONCE)
-            for face in self._describe(ordered[first : first + EMBED_AT_ONCE], go_on)
-        ]
+        if not found:
+            raise FaceNotDetected
+        numbers = choice.found([size(face.detection, face.reduced) for face in found])
+        faces = []
+        for first in range(0, len(numbers), EMBED_AT_ONCE):
+            choice.go_on()
+            faces += self._describe(found, numbers[first : first + EMBED_AT_ONCE], choice)
+        return faces
 
     def describe_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
@@ -113,9 +133,10 @@ class FaceService:
         face = seen.prominent()
         found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen)
         self._observer.found(seen.count or len(found))
-        if len(found) > 1:
-            found = [most_prominent(found, (found[0].image.shape[1], found[0].image.shape[0]))]
-        (described,) = self._describe(found)
+        if not found:
+            raise FaceNotDetected
+        prominent = most_prominent(found, (reduced * image.shape[1], reduced * image.shape[0]))
+        (described,) = self._describe([prominent], [0], Choice())
         return described
 
     def _decoded(self, data: bytes, *, whole: bool = False) -> tuple[Image, int]:
@@ -136,18 +157,22 @@ class FaceService:
         found = find_fine(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]
 
-    def _describe(self, found: Sequence["_Found"], go_on: Callable[[], None] = lambda: None) -> list[Face]:
-        """The faces in their order, embedded in one batch. Raises FaceNotDetected when there are none."""
-        if not found:
-            raise FaceNotDetected
-        go_on()
+    def _describe(self, found: Sequence["_Found"], numbers: Sequence[int], choice: Choice) -> list[Face]:
+        """Those of the faces found that have these numbers and are chosen, embedded in one batch."""
+        looked_at = [found[number] for number in numbers]
         with self._observer.stage("align"):
-            crops = np.stack([align(face.image, face.detection.landmarks, self._embedder.size) for face in found])
-            shown = [measure(face.detection, crop, face.reduced) for face, crop in zip(found, crops, strict=True)]
-        self._observer.embedded(len(crops))
+            crops = [align(face.image, face.detection.landmarks, self._embedder.size) for face in looked_at]
+            shown = [measure(face.detection, crop, face.reduced) for face, crop in zip(looked_at, crops, strict=True)]
+            chosen = [at for at, number in enumerate(numbers) if choice.shown(number, shown[at])]
+        self._observer.embedded(len(chosen))
+        if not chosen:
+            return []
         with self._observer.stage("embed"):
-            vectors = self._embedder.embed(crops)
-        return [Face(*face) for face in zip([face.detection for face in found], vectors, shown, strict=True)]
+            vectors = self._embedder.embed(np.stack([crops[at] for at in chosen]))
+        return [
+            Face(looked_at[at].detection, vector, shown[at], numbers[at])
+            for at, vector in zip(chosen, vectors, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)  # as above

@@ -28,12 +28,16 @@ class Announcing:
             with self._observer.stage(name):
                 yield
         except BaseException:
-            for model in self._models.values():
-                model.withdraw()
+            self._withdraw()
             raise
 
     def found(self, faces: int) -> None:
         self._observer.found(faces)
 
     def embedded(self, faces: int) -> None:
-        pass
+        if not faces:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        for model in self._models.values():
+            model.withdraw()

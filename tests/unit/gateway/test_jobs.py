@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from gateway.jobs import Wanted
+from shared.contract import Faces
 from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_id, new_request_id
 
 COLLECTION = "tenant.facedb.00000000"
@@ -17,6 +18,8 @@ def test_requests_that_ask_for_something_else_have_another_digest() -> None:
         Wanted(SearchJob, "tenant.facedb.00000001", images=(b"ab",)),
         Wanted(AddJob, COLLECTION, {"name": None}, (b"ab",)),
         Wanted(AddJob, COLLECTION, {"name": ""}, (b"ab",)),
+        Wanted(AddJob, COLLECTION, {"name": None, "faces": Faces.ONE}, (b"ab",)),
+        Wanted(AddJob, COLLECTION, {"name": None, "faces": Faces.LARGEST}, (b"ab",)),
         *(Wanted(CompareJob, images=(b"abcd"[:at], b"abcd"[at:])) for at in range(5)),
         Wanted(CompareJob, images=(b"cd", b"ab")),
     ]
@@ -27,6 +30,9 @@ def test_requests_that_ask_for_something_else_have_another_digest() -> None:
 
 def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
     """Records of an Idempotency-Key outlive an upgrade."""
+    assert Wanted(AddJob, COLLECTION, {"name": "x"}, (b"ab",)).digest() == (
+        "1522ba0c4a620ca8181765eb1832475100c08304a8c20315ed0ef71134083283"
+    )
     assert Wanted(SearchJob, COLLECTION, images=(b"ab",)).digest() == (
         "bda4bf10325da3957116f9cff0c8d0672390ef210c3000654321d21789d314e1"
     )
@@ -36,6 +42,10 @@ def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
     ("wanted", "more"),
     [
         (Wanted(AddJob, COLLECTION, {"name": "x"}, (b"a",)), {"collection": COLLECTION, "name": "x"}),
+        (
+            Wanted(AddJob, COLLECTION, {"name": "x", "faces": Faces.ONE}, (b"a",)),
+            {"collection": COLLECTION, "name": "x", "faces": "one"},
+        ),
         (Wanted(SearchJob, COLLECTION, images=(b"a",)), {"collection": COLLECTION}),
         (Wanted(CompareJob, images=(b"a", b"b")), {}),
     ],

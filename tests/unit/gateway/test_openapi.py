@@ -145,6 +145,13 @@ class TestParameters:
                 assert value["type"] == (["string", "null"] if may_be_null else "string")
 
     @pytest.mark.parametrize("call", Call)
+    def test_in_json_null_is_left_out(self, call: Call) -> None:
+        schema = operation(call)["requestBody"]["content"]["application/json"]["schema"]
+        needed = dict.fromkeys(schema["required"], "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e")
+        optional = dict.fromkeys(schema["properties"].keys() - needed.keys())
+        validator(schema).validate(needed | optional)
+
+    @pytest.mark.parametrize("call", Call)
     def test_its_example_is_taken(self, call: Call) -> None:
         example = dict(operation(call)["requestBody"]["content"]["application/json"]["example"])
         validator(SCHEMAS[MODELS[call].__name__]).validate(example)
@@ -154,8 +161,8 @@ class TestParameters:
     @given(
         st.sampled_from(Call),
         st.dictionaries(
-            st.sampled_from(["name", "facedb", "other"]),
-            st.text("aZ09-_ é\n", max_size=140),
+            st.sampled_from(["name", "facedb", "faces", "other"]),
+            st.text("aZ09-_ é\n", max_size=140) | st.sampled_from(["all", "largest", "one"]),
         ),
     )
     def test_what_is_documented_is_what_is_checked(self, call: Call, text: dict[str, str]) -> None:

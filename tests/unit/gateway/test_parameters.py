@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
 from gateway.uploads import Parameters
-from shared.contract import FACEDB, NAME
+from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
 
 IMG = base64.b64encode(b"\xff\xd8\xff")
@@ -95,6 +95,27 @@ class TestFacedb:
         except InvalidRequest:
             taken = False
         assert taken == bool(FACEDB.fullmatch(facedb))
+
+
+class TestFaces:
+    def given(self, **text: str) -> Parameters:
+        return Parameters(text=text, images={"img": IMG})
+
+    @pytest.mark.parametrize("faces", Faces)
+    def test_which_faces_is_one_of_three_words(self, faces: Faces) -> None:
+        assert check(AddFaceParameters, self.given(faces=faces.value)).faces is faces
+
+    def test_left_out_it_is_all(self) -> None:
+        assert check(AddFaceParameters, self.given()).faces is Faces.ALL
+
+    @pytest.mark.parametrize("faces", ["", "ONE", "1", "first", "one ", "largest\n"])
+    def test_anything_else_adds_nobody(self, faces: str) -> None:
+        """Not even nothing: a caller whose value got lost must not enrol everybody."""
+        assert refusal(AddFaceParameters, self.given(faces=faces)) == "faces must be all, largest or one"
+
+    @pytest.mark.parametrize("model", [SearchFaceParameters, DelFaceParameters])
+    def test_other_calls_do_not_look_at_it(self, model: type) -> None:
+        check(model, self.given(faces="!", person_id="x"))
 
 
 class TestPersonId:

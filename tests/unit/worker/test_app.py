@@ -1,12 +1,27 @@
 """The Celery application: its tasks and the delivery policy that stands on them."""
 
 import inspect
+import json
 
 import pytest
+from celery.app.task import Context
+from celery.worker.request import Request
 from kombu import Connection
+from kombu.transport.virtual import Message
 
+from gateway.messages import Messages, delivery_tag
+from shared.broker import UNACKED_INDEX
 from shared.errors import OperatorError
-from shared.jobs import QUEUE, AddJob, CompareJob, DeleteJob, SearchJob
+from shared.jobs import (
+    QUEUE,
+    AddJob,
+    CompareJob,
+    DeleteJob,
+    SearchJob,
+    new_gateway_id,
+    new_job_id,
+    new_request_id,
+)
 from shared.settings import Settings
 from worker.app import create_celery, keep_client
 
@@ -82,3 +97,20 @@ def test_kombus_channel_is_such_a_one() -> None:
     channel = Connection("redis+socket:///nowhere.sock").transport.Channel
     assert list(inspect.signature(channel._create_client).parameters) == ["self", "asynchronous"]
     assert "self._create_client()" in inspect.getsource(channel.conn_or_acquire)
+
+
+def test_a_task_knows_its_message_by_the_tag_by_which_kombu_does() -> None:
+    job = SearchJob(job_id=new_job_id(new_gateway_id(), new_request_id()), collection="a.b.00000000", deadline=2e9)
+    messages = Messages(SETTINGS)
+    sent = messages.of(job, {})
+    messages.close()
+    message = Message(json.loads(sent), channel=Connection("memory://").channel())
+    app = create_celery(SETTINGS)
+    request = Context(Request(message, app=app, task=app.tasks[job.task]).request_dict)
+    assert request.properties["delivery_tag"] == message.delivery_tag == delivery_tag(sent)
+
+
+def test_kombu_keeps_when_a_job_was_taken_where_it_is_told_to() -> None:
+    assert create_celery(SETTINGS).conf.broker_transport_options["unacked_index_key"] == UNACKED_INDEX
+    channel = Connection("redis+socket:///nowhere.sock").transport.Channel
+    assert {"unacked_key", "unacked_index_key", "visibility_timeout"} <= {*channel.from_transport_options}

@@ -8,7 +8,7 @@ import pytest
 from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
 from worker.faces.geometry import TEMPLATE, Detection
-from worker.faces.service import FaceService
+from worker.faces.service import Choice, FaceService
 
 
 def face(x, size):
@@ -54,6 +54,52 @@ def test_all_faces_from_left_to_right_in_one_batch():
     assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
     assert [crops.shape for crops in describing.batches] == [(3, 112, 112, 3)]
     assert [f.vector.argmax() for f in faces] == [0, 1, 2]
+
+
+class Choosing(Choice):
+    """Looks at the faces of 30 pixels and more and takes every other of these; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def found(self, sizes):
+        self.asked.append([round(size) for size in sizes])
+        return [number for number, size in enumerate(sizes) if size >= 30]
+
+    def go_on(self):
+        self.asked.append("go on")
+
+    def shown(self, number, quality):
+        self.asked.append((number, round(quality.size)))
+        return number % 2 == 1
+
+
+def test_what_is_chosen_is_embedded_and_keeps_its_number():
+    describing, choosing = Describing(), Choosing()
+    faces = FaceService(Seeing(RIGHT, LARGE, LEFT, face(240.0, 40.0)), describing).describe_all(IMAGE, choosing)
+    assert choosing.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
+    assert [(f.number, f.detection.box) for f in faces] == [(1, LARGE.box), (3, face(240.0, 40.0).box)]
+    assert [len(crops) for crops in describing.batches] == [2]
+
+
+def test_where_none_is_chosen_none_is_embedded():
+    describing = Describing()
+    assert FaceService(Seeing(LEFT, RIGHT), describing).describe_all(IMAGE, Choosing()) == []
+    assert describing.batches == []
+
+
+def test_one_may_stop_before_every_sixteen_faces():
+    class Stopping(Choosing):
+        def go_on(self):
+            super().go_on()
+            if self.asked.count("go on") > 2:
+                raise ZeroDivisionError
+
+    describing, stopping = Describing(), Stopping()
+    many = [face(30.0 * number, 30.0) for number in range(100)]
+    with pytest.raises(ZeroDivisionError):
+        FaceService(Seeing(*many), describing).describe_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
+    assert [len(crops) for crops in describing.batches] == [8, 8]
 
 
 def test_only_the_most_prominent_is_embedded():

@@ -71,3 +71,13 @@ def test_the_other_observer_hears_all_but_what_the_model_tells_it(observer, mode
         announcing.found(3)
         announcing.embedded(3)
     assert observer.told == ["embed begins", "3 found", "embed ends"]
+
+
+def test_who_brings_nothing_after_all_is_expected_by_no_model_any_more(observer, models):
+    announcing = Announcing(observer, models)
+    with announcing.stage("align"):
+        pass
+    announcing.embedded(3)
+    assert models["align"].told == ["announced"]
+    announcing.embedded(0)
+    assert models["align"].told == ["announced", "withdrawn"]

@@ -1,0 +1,51 @@
+"""Seeing without models: each byte of an "image" is a face, and tables say what is seen of it."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from shared.errors import FaceNotDetected
+from worker.faces.quality import Quality
+from worker.faces.service import EMBED_AT_ONCE, Choice, FaceService
+
+FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
+
+
+class TableFaces(FaceService):
+    """shown: how the faces of some bytes are shown; all others are FINE. The first face is the most prominent.
+    `embedded` holds the bytes of which a vector was made.
+    """
+
+    def __init__(self, shown: Mapping[int, Quality] | None = None) -> None:
+        self.shown = shown or {}
+        self.embedded = b""
+
+    def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Any]:
+        if not data:
+            raise FaceNotDetected
+        choice = choice or Choice()
+        qualities = [self.shown.get(byte, FINE) for byte in data]
+        numbers = choice.found([quality.size for quality in qualities])
+        faces = []
+        for first in range(0, len(numbers), EMBED_AT_ONCE):
+            choice.go_on()
+            chosen = [n for n in numbers[first : first + EMBED_AT_ONCE] if choice.shown(n, qualities[n])]
+            faces += [self._face(data[number], number) for number in chosen]
+        return faces
+
+    def describe_prominent(self, data: bytes) -> Any:
+        if not data:
+            raise FaceNotDetected
+        return self._face(data[0], 0)
+
+    def _face(self, byte: int, number: int) -> SimpleNamespace:
+        self.embedded += bytes([byte])
+        return SimpleNamespace(vector=self.vector(byte), quality=self.shown.get(byte, FINE), number=number)
+
+    @staticmethod
+    def vector(byte: int) -> np.ndarray:
+        """float32 (4,), of length 1, which depends on the byte alone."""
+        vector = np.random.default_rng(byte).normal(size=4).astype(np.float32)
+        return vector / np.linalg.norm(vector)
