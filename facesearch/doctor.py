@@ -152,7 +152,7 @@ def _asked(subject: str, detail: str, ask: Callable[[], object]) -> Finding:
 
 def _subscribe(redis: Redis) -> None:
     """Raises RedisError."""
-    with closing(redis.pubsub()) as pubsub:
+    with closing(redis.pubsub()) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.psubscribe(f"{RESULT_PREFIX}doctor.*")
         if pubsub.get_message(timeout=TIMEOUT_S) is None:
             raise RedisTimeoutError("no answer to a subscription")

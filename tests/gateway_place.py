@@ -1,4 +1,4 @@
-"""A place with nothing but what the image of a gateway has: the packages of requirements/gateway.txt, and the project."""
+"""A place with nothing but what the image of a gateway has: the packages of its list, and the project."""
 
 import re
 import subprocess

@@ -26,8 +26,7 @@ _NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Where the next backup belongs, for a block in which nobody else writes one into the folder. Raises OperatorError.
-    """
+    """Where the next backup belongs, while nobody else writes one into the folder. Raises OperatorError."""
     with _locked(folder):
         yield folder / f"{now():%Y-%m-%dT%H-%M-%SZ}"
 

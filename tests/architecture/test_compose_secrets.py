@@ -1,4 +1,4 @@
-"""Each service of the compose files gets the secrets that it needs, and no others: its volume is mounted by nobody else."""
+"""Each service of the compose files gets the secrets that it needs, in a volume that nobody else mounts."""
 
 import itertools
 import shutil
@@ -52,9 +52,7 @@ def given(folder: Path, readers: set[str]) -> dict[str, dict[str, str]]:
         path.mkdir(parents=True, exist_ok=True)
     script = script.replace("$$", "$").replace("/run/secrets", f"{folder}/run").replace("/readers", f"{folder}/readers")
     subprocess.run([entrypoint, options, script], check=True)
-    return {
-        name: {path.name: path.read_text() for path in (folder / "readers" / name).iterdir()} for name in readers
-    }
+    return {name: {path.name: path.read_text() for path in (folder / "readers" / name).iterdir()} for name in readers}
 
 
 def test_every_service_that_reads_secrets_has_a_volume_of_its_own() -> None:

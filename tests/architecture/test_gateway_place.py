@@ -95,7 +95,9 @@ def test_a_gateway_can_be_imported_whole(here: Place) -> None:
     modules = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "gateway").rglob("*.py"))
     names = [str(module).replace("/", ".").removesuffix(".__init__") for module in modules]
     script = f"import importlib; [importlib.import_module(name) for name in {names!r}]\n"
-    script += "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter; import opentelemetry.sdk"
+    script += (
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter; import opentelemetry.sdk"
+    )
     done = here.run("-c", script)
     assert done.returncode == 0, done.stderr
 

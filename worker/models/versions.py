@@ -1,4 +1,4 @@
-"""Versions of what is made of a model's file. Apart from what makes it, so that names of files need no graph library."""
+"""Versions of what is made of a model's file. Apart from what makes it: names of files need no graph library."""
 
 from typing import Final
 
