@@ -89,6 +89,7 @@ lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and 
 	$(BIN)/pip install --quiet uv
 	$(COMPILE) --upgrade pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --upgrade --extra dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --group gateway -c requirements/dev.txt -o requirements/gateway.txt
 	$(COMPILE) --extra otel -c requirements/dev.txt pyproject.toml -o requirements/image.txt
 	$(COMPILE) --extra otel --extra gpu -c requirements/dev.txt --no-emit-package onnxruntime pyproject.toml \
 	  -o requirements/image-cuda.txt

@@ -11,8 +11,8 @@ import click
 from redis import Redis, RedisError
 
 from facesearch import data, own_broker, valkey
-from facesearch.archive import asking, control_data, manifest
-from facesearch.console import data_dir_option, remark, reported, settings_from
+from facesearch.archive import asking, control_data, manifest, rotation
+from facesearch.console import backup_only, data_dir_option, remark, reported, settings_from
 from shared.backup import faces_path
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
@@ -26,14 +26,37 @@ BROKER: Final = "valkey"
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="DIR is a folder of backups: write one more, named after the time, and remove all but the newest N.",
+)
 @data_dir_option
 @reported
-def backup(folder: Path, data_dir: Path | None) -> None:
+@backup_only
+def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
     """Write all that is kept into the new folder DIR: faces, tenants, keys, counters. The service may go on."""
     settings = settings_from(data_dir=data_dir)
     if settings.store_kind == "memory":
         raise OperatorError("FACESEARCH_STORE=memory keeps nothing that could be backed up")
     folder = folder.expanduser().absolute()
+    if keep is None:
+        _back_up(settings, folder)
+        return
+    with rotation.writing(folder) as made:
+        _back_up(settings, made)
+        try:
+            for old in rotation.prune(folder, made, keep):
+                click.echo(f"{old}: removed")
+        except OSError as error:
+            raise OperatorError(
+                f"the backup is whole, and older ones cannot be removed: {error.filename or folder}: {error.strerror}"
+            ) from None
+
+
+def _back_up(settings: Settings, folder: Path) -> None:
+    """Into a new folder. Raises OperatorError."""
     try:
         made = _write(settings, folder)
     except RedisError as error:

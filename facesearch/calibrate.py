@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from facesearch.console import print_table, remark, reported, settings_from
-from facesearch.models import pull_detector
+from facesearch.console import print_table, remark, reported, settings_from, worker_only
+from facesearch.models import detector_in_use, pull_each
 from shared.cores import cores
-from worker.models import catalog, described, files
+from worker.models import catalog, described
 
 if TYPE_CHECKING:
     from worker.evaluation.calibrating import Measured
@@ -29,6 +29,7 @@ standard error of the cosine, by who is in the folder; two of them are what chan
 @click.option("--write", is_flag=True, help="Keep it in the models folder, in place of the one before.")
 @click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
 @reported
+@worker_only
 def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) -> None:
     """Measure an embedder's table from cosine to confidence on the photos in DIR, a folder for each person.
 
@@ -42,8 +43,7 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     model = described.find(name or settings.embedder, "embedding", settings.models_dir)
     catalog.permitted(model, settings.accept_noncommercial)
     photos = listed(folder)
-    pull_detector(settings)
-    files.pull(model, settings.models_dir, remark)
+    pull_each([detector_in_use(settings), model], settings.models_dir, remark)
     with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
         measured = measure(settings, model, photos, threads or cores(), lambda: bar.update(1), remark)
     _print(model, measured)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from facesearch import installed
 from shared.control import DEFAULT
 from shared.errors import OperatorError
 from shared.settings import Settings
@@ -38,6 +39,39 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         except OperatorError as error:
             click.echo(f"facesearch: {error}", err=True)
             sys.exit(1)
+
+    return run
+
+
+def worker_only(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that does a worker's work. Where what it needs is not installed it says where to run it."""
+    return _where_installed(
+        command,
+        "no models. Run it where a worker runs: `docker compose exec worker {name}`, in Kubernetes `kubectl exec "
+        "deployment/RELEASE-facesearch-worker -- {name}`",
+    )
+
+
+def backup_only(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that reads or writes a backup, for which there is a job with a folder of its own."""
+    return _where_installed(
+        command,
+        "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/DIR`, in Kubernetes as "
+        "docs/operations.md says under Back up and restore",
+    )
+
+
+def _where_installed(command: Callable[..., None], advice: str) -> Callable[..., None]:
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        lacking = installed.missing(installed.FOR_WORKERS)
+        if lacking:
+            name = click.get_current_context().command_path
+            raise OperatorError(
+                f"`{name}` needs {lacking[0]}, which is not installed here. A gateway's image goes without it and has "
+                f"{advice.format(name=name)}"
+            )
+        command(*args, **kwargs)
 
     return run
 

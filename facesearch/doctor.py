@@ -1,4 +1,4 @@
-"""`facesearch doctor`: what is installed, reachable and ready."""
+"""`facesearch doctor`: what is installed, reachable and ready, of what is needed in this place."""
 
 import fcntl
 import os
@@ -9,31 +9,46 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, cast
 
-from redis import RedisError
+from redis import Redis, RedisError, ResponseError
+from redis import TimeoutError as RedisTimeoutError
 
-from facesearch import models, valkey
+from facesearch import installed, models, valkey
 from facesearch.doors import admin_port
+from facesearch.installed import Role
+from shared.broker import RESULT_PREFIX
 from shared.errors import OperatorError
+from shared.presence import said
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.models import files
 
 TIMEOUT_S: Final = 2.0
 
-PACKAGES: Final = (
-    "aiohttp",
-    "celery",
-    "redis",
-    "opencv-python-headless",
-    "onnxruntime",
-    "qdrant-client",
-    "qdrant-edge-py",
-)
+PACKAGES: Final[dict[str, frozenset[Role]]] = {
+    "aiohttp": frozenset({"gateway", "all"}),
+    "celery": frozenset({"gateway", "worker", "all"}),
+    "redis": frozenset({"gateway", "worker", "all"}),
+    "opencv-python-headless": frozenset({"worker", "all"}),
+    "onnxruntime": frozenset({"worker", "all"}),
+    "qdrant-client": frozenset({"worker", "all"}),
+    "qdrant-edge-py": frozenset({"worker", "all"}),
+}
+"""Who needs each."""
+
+INSTEAD: Final = {"onnxruntime": "onnxruntime-gpu"}
+"""A package that has the same modules, and may be there in place of the other."""
+
+WHAT: Final[dict[Role, str]] = {
+    "gateway": "a gateway: it has no models and no store",
+    "worker": "a worker: no caller reaches it",
+    "all": "gateway and worker",
+}
 
 LOW_DISK_BYTES: Final = 1 << 30
 
@@ -48,42 +63,116 @@ class Finding:
     needed: bool = True
 
 
-def diagnose(settings: Settings, say: Callable[[str], None]) -> bool:
-    """Print a line for each finding. Returns whether all that is needed is well."""
+def diagnose(settings: Settings, role: Role | None, say: Callable[[str], None]) -> bool:
+    """Print a line for each finding. role: what this place is for; None: what can run here. Returns whether all that is
+    needed is well.
+    """
     well = True
-    for finding in _findings(settings):
+    for finding in _findings(settings, role):
         mark = "ok" if finding.well else "FAIL" if finding.needed else "no"
         say(f"{mark:<5} {finding.subject:<16} {finding.detail}")
         well = well and (finding.well or not finding.needed)
     return well
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
+def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
+    role = given or installed.role()
+    yield Finding("checked", True, f"{WHAT[role]}, {'as asked' if given else 'by what is installed'}")
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
-    yield from _packages()
-    yield from _models(settings)
+    yield _packages(role)
+    if role != "gateway":
+        yield from _models(settings)
     if settings.redis_url is None:
-        yield _valkey()
+        yield _valkey() if role == "all" else _no_redis(role)
     else:
         yield _redis("redis", settings.broker)
         if settings.images_url is not None:
             yield _redis("image store", settings.images)
+    if role == "gateway":
+        if settings.redis_url is not None:
+            yield from _of_a_gateway(settings)
+    else:
+        yield from _store(settings, role)
+    if role != "worker":
+        yield _service(settings)
+        yield _admin(settings)
+
+
+def _packages(role: Role) -> Finding:
+    found, missing = [], []
+    for package in (package for package, roles in PACKAGES.items() if role in roles):
+        there = next((name for name in (package, INSTEAD.get(package, package)) if _version(name)), None)
+        if there is None:
+            missing.append(package)
+        else:
+            found.append(f"{there} {_version(there)}")
+    return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(found))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _store(settings: Settings, role: Role) -> Iterator[Finding]:
     if settings.store_kind == "qdrant":
         yield _qdrant(settings)
-    if settings.redis_url is None or settings.store_kind == "edge":
+    if settings.store_kind == "edge" or (role == "all" and settings.redis_url is None):
         yield from _data(settings.data_dir)
-    yield _service(settings)
-    yield _admin(settings)
 
 
-def _packages() -> Iterator[Finding]:
-    found, missing = [], []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            missing.append(package)
-    yield Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(found))
+def _no_redis(role: Role) -> Finding:
+    what = "its queue, results and keys are there" if role == "gateway" else "its jobs come from there"
+    return Finding("redis", False, f"REDIS_URL is not set, and a {role} by itself needs it: {what}")
+
+
+def _of_a_gateway(settings: Settings) -> Iterator[Finding]:
+    """What a gateway does with the broker besides looking keys up."""
+    try:
+        with connect_blocking(settings.broker, TIMEOUT_S) as redis:
+            yield _asked("results", "a gateway can subscribe to them", lambda: _subscribe(redis))
+            yield _asked("limits", _limits(settings), lambda: redis.eval("return 1", 0))
+            yield _workers(redis)
+    except OperatorError:
+        return  # of the URL, which was said already
+
+
+def _asked(subject: str, detail: str, ask: Callable[[], object]) -> Finding:
+    """A finding that is well if the broker does what is asked."""
+    try:
+        ask()
+    except ResponseError as error:
+        return Finding(subject, False, f"the Redis of REDIS_URL refuses it ({error}); allow it to the user of its URL")
+    except RedisError as error:
+        return Finding(subject, False, f"the Redis of REDIS_URL does not answer ({type(error).__name__})")
+    return Finding(subject, True, detail)
+
+
+def _subscribe(redis: Redis) -> None:
+    """Raises RedisError."""
+    with closing(redis.pubsub()) as pubsub:  # type: ignore[no-untyped-call]
+        pubsub.psubscribe(f"{RESULT_PREFIX}doctor.*")
+        if pubsub.get_message(timeout=TIMEOUT_S) is None:
+            raise RedisTimeoutError("no answer to a subscription")
+
+
+def _workers(redis: Redis) -> Finding:
+    """Not needed: a gateway may be there first."""
+    try:
+        alive = sum(record is not None for record in said(redis).values())
+    except RedisError as error:
+        return Finding("worker", False, f"unknown ({type(error).__name__})", needed=False)
+    detail = f"{alive} alive" if alive else "none is alive: requests end in FAIL until one is"
+    return Finding("worker", alive > 0, detail, needed=False)
+
+
+def _limits(settings: Settings) -> str:
+    """Of a key that has none of its own, and of this gateway."""
+    rate = f"{settings.rate:g} requests a second" if settings.rate else "any number of requests a second"
+    concurrency = f"{settings.concurrency} at once" if settings.concurrency else "any number at once"
+    return f"{rate} and {concurrency} for each key, {settings.in_flight} at once for this gateway"
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

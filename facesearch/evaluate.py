@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facesearch.console import json_option, print_table, remark, reported, settings_from
+from facesearch.console import json_option, print_table, remark, reported, settings_from, worker_only
 from shared.cores import cores
 from shared.errors import OperatorError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
 @reported
+@worker_only
 def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int | None) -> None:
     """Tell how well people are told apart on the photos in DIR, a folder for each person.
 

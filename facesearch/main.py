@@ -10,10 +10,11 @@ import click
 from facesearch import models as model_commands
 from facesearch.backup import backup
 from facesearch.calibrate import calibrate
-from facesearch.console import remark, reported, settings_from
+from facesearch.console import remark, reported, settings_from, worker_only
 from facesearch.doctor import diagnose
 from facesearch.evaluate import evaluate
 from facesearch.facedbs import facedbs
+from facesearch.installed import Role
 from facesearch.keys import keys
 from facesearch.reference import table
 from facesearch.restore import restore
@@ -50,6 +51,7 @@ main.add_command(verify)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: warning]")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="[default: console]")
 @reported
+@worker_only
 def up(**options: Any) -> None:
     """Serve on this machine: broker, worker, store and gateway, until Ctrl-C."""
     settings = settings_from(**options)
@@ -73,6 +75,7 @@ def models() -> None:
 @models.command("pull")
 @click.argument("names", nargs=-1)
 @reported
+@worker_only
 def models_pull(names: tuple[str, ...]) -> None:
     """Fetch, verify and prepare models: those in use, or the NAMES given."""
     model_commands.pull(settings_from(), names, remark)
@@ -107,6 +110,7 @@ def models_list() -> None:
 @click.option("--commercial/--no-commercial", help="Whether the licence allows commercial use.  [default: it does not]")
 @click.option("--check", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Photos, person/photo.")
 @reported
+@worker_only
 def models_add(file: Path, check: Path | None, **options: Any) -> None:
     """Describe the embedder FILE (ONNX), try it out, and keep both in the models folder.
 
@@ -122,7 +126,10 @@ def settings() -> None:
 
 
 @main.command()
+@click.option(
+    "--role", type=click.Choice(["gateway", "worker", "all"]), help="Whose needs.  [default: by what is here]"
+)
 @reported
-def doctor() -> None:
+def doctor(role: Role | None) -> None:
     """Tell what is installed, reachable and ready; exit 1 if something needed is not."""
-    sys.exit(0 if diagnose(settings_from(), click.echo) else 1)
+    sys.exit(0 if diagnose(settings_from(), role, click.echo) else 1)

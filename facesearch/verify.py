@@ -13,7 +13,7 @@ from facesearch import data, own_broker
 from facesearch.archive import control_data, manifest
 from facesearch.archive.consistency import Consistency
 from facesearch.backup import BROKER
-from facesearch.console import data_dir_option, reported, settings_from
+from facesearch.console import backup_only, data_dir_option, reported, settings_from
 from facesearch.restore import FACES_FOLDER
 from shared.backup import faces_path
 from shared.errors import OperatorError
@@ -32,6 +32,7 @@ _ID: Final = 32
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), required=False)
 @data_dir_option
 @reported
+@backup_only
 def verify(folder: Path | None, data_dir: Path | None) -> None:
     """Check the backup in the folder DIR or, without one, the data directory, with the service stopped.
 

@@ -70,7 +70,18 @@ def begin(folder: Path) -> None:
         (folder / CONTROL).touch(mode=0o600)  # from here on it is seen to be cut short
         (folder / FACES).mkdir(mode=0o700)
     except OSError as error:
-        raise OperatorError(f"cannot write to {folder} ({error.strerror}); mend that or choose another") from None
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> OperatorError:
+    """That nothing can be written into the folder, and what to do."""
+    if isinstance(error, PermissionError):
+        place = error.filename or folder
+        return OperatorError(
+            f"cannot write to {place} ({error.strerror}); this command runs as user {os.getuid()}, which has to be "
+            "allowed to: give it the folder with chown, or choose another"
+        )
+    return OperatorError(f"cannot write to {folder} ({error.strerror}); mend that or choose another")
 
 
 def finish(folder: Path, faces: Kind) -> Manifest:

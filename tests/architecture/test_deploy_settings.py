@@ -22,6 +22,8 @@ COMPOSE = [ROOT / "docker-compose.yml", *sorted((ROOT / "deploy").glob("compose.
 VARIABLE = re.compile(r"\b(?:FACESEARCH_[A-Z_]+|REDIS_URL|QDRANT_URL|QDRANT_API_KEY)\b")
 
 OF_COMPOSE = {
+    "FACESEARCH_BACKUPS": "volume or folder of backups",
+    "FACESEARCH_BACKUPS_KEEP": "how many are kept",
     "FACESEARCH_BIND": "address on which the port of the gateway is published",
     "FACESEARCH_PUBLISH": "port under which it is",
     "FACESEARCH_VERSION": "tag of the images",

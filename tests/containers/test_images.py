@@ -40,7 +40,7 @@ def test_has_no_tools_to_build_with(role: str) -> None:
 
 def test_bytecode_is_there_and_needs_no_check(role: str) -> None:
     """Flags 1: made from a hash that nobody compares. PEP 552."""
-    script = "import gateway.app, worker.app, redis; import sys; print(*(m.__cached__ for m in sys.modules.values() if"
+    script = f"import {role}.app, redis; import sys; print(*(m.__cached__ for m in sys.modules.values() if"
     script += " getattr(m, '__cached__', None) and m.__file__.startswith(('/app', '/venv'))), sep='\\n')"
     paths = output(role, "python", "-c", script).split()
     check = "import sys; print({open(path, 'rb').read(8)[4:] for path in sys.stdin.read().split()})"
@@ -49,9 +49,29 @@ def test_bytecode_is_there_and_needs_no_check(role: str) -> None:
     assert flags.strip() == repr({b"\x01\x00\x00\x00"})
 
 
-def test_the_worker_has_its_models_and_the_gateway_has_none() -> None:
-    assert "run `facesearch models pull`" not in doctor("worker")
-    assert "run `facesearch models pull`" in doctor("gateway")
+def test_doctor_checks_what_the_image_is_for() -> None:
+    gateway, worker = doctor("gateway"), doctor("worker")
+    assert "a gateway: it has no models and no store, by what is installed" in gateway
+    assert "detection" not in gateway
+    assert "a worker: no caller reaches it, by what is installed" in worker
+    assert "admin API" not in worker
+
+
+def test_the_worker_has_its_models() -> None:
+    for task in ("detection", "embedding"):
+        (line,) = (line for line in doctor("worker").splitlines() if task in line)
+        assert line.startswith("ok ")
+
+
+def test_the_gateway_has_nothing_of_what_only_a_worker_needs() -> None:
+    script = "from facesearch import installed as i; print(len(i.missing(i.FOR_WORKERS)) == len(i.FOR_WORKERS))"
+    assert output("gateway", "python", "-c", script).strip() == "True"
+    assert output("worker", "python", "-c", script.replace("== len(i.FOR_WORKERS)", "== 0")).strip() == "True"
+
+
+def test_the_gateway_is_no_larger_than_it_has_to_be() -> None:
+    """On the stand-in of its base, which is some 30 MB larger than the official image."""
+    assert inspect(IMAGES["gateway"])["Size"] <= 300e6
 
 
 def test_says_what_it_weighs(role: str, figures: Figures) -> None:

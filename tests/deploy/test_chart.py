@@ -49,8 +49,10 @@ def objects(request: pytest.FixtureRequest, render: Callable[..., Objects]) -> O
 def pods(objects: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each pod template, with the name of what makes its pods."""
     for (kind, name), item in objects.items():
-        if kind in {"Deployment", "StatefulSet"}:
+        if kind in {"Deployment", "StatefulSet", "Job"}:
             yield name, item["spec"]["template"]
+        elif kind == "CronJob":
+            yield name, item["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def chosen(selector: dict[str, str], objects: Objects) -> list[str]:
@@ -65,7 +67,8 @@ def test_every_selector_chooses_pods(objects: Objects) -> None:
         elif kind in {"Deployment", "StatefulSet", "PodDisruptionBudget", "PodMonitor"}:
             assert chosen(spec["selector"]["matchLabels"], objects) == [name]
         elif kind == "NetworkPolicy" and name != "nothing":
-            assert chosen(spec["podSelector"]["matchLabels"], objects) == [name]
+            jobs = ["restore"] if name == "backup" and ("Job", "restore") in objects else []
+            assert chosen(spec["podSelector"]["matchLabels"], objects) == [name, *jobs]
 
 
 def test_no_pod_escapes_the_policy_that_forbids_everything(objects: Objects) -> None:
@@ -117,6 +120,95 @@ def test_no_secret_is_in_the_config_map_or_in_an_argument(objects: Objects) -> N
     }
     elsewhere = yaml.safe_dump([item for (kind, _), item in objects.items() if kind != "Secret"])
     assert not [value for value in secrets if value in elsewhere]
+
+
+BACKUP = {"backup": {"enabled": True, "keep": 3, "restore": "2026-01-31T03-17-00Z"}}
+EXTRA = {
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+}
+
+
+def jobs(objects: Objects) -> dict[str, dict[str, Any]]:
+    """Pods of the jobs on backups, by what they do."""
+    return {name: pod["spec"] for name, pod in pods(objects) if name in {"backup", "restore"}}
+
+
+def test_no_backup_is_taken_unless_it_is_asked_for(render: Callable[..., Objects]) -> None:
+    assert not jobs(render())
+    assert ("PersistentVolumeClaim", "backup") not in render()
+
+
+def test_the_jobs_on_backups_run_commands_with_the_workers_image(render: Callable[..., Objects]) -> None:
+    objects = render(BACKUP)
+    worker = objects["Deployment", "worker"]["spec"]["template"]["spec"]["containers"][0]
+    containers = {name: pod["containers"][0] for name, pod in jobs(objects).items()}
+    assert {name: container["command"] for name, container in containers.items()} == {
+        "backup": ["facesearch", "backup", "/backups", "--keep", "3"],
+        "restore": ["facesearch", "restore", "/backups/2026-01-31T03-17-00Z", "--overwrite"],
+    }
+    assert {container["image"] for container in containers.values()} == {worker["image"]}
+
+
+def test_the_jobs_on_backups_may_write_their_folder(render: Callable[..., Objects]) -> None:
+    """As the user of the image, whose group a volume is given."""
+    for pod in jobs(render(BACKUP)).values():
+        assert pod["securityContext"].items() >= {"runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001}.items()
+        assert {"name": "backups", "mountPath": "/backups"} in pod["containers"][0]["volumeMounts"]
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "backups")
+        assert volume["persistentVolumeClaim"] == {"claimName": "facesearch-backup"}
+
+
+def test_the_jobs_on_backups_reach_the_queue_and_the_faces_and_nobody_reaches_them(
+    render: Callable[..., Objects],
+) -> None:
+    objects = render(BACKUP)
+    labels = chosen_labels(objects["NetworkPolicy", "backup"])
+    assert "ingress" not in objects["NetworkPolicy", "backup"]["spec"]
+    for server, allowed in (("valkey", True), ("qdrant", True), ("images", False)):
+        (rule,) = objects["NetworkPolicy", server]["spec"]["ingress"]
+        assert (labels in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]) is allowed, server
+    for pod in jobs(objects).values():
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
+        files = {item["path"] for source in volume["projected"]["sources"] for item in source["secret"]["items"]}
+        assert files == {"REDIS_URL", "QDRANT_API_KEY"}
+
+
+def chosen_labels(policy: dict[str, Any]) -> dict[str, str]:
+    return policy["spec"]["podSelector"]["matchLabels"]
+
+
+def test_backups_outlive_the_release_or_go_to_a_claim_of_ones_own(render: Callable[..., Objects]) -> None:
+    claim = render(BACKUP)["PersistentVolumeClaim", "backup"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    objects = render({"backup": {**BACKUP["backup"], "existingClaim": "mine"}})
+    assert ("PersistentVolumeClaim", "backup") not in objects
+    for pod in jobs(objects).values():
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "backups")
+        assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
+
+
+def test_the_name_of_the_cronjob_leaves_room_for_that_of_its_jobs(render: Callable[..., Objects]) -> None:
+    objects = render({**BACKUP, "fullnameOverride": "a" * 60})
+    (name,) = (item["metadata"]["name"] for (kind, _), item in objects.items() if kind == "CronJob")
+    assert len(name) <= 52
+
+
+def test_more_volumes_are_in_gateways_workers_and_jobs(render: Callable[..., Objects]) -> None:
+    objects = render({**BACKUP, **EXTRA})
+    having = {name for name, pod in pods(objects) if {"name": "more", "emptyDir": {}} in pod["spec"]["volumes"]}
+    assert having == {"gateway", "worker", "backup", "restore"}
+    for name, pod in pods(objects):
+        mounts = pod["spec"]["containers"][0]["volumeMounts"]
+        assert ({"name": "more", "mountPath": "/more"} in mounts) is (name in having)
+
+
+def test_snapshots_of_qdrant_are_on_its_claim(render: Callable[..., Objects]) -> None:
+    """Not on the disk of the node, which need not have room for them."""
+    (container,) = render()["StatefulSet", "qdrant"]["spec"]["template"]["spec"]["containers"]
+    (where,) = (item["value"] for item in container["env"] if item["name"] == "QDRANT__STORAGE__SNAPSHOTS_PATH")
+    (data,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "data")
+    assert where == f"{data}/snapshots"
 
 
 def test_the_queue_that_keda_watches_is_the_one_that_jobs_wait_in(render: Callable[..., Objects]) -> None:

@@ -13,6 +13,7 @@ EVERYTHING = """
 worker: { autoscaling: { by: queue } }
 ingress: { enabled: true, hosts: [faces.example] }
 metrics: { monitors: { enabled: true }, alerts: { enabled: true }, dashboard: { enabled: true } }
+backup: { enabled: true, restore: 2026-01-31T03-17-00Z }
 secrets: { values: { FACESEARCH_API_KEY: at-least-8 } }
 """
 BY_CPU = """

@@ -5,6 +5,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,27 @@ class TestABackup:
         assert {key.split(":")[1] for key in keys} == {
             *("once", "tenants", "tenant", "keys", "key", "first-key", "facedbs", "facedb", "names", "usage"),
         }
+
+    def test_of_a_folder_of_backups_the_newest_are_kept(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "backups"
+        days = [datetime(2026, 1, day, 3, 17, tzinfo=UTC) for day in (29, 30, 31)]
+        names = [f"{day:%Y-%m-%d}T03-17-00Z" for day in days]
+        told = []
+        for day in days:
+            monkeypatch.setattr("facesearch.archive.rotation.now", lambda day=day: day)
+            told.append(done("backup", folder, "--keep", 2, "--data-dir", home.folder))
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", *names[1:]]
+        assert told[1].startswith(f"{folder / names[1]}: ")
+        assert told[2].splitlines()[1:] == [f"{folder / names[0]}: removed"]
+        assert "nothing is wrong" in done("verify", folder / names[2], "--data-dir", home.folder)
+
+    def test_no_older_backup_goes_when_the_new_one_fails(self, home: Home, tmp_path: Path) -> None:
+        done("backup", tmp_path / "backups", "--keep", 1, "--data-dir", home.folder)
+        before = sorted(tmp_path.joinpath("backups").iterdir())
+        refused("backup", tmp_path / "backups", "--keep", 1, "--data-dir", tmp_path / "nowhere")
+        assert sorted(tmp_path.joinpath("backups").iterdir()) == before
 
     def test_no_folder_is_written_twice(self, home: Home, backup: Path) -> None:
         before = (backup / "manifest.json").read_bytes()

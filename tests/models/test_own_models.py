@@ -21,7 +21,7 @@ from worker.faces.decode import decode
 from worker.faces.geometry import align
 from worker.models import described, files
 from worker.models.identity import identity
-from worker.models.prepare import PREPARATION_VERSION
+from worker.models.versions import PREPARATION_VERSION
 from worker.runtime import open_faces
 
 PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}

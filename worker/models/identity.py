@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from worker.faces.service import PREPROCESSING_VERSION
 from worker.models.catalog import MODELS, Embedder
-from worker.models.prepare import RESULT_VERSION
-from worker.models.prepare_int8 import INT8_VERSION
+from worker.models.versions import INT8_VERSION, RESULT_VERSION
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 prepare_int8.py are those that import onnx.
 
 Weights become plain fp32 initialisers, shapes become dynamic, BatchNormalization, PRelu and small parallel convolutions
-become what the runtime is fast at. Semantics of the operators: https://onnx.ai/onnx/operators/.
+become what the runtime is fast at. Semantics of the operators: https://onnx.ai/onnx/operators/. A change of what comes
+out raises a version in versions.py.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,6 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from shared.errors import OperatorError
 from worker.models.quantization import dequantize
-
-PREPARATION_VERSION: Final = 2
-"""Raised when a change here changes the prepared graph. Cached graphs of another version are not used."""
-
-RESULT_VERSION: Final = 1
-"""Raised when a change here changes what a prepared graph gives by more than rounding, a millionth of a vector's
-length. Embeddings of different versions are never compared (see identity.py)."""
 
 Array = npt.NDArray[Any]
 

@@ -2,7 +2,8 @@
 
 Twice as fast as fp32 on a CPU that multiplies bytes (VNNI); what it costs and what was tried is in
 docs/decisions/0010-int8.md. It is written in ONNX Runtime's own operators (domain com.microsoft), in NHWC, the order of
-axes that they are fast in: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+axes that they are fast in: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md. A change of
+what comes out raises its version in versions.py.
 """
 
 from collections.abc import Sequence
@@ -20,10 +21,6 @@ from worker.models.prepare import prepare, unpacked
 from worker.models.prepare_chain import Chain, Stage, read
 from worker.models.quantization import quantize_rows
 from worker.models.ranges import Range
-
-INT8_VERSION: Final = 1
-"""Raised when a change here, in prepare_chain.py or of the ranges changes what comes out. Embeddings of different
-versions are never compared (see identity.py)."""
 
 FLOAT_STAGES: Final = 2
 """So many stages stay fp32, with 3% of SFace's multiplications. In 8 bits they were slower and cost exactness."""

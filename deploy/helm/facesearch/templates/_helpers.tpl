@@ -143,7 +143,7 @@ from the operator's. Takes {root, required, optional}. */}}
 {{- end }}
 {{- end -}}
 
-{{/* Volumes of gateways and workers. Takes what secretFiles takes. */}}
+{{/* Volumes of gateways, workers and jobs. Takes what secretFiles takes. */}}
 {{- define "facesearch.volumes" -}}
 - name: secrets
   projected:
@@ -157,6 +157,9 @@ from the operator's. Takes {root, required, optional}. */}}
 - name: certificates
   secret: { secretName: {{ . }}, defaultMode: 0440 }
 {{- end }}
+{{- with .root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "facesearch.mounts" -}}
@@ -164,6 +167,9 @@ from the operator's. Takes {root, required, optional}. */}}
 - { name: tmp, mountPath: /tmp }
 {{- if .Values.certificates.existingSecret }}
 - { name: certificates, mountPath: /etc/facesearch/certificates, readOnly: true }
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

@@ -8,8 +8,7 @@ from shared.settings import Settings
 from worker.faces.service import PREPROCESSING_VERSION
 from worker.models.catalog import MODELS, Embedder, UrlSource, calibrated, find, permitted
 from worker.models.identity import Identity, identity
-from worker.models.prepare import RESULT_VERSION
-from worker.models.prepare_int8 import INT8_VERSION
+from worker.models.versions import INT8_VERSION, RESULT_VERSION
 
 
 def test_the_defaults_of_the_settings_are_known_free_and_calibrated():

