@@ -16,6 +16,7 @@ from gateway.line import Line
 from gateway.metering import METER, Meter, metered
 from gateway.metrics import METRICS, Metrics, measured
 from gateway.middleware import errors, request_id
+from gateway.preferences import http_status
 from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
 from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
@@ -44,7 +45,10 @@ def create_app(settings: Settings) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
     settings ask for is not installed.
     """
-    app = web.Application(middlewares=[request_id, measured, metered, errors], client_max_size=max_body_bytes(2))
+    app = web.Application(
+        middlewares=[request_id, http_status(settings.http_status), measured, metered, errors],
+        client_max_size=max_body_bytes(2),
+    )
     app[SETTINGS] = settings
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"))
     app.add_routes(routes)

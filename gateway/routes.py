@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gateway import images, parameters, uploads
 from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
-from gateway.auth import HEADER, Auth
+from gateway.auth import HEADER, Auth, require
 from gateway.health import OK, readiness
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
@@ -21,6 +21,7 @@ from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
 from gateway.openapi.document import openapi
 from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters
+from gateway.preferences import KNOWN, written
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
 from shared.contract import Call, Status
@@ -59,7 +60,8 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
             async with AsyncExitStack() as held:
                 held.enter_context(request.app[ADMISSION].place())
                 with request.app[METRICS].stages.time("limits"):
-                    key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
+                    key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
+                    require(scope, key)
                     request[CALLER] = key
                     await held.enter_async_context(request.app[LIMITS].hold(key))
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
@@ -73,15 +75,16 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
 
 async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str | None) -> web.Response:
     """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
+    settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
     if identifier is not None:
         once = await request.app[REPEATS].begin(key.tenant, identifier, wanted, request[IDENTIFIER])
     if isinstance(once, Outcome):
-        outcome, response = once, repeated(once.status, once.message)
+        outcome, make = once, repeated
     else:
-        outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
-        response = answer(outcome.status, outcome.message)
-    if outcome.reason is not None and request.app[SETTINGS].quality_header:
+        outcome, make = await request.app[JOBS].do(request[IDENTIFIER], wanted, once), answer
+    response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
+    if outcome.reason is not None and settings.quality_header:
         response.headers[QUALITY] = outcome.reason
     return response
 

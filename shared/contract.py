@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
@@ -111,6 +111,14 @@ class Result(StrEnum):
     SAME_PERSON = "SAME PERSON"
     NOT_SURE = "NOT SURE"
     NOT_SAME_PERSON = "NOT SAME PERSON"
+
+
+HttpStatus = Literal["mapped", "always-200"]
+"""How the calls' answers are sent. mapped: with the HTTP code that echoes the status, such as 401, 403, 429 and 503;
+always-200: with 200 whatever the status, for clients whose library throws on anything else."""
+
+Confidences = Literal["decimals", "whole"]
+"""How confidences are written. decimals: with at most 3; whole: rounded down, so that 94.6 is never 95."""
 
 
 class AddedFace(TypedDict):

@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared.contract import Confidences, HttpStatus
 from shared.cores import cores
 from shared.errors import OperatorError
 
@@ -186,6 +187,17 @@ class Settings(BaseSettings):
         default=False,
         description="Tell the caller in the header X-Face-Quality what was wrong with a face whose FACE_DETECT_FAILED "
         "means that it is not shown well enough. False: callers are told what the contract says.",
+    )
+    http_status: HttpStatus = Field(
+        default="mapped",
+        description="HTTP code of the four calls' answers, unless the key has one of its own. mapped: the code echoes "
+        "the status, such as 401, 429 and 503; always-200: 200 whatever the status, for clients that throw on any "
+        "other code and never see the status. mapped: proxies, balancers and ready-made clients understand it.",
+    )
+    confidence: Confidences = Field(
+        default="decimals",
+        description="How confidence and similarity are written, unless the key says otherwise. decimals: with at most "
+        "3; whole: rounded down to whole numbers, 94.6 to 94. decimals: nothing is lost.",
     )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,

@@ -44,6 +44,8 @@ async def create_key(control: Control, tenant: str, body: NewKey) -> IssuedKey:
         expires=None if body.expires is None else expiry.moment(body.expires),
         rate=body.rate,
         concurrency=body.concurrency,
+        http_status=body.http_status,
+        confidence=body.confidence,
     )
     return IssuedKey(**dict(key), key=secret)
 

@@ -60,6 +60,7 @@ class TestOperations:
     async def test_keys(self, send: Send, client: TestClient) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         wanted = {"name": "till", "scopes": ["search"], "expires": "2999-01-31", "rate": 5, "concurrency": 2}
+        wanted |= {"http_status": "always-200", "confidence": "whole"}
         status, made = await send("POST", f"{SHOP}/keys", wanted)
         assert status == 201
         secret = made.pop("key")
@@ -87,6 +88,7 @@ class TestOperations:
             _, made = await send("POST", f"{SHOP}/keys", body)
             assert made["scopes"] == ["add", "search", "delete"]
             assert made["expires"] is made["rate"] is made["concurrency"] is None
+            assert made["http_status"] is made["confidence"] is None
 
     async def test_facedbs(self, send: Send) -> None:
         await send("POST", "/tenants", {"name": "shop"})
@@ -151,7 +153,7 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [
-            (b"", "body must be a JSON object of name, scopes, expires, rate, concurrency"),
+            (b"", "body must be a JSON object of name, scopes, expires, rate, concurrency, http_status, confidence"),
             (b"[]", "body must be a JSON object of"),
             (b"\xff", "body must be a JSON object of"),
             (b"[" * 10_000, "body must be a JSON object of"),
@@ -169,6 +171,8 @@ class TestRefusing:
             ({"name": "k", "rate": -1}, "rate must be requests a second; 0: any"),
             ({"name": "k", "rate": True}, "rate must be requests a second; 0: any"),
             (b'{"name": "k", "rate": Infinity}', "rate must be requests a second; 0: any"),
+            ({"name": "k", "http_status": 200}, "http_status must be mapped or always-200, or null for"),
+            ({"name": "k", "confidence": "rounded"}, "confidence must be decimals or whole, or null for"),
             ({"name": "k", "concurrency": 1.5}, "concurrency must be a whole number of requests at once"),
         ],
     )

@@ -1,0 +1,80 @@
+"""Keys that say how their answers are written, through the whole running service."""
+
+import base64
+import math
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from contract.tenants import new_tenant
+from portraits import astronaut_png, darken, hopper_jpeg, reencode, rotate
+from service import Service
+from shared.control import Scope
+
+Post = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def post(service: Service) -> Post:
+    """Makes a call of one tenant with the key of that name."""
+    _, keys = new_tenant(
+        service.broker,
+        plain={},
+        whole={"confidence": "whole"},
+        strict={"http_status": "always-200", "scopes": frozenset({Scope.SEARCH}), "confidence": "whole"},
+        slow={"http_status": "always-200", "rate": 0.001},
+    )
+
+    def send(key: str, call: str, once: str | None = None, /, **parameters: Any) -> httpx.Response:
+        data = {n: base64.b64encode(v).decode() if isinstance(v, bytes) else v for n, v in parameters.items()}
+        headers = {"X-API-Key": keys.get(key, "unknown")} | ({"Idempotency-Key": once} if once else {})
+        return service.http.post(f"/v1/{call}", data=data, headers=headers)
+
+    return send
+
+
+def test_a_key_of_always_200_gets_200_whatever_the_status(post: Post) -> None:
+    refused = post("strict", "addface", img=hopper_jpeg())
+    assert (refused.status_code, refused.json()) == (
+        200,
+        {"status": "INVALID_REQUEST", "message": "this key may not add"},
+    )
+    assert post("slow", "delface", person_id="1").json()["status"] == "PERSON_ID_NOT_EXIST"
+    limited = post("slow", "delface", person_id="1")
+    assert (limited.status_code, limited.json()["status"]) == (200, "FAIL")
+    assert int(limited.headers["Retry-After"]) > 1
+
+
+def test_before_a_key_is_known_the_settings_decide(post: Post) -> None:
+    assert post("unknown", "searchface", img=hopper_jpeg()).status_code == 401
+
+
+def test_whole_confidences_are_the_others_rounded_down(post: Post) -> None:
+    for image in (hopper_jpeg(), reencode(darken(rotate(hopper_jpeg(), 4), 0.7), 60)):
+        assert post("plain", "addface", img=image, name="Grace").json()["status"] == "OK"
+    exact, whole = (post(name, "searchface", img=hopper_jpeg()).json()["message"] for name in ("plain", "strict"))
+    assert exact[0]["confidence"] == 100
+    assert exact[1]["confidence"] != math.floor(exact[1]["confidence"])
+    assert whole == [match | {"confidence": math.floor(match["confidence"])} for match in exact]
+    assert '"confidence": 100,' in post("whole", "searchface", img=hopper_jpeg()).text, "without a point"
+
+
+def test_similarities_too_and_the_result_is_the_same(post: Post) -> None:
+    pair = {"img1": hopper_jpeg(), "img2": reencode(darken(rotate(hopper_jpeg(), 4), 0.7), 60)}
+    exact, whole = (post(name, "facecompare", **pair).json()["message"] for name in ("plain", "whole"))
+    assert whole == exact | {"similarity": math.floor(exact["similarity"])}
+    same = post("whole", "facecompare", img1=astronaut_png(), img2=astronaut_png())
+    assert same.json()["message"] == {"similarity": 100, "result": "SAME PERSON"}
+
+
+def test_an_outcome_given_again_is_written_as_the_key_has_it_now(post: Post) -> None:
+    pair = {"img1": hopper_jpeg(), "img2": reencode(rotate(hopper_jpeg(), 7), 50)}
+    first, again, third = (post(name, "facecompare", "c", **pair) for name in ("whole", "plain", "whole"))
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == third.headers["Idempotent-Replayed"] == "true"
+    similarity = again.json()["message"]["similarity"]
+    assert similarity != math.floor(similarity)
+    assert first.text == third.text
+    assert first.json()["message"]["similarity"] == math.floor(similarity)
