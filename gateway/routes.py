@@ -20,7 +20,7 @@ from gateway.metering import CALLER
 from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
 from gateway.openapi.document import openapi
-from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters
+from gateway.parameters import DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters, add_face_parameters
 from gateway.preferences import KNOWN, written
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
@@ -96,7 +96,7 @@ async def _given(model: type[M], request: web.Request) -> M:
 
 @_call(Call.ADD_FACE, Scope.ADD)
 async def add_face(request: web.Request, key: Key) -> Wanted:
-    given = await _given(AddFaceParameters, request)
+    given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
     return Wanted(AddJob, collection, {"name": given.name}, (given.img,))

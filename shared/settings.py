@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from shared.contract import Confidences, HttpStatus
+from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
 
@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         default="decimals",
         description="How confidence and similarity are written, unless the key says otherwise. decimals: with at most "
         "3; whole: rounded down to whole numbers, 94.6 to 94. decimals: nothing is lost.",
+    )
+    names: Names = Field(
+        default="strict",
+        description="Which names faces may be given. strict: at most 128 letters and digits; free: at most 128 "
+        "printable characters of any language, kept as they are sent. strict: what the contract says.",
     )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,

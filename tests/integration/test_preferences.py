@@ -1,8 +1,9 @@
 """Keys that say how their answers are written, through the whole running service."""
 
 import base64
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from contract.tenants import new_tenant
 from portraits import astronaut_png, darken, hopper_jpeg, reencode, rotate
+from processes import gateway_on
 from service import Service
 from shared.control import Scope
 
@@ -78,3 +80,60 @@ def test_an_outcome_given_again_is_written_as_the_key_has_it_now(post: Post) -> 
     assert similarity != math.floor(similarity)
     assert first.text == third.text
     assert first.json()["message"]["similarity"] == math.floor(similarity)
+
+
+@pytest.fixture(scope="module")
+def other(service: Service) -> Iterator[httpx.Client]:
+    """A second gateway beside the service's own, with other settings; its jobs are done by the same worker."""
+    images = service.broker.replace("broker.sock", "images.sock")
+    settings = {"names": "free", "http_status": "always-200", "confidence": "whole"}
+    with gateway_on(service.broker, api_key=service.key, images_url=images, **settings) as client:
+        yield client
+
+
+class TestSettings:
+    @pytest.fixture
+    def keys(self, service: Service) -> dict[str, str]:
+        return new_tenant(service.broker, plain={}, mapped={"http_status": "mapped", "confidence": "decimals"})[1]
+
+    def test_they_hold_for_keys_that_do_not_say(self, other: httpx.Client, keys: dict[str, str]) -> None:
+        codes = [
+            other.post("/v1/delface", headers={"X-API-Key": key}).status_code for key in ("unknown", *keys.values())
+        ]
+        assert codes == [200, 200, 200]
+        pair = {"img1": hopper_jpeg(), "img2": reencode(rotate(hopper_jpeg(), 7), 50)}
+        whole, exact = (
+            other.post("/v1/facecompare", files=pair, headers={"X-API-Key": key}).json()["message"]["similarity"]
+            for key in keys.values()
+        )
+        assert whole == math.floor(exact) < exact
+
+    @pytest.mark.parametrize("name", ["山田\u3000太郎", "José O'Neill", "\U0001f642" * 128])
+    def test_free_names_come_back_as_they_were_sent(
+        self, service: Service, other: httpx.Client, keys: dict[str, str], name: str
+    ) -> None:
+        headers = {"X-API-Key": keys["plain"]}
+        form = {"name": name, "img": base64.b64encode(hopper_jpeg()).decode()}
+        added = other.post("/v1/addface", data=form, headers=headers)
+        assert added.json()["message"][0]["name"] == name
+        assert added.text.isascii(), "JSON escapes what is not"
+        as_json = other.post("/v1/addface", json=form, headers=headers).json()["message"]
+        with_file = other.post("/v1/addface", data={"name": name}, files={"img": hopper_jpeg()}, headers=headers)
+        assert as_json[0]["name"] == with_file.json()["message"][0]["name"] == name
+        # Whatever a gateway allows to add, all of them find.
+        strict = service.http.post("/v1/searchface", files={"img": hopper_jpeg()}, headers=headers).json()["message"]
+        assert {match["name"] for match in strict} == {name}
+        assert len(strict) == 3
+        said = "".join(service.said)
+        assert name not in said
+        assert json.dumps(name)[1:-1] not in said
+
+    def test_others_are_refused(self, service: Service, other: httpx.Client, keys: dict[str, str]) -> None:
+        headers = {"X-API-Key": keys["plain"]}
+        for client, name, sentence in (
+            (other, "a\u202eb", "name must be at most 128 printable characters"),
+            (other, "x" * 129, "name must be at most 128 printable characters"),
+            (service.http, "José", "name must be at most 128 letters and digits"),
+        ):
+            refused = client.post("/v1/addface", data={"name": name}, files={"img": hopper_jpeg()}, headers=headers)
+            assert refused.json() == {"status": "INVALID_REQUEST", "message": sentence}
