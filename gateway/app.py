@@ -10,6 +10,7 @@ from redis import RedisError
 
 from gateway.admission import Admission
 from gateway.auth import Auth
+from gateway.cors import cors
 from gateway.jobs import GRACE_S, Jobs
 from gateway.limits import Limits
 from gateway.line import Line
@@ -45,8 +46,9 @@ def create_app(settings: Settings) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
     settings ask for is not installed.
     """
+    shared = [cors(settings.allowed_origins)] if settings.allowed_origins else []
     app = web.Application(
-        middlewares=[request_id, http_status(settings.http_status), measured, metered, errors],
+        middlewares=[request_id, *shared, http_status(settings.http_status), measured, metered, errors],
         client_max_size=max_body_bytes(2),
     )
     app[SETTINGS] = settings

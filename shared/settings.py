@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared import origins
 from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
@@ -27,6 +28,14 @@ SECRETS_DIR: Final = Path("/run/secrets")
 def _home(variable: str, fallback: str) -> Path:
     """A folder by the XDG base directory convention."""
     return Path(os.environ.get(variable) or Path.home() / fallback) / "facesearch"
+
+
+def _checked_origins(text: str) -> str:
+    try:
+        origins.parse(text)
+    except ValueError as error:
+        raise ValueError(f"FACESEARCH_CORS_ORIGINS: {error}") from None
+    return text
 
 
 class Settings(BaseSettings):
@@ -204,6 +213,12 @@ class Settings(BaseSettings):
         description="Which names faces may be given. strict: at most 128 letters and digits; free: at most 128 "
         "printable characters of any language, kept as they are sent. strict: what the contract says.",
     )
+    cors_origins: Annotated[str, AfterValidator(_checked_origins)] | None = Field(
+        default=None,
+        description="Origins whose web pages may call from a browser, scheme://host or scheme://host:port with commas "
+        "between them, or * for all. Left out: none; a page that calls has an API key, and so has everybody who looks "
+        "at the page. See docs/operations.md.",
+    )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
         description="Seconds after SIGTERM in which a gateway still takes requests while /readyz says 503, so that "
@@ -341,6 +356,11 @@ class Settings(BaseSettings):
     def images(self) -> str:
         """URL of the image store."""
         return self.images_url.get_secret_value() if self.images_url else self.broker
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Those of cors_origins, as shared/origins.py gives them; empty where there is no CORS."""
+        return origins.parse(self.cors_origins) if self.cors_origins is not None else frozenset()
 
     @property
     def threads(self) -> int:

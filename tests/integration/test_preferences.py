@@ -1,5 +1,6 @@
 """Keys that say how their answers are written, through the whole running service."""
 
+import asyncio
 import base64
 import json
 import math
@@ -8,12 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from contract.tenants import new_tenant
 from portraits import astronaut_png, darken, hopper_jpeg, reencode, rotate
-from processes import gateway_on
+from processes import gateway_on, wait_for
 from service import Service
 from shared.control import Scope
+from shared.usage import Period, Usage, read
+
+PAGE = "https://shop.example"
 
 Post = Callable[..., httpx.Response]
 
@@ -82,11 +87,21 @@ def test_an_outcome_given_again_is_written_as_the_key_has_it_now(post: Post) -> 
     assert first.json()["message"]["similarity"] == math.floor(similarity)
 
 
+def requests_of(url: str, tenant: str) -> int:
+    """How many of its requests were counted."""
+
+    async def rows() -> list[Usage]:
+        async with Redis.from_url(url) as client:
+            return await read(client, Period(), tenant)
+
+    return sum(row.count for row in asyncio.run(rows()))
+
+
 @pytest.fixture(scope="module")
 def other(service: Service) -> Iterator[httpx.Client]:
     """A second gateway beside the service's own, with other settings; its jobs are done by the same worker."""
     images = service.broker.replace("broker.sock", "images.sock")
-    settings = {"names": "free", "http_status": "always-200", "confidence": "whole"}
+    settings = {"names": "free", "http_status": "always-200", "confidence": "whole", "cors_origins": PAGE}
     with gateway_on(service.broker, api_key=service.key, images_url=images, **settings) as client:
         yield client
 
@@ -137,3 +152,31 @@ class TestSettings:
         ):
             refused = client.post("/v1/addface", data={"name": name}, files={"img": hopper_jpeg()}, headers=headers)
             assert refused.json() == {"status": "INVALID_REQUEST", "message": sentence}
+
+
+class TestCors:
+    def test_a_page_of_a_listed_origin_may_call(self, service: Service, other: httpx.Client) -> None:
+        tenant, keys = new_tenant(service.broker, plain={})
+        asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+        asked["Access-Control-Request-Headers"] = "x-api-key, content-type, idempotency-key"
+        preflight = other.options("/v1/delface", headers=asked)
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
+        assert preflight.headers["X-Request-Id"]
+        called = other.post(
+            "/v1/delface", data={"person_id": "1"}, headers={"Origin": PAGE, "X-API-Key": keys["plain"]}
+        )
+        assert called.json()["status"] == "PERSON_ID_NOT_EXIST"
+        unknown = other.post("/v1/delface", headers={"Origin": PAGE, "X-API-Key": "unknown"})
+        for answer in (preflight, called, unknown):
+            assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+        wait_for(lambda: requests_of(service.broker, tenant) == 1)
+
+    def test_without_the_setting_no_page_may(self, service: Service) -> None:
+        asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+        preflight = service.http.options("/v1/delface", headers=asked)
+        assert (preflight.status_code, preflight.json()["status"]) == (405, "INVALID_REQUEST")
+        called = service.http.post("/v1/delface", headers={"Origin": PAGE})
+        for answer in (preflight, called):
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+            assert "Vary" not in answer.headers

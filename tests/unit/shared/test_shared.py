@@ -227,3 +227,12 @@ def test_a_wrong_setting_is_named_and_not_quoted() -> None:
         Settings.read(api_key="hunter2", port="eighty")
     assert "hunter2" not in str(refused.value)
     assert "eighty" not in str(refused.value)
+
+
+def test_origins_that_are_none_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().allowed_origins == frozenset()
+    monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example:443, http://localhost:3000")
+    assert Settings.read().allowed_origins == {"https://a.example", "http://localhost:3000"}
+    monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example, https://b.example/app")
+    with pytest.raises(OperatorError, match=r"FACESEARCH_CORS_ORIGINS: entry 2 is no origin; write scheme://host"):
+        Settings.read()
