@@ -22,10 +22,15 @@ UNAUTHORIZED: Final = f"{HEADER} header is missing, or its key is unknown or has
 T = TypeVar("T")
 
 
+def forbidden(scope: Scope) -> str:
+    """What the caller is told whose key has no such scope."""
+    return f"this key may not {scope}"
+
+
 def require(scope: Scope, key: Key) -> None:
     """Raises Forbidden when the key has no such scope."""
     if scope not in key.scopes:
-        raise Forbidden(f"this key may not {scope}")
+        raise Forbidden(forbidden(scope))
 
 
 class _Cache(Generic[T]):

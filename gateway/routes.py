@@ -19,7 +19,7 @@ from gateway.limits import Limits
 from gateway.metering import CALLER
 from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
-from gateway.openapi.document import openapi
+from gateway.openapi import document
 from gateway.parameters import DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters, add_face_parameters
 from gateway.preferences import KNOWN, written
 from gateway.repeats import Repeats, checked
@@ -43,7 +43,6 @@ STOP: Final = web.AppKey("stop", asyncio.Event)
 """Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 routes = web.RouteTableDef()
-routes.get("/openapi.json")(openapi)
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -123,6 +122,14 @@ async def compare_faces(request: web.Request, _key: Key) -> Wanted:
     both = (given.img1, given.img2)
     images.check_all(both, request.app[SETTINGS].max_pixels)
     return Wanted(CompareJob, images=both)
+
+
+@routes.get("/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """The API's document; anybody may read it."""
+    settings = request.app[SETTINGS]
+    text = document.text(settings.names, settings.http_status)
+    return web.Response(text=text, content_type="application/json")
 
 
 @routes.get("/healthz")

@@ -33,7 +33,7 @@ class Scope(StrEnum):
 class _Record(BaseModel):
     """Each has `created`, and all times are in UTC and whole seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Tenant(_Record):
