@@ -79,8 +79,9 @@ contract-table: $(VENV)/.dev ## Run every request of the table in docs/contract.
 check-deploy: $(VENV)/.deploy ## Validate Dockerfiles, compose files, the Helm chart, alerts and dashboards
 	@PYTHONPATH=deploy $(BIN)/python -m check
 
-docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md, docs/openapi.json and the chart's schema
+docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md, docs/openapi.json, docs/openapi-admin.json and the chart's schema
 	@$(BIN)/python -m gateway.openapi.document > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@$(BIN)/python -m gateway.openapi.admin > docs/openapi-admin.json.new && mv docs/openapi-admin.json.new docs/openapi-admin.json
 	@{ sed '/^| variable/,$$d' docs/settings.md; env -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
 	  > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 	@PYTHONPATH=deploy $(BIN)/python -m check.settings

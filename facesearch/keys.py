@@ -1,6 +1,7 @@
 """`facesearch keys`: who may do what in a tenant's name."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -16,6 +17,7 @@ from facesearch.console import (
     tenant_option,
 )
 from shared import expiry
+from shared.contract import Confidences, HttpStatus
 from shared.control import Key, Scope
 
 
@@ -37,6 +39,16 @@ def keys() -> None:
 @click.option("--expires", default="never", show_default=True, help="12h, 30d, 4w, 2030-01-31, or never.")
 @click.option("--rate", type=float, help="Requests a second; 0: any.  [FACESEARCH_RATE]")
 @click.option("--concurrency", type=int, help="Requests at once; 0: any.  [FACESEARCH_CONCURRENCY]")
+@click.option(
+    "--http-status",
+    type=click.Choice(get_args(HttpStatus)),
+    help="HTTP codes of its answers; always-200: for clients that throw on any other.  [FACESEARCH_HTTP_STATUS]",
+)
+@click.option(
+    "--confidence",
+    type=click.Choice(get_args(Confidences)),
+    help="Confidences with decimals, or whole, rounded down.  [FACESEARCH_CONFIDENCE]",
+)
 @data_dir_option
 @json_option
 @reported
@@ -47,6 +59,8 @@ def create(
     expires: str,
     rate: float | None,
     concurrency: int | None,
+    http_status: HttpStatus | None,
+    confidence: Confidences | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -55,7 +69,16 @@ def create(
     may = frozenset(map(Scope, scopes)) or frozenset(Scope)
     key, secret = ask(
         data_dir,
-        lambda control: control.create_key(tenant, name, scopes=may, expires=until, rate=rate, concurrency=concurrency),
+        lambda control: control.create_key(
+            tenant,
+            name,
+            scopes=may,
+            expires=until,
+            rate=rate,
+            concurrency=concurrency,
+            http_status=http_status,
+            confidence=confidence,
+        ),
     )
     if as_json:
         print_json(key, key=secret)
@@ -84,11 +107,12 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
                 moment(key.expires),
                 _limit(key.rate),
                 _limit(key.concurrency),
+                _answers(key),
                 moment(key.created),
             )
             for key in found
         ]
-        print_table(("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"), rows)
+        print_table(("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED"), rows)
 
 
 @keys.command("revoke")
@@ -104,6 +128,11 @@ def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
 
 def _scopes(key: Key) -> str:
     return ", ".join(scope for scope in Scope if scope in key.scopes)
+
+
+def _answers(key: Key) -> str:
+    """How they are written, where the key says it."""
+    return ", ".join(filter(None, (key.http_status, key.confidence))) or "default"
 
 
 def _limit(value: float | None) -> str:

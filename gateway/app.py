@@ -10,12 +10,14 @@ from redis import RedisError
 
 from gateway.admission import Admission
 from gateway.auth import Auth
+from gateway.cors import cors
 from gateway.jobs import GRACE_S, Jobs
 from gateway.limits import Limits
 from gateway.line import Line
 from gateway.metering import METER, Meter, metered
 from gateway.metrics import METRICS, Metrics, measured
 from gateway.middleware import errors, request_id
+from gateway.preferences import http_status
 from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
 from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
@@ -44,7 +46,11 @@ def create_app(settings: Settings) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
     settings ask for is not installed.
     """
-    app = web.Application(middlewares=[request_id, measured, metered, errors], client_max_size=max_body_bytes(2))
+    shared = [cors(settings.allowed_origins)] if settings.allowed_origins else []
+    app = web.Application(
+        middlewares=[request_id, *shared, http_status(settings.http_status), measured, metered, errors],
+        client_max_size=max_body_bytes(2),
+    )
     app[SETTINGS] = settings
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"))
     app.add_routes(routes)

@@ -17,7 +17,20 @@ CACHE_ENTRIES: Final = 10_000
 
 MAX_KEY_LENGTH: Final = 256
 
+UNAUTHORIZED: Final = f"{HEADER} header is missing, or its key is unknown or has expired"
+
 T = TypeVar("T")
+
+
+def forbidden(scope: Scope) -> str:
+    """What the caller is told whose key has no such scope."""
+    return f"this key may not {scope}"
+
+
+def require(scope: Scope, key: Key) -> None:
+    """Raises Forbidden when the key has no such scope."""
+    if scope not in key.scopes:
+        raise Forbidden(forbidden(scope))
 
 
 class _Cache(Generic[T]):
@@ -44,17 +57,13 @@ class Auth:
         self._keys: _Cache[Key] = _Cache()
         self._facedbs: _Cache[Facedb] = _Cache()
 
-    async def key(self, secret: str | None, scope: Scope) -> Key:
-        """The caller's key, which must have the scope.
-
-        Raises Unauthorized without a known key that has not expired, Forbidden without the scope, and Unavailable when
-        the key cannot be looked up.
+    async def key(self, secret: str | None) -> Key:
+        """The caller's key. Raises Unauthorized without a known key that has not expired, and Unavailable when the key
+        cannot be looked up.
         """
         key = await self._known(secret)
         if key is None or key.expired():
-            raise Unauthorized(f"{HEADER} header is missing, or its key is unknown or has expired")
-        if scope not in key.scopes:
-            raise Forbidden(f"this key may not {scope}")
+            raise Unauthorized(UNAUTHORIZED)
         return key
 
     async def collection(self, key: Key, facedb: str | None) -> str:

@@ -22,6 +22,13 @@ IDENTIFIER: Final = web.RequestKey("identifier", str)
 
 _PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
+UNKNOWN_PATH: Final = f"unknown path, use {_PATHS}"
+
+
+def wrong_method(allowed: str) -> str:
+    """What the caller is told of a path that takes these methods only."""
+    return f"method not allowed here, use {allowed}"
+
 
 @web.middleware
 async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -45,11 +52,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        response = answer(Status.INVALID_REQUEST, f"method not allowed here, use {allowed}", 405)
+        response = answer(Status.INVALID_REQUEST, wrong_method(allowed), 405)
         response.headers["Allow"] = allowed
         return response
     except web.HTTPNotFound:
-        return answer(Status.INVALID_REQUEST, f"unknown path, use {_PATHS}", 404)
+        return answer(Status.INVALID_REQUEST, UNKNOWN_PATH, 404)
     except web.HTTPException as error:
         return answer(Status.INVALID_REQUEST, error.reason, error.status)
     except Exception:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from gateway.images import decode_base64
 from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
-from shared.contract import FACEDB, NAME, Faces
+from shared.contract import FACEDB, FREE_NAME, LONGEST_NAME, NAME, Faces, Names
 from shared.errors import InvalidRequest, PersonUnknown
 
 # Line breaks and a data: prefix may come on top, so maxLength is documented only; the bytes behind it are measured.
@@ -20,6 +20,12 @@ Img = Annotated[
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1, "maxLength": MAX_IMG_CHARACTERS}),
 ]
 Name = Annotated[str | None, Field(pattern=rf"^{NAME.pattern}$", description="at most 128 letters and digits")]
+FreeName = Annotated[
+    str | None,
+    Field(pattern=FREE_NAME, max_length=LONGEST_NAME, description="at most 128 printable characters"),
+    # Without the pattern: many a tool reads those of a document with expressions that do not know \\p.
+    WithJsonSchema({"type": "string", "maxLength": LONGEST_NAME}),
+]
 Facedb = Annotated[str | None, Field(pattern=rf"^{FACEDB.pattern}$", description="1 to 64 letters, digits, - or _")]
 # Not even empty it means the default: whoever asks for one face must not add all for want of a value.
 Which = Annotated[
@@ -51,6 +57,17 @@ class AddFaceParameters(Checked):
     name: Name = None
     facedb: Facedb = None
     faces: Which = Faces.ALL
+
+
+class AddFaceParametersFree(AddFaceParameters):
+    """The same where names are free."""
+
+    name: FreeName = None
+
+
+def add_face_parameters(names: Names) -> type[AddFaceParameters]:
+    """Those of addface by which names the operator allows."""
+    return AddFaceParametersFree if names == "free" else AddFaceParameters
 
 
 class SearchFaceParameters(Checked):

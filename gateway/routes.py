@@ -12,15 +12,16 @@ from redis.asyncio import Redis
 from gateway import images, parameters, uploads
 from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
-from gateway.auth import HEADER, Auth
+from gateway.auth import HEADER, Auth, require
 from gateway.health import OK, readiness
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
 from gateway.metering import CALLER
 from gateway.metrics import METRICS
 from gateway.middleware import IDENTIFIER
-from gateway.openapi.document import openapi
-from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters
+from gateway.openapi import document
+from gateway.parameters import DelFaceParameters, FaceCompareParameters, M, SearchFaceParameters, add_face_parameters
+from gateway.preferences import KNOWN, written
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
 from shared.contract import Call, Faces, Flaw, Status
@@ -42,7 +43,6 @@ STOP: Final = web.AppKey("stop", asyncio.Event)
 """Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 routes = web.RouteTableDef()
-routes.get("/openapi.json")(openapi)
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -59,7 +59,8 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
             async with AsyncExitStack() as held:
                 held.enter_context(request.app[ADMISSION].place())
                 with request.app[METRICS].stages.time("limits"):
-                    key = await request.app[AUTH].key(request.headers.get(HEADER), scope)
+                    key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
+                    require(scope, key)
                     request[CALLER] = key
                     await held.enter_async_context(request.app[LIMITS].hold(key))
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
@@ -73,16 +74,17 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
 
 async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str | None) -> web.Response:
     """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
+    settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
     if identifier is not None:
         once = await request.app[REPEATS].begin(key.tenant, identifier, wanted, request[IDENTIFIER])
     if isinstance(once, Outcome):
-        outcome, response = once, repeated(once.status, once.message)
+        outcome, make = once, repeated
     else:
-        outcome = await request.app[JOBS].do(request[IDENTIFIER], wanted, once)
-        response = answer(outcome.status, outcome.message)
+        outcome, make = await request.app[JOBS].do(request[IDENTIFIER], wanted, once), answer
+    response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
     # Only a request that goes beyond the contract is told that there are several faces.
-    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and request.app[SETTINGS].quality_header):
+    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
         response.headers[QUALITY] = outcome.reason
     return response
 
@@ -94,7 +96,7 @@ async def _given(model: type[M], request: web.Request) -> M:
 
 @_call(Call.ADD_FACE, Scope.ADD)
 async def add_face(request: web.Request, key: Key) -> Wanted:
-    given = await _given(AddFaceParameters, request)
+    given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
     which = {} if given.faces is Faces.ALL else {"faces": given.faces}
@@ -122,6 +124,14 @@ async def compare_faces(request: web.Request, _key: Key) -> Wanted:
     both = (given.img1, given.img2)
     images.check_all(both, request.app[SETTINGS].max_pixels)
     return Wanted(CompareJob, images=both)
+
+
+@routes.get("/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """The API's document; anybody may read it."""
+    settings = request.app[SETTINGS]
+    text = document.text(settings.names, settings.http_status)
+    return web.Response(text=text, content_type="application/json")
 
 
 @routes.get("/healthz")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
@@ -102,7 +102,17 @@ FACE_DELETED: Final = "successfully deleted face"
 MAX_IMAGE_BYTES: Final = 2 * 1024 * 1024
 """Largest decoded image in bytes: this many are accepted, one more is IMAGE_INVALID_SIZE."""
 
-NAME: Final = re.compile(r"[A-Za-z0-9]{0,128}")
+LONGEST_NAME: Final = 128
+"""Of a face, in characters (Unicode code points)."""
+
+NAME: Final = re.compile(rf"[A-Za-z0-9]{{0,{LONGEST_NAME}}}")
+
+FREE_NAME: Final = r"^[\p{L}\p{M}\p{N}\p{P}\p{S} \u3000\u200C\u200D]*$"
+"""What a name may be where names are free, as the expressions of Rust (which pydantic uses) and ECMAScript say it: what
+Python calls printable, and besides the wide space of Japanese and Chinese names, and the two joiners that Persian, the
+scripts of India and some emoji are written with. So no control character, no sign that turns the direction of the text
+around it, no line break, no half of a surrogate pair."""
+
 FACEDB: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_ADDED: Final = 100
@@ -126,6 +136,18 @@ class Result(StrEnum):
     SAME_PERSON = "SAME PERSON"
     NOT_SURE = "NOT SURE"
     NOT_SAME_PERSON = "NOT SAME PERSON"
+
+
+HttpStatus = Literal["mapped", "always-200"]
+"""How the calls' answers are sent. mapped: with the HTTP code that echoes the status, such as 401, 403, 429 and 503;
+always-200: with 200 whatever the status, for clients whose library throws on anything else."""
+
+Confidences = Literal["decimals", "whole"]
+"""How confidences are written. decimals: with at most 3; whole: rounded down, so that 94.6 is never 95."""
+
+
+Names = Literal["strict", "free"]
+"""Which names faces may be given. strict: NAME; free: FREE_NAME of at most LONGEST_NAME characters."""
 
 
 class AddedFace(TypedDict):

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract import NAME, Faces, Flaw, Message, Status
+from shared.contract import FREE_NAME, LONGEST_NAME, Faces, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Its length is what to scale workers by."""
@@ -63,13 +63,13 @@ class FacedbJob(Job):
 
 
 class AddJob(FacedbJob):
-    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. faces: which; `all` is not sent, for
-    workers that know no other choice.
+    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. Workers take free names always: which
+    are allowed is the gateway's to say. faces: which; `all` is not sent, for workers that know no other choice.
     """
 
     task: ClassVar[str] = "facesearch.add"
 
-    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")] | None
+    name: Annotated[str, Field(pattern=FREE_NAME, max_length=LONGEST_NAME)] | None
     faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
 
 

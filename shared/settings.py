@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -16,6 +16,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared import origins
+from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
 
@@ -26,6 +28,14 @@ SECRETS_DIR: Final = Path("/run/secrets")
 def _home(variable: str, fallback: str) -> Path:
     """A folder by the XDG base directory convention."""
     return Path(os.environ.get(variable) or Path.home() / fallback) / "facesearch"
+
+
+def _checked_origins(text: str) -> str:
+    try:
+        origins.parse(text)
+    except ValueError as error:
+        raise ValueError(f"FACESEARCH_CORS_ORIGINS: {error}") from None
+    return text
 
 
 class Settings(BaseSettings):
@@ -187,6 +197,28 @@ class Settings(BaseSettings):
         description="Tell the caller in the header X-Face-Quality what was wrong with a face whose FACE_DETECT_FAILED "
         "means that it is not shown well enough. False: callers are told what the contract says.",
     )
+    http_status: HttpStatus = Field(
+        default="mapped",
+        description="HTTP code of the four calls' answers, unless the key has one of its own. mapped: the code echoes "
+        "the status, such as 401, 429 and 503; always-200: 200 whatever the status, for clients that throw on any "
+        "other code and never see the status. mapped: proxies, balancers and ready-made clients understand it.",
+    )
+    confidence: Confidences = Field(
+        default="decimals",
+        description="How confidence and similarity are written, unless the key says otherwise. decimals: with at most "
+        "3; whole: rounded down to whole numbers, 94.6 to 94. decimals: nothing is lost.",
+    )
+    names: Names = Field(
+        default="strict",
+        description="Which names faces may be given. strict: at most 128 letters and digits; free: at most 128 "
+        "printable characters of any language, kept as they are sent. strict: what the contract says.",
+    )
+    cors_origins: Annotated[str, AfterValidator(_checked_origins)] | None = Field(
+        default=None,
+        description="Origins whose web pages may call from a browser, scheme://host or scheme://host:port with commas "
+        "between them, or * for all. Left out: none; a page that calls has an API key, and so has everybody who looks "
+        "at the page. See docs/operations.md.",
+    )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
         description="Seconds after SIGTERM in which a gateway still takes requests while /readyz says 503, so that "
@@ -325,6 +357,11 @@ class Settings(BaseSettings):
     def images(self) -> str:
         """URL of the image store."""
         return self.images_url.get_secret_value() if self.images_url else self.broker
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Those of cors_origins, as shared/origins.py gives them; empty where there is no CORS."""
+        return origins.parse(self.cors_origins) if self.cors_origins is not None else frozenset()
 
     @property
     def threads(self) -> int:

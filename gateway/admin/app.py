@@ -13,6 +13,7 @@ from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.answers import answer
 from gateway.bodies import read_body
 from gateway.middleware import errors, request_id
+from gateway.openapi import admin
 from gateway.usage import usage_answer
 from shared.contract import Status
 from shared.control import Control
@@ -31,7 +32,7 @@ def create_admin_app(settings: Settings) -> web.Application:
     key = settings.admin_key.get_secret_value()
     app = web.Application(middlewares=[request_id, errors, authenticated(key), explained])
     app.add_routes([web.route(operation.method, operation.path, _handler(operation)) for operation in OPERATIONS])
-    app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False)])
+    app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     app.cleanup_ctx.append(_resources(settings))
     return app
 
@@ -49,6 +50,10 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
 
 async def _usage(request: web.Request) -> web.Response:
     return await usage_answer(request.app[CONTROL].redis, request.query)
+
+
+async def _openapi(_request: web.Request) -> web.Response:
+    return web.Response(text=admin.text(), content_type="application/json")
 
 
 def _resources(settings: Settings) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.contract import Confidences, HttpStatus
 from shared.control import Key, Scope
 from shared.errors import InvalidRequest
 
@@ -34,7 +35,7 @@ class NewFacedb(Body):
 
 
 class NewKey(Body):
-    """An API key to create. expires None: never. rate, concurrency None: as the settings say."""
+    """An API key to create. expires None: never. All else None: as the settings say."""
 
     name: Name
     scopes: frozenset[Scope] = Field(
@@ -45,6 +46,12 @@ class NewKey(Body):
     )
     rate: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="requests a second; 0: any")
     concurrency: int | None = Field(default=None, ge=0, description="a whole number of requests at once; 0: any")
+    http_status: HttpStatus | None = Field(
+        default=None, description="mapped or always-200, or null for what the settings say"
+    )
+    confidence: Confidences | None = Field(
+        default=None, description="decimals or whole, or null for what the settings say"
+    )
 
 
 class DefaultFacedb(Body):

@@ -16,6 +16,8 @@ from shared.errors import InvalidRequest, OperatorError, Unauthorized, Unavailab
 
 HEADER: Final = "X-Admin-Key"
 
+UNAUTHORIZED: Final = f"{HEADER} header is missing or wrong"
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -27,7 +29,7 @@ def authenticated(admin_key: str) -> Middleware:
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Digests, so that the time tells neither how much of the key is right nor how long it is.
         if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), right):
-            raise Unauthorized(f"{HEADER} header is missing or wrong")
+            raise Unauthorized(UNAUTHORIZED)
         response = await handler(request)
         if request.method not in ("GET", "HEAD"):
             log.info("admin_request", method=request.method, path=request.path, http_status=response.status)

@@ -44,6 +44,8 @@ async def create_key(control: Control, tenant: str, body: NewKey) -> IssuedKey:
         expires=None if body.expires is None else expiry.moment(body.expires),
         rate=body.rate,
         concurrency=body.concurrency,
+        http_status=body.http_status,
+        confidence=body.confidence,
     )
     return IssuedKey(**dict(key), key=secret)
 
@@ -72,7 +74,7 @@ async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb)
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. http_status: of success."""
+    """One method of one path. http_status: of success. conflicts: whether what is there may be against it."""
 
     method: str
     path: str
@@ -80,6 +82,7 @@ class Operation:
     perform: Callable[..., Awaitable[Any]]
     body: type[Body] | None = None
     http_status: int = 200
+    conflicts: bool = False
 
 
 _TENANTS: Final = f"{PREFIX}/tenants"
@@ -87,14 +90,16 @@ _TENANT: Final = f"{_TENANTS}/{{tenant}}"
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation("GET", _TENANTS, "List all tenants", list_tenants),
-    Operation("POST", _TENANTS, "Create a tenant with an empty facedb", create_tenant, NewTenant, 201),
+    Operation("POST", _TENANTS, "Create a tenant with an empty facedb", create_tenant, NewTenant, 201, conflicts=True),
     Operation("GET", _TENANT, "One tenant", get_tenant),
     Operation("DELETE", _TENANT, "Drop a tenant with all its keys and faces", drop_tenant),
     Operation("GET", f"{_TENANT}/keys", "List the keys that work", list_keys),
     Operation("POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201),
     Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key),
     Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
-    Operation("POST", f"{_TENANT}/facedbs", "Create an empty facedb", create_facedb, NewFacedb, 201),
-    Operation("DELETE", f"{_TENANT}/facedbs/{{facedb}}", "Drop a facedb with all its faces", drop_facedb),
+    Operation("POST", f"{_TENANT}/facedbs", "Create an empty facedb", create_facedb, NewFacedb, 201, conflicts=True),
+    Operation(
+        "DELETE", f"{_TENANT}/facedbs/{{facedb}}", "Drop a facedb with all its faces", drop_facedb, conflicts=True
+    ),
     Operation("PUT", f"{_TENANT}/default-facedb", "Choose the default facedb", set_default_facedb, DefaultFacedb),
 )

@@ -18,6 +18,7 @@ from shared.contract import (
     Call,
     Comparison,
     FoundFace,
+    HttpStatus,
     Message,
     Result,
     Status,
@@ -74,9 +75,9 @@ def of(status: Status) -> Json:
     return {"$ref": _SCHEMAS + _name(status)}
 
 
-def answers(call: Call) -> Json:
+def answers(call: Call, http_status: HttpStatus) -> Json:
     """Content of a call's answers of HTTP 200: which schema it is, is told by the status."""
-    names = {status: _name(status, call) for status in Status if _answers_200(call, status)}
+    names = {status: _name(status, call) for status in Status if _answers_200(call, status, http_status)}
     return {
         "schema": {
             "oneOf": [{"$ref": _SCHEMAS + name} for name in names.values()],
@@ -86,17 +87,21 @@ def answers(call: Call) -> Json:
             },
         },
         "examples": {
-            status.value: {
-                "summary": "charged" if (call, status) in CHARGED else "free",
-                "value": {"status": status.value, "message": _example(call, status)},
-            }
-            for status in names
+            status.value: example(status, _example(call, status), charged=(call, status) in CHARGED) for status in names
         },
     }
 
 
-def _answers_200(call: Call, status: Status) -> bool:
-    return call in STATUSES_OF[status] and status is not Status.FAIL
+def example(status: Status, message: Message, *, charged: bool = False) -> Json:
+    """An answer as an example that shows its status by name."""
+    return {
+        "summary": f"{status}, {'charged' if charged else 'free'}",
+        "value": {"status": status.value, "message": message},
+    }
+
+
+def _answers_200(call: Call, status: Status, http_status: HttpStatus) -> bool:
+    return call in STATUSES_OF[status] and (status is not Status.FAIL or http_status == "always-200")
 
 
 def _example(call: Call, status: Status) -> Message:

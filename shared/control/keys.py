@@ -7,6 +7,7 @@ from typing import cast
 
 from redis.asyncio.client import Pipeline
 
+from shared.contract import Confidences, HttpStatus
 from shared.control.layout import (
     DEFAULT,
     FIRST_KEY,
@@ -72,6 +73,8 @@ class Keys(Connected):
         expires: datetime | None = None,
         rate: float | None = None,
         concurrency: int | None = None,
+        http_status: HttpStatus | None = None,
+        confidence: Confidences | None = None,
     ) -> tuple[Key, str]:
         """A new key and its secret, which is kept nowhere: this is the only time it can be shown. Raises Unknown.
         expires: cut to whole seconds.
@@ -84,7 +87,16 @@ class Keys(Connected):
             raise OperatorError(f"the key would never work: it expires at {expires:%Y-%m-%d %H:%M:%S}, which is over")
         # Lists them for its side effect: expired ids must not pile up where nobody ever lists.
         await self.keys(tenant)
-        key = _key(tenant, name, scopes=scopes, expires=expires, rate=rate, concurrency=concurrency)
+        key = _key(
+            tenant,
+            name,
+            scopes=scopes,
+            expires=expires,
+            rate=rate,
+            concurrency=concurrency,
+            http_status=http_status,
+            confidence=confidence,
+        )
         secret = f"fs_{secrets.token_urlsafe(24)}"
 
         async def create(pipe: Pipeline) -> None:
@@ -147,6 +159,8 @@ def _key(
     expires: datetime | None = None,
     rate: float | None = None,
     concurrency: int | None = None,
+    http_status: HttpStatus | None = None,
+    confidence: Confidences | None = None,
 ) -> Key:
     if rate is not None and not 0 <= rate < float("inf"):
         raise OperatorError("the rate is a number of requests a second, 0 or more; 0: any")
@@ -161,4 +175,6 @@ def _key(
         expires=expires,
         rate=rate,
         concurrency=concurrency,
+        http_status=http_status,
+        confidence=confidence,
     )

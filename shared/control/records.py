@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
-from shared.contract import FACEDB
+from shared.contract import FACEDB, Confidences, HttpStatus
 from shared.errors import OperatorError
 
 Name = Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
@@ -33,7 +33,7 @@ class Scope(StrEnum):
 class _Record(BaseModel):
     """Each has `created`, and all times are in UTC and whole seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Tenant(_Record):
@@ -54,7 +54,8 @@ class Facedb(_Record):
 
 class Key(_Record):
     """An API key, without the key itself. expires: from when on it no longer works, None for never.
-    rate: requests a second, concurrency: requests at once; 0 for any, None for the default of the settings.
+    rate: requests a second, concurrency: requests at once; 0 for any. http_status, confidence: how its answers are
+    written. None of these four: as the settings say.
     """
 
     id: str
@@ -64,6 +65,8 @@ class Key(_Record):
     expires: AwareDatetime | None = None
     rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     concurrency: Annotated[int, Field(ge=0)] | None = None
+    http_status: HttpStatus | None = None
+    confidence: Confidences | None = None
     created: AwareDatetime
 
     @field_serializer("scopes")

@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.admin.app import CONTROL, create_admin_app
 from gateway.admin.bodies import MAX_BODY_BYTES
 from gateway.admin.operations import OPERATIONS
+from gateway.openapi import admin
 from shared.control import Scope
 from shared.settings import Settings
 
 KEY = "the key of the admin API"
 SHOP = "/tenants/shop"
+DOCUMENT = admin.document()
 
 Send = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -40,9 +43,23 @@ async def send(client: TestClient) -> Send:
             expected = "OK" if response.ok else "FAIL" if response.status == 503 else "INVALID_REQUEST"
             assert said["status"] == expected
             assert response.headers["X-Request-Id"]
+            assert documented(method, response.url.path, response.status, said)
             return response.status, said["message"]
 
     return send
+
+
+def documented(method: str, path: str, status: int, said: dict[str, Any]) -> bool:
+    """Whether the OpenAPI document knows of such an answer; of a path that it does not know it need not."""
+    for template, operations in DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path) and method.lower() in operations:
+            answer = operations[method.lower()]["responses"][str(status)]
+            if "$ref" in answer:
+                answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+            schema = answer["content"]["application/json"]["schema"] | {"components": DOCUMENT["components"]}
+            jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(said)
+            return True
+    return status == 404
 
 
 class TestOperations:
@@ -60,6 +77,7 @@ class TestOperations:
     async def test_keys(self, send: Send, client: TestClient) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         wanted = {"name": "till", "scopes": ["search"], "expires": "2999-01-31", "rate": 5, "concurrency": 2}
+        wanted |= {"http_status": "always-200", "confidence": "whole"}
         status, made = await send("POST", f"{SHOP}/keys", wanted)
         assert status == 201
         secret = made.pop("key")
@@ -87,6 +105,7 @@ class TestOperations:
             _, made = await send("POST", f"{SHOP}/keys", body)
             assert made["scopes"] == ["add", "search", "delete"]
             assert made["expires"] is made["rate"] is made["concurrency"] is None
+            assert made["http_status"] is made["confidence"] is None
 
     async def test_facedbs(self, send: Send) -> None:
         await send("POST", "/tenants", {"name": "shop"})
@@ -98,6 +117,12 @@ class TestOperations:
         status, tenant = await send("PUT", f"{SHOP}/default-facedb", {"facedb": "extra"})
         assert (status, tenant["facedb"]) == (200, "extra")
         assert await send("DELETE", f"{SHOP}/facedbs/default") == (200, "facedb default dropped")
+
+    async def test_its_document_is_for_those_who_have_the_key(self, client: TestClient) -> None:
+        async with client.get("/openapi.json") as response:
+            assert (response.status, await response.json()) == (200, DOCUMENT)
+        async with client.get("/openapi.json", headers={"X-Admin-Key": "wrong"}) as response:
+            assert response.status == 401
 
     async def test_usage(self, send: Send, client: TestClient) -> None:
         assert await send("GET", "/usage") == (200, {"rows": [], "totals": {}})
@@ -151,7 +176,7 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [
-            (b"", "body must be a JSON object of name, scopes, expires, rate, concurrency"),
+            (b"", "body must be a JSON object of name, scopes, expires, rate, concurrency, http_status, confidence"),
             (b"[]", "body must be a JSON object of"),
             (b"\xff", "body must be a JSON object of"),
             (b"[" * 10_000, "body must be a JSON object of"),
@@ -169,6 +194,8 @@ class TestRefusing:
             ({"name": "k", "rate": -1}, "rate must be requests a second; 0: any"),
             ({"name": "k", "rate": True}, "rate must be requests a second; 0: any"),
             (b'{"name": "k", "rate": Infinity}', "rate must be requests a second; 0: any"),
+            ({"name": "k", "http_status": 200}, "http_status must be mapped or always-200, or null for"),
+            ({"name": "k", "confidence": "rounded"}, "confidence must be decimals or whole, or null for"),
             ({"name": "k", "concurrency": 1.5}, "concurrency must be a whole number of requests at once"),
         ],
     )

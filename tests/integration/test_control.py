@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, Conflict, Control, Key, Scope, Unknown
+from shared.control.layout import digest, key_key
 from shared.errors import OperatorError
 
 
@@ -95,6 +96,25 @@ class TestKeys:
         for name in await left(control):
             dump = await control.redis.dump(name)
             assert secret.encode() not in name.encode() + dump
+
+    async def test_what_a_key_leaves_open_is_not_in_its_record(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        _, plain = await control.create_key("shop", "plain")
+        made, strict = await control.create_key("shop", "strict", http_status="always-200", confidence="whole")
+        record = json.loads(await control.redis.get(key_key(digest(plain))))
+        assert set(record) == {"id", "tenant", "name", "scopes", "created"}, "as former releases know it"
+        assert await control.key(strict) == made
+        assert (made.http_status, made.confidence) == ("always-200", "whole")
+
+    async def test_a_record_of_a_former_release_is_read_as_before(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        made, secret = await control.create_key("shop", "k", rate=2)
+        former = {"id": made.id, "tenant": "shop", "name": "k", "scopes": ["add"], "expires": None, "rate": 2.0}
+        former |= {"concurrency": None, "created": "2026-01-31T00:00:00Z"}
+        await control.redis.set(key_key(digest(secret)), json.dumps(former))
+        key = await control.key(secret)
+        assert key is not None
+        assert (key.rate, key.concurrency, key.http_status, key.confidence) == (2, None, None, None)
 
     async def test_a_revoked_key_is_gone(self, control: Control) -> None:
         await control.create_tenant("shop")

@@ -14,7 +14,7 @@ from facesearch.archive import control_data
 from facesearch.archive.consistency import Consistency
 from facesearch.archive.control_data import BATCH, Entry
 from processes import empty_redis
-from shared.control import DEFAULT, Control
+from shared.control import DEFAULT, Control, Key
 from shared.redis_clients import connect
 
 
@@ -85,6 +85,26 @@ def test_keys_that_end_keep_their_end(redis: Redis, valkey_url: str, tmp_path: P
                 return await Control(client).key(secret) is not None
 
         assert asyncio.run(opens())
+
+
+def test_keys_keep_what_they_say_of_their_answers(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
+    async def create() -> tuple[Key, str]:
+        async with connect(valkey_url) as client:
+            control = Control(client)
+            await control.create_tenant(DEFAULT)
+            return await control.create_key(DEFAULT, "till", http_status="always-200", confidence="whole")
+
+    async def found(url: str, secret: str) -> Key | None:
+        async with connect(url) as client:
+            return await Control(client).key(secret)
+
+    made, secret = asyncio.run(create())
+    (tmp_path / "other").mkdir()
+    with empty_redis(tmp_path / "other") as url, Redis.from_url(url) as other:
+        lines = [entry.line() for entry in control_data.kept(redis)]
+        control_data.put(other, [Entry.parse(line) for line in lines], [])
+        assert asyncio.run(found(url, secret)) == made
+        assert (made.http_status, made.confidence) == ("always-200", "whole")
 
 
 def test_what_is_over_does_not_come_back(redis: Redis) -> None:

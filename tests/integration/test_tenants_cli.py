@@ -106,11 +106,19 @@ class TestKeys:
         assert shell.json("keys list --tenant shop") == [made]
         assert (made["scopes"], made["rate"], made["concurrency"]) == (["add", "delete"], 2.5, 0)
         head, line = shell.done("keys list --tenant shop").splitlines()
-        assert head.split() == ["ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"]
-        expected = rf"{made['id']}  till  add, delete  2999-01-31 00:00 UTC  2\.5   any          {WHEN}"
+        assert head.split() == ["ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED"]
+        expected = rf"{made['id']}  till  add, delete  2999-01-31 00:00 UTC  2\.5   any          default  {WHEN}"
         assert re.fullmatch(expected, line)
         shell.done("keys create --name plain")
-        assert re.search(r"plain +add, search, delete +never +default +default ", shell.done("keys list"))
+        assert re.search(r"plain +add, search, delete +never +default +default +default ", shell.done("keys list"))
+
+    def test_how_its_answers_are_written(self, shell: Shell) -> None:
+        options = "--http-status always-200 --confidence whole"
+        made = shell.json(f"keys create --tenant shop --name till {options}")
+        assert (made["http_status"], made["confidence"]) == ("always-200", "whole")
+        assert re.search(r"till .* always-200, whole +", shell.done("keys list --tenant shop"))
+        shell.done("keys create --tenant shop --name other --confidence decimals")
+        assert re.search(r"other .* decimals +", shell.done("keys list --tenant shop"))
 
     def test_revoked(self, shell: Shell) -> None:
         made = shell.json("keys create --tenant shop --name k")
@@ -135,7 +143,12 @@ class TestKeys:
         assert shell.refused(f"keys create {options}").startswith(sentence)
 
     def test_what_the_command_line_itself_refuses(self, shell: Shell) -> None:
-        for line in ("keys create", "keys create --name k --scope admin", "keys create --name k --rate fast"):
+        for line in (
+            "keys create",
+            "keys create --name k --scope admin",
+            "keys create --name k --rate fast",
+            "keys create --name k --http-status 200",
+        ):
             assert shell.run(line).exit_code == 2
 
 

@@ -1,8 +1,11 @@
 """How portraits are shown, through the whole of seeing."""
 
+import base64
+
 import cv2
 import pytest
 
+from gateway.openapi.portrait import BASE64
 from portraits import astronaut_png, crop, darken, hopper_jpeg, jpeg, pixels, png, reencode, rotate, scale
 from shared.contract import Flaw
 from worker.faces.quality import STANDARD, STRICT
@@ -30,6 +33,13 @@ def bright(photo: bytes, factor: float) -> bytes:
 @pytest.mark.parametrize("person", PEOPLE)
 def test_portraits_pass_every_gate(faces: FaceService, person: str) -> None:
     assert STRICT.flaw(faces.describe_prominent(PEOPLE[person]).quality) is None
+
+
+def test_so_does_the_face_in_the_examples_of_the_openapi_document(faces: FaceService) -> None:
+    own, example = faces.describe_prominent(hopper_jpeg()), faces.describe_prominent(base64.b64decode(BASE64))
+    assert STRICT.flaw(example.quality) is None
+    assert own.vector @ example.vector > 0.9
+    assert len(faces.describe_all(base64.b64decode(BASE64), lambda: None)) == 1
 
 
 @pytest.mark.parametrize("change", STILL_FINE)

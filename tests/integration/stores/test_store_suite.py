@@ -194,7 +194,9 @@ class TestAdding:
         store.add(db, [])
         assert db not in store.collections()
 
-    @pytest.mark.parametrize("name", ["", "x" * 128, "ID0"])
+    @pytest.mark.parametrize(
+        "name", ["", "x" * 128, "ID0", "\U0001f642" * 128, "é e\u0301 山田\u3000太郎 رضا\u200cعلی"]
+    )
     def test_names_come_back_as_they_were(self, store: Store, db: str, name: str) -> None:
         store.add(db, [face(1, name)])
         assert names(store.search(db, unit(1), 1, 0.9)) == [name]

@@ -47,7 +47,7 @@ def directory() -> Directory:
 
 async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -> None:
     subject = Auth(directory)
-    a, b = await subject.key("key-a", Scope.ADD), await subject.key("key-b", Scope.ADD)
+    a, b = await subject.key("key-a"), await subject.key("key-b")
     assert await subject.collection(a, None) == "a.main"
     assert await subject.collection(a, "extra") == "a.extra"
     assert await subject.collection(b, None) == "b.main"
@@ -62,7 +62,7 @@ async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -
 @pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])
 async def test_without_a_known_key_nothing_opens(directory: Directory, secret: str | None) -> None:
     with pytest.raises(Unauthorized):
-        await Auth(directory).key(secret, Scope.ADD)
+        await Auth(directory).key(secret)
 
 
 async def test_hits_are_remembered_for_seconds_and_misses_are_not(
@@ -70,17 +70,17 @@ async def test_hits_are_remembered_for_seconds_and_misses_are_not(
 ) -> None:
     subject = Auth(directory)
     for _ in range(5):
-        await subject.collection(await subject.key("key-a", Scope.ADD), None)
+        await subject.collection(await subject.key("key-a"), None)
     assert directory.lookups == 2
     for _ in range(5):
         with pytest.raises(Unauthorized):
-            await subject.key("wrong", Scope.ADD)
+            await subject.key("wrong")
     assert directory.lookups == 7
     del directory.keys["key-a"]
-    assert await subject.key("key-a", Scope.ADD), "a revoked key works on for the seconds of the cache"
+    assert await subject.key("key-a"), "a revoked key works on for the seconds of the cache"
     monkeypatch.setattr(auth.time, "monotonic", lambda: 1e9)
     with pytest.raises(Unauthorized):
-        await subject.key("key-a", Scope.ADD)
+        await subject.key("key-a")
 
 
 async def test_the_cache_is_bounded(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,35 +88,36 @@ async def test_the_cache_is_bounded(directory: Directory, monkeypatch: pytest.Mo
     subject = Auth(directory)
     directory.keys = {f"key-{n}": key("a") for n in range(20)}
     for secret in directory.keys:
-        await subject.key(secret, Scope.ADD)
+        await subject.key(secret)
     assert len(subject._keys._entries) <= 3
 
 
 async def test_when_nothing_can_be_looked_up_it_is_the_services_fault(directory: Directory) -> None:
     subject = Auth(directory)
-    known = await subject.key("key-a", Scope.ADD)
+    known = await subject.key("key-a")
     directory.down = True
-    for attempt in (subject.key("key-b", Scope.ADD), subject.collection(known, "extra")):
+    for attempt in (subject.key("key-b"), subject.collection(known, "extra")):
         with pytest.raises(Unavailable) as error:
             await attempt
         assert "hunter2" not in error.value.reason
-    assert await subject.key("key-a", Scope.ADD), "who was just seen may still come in"
+    assert await subject.key("key-a"), "who was just seen may still come in"
 
 
 async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
     directory.keys["reader"] = key("a", Scope.SEARCH)
     subject = Auth(directory)
-    assert await subject.key("reader", Scope.SEARCH)
+    reader = await subject.key("reader")
+    auth.require(Scope.SEARCH, reader)
     for scope in (Scope.ADD, Scope.DELETE):
         with pytest.raises(Forbidden, match=f"may not {scope}"):
-            await subject.key("reader", scope)
+            auth.require(scope, reader)
 
 
 async def test_a_key_expires_even_while_it_is_remembered(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records.time, "time", lambda: 1000.0)
     directory.keys["brief"] = key("a", expires=1001)
     subject = Auth(directory)
-    assert await subject.key("brief", Scope.ADD)
+    assert await subject.key("brief")
     monkeypatch.setattr(records.time, "time", lambda: 1001.0)
     with pytest.raises(Unauthorized):
-        await subject.key("brief", Scope.ADD)
+        await subject.key("brief")

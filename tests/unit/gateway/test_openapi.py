@@ -7,18 +7,25 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from gateway.openapi import document
+from gateway import images
+from gateway.admin.bodies import parsed
+from gateway.admin.operations import OPERATIONS
+from gateway.openapi import admin, document, portrait
 from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
+from gateway.routes import SETTINGS, openapi
 from gateway.uploads import Parameters
-from shared.contract import MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
+from shared.contract import CHARGED, MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
 from shared.errors import InvalidRequest
+from shared.settings import Settings
 
 DOCUMENT = document.document()
+ADMIN = admin.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 MODELS = {
     Call.ADD_FACE: AddFaceParameters,
@@ -50,30 +57,113 @@ def parts(node: Any, name: str) -> Iterator[Any]:
         yield from parts(value, name)
 
 
-class TestDocument:
-    def test_it_is_openapi_3_1(self) -> None:
-        jsonschema_rs.Draft202012Validator(OPENAPI_31).validate(DOCUMENT)
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """The node, or what it refers to."""
+    if "$ref" not in node:
+        return node
+    found: Any = DOCUMENT
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return found
 
-    def test_every_schema_is_json_schema(self) -> None:
-        schemas = [*SCHEMAS.values(), *(schema for schema in parts(DOCUMENT["paths"], "schema"))]
+
+@pytest.mark.parametrize(
+    "whole", [DOCUMENT, document.document("free", "always-200"), ADMIN], ids=["as it comes", "with settings", "admin"]
+)
+class TestDocument:
+    def test_it_is_openapi_3_1(self, whole: dict[str, Any]) -> None:
+        jsonschema_rs.Draft202012Validator(OPENAPI_31).validate(whole)
+
+    def test_every_schema_is_json_schema(self, whole: dict[str, Any]) -> None:
+        schemas = [*whole["components"]["schemas"].values(), *(schema for schema in parts(whole["paths"], "schema"))]
         assert len(schemas) > 20
         for schema in schemas:
             jsonschema_rs.meta.validate(schema)
 
-    def test_every_reference_leads_somewhere_and_everything_is_referred_to(self) -> None:
-        refs = {*parts(DOCUMENT, "$ref")}
+    def test_every_reference_leads_somewhere_and_everything_is_referred_to(self, whole: dict[str, Any]) -> None:
+        refs = {*parts(whole, "$ref")}
         for ref in refs:
-            node = DOCUMENT
+            node = whole
             for part in ref.removeprefix("#/").split("/"):
                 node = node[part]
-        assert {f"#/components/schemas/{name}" for name in SCHEMAS} <= refs
+        kept = {
+            f"#/components/{kind}/{name}"
+            for kind in ("schemas", "examples")
+            for name in whole["components"].get(kind, ())
+        }
+        assert kept <= refs
 
+    def test_every_operation_has_a_tag_that_is_explained_and_a_name_of_its_own(self, whole: dict[str, Any]) -> None:
+        operations = [operation for path in whole["paths"].values() for operation in path.values()]
+        assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in whole["tags"]}
+        assert all(len(operation["tags"]) == 1 for operation in operations)
+        assert all(tag["description"] for tag in whole["tags"])
+        assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+    def test_each_example_of_an_answer_is_named_by_its_status(self, whole: dict[str, Any]) -> None:
+        answered = [
+            (name, example)
+            for responses in parts(whole, "responses")
+            for examples in parts(responses, "examples")
+            for name, example in examples.items()
+        ]
+        assert len(answered) > 4
+        for name, example in answered:
+            assert example["value"]["status"] == name
+            assert example["summary"].startswith(name)
+
+
+class TestServing:
     async def test_it_is_served_as_it_is_kept(self) -> None:
-        response = await document.openapi(make_mocked_request("GET", "/openapi.json"))
+        app = web.Application()
+        app[SETTINGS] = Settings()
+        response = await openapi(make_mocked_request("GET", "/openapi.json", app=app))
         assert response.content_type == "application/json"
         kept = (Path(__file__).parents[3] / "docs/openapi.json").read_text()
         assert response.text == kept, "run: make docs"
         assert json.loads(kept) == DOCUMENT
+
+    async def test_it_says_what_the_settings_say(self) -> None:
+        app = web.Application()
+        app[SETTINGS] = Settings(names="free", http_status="always-200")
+        response = await openapi(make_mocked_request("GET", "/openapi.json", app=app))
+        served = json.loads(response.text or "")
+        name = served["components"]["schemas"]["AddFaceParameters"]["properties"]["name"]
+        assert (name["maxLength"], name["description"]) == (128, "at most 128 printable characters")
+        assert "pattern" not in name
+        answered = served["paths"]["/v1/addface"]["post"]["responses"]["200"]["content"]["application/json"]
+        assert answered["schema"]["discriminator"]["mapping"]["FAIL"] == "#/components/schemas/Fail"
+        assert answered["examples"]["FAIL"]["value"]["message"] == MESSAGES[Status.FAIL]
+
+    def test_that_of_the_admin_api_is_kept_too(self) -> None:
+        kept = (Path(__file__).parents[3] / "docs/openapi-admin.json").read_text()
+        assert admin.text() == kept, "run: make docs"
+        assert json.loads(kept) == ADMIN
+
+
+class TestAdmin:
+    def test_it_has_every_operation(self) -> None:
+        described = {(method.upper(), path) for path, item in ADMIN["paths"].items() for method in item}
+        others = {("GET", "/admin/v1/usage"), ("GET", "/openapi.json")}
+        assert described == {(operation.method, operation.path) for operation in OPERATIONS} | others
+        for operation in OPERATIONS:
+            item = ADMIN["paths"][operation.path][operation.method.lower()]
+            assert item["summary"] == operation.summary
+            assert str(operation.http_status) in item["responses"]
+            assert ("requestBody" in item) == (operation.body is not None)
+
+    def test_examples_of_bodies_are_taken(self) -> None:
+        for operation in OPERATIONS:
+            if operation.body is not None:
+                item = ADMIN["paths"][operation.path][operation.method.lower()]
+                content = item["requestBody"]["content"]["application/json"]
+                valid = jsonschema_rs.Draft202012Validator(content["schema"] | {"components": ADMIN["components"]})
+                valid.validate(content["example"])
+                parsed(operation.body, json.dumps(content["example"]).encode())
+
+    def test_trying_it_out_drops_nothing(self) -> None:
+        for item in ADMIN["paths"].values():
+            assert not [*parts(item.get("delete", {}), "example")]
 
 
 class TestAnswers:
@@ -94,6 +184,12 @@ class TestAnswers:
         valid = validator(content(call)["schema"])
         for example in content(call)["examples"].values():
             valid.validate(example["value"])
+
+    @pytest.mark.parametrize("call", Call)
+    def test_examples_tell_what_is_charged(self, call: Call) -> None:
+        for name, example in content(call)["examples"].items():
+            expected = "charged" if (call, Status(name)) in CHARGED else "free"
+            assert example["summary"] == f"{name}, {expected}"
 
     @pytest.mark.parametrize("call", Call)
     def test_other_answers_are_none(self, call: Call) -> None:
@@ -120,7 +216,9 @@ class TestAnswers:
             schema = SCHEMAS[entry.__name__]
             assert list(schema["properties"]) == schema["required"] == list(entry.__annotations__)
 
-    @pytest.mark.parametrize(("code", "status"), [("401", "INVALID_REQUEST"), ("429", "FAIL"), ("503", "FAIL")])
+    @pytest.mark.parametrize(
+        ("code", "status"), [("401", "INVALID_REQUEST"), ("403", "INVALID_REQUEST"), ("429", "FAIL"), ("503", "FAIL")]
+    )
     def test_refusals_are_contract_json_too(self, code: str, status: str) -> None:
         for call in Call:
             name = operation(call)["responses"][code]["$ref"].rpartition("/")[2]
@@ -128,6 +226,7 @@ class TestAnswers:
             ref = response["content"]["application/json"]["schema"]["$ref"]
             assert SCHEMAS[ref.rpartition("/")[2]]["properties"]["status"] == {"const": status}
             assert ("Retry-After" in response["headers"]) == (status == "FAIL")
+            validator({"$ref": ref}).validate(response["content"]["application/json"]["examples"][status]["value"])
 
 
 class TestParameters:
@@ -142,7 +241,7 @@ class TestParameters:
             assert list(schema["properties"]) == list(MODELS[call].model_fields)
             for name, value in schema["properties"].items():
                 may_be_null = kind == "application/json" and name not in schema["required"]
-                assert value["type"] == (["string", "null"] if may_be_null else "string")
+                assert resolved(value)["type"] == (["string", "null"] if may_be_null else "string")
 
     @pytest.mark.parametrize("call", Call)
     def test_in_json_null_is_left_out(self, call: Call) -> None:
@@ -153,10 +252,37 @@ class TestParameters:
 
     @pytest.mark.parametrize("call", Call)
     def test_its_example_is_taken(self, call: Call) -> None:
-        example = dict(operation(call)["requestBody"]["content"]["application/json"]["example"])
-        validator(SCHEMAS[MODELS[call].__name__]).validate(example)
-        images = {name: example.pop(name).encode() for name in MODELS[call].images}
-        check(MODELS[call], Parameters(text=example, images=images))
+        bodies = operation(call)["requestBody"]["content"]
+        (example,) = bodies["application/json"]["examples"].values()
+        assert bodies["application/x-www-form-urlencoded"]["examples"] == bodies["application/json"]["examples"]
+        value = dict(resolved(example)["value"])
+        assert "facedb" not in value, "optional, and nobody knows which one there is"
+        validator(SCHEMAS[MODELS[call].__name__]).validate(value)
+        sent = {name: value.pop(name).encode() for name in MODELS[call].images}
+        taken = check(MODELS[call], Parameters(text=value, images=sent))
+        for name in MODELS[call].images:
+            assert images.check(getattr(taken, name), 1_000_000)
+
+    @pytest.mark.parametrize("call", Call)
+    def test_every_text_has_an_example_that_is_taken_as_it_is(self, call: Call) -> None:
+        schema = SCHEMAS[MODELS[call].__name__]
+        example = {name: resolved(value)["examples"][0] for name, value in schema["properties"].items()}
+        validator(schema).validate(example)
+        assert example.get("facedb", "default") == "default", "what every tenant has at first"
+
+    @pytest.mark.parametrize("call", [call for call in Call if call is not Call.DELETE_FACE])
+    def test_images_in_multipart_are_files(self, call: Call) -> None:
+        multipart = operation(call)["requestBody"]["content"]["multipart/form-data"]
+        for name in MODELS[call].images:
+            assert (
+                multipart["schema"]["properties"][name]["type"],
+                multipart["schema"]["properties"][name]["format"],
+            ) == ("string", "binary")
+            assert "image/jpeg" in multipart["encoding"][name]["contentType"]
+
+    def test_the_face_in_the_examples_is_small(self) -> None:
+        assert SCHEMAS["Image"]["examples"] == [portrait.BASE64]
+        assert len(portrait.BASE64) <= 6000
 
     @given(
         st.sampled_from(Call),

@@ -6,11 +6,20 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
+from gateway.parameters import (
+    AddFaceParameters,
+    DelFaceParameters,
+    FaceCompareParameters,
+    SearchFaceParameters,
+    add_face_parameters,
+    check,
+)
 from gateway.uploads import Parameters
 from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
+from shared.jobs import AddJob
 
 IMG = base64.b64encode(b"\xff\xd8\xff")
 
@@ -77,6 +86,39 @@ class TestName:
         except InvalidRequest:
             taken = False
         assert taken == bool(NAME.fullmatch(name))
+
+
+class TestFreeName:
+    free = add_face_parameters("free")
+
+    def test_strict_is_the_contract(self) -> None:
+        assert add_face_parameters("strict") is AddFaceParameters
+        assert list(self.free.model_fields) == list(AddFaceParameters.model_fields), "in the same order"
+
+    @pytest.mark.parametrize("name", ["", "a b", "naïve", "山田\u3000太郎", "<b>", "\U0001f642" * 128, "e\u0301"])
+    def test_it_is_taken_as_it_is(self, name: str) -> None:
+        assert check(self.free, Parameters(text={"name": name}, images={"img": IMG})).name == name
+        assert check(self.free, Parameters(images={"img": IMG})).name is None
+
+    @pytest.mark.parametrize("name", ["x" * 129, "a\n", "\0", "\u202eabc", "\u2028", "\ud800"])
+    def test_it_is_printable(self, name: str) -> None:
+        assert refusal(self.free, Parameters(text={"name": name}, images={"img": IMG})) == (
+            "name must be at most 128 printable characters"
+        )
+
+    @given(st.text(max_size=130))
+    def test_what_the_gateway_takes_workers_take(self, name: str) -> None:
+        job = {"job_id": f"{'0' * 12}.{'0' * 32}", "collection": "a.b.00000000", "deadline": 1.0, "name": name}
+        try:
+            taken = check(self.free, Parameters(text={"name": name}, images={"img": IMG})).name == name
+        except InvalidRequest:
+            taken = False
+        try:
+            assert AddJob.model_validate(job).name == name
+        except ValidationError:
+            assert not taken
+        else:
+            assert taken
 
 
 class TestFacedb:

@@ -1,13 +1,15 @@
 """Contract data, jobs, settings and URLs."""
 
 import json
+import unicodedata
 import uuid
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from shared.contract import MESSAGES, NAME, Result, Status
+from shared.contract import FREE_NAME, LONGEST_NAME, MESSAGES, NAME, Result, Status
 from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
 from shared.jobs import (
     AddJob,
@@ -99,7 +101,7 @@ def test_every_image_of_a_job_has_a_place_of_its_own() -> None:
     assert image_key(jobs[0]) == image_key(jobs[0], 0) == f"fs:image:{jobs[0]}"
 
 
-@pytest.mark.parametrize("wrong", [{"name": "no spaces"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])
+@pytest.mark.parametrize("wrong", [{"name": "no\nlines"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])
 def test_a_malformed_job_is_refused_without_repeating_it(wrong: dict[str, str]) -> None:
     right = {
         "job_id": new_job_id(new_gateway_id(), new_request_id()),
@@ -120,6 +122,62 @@ def test_names_that_are_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["x" * 129, "a b", "é", "a\n", "٣"])
 def test_names_that_are_refused(name: str) -> None:
     assert not NAME.fullmatch(name)
+
+
+def added(name: str) -> AddJob:
+    """A job that adds faces of that name. Raises ValidationError."""
+    right = {"job_id": new_job_id(new_gateway_id(), new_request_id()), "collection": "a.b.00000000", "deadline": 1.0}
+    return AddJob.model_validate({**right, "name": name})
+
+
+class TestFreeNames:
+    def test_they_are_what_python_calls_printable_the_wide_space_and_the_joiners(self) -> None:
+        taken = TypeAdapter(Annotated[str, Field(pattern=FREE_NAME)])
+        for number in range(0x110000):
+            character = chr(number)
+            if unicodedata.category(character) == "Cn":
+                continue  # versions of Unicode differ in what is assigned
+            try:
+                taken.validate_python(character)
+            except ValidationError:
+                assert not character.isprintable(), hex(number)
+                assert character not in "\u3000\u200c\u200d"
+            else:
+                assert character.isprintable() or character in "\u3000\u200c\u200d", hex(number)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "Ada", "x" * 128, "José O'Neill-Núñez", "山田\u3000太郎", "رضا\u200cعلی", "\U0001f642" * 128, "e\u0301"],
+    )
+    def test_workers_take_them_as_they_are(self, name: str) -> None:
+        assert AddJob.model_validate_json(added(name).model_dump_json()).name == name
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "x" * 129,
+            "\U0001f642" * 129,
+            "a\n",
+            "a\tb",
+            "\0",
+            "\x7f",
+            "\x85",
+            "\u2028",
+            "\u202e",
+            "\u2066",
+            "\ud800",
+            "\ue000",
+        ],
+    )
+    def test_what_cannot_be_printed_or_turns_the_text_around_is_refused(self, name: str) -> None:
+        with pytest.raises(ValidationError):
+            added(name)
+
+    def test_every_strict_name_is_one(self) -> None:
+        assert LONGEST_NAME == 128
+        for name in ("", "aZ09", "x" * 128):
+            assert NAME.fullmatch(name)
+            assert added(name).name == name
 
 
 def test_settings_come_from_a_dict_and_hide_their_secrets() -> None:
@@ -169,3 +227,12 @@ def test_a_wrong_setting_is_named_and_not_quoted() -> None:
         Settings.read(api_key="hunter2", port="eighty")
     assert "hunter2" not in str(refused.value)
     assert "eighty" not in str(refused.value)
+
+
+def test_origins_that_are_none_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().allowed_origins == frozenset()
+    monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example:443, http://localhost:3000")
+    assert Settings.read().allowed_origins == {"https://a.example", "http://localhost:3000"}
+    monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example, https://b.example/app")
+    with pytest.raises(OperatorError, match=r"FACESEARCH_CORS_ORIGINS: entry 2 is no origin; write scheme://host"):
+        Settings.read()

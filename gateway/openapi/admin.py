@@ -1,0 +1,285 @@
+"""The OpenAPI 3.1 document of the admin API, made from the table of its operations (gateway/admin/operations.py).
+
+docs/openapi-admin.json is this document; a test keeps them equal, and `python -m gateway.openapi.admin` prints it.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from types import GenericAlias
+from typing import Any, Final, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
+
+from gateway.admin.bodies import Body, DefaultFacedb, NewFacedb, NewKey, NewTenant
+from gateway.admin.middleware import HEADER, UNAUTHORIZED
+from gateway.admin.operations import OPERATIONS, PREFIX, Operation
+from gateway.middleware import REQUEST_ID
+from gateway.openapi.answers import envelope
+from gateway.openapi.requests import Json
+from shared.contract import MESSAGES, STATUSES_OF, Call, Status
+from shared.control import DEFAULT
+from shared.usage import COLUMNS
+
+_DESCRIPTION: Final = """\
+Tenants, their keys and face databases, and what was used. For operators: on a socket and with a key of its own. Every \
+answer is a JSON object with `status` and `message`; here the HTTP code tells what kind of refusal it is."""
+
+_TAGS: Final = {
+    "Tenants": "Those with keys and face databases of their own.",
+    "Keys": "API keys of a tenant. Each is shown once, when it is made.",
+    "Facedbs": "Face databases of a tenant.",
+    "Usage": "What was asked, and what of it is charged.",
+    "Service": "The API itself.",
+}
+
+# By HTTP code: the name of the response, what it means, its status, and an example of what is said.
+_REFUSALS: Final = {
+    400: (
+        "BadRequest",
+        "The request makes no sense.",
+        Status.INVALID_REQUEST,
+        "'soon' is no time; write 12h, 30d or 4w",
+    ),
+    401: (
+        "Unauthorized",
+        f"The header {HEADER} is missing or its key is wrong. Nothing was done.",
+        Status.INVALID_REQUEST,
+        UNAUTHORIZED,
+    ),
+    404: ("NotFound", "What the path names is not there.", Status.INVALID_REQUEST, "there is no tenant shop"),
+    409: (
+        "Conflict",
+        "It is there already, or something else depends on it.",
+        Status.INVALID_REQUEST,
+        "tenant shop exists already",
+    ),
+    503: ("Unavailable", "The service could not do it now.", Status.FAIL, MESSAGES[Status.FAIL]),
+}
+
+_TRIED: Final[Json] = {"tenant": DEFAULT, "facedb": DEFAULT}
+"""Of variables in a path, what everybody has. Not where it would be dropped: documents are tried out with examples."""
+
+_BODIES: Final[Mapping[type[Body], Json]] = {
+    NewTenant: {"name": "shop"},
+    NewFacedb: {"name": "visitors"},
+    NewKey: {"name": "till", "scopes": ["search"], "expires": "30d"},
+    DefaultFacedb: {"facedb": DEFAULT},
+}
+
+_OF_A_KEY: Final = (
+    "expires null: never. rate, in requests a second, and concurrency, in requests at once: 0 is any. Both, and "
+    "http_status and confidence, null: as the settings say."
+)
+_DESCRIPTIONS: Final = {
+    "Key": f"An API key, without the key itself. {_OF_A_KEY}",
+    "IssuedKey": f"A key just created. key: the API key itself, shown this once. {_OF_A_KEY}",
+    "NewKey": f"An API key to create. {_OF_A_KEY}",
+}
+"""In place of what is said for developers."""
+
+_NAME: Final[Json] = {"type": "string", "description": "1 to 64 letters, digits, - or _"}
+_DAY: Final[Json] = {"type": "string", "format": "date"}
+
+_SCHEMAS: Final = "#/components/schemas/"
+
+
+def document() -> Json:
+    schemas = _schemas()
+    paths: Json = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    paths[f"{PREFIX}/usage"] = {"get": _usage()}
+    paths["/openapi.json"] = {"get": _itself()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "facesearch, admin API", "version": version("facesearch"), "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "security": [{"AdminKey": []}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "AdminKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": HEADER,
+                    "description": "FACESEARCH_ADMIN_KEY, or else the file `admin-key` in the data directory.",
+                }
+            },
+            "headers": {
+                REQUEST_ID: {"description": "Names this request.", "required": True, "schema": {"type": "string"}},
+                "Retry-After": {
+                    "description": "Seconds to wait.",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 1},
+                },
+            },
+            "schemas": schemas,
+            "responses": {name: _refusal(code) for code, (name, *_) in _REFUSALS.items()},
+        },
+    }
+
+
+@cache
+def text() -> str:
+    """The document as it is served and kept."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _returned(operation: Operation) -> Any:
+    """The type of what it answers with."""
+    return get_type_hints(operation.perform)["return"]
+
+
+def _adapters() -> list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]]:
+    """What there is a schema of: what is answered, as it goes out, and what is sent, as it comes in."""
+    answered = {_returned(operation) for operation in OPERATIONS}
+    sent = {operation.body for operation in OPERATIONS if operation.body is not None}
+    return [
+        *((type_, "serialization", TypeAdapter(type_)) for type_ in sorted(answered, key=str)),
+        *((type_, "validation", TypeAdapter(type_)) for type_ in sorted(sent, key=str)),
+    ]
+
+
+def _schemas() -> Json:
+    _, definitions = TypeAdapter.json_schemas(_adapters(), ref_template=_SCHEMAS + "{model}")
+    usage = {
+        "type": "object",
+        "properties": {
+            "rows": {"type": "array", "items": {"$ref": f"{_SCHEMAS}UsageRow"}},
+            "totals": {"type": "object", "additionalProperties": {"$ref": f"{_SCHEMAS}UsageTotal"}},
+        },
+        "required": ["rows", "totals"],
+        "additionalProperties": False,
+        "description": "Requests by day, tenant, key, call and status, and in all by tenant.",
+    }
+    count: Json = {"type": "integer", "minimum": 0}
+    row: Json = {
+        "day": _DAY,
+        "tenant": {"type": "string"},
+        "key": {"type": "string"},
+        "call": {"enum": [call.value for call in Call]},
+        "status": {"enum": [status.value for status in STATUSES_OF]},
+        "count": count,
+        "charged": {"type": "boolean"},
+    }
+    total = {"charged": count, "free": count}
+    made = {"Usage": usage, "UsageRow": _object({name: row[name] for name in COLUMNS}), "UsageTotal": _object(total)}
+    schemas = {name: _without_titles(schema) for name, schema in sorted((definitions["$defs"] | made).items())}
+    for name, description in _DESCRIPTIONS.items():
+        schemas[name]["description"] = description
+    return schemas
+
+
+def _object(properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def _without_titles(schema: Any) -> Any:
+    """Titles repeat the names of what they stand in."""
+    if isinstance(schema, list):
+        return [_without_titles(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _without_titles(part) for key, part in schema.items() if key != "title" or not isinstance(part, str)}
+
+
+def _message(type_: Any) -> Json:
+    if isinstance(type_, GenericAlias):
+        (item,) = type_.__args__
+        return {"type": "array", "items": _message(item)}
+    if issubclass(type_, BaseModel):
+        return {"$ref": _SCHEMAS + type_.__name__}
+    return {"type": "string", "description": "what was done"}
+
+
+def _operation(operation: Operation) -> Json:
+    variables = re.findall(r"{(\w+)}", operation.path)
+    refusals = [401, 503]
+    if operation.body is not None:
+        refusals.append(400)
+    if variables:
+        refusals.append(404)
+    if operation.conflicts:
+        refusals.append(409)
+    success = _response("Done.", envelope(Status.OK, _message(_returned(operation))))
+    described: Json = {
+        "operationId": operation.perform.__name__,
+        "tags": [_tag(operation.path)],
+        "summary": operation.summary,
+        "parameters": [_variable(name, tried=operation.method != "DELETE") for name in variables],
+    }
+    if operation.body is not None:
+        content = {"schema": {"$ref": _SCHEMAS + operation.body.__name__}, "example": _BODIES[operation.body]}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described | {"responses": {str(operation.http_status): success} | _refused(*refusals)}
+
+
+def _tag(path: str) -> str:
+    what = path.removeprefix(PREFIX).partition("{tenant}")[2]
+    return "Keys" if what.startswith("/keys") else "Facedbs" if "facedb" in what else "Tenants"
+
+
+def _variable(name: str, *, tried: bool) -> Json:
+    schema: Json = {"type": "string"} if name == "key_id" else _NAME
+    example = {"example": _TRIED[name]} if tried and name in _TRIED else {}
+    return {"name": name, "in": "path", "required": True, "schema": schema} | example
+
+
+def _usage() -> Json:
+    """Not of the table: it answers in two formats."""
+    query = (
+        ("from", "First day.", _DAY),
+        ("to", "Last day, itself included.", _DAY),
+        ("tenant", "Only what this one used; `-` is what no key was sent with.", {"type": "string"}),
+        ("format", "json, or csv with a header line (RFC 4180).", {"enum": ["json", "csv"], "default": "json"}),
+    )
+    success = _response("What was used.", envelope(Status.OK, {"$ref": f"{_SCHEMAS}Usage"}))
+    success["content"]["text/csv"] = {"schema": {"type": "string"}}
+    return {
+        "operationId": "usage",
+        "tags": ["Usage"],
+        "summary": "What was used",
+        "parameters": [
+            {"name": name, "in": "query", "description": description, "schema": schema}
+            for name, description, schema in query
+        ],
+        "responses": {"200": success} | _refused(400, 401, 503),
+    }
+
+
+def _itself() -> Json:
+    response = _response("This document.", {"type": "object"})
+    return {
+        "operationId": "openapi",
+        "tags": ["Service"],
+        "summary": "This document",
+        "responses": {"200": response} | _refused(401),
+    }
+
+
+def _refused(*codes: int) -> Json:
+    return {str(code): {"$ref": f"#/components/responses/{_REFUSALS[code][0]}"} for code in sorted(codes)}
+
+
+def _refusal(code: int) -> Json:
+    _, description, status, said = _REFUSALS[code]
+    message: Json = {"const": said} if status is Status.FAIL else {"type": "string", "description": "what is wrong"}
+    response = _response(description, envelope(status, message), *(["Retry-After"] if status is Status.FAIL else []))
+    value = {"status": status.value, "message": said}
+    response["content"]["application/json"]["examples"] = {status.value: {"summary": status.value, "value": value}}
+    return response
+
+
+def _response(description: str, schema: Json, *headers: str) -> Json:
+    refs = {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID, *headers)}
+    return {"description": description, "headers": refs, "content": {"application/json": {"schema": schema}}}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
