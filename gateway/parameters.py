@@ -6,9 +6,9 @@ The description of a field completes "… must be", in the document as in the se
 import uuid
 from typing import Annotated, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from gateway.images import decode_base64
+from gateway.images import decode_base64, from_file
 from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
 from shared.contract import FACEDB, NAME
 from shared.errors import InvalidRequest, PersonUnknown
@@ -20,7 +20,12 @@ Img = Annotated[
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1, "maxLength": MAX_IMG_CHARACTERS}),
 ]
 Name = Annotated[str | None, Field(pattern=rf"^{NAME.pattern}$", description="at most 128 letters and digits")]
-Facedb = Annotated[str | None, Field(pattern=rf"^{FACEDB.pattern}$", description="1 to 64 letters, digits, - or _")]
+# Empty is what libraries send for an optional field that was not filled in: the same as left out.
+Facedb = Annotated[
+    str | None,
+    Field(pattern=rf"^({FACEDB.pattern})?$", description="1 to 64 letters, digits, - or _"),
+    AfterValidator(lambda facedb: facedb or None),
+]
 PersonId = Annotated[
     # Text: what is no UUID is no INVALID_REQUEST but a face that does not exist, and is told so after facedb.
     str,
@@ -88,7 +93,7 @@ def check(model: type[M], given: Parameters) -> M:
         if name not in given.images:
             break  # it is the first that is wrong, as the model will say
         sent = given.images[name]
-        values[name] = sent if name in given.files else decode_base64(sent, name)
+        values[name] = from_file(sent, name) if name in given.files else decode_base64(sent, name)
     try:
         return model.model_validate(values)
     except ValidationError as error:
