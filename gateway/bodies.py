@@ -1,12 +1,30 @@
 """Reading a body: bounded in bytes, in time and in rate, whatever its sender does."""
 
 import asyncio
+from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.timeouts import TIMEOUTS, Timeouts
 from shared.errors import BodyUnreadable
+
+BROKEN: Final = (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError)
+"""What reading a body raises when no more of it will come. RuntimeError is how aiohttp says that the connection was
+closed before the first read."""
+
+_UNASKED: Final = web.RequestKey("unasked", bool)
+"""Whether the caller waits to be asked for the body."""
+
+
+async def when_read(request: web.Request) -> None:
+    """What a route does about the header Expect: the body is asked for when somebody reads it, so that a caller who is
+    refused before does not send it. Raises HTTPExpectationFailed when something else is expected.
+    """
+    if request.version >= HttpVersion11:
+        if request.headers.get("Expect", "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        request[_UNASKED] = True
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -15,6 +33,9 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     Raises BodyUnreadable when it is compressed, too slow, broken off or wrongly framed.
     """
     _require_plain(request)
+    if request.pop(_UNASKED, False):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
     timeouts = request.app.get(TIMEOUTS) or Timeouts()
     chunks: list[bytes] = []
     size = 0
@@ -30,8 +51,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
                 timeout.reschedule(start + min(allowed, timeouts.body_s))
     except TimeoutError:
         raise BodyUnreadable("body took too long to arrive") from None
-    except (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError):
-        # RuntimeError is how aiohttp says that the connection was closed before the first read.
+    except BROKEN:
         raise BodyUnreadable("body ended too early or its transfer encoding is broken") from None
     return b"".join(chunks)
 

@@ -1,17 +1,19 @@
 """What can be told of an image without decoding it: its bytes out of base64, its kind, its size in pixels."""
 
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import pybase64
 
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
 
-_DATA_URI = re.compile(rb"\s*data:image/[A-Za-z0-9.+-]+;base64,", re.IGNORECASE)
+MAX_DATA_PREFIX_BYTES: Final = 1024
+"""Of a `data:…;base64,` before an image; browsers write some 25, mail programs put the name of a file in it."""
+
+_BEGINNINGS: Final = (b"\xff\xd8", b"\x89PNG", b"BM")
 
 # The URL-safe alphabet, and the spaces that form decoding makes of unescaped "+", in one pass.
 _ALPHABET = bytes.maketrans(b"-_ ", b"+/+")
@@ -31,8 +33,7 @@ def decode_base64(text: bytes, name: str = "img") -> bytes:
 
     Raises InvalidRequest, about the parameter of that name, when it is empty or no base64.
     """
-    prefix = _DATA_URI.match(text)
-    body = (text[prefix.end() :] if prefix else text).translate(None, _LINE_BREAKS).lstrip(b" ")
+    body = _without_data_prefix(text).translate(None, _LINE_BREAKS).lstrip(b" ")
     # Spaces at the end are the last "+" of a form when that makes whole groups of four, else only spaces.
     bare = body.rstrip(b" ")
     body = (body if len(bare) % 4 and len(body) % 4 == 0 else bare).translate(_ALPHABET).rstrip(b"=")
@@ -42,6 +43,38 @@ def decode_base64(text: bytes, name: str = "img") -> bytes:
         return pybase64.b64decode(body + b"=" * (-len(body) % 4), validate=True)
     except ValueError:  # binascii.Error is one
         raise InvalidRequest(f"{name} is not base64") from None
+
+
+def begins_as_image(data: bytes) -> bool:
+    """Whether bytes that may be base64 begin as a jpeg, png or bmp image does. Only a BMP's beginning is base64 too, of
+    what is no image.
+    """
+    return data.startswith(_BEGINNINGS)
+
+
+def from_file(data: bytes, name: str) -> bytes:
+    """The image of a file: its bytes when they begin as an image does, else what they are the base64 of, else its bytes
+    all the same, which are an image of another kind or none.
+    """
+    if begins_as_image(data):
+        return data
+    try:
+        return decode_base64(data, name)
+    except InvalidRequest:
+        return data
+
+
+def _without_data_prefix(text: bytes) -> bytes:
+    """What comes after `data:…;base64,` (RFC 2397), whatever kind of data it names: the content tells that.
+
+    Base64 has no comma, so the prefix ends with the last comma that it can have, and one in quotes is none of it.
+    """
+    given = text.lstrip()
+    comma = given.rfind(b",", 0, MAX_DATA_PREFIX_BYTES)
+    before = given[: max(comma, 0)].rstrip().lower()
+    if not before.startswith(b"data:") or not before.endswith(b"base64"):
+        return text
+    return given[comma + 1 :] if before[: -len(b"base64")].rstrip().endswith(b";") else text
 
 
 @dataclass(frozen=True)

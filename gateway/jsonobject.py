@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from gateway.charsets import UTF_8, Charset, text
 from shared.errors import InvalidRequest
 
 MAX_COMMAS: Final = 1000
@@ -18,20 +19,31 @@ class _Object:
     pairs: list[tuple[str, Any]]
 
 
-def pairs(body: bytes) -> list[tuple[str, Any]]:
-    """The object's names and values in order. A string is a str and null is None; what other values are is not told.
+def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
+    """The object's names and values in order. A string is a str and null is None; of other values only the kind is
+    told, see `kind`.
 
-    The body is UTF-8, with or without a byte order mark. Raises InvalidRequest when it is no JSON object.
+    The body is UTF-8, with or without a byte order mark, where no other charset is named. Raises InvalidRequest when it
+    is no JSON object.
     """
     if len(body.split(b",", MAX_COMMAS)) > MAX_COMMAS:
         raise InvalidRequest(f"body has more than {MAX_COMMAS} values")
+    # Most bodies in any charset are ASCII, which is decoded 20 times faster as what it is.
+    written = text(body.removeprefix(codecs.BOM_UTF8), UTF_8 if body.isascii() else charset, "body")
     try:
-        document = _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
+        document = _DECODER.decode(written)
     except (ValueError, RecursionError):
         raise InvalidRequest("body is not JSON") from None
     if not isinstance(document, _Object):
         raise InvalidRequest("body must be a JSON object")
     return document.pairs
+
+
+def kind(value: object) -> str:
+    """What a value that is no string and not null is, and what to do about it if that helps."""
+    if isinstance(value, _Object | list):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"{'true or false' if isinstance(value, bool) else 'a number'}; write it in quotes"
 
 
 def _no_number(_text: str) -> float:

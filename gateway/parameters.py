@@ -6,9 +6,9 @@ The description of a field completes "… must be", in the document as in the se
 import uuid
 from typing import Annotated, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from gateway.images import decode_base64
+from gateway.images import decode_base64, from_file
 from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
 from shared.contract import FACEDB, FREE_NAME, LONGEST_NAME, NAME, Faces, Names
 from shared.errors import InvalidRequest, PersonUnknown
@@ -26,8 +26,13 @@ FreeName = Annotated[
     # Without the pattern: many a tool reads those of a document with expressions that do not know \\p.
     WithJsonSchema({"type": "string", "maxLength": LONGEST_NAME}),
 ]
-Facedb = Annotated[str | None, Field(pattern=rf"^{FACEDB.pattern}$", description="1 to 64 letters, digits, - or _")]
-# Not even empty it means the default: whoever asks for one face must not add all for want of a value.
+# Empty is what libraries send for an optional field that was not filled in: the same as left out.
+Facedb = Annotated[
+    str | None,
+    Field(pattern=rf"^({FACEDB.pattern})?$", description="1 to 64 letters, digits, - or _"),
+    AfterValidator(lambda facedb: facedb or None),
+]
+# Not even empty it means the default: a caller who asks for one face must not add all for want of a value.
 Which = Annotated[
     Faces,
     Field(description=f"{', '.join(list(Faces)[:-1])} or {list(Faces)[-1]}"),
@@ -112,7 +117,7 @@ def check(model: type[M], given: Parameters) -> M:
         if name not in given.images:
             break  # it is the first that is wrong, as the model will say
         sent = given.images[name]
-        values[name] = sent if name in given.files else decode_base64(sent, name)
+        values[name] = from_file(sent, name) if name in given.files else decode_base64(sent, name)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from gateway import images, parameters, uploads
 from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth, require
+from gateway.bodies import when_read
 from gateway.health import OK, readiness
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
@@ -66,7 +67,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                 return await _done(request, key, await handler(request, key), identifier)
 
-        routes.post(f"/v1/{call}", name=call)(handle)
+        routes.post(f"/v1/{call}", name=call, expect_handler=when_read)(handle)
         return handle
 
     return decorate

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from yarl import URL
 
 from gateway.connection import Connection, refused
 from gateway.routes import STOP
@@ -82,7 +83,7 @@ def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            response = await handler(request)
+            response = await handler(_without_spare_slashes(request))
         except web.HTTPExpectationFailed as refusal:
             response = refused(refusal.status, "Expect must be 100-continue")
         if stop.is_set():
@@ -90,3 +91,14 @@ def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
         return response
 
     return handle
+
+
+def _without_spare_slashes(request: web.BaseRequest) -> web.BaseRequest:
+    """The request as if its path had one slash between its parts and none at its end: callers join URLs carelessly, and
+    a redirect would lose the body of most.
+    """
+    path = request.rel_url.raw_path
+    plain = "/" + "/".join(part for part in path.split("/") if part)
+    if path == plain or not path.startswith("/"):
+        return request
+    return request.clone(rel_url=URL.build(path=plain, query_string=request.rel_url.raw_query_string, encoded=True))

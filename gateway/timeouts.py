@@ -8,7 +8,7 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Timeouts:
-    """All in seconds but for body_rate, in bytes a second.
+    """All in seconds but for body_rate, in bytes a second, and linger_bytes.
 
     header_s: from a connection's start, or the first byte of a later request, to the end of its headers. 10: three
     lost packets on the worst mobile network.
@@ -16,8 +16,11 @@ class Timeouts:
     body_grace_s, body_rate: a body is cut off once it is late behind `body_grace_s + bytes so far / body_rate`. 5 s and
     16 kB/s: a mobile network of twenty years ago, and a sender of single bytes is gone after 5 s.
     idle_s: for a connection between two requests. 75: aiohttp's and nginx's default, longer than most clients' pools.
-    linger_s: for the rest of a body whose answer is known. 1: enough for the answer to arrive before the connection is
-    reset; a flood is not read for longer.
+    settle_s: how long an answer that is ready before its request has arrived waits for the rest, so that the connection
+    can be kept. 0.1: enough for what is on its way in a local network, and too short to be noticed.
+    linger_s, linger_bytes: for what still comes after an answer that ends the connection. It is thrown away, and may
+    come as slowly as a body, so that the caller can read the answer before the connection is gone. 30 s, as for a body;
+    32 MiB: a photo of 24 MB in base64, which is more than cameras write.
     """
 
     header_s: float = 10
@@ -25,7 +28,9 @@ class Timeouts:
     body_grace_s: float = 5
     body_rate: float = 16_000
     idle_s: float = 75
-    linger_s: float = 1
+    settle_s: float = 0.1
+    linger_s: float = 30
+    linger_bytes: int = 32 * 1024 * 1024
 
 
 TIMEOUTS: Final = web.AppKey("timeouts", Timeouts)

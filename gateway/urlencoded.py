@@ -14,10 +14,11 @@ MAX_NAME_BYTES: Final = 128
 MAX_BACKSLASHED_BYTES: Final = 4096
 
 
-def pairs(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Names, and values that are still to be unquoted: not worth it for parameters that nobody reads.
+def pairs(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names, still to be decoded, and values that are still to be unquoted: not worth it for parameters that nobody
+    reads.
 
-    Raises InvalidRequest for too many, and for names that are too long or no text.
+    Raises InvalidRequest for too many, and for names that are too long.
     """
     fields = body.split(b"&", MAX_FIELDS)
     if len(fields) > MAX_FIELDS:
@@ -25,7 +26,10 @@ def pairs(body: bytes) -> Iterator[tuple[str, bytes]]:
     for field in fields:
         quoted, _, value = field.partition(b"=")
         short = quoted[: 3 * MAX_NAME_BYTES + 1]  # longer is too long even when every byte is escaped
-        yield name_text(short if len(short) > 3 * MAX_NAME_BYTES else unquote(short, "a parameter's name")), value
+        name = short if len(short) > 3 * MAX_NAME_BYTES else unquote(short, "a parameter's name")
+        if len(name) > MAX_NAME_BYTES:
+            raise InvalidRequest(f"a parameter's name is longer than {MAX_NAME_BYTES} bytes; is Content-Type right?")
+        yield name, value
 
 
 def unquote(value: bytes, what: str) -> bytes:
@@ -45,13 +49,3 @@ def unquote(value: bytes, what: str) -> bytes:
         return escaped.decode("unicode_escape").encode("latin-1")
     except UnicodeDecodeError:
         raise InvalidRequest(f"{what} has a % without two hexadecimal digits") from None
-
-
-def name_text(name: bytes) -> str:
-    """A parameter's name. Raises InvalidRequest when it is too long or no text."""
-    if len(name) > MAX_NAME_BYTES:
-        raise InvalidRequest(f"a parameter's name is longer than {MAX_NAME_BYTES} bytes; is Content-Type right?")
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest("a parameter's name is not UTF-8; is Content-Type right?") from None

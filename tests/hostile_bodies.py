@@ -135,6 +135,41 @@ MULTIPARTS = (
         "at most 8 KiB",
         MULTIPART,
     ),
+    Hostile(
+        "multipart: 8 MB of boundaries that go on",
+        lambda: multipart((named("img"), (b"\r\n--" + BOUNDARY.encode() + b"x") * 600_000)),
+        INVALID_REQUEST,
+        "at the first",
+        MULTIPART,
+    ),
+    Hostile(
+        "multipart: 8 MB of blanks behind a boundary",
+        lambda: multipart((named("img"), b"QUFB")).replace(b"\r\n", b" " * 8 * MEGA + b"\r\n", 1),
+        PARSED,
+        "linear",
+        MULTIPART,
+    ),
+    Hostile(
+        "multipart: 8 MB of boundaries before blanks",
+        lambda: (b"\r\n--" + BOUNDARY.encode() + b" ") * 600_000,
+        INVALID_REQUEST,
+        "linear",
+        MULTIPART,
+    ),
+    Hostile(
+        "multipart: header in 4,000 lines",
+        lambda: multipart((named("img") + b"\r\n a" * 4000, b"QUFB")),
+        INVALID_REQUEST,
+        "one header, one line",
+        MULTIPART,
+    ),
+    Hostile(
+        "multipart: disposition of 8,000 quotes",
+        lambda: multipart((named("img", ";" + '"' * 8000), b"QUFB")),
+        INVALID_REQUEST,
+        "each character is read once",
+        MULTIPART,
+    ),
     Hostile("multipart: part without a name", lambda: multipart((b"X: y", b"QUFB")), INVALID_REQUEST, "", MULTIPART),
     Hostile(
         "multipart: parts in a part",
@@ -174,6 +209,40 @@ MULTIPARTS = (
 )
 
 TYPES = (
+    Hostile(
+        "Content-Type: 8,000 quotes",
+        lambda: b"img=QUFB",
+        INVALID_REQUEST,
+        "each character is read once",
+        FORM + ";x1;" + '"' * 8000,
+    ),
+    Hostile(
+        "Content-Type: 8,000 brackets",
+        lambda: b"img=QUFB",
+        INVALID_REQUEST,
+        "each character is read once",
+        FORM + ";x1; " + "(" * 8000,
+    ),
+    Hostile(
+        "Content-Type: a parameter in 700 pieces",
+        lambda: b"img=QUFB",
+        INVALID_REQUEST,
+        "at most 32 parameters",
+        FORM + ";x1" + "".join(f";a*{n}*=%41" for n in range(700)),
+    ),
+    Hostile("Content-Type: 8,000 semicolons", lambda: b"img=QUFB", PARSED, "one pattern", FORM + ";" * 8000),
+    Hostile("Content-Type: a star without a value", lambda: b"img=QUFB", PARSED, "ignored", FORM + "; a*"),
+    Hostile("charset that is a cipher", lambda: b"img=QUFB", INVALID_REQUEST, "from a table", FORM + "; charset=rot13"),
+    Hostile(
+        "GBK: 8 MB", lambda: b"x=" + "\u4e2d".encode("gbk") * 4 * MEGA, PARSED, "nobody reads x", FORM + "; charset=gbk"
+    ),
+    Hostile(
+        "JSON in GBK: 8 MB",
+        lambda: b'{"x": "' + "\u4e2da".encode("gbk") * 2_790_000 + b'"}',
+        PARSED,
+        "linear",
+        JSON + "; charset=gbk",
+    ),
     Hostile("no Content-Type", lambda: b"img=QUFB", INVALID_REQUEST, ""),
     Hostile("unknown Content-Type", lambda: b"<img/>", INVALID_REQUEST, "", "text/xml"),
     Hostile("charset UTF-16", lambda: b"img=QUFB", INVALID_REQUEST, "", FORM + "; charset=utf-16"),

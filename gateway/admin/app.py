@@ -11,7 +11,7 @@ from gateway.admin.bodies import MAX_BODY_BYTES, parsed
 from gateway.admin.middleware import authenticated, explained
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.answers import answer
-from gateway.bodies import read_body
+from gateway.bodies import read_body, when_read
 from gateway.middleware import errors, request_id
 from gateway.openapi import admin
 from gateway.usage import usage_answer
@@ -31,7 +31,8 @@ def create_admin_app(settings: Settings) -> web.Application:
         raise ValueError("FACESEARCH_ADMIN_KEY is not set")
     key = settings.admin_key.get_secret_value()
     app = web.Application(middlewares=[request_id, errors, authenticated(key), explained])
-    app.add_routes([web.route(operation.method, operation.path, _handler(operation)) for operation in OPERATIONS])
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, operation.path, _handler(operation), expect_handler=when_read)
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     app.cleanup_ctx.append(_resources(settings))
     return app

@@ -10,6 +10,7 @@ from pydantic_core import core_schema
 
 from gateway.openapi.portrait import BASE64
 from gateway.parameters import Checked
+from shared.contract import Faces
 from shared.control import DEFAULT
 
 Json = dict[str, Any]
@@ -24,9 +25,10 @@ _EXAMPLES: Final[Json] = {
     "name": "Grace",
     # What documents are tried out with fills in something for each parameter that has no example.
     "facedb": DEFAULT,
+    "faces": Faces.ALL.value,
     "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e",
 }
-_LEFT_OUT: Final = {"facedb"}
+_LEFT_OUT: Final = {"facedb", "faces"}
 
 _FILE: Final[Json] = {
     "type": "string",

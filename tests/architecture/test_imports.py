@@ -24,6 +24,7 @@ ALLOWED = {
     "kombu": ("gateway/messages.py",),
     "grpc": ("worker/store/",),
     "httpx": ("worker/store/",),
+    "multipart": ("gateway/multipart.py",),
     "cv2": ("worker/faces/", "worker/models/yunet.py"),
     "numpy": ("worker/",),
     "opentelemetry": ("shared/tracing.py",),

@@ -23,14 +23,16 @@ def body(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] 
 
 def form(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
     given = [*fields.items(), *((name, _base64(random, image)) for name, image in images.items())]
-    return "application/x-www-form-urlencoded", urlencode(given).encode()
+    charset = random.choice(("", "", "; charset=utf-8"))
+    return f"application/x-www-form-urlencoded{charset}", urlencode(given).encode()
 
 
 def multipart(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
     parts = [_part(f'name="{name}"', value.encode(errors="surrogatepass")) for name, value in fields.items()]
     for name, image in images.items():
-        as_file = _part(f'name="{name}"; filename="p.jpg"', image)
-        parts.append(as_file if random.random() < 0.7 else _part(f'name="{name}"', _base64(random, image).encode()))
+        filename = random.choice(('; filename="p.jpg"', '; filename="name=x; p.jpg"', ""))
+        as_base64 = _part(f'name="{name}"{filename}', _base64(random, image).encode())
+        parts.append(_part(f'name="{name}"; filename="p.jpg"', image) if random.random() < 0.7 else as_base64)
     random.shuffle(parts)
     return f"multipart/form-data; boundary={BOUNDARY}", b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
@@ -45,7 +47,10 @@ def _base64(random: Random, image: bytes) -> str:
     text = base64.b64encode(image).decode()
     match random.randrange(6):
         case 0:
-            return f"data:image/jpeg;base64,{text}"
+            kind = random.choice(
+                ("image/jpeg", "image/*", "", "image/jpeg;name=a.jpg", "application/octet-stream; x=y")
+            )
+            return f"data:{kind};base64,{text}"
         case 1:
             return text.rstrip("=")
         case 2:

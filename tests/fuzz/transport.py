@@ -27,6 +27,7 @@ def headers(random: Random, key: str) -> Probe:
             {"Content-Encoding": "br, zstd"},
             {"Content-Type": _header_text(random)},
             {"Content-Type": "application/json; charset=" + _header_text(random)},
+            {"Content-Type": "application/x-www-form-urlencoded" + _parameters(random)},
             {"Content-Type": 'multipart/form-data; boundary="' + _header_text(random)},
             {"Accept": "text/html", "Accept-Charset": "utf-7"},
             {"X-Request-Id": _header_text(random), "X-Forwarded-For": _header_text(random)},
@@ -109,6 +110,12 @@ def hangup(random: Random, key: str) -> Probe:
     raw = request(Call.SEARCH_FACE, key, body(random, {}, {"img": corpus()[0]}))
     cut = len(raw) if random.random() < 0.5 else random.randrange(len(raw))
     return Probe("hangup", raw[:cut], ends=True)
+
+
+def _parameters(random: Random) -> str:
+    """Pieces of what parameters of a header are made of, up to as long as a header may be."""
+    pieces = (";", " ", "=", '"', "\\", "(", "a", "a*0*", "charset", "boundary", "%41", "gbk")
+    return ";" + "".join(random.choices(pieces, k=random.choice((3, 10, 1000))))
 
 
 def _header_text(random: Random) -> str:

@@ -215,6 +215,15 @@ def test_strangers_are_counted_together(service: Service) -> None:
     wait_for(lambda: counted(service.broker, NOBODY)[Call.SEARCH_FACE, Status.INVALID_REQUEST] == before + 2)
 
 
+def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -> None:
+    with caller(service, tenant) as client:
+        for path in ("//v1/delface", "/v1/delface/"):
+            assert (
+                client.post(service.address + path, data={"person_id": "x"}).json()["status"] == "PERSON_ID_NOT_EXIST"
+            )
+    wait_for(lambda: counted(service.broker, tenant) == {(Call.DELETE_FACE, Status.PERSON_ID_NOT_EXIST): 2})
+
+
 @pytest.mark.embedded("it ends servers of its own, and looks at what they kept")
 class TestEndings:
     def test_a_gateway_that_is_told_to_stop_loses_nothing(self, tmp_path: Path) -> None:

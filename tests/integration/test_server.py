@@ -2,20 +2,26 @@
 
 import asyncio
 import json
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
+import httpx
 import pytest
+import uvloop
 from aiohttp import web
 
 from gateway import uploads
 from gateway.answers import answer
+from gateway.bodies import when_read
 from gateway.middleware import errors, request_id
 from gateway.routes import ready
 from gateway.server import Site, serve
 from gateway.timeouts import Timeouts
 from shared.contract import Status
+from shared.errors import Unauthorized
 
 FAST = Timeouts(header_s=0.2, body_s=0.6, body_grace_s=0.2, body_rate=1_000_000, idle_s=0.4, linger_s=0.1)
 HEAD = b"POST /v1/addface HTTP/1.1\r\nHost: h\r\n"
@@ -62,7 +68,7 @@ async def crash(_request: web.Request) -> web.Response:
 
 def application(handler: Handler = parse, *, bare: bool = False) -> web.Application:
     app = web.Application(middlewares=[] if bare else [request_id, errors])
-    app.router.add_post("/v1/addface", handler)
+    app.router.add_post("/v1/addface", handler, expect_handler=when_read)
     return app
 
 
@@ -285,3 +291,240 @@ class TestDraining:
             async with asyncio.timeout(10):
                 assert b"Connection: close\r\n" in await reader.read()
             writer.close()
+
+
+PATIENT = Timeouts(header_s=60, body_s=60, body_grace_s=60, idle_s=60, settle_s=60, linger_s=60)
+HASTY = replace(PATIENT, settle_s=0)
+BODY = b"img=" + b"A" * 2_000_000
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
+
+
+async def refuse(_request: web.Request) -> web.Response:
+    raise Unauthorized("no key")
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+    """The head and the body of the next answer on a connection."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\d+)", head)
+    assert length
+    return head + await reader.readexactly(int(length[1]))
+
+
+async def until_reset(writer: asyncio.StreamWriter, piece: bytes, every_s: float = 0) -> None:
+    """Send the piece again and again until the connection is gone."""
+    with suppress(ConnectionError):
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(every_s)
+
+
+class TestEarlyAnswers:
+    """Before a request has arrived its answer is known."""
+
+    @pytest.mark.parametrize(
+        ("handler", "head", "said"),
+        [
+            (refuse, FORM + LENGTH, b"HTTP/1.1 401"),
+            (parse, FORM + b"Content-Encoding: gzip\r\n" + LENGTH, b"Content-Encoding must be"),
+            (parse, HEAD + b"Content-Type: text/html\r\n" + LENGTH, b"Content-Type must be"),
+            (parse, FORM.replace(b"addface", b"addface?img=a") + LENGTH, b"belongs in the body"),
+            (parse, FORM.replace(b"addface", b"nothing") + LENGTH, b"HTTP/1.1 404"),
+            (parse, FORM.replace(b"POST", b"PUT") + LENGTH, b"HTTP/1.1 405"),
+            (parse, FORM + b"Expect: more\r\n" + LENGTH, b"HTTP/1.1 417"),
+            (crash, FORM + LENGTH, b"HTTP/1.1 503"),
+            (parse, FORM + b"X: " + b"a" * 9000 + b"\r\n" + LENGTH, b"header is too long"),
+        ],
+    )
+    async def test_it_says_that_it_ends_the_connection_which_is_never_reset(
+        self, handler: Handler, head: bytes, said: bytes
+    ) -> None:
+        async with serving(application(handler), timeouts=HASTY) as (_, (port,)), asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + BODY[:1000])
+            answered = await reader.read()  # up to its end, though not all is sent
+            assert said in answered
+            assert b"\r\nConnection: close\r\n" in answered
+            writer.write(BODY[1000:])
+            await writer.drain()
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()  # raises when it was reset
+
+    async def test_an_image_that_is_too_large_is_read_to_its_end(self) -> None:
+        much = 20_000_000
+        request = FORM + b"Content-Length: %d\r\n\r\nimg=" % (much + 4)
+        async with serving(application(), timeouts=HASTY) as (_, (port,)):
+            answered = await talk(port, request, *[b"A" * 1_000_000] * (much // 1_000_000))
+        assert b"IMAGE_INVALID_SIZE" in answered
+        assert b"\r\nConnection: close\r\n" in answered
+
+    async def test_what_has_arrived_or_does_so_at_once_keeps_the_connection(self) -> None:
+        async with serving(application(refuse), timeouts=PATIENT) as (_, (port,)), asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for piece in (1000, len(BODY)):
+                writer.write(FORM + LENGTH + BODY[:piece])
+                await writer.drain()
+                await asyncio.sleep(0)
+                answered = await ask(reader, writer, BODY[piece:])
+                assert answered.startswith(b"HTTP/1.1 401")
+                assert b"Connection: close" not in answered
+            writer.close()
+
+    async def test_a_body_that_is_not_asked_for_is_not_sent(self) -> None:
+        request = FORM + b"Expect: 100-continue\r\n" + LENGTH
+        async with serving(application(refuse), timeouts=PATIENT) as (_, (port,)):
+            answered = await talk(port, request)
+        assert answered.startswith(b"HTTP/1.1 401")
+        assert b"\r\nConnection: close\r\n" in answered
+
+    async def test_a_body_that_is_read_is_asked_for_once_and_keeps_the_connection(self) -> None:
+        request = FORM + b"Expect: 100-continue\r\n" + LENGTH
+        async with serving(application(), timeouts=PATIENT) as (_, (port,)), asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _round in range(2):
+                writer.write(request)
+                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                answered = await ask(reader, writer, BODY)
+                assert answered.startswith(b"HTTP/1.1 200")
+                assert b"Connection: close" not in answered
+            writer.close()
+
+    async def test_what_comes_afterwards_is_bounded_in_bytes(self) -> None:
+        bounded = replace(HASTY, linger_bytes=1_000_000)
+        endless = FORM + b"Transfer-Encoding: chunked\r\n\r\n"
+        async with serving(application(refuse), timeouts=bounded) as (_, (port,)), asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert b"Connection: close" in await ask(reader, writer, endless)
+            await until_reset(writer, b"10000\r\n" + b"A" * 0x10000 + b"\r\n")
+
+    @pytest.mark.parametrize("bound", [{"linger_s": 0.2}, {"body_grace_s": 0.2, "body_rate": 1_000_000}])
+    async def test_and_in_time(self, bound: dict[str, float]) -> None:
+        async with serving(application(refuse), timeouts=replace(HASTY, **bound)) as (_, (port,)), asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert b"Connection: close" in await ask(reader, writer, FORM + LENGTH)
+            await until_reset(writer, b"A", every_s=0.02)
+
+    async def test_a_gateway_that_ends_does_not_wait_for_it(self) -> None:
+        async with asyncio.timeout(20), serving(application(refuse), timeouts=HASTY) as (_, (port,)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await ask(reader, writer, FORM + LENGTH)
+        writer.close()
+
+    async def test_the_next_request_of_a_client_that_keeps_connections_is_not_lost(self) -> None:
+        async def slowly() -> AsyncIterator[bytes]:
+            for _ in range(8):
+                yield b"A" * 100_000
+                await asyncio.sleep(0.02)
+
+        async with (
+            serving(application(refuse), timeouts=replace(FAST, linger_s=30, body_s=30, body_grace_s=30)) as (
+                _,
+                (port,),
+            ),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+        ):
+            for _round in range(3):
+                for content in (slowly(), b"img=a"):
+                    answered = await client.post("/v1/addface", content=content)
+                    assert answered.status_code == 401
+
+
+class TestHalfClose:
+    """The caller closes its own direction, and reads on."""
+
+    @staticmethod
+    async def talk(port: int, sent: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(20):
+            writer.write(sent)
+            writer.write_eof()
+            answered = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answered
+
+    @pytest.mark.parametrize("size", [1, 2_000_000])
+    async def test_behind_a_request_it_gets_the_answer(self, size: int) -> None:
+        request = FORM + b"Content-Length: %d\r\n\r\nimg=" % (size + 4) + b"A" * size
+        async with serving(application(), timeouts=PATIENT) as (_, (port,)):
+            answered = await self.talk(port, request)
+        assert b'"img": %d' % size in answered
+
+    async def test_behind_a_request_that_takes_its_time(self) -> None:
+        begun, finish = asyncio.Event(), asyncio.Event()
+
+        async def slow(_request: web.Request) -> web.Response:
+            begun.set()
+            await finish.wait()
+            return answer(Status.OK, "finished")
+
+        async with serving(application(slow), timeouts=PATIENT) as (_, (port,)):
+            talking = asyncio.create_task(self.talk(port, FORM + b"Content-Length: 0\r\n\r\n"))
+            await begun.wait()
+            finish.set()
+            assert b'"finished"' in await talking
+
+    async def test_behind_several_requests_it_gets_all_answers(self) -> None:
+        async with serving(application(), timeouts=PATIENT) as (_, (port,)):
+            answered = await self.talk(port, 3 * (FORM + b"Content-Length: 5\r\n\r\nimg=a"))
+        assert answered.count(b'"OK"') == 3
+        assert b"Connection: close" not in answered.rpartition(b"HTTP/1.1 200")[0]  # if at all, then with the last
+
+    @pytest.mark.parametrize(
+        "framing", [b"Content-Length: 500\r\n\r\nimg=a", b"Transfer-Encoding: chunked\r\n\r\n5\r\nimg"]
+    )
+    async def test_within_a_body_it_is_told(self, framing: bytes) -> None:
+        async with serving(application(), timeouts=PATIENT) as (_, (port,)):
+            answered = await self.talk(port, FORM + framing)
+        assert message(answered) == "body ended too early or its transfer encoding is broken"
+
+    @pytest.mark.parametrize("sent", [b"", HEAD, b"PO"])
+    async def test_without_a_request_the_connection_ends(self, sent: bytes) -> None:
+        async with serving(application(), timeouts=PATIENT) as (_, (port,)):
+            assert await self.talk(port, sent) == b""
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        "path", [b"/v1/addface/", b"//v1/addface", b"/v1//addface", b"///v1/addface//?x=1", b"http://h//v1/addface/"]
+    )
+    async def test_spare_slashes_mean_nothing(self, path: bytes) -> None:
+        async with serving(application()) as (_, (port,)):
+            request = FORM.replace(b"/v1/addface", path) + CLOSE + b"Content-Length: 5\r\n\r\nimg=a"
+            assert b'"img": 1' in await talk(port, request)
+
+    @pytest.mark.parametrize("path", [b"/", b"//", b"/v1/addface/x", b"/v1/add/face", b"/v1/addface%2Fx"])
+    async def test_other_paths_are_unknown(self, path: bytes) -> None:
+        async with serving(application()) as (_, (port,)):
+            request = FORM.replace(b"/v1/addface", path) + CLOSE + b"Content-Length: 5\r\n\r\nimg=a"
+            assert "unknown path" in message(await talk(port, request))
+
+    async def test_a_query_string_is_still_seen(self) -> None:
+        async with serving(application()) as (_, (port,)):
+            request = FORM.replace(b"addface", b"addface/?img=a%20b") + CLOSE + b"Content-Length: 0\r\n\r\n"
+            assert "img belongs in the body" in message(await talk(port, request))
+
+
+_EARLY, _HALF = TestEarlyAnswers(), TestHalfClose()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: _EARLY.test_it_says_that_it_ends_the_connection_which_is_never_reset(refuse, FORM + LENGTH, b"401"),
+        _EARLY.test_what_has_arrived_or_does_so_at_once_keeps_the_connection,
+        _EARLY.test_a_body_that_is_not_asked_for_is_not_sent,
+        _EARLY.test_what_comes_afterwards_is_bounded_in_bytes,
+        lambda: _HALF.test_behind_a_request_it_gets_the_answer(2_000_000),
+        _HALF.test_behind_a_request_that_takes_its_time,
+        lambda: _HALF.test_within_a_body_it_is_told(LENGTH + b"img=a"),
+        lambda: _HALF.test_without_a_request_the_connection_ends(HEAD),
+    ],
+)
+def test_connections_end_so_on_the_loop_of_the_gateway_too(run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """The tests above are run on Python's own."""
+    uvloop.run(run())

@@ -3,12 +3,13 @@
 import base64
 import struct
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.images import check, check_all, decode_base64
+from gateway.images import MAX_DATA_PREFIX_BYTES, check, check_all, decode_base64
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
 
@@ -56,13 +57,50 @@ class TestBase64:
         assert decode_base64(b"  AAA+  ") == b"\0\0\x3e"
         assert decode_base64(b"YQ ") == decode_base64(b"YQ==  ") == b"a"
 
+    @pytest.mark.parametrize(
+        "prefix",
+        [
+            *(b"data:image/png;base64,", b"data:image/*;base64,", b"data:;base64,", b"DATA:Image/JPEG;BASE64,"),
+            *(
+                b"data:image/jpeg;charset=utf-8;base64,",
+                b"data:image/jpeg;name=a.jpg;base64,",
+                b"data:image/svg xml;base64,",
+            ),
+            *(b"data:image/png; base64,", b"data:image/png;\r\n base64 ,", b" \r\ndata:image/png;base64, "),
+            *(b"data:application/octet-stream;base64,", b"data:text/plain;base64,", b"data:image/png;;base64,"),
+            *(b'data:image/png;name="a,b;base64,c.png";base64,', b'data:image/png;name="\\"";base64,'),
+            b"data:image/png;name=" + b"\xe5" * 990 + b";base64,",
+        ],
+    )
+    def test_any_data_prefix_is_taken(self, prefix: bytes) -> None:
+        assert decode_base64(prefix + b"YWI=") == b"ab"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(b"data:;xbase64,YWI=", b"data:base64,YWI=", b"xdata:;base64,YWI=", b"data:;base64;YWI=", b";base64,YWI="),
+            b"data:;name=" + b"a" * MAX_DATA_PREFIX_BYTES + b";base64,YWI=",
+            b"data:;base64,YWI=,YWI=",
+            b"data:;base64,data:;base64",
+        ],
+    )
+    def test_what_looks_like_a_data_prefix_is_none(self, text: bytes) -> None:
+        with pytest.raises(InvalidRequest, match="img is not base64"):
+            decode_base64(text)
+
+    @given(st.binary(max_size=40).map(lambda noise: b"data:" + noise), st.binary(min_size=1, max_size=9))
+    def test_a_prefix_is_read_or_refused(self, start: bytes, data: bytes) -> None:
+        assert decode_base64(start.translate(None, b",") + b";base64," + base64.b64encode(data)) == data
+        with suppress(InvalidRequest):
+            decode_base64(start)
+
     @pytest.mark.parametrize("text", [b"", b"   ", b"====", b"data:image/png;base64,"])
     def test_nothing_is_no_image(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is empty"):
             decode_base64(text)
 
     @pytest.mark.parametrize(
-        "text", [b"a", b"ab!d", b"<svg>", b"\xff\xd8\xff\xe0", b"ab=d", b"data:text/plain;base64,YQ=="]
+        "text", [b"a", b"ab!d", b"<svg>", b"\xff\xd8\xff\xe0", b"ab=d", b"data:image/png,YQ==", b"data:base64,YQ=="]
     )
     def test_other_text_is_refused(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is not base64"):

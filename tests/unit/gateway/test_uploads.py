@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway import multipart
+from gateway import headers, multipart
 from gateway.uploads import (
     MAX_IMG_CHARACTERS,
     MAX_OTHERS_BYTES,
@@ -26,6 +26,8 @@ from hostile import Hostile
 from hostile_bodies import BODIES, FORM
 from hostile_runs import answer_to_body, parse
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
+
+PART = b'\r\n--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
 
 
 class TestForm:
@@ -91,6 +93,70 @@ class TestForm:
             assert whole is not None
 
 
+class TestCharsets:
+    NAME = "张伟"
+
+    @pytest.mark.parametrize("charset", ["gbk", "GB2312", "gb18030", "big5-hkscs", "Shift_JIS", "euc-kr", "utf-8"])
+    def test_text_is_decoded_by_the_charset_of_the_body(self, charset: str) -> None:
+        name = {"Shift_JIS": "表", "euc-kr": "가", "big5-hkscs": "張偉"}.get(charset, self.NAME)
+        written = name.encode({"GB2312": "gb2312", "euc-kr": "euc_kr", "Shift_JIS": "cp932"}.get(charset, charset))
+        for body, kind in (
+            (b"img=YQ&name=" + quote_plus(written).encode(), FORM),
+            (b"img=YQ&name=" + written, FORM),  # not escaped at all
+            (b'{"img": "YQ", "name": "' + written.replace(b"\\", b"\\") + b'"}', "application/json"),
+            (PART % b"img" + b"YQ" + PART % b"name" + written + b"\r\n--b--", "multipart/form-data; boundary=b"),
+        ):
+            given_ = parse(body, f"{kind}; charset={charset}")
+            assert given_ == Parameters(text={"name": name}, images={"img": b"YQ"}), (charset, kind)
+
+    @pytest.mark.parametrize("kind", [FORM, "application/json", "multipart/form-data; boundary=b"])
+    @pytest.mark.parametrize(
+        "charset", ["utf-16", "utf-32", "utf-7", "iso-2022-jp", "hz", "ebcdic-cp-us", "rot13", "x"]
+    )
+    def test_what_is_accepted_is_told_where_another_is_named(self, charset: str, kind: str) -> None:
+        with pytest.raises(InvalidRequest, match="must be one that contains ASCII, such as UTF-8, GBK"):
+            parse(b"", f"{kind}; charset={charset}")
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "sentence"),
+        [
+            (b"name=%ff", FORM + "; charset=gbk", "name is not GBK, which was named as its charset"),
+            (b"facedb=%e5", FORM + "; charset=us-ascii", "facedb is not ASCII, which"),
+            (b"name=%d5%c5", FORM, "name is not UTF-8; name its charset in Content-Type"),
+            (b"%ff=1", FORM + "; charset=gbk", "a parameter's name is not GBK"),
+            (b'{"name": "\xff"}', "application/json; charset=gbk", "body is not GBK"),
+            (b'{"name": "\xff"}', "application/json", "body is not UTF-8"),
+        ],
+    )
+    def test_what_does_not_decode_is_named(self, body: bytes, kind: str, sentence: str) -> None:
+        with pytest.raises(InvalidRequest) as refused:
+            parse(body, kind)
+        assert sentence in refused.value.message
+
+    def test_a_form_may_name_it_in_a_field(self) -> None:
+        assert parse_form(b"name=%D5%C5&_charset_=GBK").text == {"name": "张"}
+        assert parse_form(b"name=%E5%BC%A0&_charset_=").text == {"name": "张"}
+        parts = PART % b"name" + b"\xd5\xc5" + PART % b"_charset_" + b"gbk" + b"\r\n--b--"
+        assert parse_multipart(parts, b"b").text == {"name": "张"}
+        with pytest.raises(InvalidRequest, match="_charset_ is given twice"):
+            parse_form(b"_charset_=gbk&_charset_=big5")
+        with pytest.raises(InvalidRequest, match="the charset that _charset_ names is not accepted"):
+            parse_form(b"_charset_=utf-16&name=a")
+
+    def test_a_part_may_name_its_own(self) -> None:
+        typed = PART % b"name" + b"\xb1i" + PART % b"_charset_" + b"gbk" + b"\r\n--b--"
+        typed = typed.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=Big5\r\n\r\n", 1)
+        assert parse_multipart(typed, b"b").text == {"name": "張"}
+        with pytest.raises(InvalidRequest, match="the charset that the part name names is not accepted"):
+            parse_multipart(typed.replace(b"Big5", b"utf-16"), b"b")
+        image = PART % b"img" + b"YQ" + b"\r\n--b--"  # nobody decodes an image
+        parse_multipart(image.replace(b"\r\n\r\n", b"\r\nContent-Type: image/jpeg; charset=binary; (\r\n\r\n", 1), b"b")
+
+    def test_no_text_is_longer_than_what_a_body_may_have_beside_images(self) -> None:
+        with pytest.raises(InvalidRequest, match="name is longer than 65536 bytes"):
+            parse_form(b"name=" + b"a" * (MAX_OTHERS_BYTES + 1))
+
+
 class TestJson:
     def test_strings_by_name(self) -> None:
         given_ = parse_json(b'{"img": "YQ==", "name": "", "facedb": null, "more": [1]}')
@@ -107,6 +173,22 @@ class TestJson:
         with pytest.raises(InvalidRequest, match="name is given twice"):
             parse_json(b'{"name": "a", "name": "a"}')
         assert parse_json(b'{"x": "a", "x": {"name": "b"}, "name": "c"}').text == {"name": "c"}
+
+    @pytest.mark.parametrize(
+        ("value", "kind"),
+        [
+            (b"1", "a number; write it in quotes"),
+            (b"-1e9", "a number; write it in quotes"),
+            (b"true", "true or false; write it in quotes"),
+            (b"[1]", "a list"),
+            (b"{}", "an object"),
+        ],
+    )
+    def test_what_is_no_string_is_refused_as_what_it_is(self, value: bytes, kind: str) -> None:
+        for name in ("name", "facedb", "person_id", "img"):
+            with pytest.raises(InvalidRequest) as refused:
+                parse_json(b'{"%s": %s}' % (name.encode(), value))
+            assert refused.value.message == f"{name} must be a string, but is {kind}"
 
     @given(
         st.dictionaries(st.sampled_from(["name", "facedb", "person_id", "x"]), st.text(st.characters(codec="utf-8")))
@@ -130,15 +212,34 @@ class TestMultipart:
             b"Content-Type: image/jpeg\r\n\r\n" + image + b"\r\n--" + boundary + b"\r\n"
             b"content-disposition: form-data; name=name\r\n\r\nGrace\r\n--" + boundary + b"--\r\nepilogue"
         )
-        given_ = parse_multipart(body, multipart.delimiter(f'multipart/form-data; boundary="{boundary.decode()}"'))
+        content_type = headers.parse(f'multipart/form-data; boundary="{boundary.decode()}"', "Content-Type")
+        given_ = parse_multipart(body, multipart.boundary(content_type))
         assert given_ == Parameters(text={"name": "Grace"}, images={"img": image}, files={"img"})
+
+    @pytest.mark.parametrize(
+        ("filename", "value", "is_file"),
+        [
+            (b"", b"\xff\xd8\xff", True),
+            (b"", b"\x89PNG\r\n", True),
+            (b"", b"BM\0", True),
+            (b"", b"/9j/", False),
+            (b"", b"GIF89a\0", False),
+            (b'; filename="a.txt"', b"/9j/", True),
+            (b'; filename=""', b"", True),
+        ],
+    )
+    def test_what_an_image_is_follows_from_what_it_holds_and_not_from_a_filename_alone(
+        self, filename: bytes, value: bytes, is_file: bool
+    ) -> None:
+        given_ = parse_multipart(PART.replace(b'"%s"', b"img" + filename) + value + b"\r\n--b--", b"b")
+        assert given_ == Parameters(images={"img": value}, files={"img"} if is_file else set())
 
     @pytest.mark.parametrize(
         "content_type", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a', "; xboundary=a"]
     )
     def test_a_boundary_is_needed(self, content_type: str) -> None:
         with pytest.raises(InvalidRequest, match="boundary"):
-            multipart.delimiter("multipart/form-data" + content_type)
+            multipart.boundary(headers.parse("multipart/form-data" + content_type, "Content-Type"))
 
     @given(
         st.lists(
@@ -148,7 +249,7 @@ class TestMultipart:
         )
     )
     def test_pieces_of_multipart_are_parameters_or_refused(self, pieces: list[bytes]) -> None:
-        parses_or_refuses(lambda body: parse_multipart(body, b"\r\n--b"), b"".join(pieces))
+        parses_or_refuses(lambda body: parse_multipart(body, b"b"), b"".join(pieces))
 
 
 def parses_or_refuses(parse: Callable[[bytes], Parameters], body: bytes) -> None:
@@ -158,7 +259,7 @@ def parses_or_refuses(parse: Callable[[bytes], Parameters], body: bytes) -> None
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"img=", b'{"img":"', b"--b\r\n"]))
 def test_any_bytes_are_parameters_or_refused(body: bytes, start: bytes) -> None:
-    for parser in (parse_form, parse_json, lambda body: parse_multipart(body, b"\r\n--b")):
+    for parser in (parse_form, parse_json, lambda body: parse_multipart(body, b"b")):
         parses_or_refuses(parser, start + body)
 
 
@@ -192,6 +293,11 @@ class TestSize:
         ):
             with pytest.raises(ImageTooLarge):
                 parse(body, kind, images=("img1", "img2"))
+
+    def test_a_name_within_a_filename_makes_no_image_of_another_part(self) -> None:
+        other = PART.replace(b'"%s"', b'x; filename="; name=img"') + b"A" * max_body_bytes(1)
+        with pytest.raises(BodyUnreadable, match="all but img may take"):
+            parse(PART % b"img" + b"QUFB" + other, "multipart/form-data; boundary=b")
 
     def test_what_else_is_too_large_is_no_image(self) -> None:
         others = b"&x=" + b"a" * MAX_OTHERS_BYTES

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.contract import FREE_NAME, LONGEST_NAME, MESSAGES, NAME, Result, Status
-from shared.errors import ContractError, InvalidRequest, OperatorError, TooManyRequests
+from shared.errors import ContractError, InvalidRequest, OperatorError, SeveralFaces, TooManyRequests
 from shared.jobs import (
     AddJob,
     CompareJob,
@@ -33,7 +33,11 @@ def subclasses(cls: type[ContractError]) -> list[type[ContractError]]:
 
 def test_every_error_has_a_message_for_the_caller() -> None:
     for error in subclasses(ContractError)[1:]:
-        shown = (error("why", 1) if issubclass(error, TooManyRequests) else error("why")).message
+        if issubclass(error, TooManyRequests):
+            given = ("why", 1)
+        else:
+            given = () if error is SeveralFaces else ("why",)
+        shown = error(*given).message
         assert shown == ("why" if issubclass(error, InvalidRequest) else MESSAGES[error.status])
 
 
