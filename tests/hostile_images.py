@@ -6,6 +6,7 @@ from io import BytesIO
 
 import numpy as np
 
+from bitmaps import FIELDS, bitmap
 from hostile import DECODED, INVALID_FORMAT, INVALID_SIZE, Hostile
 from image_parts import (
     PNG_START,
@@ -343,7 +344,7 @@ BMPS = (
         "run-length BMP that runs over",
         lambda: bmp(4, 2, 8, b"\xff\1" * 1000, packing=1, palette=_GREYS),
         INVALID_FORMAT,
-        "OpenCV refuses",
+        "leaves the picture",
     ),
     Hostile(
         "run-length BMP of a million empty jumps",
@@ -352,12 +353,30 @@ BMPS = (
         "ends too early",
     ),
     Hostile(
+        "run-length BMP of a million runs of one pixel",
+        lambda: bmp(1000, 1040, 8, (b"\1\5" * 1000 + b"\0\0") * 1040, packing=1, palette=_GREYS),
+        DECODED,
+        "as many as fit into 2 MiB",
+    ),
+    Hostile(
+        "run-length BMP of a million empty rows",
+        lambda: bmp(7, 1_000_000, 8, bytes(2_000_000), packing=1, palette=_GREYS),
+        DECODED,
+        "within the limit",
+    ),
+    Hostile(
+        "BMP, 32 bits, fields of 10 bits",
+        lambda: bitmap(720, 720, 32, bytes(4 * 720 * 720), packing=3, masks=FIELDS["10 bits"]),
+        DECODED,
+        "as many pixels as fit into 2 MiB",
+    ),
+    Hostile(
         "BMP with 2 billion colours",
         lambda: bmp(9, 9, 8, bytes(999), palette=_GREYS).replace(
             struct.pack("<I", 256), struct.pack("<I", 2**31 - 1), 1
         ),
         INVALID_FORMAT,
-        "OpenCV refuses",
+        "at most 256",
     ),
     Hostile(
         "BMP, 1 bit, 16 megapixels",

@@ -10,7 +10,7 @@ import simplejpeg
 
 from shared.errors import ImageUnreadable
 from shared.jpeg import START as JPEG_START
-from worker.faces import jpeg, png
+from worker.faces import bmp, jpeg, png
 from worker.faces.geometry import Image
 
 # JPEG decodes at 1/2 or 1/4 of its size for a fraction of the work. From these longest sides on, what is left is
@@ -61,8 +61,8 @@ def decode(data: bytes) -> Image:
         return _jpeg(data)
     if data.startswith(png.START):
         return _pixels(png.plain(data), cv2.IMREAD_COLOR)
-    if data.startswith(b"BM"):  # OpenCV's reader refuses short files by itself, and quietly
-        return _pixels(data, cv2.IMREAD_COLOR)
+    if data.startswith(bmp.START):
+        return bmp.decode(data)
     raise ImageUnreadable("neither JPEG, PNG nor BMP")
 
 
