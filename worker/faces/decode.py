@@ -90,49 +90,42 @@ def _pixels(data: bytes, mode: int) -> Image:
 def _jpeg(data: bytes) -> Image:
     picture = jpeg.walk(data)
     scale = _reduction(picture.longest_side)
+    mode = _MODES[scale] | cv2.IMREAD_IGNORE_ORIENTATION
     plain = picture.plain()
     try:
         colours = simplejpeg.decode_jpeg_header(plain)[2]
     except ValueError:  # libjpeg-turbo's own interface knows common subsamplings and versions of JFIF alone
-        image = _unusual(picture, scale)
+        image = _unusual(picture, mode)
     else:
+        four = colours in {"CMYK", "YCCK"}
         # The side that is not asked for follows from the other one.
         side = "min_width" if picture.width >= picture.height else "min_height"
         at_least = {side: -(-picture.longest_side // scale)}
-        four = colours in {"CMYK", "YCCK"}
-        image = _by_libjpeg(plain, "CMYK" if four else "BGR", at_least)
-        image = _without_ink(image) if four else image
+        try:
+            image = np.asarray(simplejpeg.decode_jpeg(plain, "CMYK" if four else "BGR", **at_least), dtype=np.uint8)
+            image = _without_ink(image) if four else image
+        except ValueError as error:
+            if _CUT_OFF.search(str(error)):
+                raise ImageUnreadable("JPEG is cut off in a scan") from None
+            # What else libjpeg warns of, browsers show. After a warning this interface tells no errors any more.
+            image = _pixels(plain, mode)
     turn = _TURNS.get(picture.orientation)
     return np.ascontiguousarray(turn(image)) if turn else image
 
 
-def _by_libjpeg(plain: bytes, colours: str, at_least: dict[str, int]) -> Image:
-    """Pixels as stored. Raises ImageUnreadable where libjpeg refuses it or would fill up what is missing."""
-    try:
-        return np.asarray(simplejpeg.decode_jpeg(plain, colours, **at_least), dtype=np.uint8)
-    except ValueError as error:
-        if _CUT_OFF.search(str(error)):
-            raise ImageUnreadable("JPEG is cut off in a scan") from None
-    try:  # what else libjpeg warns of, browsers show
-        return np.asarray(simplejpeg.decode_jpeg(plain, colours, strict=False, **at_least), dtype=np.uint8)
-    except ValueError:
-        raise ImageUnreadable("libjpeg refuses it") from None
-
-
 def _without_ink(image: Image) -> Image:
-    """CMYK to BGR. Ink is stored inverted in every JPEG of four components, with an Adobe marker or without: so
-    Photoshop writes it, and all browsers read it.
+    """CMYK to BGR, as OpenCV makes it. Ink is stored inverted in every JPEG of four components, with an Adobe marker or
+    without: so Photoshop writes it, and all browsers read it.
     """
-    cyan, magenta, yellow, black = cv2.split(image)
-    blue_green_red = [cv2.multiply(ink, black, scale=1 / 255) for ink in (yellow, magenta, cyan)]
-    return np.asarray(cv2.merge(blue_green_red), dtype=np.uint8)
+    black = image[..., 3:].astype(np.uint16)
+    covered = (255 - image[..., 2::-1].astype(np.uint16)) * black >> 8
+    return (black - covered).astype(np.uint8)
 
 
-def _unusual(picture: jpeg.Jpeg, scale: int) -> Image:
+def _unusual(picture: jpeg.Jpeg, mode: int) -> Image:
     """What hardly any encoder writes, by OpenCV. It does not say what was missing: the last scan has all its data
     when what follows does not change the picture.
     """
-    mode = _MODES[scale] | cv2.IMREAD_IGNORE_ORIENTATION
     image = _pixels(picture.plain(), mode)
     for more in _MORE_DATA:
         if not np.array_equal(image, _pixels(picture.plain(more), mode)):
