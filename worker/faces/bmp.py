@@ -30,6 +30,8 @@ _COLOURS: Final = 256
 # Red, green, blue, where nothing else is said.
 _COMMON_MASKS: Final = {16: (0x7C00, 0x03E0, 0x001F), 32: (0xFF0000, 0x00FF00, 0x0000FF)}
 
+_BAND: Final = 1 << 16  # indices that stay in the processor's cache
+
 _END_OF_LINE, _END_OF_BITMAP, _DELTA = range(3)
 _HEX: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 
@@ -111,7 +113,12 @@ def _indexed(data: bytes, header: _Header) -> Bytes:
     shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
     pixels = palette[(index >> shifts) & ((1 << depth) - 1)].reshape(256, -1)
     used = rows[:, : (header.width * depth + 7) // 8]
-    return np.take(pixels, used, axis=0).reshape(header.height, -1, 3)[:, : header.width]
+    image = np.empty((*used.shape, pixels.shape[1]), np.uint8)
+    # NumPy makes eight bytes of each index, so of a few rows at a time.
+    band = max(1, _BAND // used.shape[1])
+    for top in range(0, header.height, band):
+        np.take(pixels, used[top : top + band], axis=0, out=image[top : top + band], mode="clip")
+    return image.reshape(header.height, -1, 3)[:, : header.width]
 
 
 def _palette(data: bytes, header: _Header) -> Bytes:
