@@ -33,6 +33,7 @@ PACKAGES: Final = (
     "onnxruntime",
     "qdrant-client",
     "qdrant-edge-py",
+    "simplejpeg",
 )
 
 LOW_DISK_BYTES: Final = 1 << 30

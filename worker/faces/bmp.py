@@ -68,7 +68,7 @@ def decode(data: bytes) -> Image:
             image = _masked(data, header)
     except (struct.error, IndexError):
         raise ImageUnreadable("BMP is cut off") from None
-    return np.ascontiguousarray(image)
+    return np.require(image, np.uint8, ["C", "W"])
 
 
 def _header(data: bytes) -> _Header:

@@ -19,6 +19,7 @@ def test_the_picture_is_right(case):
     got = decode(case.data)
     np.testing.assert_array_equal(got, case.image)
     assert got.flags.c_contiguous
+    assert got.flags.writeable
     assert got.dtype == np.uint8
     header = check(case.data, 10_000)
     assert (header.height, header.width) == case.image.shape[:2]
