@@ -38,6 +38,7 @@ PACKAGES: Final[dict[str, frozenset[Role]]] = {
     "onnxruntime": frozenset({"worker", "all"}),
     "qdrant-client": frozenset({"worker", "all"}),
     "qdrant-edge-py": frozenset({"worker", "all"}),
+    "simplejpeg": frozenset({"worker", "all"}),
 }
 """Who needs each."""
 

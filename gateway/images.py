@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import pybase64
 
+from shared import jpeg
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
 
@@ -20,12 +21,6 @@ _ALPHABET = bytes.maketrans(b"-_ ", b"+/+")
 _LINE_BREAKS = b"\r\n\t"
 
 _BMP_COMPRESSIONS = (0, 1, 2, 3)  # none, run lengths of 8 and 4 bits, bit fields; 4 and 5 hold a JPEG or PNG
-
-_JPEG_FRAMES = (0xFFC0, 0xFFC1, 0xFFC2)  # baseline, extended, progressive
-_JPEG_BEFORE_FRAME = frozenset((0xFFC4, 0xFFDB, 0xFFDD, *range(0xFFE0, 0xFFF0), 0xFFFE))  # DHT DQT DRI APP0-15 COM
-
-# And fill bytes. Photos have 10 to 100; half a million empty ones fit into 2 MiB.
-_MAX_JPEG_SEGMENTS = 1000
 
 
 def decode_base64(text: bytes, name: str = "img") -> bytes:
@@ -114,7 +109,7 @@ def check(data: bytes, max_pixels: int) -> Header:
 
 
 def _read_header(data: bytes) -> Header:
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(jpeg.START):
         return _jpeg(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
@@ -144,21 +139,14 @@ def _bmp(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    """JPEG (ITU-T T.81) B.2: segments up to the frame header, which is SOF0-SOF15 but for DHT, JPG and DAC.
+    """JPEG (ITU-T T.81) B.2: the frame header is in the first of the segments SOF0 to SOF15.
 
-    Whatever decoders might see otherwise, and so find another frame, is refused: bytes between segments, markers that
-    have no length, kinds that nobody writes (lossless, arithmetic, hierarchical).
+    The worker walks the same segments, and only those of this frame reach a decoder. So no decoder sees another size.
     """
-    at = 2
-    for _ in range(_MAX_JPEG_SEGMENTS):
-        if data[at] == data[at + 1] == 0xFF:  # a fill byte
-            at += 1
-            continue
-        marker, length = struct.unpack_from(">HH", data, at)
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, at + 5)
+    for segment in jpeg.segments(data):
+        if segment.code in jpeg.COMMON_FRAMES:
+            height, width = struct.unpack_from(">xHH", segment.content)
             return Header("jpeg", width, height)
-        if marker not in _JPEG_BEFORE_FRAME or length < 2:
+        if segment.code in (*jpeg.FRAMES, jpeg.START_OF_SCAN):
             break
-        at += 2 + length
     raise ImageUnreadable("jpeg without frame header")

@@ -4,6 +4,9 @@ import struct
 import zipfile
 from io import BytesIO
 
+import numpy as np
+
+from bitmaps import FIELDS, bitmap
 from hostile import DECODED, INVALID_FORMAT, INVALID_SIZE, Hostile
 from image_parts import (
     PNG_START,
@@ -16,9 +19,11 @@ from image_parts import (
     ihdr,
     large_photo,
     many_scans,
+    oddly_sampled,
     photo_png,
     resized,
     segment,
+    segments_of,
     with_chunk,
     written,
     zeros,
@@ -36,6 +41,11 @@ def part(share: float, data: bytes, end: bytes = b"") -> bytes:
 
 def progressive() -> bytes:
     return jpeg(pixels(hopper_jpeg()), progressive=True)
+
+
+def huge_frame() -> bytes:
+    """A frame header of 65,500 x 65,500 pixels."""
+    return segment(0xC0, struct.pack(">BHHB", 8, 65_500, 65_500, 3) + bytes((1, 0x11, 0, 2, 0x11, 1, 3, 0x11, 1)))
 
 
 def entry(tag: int, kind: int, count: int, value: int) -> bytes:
@@ -156,15 +166,25 @@ PNGS = (
 )
 
 JPEGS = (
-    Hostile("JPEG cut at 5 %", lambda: part(0.05, hopper_jpeg()), INVALID_FORMAT, "no end marker"),
-    Hostile("JPEG cut at 50 %", lambda: part(0.5, hopper_jpeg()), INVALID_FORMAT, "no end marker"),
-    Hostile("JPEG cut at 5 %, closed again", lambda: part(0.05, hopper_jpeg(), EOI), INVALID_FORMAT, "grey band"),
-    Hostile("JPEG cut at 50 %, closed again", lambda: part(0.5, hopper_jpeg(), EOI), INVALID_FORMAT, "grey band"),
+    Hostile("JPEG cut at 5 %", lambda: part(0.05, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
+    Hostile("JPEG cut at 50 %", lambda: part(0.5, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
+    Hostile(
+        "JPEG cut at 5 %, closed again",
+        lambda: part(0.05, hopper_jpeg(), EOI),
+        INVALID_FORMAT,
+        "its scan ends too early",
+    ),
+    Hostile(
+        "JPEG cut at 50 %, closed again",
+        lambda: part(0.5, hopper_jpeg(), EOI),
+        INVALID_FORMAT,
+        "its scan ends too early",
+    ),
     Hostile(
         "48 megapixels cut at 50 %, closed again",
         lambda: part(0.5, large_photo(), EOI),
         INVALID_FORMAT,
-        "grey band, decoded three times",
+        "its scan ends too early",
     ),
     Hostile(
         "progressive cut at 50 %, closed again", lambda: part(0.5, progressive(), EOI), INVALID_FORMAT, "lacks scans"
@@ -172,8 +192,8 @@ JPEGS = (
     Hostile(
         "progressive cut in its last scan, closed again",
         lambda: part(0.95, progressive(), EOI),
-        DECODED,
-        "only last bits are missing",
+        INVALID_FORMAT,
+        "its last scan ends too early",
     ),
     Hostile("100 scans of 6 megapixels", lambda: many_scans(2400, 2500, 100), DECODED, "the most that is taken"),
     Hostile("101 scans of 6 megapixels", lambda: many_scans(2400, 2500, 101), INVALID_FORMAT, "too many scans"),
@@ -185,10 +205,15 @@ JPEGS = (
         "too many scans",
     ),
     Hostile(
-        "small JPEG that claims 7000x7000", lambda: resized(hopper_jpeg(), 7000, 7000), INVALID_FORMAT, "grey band"
+        "small JPEG that claims 7000x7000",
+        lambda: resized(hopper_jpeg(), 7000, 7000),
+        INVALID_FORMAT,
+        "its scan ends too early",
     ),
     Hostile("JPEG that claims 65535x1", lambda: resized(hopper_jpeg(), 65535, 1), INVALID_FORMAT, "libjpeg's limit"),
-    Hostile("JPEG that claims 1x65500", lambda: resized(hopper_jpeg(), 1, 65500), INVALID_FORMAT, "grey band"),
+    Hostile(
+        "JPEG that claims 1x65500", lambda: resized(hopper_jpeg(), 1, 65500), INVALID_FORMAT, "its scan ends too early"
+    ),
     Hostile("JPEG that claims 65535x65535", lambda: resized(hopper_jpeg(), 65535, 65535), INVALID_FORMAT, "pixels"),
     Hostile("JPEG of height 0, told later", lambda: resized(hopper_jpeg(), 512, 0), INVALID_FORMAT, "no pixels"),
     Hostile(
@@ -203,7 +228,7 @@ JPEGS = (
             hopper_jpeg(), b"\xff\x01" + b"\x00\x13" + b"\xff\xc0\x00\x11\x08\xff\xdc\xff\xdc\x03" + bytes(9)
         ),
         INVALID_FORMAT,
-        "only segments before a frame",
+        "seen as libjpeg sees it: too many pixels",
     ),
     Hostile(
         "arithmetic JPEG",
@@ -221,7 +246,44 @@ JPEGS = (
         "JPEG of 2,000,000 fill bytes",
         lambda: behind_start(hopper_jpeg(), b"\xff" * 2_000_000),
         INVALID_FORMAT,
-        "at most 1,000",
+        "at most 256 KiB between segments",
+    ),
+    Hostile(
+        "JPEG with 250 kB between its segments",
+        lambda: behind_start(hopper_jpeg(), segment(0xFE, b"") + b"\xff\x00" * 125_000),
+        DECODED,
+        "skipped, as libjpeg does",
+    ),
+    Hostile(
+        "JPEG with a frame between its segments",
+        lambda: behind_start(hopper_jpeg(), segment(0xFE, b"") + b"\0" + huge_frame()),
+        INVALID_FORMAT,
+        "the first frame counts: too many pixels",
+    ),
+    Hostile(
+        "JPEG with a frame in a segment that is too short by its length",
+        lambda: behind_start(hopper_jpeg(), b"\xff\xfe\x00\x02" + huge_frame()),
+        INVALID_FORMAT,
+        "the first frame counts: too many pixels",
+    ),
+    Hostile("JPEG without its end marker", lambda: hopper_jpeg()[:-2], DECODED, "its scan is whole"),
+    Hostile(
+        "JPEG that lacks the last byte of its scan",
+        lambda: hopper_jpeg()[:-3] + EOI,
+        INVALID_FORMAT,
+        "its scan ends too early",
+    ),
+    Hostile(
+        "JPEG with an empty scan",
+        lambda: hopper_jpeg()[: segments_of(hopper_jpeg())[-1][1]] + EOI,
+        INVALID_FORMAT,
+        "its scan ends too early",
+    ),
+    Hostile(
+        "JPEG with colours at odd resolutions",
+        lambda: oddly_sampled(np.random.default_rng(1).integers(0, 256, (512, 640, 4), np.uint8)),
+        DECODED,
+        "decoded three times",
     ),
     Hostile(
         "1.6 MB of APP1", lambda: behind_start(hopper_jpeg(), segment(0xE1, bytes(65_533)) * 25), DECODED, "skipped"
@@ -230,7 +292,7 @@ JPEGS = (
         "2 MB of restart marks",
         lambda: part(0.5, hopper_jpeg(), b"\xff\xd0" * 1_000_000 + EOI),
         INVALID_FORMAT,
-        "grey band",
+        "its scan ends too early",
     ),
     Hostile(
         "EXIF that points at itself",
@@ -282,7 +344,7 @@ BMPS = (
         "run-length BMP that runs over",
         lambda: bmp(4, 2, 8, b"\xff\1" * 1000, packing=1, palette=_GREYS),
         INVALID_FORMAT,
-        "OpenCV refuses",
+        "leaves the picture",
     ),
     Hostile(
         "run-length BMP of a million empty jumps",
@@ -291,12 +353,30 @@ BMPS = (
         "ends too early",
     ),
     Hostile(
+        "run-length BMP of a million runs of one pixel",
+        lambda: bmp(1000, 1040, 8, (b"\1\5" * 1000 + b"\0\0") * 1040, packing=1, palette=_GREYS),
+        DECODED,
+        "as many as fit into 2 MiB",
+    ),
+    Hostile(
+        "run-length BMP of a million empty rows",
+        lambda: bmp(7, 1_000_000, 8, bytes(2_000_000), packing=1, palette=_GREYS),
+        DECODED,
+        "within the limit",
+    ),
+    Hostile(
+        "BMP, 32 bits, fields of 10 bits",
+        lambda: bitmap(720, 720, 32, bytes(4 * 720 * 720), packing=3, masks=FIELDS["10 bits"]),
+        DECODED,
+        "as many pixels as fit into 2 MiB",
+    ),
+    Hostile(
         "BMP with 2 billion colours",
         lambda: bmp(9, 9, 8, bytes(999), palette=_GREYS).replace(
             struct.pack("<I", 256), struct.pack("<I", 2**31 - 1), 1
         ),
         INVALID_FORMAT,
-        "OpenCV refuses",
+        "at most 256",
     ),
     Hostile(
         "BMP, 1 bit, 16 megapixels",

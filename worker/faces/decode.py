@@ -1,12 +1,16 @@
 """From image bytes to pixels, always by the same path, to enrol and to search."""
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from shared.errors import ImageUnreadable
-from worker.faces import jpeg, png
+from shared.jpeg import START as JPEG_START
+from worker.faces import bmp, jpeg, png
 from worker.faces.geometry import Image
 
 # JPEG decodes at 1/2 or 1/4 of its size for a fraction of the work. From these longest sides on, what is left is
@@ -16,20 +20,22 @@ _QUARTER_FROM: Final = 2560
 
 _MODES: Final = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 
-# What libjpeg puts where data ends too early: every coefficient 0. With four components, what OpenCV makes of it.
-_MISSING: Final = 128
-_MISSING_CMYK: Final = range(60, 70)
+# What libjpeg says where a scan asks for more bits than it has, and where another marker stands for a restart mark.
+_CUT_OFF: Final = re.compile(r"premature end of data segment|found marker 0x(?!d[0-7])")
 
-# Rows and columns of the last corner that must be grey before anything is suspected.
-_CORNER: Final = (8, 48)
+# More entropy-coded data, none of which matters to a scan that has all of its own. Their first bits differ.
+_MORE_DATA: Final = (b"\x00" * 8, b"\xaa" * 8)
 
-# What this many bytes hold lies within so many pixels of the end, of blocks 16 rows high: 2 bits for each 8 x 8.
-_PROBE_BYTES: Final = 4
-_PROBE_COLUMNS: Final = 128
-_PROBE_ROWS: Final = 24  # and the colours of half a block above
-
-_END: Final = b"\xff\xd9"
-_RESTARTS: Final = bytes((*range(0xD0, 0xD8), 0xFF))
+# How what is stored is turned to be upright, by its EXIF orientation.
+_TURNS: Final[dict[int, Callable[[Image], Any]]] = {
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
 
 
 def configure_opencv() -> None:
@@ -51,18 +57,18 @@ def decode(data: bytes, *, whole: bool = False) -> Image:
 
     The caller bounds the number of pixels beforehand, by the header.
     """
-    if data.startswith(jpeg.START):
+    if data.startswith(JPEG_START):
         return _jpeg(data, whole=whole)
     if data.startswith(png.START):
         return _pixels(png.plain(data), cv2.IMREAD_COLOR)
-    if data.startswith(b"BM"):  # OpenCV's reader refuses short files by itself, and quietly
-        return _pixels(data, cv2.IMREAD_COLOR)
+    if data.startswith(bmp.START):
+        return bmp.decode(data)
     raise ImageUnreadable("neither JPEG, PNG nor BMP")
 
 
 def reduction(data: bytes) -> int:
     """How many times smaller than it was sent an image is that `decode` takes: 1, 2 or 4."""
-    return _reduction(jpeg.longest_side(data)) if data.startswith(jpeg.START) else 1
+    return _reduction(jpeg.longest_side(data)) if data.startswith(JPEG_START) else 1
 
 
 def _reduction(longest: int) -> int:
@@ -82,43 +88,46 @@ def _pixels(data: bytes, mode: int) -> Image:
 
 
 def _jpeg(data: bytes, *, whole: bool) -> Image:
-    structure = jpeg.walk(data)
-    data = data[: structure.end]
-    scale = 1 if whole else _reduction(max(structure.width, structure.height))
-    mode = _MODES[scale]
-    image = _pixels(data, mode)
-    # By its orientation, the last block may be in any corner.
-    if any(_is_missing(corner, structure) for corner in image[[0, 0, -1, -1], [0, -1, 0, -1]]):
-        _require_whole(data, structure, mode, scale)
-    return image
+    picture = jpeg.walk(data)
+    scale = 1 if whole else _reduction(picture.longest_side)
+    mode = _MODES[scale] | cv2.IMREAD_IGNORE_ORIENTATION
+    plain = picture.plain()
+    try:
+        colours = simplejpeg.decode_jpeg_header(plain)[2]
+    except ValueError:  # libjpeg-turbo's own interface knows common subsamplings and versions of JFIF alone
+        image = _unusual(picture, mode)
+    else:
+        four = colours in {"CMYK", "YCCK"}
+        # The side that is not asked for follows from the other one.
+        side = "min_width" if picture.width >= picture.height else "min_height"
+        at_least = {side: -(-picture.longest_side // scale)}
+        try:
+            image = np.asarray(simplejpeg.decode_jpeg(plain, "CMYK" if four else "BGR", **at_least), dtype=np.uint8)
+            image = _without_ink(image) if four else image
+        except ValueError as error:
+            if _CUT_OFF.search(str(error)):
+                raise ImageUnreadable("JPEG is cut off in a scan") from None
+            # What else libjpeg warns of, browsers show. After a warning this interface tells no errors any more.
+            image = _pixels(plain, mode)
+    turn = _TURNS.get(picture.orientation)
+    return np.ascontiguousarray(turn(image)) if turn else image
 
 
-def _is_missing(part: Image, structure: jpeg.Jpeg) -> bool:
-    """Whether pixels are what libjpeg puts where there is no data, or are of that colour by themselves."""
-    first = int(part.flat[0])
-    grey = first in _MISSING_CMYK if structure.components == 4 else first == _MISSING
-    return grey and bool((part == first).all())
-
-
-def _require_whole(data: bytes, structure: jpeg.Jpeg, mode: int, scale: int) -> None:
-    """Raises ImageUnreadable when the image ends in a grey band because its data was cut off and an end put behind.
-
-    A grey wall has its data, at least 2 bits a block: what the last bytes hold is the last corner. Where data was cut
-    off, the last bytes belong to something else, further up. So without them another part of the image changes.
-    Only for one scan; of several, what is missing was told by their headers or is the last bits of a fine image.
+def _without_ink(image: Image) -> Image:
+    """CMYK to BGR, as OpenCV makes it. Ink is stored inverted in every JPEG of four components, with an Adobe marker or
+    without: so Photoshop writes it, and all browsers read it.
     """
-    if len(structure.scans) != 1:
-        return
-    mode |= cv2.IMREAD_IGNORE_ORIENTATION
-    image = _pixels(data, mode)
-    rows, columns = (-(-side // scale) for side in _CORNER)
-    if not _is_missing(image[-rows:, -columns:], structure):
-        return
-    start, end = structure.scans[0]
-    end = start + len(data[start:end].rstrip(_RESTARTS))
-    shorter = _pixels(data[: max(start, end - _PROBE_BYTES)] + _END, mode)
-    lines = 1 + _PROBE_COLUMNS // structure.width
-    end_rows, end_columns = -(-_PROBE_ROWS * lines // scale), -(-_PROBE_COLUMNS // scale)
-    shorter[-end_rows:, -end_columns:] = image[-end_rows:, -end_columns:]
-    if not np.array_equal(shorter, image):
-        raise ImageUnreadable("JPEG was cut off and closed again")
+    black = image[..., 3:].astype(np.uint16)
+    covered = (255 - image[..., 2::-1].astype(np.uint16)) * black >> 8
+    return (black - covered).astype(np.uint8)
+
+
+def _unusual(picture: jpeg.Jpeg, mode: int) -> Image:
+    """What hardly any encoder writes, by OpenCV. It does not say what was missing: the last scan has all its data
+    when what follows does not change the picture.
+    """
+    image = _pixels(picture.plain(), mode)
+    for more in _MORE_DATA:
+        if not np.array_equal(image, _pixels(picture.plain(more), mode)):
+            raise ImageUnreadable("JPEG is cut off in a scan")
+    return image

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.images import MAX_DATA_PREFIX_BYTES, check, check_all, decode_base64
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
+from shared.jpeg import MAX_SKIPPED_BYTES
 
 PIXELS = 50_000_000
 
@@ -174,17 +175,67 @@ class TestHeader:
     @pytest.mark.parametrize(
         "before",
         [
-            b"\xff\x01\x00\x04",  # TEM has no length: a decoder would see the frame inside what is skipped here
+            b"\xff\x01\x00\x04",
             b"\xff\xd0\x00\x04\x00\x00",
-            b"\xff\xd8\x00\x04\x00\x00",
             b"\xff\xe1\x00\x01",
-            b"\x00",
-            b"\xff\xef\x00\x02" * 1000,
+            b"\xff\xe1\x00\x00",
+            b"\xff\xe1\x00\x04ab\x00\x00",
+            b"\xff\xe1\x00\x04ab" * 2 + b"\x00\xe1\x00\x04ab",
+            b"\xff\xe1\x00\x03ab",
+            b"\xff\xe1\x00\x05ab\xff\xe1\x00\x04ab",
             b"\xff" * 1001,
+            b"\xff\xef\x00\x02" * 998,
         ],
-        ids=["TEM", "RST", "SOI", "length 1", "garbage", "many segments", "many fill bytes"],
+        ids=[
+            "TEM",
+            "RST",
+            "length 1",
+            "length 0",
+            "two bytes too many",
+            "a lost FF",
+            "length one short",
+            "length one long",
+            "fill bytes",
+            "998 segments",
+        ],
     )
-    def test_a_frame_that_others_might_not_find_is_not_looked_for(self, before: bytes) -> None:
+    def test_a_jpeg_frame_is_found_where_libjpeg_finds_it(self, before: bytes) -> None:
+        data = jpeg(7, 5, before=before)
+        assert check(data, PIXELS).width == 7
+
+    def test_the_first_frame_counts_as_for_libjpeg(self) -> None:
+        """A marker without length, or a length that is too short, and what looks like content is a frame."""
+        hidden = jpeg(60_000, 60_000)[2:-2]
+        for before in (b"\xff\x01\x00\x13", b"\xff\xe1\x00\x02", b"\xff\xe1\x00\x02\x00"):
+            with pytest.raises(ImageUnreadable, match="too many pixels"):
+                check(jpeg(7, 5, before=before + hidden), PIXELS)
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            b"\xff\xd8\x00\x04\x00\x00",
+            b"\x00",
+            b"\xff\xf0\x00\x04\x00\x00",
+            b"\xff\xda\x00\x04\x00\x00",
+            b"\xff\xd9",
+            b"\xff\xef\x00\x02" * 1000,
+            b"\xff" * (MAX_SKIPPED_BYTES + 2),
+            b"\xff\xef\x00\x02" + b"\xff\x00" * (MAX_SKIPPED_BYTES // 2 + 1),
+            (b"\xff\xef\x00\x02" + bytes(3000)) * 100,
+        ],
+        ids=[
+            "SOI",
+            "no marker behind the start",
+            "reserved marker",
+            "scan",
+            "end",
+            "many segments",
+            "many fill bytes",
+            "much else",
+            "much else, in pieces",
+        ],
+    )
+    def test_a_frame_that_libjpeg_does_not_find_or_only_after_much_work_is_not_looked_for(self, before: bytes) -> None:
         with pytest.raises(ImageUnreadable):
             check(jpeg(7, 5, before=before), PIXELS)
 

@@ -1,13 +1,30 @@
+import io
+import struct
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from gateway.images import check
 from hostile import DECODED
-from hostile_images import IMAGES, part
-from image_parts import PNG_START, chunk, frame_at, ihdr, photo_png, with_chunk, written
+from hostile_images import EOI, IMAGES, part
+from image_parts import (
+    PNG_START,
+    behind_start,
+    chunk,
+    frame_at,
+    ihdr,
+    ink,
+    oddly_sampled,
+    photo_png,
+    segment,
+    segments_of,
+    with_chunk,
+    written,
+)
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, oriented, pixels, png
 from shared.errors import ContractError, ImageUnreadable
 from worker.faces.decode import configure_opencv, decode
@@ -48,19 +65,39 @@ def test_everything_becomes_8_bit_bgr(image):
     np.testing.assert_array_equal(got[..., 0], gradient(40, 30)[..., 0])
 
 
-def test_palette_and_cmyk():
-    pillow = pytest.importorskip("PIL.Image", reason="comes with matplotlib")
-    import io  # noqa: PLC0415 - with Pillow only
-
-    source = pillow.fromarray(gradient(40, 30)[..., ::-1])
-    for converted, form in (
-        (source.quantize(256), "PNG"),
-        (source.convert("CMYK"), "JPEG"),
-        (source.convert("1"), "PNG"),
-    ):
+def test_palettes_and_two_colours():
+    source = Pillow.fromarray(gradient(40, 30)[..., ::-1])
+    for converted in (source.quantize(256), source.convert("1")):
         stream = io.BytesIO()
-        converted.save(stream, form)
-        assert decode(stream.getvalue()).shape == (40, 30, 3)
+        converted.save(stream, "PNG")
+        expected = np.asarray(converted.convert("RGB"))[..., ::-1]
+        np.testing.assert_array_equal(decode(stream.getvalue()), expected)
+
+
+@pytest.mark.parametrize(
+    ("adobe", "bgr"),
+    [
+        (None, (50, 100, 200)),
+        (0, (50, 100, 200)),
+        # YCCK is YCbCr of what CMYK would store inverted: Y 200, Cb 100, Cr 50.
+        (2, (255 - (200 + 1.772 * (100 - 128)), 255 - (200 - 0.344 * (100 - 128) - 0.714 * (50 - 128)), 164.4)),
+    ],
+    ids=["no Adobe marker", "CMYK", "YCCK"],
+)
+@pytest.mark.parametrize("size", [16, 1280])
+def test_ink_is_stored_inverted_as_browsers_read_it(adobe, bgr, size):
+    """200 of cyan is 55 of 255 parts of ink, whether Adobe says so or nobody does; black covers what it covers."""
+    planes = np.full((size, 24, 4), (200, 100, 50, 204), np.uint8)
+    expected = np.clip(bgr, 0, 255) * 204 / 255
+    image = decode(ink(planes, adobe=adobe))
+    np.testing.assert_allclose(image, np.broadcast_to(expected, image.shape), atol=2)
+
+
+def test_colours_at_any_resolution():
+    """Y 150, Cb 90, Cr 170, where only OpenCV knows what to do."""
+    image = decode(oddly_sampled(np.full((16, 24, 4), (150, 90, 170, 128), np.uint8)))
+    expected = 150 + 1.772 * (90 - 128), 150 - 0.344 * (90 - 128) - 0.714 * (170 - 128), 150 + 1.402 * (170 - 128)
+    np.testing.assert_allclose(image, np.broadcast_to(expected, (16, 48, 3)), atol=2)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -83,6 +120,34 @@ def test_large_pngs_and_bmps_do_not(encode):
     assert decode(encode(gradient(100, 3000))).shape == (100, 3000, 3)
 
 
+def exif_of(order, *entries):
+    """An EXIF block: entries of (tag, kind, count, value) in one byte order."""
+    directory = b"".join(struct.pack(order + "HHIHH", *entry, 0) for entry in entries)
+    start = {">": b"MM\0*", "<": b"II*\0"}[order]
+    return b"Exif\0\0" + start + struct.pack(order + "IH", 8, len(entries)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [exif_of(">", (0x112, 3, 1, 6))],
+        [exif_of("<", (0x112, 3, 1, 6))],
+        [exif_of("<", (0x100, 3, 1, 9), (0x112, 3, 1, 8))],
+        [exif_of("<", (0x112, 4, 1, 5))],
+        [exif_of(">", (0x112, 3, 1, 3), (0x112, 3, 1, 6))],
+        [b"http://ns.adobe.com/xap/1.0/\0<x/>", exif_of(">", (0x112, 3, 1, 7))],
+        [exif_of(">", (0x112, 3, 1, 6)), exif_of(">", (0x112, 3, 1, 1))],
+        [exif_of(">", (0x112, 3, 1, 9)), exif_of(">", (0x112, 3, 1, 6))],
+        [b"Exif\0\0", exif_of(">", (0x112, 3, 1, 6))],
+        [exif_of(">", (0x112, 3, 1, 6))[:20]],
+        [exif_of(">", (0x112, 3, 1, 6))[:24]],
+    ],
+)
+def test_orientation_is_read_as_opencv_reads_it(blocks):
+    data = behind_start(jpeg(gradient(16, 32)), b"".join(segment(0xE1, block) for block in blocks))
+    np.testing.assert_array_equal(decode(data), pixels(data))
+
+
 def test_reduced_and_turned():
     image = gradient(1000, 1400)
     assert decode(oriented(image, 6)).shape == (500, 700, 3)
@@ -103,7 +168,7 @@ ENCODED = {
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_cut_off_anywhere_is_refused(name, data):
-    whole = ENCODED[name]
+    whole = ENCODED[name].removesuffix(EOI)
     length = data.draw(st.one_of(st.integers(0, len(whole) - 1), st.integers(len(whole) - 20, len(whole) - 1)))
     with pytest.raises(ImageUnreadable):
         decode(whole[:length])
@@ -180,11 +245,42 @@ ENCODED["cmyk"] = written("JPEG", "CMYK")
 ENCODED["restarts"] = cv2.imencode(".jpg", pixels(astronaut_png()), [cv2.IMWRITE_JPEG_RST_INTERVAL, 8])[1].tobytes()
 
 
-@pytest.mark.parametrize("name", ["jpeg", "reduced", "grey", "cmyk", "restarts"])
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, share):
+NOISE = np.random.default_rng(1).integers(0, 256, (64, 64, 4), np.uint8)
+ENCODED["oddly sampled"] = oddly_sampled(NOISE)
+IN_ONE_SCAN = ("jpeg", "reduced", "grey", "cmyk", "restarts", "exif", "oddly sampled")
+
+
+@pytest.mark.parametrize("name", IN_ONE_SCAN)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, data):
+    """From an empty scan to one byte too few."""
+    whole = ENCODED[name].removesuffix(EOI)
+    _, scan = segments_of(whole)[-1]
+    length = data.draw(st.integers(scan, len(whole) - 1) | st.integers(len(whole) - 20, len(whole) - 1))
     with pytest.raises(ImageUnreadable):
-        decode(part(share, ENCODED[name], b"\xff\xd9"))
+        decode(whole[:length] + EOI)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 30, 1000])
+def test_a_progressive_jpeg_that_is_cut_off_in_any_scan_and_closed_again_is_refused(missing):
+    whole = ENCODED["progressive"]
+    scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
+    for end in (*scans[1:], len(whole) - 2):
+        # Tables come before the next scan's header.
+        scan = whole.rfind(b"\xff\xda", 0, end)
+        table = whole.find(b"\xff\xc4", scan, end)
+        closed = table if table > 0 else end
+        with pytest.raises(ImageUnreadable):
+            decode(whole[: max(closed - missing, scan + 14)] + whole[closed:])
+
+
+@pytest.mark.parametrize("name", [*IN_ONE_SCAN, "progressive"])
+@pytest.mark.parametrize("end", [b"", b"\xff", bytes(40), b"\xff\xfe\xff\xff cut off"], ids=repr)
+def test_a_jpeg_whose_scans_are_whole_needs_no_end_marker(name, end):
+    whole = ENCODED[name]
+    assert whole.endswith(EOI)
+    np.testing.assert_array_equal(decode(whole[:-2] + end), decode(whole))
 
 
 def test_a_progressive_jpeg_that_lacks_scans_is_refused():
@@ -219,10 +315,6 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_pngs_are_the_same_without_what_is_dropped(mode):
-    import io  # noqa: PLC0415
-
-    from PIL import Image as Pillow  # noqa: PLC0415
-
     source = Pillow.fromarray(gradient(40, 30)[..., ::-1])
     stream = io.BytesIO()
     (source.quantize(64) if mode == "P" else source.convert(mode)).save(stream, "PNG", dpi=(72, 72))
@@ -304,3 +396,88 @@ def test_any_mutation_is_an_image_or_refused(name, data):
         if {-(-header.width // scale), -(-header.height // scale)} == {width, height}:
             return
     pytest.fail(f"gateway saw {header}, worker {image.shape}")
+
+
+LENIENT = {
+    name: ENCODED[name] for name in ("jpeg", "progressive", "grey", "exif", "restarts", "cmyk", "oddly sampled")
+} | {"photo": hopper_jpeg()}
+RIGHT = {name: pixels(data) for name, data in LENIENT.items()}
+
+
+def damaged(data, whole):
+    """A JPEG with bytes between its segments, lost FFs, and lengths that are off by one or two."""
+    out = whole[:2]
+    for start, end in segments_of(whole):
+        part_ = bytearray(whole[start:end])
+        match data.draw(st.sampled_from(["keep", "keep", "junk", "lost", "length"])):
+            case "junk" if start > 2:
+                out += data.draw(st.binary(max_size=6) | st.just(b"\xff" * 3) | st.just(b"\xff\x00\xff\xd3\x01"))
+            case "lost" if start > 2:
+                part_[0] = 0
+            case "length":
+                off = data.draw(st.sampled_from([-2, -1, 1, 2]))
+                part_[2:4] = struct.pack(">H", max(0, int.from_bytes(part_[2:4], "big") + off))
+        out += bytes(part_)
+    return out + whole[segments_of(whole)[-1][1] :]
+
+
+@pytest.mark.parametrize("name", LENIENT)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_jpeg_with_damaged_segments_is_what_libjpeg_makes_of_it(name, data):
+    """Where it makes the right picture of it, we do; and what we take is never another picture or another size."""
+    hurt = damaged(data, LENIENT[name])
+    theirs = pixels(hurt)
+    right = theirs is not None and np.array_equal(theirs, RIGHT[name])
+    try:
+        header = check(hurt, 50_000_000)
+        ours = decode(hurt)
+    except ImageUnreadable:
+        assert not right, "libjpeg takes it"
+        return
+    assert theirs is not None
+    stored = cv2.imdecode(np.frombuffer(hurt, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert stored.shape == (header.height, header.width, 3)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_error_after_a_warning_is_an_error():
+    """A table and the first scan are lost: libjpeg warns of the scan, and then has no table to go on with."""
+    hurt = bytearray(ENCODED["progressive"])
+    starts = [start for start, _ in segments_of(bytes(hurt)) if hurt[start + 1] in (0xDB, 0xDA)]
+    for start in starts[1:]:
+        hurt[start] = 0
+    assert pixels(bytes(hurt)) is None
+    with pytest.raises(ImageUnreadable):
+        decode(bytes(hurt))
+
+
+@pytest.mark.parametrize("name", ["jpeg", "reduced", "cmyk", "exif"])
+def test_what_libjpeg_warns_of_is_taken(name):
+    """Zeros behind the data; a version of JFIF that there is not."""
+    whole = ENCODED[name]
+    for odd in (whole[:-2] + bytes(50) + EOI, whole.replace(b"JFIF\0\1", b"JFIF\0\3")):
+        np.testing.assert_array_equal(decode(odd), decode(whole))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (b"\xff\xfe", b"\0\0\xff\xfe"),
+        (b"\xff\xfe", b"\0\xfe"),
+        (b"\xff\xfe\0\x0c", b"\xff\xfe\0\x0b"),
+        (b"\xff\xfe\0\x0c", b"\xff\xfe\0\x0a"),
+        (b"\xff\xfe\0\x0c", b"\xff\xfe\0\x0d"),
+        (b"\xff\xfe\0\x0c", b"\xff\xfe\0\x0e"),
+    ],
+    ids=["two bytes before it", "no FF", "one short", "two short", "one long", "two long"],
+)
+def test_what_phones_and_old_cameras_do_to_segments_is_taken(was, becomes):
+    """Two comments before all that matters: where a length is too long, the second one is lost, and nothing else."""
+    comments = segment(0xFE, b"a  comment") * 2
+    whole = written("JPEG")
+    _, end = segments_of(whole)[0]
+    data = whole[:end] + comments.replace(was, becomes, 1) + whole[end:]
+    assert data != whole
+    assert check(data, 50_000_000) == check(whole, 50_000_000)
+    np.testing.assert_array_equal(decode(data), decode(whole))
