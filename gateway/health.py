@@ -17,6 +17,9 @@ from shared.presence import FACEDBS, OK, WORKERS, Presence, presence_key
 
 TIMEOUT_S: Final = 2.0
 
+VERBOSE: Final = "verbose"
+"""Name of the query parameter that asks for all parts; "0" does not."""
+
 
 def gateway_state(results: Results) -> str:
     """Of one that was not told to stop "ok", or why it is to get no requests. Until it has met its broker once it is

@@ -13,7 +13,7 @@ from gateway import images, parameters, uploads
 from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth
-from gateway.health import gateway_state, service_state
+from gateway.health import VERBOSE, gateway_state, service_state
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
 from gateway.metering import CALLER
@@ -39,7 +39,6 @@ REPEATS: Final = web.AppKey("repeats", Repeats)
 RESULTS: Final = web.AppKey("results", Results)
 REDIS: Final = web.AppKey("redis", Redis)
 IMAGES: Final = web.AppKey("images", Redis)
-VERBOSE: Final = "verbose"
 STOP: Final = web.AppKey("stop", asyncio.Event)
 """Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 

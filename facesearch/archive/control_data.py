@@ -3,7 +3,8 @@
     {"key": …, "type": "string" | "set" | "hash" | "zset", "value": …, "expires": Unix time in milliseconds, or null}
 
 Kept is what nobody could make again: tenants, keys and what they were, face databases, counters of names and of
-usage, collections to remove, and the records of Idempotency-Keys. Images, the queue, outcomes, limits and signs of life are of the moment.
+usage, collections to remove, and the records of Idempotency-Keys. Images, the queue, outcomes, limits and signs of life
+are of the moment.
 """
 
 import json
