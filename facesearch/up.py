@@ -52,6 +52,7 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
         api = Door(listening, _key(settings.api_key, folder / data.API_KEY))
         admin = Door(admin_listening, _key(settings.admin_key, folder / data.ADMIN_KEY))
         if await _unless(stop, _start(children, settings, folder, run, api, admin)):
+            children.are_up()
             key = api.key if await _opens(settings, folder, api.key) else None
             where = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data.ADMIN_KEY)
             say(welcome(api.address, key, admin.address, where, folder))
@@ -99,7 +100,7 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
         grace_s = settings.deadline_s + GRACE_S
         worker = [sys.executable, "-m", "worker"]
-        await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s))
+        await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s, gives_reason=True))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
         inherited = [door.listening.fileno() for door in (api, admin)]
         argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]

@@ -1,5 +1,6 @@
 """The worker's Celery application."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -71,8 +72,10 @@ class Process:
         self._stack.close()
 
 
-def create_celery(settings: Settings) -> Celery:
-    """A Celery application with the tasks of all jobs, for a pool of threads in one process."""
+def create_celery(settings: Settings, refuse: Callable[[str], None] | None = None) -> Celery:
+    """A Celery application with the tasks of all jobs, for a pool of threads in one process. refuse: is told why it
+    cannot start; the log, if nobody is named.
+    """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     process = Process(settings)
@@ -97,7 +100,10 @@ def create_celery(settings: Settings) -> Celery:
                 require_same_embedder(runtime.ledger.redis, runtime.identity)
                 process.strangers.require_something_served()
             except OperatorError as error:
-                log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                if refuse is None:
+                    log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                else:
+                    refuse(str(error))
                 raise SystemExit(1) from None
             limit.start()
 

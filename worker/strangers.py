@@ -43,18 +43,30 @@ class Strangers:
     def require_something_served(self) -> None:
         """Raises OperatorError when every face database is one. Without the broker or the store nobody knows."""
         try:
-            known = self.look()
+            known = self._seen()
         except RedisError:
             return
         if known and len(known) == len(self._found):
             raise OperatorError(f"nothing could be served: {self._reason}")
+        self._log()
 
     def told(self) -> tuple[int, str]:
         """How many there are; which, and what to do."""
         return len(self._found), self._reason
 
-    def look(self) -> Mapping[str, str]:
-        """See which there are, and tell. Returns all face databases by collection. Raises RedisError."""
+    def look(self) -> None:
+        """See which there are, and tell. Raises RedisError."""
+        before = self._found
+        self._seen()
+        if self._found != before:
+            self._log()
+
+    def _log(self) -> None:
+        if self._found:
+            log.error("facedbs_refused", count=len(self._found), reason=self._reason)
+
+    def _seen(self) -> Mapping[str, str]:
+        """Returns all face databases by collection. Raises RedisError."""
         known = in_use(self._redis)
         try:
             found = self._store.strangers(known)
@@ -64,8 +76,6 @@ class Strangers:
         if found != self._found:
             self._reason = described(found, self._store.identity, known)
             self._found = found
-            if found:
-                log.error("facedbs_refused", count=len(found), reason=self._reason)
         self._metrics.refused(len(found))
         return known
 

@@ -199,10 +199,9 @@ class TestStartAndStop:
         for record in records:
             record.write_text(re.sub(r":v(\d+):", lambda found: f":v{int(found[1]) - 1}:", record.read_text()))
         result = command("up", "--port", "0", "--data-dir", str(home.folder))
-        assert result.returncode == 1
-        assert "they were added by an earlier release, which saw faces differently: go back to that" in result.stderr
-        assert "facesearch: the worker cannot start" in result.stderr.splitlines()[-1]
-        assert not result.stdout.replace("facesearch is stopping\n", "")
+        why = "were added by an earlier release, which saw faces differently: go back to that release, or add the faces"
+        TestRefusingToStart.is_one_line(result, why)
+        assert result.stderr.startswith("facesearch: the worker cannot start: nothing could be served: the faces of ")
         told = command("doctor", FACESEARCH_DATA_DIR=str(home.folder))
         assert told.returncode == 1
         assert re.search(r"^FAIL  facedbs +.*earlier release", told.stdout, re.MULTILINE)
