@@ -145,7 +145,7 @@ class Consistency:
                 yield f"{key} is no number: adds without a name fail; set it above every ID<n> in use"
         for key_id, record in self._value(KEY_RECORDS, {}).items():
             if not _is_record(key_id, record):
-                yield f"{KEY_RECORDS} has {key_id}, which is no record of it: `facesearch keys list` fails; remove it"
+                yield f"{KEY_RECORDS} has {key_id}, which is no record of it: nothing can name that key; remove it"
         for day in self._value(DAYS, []):
             counters: dict[str, str] = self._value(day_key(day), {})
             if not _is_day(day):

@@ -2,10 +2,9 @@
 
 from typing import cast
 
-from pydantic import ValidationError
 from redis import Redis
 
-from shared.control.layout import TENANTS, facedb_key, facedbs_key
+from shared.control.layout import TENANTS, facedb_key, facedbs_key, readable
 from shared.control.records import Facedb
 
 
@@ -21,11 +20,8 @@ def in_use(redis: Redis) -> dict[str, str]:
     names = [(tenant, name.decode()) for tenant, held in zip(tenants, members, strict=True) for name in sorted(held)]
     keys = [facedb_key(tenant, name) for tenant, name in names]
     records = cast("list[bytes | None]", redis.mget(keys)) if keys else []
-    found: dict[str, str] = {}
-    for (tenant, name), record in zip(names, records, strict=True):
-        try:
-            if record is not None:
-                found[Facedb.model_validate_json(record).collection] = f"facedb {name} of tenant {tenant}"
-        except ValidationError:
-            continue
-    return found
+    return {
+        facedb.collection: f"facedb {name} of tenant {tenant}"
+        for (tenant, name), record in zip(names, records, strict=True)
+        for facedb in readable(Facedb, [record])
+    }

@@ -23,6 +23,7 @@ from shared.control.layout import (
     put_key,
     put_tenant,
     read_tenant,
+    readable,
     tenant_key,
 )
 from shared.control.records import Key, KeyRecord, Scope, Unknown, check_name
@@ -56,13 +57,13 @@ class Keys(Connected):
         """Every key that the tenant has or had, oldest first. Raises Unknown."""
         await self.keys(tenant)
         found = cast("dict[bytes, bytes]", await self.redis.hgetall(KEY_RECORDS))
-        records = (KeyRecord.model_validate_json(record) for record in found.values())
-        return sorted((key for key in records if key.tenant == tenant), key=lambda key: (key.created, key.id))
+        mine = (key for key in readable(KeyRecord, found.values()) if key.tenant == tenant)
+        return sorted(mine, key=lambda key: (key.created, key.id))
 
     async def key_names(self, key_ids: Collection[str]) -> dict[str, str]:
         """The names of these keys, whether they still work or not, by id; without those that nothing is known of."""
         found = await self._records(list(key_ids))
-        return {key_id: KeyRecord.model_validate_json(record).name for key_id, record in found.items()}
+        return {key.id: key.name for key in readable(KeyRecord, found.values())}
 
     async def ensure_tenant(self) -> bool:
         """Make the default tenant if there is no tenant, so that a first key has an owner. Returns whether anybody

@@ -14,16 +14,20 @@ fs:first-key                     SHA-256 of the key that came from the settings 
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
+from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from shared.control.records import Facedb, Key, KeyRecord, Tenant, Unknown
+
+R = TypeVar("R", bound=BaseModel)
 
 DEFAULT: Final = "default"
 """Name of the first tenant, of its first key, and of the first facedb of every tenant."""
@@ -146,12 +150,20 @@ def put_key_record(pipe: Pipeline, record: KeyRecord) -> None:
     pipe.hset(KEY_RECORDS, record.id, record.model_dump_json())
 
 
+def readable(kind: type[R], records: Iterable[bytes | None]) -> Iterator[R]:
+    """The records that are there and not damaged; `facesearch verify` tells of the others."""
+    for record in records:
+        with suppress(ValidationError):
+            if record is not None:
+                yield kind.model_validate_json(record)
+
+
 async def end_keys(pipe: Pipeline, digests: Sequence[str]) -> Callable[[], None]:
     """What ends the keys of these hashes once the pipeline queues: nothing opens with them any more, and their records
-    say since when. Reads first.
+    say since when. Reads first. One whose record is damaged ends too, without a record.
     """
     found = cast("list[bytes | None]", await pipe.mget([key_key(value) for value in digests])) if digests else []
-    ended = [Key.model_validate_json(record) for record in found if record is not None]
+    ended = list(readable(Key, found))
 
     def end() -> None:
         for value in digests:

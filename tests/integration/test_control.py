@@ -129,6 +129,16 @@ class TestKeys:
         dump = await control.redis.dump(KEY_RECORDS)
         assert digest(secret).encode() not in dump, "nothing leads back to the key"
 
+    async def test_one_whose_record_is_damaged_can_be_revoked(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        key, secret = await control.create_key("shop", "k")
+        await control.redis.set(f"fs:key:{digest(secret)}", "{")
+        await control.redis.hset(KEY_RECORDS, key.id, "{")
+        await control.revoke_key("shop", key.id)
+        assert await control.key(secret) is None
+        assert await control.keys("shop") == await control.key_records("shop") == []
+        assert await control.key_names([key.id]) == {}
+
     async def test_a_key_of_a_release_without_such_records_has_one_once_it_is_listed(self, control: Control) -> None:
         await control.create_tenant("shop")
         key, _ = await control.create_key("shop", "k")
