@@ -30,7 +30,7 @@ from store import Faces, points
 from summaries import medians
 
 from facesearch import data, valkey
-from processes import is_ready, two_free_ports, wait_for
+from processes import two_free_ports, wait_for, works
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
@@ -70,7 +70,7 @@ def up(home: Path) -> Iterator[Service]:
     with subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL) as process:  # noqa: S603 -- our own
         try:
             address = f"http://127.0.0.1:{port}"
-            wait_for(lambda: is_ready(address), 90)
+            wait_for(lambda: works(address), 90)
             yield Service(home, address, key)
         finally:
             process.terminate()

@@ -17,7 +17,7 @@ import pybase64
 
 from facesearch import valkey
 from facesearch.doors import listen
-from processes import is_ready, wait_for
+from processes import wait_for, works
 
 UNLIMITED: Final = {"FACESEARCH_RATE": 0, "FACESEARCH_CONCURRENCY": 0}
 """All callers of a benchmark have one key: what it measures is the service, not the limits of a key."""
@@ -110,7 +110,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
         processes["gateway"] = start((*python, "gateway", "--fd", str(fd)))
         processes["worker"] = start(*[(*python, "worker")] * workers)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        wait_for(lambda: is_ready(address), 60)
+        wait_for(lambda: works(address), 60)
         yield Running(address, key, processes)
 
 

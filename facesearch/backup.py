@@ -12,6 +12,7 @@ from redis import Redis, RedisError
 
 from facesearch import data, own_broker, valkey
 from facesearch.archive import asking, control_data, manifest, rotation
+from facesearch.connection import silent
 from facesearch.console import backup_only, data_dir_option, remark, reported, settings_from
 from shared.backup import faces_path
 from shared.errors import OperatorError
@@ -60,7 +61,7 @@ def _back_up(settings: Settings, folder: Path) -> None:
     try:
         made = _write(settings, folder)
     except RedisError as error:
-        raise OperatorError(f"Redis does not answer ({type(error).__name__}), so there is no backup") from None
+        raise OperatorError(f"{silent(settings, error)}; there is no backup") from None
     except OSError as error:
         raise OperatorError(f"cannot write to {folder} ({error.strerror}), so there is no backup") from None
     click.echo(f"{folder}: {made.bytes / 1e6:.1f} MB, checked by its manifest.json")

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from facesearch import swap
+from shared.control import FIRST_KEY_FILE
 from shared.errors import OperatorError
 
-API_KEY: Final = "api-key"
+API_KEY: Final = FIRST_KEY_FILE
 ADMIN_KEY: Final = "admin-key"
 
 LONGEST_SOCKET_PATH: Final = 100

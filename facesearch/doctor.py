@@ -19,8 +19,10 @@ from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from facesearch import installed, models, valkey
+from facesearch.connection import unanswered
 from facesearch.doors import admin_port
 from facesearch.installed import Role
+from facesearch.refused import refused
 from shared.broker import RESULT_PREFIX
 from shared.errors import OperatorError
 from shared.presence import said
@@ -86,9 +88,9 @@ def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
     if settings.redis_url is None:
         yield _valkey() if role == "all" else _no_redis(role)
     else:
-        yield _redis("redis", settings.broker)
+        yield _redis("redis", "REDIS_URL", lambda: settings.broker)
         if settings.images_url is not None:
-            yield _redis("image store", settings.images)
+            yield _redis("image store", "FACESEARCH_IMAGES_URL", lambda: settings.images)
     if role == "gateway":
         if settings.redis_url is not None:
             yield from _of_a_gateway(settings)
@@ -107,7 +109,8 @@ def _packages(role: Role) -> Finding:
             missing.append(package)
         else:
             found.append(f"{there} {_version(there)}")
-    return Finding("packages", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(found))
+    lacks = f"missing: {', '.join(missing)}; install facesearch again"
+    return Finding("packages", not missing, lacks if missing else ", ".join(found))
 
 
 def _version(package: str) -> str | None:
@@ -122,6 +125,7 @@ def _store(settings: Settings, role: Role) -> Iterator[Finding]:
         yield _qdrant(settings)
     if settings.store_kind == "edge" or (role == "all" and settings.redis_url is None):
         yield from _data(settings.data_dir)
+    yield from _facedbs(settings)
 
 
 def _no_redis(role: Role) -> Finding:
@@ -197,20 +201,20 @@ def _valkey() -> Finding:
     return Finding("valkey", True, f"embedded, {' '.join(said.split()[:3])}")
 
 
-def _redis(subject: str, url: str) -> Finding:
+def _redis(subject: str, variable: str, url: Callable[[], str]) -> Finding:
     try:
-        with connect_blocking(url, TIMEOUT_S) as redis:
+        with connect_blocking(url(), TIMEOUT_S) as redis:
             server = cast("dict[str, str]", redis.info("server"))
     except OperatorError as error:
         return Finding(subject, False, str(error))
     except RedisError as error:
-        return Finding(subject, False, f"does not answer ({type(error).__name__}); check its URL in the settings")
+        return Finding(subject, False, unanswered(url(), variable, error))
     return Finding(subject, True, f"answers, version {server['redis_version']}")
 
 
 def _qdrant(settings: Settings) -> Finding:
     reached, detail = _get(f"{(settings.qdrant_url or '').rstrip('/')}/readyz")
-    return Finding("qdrant", reached, detail)
+    return Finding("qdrant", reached, detail if reached else f"{detail}; start it, or correct QDRANT_URL")
 
 
 def _data(folder: Path) -> Iterator[Finding]:
@@ -220,7 +224,9 @@ def _data(folder: Path) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(existing).free
     state = "in use by a running instance" if _locked(folder) else "free to use" if folder.exists() else "will be made"
-    yield Finding("data directory", free > LOW_DISK_BYTES, f"{folder}: {state}, {free / 2**30:.1f} GiB of disk left")
+    advice = "" if free > LOW_DISK_BYTES else "; make room: with less than 128 MiB nothing is added"
+    left = f"{folder}: {state}, {free / 2**30:.1f} GiB of disk left{advice}"
+    yield Finding("data directory", free > LOW_DISK_BYTES, left)
 
 
 def _locked(folder: Path) -> bool:
@@ -234,10 +240,17 @@ def _locked(folder: Path) -> bool:
     return False
 
 
+def _facedbs(settings: Settings) -> Iterator[Finding]:
+    """Nothing where nobody can tell."""
+    why = refused(settings)
+    if why is not None:
+        yield Finding("facedbs", not why, why or "none is refused for the model that made its faces")
+
+
 def _service(settings: Settings) -> Finding:
     """Not needed: one may ask before starting it."""
     address = f"http://{settings.host}:{settings.port}"
-    reached, detail = _get(f"{address}/readyz")
+    reached, detail = _get(f"{address}/readyz?verbose=1")
     return Finding("service", reached, f"{address} {detail}", needed=False)
 
 

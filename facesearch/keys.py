@@ -1,5 +1,6 @@
 """`facesearch keys`: who may do what in a tenant's name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +19,7 @@ from facesearch.console import (
 )
 from shared import expiry
 from shared.contract import Confidences, HttpStatus
-from shared.control import Key, Scope
+from shared.control import Control, Key, KeyRecord, Scope
 
 
 @click.group()
@@ -90,29 +91,22 @@ def create(
 
 @keys.command("list")
 @tenant_option
+@click.option("--all", "ended_too", is_flag=True, help="Those that were revoked or expired, too.")
 @data_dir_option
 @json_option
 @reported
-def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
+def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool) -> None:
     """List the keys of a tenant, without the keys themselves."""
-    found = ask(data_dir, lambda control: control.keys(tenant))
+
+    async def asked(control: Control) -> Sequence[Key]:
+        return await control.key_records(tenant) if ended_too else await control.keys(tenant)
+
+    found = ask(data_dir, asked)
     if as_json:
         print_json(found)
-    else:
-        rows = [
-            (
-                key.id,
-                key.name,
-                _scopes(key),
-                moment(key.expires),
-                _limit(key.rate),
-                _limit(key.concurrency),
-                _answers(key),
-                moment(key.created),
-            )
-            for key in found
-        ]
-        print_table(("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED"), rows)
+        return
+    head: tuple[str, ...] = ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED")
+    print_table((*head, "STATE") if ended_too else head, [_row(key) for key in found])
 
 
 @keys.command("revoke")
@@ -122,8 +116,29 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
 @reported
 def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
     """Revoke the key with this ID: it stops working within seconds."""
-    ask(data_dir, lambda control: control.revoke_key(tenant, key_id))
+    was_in_file = ask(data_dir, lambda control: control.revoke_key(tenant, key_id))
     click.echo(f"key {key_id} of tenant {tenant} revoked")
+    if was_in_file:
+        remark("It was the first key: its file is gone too, and the next `facesearch up` makes another.")
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    """Of a table; the record of a key has one column more."""
+    row = (
+        key.id,
+        key.name,
+        _scopes(key),
+        moment(key.expires),
+        _limit(key.rate),
+        _limit(key.concurrency),
+        _answers(key),
+        moment(key.created),
+    )
+    return (*row, _state(key)) if isinstance(key, KeyRecord) else row
+
+
+def _state(key: KeyRecord) -> str:
+    return f"revoked {moment(key.revoked)}" if key.revoked else key.state()
 
 
 def _scopes(key: Key) -> str:

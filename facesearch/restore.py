@@ -14,6 +14,7 @@ from redis import RedisError
 from facesearch import data, own_broker, swap
 from facesearch.archive import control_data, manifest
 from facesearch.backup import BROKER, KEY_FILES
+from facesearch.connection import silent
 from facesearch.console import backup_only, data_dir_option, moment, remark, reported, settings_from
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
@@ -69,7 +70,7 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
     try:
         faces = _put(settings, backup, overwrite)
     except RedisError as error:
-        raise OperatorError(f"Redis does not answer ({type(error).__name__}); restore again with --overwrite") from None
+        raise OperatorError(f"{silent(settings, error)}; then restore again with --overwrite") from None
     except OSError as error:
         raise OperatorError(f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}") from None
     told = "" if faces is None else f"{faces} faces of "
@@ -133,16 +134,13 @@ def _check_snapshots(settings: Settings, folder: Path, made: manifest.Manifest, 
 
 
 def _check_identity(folder: Path, made: manifest.Manifest, stored: str, ours: "Identity") -> None:
-    from worker.models import catalog, identity  # noqa: PLC0415 -- as above
+    from worker.models.identity import remedy  # noqa: PLC0415 -- as above
 
-    if stored == str(ours):
-        return
-    embedders = (model for model in catalog.MODELS if isinstance(model, catalog.Embedder))
-    fitting = next((model.name for model in embedders if str(identity.identity(model)) == stored), None)
-    advice = (
-        f"set FACESEARCH_EMBEDDER={fitting}" if fitting else f"only the models of release {made.release} can read them"
-    )
-    raise OperatorError(f"the faces of {folder} were made by {stored}, and this service makes {ours}; {advice}")
+    if stored != str(ours):
+        raise OperatorError(
+            f"the faces of {folder}, a backup by release {made.release}, were made by {stored}, and this service makes "
+            f"{ours}; {remedy(stored, ours)}"
+        )
 
 
 def _put(settings: Settings, backup: _Backup, overwrite: bool) -> int | None:

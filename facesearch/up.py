@@ -10,20 +10,25 @@ from typing import Any, Final
 
 import aiohttp
 from pydantic import SecretStr
-from redis import RedisError
+from redis import BusyLoadingError, RedisError
 from redis.asyncio import Redis
 
 from facesearch import data, valkey
 from facesearch.children import Children, Command
+from facesearch.connection import unanswered
 from facesearch.doors import Door, admin_port, listen
 from facesearch.greeting import welcome
 from shared.control import Control
 from shared.errors import OperatorError
+from shared.presence import FACEDBS, OK
 from shared.redis_clients import connect
 from shared.settings import Settings
 
 READY_S: Final = 60.0
 """How long everything may take to start."""
+
+ANSWER_S: Final = 5.0
+"""How long a Redis that is given may take for its first answer: it is there, or somebody has to be told."""
 
 POLL_S: Final = 0.05
 
@@ -37,6 +42,7 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
     A second signal ends the children at once. Raises OperatorError when something cannot start.
     """
     async with AsyncExitStack() as stack:
+        await _require_given(settings)
         folder = stack.enter_context(data.opened(settings.data_dir))
         listening = stack.enter_context(listen(settings.host, settings.port))
         admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))
@@ -46,12 +52,32 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
         api = Door(listening, _key(settings.api_key, folder / data.API_KEY))
         admin = Door(admin_listening, _key(settings.admin_key, folder / data.ADMIN_KEY))
         if await _unless(stop, _start(children, settings, folder, run, api, admin)):
+            children.are_up()
             key = api.key if await _opens(settings, folder, api.key) else None
             where = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data.ADMIN_KEY)
             say(welcome(api.address, key, admin.address, where, folder))
+            await _warn(api.address, say)
             await stop.wait()
         say("facesearch is stopping")
     say("facesearch has stopped")
+
+
+async def _require_given(settings: Settings) -> None:
+    """Raises OperatorError, which names the setting, unless every Redis that is given answers."""
+    if settings.redis_url is None:
+        return  # both are embedded
+    urls = {"REDIS_URL": settings.broker}
+    if settings.images_url is not None:
+        urls["FACESEARCH_IMAGES_URL"] = settings.images
+    for variable, url in urls.items():
+        async with connect(url) as redis:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await redis.ping()
+            except BusyLoadingError:
+                continue  # it reads its append-only file, for which the children wait
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+                raise OperatorError(unanswered(url, variable, error)) from None
 
 
 def _key(given: SecretStr | None, path: Path) -> str:
@@ -74,7 +100,7 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
         grace_s = settings.deadline_s + GRACE_S
         worker = [sys.executable, "-m", "worker"]
-        await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s))
+        await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s, gives_reason=True))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
         inherited = [door.listening.fileno() for door in (api, admin)]
         argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
@@ -82,7 +108,7 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
             Command("gateway", argv, environment | keys, inherited, grace_s=grace_s + settings.drain_s)
         )
         async with aiohttp.ClientSession() as session:
-            while not await _is_ready(session, api.address):
+            while not _works(await _parts(session, api.address)):
                 children.require_alive()
                 await asyncio.sleep(POLL_S)
 
@@ -119,12 +145,27 @@ async def _answers(redis: Redis) -> bool:
     return True
 
 
-async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
+async def _parts(session: aiohttp.ClientSession, address: str) -> dict[str, str]:
+    """How each part of the service is; nothing as long as the gateway does not answer."""
     try:
-        async with session.get(f"{address}/readyz") as response:
-            return response.ok
+        async with session.get(f"{address}/readyz", params={"verbose": "1"}) as response:
+            parts: dict[str, str] = (await response.json())["message"]
+            return parts
     except aiohttp.ClientError:
-        return False
+        return {}
+
+
+def _works(parts: dict[str, str]) -> bool:
+    """Whether calls are answered, though perhaps not for every face database."""
+    return bool(parts) and all(state == OK for part, state in parts.items() if part != FACEDBS)
+
+
+async def _warn(address: str, say: Callable[[str], None]) -> None:
+    """Say what cannot be used of a service that works."""
+    async with aiohttp.ClientSession() as session:
+        facedbs = (await _parts(session, address)).get(FACEDBS, OK)
+    if facedbs != OK:
+        say(f"Not all of it can be used: {facedbs}.\n")
 
 
 def _stop_on_signals(children: Children) -> asyncio.Event:

@@ -49,9 +49,10 @@ def _print_tables(rows: Sequence[Usage]) -> None:
         remark("nothing was used in this period")
         return
     lines = [
-        (str(row.day), row.tenant, row.key, row.call, row.status, _TARIFF[row.charged], str(row.count)) for row in rows
+        (str(row.day), row.tenant, row.key, row.key_name, row.call, row.status, _TARIFF[row.charged], str(row.count))
+        for row in rows
     ]
-    print_table(("DAY", "TENANT", "KEY", "CALL", "STATUS", "TARIFF", "REQUESTS"), lines)
+    print_table(("DAY", "TENANT", "KEY", "NAME", "CALL", "STATUS", "TARIFF", "REQUESTS"), lines)
     click.echo()
     sums = [(tenant, str(total.charged), str(total.free)) for tenant, total in totals(rows).items()]
     print_table(("TENANT", "CHARGED", "FREE"), sums)

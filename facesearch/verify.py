@@ -147,10 +147,7 @@ class _Checking:
                 if faces_path(path.parent, header.collection) != path:
                     self._found(f"{path} is the file of {header.collection}; give it that name")
                 if header.identity != str(ours):
-                    self._found(
-                        f"{path} has faces of {header.identity}, and this service makes {ours}; set "
-                        "FACESEARCH_EMBEDDER to the model that made them"
-                    )
+                    self._stranger(str(path), header.identity, ours)
                 self.collections += 1
                 self._require_owner(header.collection, control, "a restore leaves it out")
                 for point in faces_file.read(path):
@@ -160,12 +157,18 @@ class _Checking:
                 self._found(f"{error}; use another backup")
 
     def _store(self, folder: Path, control: Consistency | None) -> None:
+        from worker.store import edge_files  # noqa: PLC0415 -- as above
         from worker.store.examine import examine  # noqa: PLC0415 -- as above
 
         if not folder.is_dir():
             return  # no face was ever added
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        for collection, found in examine(folder, self._identity(), names):
+        ours, names = self._identity(), edge_files.names(folder)
+        strangers = edge_files.strangers(folder, names, str(ours))
+        for collection, stored in strangers.items():
+            self.collections += 1
+            self._stranger(collection, stored, ours)
+            self._require_owner(collection, control, f"remove {folder / collection}")
+        for collection, found in examine(folder, ours, [name for name in names if name not in strangers]):
             self.collections += 1
             self.faces += found.faces
             if found.problem:
@@ -173,6 +176,11 @@ class _Checking:
             self._require_owner(collection, control, f"remove {folder / collection}")
             for begin in range(0, len(found.ids), _ID):
                 self._own(collection, found.ids[begin : begin + _ID], control)
+
+    def _stranger(self, subject: str, stored: str, ours: "Identity") -> None:
+        from worker.models.identity import remedy  # noqa: PLC0415 -- as above
+
+        self._found(f"{subject} has faces of {stored}, and this service makes {ours}; {remedy(stored, ours)}")
 
     def _require_owner(self, collection: str, control: Consistency | None, advice: str) -> None:
         if control is not None and collection not in control.collections and collection not in control.dropped:

@@ -26,6 +26,7 @@ from gateway.uploads import max_body_bytes
 from shared.control import Control
 from shared.jobs import new_gateway_id
 from shared.redis_clients import connect
+from shared.redis_url import WAITING, parse
 from shared.settings import Settings
 from shared.tracing import open_tracer
 
@@ -103,8 +104,9 @@ def _limits(settings: Settings, redis: Line, timeouts: Timeouts) -> Limits:
 
 async def _serve(settings: Settings, control: Control, results: Results) -> None:
     """Make the first key known, or say how to make one, then receive results. A broker that is not there yet is waited
-    for: until then the gateway lives but is not ready.
+    for: until then the gateway lives but is not ready. Said once, with where it is.
     """
+    told = False
     while True:
         try:
             if settings.api_key is not None:
@@ -113,8 +115,13 @@ async def _serve(settings: Settings, control: Control, results: Results) -> None
                 log.warning("no_api_key", hint=FIRST_KEY_HINT)
             break
         except (RedisError, OSError) as error:
-            log.warning("broker_not_reached", error=type(error).__name__)
+            if not told:
+                where = str(parse(settings.broker))
+                log.warning("broker_not_reached", broker=where, error=type(error).__name__, hint=WAITING)
+            told = True
             await asyncio.sleep(RECONNECT_S)
+    if told:
+        log.info("broker_reached")
     await results.listen()
 
 

@@ -1,31 +1,58 @@
-"""Whether the service can answer: the broker, the way back, a worker, and that worker's store."""
+"""Whether this gateway can answer, and whether the service behind it can.
+
+They are two questions. A gateway answers in the contract's JSON, FAIL if need be, as long as it runs: were it taken
+from its balancer because a worker or the broker is missing, so would be all others, and callers would get the
+balancer's own page. Who waits for the whole service, or watches it, asks for all parts.
+"""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, cast
 
 from redis import RedisError
 from redis.asyncio import Redis
 
 from gateway.results import Results
-from shared.presence import WORKERS, Presence, presence_key
+from shared.presence import FACEDBS, OK, WORKERS, Presence, presence_key
 
-OK: Final = "ok"
 TIMEOUT_S: Final = 2.0
 
+VERBOSE: Final = "verbose"
+"""Name of the query parameter that asks for all parts; "0" does not."""
 
-async def readiness(redis: Redis, results: Results) -> dict[str, str]:
-    """For each part "ok" or what is wrong with it. Never raises."""
+
+def gateway_state(results: Results) -> str:
+    """Of one that was not told to stop "ok", or why it is to get no requests. Until it has met its broker once it is
+    starting: one with a wrong REDIS_URL never takes the place of one that works.
+    """
+    return OK if results.met else "is starting: the broker has not answered yet"
+
+
+async def service_state(redis: Redis, results: Results) -> dict[str, str]:
+    """For each part of the service "ok" or what is wrong with it. Never raises. Who reaches the gateway may read it, so
+    it names no tenant and no facedb.
+    """
     try:
         async with asyncio.timeout(TIMEOUT_S):
             workers = await living_workers(redis)
     except (RedisError, OSError, TimeoutError):
-        return {"broker": "does not answer", "worker": "unknown", "store": "unknown"}
+        unknown = "unknown"
+        return {"broker": "does not answer", **dict.fromkeys(("results", "worker", "store", FACEDBS), unknown)}
     stores = [worker.store for worker in workers]
     return {
-        "broker": OK if results.subscribed else "results subscription is not connected",
+        "broker": OK,
+        "results": OK if results.subscribed else "the subscription is not connected",
         "worker": OK if workers else "none is alive",
         "store": "unknown" if not stores else OK if OK in stores else stores[0],
+        FACEDBS: _facedbs(workers),
     }
+
+
+def _facedbs(workers: Sequence[Presence]) -> str:
+    if not workers:
+        return "unknown"
+    refused = max(worker.refused_count for worker in workers)
+    return f"{refused} hold faces of another model and are refused; `facesearch doctor` names them" if refused else OK
 
 
 async def living_workers(redis: Redis) -> list[Presence]:

@@ -41,11 +41,17 @@ class Results:
         self._pattern = f"{RESULT_PREFIX}{gateway_id}.*"
         self._pending: dict[str, asyncio.Future[Outcome]] = {}
         self._subscribed = asyncio.Event()
+        self._met = False
 
     @property
     def subscribed(self) -> bool:
         """Whether results can arrive now."""
         return self._subscribed.is_set()
+
+    @property
+    def met(self) -> bool:
+        """Whether results could arrive at any time so far."""
+        return self._met
 
     @contextmanager
     def expect(self, job_id: str) -> Iterator[asyncio.Future[Outcome]]:
@@ -59,11 +65,15 @@ class Results:
 
     async def listen(self) -> None:
         """Receive until cancelled, through any number of lost connections."""
+        told = False
         while True:
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
-                log.warning("results_subscription_lost", error=type(error).__name__, pending=len(self._pending))
+                # Said once for each loss, not once for each try to end it.
+                if self.subscribed or not told:
+                    log.warning("results_subscription_lost", error=type(error).__name__, pending=len(self._pending))
+                told = True
             finally:
                 self._subscribed.clear()
             await asyncio.sleep(RECONNECT_S)
@@ -73,6 +83,7 @@ class Results:
             await pubsub.psubscribe(self._pattern)
             await _next(pubsub)
             self._subscribed.set()
+            self._met = True
             await self._read_missed()
             while True:
                 message = await pubsub.get_message(timeout=QUIET_S)

@@ -14,7 +14,7 @@ from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth, require
 from gateway.bodies import when_read
-from gateway.health import OK, readiness
+from gateway.health import VERBOSE, gateway_state, service_state
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
 from gateway.metering import CALLER
@@ -29,6 +29,7 @@ from shared.contract import Call, Faces, Flaw, Status
 from shared.control import Key, Scope
 from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
 from shared.once import HEADER as IDEMPOTENCY_KEY
+from shared.presence import OK
 from shared.settings import Settings
 
 SETTINGS: Final = web.AppKey("settings", Settings)
@@ -143,9 +144,14 @@ async def health(_request: web.Request) -> web.Response:
 
 @routes.get("/readyz")
 async def ready(request: web.Request) -> web.Response:
-    """200 when a request would be answered now, else 503 with what is missing."""
+    """For balancers: 200 while this gateway answers callers, be it with FAIL; 503 while it starts and once it stops.
+    With ?verbose=1, for people and monitors: 200 when the whole service would do its work now, else 503, and what is
+    missing.
+    """
     stop = request.app.get(STOP)
     if stop is not None and stop.is_set():
         return answer(Status.FAIL, {"gateway": "is stopping"})
-    parts = await readiness(request.app[REDIS], request.app[RESULTS])
+    parts = {"gateway": gateway_state(request.app[RESULTS])}
+    if request.query.get(VERBOSE, "0") != "0":
+        parts |= await service_state(request.app[REDIS], request.app[RESULTS])
     return answer(Status.OK if set(parts.values()) == {OK} else Status.FAIL, parts)

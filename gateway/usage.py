@@ -18,7 +18,8 @@ _KNOWN: Final = frozenset({"from", "to", "tenant", "format"})
 async def usage_answer(redis: Redis, query: Mapping[str, str]) -> web.Response:
     """The counters that a query asks for: `from` and `to` (days, both included), `tenant`, `format` (json or csv).
 
-    Raises InvalidRequest when the query makes no sense, redis.RedisError when Redis cannot be reached.
+    Raises InvalidRequest when the query makes no sense, Unknown for a tenant that never was, and redis.RedisError when
+    Redis cannot be reached.
     """
     if set(query) - _KNOWN:
         raise InvalidRequest(f"query may have {', '.join(sorted(_KNOWN))} alone")

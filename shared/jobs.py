@@ -63,8 +63,8 @@ class FacedbJob(Job):
 
 
 class AddJob(FacedbJob):
-    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. Workers take free names always: which
-    are allowed is the gateway's to say. faces: which; `all` is not sent, for workers that know no other choice.
+    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. Workers take free names always:
+    which are allowed is the gateway's to say. faces: which; `all` is not sent, for workers that know no other choice.
     """
 
     task: ClassVar[str] = "facesearch.add"

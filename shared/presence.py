@@ -16,15 +16,27 @@ PRESENCE_TTL_S: Final = 5
 
 WORKERS: Final = "fs:workers"
 
+FACEDBS: Final = "facedbs"
+"""The part of a service's state that tells whether it refuses face databases."""
+
+OK: Final = "ok"
+"""What is said of a part with which nothing is wrong."""
+
 
 class Presence(BaseModel):
-    """What a worker says of itself. store: "ok", or why the store does not answer. host: where it runs."""
+    """What a worker says of itself. store: "ok", or why the store does not answer. host: where it runs. identity: of
+    what it makes of a face. refused_count: face databases whose faces are of another identity, so that it refuses them;
+    refused: which, and what to do, in one line.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     store: str
     embedder: str
     host: str = ""
+    identity: str = ""
+    refused_count: int = 0
+    refused: str = ""
 
 
 def presence_key(worker_id: str) -> str:

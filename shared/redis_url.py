@@ -31,6 +31,12 @@ _HOW: Final = (
     "or redis+sentinel://host:26379,host:26379/master"
 )
 
+WAITING: Final = "it is waited for: see that it runs, and that REDIS_URL leads to it"
+"""What a process says beside the address of a broker that does not answer yet."""
+
+UNNAMED: Final = "the URL of Redis"
+"""Of a URL that came from no setting."""
+
 Host = tuple[str, int]
 
 
@@ -51,6 +57,13 @@ class RedisUrl:
     login: Mapping[str, str] = field(default_factory=dict, repr=False)
     sentinel_login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def __str__(self) -> str:
+        """Where it is, without what opens it: host and port, or the path of the socket."""
+        if self.socket is not None:
+            return self.socket
+        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        return hosts if self.master is None else f"{hosts} (master {self.master})"
+
     def tls_options(self) -> dict[str, Any]:
         """What makes a client of redis-py speak TLS; nothing without it."""
         return {} if self.tls is None else {"ssl": True, **self.tls}
@@ -61,8 +74,21 @@ class RedisUrl:
         return {**timeouts, **self.sentinel_login, **self.tls_options()}
 
 
-def parse(url: str) -> RedisUrl:
-    """Raises OperatorError when it is no URL of a Redis; the text holds neither the URL nor a password."""
+def parse(url: str, setting: str = UNNAMED) -> RedisUrl:
+    """Raises OperatorError when it is no URL of a Redis; the text holds neither the URL nor a password. setting: the
+    variable that it came from, which the text names.
+    """
+    try:
+        return _parsed(url)
+    except _WrongUrlError as error:
+        raise OperatorError(f"{setting} is wrong: {error}; {_HOW}") from None
+
+
+class _WrongUrlError(Exception):
+    """The text says what is wrong with a URL, and quotes nothing that may be secret."""
+
+
+def _parsed(url: str) -> RedisUrl:
     parts = _split(url)
     sentinel = parts.scheme.endswith("+sentinel")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -74,7 +100,7 @@ def parse(url: str) -> RedisUrl:
     }
     if parts.scheme == "unix":
         if not parts.path:
-            raise _wrong("a Unix socket needs a path")
+            raise _WrongUrlError("a Unix socket needs a path")
         database = _database(given.pop("db", "0"))
         _require_nothing_of(given)
         return RedisUrl((), unquote(parts.path), database=database, login=login)
@@ -84,28 +110,24 @@ def parse(url: str) -> RedisUrl:
     master = None
     if sentinel:
         if not path:
-            raise _wrong("the name of the master is missing")
+            raise _WrongUrlError("the name of the master is missing")
         master = path.pop(0)
     elif len(hosts) > 1:
-        raise _wrong("several hosts are for redis+sentinel://")
+        raise _WrongUrlError("several hosts are for redis+sentinel://")
     if len(path) > 1:
-        raise _wrong("its path is too long")
+        raise _WrongUrlError("its path is too long")
     database = _database(path[0] if path else given.pop("db", "0"))
     _require_nothing_of(given)
     return RedisUrl(hosts, None, master, database, tls, login, sentinel_login)
-
-
-def _wrong(why: str) -> OperatorError:
-    return OperatorError(f"the URL of Redis is wrong: {why}; {_HOW}")
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError:  # its text would show the host and what stands before it
-        raise _wrong("its host makes no sense") from None
+        raise _WrongUrlError("its host makes no sense") from None
     if parts.scheme not in _SCHEMES:
-        raise _wrong("its scheme is unknown")
+        raise _WrongUrlError("its scheme is unknown")
     return parts
 
 
@@ -114,16 +136,16 @@ def _hosts(netloc: str, default_port: int) -> tuple[Host, ...]:
         pieces = [urlsplit(f"//{piece}") for piece in netloc.rpartition("@")[2].split(",")]
         hosts = tuple((piece.hostname, piece.port or default_port) for piece in pieces)
     except ValueError:
-        raise _wrong("a host or port makes no sense") from None
+        raise _WrongUrlError("a host or port makes no sense") from None
     named = tuple((name, port) for name, port in hosts if name)
     if len(named) < len(hosts):
-        raise _wrong("a host is missing")
+        raise _WrongUrlError("a host is missing")
     return named
 
 
 def _database(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise _wrong("its database is no number")
+        raise _WrongUrlError("its database is no number")
     return int(text)
 
 
@@ -134,14 +156,14 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     }
     tls["ssl_cert_reqs"] = given.pop("ssl_cert_reqs", "required")
     if tls["ssl_cert_reqs"] not in ("required", "none"):
-        raise _wrong("ssl_cert_reqs is required or none")
+        raise _WrongUrlError("ssl_cert_reqs is required or none")
     check = given.pop("ssl_check_hostname", "true")
     if check not in _BOOLEANS:
-        raise _wrong("ssl_check_hostname is true or false")
+        raise _WrongUrlError("ssl_check_hostname is true or false")
     tls["ssl_check_hostname"] = _BOOLEANS[check] and tls["ssl_cert_reqs"] == "required"
     return tls
 
 
 def _require_nothing_of(given: Mapping[str, str]) -> None:
     if given:
-        raise _wrong(f"{', '.join(map(repr, sorted(given)))} in its query is not known here, or needs TLS")
+        raise _WrongUrlError(f"{', '.join(map(repr, sorted(given)))} in its query is not known here, or needs TLS")

@@ -4,6 +4,7 @@ Every field says what it does, its unit and why that default.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -20,9 +21,20 @@ from shared import origins
 from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
+from shared.redis_url import parse
 
 SECRETS_DIR: Final = Path("/run/secrets")
 """Where Docker and Kubernetes put secrets: a file named like the variable holds its value. The environment wins."""
+
+
+_ENDS: Final = ("ge", "le")
+"""What a setting's limits are called where both belong to it."""
+
+
+def _checked(url: SecretStr, variable: str) -> str:
+    """A URL of a Redis. Raises OperatorError, which names the variable, when it is none."""
+    parse(url.get_secret_value(), variable)
+    return url.get_secret_value()
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -332,8 +344,21 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise OperatorError(f"setting {wrong}") from None
+            wrong = "; ".join(cls._complaint(str(item["loc"][0]), item["msg"], given) for item in error.errors())
+            raise OperatorError(wrong) from None
+
+    @classmethod
+    def _complaint(cls, where: str, why: str, given: Mapping[str, Any]) -> str:
+        """What is wrong with one setting, by the name that its owner knows: an option where it was given as one."""
+        name = cls.variables().get(where, where)
+        field = cls.model_fields.get(name)
+        if field is None:
+            return f"{where}: {why}"
+        called = f"--{name.replace('_', '-')}" if name in given else f"setting {cls._variable(name, field)}"
+        limits = {end: getattr(part, end) for part in field.metadata for end in _ENDS if hasattr(part, end)}
+        if set(limits) == set(_ENDS):
+            return f"{called} must be {limits['ge']} to {limits['le']}"
+        return f"{called}: {why}"
 
     @classmethod
     def variables(cls) -> dict[str, str]:
@@ -348,15 +373,15 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """URL of the broker. Raises OperatorError when neither given nor embedded."""
+        """URL of the broker. Raises OperatorError when it is neither given nor embedded, or is no URL of a Redis."""
         if self.redis_url is None:
             raise OperatorError("REDIS_URL is not set; give one, or let `facesearch up` start everything")
-        return self.redis_url.get_secret_value()
+        return _checked(self.redis_url, "REDIS_URL")
 
     @property
     def images(self) -> str:
-        """URL of the image store."""
-        return self.images_url.get_secret_value() if self.images_url else self.broker
+        """URL of the image store. Raises OperatorError as `broker` does."""
+        return _checked(self.images_url, "FACESEARCH_IMAGES_URL") if self.images_url else self.broker
 
     @property
     def allowed_origins(self) -> frozenset[str]:

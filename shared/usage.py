@@ -11,13 +11,15 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 
 from shared.contract import CHARGED, Call, Status
+from shared.control import Control, Unknown
 
 DAYS: Final = "fs:usage:days"
 
@@ -27,7 +29,7 @@ NOBODY: Final = "?"
 _SEPARATOR: Final = "|"
 """In none of the parts: names of tenants and ids of keys have letters, digits, - and _ alone."""
 
-COLUMNS: Final = ("day", "tenant", "key", "call", "status", "count", "charged")
+COLUMNS: Final = ("day", "tenant", "key", "call", "status", "count", "charged", "key_name")
 
 
 def day_key(day: str) -> str:
@@ -42,7 +44,9 @@ def counter(tenant: str, key: str, call: Call, status: Status) -> str:
 
 @dataclass(frozen=True, order=True)
 class Usage:
-    """So many requests of one day (UTC) that were answered alike. key: the id of the API key."""
+    """So many requests of one day (UTC) that were answered alike. key: the id of the API key. key_name: its name, ""
+    where nothing is known of it any more.
+    """
 
     day: date
     tenant: str
@@ -50,6 +54,7 @@ class Usage:
     call: Call
     status: Status
     count: int
+    key_name: str = ""
 
     @property
     def charged(self) -> bool:
@@ -83,8 +88,35 @@ class Period:
 async def read(redis: Redis, period: Period, tenant: str | None = None) -> list[Usage]:
     """The counters of a period, of one tenant or of all (NOBODY is one), in the order of Usage's fields.
 
-    Raises redis.RedisError when Redis cannot be reached.
+    Raises redis.RedisError when Redis cannot be reached, and Unknown for a tenant that there is not and that no counter
+    of any day is of. One that was dropped keeps its counters.
     """
+    rows = await _counters(redis, period, tenant)
+    if not rows and tenant is not None and tenant != NOBODY:
+        await _require_known(redis, tenant)
+    return await _named(Control(redis), rows)
+
+
+async def _require_known(redis: Redis, tenant: str) -> None:
+    try:
+        await Control(redis).tenant(tenant)
+    except Unknown as error:
+        if not await _counters(redis, Period(), tenant):
+            raise Unknown(f"{error}, and none of that name was ever used; see `facesearch tenants list`") from None
+
+
+async def _named(control: Control, rows: list[Usage]) -> list[Usage]:
+    """With the names of their keys, as far as they are known."""
+    names = await control.key_names({row.key for row in rows})
+    if more := {row.tenant for row in rows if row.key not in names} - {NOBODY}:
+        for tenant in more:  # keys of a release that kept no names are known once they are listed
+            with suppress(Unknown):
+                await control.keys(tenant)
+        names = await control.key_names({row.key for row in rows})
+    return [replace(row, key_name=names.get(row.key, "")) for row in rows]
+
+
+async def _counters(redis: Redis, period: Period, tenant: str | None) -> list[Usage]:
     known = cast("set[bytes]", await redis.smembers(DAYS))
     days = sorted(day for day in (date.fromisoformat(text.decode()) for text in known) if day in period)
     async with redis.pipeline(transaction=False) as pipeline:

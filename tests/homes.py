@@ -92,6 +92,11 @@ class Home:
         for name in (data.API_KEY, data.ADMIN_KEY):
             data.kept_key(self.folder / name)
 
+    def add_to_all(self) -> None:
+        """Give the second facedb a face too."""
+        with closing(self.store()) as store:
+            store.add(self.staff, faces(1))
+
     def broker(self) -> AbstractContextManager[Redis]:
         """A client of its broker, for a block."""
         return own_broker.serving(self.folder / "valkey")

@@ -1,30 +1,49 @@
-"""Run a worker: `python -m worker`, with its settings in the environment."""
+"""Run a worker: `python -m worker`, with its settings in the environment.
 
+Whoever starts it may inherit it a file descriptor, as `facesearch up` does, to hear why it cannot start.
+"""
+
+import argparse
+import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 from shared.errors import OperatorError
 from shared.settings import Settings
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m worker")
+    parser.add_argument("--health", action="store_true", help="tell whether a worker of this host is alive")
+    parser.add_argument("--reason-fd", type=int, help="file descriptor for why it cannot start, instead of the log")
+    arguments = parser.parse_args()
+    refuse = None if arguments.reason_fd is None else partial(_tell, arguments.reason_fd)
     try:
-        _run(Settings.read())
+        _run(Settings.read(), refuse, health=arguments.health)
     except OperatorError as error:
-        sys.exit(f"worker cannot start: {error}")
+        if refuse is None:
+            sys.exit(f"worker cannot start: {error}")
+        refuse(str(error))
+        sys.exit(1)
 
 
-def _run(settings: Settings) -> None:
-    if sys.argv[1:] == ["--health"]:
-        from worker import health  # noqa: PLC0415 -- what a worker needs takes seconds to import
+def _tell(descriptor: int, reason: str) -> None:
+    os.write(descriptor, f"{reason}\n".encode())
 
-        sys.exit(health.check(settings))
+
+def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bool) -> None:
+    if health:
+        from worker.health import check  # noqa: PLC0415 -- what a worker needs takes seconds to import
+
+        sys.exit(check(settings))
     from worker.app import create_celery  # noqa: PLC0415 -- see above
 
     # Celery warns root because pickled messages could run anything; this worker accepts JSON alone.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     # Not Celery's command line, which keeps the exit status to itself: whoever supervises a worker has to see it.
-    worker = create_celery(settings).Worker(
+    worker = create_celery(settings, refuse).Worker(
         pool_cls="threads",
         concurrency=settings.threads,
         loglevel=settings.log_level.upper(),

@@ -1,5 +1,6 @@
 """The worker's Celery application."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from celery.worker import state
 from shared import logs
 from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
+from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
@@ -17,8 +19,10 @@ from worker.lifeline import Lifeline
 from worker.presence import Beacon, require_same_embedder
 from worker.redelivery import Redelivery
 from worker.runtime import Runtime, open_runtime
+from worker.strangers import Strangers
 from worker.sweeper import Sweeper
 from worker.timelimit import LOOK_S, TimeLimit, limit_s
+from worker.waiting import await_broker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,6 +49,7 @@ class Process:
         self._settings = settings
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
+        self._strangers: Strangers | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -52,20 +57,30 @@ class Process:
             raise RuntimeError("the worker process has not been opened")
         return self._runtime
 
+    @property
+    def strangers(self) -> Strangers:
+        if self._strangers is None:
+            raise RuntimeError("the worker process has not been opened")
+        return self._strangers
+
     def open(self) -> None:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        self._runtime = self._stack.enter_context(open_runtime(self._settings))
+        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings))
+        self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
 
     def close(self) -> None:
-        self._runtime = None
+        self._runtime = self._strangers = None
         self._stack.close()
 
 
-def create_celery(settings: Settings) -> Celery:
-    """A Celery application with the tasks of all jobs, for a pool of threads in one process."""
+def create_celery(settings: Settings, refuse: Callable[[str], None] | None = None) -> Celery:
+    """A Celery application with the tasks of all jobs, for a pool of threads in one process. refuse: is told why it
+    cannot start; the log, if nobody is named.
+    """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     process = Process(settings)
+    where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s))
     tasks.register(app, lambda: process.runtime, limit)
 
@@ -81,9 +96,15 @@ def create_celery(settings: Settings) -> Celery:
         def start(self, _worker: Any) -> None:
             try:
                 process.open()
-                require_same_embedder(process.runtime.ledger.redis, process.runtime.identity)
+                runtime = process.runtime
+                await_broker(runtime.ledger.redis, where, state.maybe_shutdown)
+                require_same_embedder(runtime.ledger.redis, runtime.identity)
+                process.strangers.require_something_served()
             except OperatorError as error:
-                log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                if refuse is None:
+                    log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                else:
+                    refuse(str(error))
                 raise SystemExit(1) from None
             limit.start()
 
@@ -102,13 +123,15 @@ def create_celery(settings: Settings) -> Celery:
         def start(self, consumer: Any) -> None:
             keep_client(consumer.task_consumer.channel)
             runtime = process.runtime
-            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity)
+            self.strangers = process.strangers
+            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
             self.backups = Backups(runtime.ledger.redis, runtime.store)
             self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
             self.redelivery.start()
+            self.strangers.start()
             self.beacon.start()
             self.sweeper.start()
             self.backups.start()
@@ -119,6 +142,7 @@ def create_celery(settings: Settings) -> Celery:
             limit.beat_no_more()
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
+            self.strangers.stop()
             self.sweeper.stop()
             self.backups.stop()
             self.redelivery.stop()

@@ -92,6 +92,11 @@ class Metrics:
             ["task", "model", "digest", "device"],
             registry=self.registry,
         )
+        self._refused = Gauge(
+            "facesearch_facedbs_refused",
+            "Face databases that are refused, as another model made their faces.",
+            registry=self.registry,
+        )
         for job_type, statuses in _STATUSES.items():
             self._seconds.labels(_task(job_type))
             for status in statuses:
@@ -118,6 +123,10 @@ class Metrics:
     def uses(self, model: Model, device: str) -> None:
         """The worker runs that model on that device."""
         self._models.labels(model.task, model.name, model.sha256, device).set(1)
+
+    def refused(self, facedbs: int) -> None:
+        """So many face databases are of another identity."""
+        self._refused.set(facedbs)
 
     def rejected(self, reason: str) -> None:
         """An input was turned down."""

@@ -2,6 +2,7 @@
 
 import socket
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 
 from redis import Redis, RedisError
@@ -28,12 +29,22 @@ def require_same_embedder(redis: Redis, identity: Identity) -> None:
 
 
 class Beacon:
-    """Tells every PRESENCE_INTERVAL_S that this worker is there and whether its store answers."""
+    """Tells every PRESENCE_INTERVAL_S that this worker is there, whether its store answers, and what it refuses.
 
-    def __init__(self, redis: Redis, store: Store, identity: Identity) -> None:
+    refused: how many face databases it refuses as of now, and which and what to do.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        store: Store,
+        identity: Identity,
+        refused: Callable[[], tuple[int, str]] = lambda: (0, ""),
+    ) -> None:
         self._redis = redis
         self._store = store
-        self._embedder = identity.model
+        self._identity = identity
+        self._refused = refused
         self._id = uuid.uuid4().hex
         self._beating = Periodic("presence", self.beat, PRESENCE_INTERVAL_S)
 
@@ -58,7 +69,15 @@ class Beacon:
             store = "ok"
         except StoreError as error:
             store = str(error)
-        presence = Presence(store=store, embedder=self._embedder, host=socket.gethostname())
+        count, refused = self._refused()
+        presence = Presence(
+            store=store,
+            embedder=self._identity.model,
+            host=socket.gethostname(),
+            identity=str(self._identity),
+            refused_count=count,
+            refused=refused,
+        )
         with self._redis.pipeline() as pipeline:
             pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
             pipeline.sadd(WORKERS, self._id)

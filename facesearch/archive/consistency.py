@@ -8,8 +8,17 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from facesearch.archive.control_data import Entry, Type
-from shared.control import DROPPED, Facedb, Key, Tenant
-from shared.control.layout import FIRST_KEY, TENANTS, facedb_key, facedbs_key, key_key, keys_key, tenant_key
+from shared.control import DROPPED, Facedb, Key, KeyRecord, Tenant
+from shared.control.layout import (
+    FIRST_KEY,
+    KEY_RECORDS,
+    TENANTS,
+    facedb_key,
+    facedbs_key,
+    key_key,
+    keys_key,
+    tenant_key,
+)
 from shared.usage import DAYS, day_key
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -23,6 +32,7 @@ _TYPES: Final[dict[str, Type]] = {
     "facedbs": "set",
     "dropped": "zset",
     "first-key": "string",
+    "key-records": "hash",
     "names": "string",
     "usage": "hash",
     "once": "hash",
@@ -133,6 +143,9 @@ class Consistency:
         for key, entry in sorted(self._entries.items()):
             if key.startswith("fs:names:") and not str(entry.value).isdecimal():
                 yield f"{key} is no number: adds without a name fail; set it above every ID<n> in use"
+        for key_id, record in self._value(KEY_RECORDS, {}).items():
+            if not _is_record(key_id, record):
+                yield f"{KEY_RECORDS} has {key_id}, which is no record of it: nothing can name that key; remove it"
         for day in self._value(DAYS, []):
             counters: dict[str, str] = self._value(day_key(day), {})
             if not _is_day(day):
@@ -152,6 +165,13 @@ class Consistency:
 
     def _value(self, key: str, nothing: Any) -> Any:
         return self._entries[key].value if key in self._entries else nothing
+
+
+def _is_record(key_id: str, text: str) -> bool:
+    try:
+        return KeyRecord.model_validate_json(text).id == key_id
+    except ValidationError:
+        return False
 
 
 def _is_day(text: str) -> bool:

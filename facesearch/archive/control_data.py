@@ -2,8 +2,9 @@
 
     {"key": …, "type": "string" | "set" | "hash" | "zset", "value": …, "expires": Unix time in milliseconds, or null}
 
-Kept is what nobody could make again: tenants, keys, face databases, counters of names and of usage, collections to
-remove, and the records of Idempotency-Keys. Images, the queue, outcomes, limits and signs of life are of the moment.
+Kept is what nobody could make again: tenants, keys and what they were, face databases, counters of names and of
+usage, collections to remove, and the records of Idempotency-Keys. Images, the queue, outcomes, limits and signs of life
+are of the moment.
 """
 
 import json
@@ -17,7 +18,16 @@ from redis import Redis
 from redis.client import Pipeline
 
 from shared.control import DROP_AFTER_S, DROPPED, Facedb
-from shared.control.layout import FIRST_KEY, TENANTS, facedb_key, facedbs_key, key_key, keys_key, tenant_key
+from shared.control.layout import (
+    FIRST_KEY,
+    KEY_RECORDS,
+    TENANTS,
+    facedb_key,
+    facedbs_key,
+    key_key,
+    keys_key,
+    tenant_key,
+)
 from shared.errors import OperatorError
 from shared.usage import DAYS, day_key
 
@@ -119,7 +129,7 @@ def everything(redis: Redis) -> Iterator[Entry]:
     have no value. Raises RedisError.
     """
     patterns = ("tenants", "tenant:*", "key:*", "keys:*", "facedb:*", "facedbs:*", "dropped", "first-key", "names:*")
-    for pattern in (*patterns, "usage:days", "usage:????-??-??", "once:*"):
+    for pattern in (*patterns, "key-records", "usage:days", "usage:????-??-??", "once:*"):
         yield from _matching(redis, f"fs:{pattern}")
 
 
@@ -236,6 +246,7 @@ def _written(value: Any) -> Any:
 def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
     """What there is to keep, by following what leads to it."""
     names: list[tuple[str, Type]] = [(TENANTS, "set"), (DROPPED, "zset"), (FIRST_KEY, "string"), (DAYS, "set")]
+    names.append((KEY_RECORDS, "hash"))
     for tenant in tenants:
         names += [(tenant_key(tenant), "string"), (keys_key(tenant), "hash"), (facedbs_key(tenant), "set")]
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))

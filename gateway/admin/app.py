@@ -16,7 +16,7 @@ from gateway.middleware import errors, request_id
 from gateway.openapi import admin
 from gateway.usage import usage_answer
 from shared.contract import Status
-from shared.control import Control
+from shared.control import FIRST_KEY_FILE, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
 
@@ -60,7 +60,8 @@ async def _openapi(_request: web.Request) -> web.Response:
 def _resources(settings: Settings) -> Callable[[web.Application], AsyncIterator[None]]:
     async def resources(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app[CONTROL] = Control(await stack.enter_async_context(connect(settings.broker)))
+            redis = await stack.enter_async_context(connect(settings.broker))
+            app[CONTROL] = Control(redis, first_key_file=settings.data_dir / FIRST_KEY_FILE)
             yield
 
     return resources

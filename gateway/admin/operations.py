@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.admin.bodies import Body, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
 from shared import expiry
-from shared.control import Control, Facedb, Key, Tenant
+from shared.control import Control, Facedb, Key, KeyRecord, Tenant
 
 PREFIX: Final = "/admin/v1"
 
@@ -34,6 +34,10 @@ async def drop_tenant(control: Control, tenant: str) -> str:
 
 async def list_keys(control: Control, tenant: str) -> list[Key]:
     return await control.keys(tenant)
+
+
+async def list_all_keys(control: Control, tenant: str) -> list[KeyRecord]:
+    return await control.key_records(tenant)
 
 
 async def create_key(control: Control, tenant: str, body: NewKey) -> IssuedKey:
@@ -94,6 +98,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
     Operation("GET", _TENANT, "One tenant", get_tenant),
     Operation("DELETE", _TENANT, "Drop a tenant with all its keys and faces", drop_tenant),
     Operation("GET", f"{_TENANT}/keys", "List the keys that work", list_keys),
+    Operation("GET", f"{_TENANT}/all-keys", "List all keys, revoked and expired ones too", list_all_keys),
     Operation("POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201),
     Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key),
     Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.answers import QUALITY, REPEATED
 from gateway.auth import HEADER, UNAUTHORIZED, forbidden
+from gateway.health import VERBOSE
 from gateway.middleware import REQUEST_ID, UNKNOWN_PATH, wrong_method
 from gateway.openapi.answers import answers, envelope, example, of, schemas
 from gateway.openapi.requests import Json, bodies, body_example, image, schema
@@ -215,10 +216,17 @@ def _refusal(code: int) -> Json:
 
 def _others() -> Json:
     """What needs no key."""
-    words = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["broker", "worker", "store"]}
+    words = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["gateway"]}
+    verbose: Json = {
+        "name": VERBOSE,
+        "in": "query",
+        "description": "Ask for the whole service, part by part: not this gateway alone. Any value but 0.",
+        "schema": {"type": "string"},
+    }
     alive = _response("The process lives.", {"schema": envelope(Status.OK, {"const": "alive"})})
-    ready = _response("A request would be answered now.", {"schema": envelope(Status.OK, words)})
-    unready = _response("What is missing.", {"schema": envelope(Status.FAIL, words)}, "Retry-After")
+    ready = _response("It answers; with verbose: so does all behind it.", {"schema": envelope(Status.OK, words)})
+    missing = "It starts or stops; with verbose: what is missing."
+    unready = _response(missing, {"schema": envelope(Status.FAIL, words)}, "Retry-After")
     itself = _response("This document.", {"schema": {"type": "object"}})
     return {
         path: {
@@ -229,11 +237,18 @@ def _others() -> Json:
                 "security": [],
                 "responses": responses,
             }
+            | more
         }
-        for path, name, summary, responses in (
-            ("/healthz", "health", "Whether the process lives", {"200": alive}),
-            ("/readyz", "readiness", "Whether the service can answer", {"200": ready, "503": unready}),
-            ("/openapi.json", "openapi", "This document", {"200": itself}),
+        for path, name, summary, responses, more in (
+            ("/healthz", "health", "Whether the process lives", {"200": alive}, {}),
+            (
+                "/readyz",
+                "readiness",
+                "Whether this gateway answers",
+                {"200": ready, "503": unready},
+                {"parameters": [verbose]},
+            ),
+            ("/openapi.json", "openapi", "This document", {"200": itself}, {}),
         )
     }
 

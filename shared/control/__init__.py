@@ -5,18 +5,20 @@ Keys have 128 bits and more, so a plain SHA-256 is as hard to invert as the key 
 
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
-from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED
-from shared.control.records import Conflict, Facedb, Key, Scope, Tenant, Unknown
+from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, FIRST_KEY_FILE
+from shared.control.records import Conflict, Facedb, Key, KeyRecord, Scope, Tenant, Unknown
 from shared.control.tenants import Tenants
 
 __all__ = [
     "DEFAULT",
     "DROPPED",
     "DROP_AFTER_S",
+    "FIRST_KEY_FILE",
     "Conflict",
     "Control",
     "Facedb",
     "Key",
+    "KeyRecord",
     "Scope",
     "Tenant",
     "Unknown",

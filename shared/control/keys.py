@@ -1,7 +1,8 @@
-"""Keys: shown once, kept as a hash, gone when revoked or over."""
+"""Keys: shown once, kept as a hash, which is gone when they are revoked or over; what they were is kept for good."""
 
 import secrets
 import time
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -11,19 +12,22 @@ from shared.contract import Confidences, HttpStatus
 from shared.control.layout import (
     DEFAULT,
     FIRST_KEY,
+    KEY_RECORDS,
     TENANTS,
     Connected,
     begin,
     digest,
+    end_keys,
     key_key,
     keys_key,
     now,
     put_key,
     put_tenant,
     read_tenant,
+    readable,
     tenant_key,
 )
-from shared.control.records import Key, Scope, Unknown, check_name
+from shared.control.records import Key, KeyRecord, Scope, Unknown, check_name
 from shared.errors import OperatorError
 
 
@@ -47,7 +51,20 @@ class Keys(Connected):
         if expired:
             await self.redis.hdel(keys_key(tenant), *expired)
         keys = [Key.model_validate_json(record) for record in records if record is not None]
+        await self._record(keys)
         return sorted(keys, key=lambda key: (key.created, key.id))
+
+    async def key_records(self, tenant: str) -> list[KeyRecord]:
+        """Every key that the tenant has or had, oldest first. Raises Unknown."""
+        await self.keys(tenant)
+        found = cast("dict[bytes, bytes]", await self.redis.hgetall(KEY_RECORDS))
+        mine = (key for key in readable(KeyRecord, found.values()) if key.tenant == tenant)
+        return sorted(mine, key=lambda key: (key.created, key.id))
+
+    async def key_names(self, key_ids: Collection[str]) -> dict[str, str]:
+        """The names of these keys, whether they still work or not, by id; without those that nothing is known of."""
+        found = await self._records(list(key_ids))
+        return {key.id: key.name for key in readable(KeyRecord, found.values())}
 
     async def ensure_tenant(self) -> bool:
         """Make the default tenant if there is no tenant, so that a first key has an owner. Returns whether anybody
@@ -107,20 +124,24 @@ class Keys(Connected):
         await self.atomically(create, tenant_key(tenant))
         return key, secret
 
-    async def revoke_key(self, tenant: str, key_id: str) -> None:
-        """The key stops working as soon as the gateways' caches forget it. Raises Unknown."""
+    async def revoke_key(self, tenant: str, key_id: str) -> bool:
+        """The key stops working as soon as the gateways' caches forget it; its record stays. Returns whether it was the
+        one in the file of the first key, which is gone now. Raises Unknown.
+        """
         ids = keys_key(tenant)
 
-        async def revoke(pipe: Pipeline) -> None:
+        async def revoke(pipe: Pipeline) -> str:
             await read_tenant(pipe, tenant)
             found = cast("bytes | None", await pipe.hget(ids, key_id))
             if found is None:
                 raise Unknown(f"tenant {tenant} has no key {key_id}")
+            end = await end_keys(pipe, [found.decode()])
             begin(pipe)
-            pipe.delete(key_key(found.decode()))
+            end()
             pipe.hdel(ids, key_id)
+            return found.decode()
 
-        await self.atomically(revoke, ids)
+        return self.forget_file_of([cast("str", await self.atomically(revoke, ids))])
 
     async def set_first_key(self, secret: str) -> None:
         """Make the key from the settings open the default tenant; the one they held before stops working.
@@ -135,12 +156,13 @@ class Keys(Connected):
             if previous is not None and previous.decode() == digest(secret):
                 return
             replaced = None if previous is None else await pipe.get(key_key(previous.decode()))
+            end = await end_keys(pipe, [] if previous is None else [previous.decode()])
             has_tenant = await pipe.exists(tenant_key(DEFAULT))
             is_known = await pipe.exists(record)
             begin(pipe)
             if previous is not None and replaced is not None:
                 old = Key.model_validate_json(replaced)
-                pipe.delete(key_key(previous.decode()))
+                end()
                 pipe.hdel(keys_key(old.tenant), old.id)
             if not has_tenant:
                 put_tenant(pipe, DEFAULT)
@@ -149,6 +171,19 @@ class Keys(Connected):
             pipe.set(FIRST_KEY, digest(secret))
 
         await self.atomically(put, FIRST_KEY, tenant_key(DEFAULT), record)
+
+    async def _record(self, keys: Sequence[Key]) -> None:
+        """Make the records of keys that have none, as those of a release that kept none."""
+        known = await self._records([key.id for key in keys])
+        async with self.redis.pipeline() as pipe:
+            for key in keys:
+                if key.id not in known:  # whoever revokes it meanwhile has made one, which stays
+                    pipe.hsetnx(KEY_RECORDS, key.id, KeyRecord(**dict(key)).model_dump_json())
+            await pipe.execute()
+
+    async def _records(self, key_ids: list[str]) -> dict[str, bytes]:
+        found = cast("list[bytes | None]", await self.redis.hmget(KEY_RECORDS, key_ids)) if key_ids else []
+        return {key_id: record for key_id, record in zip(key_ids, found, strict=True) if record is not None}
 
 
 def _key(

@@ -4,6 +4,7 @@ fs:tenants                       set of tenant names
 fs:tenant:<tenant>               JSON of Tenant
 fs:key:<SHA-256 of the key>      JSON of Key: one look-up opens a request; expires with the key
 fs:keys:<tenant>                 hash: key id -> SHA-256 of the key
+fs:key-records                   hash: key id -> JSON of KeyRecord, of every key that there ever was
 fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
 fs:dropped                       sorted set: collections to remove, by the Unix time from which it is safe
@@ -13,15 +14,20 @@ fs:first-key                     SHA-256 of the key that came from the settings 
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 
+from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from shared.control.records import Facedb, Key, Tenant, Unknown
+from shared.control.records import Facedb, Key, KeyRecord, Tenant, Unknown
+
+R = TypeVar("R", bound=BaseModel)
 
 DEFAULT: Final = "default"
 """Name of the first tenant, of its first key, and of the first facedb of every tenant."""
@@ -33,6 +39,10 @@ the seconds for which a gateway remembers a facedb, so that no job in flight bri
 TENANTS: Final = "fs:tenants"
 DROPPED: Final = "fs:dropped"
 FIRST_KEY: Final = "fs:first-key"
+KEY_RECORDS: Final = "fs:key-records"
+
+FIRST_KEY_FILE: Final = "api-key"
+"""Name of the file in a data directory that holds the first key, where no setting names one."""
 
 
 def tenant_key(tenant: str) -> str:
@@ -66,10 +76,13 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Connected:
-    """What reads and writes control data. drop_after_s: as DROP_AFTER_S, for tests that do not wait."""
+    """What reads and writes control data. drop_after_s: as DROP_AFTER_S, for tests that do not wait. first_key_file:
+    where the first key of this installation may be, which goes with its key.
+    """
 
     redis: Redis
     drop_after_s: float = DROP_AFTER_S
+    first_key_file: Path | None = None
 
     async def tenant(self, name: str) -> Tenant:
         """Raises Unknown."""
@@ -80,6 +93,18 @@ class Connected:
         again if what it watches changed meanwhile, since it may have decided by what is no longer so.
         """
         return await self.redis.transaction(change, *watched, value_from_callable=True)
+
+    def forget_file_of(self, digests: Collection[str]) -> bool:
+        """Remove the file of the first key if that is one of these, which open nothing any more. Returns whether it is
+        gone now; a file that cannot be read or removed stays.
+        """
+        try:
+            if self.first_key_file is None or digest(self.first_key_file.read_text().strip()) not in digests:
+                return False
+            self.first_key_file.unlink()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return True
 
     async def removable(self, redis: Redis) -> float:
         """The second from which a collection dropped now may be removed, by the clock of Redis, which all share."""
@@ -119,6 +144,35 @@ def put_key(pipe: Pipeline, key: Key, secret: str) -> None:
     pipe.hset(keys_key(key.tenant), key.id, digest(secret))
     # Without what it leaves open: gateways of a former release refuse a record with fields that they do not know.
     pipe.set(key_key(digest(secret)), key.model_dump_json(exclude_none=True), exat=key.expires)
+    put_key_record(pipe, KeyRecord(**dict(key)))
+
+
+def put_key_record(pipe: Pipeline, record: KeyRecord) -> None:
+    pipe.hset(KEY_RECORDS, record.id, record.model_dump_json())
+
+
+def readable(kind: type[R], records: Iterable[bytes | None]) -> Iterator[R]:
+    """The records that are there and not damaged; `facesearch verify` tells of the others."""
+    for record in records:
+        with suppress(ValidationError):
+            if record is not None:
+                yield kind.model_validate_json(record)
+
+
+async def end_keys(pipe: Pipeline, digests: Sequence[str]) -> Callable[[], None]:
+    """What ends the keys of these hashes once the pipeline queues: nothing opens with them any more, and their records
+    say since when. Reads first. One whose record is damaged ends too, without a record.
+    """
+    found = cast("list[bytes | None]", await pipe.mget([key_key(value) for value in digests])) if digests else []
+    ended = list(readable(Key, found))
+
+    def end() -> None:
+        for value in digests:
+            pipe.delete(key_key(value))
+        for key in ended:
+            put_key_record(pipe, KeyRecord(**dict(key), revoked=now()))
+
+    return end
 
 
 def put_facedb(pipe: Pipeline, tenant: str, name: str) -> Facedb:

@@ -77,6 +77,18 @@ class Key(_Record):
         return self.expires is not None and time.time() >= self.expires.timestamp()
 
 
+class KeyRecord(Key):
+    """What stays of a key for good, whether it works or not: bills name it. revoked: since when it opens nothing, None
+    unless somebody ended it.
+    """
+
+    revoked: AwareDatetime | None = None
+
+    def state(self) -> str:
+        """works, revoked or expired."""
+        return "revoked" if self.revoked else "expired" if self.expired() else "works"
+
+
 def check_name(kind: str, name: str) -> None:
     """Raises OperatorError for what cannot be the name of a tenant, a facedb or a key."""
     if FACEDB.fullmatch(name) is None:

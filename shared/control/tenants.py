@@ -8,9 +8,9 @@ from shared.control.layout import (
     TENANTS,
     Connected,
     begin,
+    end_keys,
     facedb_key,
     facedbs_key,
-    key_key,
     keys_key,
     put_tenant,
     read_tenant,
@@ -45,19 +45,20 @@ class Tenants(Connected):
         """Revoke all its keys and drop all its facedbs. Raises Unknown."""
         keys, facedbs = keys_key(name), facedbs_key(name)
 
-        async def drop(pipe: Pipeline) -> None:
+        async def drop(pipe: Pipeline) -> list[str]:
             await read_tenant(pipe, name)
-            digests = cast("list[bytes]", await pipe.hvals(keys))
+            digests = [value.decode() for value in cast("list[bytes]", await pipe.hvals(keys))]
+            end = await end_keys(pipe, digests)
             names = cast("set[bytes]", await pipe.smembers(facedbs))
             records = await pipe.mget([facedb_key(name, facedb.decode()) for facedb in names]) if names else []
             removable = await self.removable(pipe)
             begin(pipe)
-            for digest in digests:
-                pipe.delete(key_key(digest.decode()))
+            end()
             for record in records:
                 if record is not None:
                     remove_facedb(pipe, name, Facedb.model_validate_json(record), removable)
             pipe.delete(tenant_key(name), keys)
             pipe.srem(TENANTS, name)
+            return digests
 
-        await self.atomically(drop, tenant_key(name), keys, facedbs)
+        self.forget_file_of(await self.atomically(drop, tenant_key(name), keys, facedbs))

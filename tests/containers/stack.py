@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
-from processes import wait_for
+from processes import wait_for, works
 
 ROOT: Final = Path(__file__).parents[2]
 GATEWAYS: Final = 2
@@ -61,7 +59,7 @@ class Stack:
         return [f"http://127.0.0.1:{published(name)}" for name in self.containers("gateway")]
 
     def wait_until_ready(self) -> None:
-        wait_for(lambda: all(map(ready, self.urls())), 60)
+        wait_for(lambda: all(map(works, self.urls())), 60)
 
 
 @contextmanager
@@ -141,13 +139,6 @@ def published(container: str) -> int:
     """The port of this machine that leads to a gateway; 0 while it is down."""
     ports = inspect(container)["NetworkSettings"]["Ports"].get("8000/tcp")
     return int(ports[0]["HostPort"]) if ports else 0
-
-
-def ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def free_ports(count: int) -> range:

@@ -13,7 +13,7 @@ from typing import Final
 from redis import Redis
 
 from faults.stages import Part, Stage, Valkey, valkeys
-from processes import API_KEY, is_ready, two_free_ports, wait_for
+from processes import API_KEY, two_free_ports, wait_for, works
 from qdrant_server import served
 from shared.presence import presence_key
 
@@ -35,9 +35,9 @@ class Apart(Stage):
     environment: dict[str, str] = field(kw_only=True)
 
     def wait_until_ready(self) -> None:
-        """Return when every gateway is ready and every worker is there."""
+        """Return when every worker is there and every gateway can have them work."""
         wait_for(lambda: self.living_workers() == len(self.workers), 60)
-        wait_for(lambda: all(map(is_ready, self.urls)), 60)
+        wait_for(lambda: all(map(works, self.urls)), 60)
 
     def living_workers(self) -> int:
         """How many workers say that they are there."""

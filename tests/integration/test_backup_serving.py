@@ -21,7 +21,7 @@ from redis import Redis
 
 from homes import done, refused
 from portraits import astronaut_png, hopper_jpeg, scale
-from processes import wait_for
+from processes import wait_for, works
 from service import Service
 from shared.backup import LEASE_S, Progress, Request, progress_key
 
@@ -186,7 +186,7 @@ class TestWhileItServes:
             redis.set("fs:backup", request.model_dump_json(), ex=LEASE_S)
             worker.kill()
             wait_for(lambda: redis.exists("fs:backup") == 0)
-            wait_for(lambda: service.http.get("/readyz").status_code == 200, 60)
+            wait_for(lambda: works(service.address), 60)
             assert not (tmp_path / "default.default.00000000.jsonl").exists(), "nobody takes it up a second time"
             done("backup", tmp_path / "b", "--data-dir", service.folder)
 

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, Conflict, Control, Key, Scope, Unknown
-from shared.control.layout import digest, key_key
+from shared.control.layout import KEY_RECORDS, digest, key_key
 from shared.errors import OperatorError
 
 
@@ -70,7 +71,7 @@ class TestTenants:
             calls += [control.create_facedb("shop", f"f{n}") for n in range(5)]
             said = await outcomes(*calls[:5], control.drop_tenant("shop"), *calls[5:])
             assert not [one for one in said if isinstance(one, Exception) and not isinstance(one, Unknown)]
-            assert not [key for key in await left(control) if key != DROPPED]
+            assert not set(await left(control)) - {DROPPED, KEY_RECORDS}
 
     @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 65, "a:b", "../x", "a\n"])
     async def test_names_that_are_refused_in_a_sentence(self, control: Control, name: str) -> None:
@@ -124,9 +125,66 @@ class TestKeys:
             await control.revoke_key("bank", key.id)
         assert await control.key(secret) == key
         said = await outcomes(*(control.revoke_key("shop", key.id) for _ in range(5)))
-        assert sum(one is None for one in said) == 1
+        assert sum(one is False for one in said) == 1
+        assert sum(isinstance(one, Unknown) for one in said) == 4
         assert await control.key(secret) is None
         assert await control.keys("shop") == []
+
+    async def test_what_a_revoked_key_was_is_known_for_good(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        kept, _ = await control.create_key("shop", "kept")
+        gone, secret = await control.create_key("shop", "gone", scopes=frozenset({Scope.ADD}), rate=3)
+        await control.revoke_key("shop", gone.id)
+        records = {record.id: record for record in await control.key_records("shop")}
+        assert records[kept.id].state() == "works"
+        assert records[gone.id].state() == "revoked"
+        assert Key(**records[gone.id].model_dump(exclude={"revoked"})) == gone
+        await control.drop_tenant("shop")
+        assert await control.key_names([kept.id, gone.id, "none"]) == {kept.id: "kept", gone.id: "gone"}
+        with pytest.raises(Unknown, match="there is no tenant shop"):
+            await control.key_records("shop")
+        await control.create_tenant("shop")
+        assert [record.state() for record in await control.key_records("shop")] == ["revoked", "revoked"]
+        dump = await control.redis.dump(KEY_RECORDS)
+        assert digest(secret).encode() not in dump, "nothing leads back to the key"
+
+    async def test_one_whose_record_is_damaged_can_be_revoked(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        key, secret = await control.create_key("shop", "k")
+        await control.redis.set(f"fs:key:{digest(secret)}", "{")
+        await control.redis.hset(KEY_RECORDS, key.id, "{")
+        await control.revoke_key("shop", key.id)
+        assert await control.key(secret) is None
+        assert await control.keys("shop") == await control.key_records("shop") == []
+        assert await control.key_names([key.id]) == {}
+
+    async def test_a_key_of_a_release_without_such_records_has_one_once_it_is_listed(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        key, _ = await control.create_key("shop", "k")
+        await control.redis.delete(KEY_RECORDS)
+        assert await control.key_names([key.id]) == {}
+        await control.keys("shop")
+        assert await control.key_names([key.id]) == {key.id: "k"}
+
+    async def test_the_file_of_the_first_key_goes_with_it_and_with_no_other(
+        self, control: Control, tmp_path: Path
+    ) -> None:
+        here = Control(control.redis, first_key_file=tmp_path / "api-key")
+        await here.set_first_key("from the file")
+        (first,) = await here.keys(DEFAULT)
+        other, _ = await here.create_key(DEFAULT, "other")
+        (tmp_path / "api-key").write_text("from the file\n")
+        assert await here.revoke_key(DEFAULT, other.id) is False
+        assert (tmp_path / "api-key").exists()
+        assert await here.revoke_key(DEFAULT, first.id) is True
+        assert not (tmp_path / "api-key").exists()
+
+    async def test_it_goes_with_its_tenant_too(self, control: Control, tmp_path: Path) -> None:
+        here = Control(control.redis, first_key_file=tmp_path / "api-key")
+        await here.set_first_key("from the file")
+        (tmp_path / "api-key").write_text("from the file\n")
+        await here.drop_tenant(DEFAULT)
+        assert not (tmp_path / "api-key").exists()
 
     async def test_an_expired_key_leaves_by_itself(self, control: Control) -> None:
         await control.create_tenant("shop")
@@ -141,6 +199,10 @@ class TestKeys:
         assert await control.redis.hlen("fs:keys:shop") == 1, "its id is forgotten too"
         with pytest.raises(Unknown):
             await control.revoke_key("shop", key.id)
+        assert [(record.name, record.state()) for record in await control.key_records("shop")] == [
+            ("brief", "expired"),
+            ("next", "works"),
+        ]
 
     @staticmethod
     async def digest(control: Control) -> str:

@@ -26,7 +26,7 @@ from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import wait_for
 from service import Service
 from shared.contract import MAX_IMAGE_BYTES, STATUSES_OF, Call, Status
-from shared.control import Control, Key, Scope
+from shared.control import Control, Key, Scope, Unknown
 from shared.usage import DAYS, NOBODY, Period, Usage, as_csv, counter, day_key, read
 
 KEY = Key(id="k1", tenant="t", name="n", scopes=frozenset(Scope), created=0)
@@ -95,7 +95,8 @@ class TestCounters:
             ("2026-02-28", "b", 2),
             ("2026-03-01", "b", 3),
         ]
-        assert await read(redis, Period(), "nobody") == []
+        with pytest.raises(Unknown, match="there is no tenant nobody, and none of that name was ever used"):
+            await read(redis, Period(), "nobody")
         answer = await usage_answer(redis, {"from": "2026-03-02", "tenant": "a"})
         assert '"totals": {"a": {"charged": 4, "free": 0}}' in (answer.text or "")
         answer = await usage_answer(redis, {"format": "csv"})
@@ -134,7 +135,8 @@ class TestCommand:
 
     def test_csv_to_a_file_and_to_stdout(self, run: Callable[..., Result], tmp_path: Path) -> None:
         shown = run("--csv", "-", "--to", "2026-02-28").stdout_bytes
-        assert shown.startswith(b"day,tenant,key,call,status,count,charged\r\n2026-02-28,t,k,searchface,OK,3,true\r\n")
+        head = b"day,tenant,key,call,status,count,charged,key_name\r\n"
+        assert shown.startswith(head + b"2026-02-28,t,k,searchface,OK,3,true,\r\n")
         assert run("--csv", str(tmp_path / "u.csv"), "--to", "2026-02-28").exit_code == 0
         assert (tmp_path / "u.csv").read_bytes() == shown
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 
-from gateway.health import readiness
+from gateway.health import gateway_state, service_state
 from gateway.results import Results
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
@@ -111,20 +111,41 @@ async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, result
 
 class TestReadiness:
     async def test_a_worker_that_stopped_renewing_is_gone(self, redis: Redis, results: Results) -> None:
-        assert await readiness(redis, results) == {"broker": "ok", "worker": "none is alive", "store": "unknown"}
+        well = dict.fromkeys(("broker", "results", "worker", "store", "facedbs"), "ok")
+        nobody = {"worker": "none is alive", "store": "unknown", "facedbs": "unknown"}
+        assert await service_state(redis, results) == well | nobody
         await redis.sadd(WORKERS, "a", "b")
         await redis.set(presence_key("a"), Presence(store="ok", embedder="e").model_dump_json())
-        assert await readiness(redis, results) == {"broker": "ok", "worker": "ok", "store": "ok"}
+        assert await service_state(redis, results) == well
         assert await redis.smembers(WORKERS) == {b"a"}
 
     async def test_one_worker_whose_store_answers_is_enough(self, redis: Redis, results: Results) -> None:
         await redis.sadd(WORKERS, "a")
         await redis.set(presence_key("a"), Presence(store="disk full", embedder="e").model_dump_json())
-        assert (await readiness(redis, results))["store"] == "disk full"
+        assert (await service_state(redis, results))["store"] == "disk full"
         await redis.sadd(WORKERS, "b")
         await redis.set(presence_key("b"), Presence(store="ok", embedder="e").model_dump_json())
-        assert (await readiness(redis, results))["store"] == "ok"
+        assert (await service_state(redis, results))["store"] == "ok"
+
+    async def test_facedbs_that_a_worker_refuses_are_counted_and_not_named(
+        self, redis: Redis, results: Results
+    ) -> None:
+        for name, count in (("a", 0), ("b", 2)):
+            said = Presence(store="ok", embedder="e", refused_count=count, refused="the faces of shop.default.0 …")
+            await redis.sadd(WORKERS, name)
+            await redis.set(presence_key(name), said.model_dump_json())
+        state = (await service_state(redis, results))["facedbs"]
+        assert state == "2 hold faces of another model and are refused; `facesearch doctor` names them"
 
     async def test_no_broker(self, results: Results) -> None:
         async with connect("unix:///nowhere.sock") as nowhere:
-            assert (await readiness(nowhere, results))["broker"] == "does not answer"
+            state = await service_state(nowhere, results)
+            assert state.pop("broker") == "does not answer"
+            assert set(state.values()) == {"unknown"}
+
+    async def test_a_gateway_that_has_met_its_broker_stays_ready(self, redis: Redis, results: Results) -> None:
+        assert gateway_state(results) == "ok"
+        assert gateway_state(Results(redis, "new")) == "is starting: the broker has not answered yet"
+        await redis.client_kill_filter(_type="pubsub")
+        await until(lambda: not results.subscribed)
+        assert gateway_state(results) == "ok"

@@ -126,6 +126,23 @@ class TestKeys:
         assert shell.refused(f"keys revoke {key_id}") == f"tenant default has no key {key_id}"
         assert shell.done(f"keys revoke {key_id} --tenant shop") == f"key {key_id} of tenant shop revoked\n"
         assert shell.json("keys list --tenant shop") == []
+        kept = shell.json("keys create --tenant shop --name kept")
+        by_id = {key["id"]: key for key in shell.json("keys list --tenant shop --all")}
+        assert by_id[key_id]["name"] == "k"
+        assert by_id[key_id]["revoked"] is not None
+        assert by_id[kept["id"]]["revoked"] is None
+        table = shell.done("keys list --tenant shop --all")
+        assert table.splitlines()[0].split()[-1] == "STATE"
+        assert re.search(rf"^{key_id}  k .*  revoked {WHEN}$", table, re.MULTILINE)
+        assert re.search(rf"^{kept['id']}  kept .*  works$", table, re.MULTILINE)
+
+    def test_the_file_of_the_first_key_goes_with_it(self, shell: Shell, tmp_path: Path) -> None:
+        made = shell.json("keys create --name first")
+        (tmp_path / "api-key").write_text(made["key"] + "\n")
+        result = shell.run(f"keys revoke {made['id']} --data-dir {tmp_path}")
+        assert result.exit_code == 0
+        assert result.stderr.startswith("It was the first key: its file is gone too, and the next `facesearch up` ")
+        assert not (tmp_path / "api-key").exists()
 
     @pytest.mark.parametrize(
         ("options", "sentence"),
@@ -150,6 +167,34 @@ class TestKeys:
             "keys create --name k --http-status 200",
         ):
             assert shell.run(line).exit_code == 2
+
+
+class TestUsage:
+    def test_a_tenant_that_never_was_is_an_error_and_one_that_was_is_none(self, shell: Shell) -> None:
+        shell.done("tenants create shop")
+        unused = shell.run("usage --tenant shop")
+        assert (unused.exit_code, unused.stderr) == (0, "nothing was used in this period\n")
+        wrong = "there is no tenant shpo, and none of that name was ever used; see `facesearch tenants list`"
+        assert shell.refused("usage --tenant shpo") == wrong
+        assert shell.run("usage --tenant ?").exit_code == 0
+        shell.done("tenants drop shop --yes")
+        with Redis.from_url(shell.settings["REDIS_URL"]) as redis:
+            redis.sadd("fs:usage:days", "2026-01-31")
+            redis.hset("fs:usage:2026-01-31", "shop|0123456789ab|addface|OK", 7)
+        assert shell.json("usage --tenant shop")["totals"] == {"shop": {"charged": 0, "free": 7}}
+        assert shell.run("usage --tenant shop --from 2026-02-01").exit_code == 0
+
+    def test_keys_are_named_also_when_they_are_no_more(self, shell: Shell) -> None:
+        shell.done("tenants create shop")
+        made = [shell.json(f"keys create --tenant shop --name {name}") for name in ("till", "gone")]
+        with Redis.from_url(shell.settings["REDIS_URL"]) as redis:
+            redis.sadd("fs:usage:days", "2026-01-31")
+            for key_id in (made[0]["id"], made[1]["id"], "0123456789ab"):
+                redis.hset("fs:usage:2026-01-31", f"shop|{key_id}|addface|OK", 7)
+        shell.done(f"keys revoke {made[1]['id']} --tenant shop")
+        names = {row["key"]: row["key_name"] for row in shell.json("usage")["rows"]}
+        assert names == {made[0]["id"]: "till", made[1]["id"]: "gone", "0123456789ab": ""}
+        assert re.search(rf"^2026-01-31  shop +{made[1]['id']}  gone  addface ", shell.done("usage"), re.MULTILINE)
 
 
 class TestFacedbs:
@@ -189,10 +234,12 @@ class TestFindingTheService:
 
     def test_a_redis_that_does_not_answer_keeps_its_password_to_itself(self) -> None:
         shell = Shell({"REDIS_URL": "redis://:hunter2@127.0.0.1:9"})
-        assert shell.refused("tenants list") == "Redis does not answer (ConnectionError); check REDIS_URL"
-        assert shell.refused("facedbs list").startswith("Redis does not answer")
+        where = "the Redis of REDIS_URL at 127.0.0.1:9"
+        silent = f"{where} does not answer (ConnectionError); start it, or correct REDIS_URL"
+        assert shell.refused("tenants list") == silent
+        assert shell.refused("facedbs list") == silent
         wrong = Shell({"REDIS_URL": "hunter2"}).refused("tenants list")
-        assert wrong.startswith("the URL of Redis is wrong: its scheme is unknown; REDIS_URL and ")
+        assert wrong.startswith("REDIS_URL is wrong: its scheme is unknown; REDIS_URL and ")
         assert "hunter2" not in wrong
 
     @pytest.mark.embedded("it is about the socket of an embedded server")

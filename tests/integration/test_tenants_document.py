@@ -45,7 +45,7 @@ def test_every_example(service: Service) -> None:
         "ADMIN_KEY": (service.folder / "admin-key").read_text().strip(),
     }
     ids: dict[str, str] = {}
-    assert len(examples()) == 17
+    assert len(examples()) == 18
     for command, written in examples():
         for shown, real in ids.items():
             command = command.replace(shown, real)  # noqa: PLW2901 -- the document's id is not ours

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from redis import Redis
 
+from homes import Home
 from portraits import hopper_jpeg
 from processes import python, wait_for
 from service import Service
@@ -108,19 +109,34 @@ class TestStartAndStop:
         assert "chosen-by-the-admin" not in "".join(service.said)
 
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_a_first_key_that_was_revoked_stays_revoked_and_is_said_to_be(self, tmp_path: Path) -> None:
+    def test_a_first_key_that_was_revoked_stays_revoked_and_another_is_made(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             listed = json.loads(command("keys", "list", "--json", "--data-dir", str(tmp_path)).stdout)
             revoked = command("keys", "revoke", listed[0]["id"], "--data-dir", str(tmp_path))
             assert revoked.returncode == 0
+            assert not (tmp_path / "api-key").exists()
             wait_for(lambda: service.http.post("/v1/delface", data={"person_id": "1"}).status_code == 401)
-        again = Service(tmp_path)
+        with Service(tmp_path) as again:
+            assert again.key != service.key
+            assert again.key == (tmp_path / "api-key").read_text().strip()
+            assert ids(again) == []
+            former = {"X-API-Key": service.key}
+            assert again.http.post("/v1/delface", headers=former, data={"person_id": "1"}).status_code == 401
+
+    @pytest.mark.embedded("it looks at what a data directory keeps")
+    def test_a_key_of_the_settings_that_was_revoked_stays_revoked_and_is_said_to_be(self, tmp_path: Path) -> None:
+        chosen = {"FACESEARCH_API_KEY": "chosen-by-me"}
+        with Service(tmp_path, chosen) as service:
+            listed = json.loads(command("keys", "list", "--json", "--data-dir", str(tmp_path)).stdout)
+            assert command("keys", "revoke", listed[0]["id"], "--data-dir", str(tmp_path)).returncode == 0
+            wait_for(lambda: service.http.post("/v1/delface", data={"person_id": "1"}).status_code == 401)
+        again = Service(tmp_path, chosen)
         with pytest.raises(AssertionError), again:  # it looks for the key in the greeting
             pass
         again.stop()
         said = "".join(again.said)
         assert "API key   revoked; make another with: facesearch keys create --name NAME" in said
-        assert service.key not in said
+        assert "chosen-by-me" not in said
 
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_key_of_the_settings_is_used_and_replaces_the_one_before(self, tmp_path: Path) -> None:
@@ -150,11 +166,45 @@ class TestStartAndStop:
     def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             add(service)
+            assert command("facedbs", "create", "new", "--data-dir", str(tmp_path)).returncode == 0
         (record,) = (tmp_path / "faces").glob("default.default.*/collection.json")
         record.write_text(record.read_text().replace("sface-2021dec-int8bq", "another-model"))
+        which = r"the faces of default\.default\.\w+ \(facedb default of tenant default\) were made by another-model:"
+        advice = "set FACESEARCH_EMBEDDER=another-model again, or add the faces again"
         with Service(tmp_path) as service:
             assert service.http.post("/v1/searchface", data=IMG).json()["status"] == "FAIL"
-            wait_for(lambda: "IdentityMismatch" in "".join(service.said))
+            assert service.http.post("/v1/addface", data=IMG | {"facedb": "new"}).json()["status"] == "OK"
+            assert service.http.get("/readyz").status_code == 200
+            verbose = service.http.get("/readyz?verbose=1")
+            assert verbose.status_code == 503
+            few = "1 hold faces of another model and are refused; `facesearch doctor` names them"
+            assert verbose.json()["message"]["facedbs"] == few
+            wait_for(lambda: f"Not all of it can be used: {few}." in "".join(service.said))
+            assert re.search(rf"facedbs_refused.*{which}.*{advice}", "".join(service.said))
+            told = command("doctor", FACESEARCH_DATA_DIR=str(tmp_path))
+            assert told.returncode == 1
+            assert re.search(rf"^FAIL  facedbs +{which}.*{advice}", told.stdout, re.MULTILINE)
+            dropped = [("default", "new"), ("drop", "default", "--yes")]
+            for step in dropped:
+                assert command("facedbs", *step, "--data-dir", str(tmp_path)).returncode == 0
+        with Service(tmp_path) as service:
+            assert service.http.get("/readyz?verbose=1").status_code == 200
+
+    @pytest.mark.embedded("it looks at what a data directory keeps")
+    def test_with_nothing_but_faces_of_another_release_it_does_not_start(self, tmp_path: Path) -> None:
+        home = Home(tmp_path / "home")
+        home.add_to_all()
+        records = list((home.folder / "faces").glob("*/collection.json"))
+        assert len(records) == 2
+        for record in records:
+            record.write_text(re.sub(r":v(\d+):", lambda found: f":v{int(found[1]) - 1}:", record.read_text()))
+        result = command("up", "--port", "0", "--data-dir", str(home.folder))
+        why = "were added by an earlier release, which saw faces differently: go back to that release, or add the faces"
+        TestRefusingToStart.is_one_line(result, why)
+        assert result.stderr.startswith("facesearch: the worker cannot start: nothing could be served: the faces of ")
+        told = command("doctor", FACESEARCH_DATA_DIR=str(home.folder))
+        assert told.returncode == 1
+        assert re.search(r"^FAIL  facedbs +.*earlier release", told.stdout, re.MULTILINE)
 
 
 @pytest.mark.embedded("it kills servers of its own")
@@ -244,7 +294,26 @@ class TestRefusingToStart:
 
     def test_a_setting_that_makes_no_sense(self, tmp_path: Path) -> None:
         result = command("up", "--data-dir", str(tmp_path), FACESEARCH_DEADLINE_S="soon")
-        self.is_one_line(result, "setting deadline_s: ")
+        self.is_one_line(result, "setting FACESEARCH_DEADLINE_S: ")
+
+    def test_an_option_that_makes_no_sense(self, tmp_path: Path) -> None:
+        result = command("up", "--port", "70000", "--data-dir", str(tmp_path))
+        self.is_one_line(result, "facesearch: --port must be 0 to 65535\n")
+
+    @pytest.mark.parametrize(
+        ("url", "text"),
+        [
+            ("redis://:hunter2@h:99999", "REDIS_URL is wrong: a host or port makes no sense; "),
+            (
+                "redis://:hunter2@127.0.0.1:9",
+                "the Redis of REDIS_URL at 127.0.0.1:9 does not answer (ConnectionError); ",
+            ),
+        ],
+    )
+    def test_a_redis_that_is_given_and_is_not_there(self, tmp_path: Path, url: str, text: str) -> None:
+        result = command("up", "--port", "0", "--data-dir", str(tmp_path), REDIS_URL=url)
+        self.is_one_line(result, text)
+        assert "hunter2" not in result.stderr
 
     @staticmethod
     def is_one_line(result: subprocess.CompletedProcess[str], text: str) -> None:

@@ -11,7 +11,7 @@ import qdrant_edge
 from redis import Redis
 
 from facesearch import data
-from homes import Home, command, done, faces, refused
+from homes import Home, command, done, faces, ours, refused
 
 pytestmark = pytest.mark.embedded("it looks at data directories")
 
@@ -100,7 +100,8 @@ class TestADataDirectory:
 
     def test_another_model(self, home: Home) -> None:
         said = only(wrong("--data-dir", home.folder, FACESEARCH_EMBEDDER="sface-2021dec"))
-        assert f"{home.collection}: collection {home.collection} holds faces of sface-2021dec-int8bq" in said
+        assert f"{home.collection} has faces of {ours()}, and this service makes sface-2021dec:" in said
+        assert "; set FACESEARCH_EMBEDDER=sface-2021dec-int8bq again, or add the faces again" in said
 
     @pytest.mark.parametrize("name", ["collection.json", "shard/edge_config.json", "shard/segments/*/segment.json"])
     def test_a_damaged_file_of_a_collection_and_the_others_are_read(self, home: Home, name: str) -> None:

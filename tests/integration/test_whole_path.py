@@ -214,10 +214,9 @@ class TestOtherBodies:
 class TestHealth:
     def test_alive_and_ready(self, service: Service) -> None:
         assert service.http.get("/healthz").json() == {"status": "OK", "message": "alive"}
-        assert service.http.get("/readyz").json() == {
-            "status": "OK",
-            "message": {"broker": "ok", "worker": "ok", "store": "ok"},
-        }
+        assert service.http.get("/readyz").json() == {"status": "OK", "message": {"gateway": "ok"}}
+        parts = ("gateway", "broker", "results", "worker", "store", "facedbs")
+        assert service.http.get("/readyz?verbose=1").json() == {"status": "OK", "message": dict.fromkeys(parts, "ok")}
 
 
 @pytest.mark.embedded("it reads what the servers wrote")

@@ -40,8 +40,29 @@ def identity(model: Embedder) -> Identity:
     return Identity(model.name, _digest(model), version, model.dimension)
 
 
+def remedy(stored: str, ours: Identity) -> str:
+    """What to do where faces of the identity that is stored meet a service that makes ours: a part of a sentence."""
+    try:
+        theirs = Identity.parse(stored)
+    except ValueError:
+        return "drop the facedb and create it again, or leave its collection to its owner"
+    again = "add the faces again, from your photos (the service keeps none), into a new facedb or data directory"
+    fitting = next((m.name for m in MODELS if isinstance(m, Embedder) and str(identity(m)) == stored), None)
+    if fitting is not None or theirs.model != ours.model:
+        release = "" if fitting or not _is_known(theirs.model) else " and go back to the release that added them"
+        return f"set FACESEARCH_EMBEDDER={theirs.model} again{release}, or {again}"
+    if theirs.digest != ours.digest:
+        return f"the file of {ours.model} is another one now: put back the former, or {again}"
+    release = "a later release, which sees" if theirs.version > ours.version else "an earlier release, which saw"
+    return f"they were added by {release} faces differently: go back to that release, or {again}"
+
+
+def _is_known(name: str) -> bool:
+    return any(name == known.name for known in MODELS)
+
+
 def _digest(model: Embedder) -> str:
-    if any(model.name == known.name for known in MODELS):
+    if _is_known(model.name):
         return model.sha256
     goes_in = (model.input_size, model.channels, float(model.mean), float(model.scale))
     return hashlib.sha256(f"{model.sha256} {goes_in}".encode()).hexdigest()

@@ -4,7 +4,7 @@ Every store passes tests/integration/stores; nothing outside this package knows 
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,8 +66,8 @@ class Store(Protocol):
     """Collections by name. A collection comes to be with its first point and remembers the identity of its vectors.
 
     Every method raises StoreUnavailable when the engine cannot answer. Those that touch points raise IdentityMismatch
-    when the collection holds another model's vectors; count, collections and drop do not, as an operator has to be
-    able to clear up. All methods may be called from several threads.
+    when the collection holds another model's vectors; count, collections, strangers and drop do not, as an operator has
+    to be able to clear up. All methods may be called from several threads.
     """
 
     identity: Identity
@@ -99,6 +99,11 @@ class Store(Protocol):
 
     def collections(self) -> list[str]:
         """Names of all collections, sorted."""
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        """Those of these collections that hold vectors of another identity, with that identity; "" where facesearch did
+        not make them. What is not there, or is damaged, is none of them.
+        """
 
     def drop(self, collection: str) -> None:
         """Remove a collection and all its points; nothing happens if it is not there."""

@@ -7,7 +7,7 @@ every vector, in large collections first as int8 (worker/store/edge_segments.py)
 
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import structlog
 
 from worker.models.identity import Identity
 from worker.periodic import Periodic
-from worker.store import edge_segments
+from worker.store import edge_files, edge_segments
 from worker.store.base import (
     PAGE,
     THRESHOLD_MARGIN,
@@ -185,6 +185,10 @@ class EdgeStore:
         self._shards.check()
         with explained(self._files.folder):
             return self._files.names()
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        self._shards.check()
+        return edge_files.strangers(self._files.folder, collections, str(self.identity))
 
     def drop(self, collection: str) -> None:
         with explained(self._files.folder / collection), self._shards.alone(collection):

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,41 @@ _TEMPORARY = ".tmp-"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
 """Collections are called tenant.facedb; nothing here may lead out of the folder."""
+
+
+def names(folder: Path) -> list[str]:
+    """Every collection of the folder, damaged ones too, sorted. Raises OSError if the folder cannot be read."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def strangers(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
+    """Those of the collections that remember another identity than ours, with that one; whoever has the folder open."""
+    found: dict[str, str] = {}
+    for collection in collections:
+        with suppress(FileNotFoundError, StoreError):
+            found[collection] = _identity(folder, collection)
+    return {collection: identity for collection, identity in found.items() if identity != ours}
+
+
+def _path(folder: Path, collection: str) -> Path:
+    if not _NAME.fullmatch(collection):
+        raise StoreError(f"{collection!r} cannot be the name of a collection")
+    return folder / collection
+
+
+def _identity(folder: Path, collection: str) -> str:
+    path = _path(folder, collection)
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        described = json.loads((path / "collection.json").read_bytes())
+        name, identity = described["collection"], described["identity"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}/collection.json is damaged: restore or drop the collection") from error
+    # A file system that ignores case would otherwise give one tenant's collection to another.
+    if name != collection or not isinstance(identity, str):
+        raise StoreError(f"{path} holds collection {name!r}, not {collection!r}")
+    return identity
 
 
 class EdgeFiles:
@@ -69,31 +104,18 @@ class EdgeFiles:
 
     def names(self) -> list[str]:
         """Every collection, damaged ones too, sorted."""
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return names(self.folder)
 
     def path(self, collection: str) -> Path:
         """The collection's folder. Raises StoreError on a name that could lead anywhere else."""
-        if not _NAME.fullmatch(collection):
-            raise StoreError(f"{collection!r} cannot be the name of a collection")
-        return self.folder / collection
+        return _path(self.folder, collection)
 
     def shard(self, collection: str) -> Path:
         return self.path(collection) / "shard"
 
     def identity(self, collection: str) -> str:
         """What the collection remembers. Raises FileNotFoundError if there is none, StoreError if it is damaged."""
-        folder = self.path(collection)
-        if not folder.exists():
-            raise FileNotFoundError(folder)
-        try:
-            described = json.loads((folder / "collection.json").read_bytes())
-            name, identity = described["collection"], described["identity"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{folder}/collection.json is damaged: restore or drop the collection") from error
-        # A file system that ignores case would otherwise give one tenant's collection to another.
-        if name != collection or not isinstance(identity, str):
-            raise StoreError(f"{folder} holds collection {name!r}, not {collection!r}")
-        return identity
+        return _identity(self.folder, collection)
 
     def make(self, collection: str, identity: str, fill: Callable[[Path], None]) -> None:
         """Make the collection whole or not at all. fill gets the path of the shard to create."""

@@ -17,6 +17,7 @@ class MeasuredStore:
         self.collections = store.collections
         self.points = store.points
         self.count = store.count
+        self.strangers = store.strangers
         self.drop = store.drop
         self.check = store.check
         self.close = store.close

@@ -3,7 +3,7 @@
 import copy
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -81,6 +81,12 @@ class MemoryStore:
         with self._lock:
             self._open()
             return sorted(self._collections)
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        with self._lock:
+            self._open()
+            kept = {name: str(self._collections[name].identity) for name in collections if name in self._collections}
+        return {name: identity for name, identity in kept.items() if identity != str(self.identity)}
 
     def drop(self, collection: str) -> None:
         with self._lock:

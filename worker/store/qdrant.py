@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -89,6 +89,9 @@ class QdrantStore:
                 if self._collections.remembered(name) is not None:
                     ours.append(name)
         return sorted(ours)
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        return self._collections.strangers(collections)
 
     @operation
     def drop(self, collection: str) -> None:

@@ -6,7 +6,7 @@ made again under another identity meanwhile, and what was verified once can be k
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal
 
 from qdrant_client import models
@@ -94,6 +94,18 @@ class Collections:
         metadata = self._described(name).config.metadata or {}
         identity = metadata.get(self._metadata_key)
         return identity if isinstance(identity, str) else None
+
+    def strangers(self, wanted: Collection[str]) -> dict[str, str]:
+        """Those of these collections that remember another identity, with that one; "" where facesearch did not make
+        them. One call for each that was not met before.
+        """
+        found: dict[str, str] = {}
+        for name in set(wanted).intersection(self.names()) - self._verified:
+            with contextlib.suppress(Missing):  # dropped since
+                remembered = self.remembered(name)
+                if remembered != str(self._identity):
+                    found[name] = remembered or ""
+        return found
 
     def drop(self, name: str) -> None:
         self._patience.call(lambda: self._client.delete_collection(name))

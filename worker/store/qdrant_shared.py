@@ -5,8 +5,9 @@ other. Which identity a facedb is of is known by where its points are: before a 
 collection of another identity has any. A facedb without a face is none.
 """
 
+import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from qdrant_client import models
@@ -24,6 +25,7 @@ from worker.store.base import (
     checked,
     ranked,
 )
+from worker.store.qdrant_calls import Missing
 from worker.store.qdrant_collections import Collections
 from worker.store.qdrant_layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
 from worker.store.qdrant_pages import Pages
@@ -111,15 +113,16 @@ class SharedQdrantStore:
 
     def collections(self) -> list[str]:
         """Those with a face, of any identity."""
-        names: set[str] = set()
+        return sorted(set().union(*map(self._held_by, self._collections.shared_names())))
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
         for home in self._collections.shared_names():
-
-            def facet(home: str = home) -> models.FacetResponse:
-                return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
-
-            # The engine lists values of points that are no more, too.
-            names.update(str(hit.value) for hit in self._patience.call(facet).hits if hit.count)
-        return sorted(names)
+            if home != self._home:
+                with contextlib.suppress(Missing):  # dropped since
+                    remembered = self._collections.remembered(home) or ""
+                    found.update(dict.fromkeys(self._held_by(home).intersection(collections), remembered))
+        return found
 
     @operation
     def drop(self, collection: str) -> None:
@@ -137,6 +140,15 @@ class SharedQdrantStore:
     def close(self) -> None:
         self._patience.end()
         self._client.close()
+
+    def _held_by(self, home: str) -> set[str]:
+        """The facedbs that have points in a shared collection. Raises Missing."""
+
+        def facet() -> models.FacetResponse:
+            return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
+
+        # The engine lists values of points that are no more, too.
+        return {str(hit.value) for hit in self._patience.call(facet).hits if hit.count}
 
     def _refuse_another_identity(self, facedb: str) -> None:
         """Raises IdentityMismatch if another identity's collection holds points of the facedb, and StoreError if it has

@@ -435,6 +435,14 @@ class TestAnotherIdentity:
             list(store.points(db))
         assert names(backend.open().search(db, unit(1), 50, -1)) == ["Ada"]
 
+    def test_it_is_known_which_they_are(self, backend: Backend, db: str) -> None:
+        other, none = backend.name(), backend.name()
+        backend.open().add(db, [face(1)])
+        backend.open(THEIRS).add(other, [face(2)])
+        assert backend.open().strangers([db, other, none]) == {other: str(THEIRS)}
+        assert backend.open(THEIRS).strangers([db, other, none]) == {db: str(OURS)}
+        assert backend.open(THEIRS).strangers([none]) == {}
+
     def test_an_operator_can_still_clear_up(self, backend: Backend, db: str) -> None:
         backend.open().add(db, [face(1)])
 

@@ -33,10 +33,7 @@ def subclasses(cls: type[ContractError]) -> list[type[ContractError]]:
 
 def test_every_error_has_a_message_for_the_caller() -> None:
     for error in subclasses(ContractError)[1:]:
-        if issubclass(error, TooManyRequests):
-            given = ("why", 1)
-        else:
-            given = () if error is SeveralFaces else ("why",)
+        given = {SeveralFaces: ()}.get(error, ("why", 1) if issubclass(error, TooManyRequests) else ("why",))
         shown = error(*given).message
         assert shown == ("why" if issubclass(error, InvalidRequest) else MESSAGES[error.status])
 
@@ -227,7 +224,7 @@ def test_a_secret_may_be_a_file_named_like_its_variable_and_the_environment_wins
 
 
 def test_a_wrong_setting_is_named_and_not_quoted() -> None:
-    with pytest.raises(OperatorError, match=r"^setting port: .*; api_key: ") as refused:
+    with pytest.raises(OperatorError, match=r"^--port must be 0 to 65535; --api-key: ") as refused:
         Settings.read(api_key="hunter2", port="eighty")
     assert "hunter2" not in str(refused.value)
     assert "eighty" not in str(refused.value)
@@ -240,3 +237,30 @@ def test_origins_that_are_none_are_an_error_that_names_the_setting(monkeypatch: 
     monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example, https://b.example/app")
     with pytest.raises(OperatorError, match=r"FACESEARCH_CORS_ORIGINS: entry 2 is no origin; write scheme://host"):
         Settings.read()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("FACESEARCH_PORT", "70000", "setting FACESEARCH_PORT must be 0 to 65535"),
+        ("FACESEARCH_DEADLINE_S", "soon", "setting FACESEARCH_DEADLINE_S: Input should be a valid number"),
+        ("FACESEARCH_STORE", "attic", "setting FACESEARCH_STORE: Input should be 'auto', 'edge', 'qdrant' or 'memory'"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_it_stands_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(OperatorError, match=f"^{said}"):
+        Settings.read()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable"),
+    [({"redis_url": "hunter2"}, "REDIS_URL"), ({"images_url": "hunter2"}, "FACESEARCH_IMAGES_URL")],
+)
+def test_a_url_that_is_none_is_named_by_its_variable(given: dict[str, str], variable: str) -> None:
+    settings = Settings(redis_url=None, **given) if "images_url" in given else Settings(**given)
+    with pytest.raises(OperatorError, match=f"^{variable} is wrong: its scheme is unknown; ") as refused:
+        _ = settings.images
+    assert "hunter2" not in str(refused.value)

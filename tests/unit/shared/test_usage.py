@@ -14,7 +14,7 @@ DAY = date(2026, 2, 28)
 
 
 def usage(call: Call, status: Status, count: int = 1, tenant: str = "t") -> Usage:
-    return Usage(DAY, tenant, "k", call, status, count)
+    return Usage(DAY, tenant, "k", call, status, count, "till")
 
 
 def test_every_call_and_status_costs_what_the_contract_says() -> None:
@@ -46,9 +46,9 @@ def test_csv_is_rfc_4180() -> None:
     rows = [usage(Call.SEARCH_FACE, Status.OK, 3), usage(Call.ADD_FACE, Status.OK, 2)]
     text = as_csv(rows)
     assert text == (
-        "day,tenant,key,call,status,count,charged\r\n"
-        "2026-02-28,t,k,searchface,OK,3,true\r\n"
-        "2026-02-28,t,k,addface,OK,2,false\r\n"
+        "day,tenant,key,call,status,count,charged,key_name\r\n"
+        "2026-02-28,t,k,searchface,OK,3,true,till\r\n"
+        "2026-02-28,t,k,addface,OK,2,false,till\r\n"
     )
     assert [row["status"] for row in csv.DictReader(io.StringIO(text))] == ["OK", "OK"]
     assert as_csv([]) == ",".join(COLUMNS) + "\r\n"
@@ -65,6 +65,7 @@ def test_json_has_rows_and_totals() -> None:
                 "status": "OK",
                 "count": 3,
                 "charged": True,
+                "key_name": "till",
             }
         ],
         "totals": {"t": {"charged": 3, "free": 0}},

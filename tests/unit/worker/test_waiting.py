@@ -1,0 +1,55 @@
+"""A worker that is started before its broker."""
+
+from collections.abc import Callable
+
+import pytest
+import structlog
+from redis import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.redis_url import parse
+from worker import waiting
+
+
+class Late:
+    """A Redis that gives these errors first."""
+
+    def __init__(self, *errors: RedisError) -> None:
+        self._errors = list(errors)
+
+    def ping(self) -> bool:
+        if self._errors:
+            raise self._errors.pop(0)
+        return True
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "AGAIN_S", 0)
+
+
+def said(redis: Late, give_up: Callable[[], None] = lambda: None) -> list[dict[str, object]]:
+    with structlog.testing.capture_logs() as lines:
+        waiting.await_broker(redis, str(parse("redis://:hunter2@valkey:6379/0")), give_up)  # type: ignore[arg-type]
+    return [dict(line) for line in lines]
+
+
+def test_one_that_is_there_is_not_worth_a_line() -> None:
+    assert said(Late()) == []
+
+
+def test_one_that_comes_late_is_waited_for_and_two_lines_say_so() -> None:
+    lines = said(Late(RedisConnectionError("refused"), RedisConnectionError("refused"), BusyLoadingError("loading")))
+    assert [line["event"] for line in lines] == ["broker_not_reached", "broker_reached"]
+    assert lines[0]["broker"] == "valkey:6379"
+    assert lines[0]["error"] == "ConnectionError"
+    assert "REDIS_URL" in str(lines[0]["hint"])
+    assert "hunter2" not in str(lines)
+
+
+def test_a_worker_that_is_told_to_stop_waits_no_longer() -> None:
+    def stop() -> None:
+        raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        said(Late(AuthenticationError("no"), AuthenticationError("no")), stop)
