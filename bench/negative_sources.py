@@ -273,6 +273,10 @@ DENIED: Final[Sequence[Denied]] = (
         digests=digests("139b3903 aff0098f b1ced84b"),
     ),
     Denied("openarena-081-textures", "a moon with a face", digests=digests("4dd73576")),
+    Denied(
+        "colobot-common-textures", "heads of people, unrolled", digests=digests("e0cd7738 543de5cd 24fe2ea8 76ab42aa")
+    ),
+    Denied("mate-icon-theme", "a ghost", digests=digests("562213ca")),
     Denied("gnome-control-center-data", "an astronaut, a surfer", digests=digests("e0a0f9aa 9b8e3c48")),
     Denied("plasma-workspace-data", "an astronaut", digests=digests("2684f214")),
     Denied("cinnamon-common", "the outline of a head", digests=digests("07c81841")),
