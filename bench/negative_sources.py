@@ -217,7 +217,7 @@ DENIED: Final[Sequence[Denied]] = (
         "cartoons of people, a snowman, an eye",
         digests=digests(
             "0a42d008 9d7a13f7 9d37dba2 10daca4f 1a9d1068 7e888dfe 54b5e3fd 4308b38d a68867a9 014eb164 d603301d "
-            "d7e5904c c992ca3e 499a7cd7 143b8e41 def76806 f40432a9 2475899a"
+            "d7e5904c c992ca3e 499a7cd7 143b8e41 def76806 f40432a9 2475899a a654f413"
         ),
     ),
     Denied(
@@ -238,7 +238,7 @@ DENIED: Final[Sequence[Denied]] = (
             "*/Blender_Suzanne*",
             "*/peilin_*",
         ),
-        digests("322d2c50 f9ddc861"),
+        digests("322d2c50 f9ddc861 7f3041a7"),
     ),
     Denied(
         "pillow",
@@ -260,9 +260,8 @@ DENIED: Final[Sequence[Denied]] = (
         digests=digests("139b3903 aff0098f b1ced84b"),
     ),
     Denied("openarena-081-textures", "a moon with a face", digests=digests("4dd73576")),
-    Denied(
-        "colobot-common-textures", "heads of people, unrolled", digests=digests("e0cd7738 543de5cd 24fe2ea8 76ab42aa")
-    ),
+    Denied("colobot-common-textures", "heads and faces of people among others", ("*/objects/*", "*/interface/*")),
+    Denied("foolbox", "a window of stained glass", digests=digests("6c256e17")),
     Denied("mate-icon-theme", "a ghost", digests=digests("562213ca")),
     Denied("gnome-control-center-data", "an astronaut, a surfer", digests=digests("e0a0f9aa 9b8e3c48")),
     Denied("plasma-workspace-data", "an astronaut", digests=digests("2684f214")),
