@@ -78,6 +78,7 @@ _OF_A_KEY: Final = (
 _DESCRIPTIONS: Final = {
     "Key": f"An API key, without the key itself. {_OF_A_KEY}",
     "IssuedKey": f"A key just created. key: the API key itself, shown this once. {_OF_A_KEY}",
+    "KeyRecord": f"A key, whether it works or not. revoked null: nobody ended it. {_OF_A_KEY}",
     "NewKey": f"An API key to create. {_OF_A_KEY}",
 }
 """In place of what is said for developers."""
@@ -167,6 +168,7 @@ def _schemas() -> Json:
         "status": {"enum": [status.value for status in STATUSES_OF]},
         "count": count,
         "charged": {"type": "boolean"},
+        "key_name": {"type": "string"},
     }
     total = {"charged": count, "free": count}
     made = {"Usage": usage, "UsageRow": _object({name: row[name] for name in COLUMNS}), "UsageTotal": _object(total)}
@@ -222,7 +224,7 @@ def _operation(operation: Operation) -> Json:
 
 def _tag(path: str) -> str:
     what = path.removeprefix(PREFIX).partition("{tenant}")[2]
-    return "Keys" if what.startswith("/keys") else "Facedbs" if "facedb" in what else "Tenants"
+    return "Keys" if what.startswith(("/keys", "/all-keys")) else "Facedbs" if "facedb" in what else "Tenants"
 
 
 def _variable(name: str, *, tried: bool) -> Json:
