@@ -21,6 +21,7 @@ from facesearch.doors import admin_port
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
+from shared.unknown_variables import unknown_variables
 from worker.models import files
 
 TIMEOUT_S: Final = 2.0
@@ -61,6 +62,7 @@ def diagnose(settings: Settings, say: Callable[[str], None]) -> bool:
 def _findings(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
     yield from _packages()
+    yield from (Finding("variable", False, str(unknown), needed=False) for unknown in unknown_variables())
     yield from _models(settings)
     if settings.redis_url is None:
         yield _valkey()
