@@ -16,6 +16,14 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# $(call install,WHAT): what pip says where it fails; of an index that nobody answers for it says much and not that.
+install = $(BIN)/pip install --quiet --no-deps $(1) 2> $@.said; status=$$?; \
+  if [ $$status -ne 0 ] && grep 'connection broken by' $@.said | grep -qv SSLError; then \
+    echo 'facesearch is not installed: pip cannot reach the package index from here. "Without network" in' \
+      'docs/operations.md says what to copy from a machine that can.' >&2; \
+  else cat $@.said >&2; fi; \
+  rm -f $@.said; exit $$status
+
 .DEFAULT_GOAL := help
 .PHONY: help up test lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
 
@@ -108,14 +116,17 @@ $(BIN)/python:
 	  || { rm -rf $(VENV); echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/runtime.txt
-	$(BIN)/pip install --quiet --no-deps --editable .
+	@echo 'installing requirements/runtime.txt'
+	@$(call install,--require-hashes -r requirements/runtime.txt)
+	@$(call install,--editable .)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@echo 'installing requirements/dev.txt'
+	@$(call install,--require-hashes -r requirements/dev.txt)
 	@touch $@
 
 $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.runtime
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/deploy.txt
+	@echo 'installing requirements/deploy.txt'
+	@$(call install,--require-hashes -r requirements/deploy.txt)
 	@touch $@

@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 import results
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from photos import LFW
@@ -35,7 +34,7 @@ from worker.models.arcface import ArcFace
 from worker.models.prepare import unpacked
 from worker.models.prepare_chain import Chain, read
 from worker.models.prepare_int8 import FLOAT_STAGES
-from worker.models.session import open_session
+from worker.models.session import onnxruntime, open_session
 
 FLOATS: Final = "sface-2021dec-int8bq"
 BYTES: Final = "sface-2021dec-int8"

@@ -8,7 +8,6 @@ from typing import Final
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 
 from shared.settings import Settings
 from worker.faces.decode import configure_opencv, decode
@@ -17,7 +16,7 @@ from worker.faces.service import FaceService
 from worker.models import catalog, described, files
 from worker.models.arcface import ArcFace
 from worker.models.prepare import unpacked
-from worker.models.session import open_session
+from worker.models.session import onnxruntime, open_session
 from worker.models.yunet import YuNet
 
 SIDE: Final = 640

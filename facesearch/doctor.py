@@ -28,6 +28,7 @@ from shared.errors import OperatorError
 from shared.presence import said
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
+from shared.unknown_variables import unknown_variables
 from worker.models import files
 
 TIMEOUT_S: Final = 2.0
@@ -83,6 +84,7 @@ def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
     yield Finding("checked", True, f"{WHAT[role]}, {'as asked' if given else 'by what is installed'}")
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
     yield _packages(role)
+    yield from (Finding("variable", False, str(unknown), needed=False) for unknown in unknown_variables())
     if role != "gateway":
         yield from _models(settings)
     if settings.redis_url is None:

@@ -1,6 +1,7 @@
 """The commands. Each reads the settings, calls one function and turns an OperatorError into one line and exit 1."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from facesearch.up import up as run_up
 from facesearch.usage import usage
 from facesearch.verify import verify
 from shared import logs
+from shared.unknown_variables import unknown_variables
 from worker.models.described import LARGEST_SIDE
 
 
@@ -63,6 +65,10 @@ def up(**options: Any) -> None:
     }
     settings = settings.model_copy(update=defaults)
     logs.configure(settings.log_level, settings.log_format, "up")
+    for unknown in unknown_variables():
+        remark(f"warning: {unknown}")
+        # Said once: the gateway and the worker, which would say it too, do not get it.
+        os.environ.pop(unknown.name, None)
     model_commands.pull(settings, [], remark)
     asyncio.run(run_up(settings, click.echo))
 

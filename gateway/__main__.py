@@ -10,15 +10,18 @@ import signal
 import socket
 import sys
 
+import structlog
 import uvloop
 
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
 from gateway.monitoring import create_metrics_app
 from gateway.server import Site, serve
-from shared import logs
+from shared import logs, unknown_variables
 from shared.errors import OperatorError
 from shared.settings import Settings
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def main() -> None:
@@ -29,6 +32,7 @@ def main() -> None:
     try:
         settings = Settings.read()
         logs.configure(settings.log_level, settings.log_format, "gateway")
+        unknown_variables.warn(log)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, arguments.fd, arguments.admin_fd))
     except (OperatorError, OSError) as error:  # OSError: an address cannot be had

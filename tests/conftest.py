@@ -15,6 +15,7 @@ import backends
 from gateway.line import Line
 from processes import empty_redis
 from service import Service
+from shared import telemetry
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 
@@ -29,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # For all that tests import and start, before any of it.
+    telemetry.refuse()
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from worker.models.session import onnxruntime
 
 SIDE, DIMENSION = 8, 5
 # outputs, attributes: as in a MobileFaceNet, a 1 x 1 convolution after each depthwise one.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +26,15 @@ STOP_S = 40
 
 @dataclass
 class Service:
-    """Started on entering, stopped on leaving. `said` holds its output so far."""
+    """Started on entering, stopped on leaving. `said` holds its output so far. through: a command that becomes the one
+    which follows it.
+    """
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
     said: list[str] = field(default_factory=list)
+    through: Sequence[str] = ()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -44,7 +48,10 @@ class Service:
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "facesearch", "up", "--port", str(self.port), "--data-dir", str(self.folder)],
+            [
+                *(*self.through, sys.executable, "-m", "facesearch", "up"),
+                *("--port", str(self.port), "--data-dir", str(self.folder)),
+            ],
             env={**os.environ, **self.settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
 
-from shared import logs
+from shared import logs, unknown_variables
 from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
 from shared.redis_url import parse
@@ -87,6 +87,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:
         logs.configure(settings.log_level, settings.log_format, "worker")
+        unknown_variables.warn(log)
 
     class OpenStep(bootsteps.StartStopStep):
         """Opens before the consumer takes its first job. Celery would go on if a signal's handler failed."""

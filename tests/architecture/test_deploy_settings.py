@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from shared import unknown_variables
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,7 @@ def test_every_variable_that_the_chart_names_is_a_setting() -> None:
 def test_every_variable_that_compose_names_is_a_setting() -> None:
     named = {variable for path in COMPOSE for variable in VARIABLE.findall(path.read_text())}
     assert named - set(Settings.variables()) == set(OF_COMPOSE)
+    assert set(OF_COMPOSE) == unknown_variables.OF_COMPOSE, "nobody is warned of these"
 
 
 def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:

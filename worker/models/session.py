@@ -1,4 +1,6 @@
-"""What executes a model: ONNX Runtime, behind a seam of our own. The one file that imports it."""
+"""What executes a model: ONNX Runtime, behind a seam of our own. The one file that imports it: whatever else needs it,
+benchmarks and tests, takes it from here, so that it never runs before it was told to report nothing.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +8,13 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from shared import telemetry
 from shared.errors import OperatorError
+
+telemetry.refuse()
+
+import onnxruntime  # noqa: E402 -- it reports from the moment of its import, unless it was told not to
 
 Tensor = npt.NDArray[np.float32]
 
@@ -55,8 +61,6 @@ def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSe
     Raises OperatorError when ONNX Runtime cannot load the file, or when the device is not there: it is never another
     one than was asked for.
     """
-    # What a caller's machine does is nobody's business: nothing is reported to anybody.
-    onnxruntime.disable_telemetry_events()
     _require(device)
     options = onnxruntime.SessionOptions()
     # One job per core already keeps all cores busy, and small convolutions lose more to hand-over than they gain:

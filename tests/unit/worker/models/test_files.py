@@ -12,7 +12,7 @@ from model_chains import embedder
 from shared.errors import OperatorError
 from worker.models import files
 from worker.models.catalog import Embedder, Model, UrlSource
-from worker.models.fetch import FetchError
+from worker.models.fetch import FetchError, UnreachableError
 from worker.models.files import is_ready, prepared_path, pull
 from worker.models.session import open_session
 
@@ -108,6 +108,23 @@ def test_wrong_bytes_are_never_kept_and_named(folder):
     assert "\n" not in text
     assert names(folder) == []
     assert not is_ready(MODEL, folder)
+
+
+def test_without_network_one_line_says_what_cannot_be_reached_and_what_to_do(folder):
+    nowhere = {source: UnreachableError(f"{source.url[8:13]}.test", "no name") for source in (FIRST, SECOND)}
+    with pytest.raises(OperatorError) as caught:
+        Network(nowhere).pull(folder)
+    assert str(caught.value) == (
+        "cannot get the model tiny: from here none of first.test, secon.test can be reached; without network, run "
+        "`facesearch models pull` on a machine that has one and copy its models folder, which `facesearch models list` "
+        f"names, to {folder}"
+    )
+
+
+def test_a_network_that_gives_something_else_is_no_missing_network(folder):
+    answers = {FIRST: UnreachableError("first.test", "no name"), SECOND: FetchError("HTTP 404")}
+    with pytest.raises(OperatorError, match=r"first.test cannot be reached \(no name\); .*HTTP 404"):
+        Network(answers).pull(folder)
 
 
 def test_a_wrong_beginning_is_started_over_once(folder):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from shared.errors import OperatorError
 from worker.models.prepare import prepare, unpacked
 from worker.models.quantization import dequantize
+from worker.models.session import onnxruntime
 
 seeds = st.integers(0, 2**32 - 1)
 

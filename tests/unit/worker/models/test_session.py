@@ -1,10 +1,9 @@
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, save_model
 
 from shared.errors import OperatorError
-from worker.models.session import open_session
+from worker.models.session import onnxruntime, open_session
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""Variables that look like settings and are none, and who warns of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from facesearch import main as command_line
+from shared.settings import Settings
+from shared.unknown_variables import UnknownVariable, unknown_variables
+
+PLAIN = {name: None for name in os.environ if name.upper().startswith("FACESEARCH_")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PLAIN:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("FACESEARCH_DEADLIN_S", "FACESEARCH_DEADLINE_S"),
+        ("FACESEARCH_DEADLINE", "FACESEARCH_DEADLINE_S"),
+        ("FACESEARCH_RATES", "FACESEARCH_RATE"),
+        ("FACESEARCH_MODEL_DIR", "FACESEARCH_MODELS_DIR"),
+        ("facesearch_wroker_threads", "FACESEARCH_WORKER_THREADS"),
+        # Those without the prefix.
+        ("FACESEARCH_REDIS_URL", "REDIS_URL"),
+        ("FACESEARCH_QDRANT_API_KEY", "QDRANT_API_KEY"),
+        ("FACESEARCH_COLOUR_OF_THE_SKY", None),
+    ],
+)
+def test_the_nearest_setting_is_suggested(monkeypatch: pytest.MonkeyPatch, name: str, nearest: str | None) -> None:
+    monkeypatch.setenv(name, "hunter2")
+    assert unknown_variables() == [UnknownVariable(name, nearest)]
+
+
+@pytest.mark.parametrize("name", [*Settings.variables(), "facesearch_port", "FACESEARCH_VERSION", "SEARCH_DEADLIN_S"])
+def test_settings_and_what_is_not_ours_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert unknown_variables() == []
+
+
+def test_an_empty_one_counts_as_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESEARCH_DEADLIN_S", "")
+    assert unknown_variables() == []
+
+
+def test_files_of_secrets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.settings.SECRETS_DIR", tmp_path)
+    for name in ("FACESEARCH_ADMIN_KEYS", "FACESEARCH_ADMIN_KEY", "REDIS_URL", "valkey.conf"):
+        (tmp_path / name).write_text("hunter2")
+    assert unknown_variables() == [UnknownVariable("FACESEARCH_ADMIN_KEYS", "FACESEARCH_ADMIN_KEY")]
+
+
+def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handed_on = []
+
+    async def run_up(*_: object) -> None:
+        handed_on.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
+
+    monkeypatch.setattr(command_line, "run_up", run_up)
+    monkeypatch.setattr(command_line.model_commands, "pull", lambda *_: None)
+    given = {"FACESEARCH_DEADLIN_S": "hunter2", "FACESEARCH_RATE": "5"}
+    result = CliRunner().invoke(command_line.main, ["up"], env=given)
+    assert result.stderr.splitlines() == [
+        "warning: FACESEARCH_DEADLIN_S is no setting and changes nothing; did you mean FACESEARCH_DEADLINE_S?"
+    ]
+    assert handed_on == ["FACESEARCH_RATE"]
+
+
+def test_small_commands_say_nothing() -> None:
+    result = CliRunner().invoke(command_line.main, ["models", "list"], env={"FACESEARCH_DEADLIN_S": "hunter2"})
+    assert "DEADLIN_S" not in result.output
