@@ -35,6 +35,9 @@ PACKAGES: Final = (
     "qdrant-edge-py",
 )
 
+DETAIL: Final = 23
+"""Characters before the detail of a finding."""
+
 LOW_DISK_BYTES: Final = 1 << 30
 
 

@@ -41,7 +41,7 @@ def ids(service: Service) -> list[str]:
 
 def admin(service: Service) -> tuple[str, str]:
     """The printed address of the admin API, and where its key is."""
-    found = re.search(r"^  admin +(\S+), its key is in (.+)$", "".join(service.said), re.MULTILINE)
+    found = re.search(r"^  admin +(\S+)\n +its key is in (.+)$", "".join(service.said), re.MULTILINE)
     assert found
     return found[1], found[2]
 
