@@ -5,7 +5,7 @@ from pathlib import Path
 
 def welcome(address: str, key: str | None, admin_address: str, admin_key: str, folder: Path) -> str:
     """key: None when it was revoked. admin_key: where it is, not what it is."""
-    shown = key or "revoked; make another: facesearch keys create --name NAME"
+    shown = key or "revoked; make another with: facesearch keys create --name NAME"
     return f"""
 facesearch is ready.
 
