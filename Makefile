@@ -25,15 +25,23 @@ install = $(BIN)/pip install --quiet --no-deps $(1) 2> $@.said; status=$$?; \
   rm -f $@.said; exit $$status
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
+.PHONY: help up samples test lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ \
+	  line = sprintf("  make %-14s", $$1); words = split($$2, word, " "); \
+	  for (i = 1; i <= words; i++) { \
+	    if (length(line) + 1 + length(word[i]) > 79) { print line; line = sprintf("%21s", "") } \
+	    line = line " " word[i] } \
+	  print line }'
 	@echo
-	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>; make test takes PYTEST_ARGS='-k name' and JOBS=$(JOBS), files of tests at once"
+	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>;"
+	@echo "  make test takes PYTEST_ARGS='-k name' and JOBS=$(JOBS), files of tests at once"
 
 up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT (Ctrl-C stops it)
 	@exec $(BIN)/facesearch up --host '$(HOST)' --port '$(PORT)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
+
+samples: samples/grace.jpg ## Fetch two portraits, in the public domain, to try the calls with
 
 test: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage by package
 	@rm -f .coverage .coverage.*
@@ -90,7 +98,7 @@ check-deploy: $(VENV)/.deploy ## Validate Dockerfiles, compose files, the Helm c
 docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md, docs/openapi.json, docs/openapi-admin.json and the chart's schema
 	@$(BIN)/python -m gateway.openapi.document > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 	@$(BIN)/python -m gateway.openapi.admin > docs/openapi-admin.json.new && mv docs/openapi-admin.json.new docs/openapi-admin.json
-	@{ sed '/^| variable/,$$d' docs/settings.md; env -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
+	@{ sed '/^| variable/,$$d' docs/settings.md; env -u COLUMNS -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
 	  > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 	@PYTHONPATH=deploy $(BIN)/python -m check.settings
 
@@ -105,7 +113,7 @@ lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and 
 	$(COMPILE) --upgrade --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 
 clean: ## Remove what make made here (never your data, never the fetched models)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) samples .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 # The stamps are written last, so an interrupted install starts over. The lists are complete: without --no-deps pip would
 # ask for the newest release of what a package names with an extra, and refuse it for want of a hash.
@@ -130,3 +138,13 @@ $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.runtime
 	@echo 'installing requirements/deploy.txt'
 	@$(call install,--require-hashes -r requirements/deploy.txt)
 	@touch $@
+
+# Two packages that tests use ship them: Grace Hopper (US Navy) and Eileen Collins (NASA). Without what they need.
+samples/grace.jpg: | $(BIN)/python
+	@rm -rf samples && mkdir samples
+	@awk '/^(matplotlib|scikit-image)==/ { on = 1 } on { print } !/\\$$/ { on = 0 }' requirements/dev.txt > samples/list.txt
+	@$(BIN)/pip install --quiet --no-deps --require-hashes --target samples/packages -r samples/list.txt
+	@mv samples/packages/skimage/data/astronaut.png samples/eileen.png
+	@mv samples/packages/matplotlib/mpl-data/sample_data/grace_hopper.jpg samples/grace.jpg
+	@rm -r samples/packages samples/list.txt
+	@ls samples/*

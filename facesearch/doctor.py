@@ -54,6 +54,9 @@ WHAT: Final[dict[Role, str]] = {
     "all": "gateway and worker",
 }
 
+DETAIL: Final = 23
+"""Characters before the detail of a finding."""
+
 LOW_DISK_BYTES: Final = 1 << 30
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import click
 from facesearch import models as model_commands
 from facesearch.backup import backup
 from facesearch.calibrate import calibrate
-from facesearch.console import remark, reported, settings_from, worker_only
-from facesearch.doctor import diagnose
+from facesearch.console import columns_of_terminal, print_paragraph, remark, reported, settings_from, worker_only
+from facesearch.doctor import DETAIL, diagnose
 from facesearch.evaluate import evaluate
 from facesearch.facedbs import facedbs
 from facesearch.installed import Role
 from facesearch.keys import keys
-from facesearch.reference import table
+from facesearch.reference import listing, table
 from facesearch.restore import restore
 from facesearch.tenants import tenants
 from facesearch.up import up as run_up
@@ -128,7 +129,8 @@ def models_add(file: Path, check: Path | None, **options: Any) -> None:
 @main.command()
 def settings() -> None:
     """Print every setting, its default and what it does."""
-    click.echo(table())
+    columns = columns_of_terminal()
+    click.echo(table() if columns is None else listing(columns))
 
 
 @main.command()
@@ -138,4 +140,4 @@ def settings() -> None:
 @reported
 def doctor(role: Role | None) -> None:
     """Tell what is installed, reachable and ready; exit 1 if something needed is not."""
-    sys.exit(0 if diagnose(settings_from(), role, click.echo) else 1)
+    sys.exit(0 if diagnose(settings_from(), role, partial(print_paragraph, indent=DETAIL)) else 1)

@@ -1,11 +1,15 @@
 """`facesearch settings`: every setting, as the table of docs/settings.md."""
 
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
 from shared.settings import Settings
+
+NONE: Final = "—"
+"""The default of what is left out."""
 
 
 def table() -> str:
@@ -17,9 +21,19 @@ def table() -> str:
     return "\n".join(["| variable | default | what it does |", "| --- | --- | --- |", *rows])
 
 
+def listing(columns: int) -> str:
+    """For a terminal of so many columns: a paragraph for each setting."""
+    paragraphs = []
+    for variable, field in zip(Settings.variables(), Settings.model_fields.values(), strict=True):
+        default = _default(field).strip("`")
+        text = fill(field.description or "", columns, initial_indent="    ", subsequent_indent="    ")
+        paragraphs.append(f"{variable}={'' if default == NONE else default}\n{text}")
+    return "\n\n".join(paragraphs)
+
+
 def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True, validated_data={})
     if value is None:
-        return "—"
+        return NONE
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{text.replace(str(Path.home()), '~')}`"

@@ -207,7 +207,8 @@ class Settings(BaseSettings):
     quality_header: bool = Field(
         default=False,
         description="Tell the caller in the header X-Face-Quality what was wrong with a face whose FACE_DETECT_FAILED "
-        "means that it is not shown well enough. False: callers are told what the contract says.",
+        "means that it is not shown well enough. False: callers are told what the contract says; those who send "
+        "faces=one are told of several faces either way.",
     )
     http_status: HttpStatus = Field(
         default="mapped",

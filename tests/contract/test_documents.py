@@ -3,13 +3,18 @@
 import os
 import re
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
+import click
 import pytest
+import skimage
 
+from contract.tenants import new_tenant
+from facesearch.main import main
 from facesearch.reference import table
-from portraits import astronaut_png, darken, hopper_jpeg, jpeg, pixels, reencode, rotate
+from portraits import astronaut_png, hopper_jpeg
 from service import Service
 from shared.contract import MESSAGES
 
@@ -23,27 +28,76 @@ def shape(text: str) -> str:
     return re.sub(r'"(confidence|similarity)": \d\d\.\d{1,3}', r'"\1": N', re.sub(UUID, "ID", text))
 
 
-def examples() -> list[tuple[str, str]]:
-    """The README's calls: command and answer."""
-    (block,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    return re.findall(r"^\$ (.*curl .*)\n(\{.*\})$", block, re.MULTILINE)
+def blocks(title: str) -> list[tuple[str, str]]:
+    """The blocks of code of a section of the README: language and text."""
+    (section,) = re.findall(rf"^## {title}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
-def test_the_readmes_calls_answer_as_it_says(service: Service, tmp_path: Path) -> None:
-    (tmp_path / "grace.jpg").write_bytes(hopper_jpeg())
-    (tmp_path / "another-photo-of-grace.jpg").write_bytes(reencode(darken(rotate(hopper_jpeg(), 4), 0.7), 60))
-    (tmp_path / "eileen.jpg").write_bytes(jpeg(pixels(astronaut_png())))
-    environment = {**os.environ, "KEY": service.key, "URL": f"{service.address}/v1"}
-    ids: dict[str, str] = {}
-    assert len(examples()) == 5
-    for command, answer in examples():
-        for written, real in ids.items():
-            command = command.replace(written, real)  # noqa: PLW2901 -- the README's id is not ours
-        said = subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        assert shape(said) == shape(answer)
-        ids.update(zip(re.findall(UUID, answer), re.findall(UUID, said), strict=True))
+@pytest.fixture
+def folder(service: Service, tmp_path: Path) -> Path:
+    """The folder of somebody who has done what comes before the calls, and whose home is there too."""
+    _, keys = new_tenant(service.broker, pasted={})
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples/grace.jpg").write_bytes(hopper_jpeg())
+    (tmp_path / "samples/eileen.png").write_bytes(astronaut_png())
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    home = tmp_path / ".local/share/facesearch"
+    home.mkdir(parents=True)
+    (home / "api-key").write_text(keys["pasted"])
+    return tmp_path
+
+
+def pasted(command: str, folder: Path) -> str:
+    """What a shell prints."""
+    return subprocess.run(
+        ["bash", "-ec", command],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_readmes_calls_pasted_one_after_the_other_answer_as_it_says(service: Service, folder: Path) -> None:
+    calls = blocks("The calls")
+    commands = "".join(text for language, text in calls if language == "sh")
+    answers = "".join(text for language, text in calls if language == "json")
+    assert commands.count("curl ") == answers.count("\n") == 5
+    assert commands.count("http://127.0.0.1:8000\n") == 1
+    said = pasted(commands.replace("http://127.0.0.1:8000\n", f"{service.address}\n"), folder)
+    assert shape(said.partition("{")[1] + said.partition("{")[2]) == shape(answers)
+
+
+def test_the_samples_are_where_their_packages_keep_them() -> None:
+    """Make samples itself needs a network."""
+    recipe = (ROOT / "Makefile").read_text().partition("\nsamples/grace.jpg:")[2]
+    shipped = re.findall(r"mv samples/packages/(\S+) samples/\S+", recipe)
+    assert [Path(path).name for path in shipped] == ["astronaut.png", "grace_hopper.jpg"]
+    for path in shipped:
+        assert (Path(skimage.__file__).parents[1] / path).is_file()
+
+
+def test_the_readmes_commands_are_found_as_it_says_and_exist(folder: Path) -> None:
+    (path,) = (text for language, text in blocks("More commands") if language == "sh")
+    assert pasted(f"{path}\nfacesearch --version", folder).startswith("facesearch, version ")
+    commands = re.findall(r"^\| `facesearch (.*?)` \|", README, re.MULTILINE)
+    assert len(commands) == 10
+    for command in commands:
+        name, *arguments = command.split()
+        found: click.Command = main.commands[name]
+        while isinstance(found, click.Group):
+            found = found.commands[arguments.pop(0)]
+        found.make_context(name, arguments, resilient_parsing=False)
+
+
+def test_no_block_to_paste_has_a_comment() -> None:
+    """The shell of macOS takes one for arguments."""
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE):
+        assert language in ("sh", "json", "mermaid")
+        assert language != "sh" or "#" not in text
 
 
 def test_the_readme_names_where_the_key_is(monkeypatch: pytest.MonkeyPatch) -> None:

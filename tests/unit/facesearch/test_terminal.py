@@ -1,0 +1,131 @@
+"""What commands print at a terminal of 80 columns fits; what a script reads has a line for each row."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from facesearch.console import fitting, print_paragraph, print_table
+from facesearch.greeting import welcome
+from facesearch.main import main
+from facesearch.reference import listing
+
+KEYS = (
+    ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"),
+    ("0123456789abcdef", "first", "add, search, delete", "never", "default", "default", "2026-01-31 12:00 UTC"),
+    (
+        "0123456789abcdef",
+        "the-till-of-the-shop",
+        "search",
+        "2030-01-31 12:00 UTC",
+        "0.5",
+        "any",
+        "2026-01-31 12:00 UTC",
+    ),
+)
+USAGE = (
+    ("DAY", "TENANT", "KEY", "CALL", "STATUS", "TARIFF", "REQUESTS"),
+    (
+        "2026-01-31",
+        "a-tenant-of-a-long-name",
+        "0123456789abcdef",
+        "facecompare",
+        "IMAGE_INVALID_FORMAT",
+        "charged",
+        "7",
+    ),
+)
+
+
+def commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, each in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from commands(each, *path, name)
+
+
+def too_long(text: str) -> list[str]:
+    return [line for line in text.splitlines() if len(line) > 80]
+
+
+@pytest.fixture
+def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def _in_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.mark.parametrize("path", [*commands(main)], ids=lambda path: " ".join(path) or "facesearch")
+def test_every_help_fits(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*path, "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert too_long(result.output) == []
+
+
+@pytest.mark.parametrize("command", ["models list", "settings"])
+def test_what_lists_all_there_is_fits(command: str) -> None:
+    env = {"COLUMNS": "80", "FACESEARCH_MODELS_DIR": "models"}
+    result = CliRunner().invoke(main, command.split(), env=env)
+    assert result.exit_code == 0
+    assert too_long(result.output) == []
+
+
+@pytest.mark.usefixtures("_at_a_terminal")
+@pytest.mark.parametrize("table", [KEYS, USAGE], ids=["keys", "usage"])
+def test_tables_fit_and_say_the_same(table: tuple, capsys: pytest.CaptureFixture) -> None:
+    print_table(table[0], table[1:])
+    said = capsys.readouterr().out
+    assert too_long(said) == []
+    assert sorted("".join(said.split())) == sorted("".join("".join(row) for row in table).replace(" ", ""))
+
+
+@pytest.mark.usefixtures("_in_a_script")
+def test_in_a_script_a_row_is_a_line(capsys: pytest.CaptureFixture) -> None:
+    print_table(KEYS[0], KEYS[1:])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [row[0] for row in KEYS]
+
+
+def test_a_table_that_fits_is_left_alone() -> None:
+    assert fitting([("NAME", "LICENCE"), ("a model", "not for sale")], 80) == [7, 12]
+
+
+def test_words_are_broken_last_and_those_by_which_a_row_is_known_last_of_all() -> None:
+    lines = [("ID", "WHAT"), ("0123456789", "a long explanation"), ("0123456789", "unbreakable")]
+    assert fitting(lines, None) == [10, 18]
+    assert fitting(lines, 24) == [10, 12]
+    assert fitting(lines, 20) == [10, 8]
+    assert fitting(lines, 10) == [7, 1]
+
+
+@pytest.mark.usefixtures("_at_a_terminal")
+def test_a_paragraph_fits_but_for_what_cannot_be_broken(capsys: pytest.CaptureFixture) -> None:
+    print_paragraph(f"ok    packages         {'package 1.2.3, ' * 8}", 23)
+    first, *others = capsys.readouterr().out.splitlines()
+    assert len(first) <= 80
+    assert others
+    assert all(len(line) - len(line.lstrip()) == 23 and len(line) <= 80 for line in others)
+
+
+def test_the_greeting_fits_with_the_folders_of_most_people() -> None:
+    folder = Path("/home/somebody/.local/share/facesearch")
+    admin = ("http://127.0.0.1:8001", str(folder / "admin-key"))
+    for key in ("k" * 43, None):
+        assert too_long(welcome("http://127.0.0.1:8000", key, *admin, folder)) == []
+
+
+def test_a_setting_without_a_default_is_listed_as_empty() -> None:
+    assert listing(80).startswith("REDIS_URL=\n    Redis or Valkey ")
+    assert "\n\nFACESEARCH_PORT=8000\n    Port to listen on" in listing(80)
+
+
+def test_the_help_of_make_fits() -> None:
+    said = subprocess.run(
+        ["make", "help"], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
+    ).stdout
+    assert "  make up " in said
+    assert too_long(said) == []
