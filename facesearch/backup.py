@@ -26,7 +26,7 @@ BROKER: Final = "valkey"
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, readable=False))
 @click.option(
     "--keep",
     type=click.IntRange(1),

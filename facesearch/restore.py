@@ -56,7 +56,7 @@ class _Backup:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, readable=False))
 @click.option("--overwrite", is_flag=True, help="Replace what is there now.")
 @data_dir_option
 @reported

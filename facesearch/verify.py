@@ -29,7 +29,9 @@ _ID: Final = 32
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.argument(
+    "folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False, readable=False), required=False
+)
 @data_dir_option
 @reported
 @backup_only

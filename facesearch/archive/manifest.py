@@ -57,9 +57,9 @@ class _Version(BaseModel):
 
 def begin(folder: Path) -> None:
     """Make the folder, for its owner alone. Raises OperatorError when it holds something or cannot be made."""
-    if (folder / MANIFEST).exists():
-        raise OperatorError(f"{folder} holds a backup already; choose another folder")
     try:
+        if (folder / MANIFEST).exists():
+            raise OperatorError(f"{folder} holds a backup already; choose another folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = sorted(path.name for path in folder.iterdir())
         if CONTROL in held:

@@ -74,11 +74,12 @@ def stack(project: str, *overrides: str) -> Iterator[Stack]:
         {"FACESEARCH_PUBLISH": f"{ports[0]}-{ports[-1]}"},
         ports,
     )
-    made.run("down", "--volumes", "--timeout", "0")  # what a killed run left
+    # With the profile: the volume of backups is nobody else's.
+    made.run("--profile", "backup", "down", "--volumes", "--timeout", "0")  # what a killed run left
     try:
         yield made
     finally:
-        made.run("down", "--volumes", "--timeout", "1")
+        made.run("--profile", "backup", "down", "--volumes", "--timeout", "1")
 
 
 def compose_command() -> list[str]:

@@ -52,7 +52,7 @@ def api(installation: Stack) -> str:
     return installation.new_key()
 
 
-def call(at: Stack, key: str, name: str, **form: str) -> dict[str, Any]:
+def call(at: Stack, key: str, name: str, /, **form: str) -> dict[str, Any]:
     answer = httpx.post(f"{at.urls()[0]}/v1/{name}", headers={"X-API-Key": key}, data=form, timeout=30)
     return answer.json()  # type: ignore[no-any-return]
 
@@ -175,7 +175,9 @@ class TestInKubernetes:
         wait_for(lambda: found(cluster, key, grace) == "OK", 60)
         assert found(cluster, key, eileen) == "NO_SIMILAR_FACE"
 
-    def test_a_volume_that_it_may_not_write_to_is_told(self, cluster: Stack, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("mode", [0o755, 0o700])
+    def test_a_volume_that_it_may_not_write_to_is_told(self, cluster: Stack, tmp_path: Path, mode: int) -> None:
+        tmp_path.chmod(mode)
         with pytest.raises(AssertionError, match=r"facesearch: cannot write to .*runs as user 10001.*chown"):
             pod(cluster, tmp_path, "CronJob")
 
