@@ -67,7 +67,7 @@ def run(work: Callable[[bytes], object], images: Sequence[bytes], threads: int, 
     def thread(number: int) -> list[float]:
         took: list[float] = []
         before = time.perf_counter()
-        while before < until:
+        while before < until or not took:  # however late it begins, it does one
             work(texts[(number + threads * len(took)) % len(texts)])
             after = time.perf_counter()
             took.append(after - before)

@@ -13,7 +13,15 @@ from shared.settings import Settings
 
 PREFIX: Final = "FACESEARCH_"
 
-OF_COMPOSE: Final = frozenset({"FACESEARCH_BIND", "FACESEARCH_PUBLISH", "FACESEARCH_VERSION"})
+OF_COMPOSE: Final = frozenset(
+    {
+        "FACESEARCH_BACKUPS",
+        "FACESEARCH_BACKUPS_KEEP",
+        "FACESEARCH_BIND",
+        "FACESEARCH_PUBLISH",
+        "FACESEARCH_VERSION",
+    }
+)
 """What the compose files read themselves; a shell or a file .env that serves both may hold them."""
 
 LIKENESS: Final = 0.7

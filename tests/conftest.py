@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # For all that tests import and start, before any of it.
     telemetry.refuse()
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
+    # pytest-xdist names a width, as a terminal would; what tests capture is none.
+    os.environ.pop("COLUMNS", None)
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
 
 

@@ -31,8 +31,7 @@ def create_admin_app(settings: Settings) -> web.Application:
         raise ValueError("FACESEARCH_ADMIN_KEY is not set")
     key = settings.admin_key.get_secret_value()
     app = web.Application(middlewares=[request_id, errors, authenticated(key), explained])
-    for operation in OPERATIONS:
-        app.router.add_route(operation.method, operation.path, _handler(operation), expect_handler=when_read)
+    app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=when_read) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     app.cleanup_ctx.append(_resources(settings))
     return app

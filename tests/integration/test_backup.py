@@ -75,7 +75,19 @@ class TestABackup:
         assert keys[0] == "fs:once:default:cafe", "outcomes that are kept come before the faces"
         assert not {key for key in keys if "drawn" in key or not key.startswith("fs:")}
         assert {key.split(":")[1] for key in keys} == {
-            *("once", "tenants", "tenant", "keys", "key", "first-key", "facedbs", "facedb", "names", "usage"),
+            *(
+                "once",
+                "tenants",
+                "tenant",
+                "keys",
+                "key",
+                "first-key",
+                "facedbs",
+                "facedb",
+                "names",
+                "usage",
+                "key-records",
+            ),
         }
 
     def test_of_a_folder_of_backups_the_newest_are_kept(

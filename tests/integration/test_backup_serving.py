@@ -199,7 +199,7 @@ class TestWhileItServes:
 def test_the_commands_of_the_document(tmp_path: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
     commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     home = tmp_path / "home"
     with Service(home) as service:

@@ -63,7 +63,8 @@ def test_doctor_checks_what_a_gateway_needs(here: Place, valkey_url: str) -> Non
     assert not {"detection", "embedding", "models", "valkey", "qdrant", "data directory"} & set(found)
     lost = facesearch(here, "doctor", REDIS_URL=valkey_url, FACESEARCH_IMAGES_URL=images)
     assert lost.returncode == 1
-    assert subjects(lost.stdout)["image store"].startswith("FAIL does not answer")
+    assert subjects(lost.stdout)["image store"].startswith("FAIL the Redis of FACESEARCH_IMAGES_URL")
+    assert "does not answer" in subjects(lost.stdout)["image store"]
 
 
 def test_doctor_says_what_the_user_of_redis_is_not_allowed_to(here: Place, valkey_url: str) -> None:

@@ -77,7 +77,7 @@ class Town:
         return [match["person_id"] for match in said["message"]] if said["status"] == "OK" else []
 
     def admin(self, method: str, path: str, key: str | None = None, body: object = None) -> httpx.Response:
-        (address,) = re.findall(r"^  admin +(\S+),", "".join(self.service.said), re.MULTILINE)
+        (address,) = re.findall(r"^  admin +(\S+)$", "".join(self.service.said), re.MULTILINE)
         right = (self.service.folder / "admin-key").read_text().strip()
         return httpx.request(method, f"{address}{path}", headers={"X-Admin-Key": key or right}, json=body)
 

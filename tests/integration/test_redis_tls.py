@@ -76,7 +76,7 @@ def test_nobody_else_comes_in(secured: Tls, wrong: str) -> None:
     url = wrong.format(password=ESCAPED, host_port=secured.host_port, port=port, certificate=secured.certificate)
     said = refusal(url)
     assert PASSWORD not in said
-    assert not doctor._redis("redis", url).well
+    assert not doctor._redis("redis", "REDIS_URL", lambda: url).well
 
 
 def test_a_name_that_the_certificate_lacks_may_be_let_pass(secured: Tls) -> None:
@@ -95,4 +95,4 @@ def test_the_whole_service(secured: Tls, tmp_path: Path) -> None:
 
 
 def test_doctor_reaches_it(secured: Tls) -> None:
-    assert doctor._redis("redis", secured.url()).detail.startswith("answers, version ")
+    assert doctor._redis("redis", "REDIS_URL", secured.url).detail.startswith("answers, version ")

@@ -35,7 +35,7 @@ def examples() -> list[tuple[str, str]]:
 
 
 def test_every_example(service: Service) -> None:
-    (admin,) = re.findall(r"^  admin +(\S+),", "".join(service.said), re.MULTILINE)
+    (admin,) = re.findall(r"^  admin +(\S+)$", "".join(service.said), re.MULTILINE)
     environment = {
         **os.environ,
         **service.settings,

@@ -39,7 +39,7 @@ def test_so_does_the_face_in_the_examples_of_the_openapi_document(faces: FaceSer
     own, example = faces.describe_prominent(hopper_jpeg()), faces.describe_prominent(base64.b64decode(BASE64))
     assert STRICT.flaw(example.quality) is None
     assert own.vector @ example.vector > 0.9
-    assert len(faces.describe_all(base64.b64decode(BASE64), lambda: None)) == 1
+    assert len(faces.describe_all(base64.b64decode(BASE64))) == 1
 
 
 @pytest.mark.parametrize("change", STILL_FINE)

@@ -20,7 +20,7 @@ from worker.faces.geometry import (
     resize,
     turned,
 )
-from worker.faces.refining import LEAST_REFINED, SURE_REFINED, refined
+from worker.faces.refining import BLURRED_SCORE, LEAST_REFINED, SURE_REFINED, refined
 
 SIDE: Final = 640
 """Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
@@ -75,7 +75,6 @@ class Look:
     """
 
     degrees = 0
-    _least_refined = LEAST_REFINED
 
     def __init__(self, detector: Detector, image: Image, least_score: float) -> None:
         """least_score: score, (0, 1), from which on a candidate counts."""
@@ -165,7 +164,10 @@ class Look:
         return [face for face in candidates if self._is_face(face)]
 
     def _is_face(self, face: Detection) -> bool:
-        return (self._refined[face].refined_score or 0) >= self._least_refined
+        return self._score_refined(face) >= LEAST_REFINED or face.score >= BLURRED_SCORE
+
+    def _score_refined(self, face: Detection) -> float:
+        return self._refined[face].refined_score or 0.0
 
     def _back(self, face: Detection) -> Detection:
         """A candidate in pixels of the image."""
@@ -179,8 +181,6 @@ class TurnedLook(Look):
     """An image that was turned to be looked at. Faces are ordered as they are seen there, but lie where they do in the
     image itself, from which they are refined: nothing that comes after needs the image turned.
     """
-
-    _least_refined = SURE_REFINED
 
     def __init__(
         self,
@@ -201,6 +201,9 @@ class TurnedLook(Look):
 
     def _back(self, face: Detection) -> Detection:
         return turned_back(face, self._matrix, self._factor)
+
+    def _is_face(self, face: Detection) -> bool:
+        return self._score_refined(face) >= SURE_REFINED
 
 
 def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.NDArray[np.float32]) -> Detection:

@@ -22,6 +22,10 @@ LEAST_REFINED: Final = 0.6
 """Refined score from which on a candidate is a face where a photo is looked at as a whole and as it comes. Masked faces
 have 0.80 and more, faces of LFW 0.89; what has less is hidden for the most part, blurred, or no face."""
 
+BLURRED_SCORE: Final = 0.88
+"""Score of a candidate of the photo as it comes from which on it is a face whatever its refined score. Enlarged, a
+blurred face looks like none: what is wrong with it is for the quality gate to say."""
+
 SURE_REFINED: Final = 0.88
 """Likewise where a photo is looked at turned or in parts, and where a candidate scored too little when it was detected:
 most of what is no face is found there. Of LFW's faces, turned, dark and small, none has less; animals, drawings and

@@ -1,6 +1,7 @@
 """How false faces are counted, and how photos on which a face is lost are named."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,7 @@ class Eager:
         return [face(0.95 if side < 400 else 0.85)]
 
     def refine(self, _image: Image, detections: list[Detection]) -> list[Detection]:
-        return list(detections)
+        return [replace(one, refined_score=one.score) for one in detections]
 
 
 class Constant:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from worker.faces import looking
 from worker.faces.geometry import TEMPLATE, Detection, roll, turned
 from worker.faces.looking import COARSE_SIDE, LEAST_SCORE, SIDE, TURNS
-from worker.faces.refining import LEAST_REFINED, SURE_REFINED
+from worker.faces.refining import BLURRED_SCORE, LEAST_REFINED, SURE_REFINED
 
 LARGE, SMALL = 60.0, 20.0
 COARSE, FULL = COARSE_SIDE, SIDE
@@ -189,21 +189,27 @@ def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, 
     assert [face is not None for face in found] == [True, False]
 
 
+def test_a_blurred_face_is_one_if_it_scored_enough_when_it_was_detected():
+    for score, is_face in ((BLURRED_SCORE, True), (BLURRED_SCORE - 0.01, False)):
+        seen = look(Seeing(both(0, score), refined={score: 0.0}), photo())
+        assert (seen.prominent() is not None) is is_face
+
+
 class Several:
-    """Finds the faces given for each side; refining finds all but those of `false` again."""
+    """Finds the faces given for each side in a photo as it comes; refining finds all but those of `false` again."""
 
     def __init__(self, coarse, full, false=()):
         self.found = {COARSE: coarse, FULL: full}
         self.false = {face.box for face in false}
 
-    def detect(self, _image, side):
-        return self.found[side]
+    def detect(self, image, side):
+        return [] if way_up(image) else self.found[side]
 
     def refine(self, _image, detections):
         return [replace(face, refined_score=0.0 if face.box in self.false else 0.95) for face in detections]
 
 
-def face(x, y, size, score=0.95):
+def face(x, y, size, score=0.85):
     box = (x - size / 2, y - size / 2, size, size)
     landmarks = (TEMPLATE - TEMPLATE.mean(axis=0)) * np.float32(size / 112) + np.float32([x, y])
     return Detection(box, landmarks.astype(np.float32), score)
