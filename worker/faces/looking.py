@@ -20,7 +20,7 @@ from worker.faces.geometry import (
     resize,
     turned,
 )
-from worker.faces.refining import BLURRED_SCORE, LEAST_REFINED, SURE_REFINED, refined
+from worker.faces.refining import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER, refined
 
 SIDE: Final = 640
 """Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
@@ -164,7 +164,7 @@ class Look:
         return [face for face in candidates if self._is_face(face)]
 
     def _is_face(self, face: Detection) -> bool:
-        return self._score_refined(face) >= LEAST_REFINED or face.score >= BLURRED_SCORE
+        return face.score + self._score_refined(face) >= LEAST_TOGETHER or face.score >= BLURRED_SCORE
 
     def _score_refined(self, face: Detection) -> float:
         return self._refined[face].refined_score or 0.0
@@ -203,7 +203,8 @@ class TurnedLook(Look):
         return turned_back(face, self._matrix, self._factor)
 
     def _is_face(self, face: Detection) -> bool:
-        return self._score_refined(face) >= SURE_REFINED
+        score = self._score_refined(face)
+        return score >= SURE_REFINED or face.score + score >= SURE_TOGETHER
 
 
 def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.NDArray[np.float32]) -> Detection:

@@ -18,9 +18,10 @@ REFINED_AT_MOST: Final = 3
 REFINED_AT_ONCE: Final = 16
 """Faces of an image that are refined together: 10 MB of crops as the detector takes them."""
 
-LEAST_REFINED: Final = 0.6
-"""Refined score from which on a candidate is a face where a photo is looked at as a whole and as it comes. Masked faces
-have 0.80 and more, faces of LFW 0.89; what has less is hidden for the most part, blurred, or no face."""
+LEAST_TOGETHER: Final = 1.7
+"""Score and refined score together from which on a candidate is a face where a photo is looked at as a whole and as it
+comes. Photos of LFW have 1.75 and more, of masked faces 99 in 100 as much; what has less is hidden for the most part,
+or no face."""
 
 BLURRED_SCORE: Final = 0.88
 """Score of a candidate of the photo as it comes from which on it is a face whatever its refined score. Enlarged, a
@@ -30,6 +31,10 @@ SURE_REFINED: Final = 0.88
 """Likewise where a photo is looked at turned or in parts, and where a candidate scored too little when it was detected:
 most of what is no face is found there. Of LFW's faces, turned, dark and small, none has less; animals, drawings and
 textures have up to 0.86."""
+
+SURE_TOGETHER: Final = 1.74
+"""Both scores together from which on a candidate is a face where a photo is looked at turned, too: a masked face scores
+less than SURE_REFINED, but enough when it was detected."""
 
 Refine = Callable[[Sequence[Detection]], list[Detection]]
 """The same faces with landmarks and scores as they are on an upright crop around each."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from worker.faces import looking
 from worker.faces.geometry import TEMPLATE, Detection, roll, turned
 from worker.faces.looking import COARSE_SIDE, LEAST_SCORE, SIDE, TURNS
-from worker.faces.refining import BLURRED_SCORE, LEAST_REFINED, SURE_REFINED
+from worker.faces.refining import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER
 
 LARGE, SMALL = 60.0, 20.0
 COARSE, FULL = COARSE_SIDE, SIDE
@@ -173,7 +173,8 @@ def test_the_way_up_is_decided_by_refined_scores():
 
 
 def test_what_refining_does_not_find_again_is_no_face():
-    seeing = Seeing(both(0, 0.85) | both(90, 0.95), refined={0.85: LEAST_REFINED - 0.01, 0.95: SURE_REFINED - 0.01})
+    too_little = {0.85: LEAST_TOGETHER - 0.85 - 0.01, 0.95: SURE_TOGETHER - 0.95 - 0.01}
+    seeing = Seeing(both(0, 0.85) | both(90, 0.95), refined=too_little)
     seen = look(seeing, photo())
     assert seen.prominent() is None
     assert seen.every() == []
@@ -181,10 +182,11 @@ def test_what_refining_does_not_find_again_is_no_face():
     assert seen.count == 0
 
 
-@pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_REFINED), (180, SURE_REFINED), (45, SURE_REFINED)])
+@pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_TOGETHER - 0.85), (180, SURE_REFINED), (45, SURE_REFINED)])
 def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, least):
     found = [
-        look(Seeing(both(degrees, 0.85), refined={0.85: score}), photo()).prominent() for score in (least, least - 0.01)
+        look(Seeing(both(degrees, 0.85), refined={0.85: score}), photo()).prominent()
+        for score in (least + 1e-9, least - 0.01)
     ]
     assert [face is not None for face in found] == [True, False]
 
