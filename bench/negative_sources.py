@@ -244,7 +244,10 @@ DENIED: Final[Sequence[Denied]] = (
         "pillow",
         "a portrait in many formats, a cartoon of a person, coins",
         ("*hopper*", "*lena*", "*effect_spread*", "*imageops_pad*", "*palette_negative*", "*palette_sepia*", "*p_16*"),
-        digests("d62c80c2 2a19e342 68e1c83b 2e998c47 dbd233de c3804c58 ff191bad 6a89725d ea261c3f b024c2d8"),
+        digests(
+            "d62c80c2 38bd2023 24c1bf2b 2a19e342 68e1c83b 2e998c47 dbd233de c3804c58 ff191bad 6a89725d "
+            "ea261c3f b024c2d8"
+        ),
     ),
     Denied(
         "pillow",
@@ -262,10 +265,11 @@ DENIED: Final[Sequence[Denied]] = (
     Denied("openarena-081-textures", "a moon with a face", digests=digests("4dd73576")),
     Denied("colobot-common-textures", "heads and faces of people among others", ("*/objects/*", "*/interface/*")),
     Denied("foolbox", "a window of stained glass", digests=digests("6c256e17")),
-    Denied("mate-icon-theme", "a ghost", digests=digests("562213ca")),
+    Denied("mate-icon-theme", "a ghost, a portrait on a card", digests=digests("562213ca f328fdd0")),
     Denied("gnome-control-center-data", "an astronaut, a surfer", digests=digests("e0a0f9aa 9b8e3c48")),
     Denied("plasma-workspace-data", "an astronaut", digests=digests("2684f214")),
-    Denied("cinnamon-common", "the outline of a head", digests=digests("07c81841")),
+    Denied("cinnamon-common", "the outline of a head, an astronaut", digests=digests("07c81841 e0a0f9aa")),
+    Denied("lfw", "perhaps a part of another head", digests=digests("7b089f87 219f8fb6")),
     Denied("ukui-wallpapers", "masks", digests=digests("177f1f8c e4717d5c")),
     Denied("extremetuxracer-data", "a gnome", digests=digests("3d96154b")),
     Denied(

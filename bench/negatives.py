@@ -79,7 +79,9 @@ EMOJI_SIZE: Final = 109
 
 @dataclass(frozen=True)
 class Picture:
-    """package, version, path: where it comes from. data: a file of an image. suffix: without a dot."""
+    """package, version, path: where it comes from. data: a file of an image. suffix: without a dot. left_out: why it is
+    not taken, empty when it is.
+    """
 
     package: str
     version: str
@@ -87,6 +89,7 @@ class Picture:
     data: bytes
     suffix: str
     digest: str
+    left_out: str = ""
 
 
 class Known:
@@ -288,7 +291,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def packaged(folder: Path) -> Iterator[Picture]:
-    """Of all SOURCES that can be had, without what is left out."""
+    """Of all SOURCES that can be had; of each, first what is left out, which others may be copies of."""
     for source in SOURCES:
         try:
             version, files = of_package(source, folder)
@@ -297,10 +300,11 @@ def packaged(folder: Path) -> Iterator[Picture]:
             continue
         if source.version and version != source.version:
             print(f"{source.package} {version}: it was looked through as {source.version}", file=sys.stderr)
-        for path, original in files:
-            digest = digest_of(original)
-            if not denied(source.package, path, digest) and (image := taken(original)):
-                yield Picture(source.package, version, path, *image, digest)
+        digests = {path: digest_of(original) for path, original in files}
+        reasons = {path: denied(source.package, path, digest) for path, digest in digests.items()}
+        for path, original in sorted(files, key=lambda one: not reasons[one[0]]):
+            if image := taken(original):
+                yield Picture(source.package, version, path, *image, digests[path], reasons[path])
 
 
 def beside(size: tuple[int, int], boxes: Sequence[Box], margin: float = MARGIN) -> Box | None:
@@ -339,8 +343,7 @@ def backgrounds(yunet: YuNet) -> Iterator[Picture]:
         data = jpeg(image[y : y + height, x : x + width])
         name = path.relative_to(LFW).as_posix()
         digest = digest_of(f"lfw/{name}".encode())
-        if not denied("lfw", name, digest):
-            yield Picture("lfw", "", name, data, "jpg", digest)
+        yield Picture("lfw", "", name, data, "jpg", digest, denied("lfw", name, digest))
         number += 1
         if number == PARTS:
             return
@@ -423,17 +426,25 @@ def every(folder: Path) -> Iterator[Picture]:
         print(f"{LFW} is not there: no parts of its photos", file=sys.stderr)
 
 
+def unlike(found: Iterable[Picture]) -> Iterator[tuple[Picture, np.ndarray]]:
+    """The pictures that are taken, each once, and their pixels: none that is like an earlier one, left out or taken."""
+    known, digests = Known(), set[str]()
+    for picture in found:
+        image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+        if picture.digest in digests or image is None or not known.add(np.asarray(image)):
+            continue
+        digests.add(picture.digest)
+        if not picture.left_out:
+            yield picture, np.asarray(image)
+
+
 def collect(folder: Path) -> Counter[str]:
     """Writes the pictures and the manifest. Returns how many each package gave."""
-    known, digests, counts = Known(), set[str](), Counter[str]()
+    counts = Counter[str]()
     with (folder / "manifest.csv").open("w", newline="") as file:
         manifest = csv.writer(file)
         manifest.writerow(("file", "package", "version", "path", "digest", "width", "height"))
-        for picture in every(folder / "fetched"):
-            image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
-            if picture.digest in digests or image is None or not known.add(image):
-                continue
-            digests.add(picture.digest)
+        for picture, image in unlike(every(folder / "fetched")):
             counts[picture.package] += 1
             name = Path("pictures") / picture.package / f"{picture.digest}.{picture.suffix}"
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from negatives import (
     LEAST_SIDE,
     SIDE,
     Known,
+    Picture,
     beside,
     chosen,
     digest_of,
@@ -26,6 +27,7 @@ from negatives import (
     surfaces,
     taken,
     texts,
+    unlike,
 )
 from PIL import Image
 
@@ -73,6 +75,18 @@ def test_a_picture_is_known_in_another_size_and_another_is_not() -> None:
     assert not known.add(np.asarray(cv2.resize(large, (150, 200), interpolation=cv2.INTER_AREA)))
     assert known.add(255 - large)
     assert known.add(large[:100])
+
+
+def test_a_copy_of_what_is_left_out_is_left_out_too() -> None:
+    random = np.random.default_rng(1)
+    portrait, flower = (random.integers(0, 256, (90, 60, 3)).astype(np.uint8) for _ in range(2))
+
+    def picture(image: np.ndarray, digest: str, left_out: str = "") -> Picture:
+        return Picture("a", "1", digest, bytes(cv2.imencode(".png", image)[1]), "png", digest, left_out)
+
+    smaller = np.asarray(cv2.resize(portrait, (40, 60), interpolation=cv2.INTER_AREA))
+    found = [picture(portrait, "1", "a portrait"), picture(smaller, "2"), picture(flower, "3"), picture(flower, "4")]
+    assert [one.digest for one, _ in unlike(found)] == ["3"]
 
 
 def test_the_same_files_are_chosen_in_any_order_and_from_all_folders() -> None:
