@@ -1,5 +1,6 @@
 """What `make` says when pip cannot install, with a pip that fails as the real one does."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,7 +29,13 @@ def make(folder: Path, said: list[str], status: int) -> subprocess.CompletedProc
     (folder / "said").write_text("".join(f"{line}\n" for line in said))
     (tools / "pip").write_text(f"#!/bin/sh\ncat said >&2\nexit {status}\n")
     (tools / "pip").chmod(0o755)
-    return subprocess.run(["make", ".venv/.runtime"], cwd=folder, capture_output=True, text=True, check=False)
+    # The suite itself may have been started by make.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    }
+    return subprocess.run(
+        ["make", ".venv/.runtime"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_without_network_one_line_says_so_and_what_to_do(tmp_path: Path) -> None:
