@@ -20,8 +20,7 @@ REFINED_AT_ONCE: Final = 16
 
 LEAST_TOGETHER: Final = 1.7
 """Score and refined score together from which on a candidate is a face where a photo is looked at as a whole and as it
-comes. Photos of LFW have 1.75 and more, of masked faces 99 in 100 as much; what has less is hidden for the most part,
-or no face."""
+comes. All 1,848 photos of LFW have 1.75 and more. What has less is hidden or blurred for the most part, or no face."""
 
 BLURRED_SCORE: Final = 0.88
 """Score of a candidate of the photo as it comes from which on it is a face whatever its refined score. Enlarged, a
@@ -29,8 +28,8 @@ blurred face looks like none: what is wrong with it is for the quality gate to s
 
 SURE_REFINED: Final = 0.88
 """Likewise where a photo is looked at turned or in parts, and where a candidate scored too little when it was detected:
-most of what is no face is found there. Of LFW's faces, turned, dark and small, none has less; animals, drawings and
-textures have up to 0.86."""
+most of what is no face is found there. Of 63 photos of LFW, turned, dark and small, the best candidate had 0.896 and
+more; of 6,082 pictures without a face few have 0.88 to 0.89."""
 
 SURE_TOGETHER: Final = 1.74
 """Both scores together from which on a candidate is a face where a photo is looked at turned, too: a masked face scores
