@@ -20,13 +20,6 @@ _WHY_NOT = why_not()
 pytestmark = pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)
 
 
-@pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coverage of what is started here would write files of its own, as the guard would rightly say."""
-    for name in [name for name in os.environ if name.startswith("COV")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def ours(tmp_path: Path) -> Path:
     folder = tmp_path / "ours"
