@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.faces.geometry import Box, Detection, Image, overlap, resize, turned
 from worker.faces.looking import SAME, SIDE, Detector, turned_back
-from worker.faces.refining import SURE_REFINED, refined
+from worker.faces.refining import SURE_REFINED, certain, refined
 
 FINEST: Final = 0.6
 """Part of a picture's size at which it is looked at most finely: faces of 40 pixels, as it was sent, have 24 there, of
@@ -68,7 +68,9 @@ def find_fine(
     def judge(candidates: Sequence[Detection]) -> None:
         new = _distinct(candidates, found)
         faces = refined(lambda detections: detector.refine(image, detections), new) if new else []
-        found.extend(face for face in faces if (face.refined_score or 0) >= SURE_REFINED)
+        likely = [face for face in faces if (face.refined_score or 0) >= SURE_REFINED]
+        are_faces = certain(lambda detections: detector.look_closely(image, detections), likely)
+        found.extend(face for face, is_one in zip(likely, are_faces, strict=True) if is_one)
 
     judge(doubtful)
     for side in fine_sides(max(image.shape[:2])) if finer else ():

@@ -6,7 +6,7 @@ Pixels are (x, y) with the centre of the first pixel at (0, 0), x to the right a
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -54,14 +54,25 @@ class Detection:
         return x, y
 
 
+class CloseScores(NamedTuple):
+    """What the detector scores a face on three more upright crops, each in [0, 1], 0 where it is not found: where the
+    face has 0.6 and 1.3 times the size that it is refined at, and mirrored. A face is one on all of them, and most of
+    what only looks like one is not.
+    """
+
+    smaller: float
+    larger: float
+    mirrored: float
+
+
 CROP_SIZE = 112
 
 SURROUNDINGS = 224
-"""Side in pixels of the crop on which landmarks are told again; a multiple of the detector's coarsest stride."""
+"""Side in pixels of the crop on which a face is refined; a multiple of the detector's coarsest stride."""
 
 # There faces have 1.5 times the size they have in a crop to embed: about 120 pixels wide, half of the side. Of what was
 # tried (0.7 to 2 times, sides of 160 to 320) the surest on LFW, upright and tilted: docs/decisions/0011-detection.md.
-_ENLARGED = 1.5
+ENLARGED = 1.5
 
 ALIKE = 0.75
 """Part of the largest box's area from which on a face counts as large as it: a side is within an eighth, which is how
@@ -116,12 +127,15 @@ def align(image: Image, landmarks: Points, size: int = CROP_SIZE) -> Image:
     return _warped(image, similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE)), size)
 
 
-def surroundings(image: Image, landmarks: Points) -> tuple[Image, npt.NDArray[np.float64]]:
-    """The upright face and what is around it, uint8 (SURROUNDINGS, SURROUNDINGS, 3), and the matrix of
-    `similarity_transform` that brings points of the image there. Raises ValueError as `align` does.
+def surroundings(
+    image: Image, landmarks: Points, side: int = SURROUNDINGS, enlarged: float = ENLARGED
+) -> tuple[Image, npt.NDArray[np.float64]]:
+    """The upright face and what is around it, uint8 (side, side, 3), and the matrix of `similarity_transform` that
+    brings points of the image there. enlarged: how many times the size that faces have in a crop to embed. Raises
+    ValueError as `align` does.
     """
-    matrix = similarity_transform(landmarks, (TEMPLATE - CROP_SIZE / 2) * _ENLARGED + SURROUNDINGS / 2)
-    return _warped(image, matrix, SURROUNDINGS), matrix
+    matrix = similarity_transform(landmarks, (TEMPLATE - CROP_SIZE / 2) * enlarged + side / 2)
+    return _warped(image, matrix, side), matrix
 
 
 def brought_there(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:

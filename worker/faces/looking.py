@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.faces.geometry import (
+    CloseScores,
     Detection,
     Image,
     brought_back,
@@ -20,7 +21,7 @@ from worker.faces.geometry import (
     resize,
     turned,
 )
-from worker.faces.refining import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER, refined
+from worker.faces.refining import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER, certain, refined
 
 SIDE: Final = 640
 """Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
@@ -65,6 +66,9 @@ class Detector(Protocol):
     def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
         """The same faces with landmarks as good as can be, and refined scores."""
 
+    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+        """What each refined face scores on further crops."""
+
 
 class Look:
     """One image, one way up. Each detection pass is run when it is first asked for, and once; and each candidate is
@@ -84,6 +88,7 @@ class Look:
         self._least_score = least_score
         self._passes: dict[int, list[Detection]] = {}
         self._refined: dict[Detection, Detection] = {}
+        self._are_faces: set[Detection] = set()
 
     @property
     def score(self) -> float:
@@ -91,10 +96,10 @@ class Look:
         return max((face.score for face in self._decisive), default=0.0)
 
     @property
-    def refined_score(self) -> float:
-        """Of the most prominent face; 0 without one."""
-        face = self.prominent()
-        return 0.0 if face is None else face.refined_score or 0.0
+    def certainty(self) -> float:
+        """Score and refined score together, 0 to 2, of the most prominent face; 0 without one."""
+        face = self._first(self._decisive)
+        return 0.0 if face is None else face.score + self._score_refined(face)
 
     @property
     def has_large(self) -> bool:
@@ -114,7 +119,7 @@ class Look:
     @property
     def count(self) -> int:
         """Candidates among which the most prominent face is, less those that turned out to be none."""
-        rejected = sum(not self._is_face(face) for face in self._decisive if face in self._refined)
+        rejected = sum(face not in self._are_faces for face in self._decisive if face in self._refined)
         return len(self._decisive) - rejected
 
     def doubtful(self) -> list[Detection]:
@@ -161,9 +166,16 @@ class Look:
                 lambda detections: self._detector.refine(self._image, detections), [self._back(face) for face in new]
             )
             self._refined.update(zip(new, there, strict=True))
-        return [face for face in candidates if self._is_face(face)]
+            likely = [face for face in new if self._is_likely(face)]
+            are_faces = certain(
+                lambda detections: self._detector.look_closely(self._image, detections),
+                [self._refined[face] for face in likely],
+            )
+            self._are_faces.update(face for face, is_one in zip(likely, are_faces, strict=True) if is_one)
+        return [face for face in candidates if face in self._are_faces]
 
-    def _is_face(self, face: Detection) -> bool:
+    def _is_likely(self, face: Detection) -> bool:
+        """Whether a refined candidate scores enough, here, to be a face."""
         return face.score + self._score_refined(face) >= LEAST_TOGETHER or face.score >= BLURRED_SCORE
 
     def _score_refined(self, face: Detection) -> float:
@@ -202,7 +214,7 @@ class TurnedLook(Look):
     def _back(self, face: Detection) -> Detection:
         return turned_back(face, self._matrix, self._factor)
 
-    def _is_face(self, face: Detection) -> bool:
+    def _is_likely(self, face: Detection) -> bool:
         score = self._score_refined(face)
         return score >= SURE_REFINED or face.score + score >= SURE_TOGETHER
 
@@ -218,8 +230,8 @@ def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.ND
 
 
 def look(detector: Detector, image: Image, least_score: float) -> Look:
-    """The image the way up in which its most prominent face has the best refined score; as it comes, when that is
-    surely upright or no other way scores more.
+    """The image the way up in which its most prominent face has the best score and refined score together; as it comes,
+    when that is surely upright or no other way scores more.
 
     What is surely upright costs the one or two passes that it takes anyway. All else costs a coarse pass for each of
     TURNS that it is below of, and only when none of them shows a large face a full one each.
@@ -231,4 +243,4 @@ def look(detector: Detector, image: Image, least_score: float) -> Look:
     small, factor = resize(image, SIDE) if max(image.shape[:2]) > SIDE else (image, np.ones(2, np.float32))
     looks = [TurnedLook(detector, image, least_score, small, factor, degrees) for degrees in turns]
     sure = [other for other in looks if other.has_large and other.score >= SURE]
-    return max([upright, *(sure or looks)], key=lambda seen: seen.refined_score)
+    return max([upright, *(sure or looks)], key=lambda seen: seen.certainty)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shared.errors import FaceNotDetected
 from worker.faces.decode import configure_opencv, decode, reduction
 from worker.faces.fine import find_fine, wants_fine
-from worker.faces.geometry import Detection, Image, align, left_to_right, most_prominent, scaled
+from worker.faces.geometry import CloseScores, Detection, Image, align, left_to_right, most_prominent, scaled
 from worker.faces.looking import LEAST_SCORE, Detector, Look, look
 from worker.faces.quality import Quality, measure, size
 
@@ -209,3 +209,7 @@ class _Observed:
     def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
         with self._observer.stage("refine"):
             return self._detector.refine(image, detections)
+
+    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+        with self._observer.stage("refine"):
+            return self._detector.look_closely(image, detections)

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.faces.geometry import (
+    ENLARGED,
     SAME_WITHIN,
     SURROUNDINGS,
+    CloseScores,
     Detection,
     Image,
     brought_back,
@@ -36,6 +38,10 @@ _REFINING_SCORE = 0.3
 
 # A face's width on the crop around it is about half of the crop's side: what is much smaller or larger is another face.
 _REFINED_SIZES = (0.25, 0.9)
+
+# The crops of CloseScores, in its order: the side in pixels, how many times the size it has in a crop to embed a face
+# has there, and whether the crop is mirrored.
+_CLOSE_CROPS = ((128, 0.6 * ENLARGED, False), (288, 1.3 * ENLARGED, False), (SURROUNDINGS, ENLARGED, True))
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,6 +81,27 @@ class YuNet:
             for detection, again, matrix in zip(detections, found, matrices, strict=True)
         ]
 
+    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+        """What each refined face scores on three more upright crops, all faces at once; 0 where it is not found."""
+        if not detections:
+            return []
+        scores = [self._scores(image, detections, *crop) for crop in _CLOSE_CROPS]
+        return [CloseScores(*each) for each in zip(*scores, strict=True)]
+
+    def _scores(
+        self, image: Image, detections: Sequence[Detection], side: int, enlarged: float, mirrored: bool
+    ) -> list[float]:
+        crops, middles = [], []
+        for detection in detections:
+            crop, matrix = surroundings(image, detection.landmarks, side, enlarged)
+            middle = brought_there(detection.landmarks, matrix).mean(axis=0)
+            crops.append(np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop)
+            middles.append(np.array([side - 1 - middle[0], middle[1]]) if mirrored else middle)
+        faces = (
+            _same(found, middle, side) for found, middle in zip(self._run(crops, _REFINING_SCORE), middles, strict=True)
+        )
+        return [0.0 if face is None else face.score for face in faces]
+
     def _run(self, images: Sequence[Image], min_score: float, least_side: int = 1) -> list[list[Detection]]:
         """Faces in each of several images of one size, best score first."""
         blob = _blob(images, least_side)
@@ -103,12 +130,22 @@ def _scaled(detection: Detection, factor: Floats) -> Detection:
 
 def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArray[np.float64]) -> Detection:
     """The detection with the landmarks and the score of the nearest face on its crop, if that is the same face."""
-    expected = brought_there(detection.landmarks, matrix).mean(axis=0)
-    like = [found for found in again if _REFINED_SIZES[0] <= found.box[2] / SURROUNDINGS <= _REFINED_SIZES[1]]
-    nearest = min(like, key=lambda found: math.dist(found.middle, expected), default=None)
-    if nearest is None or math.dist(nearest.middle, expected) > SAME_WITHIN * nearest.box[2]:
+    same = _same(again, brought_there(detection.landmarks, matrix).mean(axis=0), SURROUNDINGS)
+    if same is None:
         return replace(detection, refined_score=0.0)
-    return replace(detection, landmarks=brought_back(nearest.landmarks, matrix), refined_score=nearest.score)
+    return replace(detection, landmarks=brought_back(same.landmarks, matrix), refined_score=same.score)
+
+
+def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detection | None:
+    """Of what was found on a crop of that side, the face that it was made around: the nearest to the middle of its
+    landmarks, (2,); None where that is another one, or there is none.
+    """
+    there = np.asarray(middle).tolist()
+    like = [one for one in found if _REFINED_SIZES[0] <= one.box[2] / side <= _REFINED_SIZES[1]]
+    nearest = min(like, key=lambda one: math.dist(one.middle, there), default=None)
+    if nearest is None or math.dist(nearest.middle, there) > SAME_WITHIN * nearest.box[2]:
+        return None
+    return nearest
 
 
 def _blob(images: Sequence[Image], least_side: int) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.faces.fine import FINEST, LEAST_FINE_SIDE, OVERLAP, STEP, TILE, find_fine, fine_sides, spans, wants_fine
-from worker.faces.geometry import TEMPLATE, Detection, overlap
+from worker.faces.geometry import TEMPLATE, CloseScores, Detection, overlap
 from worker.faces.looking import SIDE
 from worker.faces.refining import SURE_REFINED
 
@@ -50,9 +50,10 @@ def face(x, y, size, score=0.6):
 class Seeing:
     """Sees white squares as faces, as large as they are in what it looks at, cut where they are cut off."""
 
-    def __init__(self, refined_score=0.95, least=10):
+    def __init__(self, refined_score=0.95, least=10, closely=1.0):
         self.refined_score = refined_score
         self.least = least
+        self.closely = closely
         self.shapes = []
 
     def detect(self, image, side):
@@ -78,6 +79,9 @@ class Seeing:
 
     def refine(self, _image, detections):
         return [replace(one, refined_score=self.refined_score) for one in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(*[self.closely] * 3) for _ in detections]
 
 
 def picture(width, height, *squares):
@@ -122,6 +126,12 @@ def test_only_a_refined_score_makes_a_face_of_what_is_doubtful(score, faces):
     doubtful = [face(100, 100, 30)]
     seen = find_fine(Seeing(score), picture(300, 200), [], doubtful, finer=False)
     assert [one.box for one in seen] == [one.box for one in doubtful][:faces]
+
+
+@pytest.mark.parametrize(("closely", "faces"), [(0.9, 1), (0.8, 0)])
+def test_nor_is_what_a_close_look_does_not_find(closely, faces):
+    doubtful = [face(100, 100, 30)]
+    assert len(find_fine(Seeing(0.9, closely=closely), picture(300, 200), [], doubtful, finer=False)) == faces
 
 
 def test_nothing_is_looked_at_where_no_finer_pass_is_wanted():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.faces import looking
-from worker.faces.geometry import TEMPLATE, Detection, roll, turned
+from worker.faces.geometry import TEMPLATE, CloseScores, Detection, roll, turned
 from worker.faces.looking import COARSE_SIDE, LEAST_SCORE, SIDE, TURNS
 from worker.faces.refining import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER
 
@@ -39,15 +39,19 @@ class Seeing:
     Refined, each face scores what `refined` gives for its first score, or as much as before.
     """
 
-    def __init__(self, faces, refined=None):
+    def __init__(self, faces, refined=None, closely=1.0):
         self.faces = faces
         self.passes = []
         self.scores = refined or {}
+        self.closely = closely
         self.refined = []
 
     def refine(self, _image, detections):
         self.refined.extend(detections)
         return [replace(face, refined_score=self.scores.get(face.score, face.score)) for face in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(*[self.closely] * 3) for _ in detections]
 
     def detect(self, image, side):
         at = (way_up(image), side)
@@ -164,12 +168,16 @@ def test_an_add_decides_the_way_up_by_what_a_search_looks_at():
     assert roll(found.landmarks) == pytest.approx(-90, abs=0.01)
 
 
-def test_the_way_up_is_decided_by_refined_scores():
-    # Upside down, a masked face may score more than upright as long as it is not refined.
-    seeing = Seeing(both(0, 0.89) | both(180, 0.88), refined={0.89: 0.89, 0.88: 0.92})
+@pytest.mark.parametrize(
+    ("upright", "upside_down", "degrees"),
+    [((0.89, 0.89), (0.88, 0.92), 180), ((0.919, 0.906), (0.862, 0.907), 0)],
+    ids=["the refined score tells them apart", "the first score does"],
+)
+def test_the_way_up_is_decided_by_both_scores(upright, upside_down, degrees):
+    # Of a masked face, either score alone may be hundredths better upside down.
+    seeing = Seeing(both(0, upright[0]) | both(180, upside_down[0]), refined=dict([upright, upside_down]))
     found = look(seeing, photo()).prominent()
-    assert found.refined_score == 0.92
-    assert abs(roll(found.landmarks)) == pytest.approx(180, abs=0.01)
+    assert abs(roll(found.landmarks)) == pytest.approx(degrees, abs=0.01)
 
 
 def test_what_refining_does_not_find_again_is_no_face():
@@ -178,8 +186,15 @@ def test_what_refining_does_not_find_again_is_no_face():
     seen = look(seeing, photo())
     assert seen.prominent() is None
     assert seen.every() == []
-    assert seen.refined_score == 0
+    assert seen.certainty == 0
     assert seen.count == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 45])
+def test_what_a_close_look_does_not_find_is_no_face_to_either_call(degrees):
+    for closely, is_face in ((1.0, True), (0.5, False)):
+        seen = look(Seeing(both(degrees, 0.88), refined={0.88: 0.89}, closely=closely), photo())
+        assert [seen.prominent() is not None, len(seen.every()), seen.count] == [is_face] * 3
 
 
 @pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_TOGETHER - 0.85), (180, SURE_REFINED), (45, SURE_REFINED)])
@@ -209,6 +224,9 @@ class Several:
 
     def refine(self, _image, detections):
         return [replace(face, refined_score=0.0 if face.box in self.false else 0.95) for face in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(1, 1, 1) for _ in detections]
 
 
 def face(x, y, size, score=0.85):

@@ -5,8 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worker.faces.geometry import SAME_WITHIN, TEMPLATE, Detection
-from worker.faces.refining import REFINED_AT_MOST, REFINED_AT_ONCE, refined
+from worker.faces.geometry import SAME_WITHIN, TEMPLATE, CloseScores, Detection
+from worker.faces.refining import (
+    BLURRED_SCORE,
+    BLURRED_SMALLER,
+    CERTAIN_TOGETHER,
+    LEAST_CLOSELY,
+    REFINED_AT_MOST,
+    REFINED_AT_ONCE,
+    certain,
+    refined,
+)
 
 SIDE = 60.0
 
@@ -80,3 +89,47 @@ def test_a_face_does_not_drift_to_its_neighbour():
     (found,) = refined(drifting, [MIDDLE])
     assert 1 < len(drifting.given) <= REFINED_AT_MOST
     assert found.middle[0] == pytest.approx(MIDDLE.middle[0] + step, abs=0.01)
+
+
+class Close:
+    """Gives every face the same scores, and remembers which were looked at."""
+
+    def __init__(self, smaller=1.0, larger=1.0, mirrored=1.0):
+        self.scores = CloseScores(smaller, larger, mirrored)
+        self.given = []
+
+    def __call__(self, faces):
+        self.given.append(list(faces))
+        return [self.scores] * len(faces)
+
+
+def scored(score, refined_score):
+    return replace(MIDDLE, score=score, refined_score=refined_score)
+
+
+def test_what_scores_enough_is_a_face_without_a_close_look():
+    close = Close(0, 0, 0)
+    faces = [scored(0.89, CERTAIN_TOGETHER - 0.89 + more) for more in (1e-9, -0.01)]
+    assert certain(close, faces) == [True, False]
+    assert close.given == [faces[1:]]
+
+
+@pytest.mark.parametrize("less", range(3))
+def test_the_mean_of_all_crops_tells_what_is_a_face(less):
+    for short, is_face in ((0.0, True), (0.01, False)):
+        scores = [LEAST_CLOSELY + 1e-9] * 3
+        scores[less] -= 4 * short
+        assert certain(Close(*scores), [scored(0.85, LEAST_CLOSELY)]) == [is_face]
+
+
+def test_a_blurred_face_is_one_if_it_is_one_made_smaller():
+    # Enlarged, it looks like none, however it is mirrored.
+    faces = [scored(BLURRED_SCORE, 0.5), scored(BLURRED_SCORE, None)]
+    assert certain(Close(BLURRED_SMALLER, 0, 0), faces) == [True, True]
+    assert certain(Close(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
+
+
+def test_as_many_are_looked_at_closely_at_once_as_are_refined():
+    close = Close()
+    assert certain(close, [scored(0.8, 0.9) for _ in range(REFINED_AT_ONCE + 1)]) == [True] * (REFINED_AT_ONCE + 1)
+    assert [len(given) for given in close.given] == [REFINED_AT_ONCE, 1]

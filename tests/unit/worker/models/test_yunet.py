@@ -187,5 +187,39 @@ def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score(
         np.testing.assert_allclose(after.landmarks, before.landmarks + 2 * 0.5 * 4 / 3, atol=1)
 
 
+class BySide(Refining):
+    """Sees a face in the middle of each crop, or beside it, and scores it by the side of the crop."""
+
+    def __init__(self, beside=0.0):
+        super().__init__()
+        self.beside = beside
+
+    def run(self, tensor):
+        side = tensor.shape[3]
+        landmarks = (TEMPLATE - 56) * np.float32(side / 150) + np.float32([side / 2 + self.beside * side, side / 2])
+        self.faces = [((side / 4, side / 4, side / 2, side / 2), landmarks, side / 1000 + 0.5)]
+        return super().run(tensor)
+
+
+def test_a_close_look_is_at_three_more_crops():
+    session = BySide()
+    scores = YuNet(session, 0.8).look_closely(IMAGE, FACES)
+    assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, SURROUNDINGS)]
+    for closely in scores:
+        assert closely == pytest.approx((0.628, 0.788, 0.724))
+
+
+def test_a_neighbour_scores_nothing_in_a_close_look():
+    assert YuNet(BySide(beside=0.2), 0.8).look_closely(IMAGE, FACES) == [(0, 0, 0)] * 2
+
+
+def test_the_last_crop_of_a_close_look_is_the_refined_one_mirrored():
+    image = np.random.default_rng(1).integers(0, 256, IMAGE.shape, np.uint8)
+    session = Refining()
+    YuNet(session, 0.8).refine(image, FACES)
+    YuNet(session, 0.8).look_closely(image, FACES)
+    np.testing.assert_array_equal(session.given[-1][..., ::-1], session.given[0])
+
+
 def test_no_face_is_refined_without_a_run():
     assert YuNet(Canned(), 0.8).refine(IMAGE, []) == []
