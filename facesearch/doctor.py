@@ -192,8 +192,12 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding("models", False, str(error))
         return
     for model in used:
-        ready = files.is_ready(model, settings.models_dir)
-        yield Finding(f"{model.task}", ready, f"{model.name}{'' if ready else ': run `facesearch models pull`'}")
+        try:
+            files.prepared_path(model, settings.models_dir)
+        except OperatorError as error:
+            yield Finding(model.task, False, str(error))
+        else:
+            yield Finding(model.task, True, model.name)
 
 
 def _valkey() -> Finding:

@@ -1,8 +1,10 @@
 """The models folder: fetch, verify, prepare, keep.
 
 It holds the original as <digest>-<file> and the graph made of it as <digest>-<file stem>.prepared-v<version>.onnx, the
-digest being the first 16 hex digits of the original's SHA-256; what runs in 8 bits has int8-v<version> before that. An
-original put there by hand under its plain name is used too. The folder may be copied to a machine without network.
+digest being the first 16 hex digits of the original's SHA-256; what runs in 8 bits has int8-v<version> before that.
+Beside each graph its own SHA-256 is kept, as <graph>.sha256: a graph that was damaged since would load, and describe
+faces differently under the same identity. An original put there by hand under its plain name is used too. The folder
+may be copied to a machine without network.
 """
 
 import fcntl
@@ -21,34 +23,49 @@ from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
 
 def is_ready(model: Model, folder: Path) -> bool:
-    """Whether the prepared graph is there."""
-    return _prepared(model, folder).is_file()
+    """Whether the prepared graph is there, with its digest. Whether it has that digest, `prepared_path` checks."""
+    prepared = _prepared(model, folder)
+    return prepared.is_file() and _digest_of(prepared).is_file()
 
 
 def prepared_path(model: Model, folder: Path) -> Path:
-    """Where the prepared graph is. Raises OperatorError when it is not: nothing is fetched while serving."""
-    if not is_ready(model, folder):
+    """Where the prepared graph is. Raises OperatorError when it is not there, or damaged: nothing is fetched or
+    prepared while serving.
+    """
+    prepared = _prepared(model, folder)
+    if not prepared.is_file():
         raise OperatorError(f"the model {model.name} is not in {folder}; run `facesearch models pull`")
-    return _prepared(model, folder)
+    try:
+        whole = _is_whole(prepared)
+    except OSError as error:
+        raise OperatorError(f"cannot read the model {model.name} in {folder}: {error}") from error
+    if not whole:
+        raise OperatorError(
+            f"the model {model.name} in {folder} is damaged, or of an earlier release: {prepared.name} has not the "
+            "sha256 that is kept beside it; run `facesearch models pull`, which prepares it again"
+        )
+    return prepared
 
 
 def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
-    """See to it that the prepared graph is there, and return where. say: gets lines for the operator.
+    """See to it that the prepared graph is there and undamaged, and return where. say: gets lines for the operator.
 
     Raises OperatorError when no source gives the file, or the folder cannot be written.
     """
     target = _prepared(model, folder)
-    if target.is_file():
-        return target
     try:
+        if _is_whole(target):
+            return target
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, say):
             # Another pull may have made it while this one waited.
-            if not target.is_file():
+            if not _is_whole(target):
                 source_file = original(model, folder, say, fetch)
                 say(f"preparing {model.name}")
                 with replacing(target) as part:
                     _prepare(model, source_file, part)
+                    # Until the graph is in its place there is none with this digest, so nobody loads a mixture.
+                    _keep_digest(target, sha256(part))
     except OSError as error:
         raise OperatorError(f"cannot keep models in {folder}: {error}") from error
     return target
@@ -130,6 +147,24 @@ def _kept(model: Model, folder: Path) -> Path:
 def _prepared(model: Model, folder: Path) -> Path:
     eight_bits = f".int8-v{INT8_VERSION}" if _ranges(model) else ""
     return folder / f"{model.sha256[:16]}-{Path(model.file).stem}{eight_bits}.prepared-v{PREPARATION_VERSION}.onnx"
+
+
+def _digest_of(prepared: Path) -> Path:
+    return prepared.with_name(f"{prepared.name}.sha256")
+
+
+def _is_whole(prepared: Path) -> bool:
+    """Whether the graph is there and has the digest that was kept when it was made."""
+    try:
+        kept = _digest_of(prepared).read_text("ascii").strip()
+        return sha256(prepared) == kept
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+
+
+def _keep_digest(prepared: Path, digest: str) -> None:
+    with replacing(_digest_of(prepared)) as part:
+        part.write_text(f"{digest}\n", "ascii")
 
 
 def _prepare(model: Model, source_file: Path, target: Path) -> None:

@@ -78,7 +78,9 @@ def test_pull_fetches_verifies_prepares_and_keeps(folder):
     assert path == prepared_path(MODEL, folder)
     assert is_ready(MODEL, folder)
     stem = f"{MODEL.sha256[:16]}-tiny"
-    assert names(folder) == [f"{stem}.onnx", f"{stem}.prepared-v{files.PREPARATION_VERSION}.onnx"]
+    graph = f"{stem}.prepared-v{files.PREPARATION_VERSION}.onnx"
+    assert names(folder) == [f"{stem}.onnx", graph, f"{graph}.sha256"]
+    assert (folder / f"{graph}.sha256").read_text() == f"{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
     assert network.pull(folder) == path
     assert network.calls == [FIRST]
 
@@ -222,6 +224,35 @@ def test_another_version_of_8_bits_prepares_only_those_again(folder, monkeypatch
     network.pull(folder)
     monkeypatch.setattr(files, "INT8_VERSION", 999)
     assert is_ready(MODEL, folder)
+
+
+def zeroed(path):
+    """As a disk leaves a block that it lost: it still loads."""
+    data = bytearray(path.read_bytes())
+    at = data.find(b"tiny")
+    data[at : at + 4] = b"tinz"
+    path.write_bytes(data)
+
+
+def digest_removed(path):
+    path.with_name(f"{path.name}.sha256").unlink()
+
+
+def digest_damaged(path):
+    path.with_name(f"{path.name}.sha256").write_bytes(b"\xff\x00")
+
+
+@pytest.mark.parametrize("damage", [zeroed, digest_removed, digest_damaged])
+def test_a_graph_that_was_damaged_is_not_loaded_and_prepared_again(folder, damage):
+    network = Network({FIRST: DATA})
+    path = network.pull(folder)
+    made = path.read_bytes()
+    damage(path)
+    with pytest.raises(OperatorError, match=r"tiny in .* is damaged.*prepared-v.*`facesearch models pull`"):
+        prepared_path(MODEL, folder)
+    assert network.pull(folder) == path
+    assert prepared_path(MODEL, folder).read_bytes() == made
+    assert network.calls == [FIRST], "the original that is kept is enough"
 
 
 def test_what_is_not_there_names_the_command(folder):
