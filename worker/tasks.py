@@ -86,6 +86,10 @@ def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -
         except (StoreError, RedisError) as error:
             log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all
             return _failed()
+        except MemoryError as error:
+            # Of no image and no caller: the same job succeeds where there is more of it.
+            log.error("job_out_of_memory", reason=str(error))  # noqa: TRY400 -- where it ran out says nothing
+            return _failed()
         except Exception:
             log.exception("job_crashed")
             return _failed()

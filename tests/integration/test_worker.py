@@ -105,6 +105,17 @@ class TestAdd:
         assert perform(job, actions.add, replace(runtime, faces=Slow())).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
 
+    def test_what_memory_ran_out_for_fails_and_is_not_kept(self, runtime: Runtime) -> None:
+        class Full(TableFaces):
+            def describe_all(self, *_: object) -> list:
+                raise MemoryError
+
+        once = begun(runtime)
+        job = AddJob(**common(runtime, b"a", once=once), name="x")
+        assert perform_once(job, actions.add, replace(runtime, faces=Full())).status is Status.FAIL
+        again = AddJob(**common(runtime, b"a", once=once), name="x")
+        assert perform_once(again, actions.add, runtime).status is Status.OK
+
     def test_as_many_faces_as_can_be_added_at_once_are_added(self, runtime: Runtime) -> None:
         outcome = perform(AddJob(**common(runtime, bytes(range(MAX_ADDED))), name=None), actions.add, runtime)
         assert [face["name"] for face in outcome.message] == [f"ID{number}" for number in range(MAX_ADDED)]

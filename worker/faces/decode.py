@@ -23,6 +23,12 @@ _MODES: Final = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMRE
 # What libjpeg says where a scan asks for more bits than it has, and where another marker stands for a restart mark.
 _CUT_OFF: Final = re.compile(r"premature end of data segment|found marker 0x(?!d[0-7])")
 
+# What libjpeg says where it gets no memory.
+_NO_MEMORY: Final = "Insufficient memory"
+
+# Bytes that a progressive JPEG takes for each pixel at most, until its last scan: four components of 16 bits.
+_COEFFICIENT_BYTES: Final = 8
+
 # More entropy-coded data, none of which matters to a scan that has all of its own. Their first bits differ.
 _MORE_DATA: Final = (b"\x00" * 8, b"\xaa" * 8)
 
@@ -53,7 +59,8 @@ def decode(data: bytes, *, whole: bool = False) -> Image:
 
     Large JPEGs come at 1/2 or 1/4 of their size, unless the whole is asked for. Grey, palette, CMYK and 16-bit images
     become 8-bit BGR; alpha is dropped; of an animation or several pictures in one file it is the first. Raises
-    ImageUnreadable on everything else and on what is cut off or damaged.
+    ImageUnreadable on everything else and on what is cut off or damaged; MemoryError where there is not enough memory,
+    which says nothing of the image.
 
     The caller bounds the number of pixels beforehand, by the header.
     """
@@ -81,6 +88,8 @@ def _pixels(data: bytes, mode: int) -> Image:
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError("OpenCV has no memory for it") from error
         raise ImageUnreadable("OpenCV refuses it") from error
     if image is None:
         raise ImageUnreadable("OpenCV cannot decode it")
@@ -105,6 +114,8 @@ def _jpeg(data: bytes, *, whole: bool) -> Image:
             image = np.asarray(simplejpeg.decode_jpeg(plain, "CMYK" if four else "BGR", **at_least), dtype=np.uint8)
             image = _without_ink(image) if four else image
         except ValueError as error:
+            if _NO_MEMORY in str(error):
+                raise MemoryError(str(error)) from None
             if _CUT_OFF.search(str(error)):
                 raise ImageUnreadable("JPEG is cut off in a scan") from None
             # What else libjpeg warns of, browsers show. After a warning this interface tells no errors any more.
@@ -124,8 +135,9 @@ def _without_ink(image: Image) -> Image:
 
 def _unusual(picture: jpeg.Jpeg, mode: int) -> Image:
     """What hardly any encoder writes, by OpenCV. It does not say what was missing: the last scan has all its data
-    when what follows does not change the picture.
+    when what follows does not change the picture. Nor does it say that memory was: there is as much as it may take.
     """
+    np.empty(picture.width * picture.height * _COEFFICIENT_BYTES, np.uint8)
     image = _pixels(picture.plain(), mode)
     for more in _MORE_DATA:
         if not np.array_equal(image, _pixels(picture.plain(more), mode)):
