@@ -71,7 +71,7 @@ def up(**options: Any) -> None:
         # Said once: the gateway and the worker, which would say it too, do not get it.
         os.environ.pop(unknown.name, None)
     model_commands.pull(settings, [], remark)
-    asyncio.run(run_up(settings, click.echo))
+    asyncio.run(run_up(settings, click.echo, at_terminal=sys.stdout.isatty()))
 
 
 @main.group()

@@ -36,8 +36,9 @@ GRACE_S: Final = 10.0
 """How much longer than a deadline a child may take to end: above the gateway's own margin."""
 
 
-async def up(settings: Settings, say: Callable[[str], None]) -> None:
-    """Start everything, report, and run until SIGINT or SIGTERM; then stop everything in order.
+async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: bool) -> None:
+    """Start everything, report, and run until SIGINT or SIGTERM; then stop everything in order. at_terminal: what is
+    said is read at once and not kept, so that an API key that was just made may be shown.
 
     A second signal ends the children at once. Raises OperatorError when something cannot start.
     """
@@ -49,13 +50,16 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
         run = stack.enter_context(data.run_folder(folder))
         children = await stack.enter_async_context(Children())
         stop = _stop_on_signals(children)
+        key_file = None if settings.api_key else folder / data.API_KEY
+        is_new = key_file is not None and not key_file.exists()
         api = Door(listening, _key(settings.api_key, folder / data.API_KEY))
         admin = Door(admin_listening, _key(settings.admin_key, folder / data.ADMIN_KEY))
         if await _unless(stop, _start(children, settings, folder, run, api, admin)):
             children.are_up()
-            key = api.key if await _opens(settings, folder, api.key) else None
+            shown = api.key if is_new and at_terminal else None
+            valid = await _opens(settings, folder, api.key)
             where = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data.ADMIN_KEY)
-            say(welcome(api.address, key, admin.address, where, folder))
+            say(welcome(api.address, key_file, admin.address, where, folder, shown, valid=valid))
             await _warn(api.address, say)
             await stop.wait()
         say("facesearch is stopping")

@@ -237,7 +237,7 @@ def test_no_name_key_or_image_reaches_a_log(call: Call, service: Service) -> Non
     name = f"N{uuid.uuid4().hex}"
     added(call("addface", img=b64(hopper_jpeg()), name=name))
     call("addface", img=b64(b"text"), name=name)
-    log = "".join(service.said).replace(f"API key   {service.key}", "").replace(f"  KEY={service.key}\n", "")
+    log = "".join(service.said)
     assert name not in log
     assert service.key not in log
     assert json.dumps(b64(hopper_jpeg()))[1:40] not in log

@@ -114,8 +114,32 @@ def test_a_paragraph_fits_but_for_what_cannot_be_broken(capsys: pytest.CaptureFi
 def test_the_greeting_fits_with_the_folders_of_most_people() -> None:
     folder = Path("/home/somebody/.local/share/facesearch")
     admin = ("http://127.0.0.1:8001", str(folder / "admin-key"))
-    for key in ("k" * 43, None):
-        assert too_long(welcome("http://127.0.0.1:8000", key, *admin, folder)) == []
+    for file, shown, valid in (
+        (folder / "api-key", "k" * 32, True),
+        (folder / "api-key", None, True),
+        (None, None, False),
+    ):
+        greeting = welcome("http://127.0.0.1:8000", file, *admin, folder, shown, valid=valid)
+        assert too_long(greeting) == []
+
+
+def test_the_greeting_shows_a_key_only_if_it_is_asked_to() -> None:
+    folder = Path("/a folder")
+    said = [
+        welcome("a", file, "b", "c", folder, shown, valid=valid)
+        for file, shown, valid in (
+            (folder / "api-key", "the-key", True),
+            (folder / "api-key", None, True),
+            (None, None, True),
+            (None, None, False),
+        )
+    ]
+    assert "API key   the-key\n            shown this once; it is kept in\n            /a folder/api-key\n" in said[0]
+    assert "API key   in /a folder/api-key\n" in said[1]
+    assert all("KEY=$(cat '/a folder/api-key')\n" in one for one in said[:2])
+    assert "API key   in FACESEARCH_API_KEY\n" in said[2]
+    assert "API key   revoked; make another with: facesearch keys create --name NAME\n" in said[3]
+    assert all("KEY='YOUR KEY'\n" in one for one in said[2:])
 
 
 def test_a_setting_without_a_default_is_listed_as_empty() -> None:
