@@ -9,6 +9,7 @@ from worker.faces.geometry import SAME_WITHIN, TEMPLATE, CloseScores, Detection
 from worker.faces.refining import (
     BLURRED_SCORE,
     BLURRED_SMALLER,
+    CERTAIN_REFINED,
     CERTAIN_TOGETHER,
     LEAST_CLOSELY,
     REFINED_AT_MOST,
@@ -109,9 +110,10 @@ def scored(score, refined_score):
 
 def test_what_scores_enough_is_a_face_without_a_close_look():
     close = Close(0, 0, 0)
-    faces = [scored(0.89, CERTAIN_TOGETHER - 0.89 + more) for more in (1e-9, -0.01)]
-    assert certain(close, faces) == [True, False]
-    assert close.given == [faces[1:]]
+    enough = [scored(0.89, CERTAIN_TOGETHER - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
+    too_little = [scored(0.89, CERTAIN_TOGETHER - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
+    assert certain(close, [*enough, *too_little]) == [True, True, False, False]
+    assert close.given == [too_little]
 
 
 @pytest.mark.parametrize("less", range(3))
