@@ -1,4 +1,4 @@
-"""The data directory of embedded mode.
+"""The data directory of embedded mode. Nobody but its owner may look into it: it has vectors and names.
 
 lock          held by the instance that runs on this directory
 api-key       the first API key, mode 0600, unless FACESEARCH_API_KEY names one
@@ -13,9 +13,10 @@ run/          Unix sockets (or a link to a folder with a shorter path)
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,20 +27,31 @@ from shared.errors import OperatorError
 API_KEY: Final = FIRST_KEY_FILE
 ADMIN_KEY: Final = "admin-key"
 
+_OF_OTHERS: Final = 0o077
+"""Permissions that none but the owner needs."""
+
 LONGEST_SOCKET_PATH: Final = 100
 """Bytes; the system's limit is 108 on Linux and 104 on macOS, its final zero included."""
 
 
+def keep_private() -> None:
+    """What this process and its children make from now on is for its owner only."""
+    os.umask(_OF_OTHERS)
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Path]:
-    """The directory, made if need be and locked for this instance. Yields its absolute path. A restore that was cut
-    short once it was decided (facesearch/swap.py) is finished first.
+    """The directory, made if need be and locked for this instance. Yields its absolute path. It is closed to everybody
+    else, unless it holds other things than ours, or belongs to somebody else: then what `keep_private` does has to do.
+    A restore that was cut short once it was decided (facesearch/swap.py) is finished first.
 
     Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
     """
     folder = folder.expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (folder / "lock").exists() or not any(folder.iterdir()):
+            _close(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OperatorError(
@@ -62,6 +74,12 @@ def opened(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         os.close(lock)
+
+
+def _close(folder: Path) -> None:
+    if stat.S_IMODE(folder.stat().st_mode) & _OF_OTHERS:
+        with suppress(PermissionError):  # not the owner: a volume that is mounted for a group, say
+            folder.chmod(0o700)
 
 
 def kept_key(path: Path) -> str:

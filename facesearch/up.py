@@ -44,6 +44,7 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
     """
     async with AsyncExitStack() as stack:
         await _require_given(settings)
+        data.keep_private()
         folder = stack.enter_context(data.opened(settings.data_dir))
         listening = stack.enter_context(listen(settings.host, settings.port))
         admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))

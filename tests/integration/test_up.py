@@ -89,6 +89,13 @@ class TestStartAndStop:
         assert path.read_text().strip() == service.key
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
+    @pytest.mark.embedded("it looks at what a data directory keeps")
+    def test_nothing_that_is_kept_may_be_read_by_others(self, service: Service) -> None:
+        add(service)
+        kept = [path for path in service.folder.rglob("*") if not path.is_symlink()]
+        assert any(path.is_file() and "faces" in path.parts for path in kept)
+        assert [str(path) for path in kept if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
     def test_the_admin_api_has_a_key_and_a_port_of_its_own(self, service: Service) -> None:
         path = service.folder / "admin-key"
         key = path.read_text().strip()

@@ -19,6 +19,29 @@ def test_a_second_instance_is_refused_and_a_later_one_is_not(tmp_path: Path) -> 
         pass
 
 
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_folder_that_others_may_look_into_is_closed(tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir(mode=0o755)
+    ours.chmod(0o755)
+    for _ in ("empty", "of an earlier release"):
+        with data.opened(ours):
+            assert permissions(ours) == 0o700
+        ours.chmod(0o755)
+
+
+def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path) -> None:
+    shared = tmp_path / "home"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "index.html").touch()
+    with data.opened(shared):
+        assert permissions(shared) == 0o755
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperatorError, match=r"cannot use the data directory .*file/x: Not a directory"):
