@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fuzz import in_process
+from fuzz import header_values, in_process
 from fuzz.contents import made
 from fuzz.fuzzer import Fuzzer, Report
 from fuzz.probes import KINDS, WITH_HOSTILE
@@ -98,6 +98,7 @@ def main() -> None:
             show(service, options.seed, options.only)
             return
         print(in_process.run(options.count, options.seed))
+        print(header_values.run(header_values.COUNT, options.seed))
         report = fuzz(service, options.seed, options.count, WARM_UP, ROUNDS, print)
     print(*report.problems[:SHOWN], *report.bad_lines[:SHOWN], sep="\n")
     print(report.by_kind)

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzz import header_values
 from fuzz.in_process import see
 from fuzz.mutations import image
 from fuzz.run import fuzz
@@ -25,3 +26,9 @@ def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(servic
 @given(st.randoms(use_true_random=False))
 def test_a_damaged_image_is_decoded_or_refused(random: object) -> None:
     assert see(image(random)) in ("decoded", "refused by the gateway", "refused by the worker")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(header_values.HEADERS))
+def test_a_header_is_read_or_refused(random: object, header: str) -> None:
+    assert header_values.read(header_values.value(random), header) in ("read", "refused")
