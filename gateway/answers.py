@@ -49,7 +49,7 @@ def answer(
 
 
 def repeated(status: Status, message: Message) -> web.Response:
-    """An answer that was given before."""
+    """An answer that another request was given."""
     response = answer(status, message)
     response.headers[REPEATED] = "true"
     return response

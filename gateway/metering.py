@@ -2,7 +2,7 @@
 
 A request counts with the status that was decided for it, whether or not its caller stayed to read the answer: by then
 the work is done. A caller who leaves before the request is complete has asked for nothing and is not counted. Nor is an
-answer that was given before, under the same Idempotency-Key.
+answer that was given before, or at the same time, under the same Idempotency-Key.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from gateway.jobs import Wanted
 from gateway.line import Line, Script
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Once, Outcome
-from shared.once import ASKED, HEADER, KEY, ORIGIN, OUTCOME, record
+from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, record
 
 # KEYS: record. ARGV: what is asked, the request's id, seconds to keep the record. Answers what the record then says.
 _BEGIN: Final = Script(f"""
@@ -21,6 +21,13 @@ if redis.call('HSETNX', KEYS[1], '{ASKED}', ARGV[1]) == 1 then
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 end
 return redis.call('HMGET', KEYS[1], '{ASKED}', '{ORIGIN}', '{OUTCOME}')
+""")
+
+
+# KEYS: record. ARGV: the request's id. Whether it is the first; of a record that is gone, nobody can be another.
+_ANSWER: Final = Script(f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
+return redis.call('HSETNX', KEYS[1], '{ANSWERED}', ARGV[1])
 """)
 
 
@@ -46,6 +53,15 @@ class Repeats:
         if outcome is not None:
             return Outcome.model_validate_json(outcome)
         return Once(record=where, origin=origin.decode(), keep_s=self._keep_s)
+
+    async def is_first(self, once: Once, request_id: str) -> bool:
+        """Whether no other request was answered with the outcome yet: of several at once one is charged. True where
+        Redis cannot be asked.
+        """
+        try:
+            return bool(await self._redis.run(_ANSWER, [once.record], [request_id]))
+        except (RedisError, OSError):
+            return True
 
 
 def checked(values: list[str]) -> str | None:

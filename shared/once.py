@@ -4,6 +4,7 @@
         asked      SHA-256 of the call and all its parameters
         origin     id of the first request with the key: effects of all its repetitions derive from it
         outcome    JSON of the first Outcome other than FAIL, once there is one
+        answered   id of the first request that was answered with it: the one that is charged
 
 A gateway makes the record before it dispatches the job and the worker adds the outcome, so that it is kept though the
 gateway may be gone by then. FAIL is no outcome: it says that a repetition may succeed.
@@ -21,6 +22,7 @@ KEY: Final = re.compile(r"[!-~]{1,255}")
 ASKED: Final = "asked"
 ORIGIN: Final = "origin"
 OUTCOME: Final = "outcome"
+ANSWERED: Final = "answered"
 
 
 def record(tenant: str, key: str) -> str:

@@ -64,6 +64,16 @@ def test_many_at_once_add_once(send: Callable[..., httpx.Response]) -> None:
     assert len(found(send)) == 1
 
 
+def test_of_many_at_once_one_is_charged(send: Callable[..., httpx.Response]) -> None:
+    with ThreadPoolExecutor(20) as callers:
+        answers = list(callers.map(lambda _: send("charged-once", "searchface", hopper_jpeg()), range(20)))
+    answers += [send("charged-once", "searchface", hopper_jpeg())]
+    answered = [answer for answer in answers if answer.json()["status"] == "NO_SIMILAR_FACE"]
+    assert len(answered) > 1
+    # What is not said to be a repetition is what the meter counts: tests/unit/gateway/test_metering.py.
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in answered) == 1
+
+
 def test_a_delete_sent_again_is_ok_again_and_one_of_somebody_else_is_not(send: Callable[..., httpx.Response]) -> None:
     person_id = send("a", "addface", hopper_jpeg()).json()["message"][0]["person_id"]
     with ThreadPoolExecutor(8) as callers:
