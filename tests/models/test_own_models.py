@@ -27,13 +27,19 @@ from worker.runtime import open_faces
 PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 
 
+def copied_prepared(graph, folder):
+    """With its digest beside it."""
+    for path in graph.parent.glob(f"{graph.name}*"):
+        shutil.copy(path, folder)
+
+
 @pytest.fixture
 def folder(tmp_path, weights):
     """A models folder that holds the detector alone."""
     folder = tmp_path / "models"
     folder.mkdir()
     shutil.copy(weights.detector_original, folder)
-    shutil.copy(weights.detector, folder)
+    copied_prepared(weights.detector, folder)
     return folder
 
 
@@ -404,7 +410,7 @@ class TestCalibrating:
         self, folder, command, calibrate, crowd, weights
     ):
         name = weights.entry.name
-        shutil.copy(weights.embedder, folder)
+        copied_prepared(weights.embedder, folder)
         result = calibrate(crowd, "--write")
         assert result.exit_code == 0, result.output
         own = folder / f"{name}.calibration.json"
