@@ -61,7 +61,7 @@ def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again
 ) -> None:
     handed_on = []
 
-    async def run_up(*_: object) -> None:
+    async def run_up(*_: object, **__: object) -> None:
         handed_on.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
 
     monkeypatch.setattr(command_line, "run_up", run_up)
