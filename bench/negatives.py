@@ -291,7 +291,9 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def packaged(folder: Path) -> Iterator[Picture]:
-    """Of all SOURCES that can be had; of each, first what is left out, which others may be copies of."""
+    """The pictures of all SOURCES that can be fetched. Of each source those that are left out come first, so that
+    copies of them are recognised.
+    """
     for source in SOURCES:
         try:
             version, files = of_package(source, folder)

@@ -10,7 +10,7 @@ from shared.errors import InvalidRequest
 COUNT = 1_000_000
 
 SLOW_S = 1e-3
-"""Of processor time, more than which no value may take: the event loop answers nobody else meanwhile."""
+"""Processor time that one value may take at most: the event loop answers nobody else meanwhile."""
 
 TRIES = 5
 """A value that took longer is read again that often: what it takes is the least of all."""
@@ -66,7 +66,7 @@ def processor_s(text: str, header: str) -> float:
 
 def run(count: int, seed: int) -> str:
     """As many of them; a line about them. Raises AssertionError for one that is slow."""
-    source = random.Random(seed)  # noqa: S311 -- nothing secret
+    source = random.Random(seed)  # noqa: S311 -- a sequence that can be repeated, nothing secret
     became: Counter[str] = Counter()
     slowest = 0.0
     for number in range(count):

@@ -23,8 +23,8 @@ LEAST_TOGETHER: Final = 1.7
 comes. All 1,848 photos of LFW have 1.75 and more. What has less is hidden or blurred for the most part, or no face."""
 
 BLURRED_SCORE: Final = 0.88
-"""Score of a candidate of the photo as it comes from which on it is a face whatever its refined score. Enlarged, a
-blurred face looks like none: what is wrong with it is for the quality gate to say."""
+"""Score of a candidate of the photo as it comes from which on its refined score may be anything, if it has
+BLURRED_SMALLER. Enlarged, a blurred face looks like none: what is wrong with it is for the quality gate to say."""
 
 SURE_REFINED: Final = 0.88
 """Likewise where a photo is looked at turned or in parts, and where a candidate scored too little when it was detected:
@@ -46,7 +46,8 @@ detected, costs no more for it. Of 6,188 pictures without a face none has as muc
 
 LEAST_CLOSELY: Final = 0.865
 """Mean of the refined score and the three of a close look from which on what scores less than CERTAIN_TOGETHER is a
-face. Of 2,302 photos of LFW none has less, of masked ones one in fifty; of 15 pictures without a face 11 have."""
+face. Of 2,302 photos of LFW none has less, of masked ones one in fifty; of the 15 pictures without a face that passed
+before, 11 do."""
 
 BLURRED_SMALLER: Final = 0.7
 """What is a face by BLURRED_SCORE alone scores as much where it is made smaller: a blurred face is sharper there. Faces

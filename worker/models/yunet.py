@@ -137,8 +137,8 @@ def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArr
 
 
 def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detection | None:
-    """Of what was found on a crop of that side, the face that it was made around: the nearest to the middle of its
-    landmarks, (2,); None where that is another one, or there is none.
+    """The face for which a crop of that side was made: the one found nearest to `middle`, (2,), which is the middle of
+    its landmarks. None where the nearest is another face, or nothing was found.
     """
     there = np.asarray(middle).tolist()
     like = [one for one in found if _REFINED_SIZES[0] <= one.box[2] / side <= _REFINED_SIZES[1]]

@@ -10,7 +10,7 @@ from image_parts import oddly_sampled
 from portraits import bmp, jpeg, png
 
 LIMITS_MB = (1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 384)
-"""Of address space beyond what the process has when it begins."""
+"""Address space that decoding may take in addition to what the process holds before it."""
 
 PROGRAM = """
 import resource, sys
