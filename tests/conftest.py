@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 import backends
 from gateway.line import Line
 from processes import empty_redis
-from service import Service
+from service import UNHURRIED, Service
 from shared import telemetry
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service for all tests that leave it as they found it."""
-    with Service(tmp_path_factory.mktemp("service")) as running:
+    with Service(tmp_path_factory.mktemp("service"), dict(UNHURRIED)) as running:
         yield running
 
 

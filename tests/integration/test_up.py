@@ -19,7 +19,7 @@ from redis import Redis
 from homes import Home
 from portraits import hopper_jpeg
 from processes import python, wait_for
-from service import Service
+from service import UNHURRIED, Service
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
@@ -229,7 +229,7 @@ class TestDyingChildren:
 
     def test_jobs_of_a_killed_worker_go_to_the_next_one_and_have_their_effect_once(self, tmp_path: Path) -> None:
         with (
-            Service(tmp_path, {"FACESEARCH_DEADLINE_S": "30"}) as service,
+            Service(tmp_path, dict(UNHURRIED)) as service,
             Redis.from_url(service.broker) as redis,
             ThreadPoolExecutor(20) as callers,
         ):
