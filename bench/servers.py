@@ -28,10 +28,11 @@ STOP_S: Final = 30
 
 @dataclass(frozen=True)
 class Running:
-    """processes: by role; several workers have one role."""
+    """key: of the first tenant. processes: by role; several workers have one role."""
 
     address: str
     key: str
+    broker_url: str
     processes: Mapping[str, list[psutil.Popen]]
 
     def cpu_s(self) -> dict[str, float]:
@@ -111,7 +112,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
         processes["worker"] = start(*[(*python, "worker")] * workers)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         wait_for(lambda: works(address), 60)
-        yield Running(address, key, processes)
+        yield Running(address, key, valkey.url(broker), processes)
 
 
 @contextmanager

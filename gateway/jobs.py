@@ -13,13 +13,14 @@ import structlog
 from redis import RedisError
 
 from gateway.admission import Admission
-from gateway.line import Line
+from gateway.line import Line, Script
 from gateway.messages import Messages, delivery_tag
 from gateway.metrics import Metrics
 from gateway.results import Results
-from shared.broker import UNACKED
+from shared import fair_queue
 from shared.errors import Unavailable
-from shared.jobs import QUEUE, SENT, Job, Once, Outcome, image_key, new_job_id
+from shared.fair_queue import TENANT, item
+from shared.jobs import SENT, Job, Once, Outcome, image_key, new_job_id
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -31,6 +32,10 @@ wrote just before must not be answered with FAIL."""
 
 LOOK_AGAIN_S: Final = 1.0
 """How often a job without an outcome is looked for. Most have theirs long before the first time."""
+
+_ENTER: Final = Script(fair_queue.ENTER)
+_WITHDRAW: Final = Script(fair_queue.WITHDRAW)
+_IS_LOST: Final = Script(fair_queue.IS_LOST)
 
 
 @dataclass(frozen=True)
@@ -81,19 +86,21 @@ class Jobs:
         self._messages = Messages(settings)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def do(self, request_id: str, wanted: Wanted, once: Once | None = None) -> Outcome:
-        """Have a worker do what is wanted. Raises Unavailable when no outcome came in time."""
+    async def do(self, tenant: str, request_id: str, wanted: Wanted, once: Once | None = None) -> Outcome:
+        """Have a worker do what is wanted, when it is that tenant's turn. Raises Unavailable when no outcome came in
+        time.
+        """
         job = wanted.job(
             job_id=new_job_id(self._gateway_id, request_id), deadline=time.time() + self._deadline_s, once=once
         )
-        return await self._run(job, {image_key(job.job_id, n): image for n, image in enumerate(wanted.images)})
+        return await self._run(tenant, job, {image_key(job.job_id, n): image for n, image in enumerate(wanted.images)})
 
     async def close(self) -> None:
         if self._background:
             await asyncio.wait(self._background, timeout=GRACE_S)
         self._messages.close()
 
-    async def _run(self, job: Job, images: Mapping[str, bytes]) -> Outcome:
+    async def _run(self, tenant: str, job: Job, images: Mapping[str, bytes]) -> Outcome:
         if not self._results.subscribed:
             raise Unavailable("no result could arrive: broker not connected")
         try:
@@ -103,8 +110,8 @@ class Jobs:
                         with self._metrics.stages.time("claim_check"):
                             for key, image in images.items():
                                 await self._images.call("SET", key, image, "EX", self._image_ttl_s)
-                    with self._admission.job():
-                        return await self._outcome(job, outcome)
+                    with self._admission.job(tenant):
+                        return await self._outcome(tenant, job, outcome)
         except TimeoutError:
             raise Unavailable("no outcome before the deadline") from None
         except (RedisError, OSError) as error:
@@ -113,7 +120,7 @@ class Jobs:
             if images:
                 self._in_background(self._forget(*images))
 
-    async def _outcome(self, job: Job, outcome: asyncio.Future[Outcome]) -> Outcome:
+    async def _outcome(self, tenant: str, job: Job, outcome: asyncio.Future[Outcome]) -> Outcome:
         """Dispatch the job and await its outcome; dispatch it again when it got lost.
 
         kombu takes a job from the queue and only then notes who has it: killed in between, a worker loses it. Doing a
@@ -123,38 +130,38 @@ class Jobs:
         """
         while True:
             with self._metrics.stages.time("dispatch"):
-                message = self._messages.of(job, {SENT: time.time(), **self._metrics.tracer.carried()})
-                await self._broker.call("LPUSH", QUEUE, message)
+                headers = {SENT: time.time(), TENANT: tenant, **self._metrics.tracer.carried()}
+                message = self._messages.of(job, headers)
+                waiting = item(job.job_id, job.deadline, message)
+                await self._broker.run(_ENTER, [], [tenant, job.job_id, waiting])
             try:
                 with self._metrics.stages.time("outcome"):
-                    if await self._arrives(outcome, message):
+                    if await self._arrives(outcome, tenant, message):
                         return outcome.result()
             except asyncio.CancelledError:  # the time is over
-                self._in_background(self._withdraw(message))
+                self._in_background(self._withdraw(tenant, job.job_id, waiting, message))
                 raise
             self._metrics.lost.inc()
             log.warning("job_lost", job_id=job.job_id)
 
-    async def _arrives(self, outcome: asyncio.Future[Outcome], message: str) -> bool:
+    async def _arrives(self, outcome: asyncio.Future[Outcome], tenant: str, message: str) -> bool:
         """Whether the outcome of a job whose message was just sent arrives; False once the job is lost."""
         while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
-            if await self._is_lost(message):
+            if await self._is_lost(tenant, message):
                 return False
         return True
 
-    async def _is_lost(self, message: str) -> bool:
+    async def _is_lost(self, tenant: str, message: str) -> bool:
         """Whether no worker has the job of that message and none will get it, by the broker's word."""
         try:
-            if await self._broker.call("LLEN", QUEUE):
-                return False
-            return not await self._broker.call("HEXISTS", UNACKED, delivery_tag(message))
+            return bool(await self._broker.run(_IS_LOST, [], [tenant, delivery_tag(message)]))
         except (RedisError, OSError):
             return False  # a broker that comes back in time still has the job
 
-    async def _withdraw(self, message: str) -> None:
-        """Take a job out of the queue that nobody waits for: with no worker to drop it the queue would grow."""
+    async def _withdraw(self, *job: str) -> None:
+        """Take a job out of the line that nobody waits for: with no worker to drop it the line would grow."""
         with suppress(RedisError, OSError):
-            await self._broker.call("LREM", QUEUE, -1, message)
+            await self._broker.run(_WITHDRAW, [], job)
 
     async def _forget(self, *image_keys: str) -> None:
         try:

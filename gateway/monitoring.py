@@ -18,10 +18,14 @@ from gateway.health import living_workers
 from gateway.metrics import METRICS
 from gateway.routes import IMAGES, REDIS, RESULTS
 from shared.broker import UNACKED
+from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
 from shared.jobs import QUEUE, SENT
 
 TIMEOUT_S: Final = 2.0
 """How long a broker may take to answer: below Prometheus's own 10 s, so that the rest is never lost with it."""
+
+LINES_READ: Final = 1000
+"""Lines of tenants in which the job that waits longest is looked for."""
 
 
 class BrokerMetrics:
@@ -55,12 +59,19 @@ class BrokerMetrics:
 
     async def _read_queue(self, broker: Redis) -> None:
         async with broker.pipeline(transaction=False) as pipeline:
-            pipeline.llen(QUEUE)
-            pipeline.lindex(QUEUE, -1)  # kombu puts in at the left and takes from the right
+            for waiting in (QUEUE, EXTRA, HELD):
+                pipeline.llen(waiting)
             pipeline.hlen(UNACKED)
-            length, oldest, taken = await pipeline.execute()
-        self._length.set(length)
-        self._oldest.set(0 if oldest is None else _age(oldest))
+            # Whoever has waited longest is the first of the queue or of a line, all of which are filled at the left.
+            pipeline.lindex(QUEUE, -1)
+            pipeline.zrange(WAITING, 0, LINES_READ - 1)
+            *lengths, taken, oldest, tenants = await pipeline.execute()
+        async with broker.pipeline(transaction=False) as pipeline:
+            for tenant in tenants:
+                pipeline.lindex(LINE_PREFIX + tenant.decode(), -1)
+            first = [message_of(job) for job in await pipeline.execute() if job is not None]
+        self._length.set(sum(lengths))
+        self._oldest.set(max(map(_age, first if oldest is None else [*first, oldest]), default=0))
         self._taken.set(taken)
         self._workers.set(len(await living_workers(broker)))
 

@@ -51,8 +51,9 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Awaitable[Wanted]]], _Handler]:
     """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
-    a place in this gateway, a key with the scope, the key's limits, all of it held until the outcome is known. Then the
-    handler says what the request wants, and it is done, once under its Idempotency-Key if it has one.
+    a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
+    held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
+    Idempotency-Key if it has one.
     """
 
     def decorate(handler: Callable[[web.Request, Key], Awaitable[Wanted]]) -> _Handler:
@@ -64,6 +65,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
                     key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
                     require(scope, key)
                     request[CALLER] = key
+                    held.enter_context(request.app[ADMISSION].share(key.tenant))
                     await held.enter_async_context(request.app[LIMITS].hold(key))
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                 return await _done(request, key, await handler(request, key), identifier)
@@ -83,7 +85,7 @@ async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str 
     if isinstance(once, Outcome):
         outcome, make = once, repeated
     else:
-        outcome, make = await request.app[JOBS].do(request[IDENTIFIER], wanted, once), answer
+        outcome, make = await request.app[JOBS].do(key.tenant, request[IDENTIFIER], wanted, once), answer
         if once is not None and outcome.status is not Status.FAIL:
             make = answer if await request.app[REPEATS].is_first(once, request[IDENTIFIER]) else repeated
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))

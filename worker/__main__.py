@@ -38,6 +38,7 @@ def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bo
         from worker.health import check  # noqa: PLC0415 -- what a worker needs takes seconds to import
 
         sys.exit(check(settings))
+    from shared.fair_queue import extra_threads  # noqa: PLC0415 -- see above
     from worker.app import create_celery  # noqa: PLC0415 -- see above
 
     # Celery warns root because pickled messages could run anything; this worker accepts JSON alone.
@@ -45,7 +46,7 @@ def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bo
     # Not Celery's command line, which keeps the exit status to itself: whoever supervises a worker has to see it.
     worker = create_celery(settings, refuse).Worker(
         pool_cls="threads",
-        concurrency=settings.threads,
+        concurrency=settings.threads + extra_threads(settings.threads),
         loglevel=settings.log_level.upper(),
         quiet=True,
         without_gossip=True,

@@ -11,10 +11,12 @@ from celery.worker import state
 from shared import logs, unknown_variables
 from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
+from shared.fair_queue import EXTRA, extra_threads
 from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
+from worker.lanes import consume_beside
 from worker.lifeline import Lifeline
 from worker.presence import Beacon, require_same_embedder
 from worker.redelivery import Redelivery
@@ -22,6 +24,7 @@ from worker.runtime import Runtime, open_runtime
 from worker.strangers import Strangers
 from worker.sweeper import Sweeper
 from worker.timelimit import LOOK_S, TimeLimit, limit_s
+from worker.turns import Turns
 from worker.waiting import await_broker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -50,6 +53,7 @@ class Process:
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
         self._strangers: Strangers | None = None
+        self._turns: Turns | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -63,13 +67,20 @@ class Process:
             raise RuntimeError("the worker process has not been opened")
         return self._strangers
 
+    @property
+    def turns(self) -> Turns:
+        if self._turns is None:
+            raise RuntimeError("the worker process has not been opened")
+        return self._turns
+
     def open(self) -> None:
         """Raises OperatorError when a model is missing or the data directory is in use."""
         runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings))
         self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
+        self._turns = Turns(runtime.ledger.redis, self._settings.threads)
 
     def close(self) -> None:
-        self._runtime = self._strangers = None
+        self._runtime = self._strangers = self._turns = None
         self._stack.close()
 
 
@@ -82,7 +93,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     process = Process(settings)
     where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s))
-    tasks.register(app, lambda: process.runtime, limit)
+    tasks.register(app, lambda: process.runtime, lambda: process.turns, limit)
 
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:
@@ -123,6 +134,11 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
 
         def start(self, consumer: Any) -> None:
             keep_client(consumer.task_consumer.channel)
+            extra = extra_threads(settings.threads)
+            # The pool has a thread for each job of both queues.
+            consumer.qos.decrement_eventually(extra)
+            self.extra = consume_beside(consumer, EXTRA, extra)
+            keep_client(self.extra.channel)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
@@ -131,6 +147,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
+            process.turns.start()
             self.redelivery.start()
             self.strangers.start()
             self.beacon.start()
@@ -141,6 +158,8 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
         def stop(self, _consumer: Any) -> None:
             self.beating.cancel()
             limit.beat_no_more()
+            process.turns.stop()
+            self.extra.cancel()  # type: ignore[no-untyped-call]
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
             self.strangers.stop()

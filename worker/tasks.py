@@ -14,6 +14,7 @@ from worker import actions
 from worker.runtime import Runtime
 from worker.store.base import StoreError
 from worker.timelimit import TimeLimit
+from worker.turns import Turns
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,14 +31,17 @@ DELIVERY: Final[dict[str, Any]] = {
 }
 
 
-def register(app: Celery, runtime: Callable[[], Runtime], limit: TimeLimit) -> None:
-    """Register the tasks on the application; each call gets its collaborators from runtime(), and is limited."""
+def register(app: Celery, runtime: Callable[[], Runtime], turns: Callable[[], Turns], limit: TimeLimit) -> None:
+    """Register the tasks on the application; each call gets its collaborators from runtime(), is limited, and makes way
+    for the next one.
+    """
 
     def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
         def run(this: Task, **message: Any) -> dict[str, Any]:
             job, headers = job_type.model_validate(message), this.request.headers or {}
             tag = (this.request.properties or {}).get("delivery_tag")
-            with limit.job(job, tag), runtime().metrics.job(job, headers) as doing:
+            taken = turns().turn(job.job_id, headers)
+            with taken, limit.job(job, tag), runtime().metrics.job(job, headers) as doing:
                 outcome = perform_once(job, action, runtime())
                 doing.status = outcome.status
             return outcome.model_dump(mode="json")

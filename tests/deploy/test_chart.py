@@ -211,12 +211,12 @@ def test_snapshots_of_qdrant_are_on_its_claim(render: Callable[..., Objects]) ->
     assert where == f"{data}/snapshots"
 
 
-def test_the_queue_that_keda_watches_is_the_one_that_jobs_wait_in(render: Callable[..., Objects]) -> None:
-    from shared.jobs import QUEUE  # noqa: PLC0415 -- beside its only use
+def test_the_list_that_keda_watches_is_as_long_as_jobs_wait(render: Callable[..., Objects]) -> None:
+    from shared.fair_queue import HELD  # noqa: PLC0415 -- beside its only use
 
     objects = render({"worker": {"autoscaling": {"by": "queue"}}})
     trigger = objects["ScaledObject", "worker"]["spec"]["triggers"][0]
-    assert trigger["metadata"]["listName"] == QUEUE
+    assert trigger["metadata"]["listName"] == HELD
     assert trigger["metadata"]["address"] == "facesearch-valkey.faces.svc:6379"
 
 

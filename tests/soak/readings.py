@@ -12,6 +12,7 @@ from redis import Redis
 
 from service import Service
 from shared.broker import RESULT_PREFIX
+from shared.fair_queue import EXTRA, HELD
 from shared.jobs import QUEUE
 
 MIB: Final = float(2**20)
@@ -109,7 +110,12 @@ class Reader:
         keys = self._keys(client)
         kinds = Counter({kind: len(found) for kind, found in keys.items()})
         kept = sum(kinds[kind] * size for kind, size in self._sizes(client, keys).items())
-        return Store(kinds, client.info("memory")["used_memory"] / MIB, kept / MIB, int(client.llen(QUEUE)))
+        return Store(
+            kinds,
+            client.info("memory")["used_memory"] / MIB,
+            kept / MIB,
+            sum(int(client.llen(queue)) for queue in (QUEUE, EXTRA, HELD)),
+        )
 
     @staticmethod
     def _keys(client: Redis) -> dict[str, list[bytes]]:

@@ -1,15 +1,18 @@
-"""Who is let in: by places, and by what the answers before tell. Counted in memory, nothing asked, nothing leaked."""
+"""Who is let in: by places, by the tenant's share of them, and by what the answers before tell. Counted in memory,
+nothing asked, nothing leaked.
+"""
 
 import re
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import admission as module
-from gateway.admission import ALWAYS, PATIENCE, Admission, GatewayFull, Overloaded
+from gateway.admission import ALWAYS, PATIENCE, SHARE, Admission, GatewayFull, Overloaded
 from shared.contract import Status
 
 
@@ -30,10 +33,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def refused(admission: Admission) -> GatewayFull | Overloaded | None:
+@contextmanager
+def request(admission: Admission, tenant: str = "a") -> Iterator[None]:
+    with admission.place(), admission.share(tenant):
+        yield
+
+
+def refused(admission: Admission, tenant: str = "a") -> GatewayFull | Overloaded | None:
     """One request that ends at once: None when it was let in, else why not."""
     try:
-        with admission.place():
+        with request(admission, tenant):
             return None
     except (GatewayFull, Overloaded) as refusal:
         return refusal
@@ -43,7 +52,7 @@ def test_beyond_its_places_a_gateway_refuses_at_once(clock: Clock, capsys: pytes
     admission = Admission(places=3, deadline_s=10)
     with ExitStack() as held:
         for _ in range(3):
-            held.enter_context(admission.place())
+            held.enter_context(request(admission))
         for _ in range(5):
             refusal = refused(admission)
             assert isinstance(refusal, GatewayFull)
@@ -53,37 +62,79 @@ def test_beyond_its_places_a_gateway_refuses_at_once(clock: Clock, capsys: pytes
     assert re.findall(r"gateway_full +.*refused.*=.*?(\d+)", capsys.readouterr().out) == ["1", "5"]
     with ExitStack() as held:
         for _ in range(3):
-            held.enter_context(admission.place())
+            held.enter_context(request(admission))
 
 
 def test_a_place_is_free_again_after_an_error() -> None:
     admission = Admission(places=3, deadline_s=10)
     for _ in range(10):
-        with pytest.raises(ZeroDivisionError), admission.place():
+        with pytest.raises(ZeroDivisionError), request(admission):
             raise ZeroDivisionError
     assert refused(admission) is None
 
 
-def learn(admission: Admission, clock: Clock, seconds: float) -> None:
+def learn(admission: Admission, clock: Clock, seconds: float, tenant: str = "a") -> None:
     """Jobs one after the other, of so many seconds each, until the pace is theirs."""
     for _ in range(20 * module.MEMORY):
-        with admission.job():
+        with admission.job(tenant):
             clock.now += seconds
 
 
-def let_in(admission: Admission) -> int:
-    """How many requests have a place at once before one is refused."""
+def let_in(admission: Admission, tenant: str = "a") -> int:
+    """How many requests of a tenant have a place at once before one is refused."""
     with ExitStack() as held:
         for count in range(10_000):
             try:
-                held.enter_context(admission.place())
+                held.enter_context(request(admission, tenant))
             except (GatewayFull, Overloaded):
                 return count
     raise AssertionError("no end")
 
 
-def test_before_the_first_answer_every_place_may_be_taken() -> None:
-    assert let_in(Admission(places=50, deadline_s=0.001)) == 50
+def test_before_the_first_answer_every_place_of_the_share_may_be_taken() -> None:
+    assert let_in(Admission(places=52, deadline_s=0.001)) == 52 * SHARE / (SHARE + 1)
+
+
+def test_whatever_others_have_a_new_tenant_finds_a_place_as_their_requests_end() -> None:
+    """Each of ten asks on and on; when one is refused, the oldest request ends."""
+    admission, busy = Admission(places=256, deadline_s=10), [f"busy {number}" for number in range(10)]
+    with ExitStack() as rest:
+        held: deque[ExitStack] = deque()
+        for round_ in range(2000):
+            one = rest.enter_context(ExitStack())
+            try:
+                one.enter_context(request(admission, busy[round_ % 10]))
+                held.append(one)
+            except GatewayFull:
+                held.popleft().close()
+            if round_ >= 1000:
+                assert not refused(admission, f"new {round_}")
+
+
+def test_tenants_that_want_everything_have_as_many_places() -> None:
+    admission = Admission(places=256, deadline_s=10)
+    places = {"a": 0, "b": 0}
+    with ExitStack() as held:
+        for _ in range(256):
+            for tenant in places:
+                try:
+                    held.enter_context(request(admission, tenant))
+                    places[tenant] += 1
+                except GatewayFull:
+                    pass
+    assert places["a"] == pytest.approx(256 * SHARE / (2 * SHARE + 1), abs=2)
+    assert places["b"] == pytest.approx(places["a"], abs=2)
+
+
+def test_who_is_slow_is_refused_and_the_others_are_not(clock: Clock) -> None:
+    admission = Admission(places=5000, deadline_s=10)
+    learn(admission, clock, 5.0, "slow")
+    learn(admission, clock, 0.01, "fast")
+    with ExitStack() as held:
+        for _ in range(let_in(admission, "slow")):
+            held.enter_context(request(admission, "slow"))
+        assert isinstance(refused(admission, "slow"), Overloaded)
+        assert let_in(admission, "fast") == pytest.approx(700, abs=1)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.01, 700), (0.1, 70), (1.0, 7), (5.0, ALWAYS)])
@@ -99,7 +150,7 @@ def test_jobs_that_wait_for_each_other_are_not_slow(clock: Clock) -> None:
     jobs: deque[ExitStack] = deque()
     for number in range(2000):
         jobs.append(ExitStack())
-        jobs[-1].enter_context(admission.job())
+        jobs[-1].enter_context(admission.job("a"))
         if number >= 100:
             clock.now += 0.02
             jobs.popleft().close()
@@ -113,7 +164,7 @@ def test_a_service_that_stood_still_is_tried_again_and_recovers(clock: Clock) ->
     learn(admission, clock, 10.0)
     assert let_in(admission) == ALWAYS
     for _ in range(10 * module.MEMORY):
-        with admission.place(), admission.job():
+        with request(admission), admission.job("a"):
             clock.now += 0.01
     assert let_in(admission) > 500
 
@@ -123,7 +174,7 @@ def test_it_is_told_when_to_come_again(clock: Clock) -> None:
     learn(admission, clock, 1.0)
     with ExitStack() as held:
         for _ in range(let_in(admission)):
-            held.enter_context(admission.place())
+            held.enter_context(request(admission))
         refusal = refused(admission)
     assert isinstance(refusal, Overloaded)
     assert refusal.retry_after_s == 1
@@ -135,6 +186,6 @@ def test_whatever_was_learned_some_are_let_in_and_never_more_than_places(seconds
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "time", clock)
         for each in seconds:
-            with admission.job():
+            with admission.job("a"):
                 clock.now += each
         assert min(places, ALWAYS) <= let_in(admission) <= places
