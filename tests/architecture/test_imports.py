@@ -21,7 +21,7 @@ FORBIDDEN = {
 ALLOWED = {
     "aiohttp": ("gateway/", "facesearch/up.py"),
     "celery": ("gateway/messages.py", "worker/app.py", "worker/celery.py", "worker/tasks.py"),
-    "kombu": ("gateway/messages.py",),
+    "kombu": ("gateway/messages.py", "worker/lanes.py"),
     "grpc": ("worker/store/",),
     "httpx": ("worker/store/",),
     "multipart": ("gateway/multipart.py",),

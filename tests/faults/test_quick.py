@@ -12,7 +12,7 @@ from faults.load import Load
 from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
 from faults.told import Book, Expected, Request
-from service import Service
+from service import UNHURRIED, Service
 from shared.contract import Call
 
 SEED = 1
@@ -74,7 +74,9 @@ class TestABrokenPromiseIsTold:
         assert not result.kept
 
     @staticmethod
-    def played(service: Service, fault: object, deadline_s: float = stages.DEADLINE_S) -> Result:
+    def played(
+        service: Service, fault: object, deadline_s: float = float(UNHURRIED["FACESEARCH_DEADLINE_S"])
+    ) -> Result:
         where = (service.folder, [service.address], service.key, service.broker)
         stage = stages.Stage(*where, deadline_s, prefix=uuid.uuid4().hex)
         return play(Row("a lie", fault, adds=400), stage, SEED)
