@@ -18,7 +18,7 @@ from summaries import small_searches
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = (ROOT / "docs/performance.md", ROOT / "README.md")
-NAMES: Final = ("pipeline", "service", "store", "scale", "overload")
+NAMES: Final = ("pipeline", "service", "store", "scale", "overload", "fairness")
 """Of the benchmarks that `make bench` runs, in this order."""
 
 PART: Final = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end of measured -->\n)", re.DOTALL)
@@ -196,6 +196,22 @@ def overload(found: Mapping[str, Found]) -> str:
     return table((*header, "refused", "p50 ms", "p99 ms", "in vain"), rows)
 
 
+def fairness(found: Mapping[str, Found]) -> str:
+    seen = found["fairness"]["seen"]
+    alone = next(iter(seen.values()))
+    rows = [
+        (
+            name,
+            *(figure(row[part]) for part in ("p50_ms", "p99_ms", "longest_ms")),
+            f"{row['p99_ms'] / alone['p99_ms']:.1f}",
+            f"{row['answers'].get('FAIL', 0)} of {sum(row['answers'].values())}",
+            "" if row["greedy_per_second"] is None else figure(row["greedy_per_second"]),
+        )
+        for name, row in seen.items()
+    ]
+    return table(("beside", "p50 ms", "p99 ms", "longest ms", "p99 x alone", "FAIL", "the greedy one a second"), rows)
+
+
 def store(found: Mapping[str, Found]) -> str:
     rows = [
         (
@@ -244,7 +260,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 PARTS: Final[Mapping[str, Callable[[Mapping[str, Found]], str]]] = {
-    part.__name__: part for part in (machine, bars, stages, recognition, floor, service, scale, overload, store, readme)
+    part.__name__: part
+    for part in (machine, bars, stages, recognition, floor, service, scale, overload, fairness, store, readme)
 }
 
 
