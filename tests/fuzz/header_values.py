@@ -12,7 +12,7 @@ COUNT = 1_000_000
 SLOW_S = 1e-3
 """Processor time that one value may take at most: the event loop answers nobody else meanwhile."""
 
-TRIES = 5
+TRIES = 50
 """A value that took longer is read again that often: what it takes is the least of all."""
 
 HEADERS = ("Content-Type", "Content-Type of a part", "Content-Disposition")
