@@ -19,6 +19,7 @@ from facesearch.connection import unanswered
 from facesearch.doors import Door, admin_port, listen
 from facesearch.greeting import welcome
 from shared.control import Control
+from shared.descriptors import raise_limit
 from shared.errors import OperatorError
 from shared.presence import FACEDBS, OK
 from shared.redis_clients import connect
@@ -42,6 +43,7 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
 
     A second signal ends the children at once. Raises OperatorError when something cannot start.
     """
+    raise_limit()
     async with AsyncExitStack() as stack:
         await _require_given(settings)
         data.keep_private()

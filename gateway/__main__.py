@@ -15,9 +15,12 @@ import uvloop
 
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
+from gateway.connections import Connections, room
+from gateway.metrics import METRICS, ConnectionMetrics
 from gateway.monitoring import create_metrics_app
 from gateway.server import Site, serve
 from shared import logs, unknown_variables
+from shared.descriptors import raise_limit
 from shared.errors import OperatorError
 from shared.settings import Settings
 
@@ -44,13 +47,22 @@ async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = create_app(settings)
-    sites = [Site(app, settings.host, settings.port, _inherited(fd))]
+    callers = _callers(settings, app[METRICS].connections)
+    sites = [Site(app, settings.host, settings.port, _inherited(fd), callers)]
     if settings.admin_key is not None:
         admin = create_admin_app(settings)
         sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
     if settings.metrics_port is not None:
         sites.append(Site(create_metrics_app(app), settings.metrics_host, settings.metrics_port))
     await serve(sites, stop, drain_s=settings.drain_s, deadline_s=settings.deadline_s)
+
+
+def _callers(settings: Settings, counts: ConnectionMetrics) -> Connections:
+    descriptors = raise_limit()
+    most = room(descriptors, settings.connections)
+    if most < settings.connections:
+        log.info("connections_fewer", wanted=settings.connections, most=most, descriptors=descriptors)
+    return Connections(most, settings.connections_per_address, settings.known_proxies, counts)
 
 
 def _inherited(fd: int | None) -> socket.socket | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.answers import REJECTED, STATUS
 from gateway.metering import call_of
@@ -39,6 +39,27 @@ REASONS: Final = (
 )
 
 
+class ConnectionMetrics:
+    """Counters of the connections of one server, by default such as nobody reads."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self.held = Gauge("facesearch_connections", "Connections of callers.", registry=registry)
+        self.most = Gauge("facesearch_connections_max", "Most connections that callers may have.", registry=registry)
+        self.refused = Counter(
+            "facesearch_connections_refused", "Connections that were refused.", ["reason"], registry=registry
+        )
+        self.dropped = Counter(
+            "facesearch_connections_dropped", "Connections that were ended early.", ["reason"], registry=registry
+        )
+        self.paused = Counter(
+            "facesearch_accepting_paused", "Times that no connection could be taken.", registry=registry
+        )
+        for reason in ("full", "address"):
+            self.refused.labels(reason)
+        self.dropped_idle, self.dropped_slow = (self.dropped.labels(reason) for reason in ("idle", "slow_reader"))
+
+
 class Metrics:
     """Counters of one gateway. All of them exist from the start, so that a rate over them is never missing."""
 
@@ -61,6 +82,7 @@ class Metrics:
             registry=self.registry,
             buckets=REQUEST_BUCKETS,
         )
+        self.connections = ConnectionMetrics(self.registry)
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
         self._rejected = rejections(self.registry, REASONS)
         for call in Call:

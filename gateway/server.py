@@ -3,13 +3,15 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from yarl import URL
 
-from gateway.connection import Connection, refused
+from gateway.accepting import Accepting, listen
+from gateway.connection import Connection, not_served, refused
+from gateway.connections import Connections
 from gateway.routes import STOP
 from gateway.timeouts import TIMEOUTS, Timeouts
 
@@ -21,12 +23,15 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Site:
-    """An application and where it listens: a socket, or an address."""
+    """An application and where it listens, a socket or an address, and its connections: by default few, all of which
+    one caller may have half of.
+    """
 
     app: web.Application
     host: str | None = None
     port: int = 0
     sock: socket.socket | None = None
+    connections: Connections = field(default_factory=Connections)
 
 
 async def serve(
@@ -44,7 +49,7 @@ async def serve(
     """
     timeouts = timeouts or Timeouts()
     runners: list[web.AppRunner] = []
-    listening: list[asyncio.Server] = []
+    listening: list[Accepting] = []
     try:
         for site in sites:
             site.app[TIMEOUTS] = timeouts
@@ -52,16 +57,16 @@ async def serve(
             runner = web.AppRunner(site.app, shutdown_timeout=deadline_s + SHUTDOWN_MARGIN_S, access_log=None)
             runners.append(runner)
             await runner.setup()
-            listening.append(await _listen(site, runner, timeouts, stop))
+            listening.extend(await _listen(site, runner, timeouts, stop))
         await stop.wait()
         await asyncio.sleep(drain_s)
     finally:
-        for server in listening:
-            server.close()
+        for accepting in listening:
+            accepting.close()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> asyncio.Server:
+async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> list[Accepting]:
     server = runner.server
     if server is None:
         raise RuntimeError("the application has not been started")
@@ -69,11 +74,10 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: a
     loop = asyncio.get_running_loop()
 
     def connection() -> Connection:
-        return Connection(server, loop=loop, timeouts=timeouts)
+        return Connection(server, loop=loop, timeouts=timeouts, connections=site.connections)
 
-    if site.sock is not None:
-        return await loop.create_server(connection, sock=site.sock)
-    return await loop.create_server(connection, site.host, site.port)
+    sockets = await listen(site.host, site.port) if site.sock is None else [site.sock]
+    return [Accepting(sock, site.connections, connection) for sock in sockets]
 
 
 def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
@@ -83,7 +87,7 @@ def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            response = await handler(_without_spare_slashes(request))
+            response = not_served(request) or await handler(_without_spare_slashes(request))
         except web.HTTPExpectationFailed as refusal:
             response = refused(refusal.status, "Expect must be 100-continue")
         if stop.is_set():

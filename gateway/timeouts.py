@@ -8,7 +8,7 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Timeouts:
-    """All in seconds but for body_rate, in bytes a second, and linger_bytes.
+    """All in seconds but for body_rate, in bytes a second, linger_bytes and taking_bytes.
 
     header_s: from a connection's start, or the first byte of a later request, to the end of its headers. 10: three
     lost packets on the worst mobile network.
@@ -21,6 +21,8 @@ class Timeouts:
     linger_s, linger_bytes: for what still comes after an answer that ends the connection. It is thrown away, and may
     come as slowly as a body, so that the caller can read the answer before the connection is gone. 30 s, as for a body;
     32 MiB: a photo of 24 MB in base64, which is more than cameras write.
+    taking_s, taking_bytes: of an answer that cannot be sent at once, a caller takes that many bytes in each that many
+    seconds, or is cut off. 10 s, as for headers; 16 kB, a tenth of what a body has to make.
     """
 
     header_s: float = 10
@@ -31,6 +33,8 @@ class Timeouts:
     settle_s: float = 0.1
     linger_s: float = 30
     linger_bytes: int = 32 * 1024 * 1024
+    taking_s: float = 10
+    taking_bytes: int = 16_000
 
 
 TIMEOUTS: Final = web.AppKey("timeouts", Timeouts)

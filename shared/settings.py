@@ -4,7 +4,7 @@ Every field says what it does, its unit and why that default.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from shared import origins
+from shared import origins, proxies
 from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
@@ -47,6 +47,14 @@ def _checked_origins(text: str) -> str:
         origins.parse(text)
     except ValueError as error:
         raise ValueError(f"FACESEARCH_CORS_ORIGINS: {error}") from None
+    return text
+
+
+def _checked_proxies(text: str) -> str:
+    try:
+        proxies.parse(text)
+    except ValueError as error:
+        raise ValueError(f"FACESEARCH_TRUSTED_PROXIES: {error}") from None
     return text
 
 
@@ -194,6 +202,22 @@ class Settings(BaseSettings):
         default=256,
         description="Requests at once that one gateway accepts at most; beyond it, and earlier when they could not be "
         "answered in time, FAIL at once. 256: what two cores do in half a deadline.",
+    )
+    connections: Annotated[int, Field(ge=1)] = Field(
+        default=4096,
+        description="Connections that one gateway holds at most; fewer where it may not have as many descriptors and "
+        "256 for itself. Beyond it those that wait for a request make room; where there is none, FAIL at once. 4096: "
+        "40 MB, were all of them idle.",
+    )
+    connections_per_address: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Of these, what one address may have: one of IPv4, or a network of IPv6 (/64). Left out: half, so "
+        "that one caller cannot take all.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_checked_proxies)] | None = Field(
+        default=None,
+        description="Addresses and networks, with commas between them, of proxies before the gateway, which pass on "
+        "many callers' requests: they are not held to connections_per_address. Left out: none.",
     )
     deadline_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10,
@@ -388,6 +412,11 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> frozenset[str]:
         """Those of cors_origins, as shared/origins.py gives them; empty where there is no CORS."""
         return origins.parse(self.cors_origins) if self.cors_origins is not None else frozenset()
+
+    @property
+    def known_proxies(self) -> Sequence[proxies.Network]:
+        """Those of trusted_proxies; empty where there is none."""
+        return proxies.parse(self.trusted_proxies) if self.trusted_proxies is not None else ()
 
     @property
     def threads(self) -> int:

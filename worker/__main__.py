@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
+from shared.descriptors import raise_limit
 from shared.errors import OperatorError
 from shared.settings import Settings
 
@@ -38,6 +39,7 @@ def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bo
         from worker.health import check  # noqa: PLC0415 -- what a worker needs takes seconds to import
 
         sys.exit(check(settings))
+    raise_limit()
     from shared.fair_queue import extra_threads  # noqa: PLC0415 -- see above
     from worker.app import create_celery  # noqa: PLC0415 -- see above
 
