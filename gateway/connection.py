@@ -202,6 +202,7 @@ class Connection(web.RequestHandler):
         if not_served(request) is not None:
             self._broken = self._close = True
             self._message_tail = b""  # aiohttp would read it as the next request
+            request._version = HttpVersion11  # noqa: SLF001 -- aiohttp would answer in the version that is not served
         complete = await self._arrived(request)
         if self._half_closed and not self._messages:
             self._close = True

@@ -217,7 +217,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_checked_proxies)] | None = Field(
         default=None,
         description="Addresses and networks, with commas between them, of proxies before the gateway, which pass on "
-        "many callers' requests: they are not held to connections_per_address. Left out: none.",
+        "many callers' requests: no address of theirs has a bound of its own. Left out: none.",
     )
     deadline_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10,

@@ -231,7 +231,7 @@ class TestWhatIsNotServed:
             caller = await Caller.at(served)
             caller.say(request_line + b"\r\nHost: h\r\n\r\n" + ASK)
             answered = await caller.heard()
-            assert answered.startswith((b"HTTP/1.1 505 ", b"HTTP/1.0 400 ", b"HTTP/2.0 505", b"HTTP/0.9 505")), answered
+            assert answered.startswith(b"HTTP/1.1 505 ")
             assert answered.count(b'"INVALID_REQUEST"') == 1
             assert served.asked == []
 
