@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from gateway.middleware import errors, request_id
 from gateway.server import Site, serve
 from gateway.timeouts import Timeouts
 from processes import API_KEY, empty_redis, wait_for
+from service import Service
 from shared.contract import Status
 
 PATIENT = Timeouts(header_s=60, body_s=60, body_grace_s=60, idle_s=60, linger_s=60)
@@ -179,6 +180,12 @@ class TestHowMany:
                 assert b"200 OK" in await caller.ask()
             assert served.counted("connections_refused_total", reason="address") == 1
 
+    async def test_callers_take_none_of_another_server_in_the_same_process(self) -> None:
+        async with serving(most=1) as callers, serving(most=1) as admin:
+            assert b"200 OK" in await (await Caller.at(callers)).ask()
+            assert b"503" in await (await Caller.at(callers)).heard()
+            assert b"200 OK" in await (await Caller.at(admin)).ask()
+
     async def test_a_connection_that_ends_makes_room(self) -> None:
         async with serving(most=1) as served:
             for _ in range(3):
@@ -226,13 +233,15 @@ class TestSlowReaders:
 
 class TestWhatIsNotServed:
     @pytest.mark.parametrize("request_line", [b"GET /hello HTTP/2.0", b"GET /hello HTTP/0.9", b"GET /hello"])
-    async def test_a_version_that_frames_differently(self, request_line: bytes) -> None:
+    @pytest.mark.parametrize(("behind", "status"), [(b"", b"HTTP/1.1 505 "), (ASK, b"HTTP/1.0 400 ")])
+    async def test_a_version_that_frames_differently(self, request_line: bytes, behind: bytes, status: bytes) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
-            caller.say(request_line + b"\r\nHost: h\r\n\r\n" + ASK)
+            caller.say(request_line + b"\r\nHost: h\r\n\r\n" + behind)
             answered = await caller.heard()
-            assert answered.startswith(b"HTTP/1.1 505 ")
+            assert answered.startswith(status)
             assert answered.count(b'"INVALID_REQUEST"') == 1
+            assert b"\r\nConnection: close\r\n" in answered
             assert served.asked == []
 
     @pytest.mark.parametrize("length", [b"", b"Content-Length: %d\r\n" % len(ASK)])
@@ -333,7 +342,7 @@ class Gateway:
 
 
 @contextmanager
-def gateway(folder: Path, descriptors: int) -> Iterator[Gateway]:
+def gateway(folder: Path, descriptors: int, **settings: str) -> Iterator[Gateway]:
     """One that may have so many descriptors and no more."""
     log = folder / "gateway.log"
     with ExitStack() as stack:
@@ -345,7 +354,7 @@ def gateway(folder: Path, descriptors: int) -> Iterator[Gateway]:
         process = stack.enter_context(
             subprocess.Popen(
                 ["sh", "-c", limited, "sh", sys.executable, "-m", "gateway", "--fd", fd],
-                env={**os.environ, "REDIS_URL": url, "FACESEARCH_API_KEY": API_KEY},
+                env={**os.environ, "REDIS_URL": url, "FACESEARCH_API_KEY": API_KEY, **settings},
                 pass_fds=[listening.fileno()],
                 stderr=stderr,
             )
@@ -354,6 +363,15 @@ def gateway(folder: Path, descriptors: int) -> Iterator[Gateway]:
         running = Gateway(psutil.Process(process.pid), listening.getsockname()[1], log)
         wait_for(lambda: running.get("/readyz") == 200)
         yield running
+
+
+def refusal(port: int, host: str) -> bytes:
+    """What a caller from that address hears before it has said anything; nothing, when it is let in."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(host, 0)) as caller:
+        caller.settimeout(1)
+        with suppress(TimeoutError):
+            return caller.recv(1000)
+    return b""
 
 
 @contextmanager
@@ -402,3 +420,47 @@ class TestFewDescriptors:
             assert [running.get("/readyz") for _ in range(20)] == [200] * 20
             assert "EMFILE" in running.log.read_text()
             assert "Traceback" not in running.log.read_text()
+
+
+class TestSettings:
+    def test_a_trusted_proxy_has_as_many_as_there_are(self, tmp_path: Path) -> None:
+        settings = {"FACESEARCH_CONNECTIONS": "6", "FACESEARCH_TRUSTED_PROXIES": "127.0.2.0/24"}
+        with gateway(tmp_path, 1024, **settings) as running, ExitStack() as stack:
+
+            def enter(host: str) -> None:
+                source = (host, 0)
+                caller = socket.create_connection(("127.0.0.1", running.port), timeout=30, source_address=source)
+                # It has begun a request, the body of which is asked for: it will not make room.
+                stack.enter_context(caller).sendall(BEGUN)
+                assert b"100 Continue" in caller.recv(1000)
+
+            for _ in range(3):
+                enter("127.0.1.1")
+            assert b'"FAIL"' in refusal(running.port, "127.0.1.1")
+            for _ in range(3):
+                enter("127.0.2.1")
+            assert b'"FAIL"' in refusal(running.port, "127.0.2.1")
+            assert running.log.read_text().count("connections_many") == 1
+
+
+LOW = ["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"]
+"""Runs a command with a low soft limit."""
+
+
+def test_everything_that_is_started_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Service(tmp_path / "data", through=LOW) as service:
+        for process in service.processes():
+            if "python" in process.name():
+                assert process.rlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_a_worker_by_itself_does_so_too(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    nowhere = {"REDIS_URL": f"unix://{tmp_path}/none.sock", "FACESEARCH_STORE": "memory"}
+    with subprocess.Popen(
+        [*LOW, sys.executable, "-m", "worker"], env={**os.environ, **nowhere}, stderr=subprocess.DEVNULL
+    ) as started:
+        worker = psutil.Process(started.pid)
+        wait_for(lambda: worker.rlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+        worker.kill()
