@@ -68,7 +68,7 @@ def not_served(request: web.BaseRequest) -> web.Response | None:
     """The answer to a request that is HTTP, but of a kind after which nothing on its connection can be trusted to be a
     request: one for a tunnel, behind which come another protocol's bytes, and one of a version that frames differently.
     """
-    if request.version not in _VERSIONS:
+    if request._version not in _VERSIONS:  # noqa: SLF001 -- `version` is kept once it is read, see finish_response
         return refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP version must be 1.1 or 1.0")
     if request.method == hdrs.METH_CONNECT:
         return refused(HTTPStatus.BAD_REQUEST, "CONNECT asks for a tunnel, and this is no proxy")
