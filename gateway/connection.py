@@ -129,6 +129,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         if self.transport is not None:
             self._taking = Taking(self.transport, self._timeouts, self._connections.counts.dropped_slow.inc)
+        self._connections.waits(self)
         self._await_headers()
 
     def pause_writing(self) -> None:
@@ -156,6 +157,7 @@ class Connection(web.RequestHandler):
         # Still waiting for a request after some of its bytes: its headers have begun and not ended.
         if self._waiter is None or self._waiter.done():
             self._forget_headers()
+            self._head_size = 0
             return
         self._head_size += len(data)
         if self._head_size > MAX_HEAD_BYTES:

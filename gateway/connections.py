@@ -106,12 +106,11 @@ class Connections:
         return refusal
 
     def add(self, held: Held, group: Hashable) -> None:
-        """One more, which waits for its first request."""
+        """One more, which says when it waits."""
         self._group_of[held] = group
         if group is not None:
             self._groups.setdefault(group, set()).add(held)
         self.counts.held.set(len(self._group_of))
-        self.waits(held)
 
     def waits(self, held: Held) -> None:
         """From now on no request of this connection is being handled."""

@@ -23,9 +23,7 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Site:
-    """An application and where it listens, a socket or an address, and its connections: by default few, all of which
-    one caller may have half of.
-    """
+    """An application, where it listens, a socket or an address, and its connections: by default a few."""
 
     app: web.Application
     host: str | None = None
@@ -87,9 +85,10 @@ def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            response = not_served(request) or await handler(_without_spare_slashes(request))
-        except web.HTTPExpectationFailed as refusal:
-            response = refused(refusal.status, "Expect must be 100-continue")
+            refusal = not_served(request)
+            response = await handler(_without_spare_slashes(request)) if refusal is None else refusal
+        except web.HTTPExpectationFailed as error:
+            response = refused(error.status, "Expect must be 100-continue")
         if stop.is_set():
             response.force_close()
         return response

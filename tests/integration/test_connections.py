@@ -29,6 +29,7 @@ from gateway.timeouts import Timeouts
 from processes import API_KEY, empty_redis, wait_for
 from service import Service
 from shared.contract import Status
+from shared.descriptors import MOST
 
 PATIENT = Timeouts(header_s=60, body_s=60, body_grace_s=60, idle_s=60, linger_s=60)
 ASK = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -268,6 +269,16 @@ class TestWhatIsNotServed:
             for _ in range(2):
                 assert b"200 OK" in await caller.reader.readuntil(b'"hello"}')
 
+    async def test_headers_of_many_requests_may_come_in_pieces(self) -> None:
+        async with serving() as served:
+            caller = await Caller.at(served)
+            for _ in range(20):
+                caller.say(ASK[:-2])
+                for piece in (b"X-1: %s\r\n" % (b"a" * 4000), b"X-2: %s\r\n" % (b"a" * 4000), b"\r\n"):
+                    await asyncio.sleep(0.005)
+                    caller.say(piece)
+                assert b"200 OK" in await caller.reader.readuntil(b'"hello"}')
+
     async def test_headers_that_never_end(self) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
@@ -446,21 +457,22 @@ class TestSettings:
 LOW = ["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"]
 """Runs a command with a low soft limit."""
 
+_, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+RAISED = (MOST if HARD == resource.RLIM_INFINITY else min(HARD, MOST), HARD)
+
 
 def test_everything_that_is_started_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Service(tmp_path / "data", through=LOW) as service:
         for process in service.processes():
             if "python" in process.name():
-                assert process.rlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+                assert process.rlimit(resource.RLIMIT_NOFILE) == RAISED
 
 
 def test_a_worker_by_itself_does_so_too(tmp_path: Path) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     nowhere = {"REDIS_URL": f"unix://{tmp_path}/none.sock", "FACESEARCH_STORE": "memory"}
     with subprocess.Popen(
         [*LOW, sys.executable, "-m", "worker"], env={**os.environ, **nowhere}, stderr=subprocess.DEVNULL
     ) as started:
         worker = psutil.Process(started.pid)
-        wait_for(lambda: worker.rlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+        wait_for(lambda: worker.rlimit(resource.RLIMIT_NOFILE) == RAISED)
         worker.kill()

@@ -37,13 +37,14 @@ def of(most: int, per_address: int | None = None, trusted: Sequence[str] = ()) -
 
 
 def enter(connections: Connections, host: str = "192.0.2.1") -> Caller | str:
-    """A new connection from there, or why there is none."""
+    """A new connection from there, which waits for its first request, or why there is none."""
     group = connections.group((host, 50_000))
     refusal = connections.make_room(group)
     if refusal is not None:
         return refusal
     caller = Caller()
     connections.add(caller, group)
+    connections.waits(caller)
     return caller
 
 
