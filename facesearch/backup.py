@@ -117,12 +117,7 @@ def _write_faces(
         qdrant_snapshots.save(settings, folder, remark)
         return
     if home is None and (settings.redis_url is None or asking.alive(redis)):
-        written = asking.write_faces(redis, folder, collections, remark)
-        missing = [name for name in collections if not faces_path(folder, name).is_file()]
-        if missing:
-            raise OperatorError(
-                f"the worker wrote {folder} on its own machine, where {missing[0]} is; run the command there"
-            )
+        written = asking.write_faces(redis, settings.handover, folder, collections, remark)
         remark(f"{written.faces} faces of {written.collections} facedbs")
         return
     if home is None:

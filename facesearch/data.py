@@ -6,6 +6,7 @@ admin-key     the key of the admin API, likewise, unless FACESEARCH_ADMIN_KEY na
 faces/        Qdrant Edge, one folder per collection
 valkey/       append-only file of the broker: control data and the queue
 images/       working folder of the image store, which never writes to it
+handover/     faces on their way from the worker to a backup
 restor…/      what a restore is about to put in place: facesearch/swap.py
 run/          Unix sockets (or a link to a folder with a shorter path)
 """

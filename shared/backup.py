@@ -5,6 +5,9 @@
 
 The worker that sets the second key first is the one that writes. Nobody takes a request up a second time: if that
 worker is gone, the backup is begun anew.
+
+Whoever reaches Redis could ask. So a worker writes into a folder that it makes, below the one that its own settings
+name (FACESEARCH_BACKUP_DIR), and whoever asks takes the files from there.
 """
 
 from pathlib import Path
@@ -24,15 +27,19 @@ SILENT_S: Final = 30.0
 """Without a change for so long, the worker is taken for gone. The longest silence of one that works is the opening of
 a collection: 14 s where a million faces of an old release are indexed first."""
 
+_ID: Final = r"^[0-9a-f]{32}$"
+
 
 class Request(BaseModel):
-    """Write these collections into the folder, an absolute path on the worker's machine, a file each."""
+    """Write these collections into the folder, an absolute path on the worker's machine, a file each. The worker makes
+    the folder, below that of its own settings.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    folder: str
-    collections: list[str]
+    id: Annotated[str, Field(pattern=_ID)]
+    folder: Annotated[str, Field(max_length=4096)]
+    collections: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=200)]]
 
 
 class Progress(BaseModel):

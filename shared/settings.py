@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         default_factory=lambda: _home("XDG_DATA_HOME", ".local/share"),
         description="Folder of everything that embedded mode keeps: faces, keys, counters.",
     )
+    backup_dir: Path | None = Field(
+        default=None,
+        description="Folder below which a worker with an embedded store writes the faces of a backup, and nowhere "
+        "else; `facesearch backup` takes them from there. Left out: `handover` in the data directory.",
+    )
     sync: Literal["second", "always"] = Field(
         default="second",
         description="When the disk holds what embedded mode has acknowledged. second: within a second, which is what a "
@@ -417,6 +422,11 @@ class Settings(BaseSettings):
     def known_proxies(self) -> Sequence[proxies.Network]:
         """Those of trusted_proxies; empty where there is none."""
         return proxies.parse(self.trusted_proxies) if self.trusted_proxies is not None else ()
+
+    @property
+    def handover(self) -> Path:
+        """Folder below which a worker writes the faces of a backup, absolute."""
+        return (self.backup_dir or self.data_dir / "handover").expanduser().absolute()
 
     @property
     def threads(self) -> int:

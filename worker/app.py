@@ -143,7 +143,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
-            self.backups = Backups(runtime.ledger.redis, runtime.store)
+            self.backups = Backups(runtime.ledger.redis, runtime.store, settings.handover)
             self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()

@@ -32,15 +32,16 @@ RESTS: Final = 2.0
 
 
 class _GivenUpError(Exception):
-    """Nobody waits for the backup any more, or the worker ends. The text says which."""
+    """Nobody waits for the backup any more, the worker ends, or the folder is none of its own. The text says which."""
 
 
 class Backups:
-    """Looks every LOOK_INTERVAL_S for a backup that is asked for."""
+    """Looks every LOOK_INTERVAL_S for a backup that is asked for. handover: the folder below which it may write."""
 
-    def __init__(self, redis: Redis, store: Store) -> None:
+    def __init__(self, redis: Redis, store: Store, handover: Path) -> None:
         self._redis = redis
         self._store = store
+        self._handover = handover
         self._ending = threading.Event()
         self._looking = Periodic("backups", self.look, LOOK_INTERVAL_S)
 
@@ -65,8 +66,8 @@ class Backups:
             return
         key = progress_key(request.id)
         if self._redis.set(key, Progress().model_dump_json(), nx=True, ex=REMEMBER_S):
-            log.info("backup_begun", folder=request.folder, collections=len(request.collections))
-            ended = _Backup(self._redis, self._store, request, text, self._ending).write()
+            log.info("backup_begun", collections=len(request.collections))
+            ended = _Backup(self._redis, self._store, self._handover, request, text, self._ending).write()
             self._redis.set(key, ended.model_dump_json(), ex=REMEMBER_S)
             log.info("backup_ended", **ended.model_dump())
 
@@ -74,8 +75,10 @@ class Backups:
 class _Backup:
     """The faces of one request. text: the request as it stands in Redis for as long as somebody waits."""
 
-    def __init__(self, redis: Redis, store: Store, request: Request, text: bytes, ending: threading.Event) -> None:
-        self._redis, self._store = redis, store
+    def __init__(
+        self, redis: Redis, store: Store, handover: Path, request: Request, text: bytes, ending: threading.Event
+    ) -> None:
+        self._redis, self._store, self._handover = redis, store, handover
         self._request, self._text = request, text
         self._ending = ending
         self._collections = self._faces = 0
@@ -84,8 +87,9 @@ class _Backup:
     def write(self) -> Progress:
         """How it ended. Raises RedisError."""
         try:
+            folder = self._made()
             for collection in self._request.collections:
-                path = faces_path(Path(self._request.folder), collection)
+                path = faces_path(folder, collection)
                 faces_file.write(path, collection, self._store.identity, self._paced(self._store.points(collection)))
                 self._collections += 1
                 self._tell()
@@ -97,6 +101,20 @@ class _Backup:
             log.exception("backup_crashed")
             return self._failed(f"{type(error).__name__}; the worker's log has the rest")
         return self._progress().model_copy(update={"state": "done"})
+
+    def _made(self) -> Path:
+        """The folder, made for its owner alone. Raises _GivenUpError unless it is to be a new one below the handover
+        folder, wherever links lead; and OSError.
+        """
+        above, folder = self._handover.resolve(), Path(self._request.folder).resolve()
+        if above not in folder.parents:
+            raise _GivenUpError(
+                f"it writes below {above} alone, its FACESEARCH_BACKUP_DIR or `handover` in its data directory; "
+                "name the same one to the command, by that setting or by --data-dir"
+            )
+        above.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        return folder
 
     def _paced(self, points: Iterable[Point]) -> Iterator[Point]:
         begun = time.monotonic()

@@ -26,6 +26,7 @@ SET_BY_THE_CHART: Final = {
 
 NOT_IN_A_CLUSTER: Final = {
     "FACESEARCH_DATA_DIR": "folder of embedded mode",
+    "FACESEARCH_BACKUP_DIR": "of the embedded store",
     "FACESEARCH_EDGE_OPEN_COLLECTIONS": "of the embedded store",
     "FACESEARCH_SYNC": "of embedded mode",
 }

@@ -1,5 +1,12 @@
-"""Has a worker write the faces of a backup, since the embedded store is open to its worker alone."""
+"""Has a worker write the faces of a backup, since the embedded store is open to its worker alone.
 
+The worker writes them into a folder of their own below the handover folder, and they are taken from there.
+"""
+
+import errno
+import os
+import re
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -8,7 +15,8 @@ from typing import Final, cast
 
 from redis import Redis
 
-from shared.backup import LEASE_S, REQUEST, SILENT_S, Progress, Request, progress_key
+from shared.backup import LEASE_S, REQUEST, SILENT_S, Progress, Request, faces_path, progress_key
+from shared.disk import sync
 from shared.errors import OperatorError
 from shared.presence import said
 
@@ -17,6 +25,9 @@ POLL_S: Final = 0.1
 SAY_EVERY_S: Final = 5.0
 
 RENEW_EVERY_S: Final = 1.0
+
+_HANDED_OVER: Final = re.compile(r"[0-9a-f]{32}")
+"""The name of a folder of one request."""
 
 # KEYS: request. ARGV: the request as we made it, and for how many seconds it stands from now on; 0: no longer.
 _RENEW: Final = """
@@ -31,18 +42,57 @@ def alive(redis: Redis) -> bool:
     return any(said(redis).values())
 
 
-def write_faces(redis: Redis, folder: Path, collections: Sequence[str], say: Callable[[str], None]) -> Progress:
-    """Have them written into the folder, an absolute path, and wait. Raises RedisError, and OperatorError when it does
-    not come to an end.
+def write_faces(
+    redis: Redis, handover: Path, folder: Path, collections: Sequence[str], say: Callable[[str], None]
+) -> Progress:
+    """Have them written into the folder, and wait. handover: the worker's `Settings.handover`.
+
+    Raises RedisError and OSError, and OperatorError when it does not come to an end, or not on this machine.
     """
-    request = Request(id=uuid.uuid4().hex, folder=str(folder), collections=list(collections))
+    request_id = uuid.uuid4().hex
+    written = handover / request_id
+    request = Request(id=request_id, folder=str(written), collections=list(collections))
     text = request.model_dump_json()
     if not redis.set(REQUEST, text, nx=True, ex=LEASE_S):
         raise OperatorError("another backup of this service is being written; wait for its end and try again")
     try:
-        return _Waiting(redis, request, text, say).wait()
+        _remove_others(handover)
+        ended = _Waiting(redis, request, text, say).wait()
+        for collection in collections:
+            _take(faces_path(written, collection), faces_path(folder, collection))
+        return ended
     finally:
         redis.eval(_RENEW, 1, REQUEST, text, 0)
+        shutil.rmtree(written, ignore_errors=True)
+
+
+def _take(written: Path, wanted: Path) -> None:
+    """Move a file, to another disk if need be."""
+    try:
+        written.rename(wanted)
+    except FileNotFoundError:
+        raise OperatorError(
+            f"the worker wrote {written.parent} on its own machine, and {written.name} is not here; run the command "
+            "there"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with written.open("rb") as source, os.fdopen(_created(wanted), "wb") as copy:
+            shutil.copyfileobj(source, copy)
+        sync(wanted)
+
+
+def _created(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _remove_others(handover: Path) -> None:
+    """What commands that were killed left there: no other one runs."""
+    if handover.is_dir():
+        for left in handover.iterdir():
+            if _HANDED_OVER.fullmatch(left.name):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 class _Waiting:

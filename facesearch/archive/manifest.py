@@ -89,7 +89,7 @@ def finish(folder: Path, faces: Kind) -> Manifest:
     files = [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
     made = Manifest(created=now(), faces=faces, release=version("facesearch"), files=files)
     unfinished = folder / f".{MANIFEST}"
-    with unfinished.open("x", encoding="utf-8") as file:
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(made.model_dump_json(indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -33,6 +33,7 @@ OF_COMPOSE = {
 
 NOT_IN_COMPOSE = {
     "FACESEARCH_API_KEY": "keys are made by `facesearch keys create`",
+    "FACESEARCH_BACKUP_DIR": "worker and backup share the data directory",
 }
 """Settings that a compose file need not offer."""
 

@@ -181,13 +181,14 @@ class TestWhileItServes:
             added(service)
             worker = service.child("-m worker")
             worker.send_signal(signal.SIGSTOP)
-            request = Request(id=uuid.uuid4().hex, folder=str(tmp_path), collections=["default.default.00000000"])
+            folder = service.folder / "handover" / "x"
+            request = Request(id=uuid.uuid4().hex, folder=str(folder), collections=["default.default.00000000"])
             redis.set(progress_key(request.id), Progress(faces=7).model_dump_json())
             redis.set("fs:backup", request.model_dump_json(), ex=LEASE_S)
             worker.kill()
             wait_for(lambda: redis.exists("fs:backup") == 0)
             wait_for(lambda: works(service.address), 60)
-            assert not (tmp_path / "default.default.00000000.jsonl").exists(), "nobody takes it up a second time"
+            assert not folder.exists(), "nobody takes it up a second time"
             done("backup", tmp_path / "b", "--data-dir", service.folder)
 
     def test_a_restore_does_not_touch_a_service_that_runs(self, remembered: Remembered, restored: Service) -> None:

@@ -1,7 +1,11 @@
 """A worker writes the faces of a backup that is asked for, and whoever asked learns how it ended, whatever happens."""
 
 import errno
+import json
 import os
+import shutil
+import stat
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -55,13 +59,19 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
+def handover(tmp_path: Path) -> Path:
+    """The folder below which the worker may write."""
+    return tmp_path / "handover"
+
+
+@pytest.fixture
 def store() -> Held:
     return Held()
 
 
 @pytest.fixture
-def worker(redis: Redis, store: Held) -> Iterator[Backups]:
-    worker = Backups(redis, store)
+def worker(redis: Redis, store: Held, handover: Path) -> Iterator[Backups]:
+    worker = Backups(redis, store, handover)
     worker.start()
     yield worker
     store.go.set()
@@ -75,16 +85,16 @@ working = pytest.mark.usefixtures("worker")
 class Asking:
     """Somebody who waits for a backup in a thread of their own."""
 
-    def __init__(self, redis: Redis, folder: Path, collections: list[str]) -> None:
+    def __init__(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         self.said: list[str] = []
         self.ended: Progress | None = None
         self.error = ""
-        self._thread = threading.Thread(target=self._ask, args=(redis, folder, collections))
+        self._thread = threading.Thread(target=self._ask, args=(redis, handover, folder, collections))
         self._thread.start()
 
-    def _ask(self, redis: Redis, folder: Path, collections: list[str]) -> None:
+    def _ask(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         try:
-            self.ended = asking.write_faces(redis, folder, collections, self.said.append)
+            self.ended = asking.write_faces(redis, handover, folder, collections, self.said.append)
         except OperatorError as error:
             self.error = str(error)
 
@@ -94,12 +104,12 @@ class Asking:
 
 
 @working
-def test_every_collection_is_written(redis: Redis, store: Held, tmp_path: Path) -> None:
+def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
     store.go.set()
     held = {"t.a": faces(2 * PAGE + 1), "t.b": faces(1), "t.empty": []}
     for collection, points in held.items():
         store.add(collection, points)
-    ended = asking.write_faces(redis, tmp_path, list(held), print)
+    ended = asking.write_faces(redis, handover, tmp_path, list(held), print)
     assert ended == Progress(state="done", collections=3, faces=2 * PAGE + 2)
     for collection, points in held.items():
         read = faces_file.read(faces_path(tmp_path, collection))
@@ -110,11 +120,11 @@ def test_every_collection_is_written(redis: Redis, store: Held, tmp_path: Path) 
 
 @working
 def test_who_waits_is_told_how_far_it_is(
-    redis: Redis, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "SAY_EVERY_S", 0)
     store.add("t.a", faces(2 * PAGE))
-    waiting = Asking(redis, tmp_path, ["t.a"])
+    waiting = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     wait_for(lambda: bool(waiting.said))
     store.go.set()
@@ -123,39 +133,133 @@ def test_who_waits_is_told_how_far_it_is(
 
 
 @working
-def test_one_at_a_time(redis: Redis, store: Held, tmp_path: Path) -> None:
+def test_one_at_a_time(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
     store.add("t.a", faces(PAGE + 1))
-    first = Asking(redis, tmp_path, ["t.a"])
+    first = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     with pytest.raises(OperatorError, match="another backup of this service is being written"):
-        asking.write_faces(redis, tmp_path, ["t.a"], print)
+        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
     store.go.set()
     first.join()
     assert first.ended is not None
 
 
 @working
-def test_two_workers_write_it_once(redis: Redis, store: Held, tmp_path: Path) -> None:
+def test_two_workers_write_it_once(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
     store.go.set()
-    other = Backups(redis, store)
+    other = Backups(redis, store, handover)
     other.start()
     store.add("t.a", faces(1))
-    assert asking.write_faces(redis, tmp_path, ["t.a"], print).state == "done"
+    assert asking.write_faces(redis, handover, tmp_path, ["t.a"], print).state == "done"
     other.stop()
 
 
 @working
-def test_a_folder_that_cannot_be_written(redis: Redis, tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=rf"cannot write to {tmp_path}/none \(No such file or directory\)"):
-        asking.write_faces(redis, tmp_path / "none", ["t.a"], print)
-    (tmp_path / "t.a.jsonl").write_text("theirs")
-    with pytest.raises(OperatorError, match="File exists"):
-        asking.write_faces(redis, tmp_path, ["t.a"], print)
-    assert (tmp_path / "t.a.jsonl").read_text() == "theirs"
+def test_a_folder_that_cannot_be_written(redis: Redis, handover: Path, tmp_path: Path) -> None:
+    handover.write_text("no folder")
+    with pytest.raises(OperatorError, match=rf"cannot write to {handover}/[0-9a-f]{{32}} \(File exists\)"):
+        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+
+
+class Asked:
+    """Requests that any program which reaches Redis could make."""
+
+    def __init__(self, redis: Redis, worker: Backups) -> None:
+        self._redis, self._worker = redis, worker
+
+    def ended(self, folder: object, collection: str = "t.a") -> Progress | None:
+        """How the request ended, None where nobody took it."""
+        request_id = uuid.uuid4().hex
+        asked = {"id": request_id, "folder": str(folder), "collections": [collection]}
+        self._redis.set(REQUEST, json.dumps(asked))
+        self._worker.look()
+        self._redis.delete(REQUEST)
+        said = self._redis.get(progress_key(request_id))
+        return None if said is None else Progress.model_validate_json(said)
+
+
+@pytest.fixture
+def asked(redis: Redis, store: Held, handover: Path) -> Asked:
+    store.go.set()
+    store.add("t.a", faces(3))
+    return Asked(redis, Backups(redis, store, handover))
+
+
+def test_files_are_for_their_owner_and_below_the_folder_of_the_workers_own_settings(
+    asked: Asked, handover: Path
+) -> None:
+    ended = asked.ended(handover / "one")
+    assert ended == Progress(state="done", collections=1, faces=3)
+    assert stat.S_IMODE((handover / "one").stat().st_mode) == 0o700
+    assert stat.S_IMODE(faces_path(handover / "one", "t.a").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("where", ["", "handover", "handover/../elsewhere", "handover/out/elsewhere", "handover2/x"])
+def test_nothing_is_written_anywhere_else(asked: Asked, handover: Path, tmp_path: Path, where: str) -> None:
+    handover.mkdir()
+    (handover / "out").symlink_to(tmp_path)
+    ended = asked.ended(tmp_path / where)
+    assert ended is not None
+    assert ended.state == "failed"
+    assert ended.reason.startswith(f"it writes below {handover} alone")
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_what_is_there_is_left(asked: Asked, handover: Path) -> None:
+    (handover / "one").mkdir(parents=True)
+    ended = asked.ended(handover / "one")
+    assert ended is not None
+    assert "File exists" in ended.reason
+    assert not any((handover / "one").iterdir())
+
+
+@pytest.mark.parametrize("collection", ["../t.a", "/t.a", "..", "t.a/../../t.a", ""])
+def test_a_collection_is_no_path(asked: Asked, handover: Path, tmp_path: Path, collection: str) -> None:
+    assert asked.ended(handover / "one", collection) is None
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
 @working
-def test_a_full_disk(redis: Redis, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_asks_with_another_folder_learns_which_one_the_worker_has(
+    redis: Redis, handover: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OperatorError, match=rf"it writes below {handover} alone, its FACESEARCH_BACKUP_DIR"):
+        asking.write_faces(redis, tmp_path / "another", tmp_path, ["t.a"], print)
+
+
+@working
+def test_nothing_stays_in_the_handover_folder_not_even_of_a_command_that_was_killed(
+    redis: Redis, store: Held, handover: Path, tmp_path: Path
+) -> None:
+    store.go.set()
+    store.add("t.a", faces(1))
+    left, kept = handover / uuid.uuid4().hex, handover / "theirs"
+    for folder in (left, kept):
+        folder.mkdir(parents=True)
+    asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+    assert [*handover.iterdir()] == [kept]
+    assert stat.S_IMODE(faces_path(tmp_path, "t.a").stat().st_mode) == 0o600
+
+
+@working
+def test_a_backup_goes_to_another_disk(redis: Redis, store: Held, handover: Path, tmp_path: Path) -> None:
+    store.go.set()
+    store.add("t.a", faces(2))
+    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is one disk only")
+        asking.write_faces(redis, handover, elsewhere, ["t.a"], print)
+        assert len([*faces_file.read(faces_path(elsewhere, "t.a"))]) == 2
+        assert stat.S_IMODE(faces_path(elsewhere, "t.a").stat().st_mode) == 0o600
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+@working
+def test_a_full_disk(
+    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.go.set()
     store.add("t.a", faces(3))
 
@@ -164,21 +268,23 @@ def test_a_full_disk(redis: Redis, store: Held, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OperatorError, match="No space left on device"):
-        asking.write_faces(redis, tmp_path, ["t.a"], print)
+        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
 @working
-def test_a_store_that_fails(redis: Redis, store: Held, tmp_path: Path) -> None:
+def test_a_store_that_fails(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
     store.broken = True
     store.go.set()
     store.add("t.a", faces(PAGE + 1))
     with pytest.raises(OperatorError, match="could not write the faces: the disk is gone"):
-        asking.write_faces(redis, tmp_path, ["t.a"], print)
+        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
-def test_a_worker_that_is_stopped_says_so(redis: Redis, store: Held, worker: Backups, tmp_path: Path) -> None:
+def test_a_worker_that_is_stopped_says_so(
+    redis: Redis, handover: Path, store: Held, worker: Backups, tmp_path: Path
+) -> None:
     store.add("t.a", faces(PAGE + 1))
-    waiting = Asking(redis, tmp_path, ["t.a"])
+    waiting = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
@@ -189,11 +295,13 @@ def test_a_worker_that_is_stopped_says_so(redis: Redis, store: Held, worker: Bac
     assert waiting.error == "the worker could not write the faces: the worker was stopped"
 
 
-def test_a_worker_that_was_killed(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_was_killed(
+    redis: Redis, handover: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(asking, "SILENT_S", 0.5)
     with pytest.raises(OperatorError, match="no worker takes the backup up"):
-        asking.write_faces(redis, tmp_path, ["t.a"], print)
-    waiting = Asking(redis, tmp_path, ["t.a"])
+        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+    waiting = Asking(redis, handover, tmp_path, ["t.a"])
     wait_for(lambda: bool(redis.exists(REQUEST)))
     request = Request.model_validate_json(redis.get(REQUEST))
     redis.set(progress_key(request.id), Progress(faces=3).model_dump_json())
@@ -202,21 +310,21 @@ def test_a_worker_that_was_killed(redis: Redis, tmp_path: Path, monkeypatch: pyt
     assert not redis.exists(REQUEST)
 
 
-def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backups, tmp_path: Path) -> None:
-    request = Request(id=uuid.uuid4().hex, folder=str(tmp_path), collections=["t.a"])
+def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backups, handover: Path) -> None:
+    request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
     redis.set(progress_key(request.id), Progress().model_dump_json())
     redis.set(REQUEST, request.model_dump_json())
     worker.look()
-    assert not faces_path(tmp_path, "t.a").exists()
+    assert not handover.exists()
 
 
 @working
 def test_when_nobody_waits_any_more_the_worker_stops(
-    redis: Redis, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, store: Held, handover: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backups, "TELL_INTERVAL_S", 0)
     store.add("t.a", faces(3 * PAGE))
-    request = Request(id=uuid.uuid4().hex, folder=str(tmp_path), collections=["t.a"])
+    request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
     redis.set(REQUEST, request.model_dump_json())
     assert store.reached.wait(30)
     redis.delete(REQUEST)
@@ -239,11 +347,11 @@ def test_a_request_of_another_release_is_left(redis: Redis, worker: Backups) -> 
 
 @working
 def test_who_was_held_up_for_too_long_learns_it(
-    redis: Redis, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "RENEW_EVERY_S", 0)
     store.add("t.a", faces(PAGE + 1))
-    waiting = Asking(redis, tmp_path, ["t.a"])
+    waiting = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     redis.set(REQUEST, "somebody else's")
     waiting.join()

@@ -34,9 +34,11 @@ class Header(BaseModel):
 
 
 def write(path: Path, collection: str, identity: Identity, points: Iterable[Point]) -> None:
-    """Make the file, and have the disk hold it. Raises FileExistsError, or another OSError as the disk does."""
+    """Make the file, for its owner alone, and have the disk hold it. Raises FileExistsError, or another OSError as the
+    disk does.
+    """
     header = Header(collection=collection, identity=str(identity), dimension=identity.dimension)
-    with path.open("x", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(header.model_dump_json() + "\n")
         for point in points:
             file.write(_line(point))
