@@ -16,8 +16,10 @@ from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
+from worker.faces.room import Room
 from worker.lanes import consume_beside
 from worker.lifeline import Lifeline
+from worker.malformed import JobConsumer, guard
 from worker.presence import Beacon, require_same_embedder
 from worker.redelivery import Redelivery
 from worker.runtime import Runtime, open_runtime
@@ -40,6 +42,8 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_deduplicate_successful_tasks": True,
     # A worker that loses the broker ends and is started anew: see worker/lifeline.py.
     "broker_connection_retry": False,
+    # What is no job never reaches Celery: see worker/malformed.py.
+    "worker_consumer": JobConsumer,
     # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
 }
@@ -48,8 +52,9 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
 class Process:
     """What one worker process holds: opened before it takes jobs, closed after its last one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, room: Room) -> None:
         self._settings = settings
+        self._room = room
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
         self._strangers: Strangers | None = None
@@ -75,7 +80,7 @@ class Process:
 
     def open(self) -> None:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings))
+        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings, self._room))
         self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
         self._turns = Turns(runtime.ledger.redis, self._settings.threads)
 
@@ -90,9 +95,10 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
-    process = Process(settings)
+    room = Room(settings.decoded_mb * 1_000_000)
+    process = Process(settings, room)
     where = str(parse(settings.broker))
-    limit = TimeLimit(limit_s(settings.visibility_timeout_s))
+    limit = TimeLimit(limit_s(settings.visibility_timeout_s), room.waited_s)
     tasks.register(app, lambda: process.runtime, lambda: process.turns, limit)
 
     @signals.setup_logging.connect(weak=False)
@@ -139,6 +145,8 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_beside(consumer, EXTRA, extra)
             keep_client(self.extra.channel)
+            for channel in (consumer.task_consumer.channel, self.extra.channel):
+                guard(channel)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
