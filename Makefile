@@ -111,6 +111,7 @@ lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and 
 	$(COMPILE) --extra otel --extra gpu -c requirements/dev.txt --no-emit-package onnxruntime pyproject.toml \
 	  -o requirements/image-cuda.txt
 	$(COMPILE) --upgrade --group deploy -c requirements/dev.txt -o requirements/deploy.txt
+	$(COMPILE) --upgrade --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what make made here (never your data, never the fetched models)
 	rm -rf $(VENV) samples .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
