@@ -41,8 +41,10 @@ def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bo
         sys.exit(check(settings))
     raise_limit()
     from shared.fair_queue import extra_threads  # noqa: PLC0415 -- see above
+    from worker import native_stderr  # noqa: PLC0415 -- see above
     from worker.app import create_celery  # noqa: PLC0415 -- see above
 
+    native_stderr.to_log()
     # Celery warns root because pickled messages could run anything; this worker accepts JSON alone.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     # Not Celery's command line, which keeps the exit status to itself: whoever supervises a worker has to see it.

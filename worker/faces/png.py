@@ -21,6 +21,10 @@ MAX_RAW_BYTES: Final = 4 * 50_000_000
 """Of image data once inflated."""
 
 _KEPT: Final = (b"PLTE", b"tRNS", b"eXIf")  # eXIf has the orientation
+
+# libpng takes the first and warns of every other one, on stderr: 9,994 lines for 160 kB.
+_ONCE: Final = (b"tRNS", b"eXIf")
+
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _STORED_BYTES: Final = 16 << 20
 _STEP_BYTES: Final = 1 << 17  # stays in the processor's cache
@@ -59,6 +63,7 @@ def plain(data: bytes) -> bytes:
     header: _Header | None = None
     kept: list[bytes] = [START]
     packed: list[bytes] = []
+    kinds: set[bytes] = set()
     for kind, content, whole in _chunks(data):
         if header is None:
             header = _header(kind, content)
@@ -66,8 +71,9 @@ def plain(data: bytes) -> bytes:
         elif kind == b"IDAT":
             packed.append(content)
         elif kind in _KEPT:
-            if packed:
-                continue  # out of place, where libpng would warn and drop it
+            if packed or (kind in _ONCE and kind in kinds):
+                continue  # out of place or once more, where libpng would warn and drop it
+            kinds.add(kind)
             kept.append(whole)
         elif not kind[0] & 0x20 and kind != b"IEND":
             raise ImageUnreadable("PNG with a second header or an unknown critical chunk")

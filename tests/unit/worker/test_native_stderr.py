@@ -1,0 +1,105 @@
+"""What native libraries write to stderr goes into the log, bounded; Python's own and crashes go where they went."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processes import python
+from worker.native_stderr import LINE_BYTES, LINES, Lines
+
+SCENE = """
+import ctypes, os, sys, time
+from shared import logs
+from worker import native_stderr
+
+native_stderr.to_log()
+logs.configure("debug", "json", "worker")
+libc = ctypes.CDLL(None)
+
+def say(text):
+    libc.write(2, text, len(text))
+"""
+
+
+def logged(stderr: str) -> list[dict]:
+    return [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
+
+
+def test_what_libpng_says_is_in_the_log_and_nowhere_else() -> None:
+    ended = python("-c", SCENE + "say(b'libpng warning: eXIf: duplicate\\n')")
+    (line,) = logged(ended.stderr)
+    assert (line["event"], line["level"], line["lines"]) == ("native_output", "info", 1)
+    assert line["shown"] == ["libpng warning: eXIf: duplicate"]
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.returncode == 0
+
+
+def test_a_flood_is_counted_in_a_few_lines() -> None:
+    ended = python("-c", SCENE + "for n in range(5_000): say(b'libpng warning: %d\\n' % (n % 7)); time.sleep(0)")
+    lines = logged(ended.stderr)
+    assert sum(line["lines"] for line in lines) == 5_000
+    assert all(len(line["shown"]) <= LINES for line in lines)
+    assert len(lines) == len(ended.stderr.splitlines()) < 100
+
+
+def test_of_what_nobody_knows_only_the_number_is_told() -> None:
+    said = "say(b'thread panicked: called unwrap() on Err(Rumpelstilzchen)\\nlibpng error: CRC error\\n')"
+    ended = python("-c", SCENE + said)
+    (line,) = logged(ended.stderr)
+    assert (line["level"], line["lines"], line["unknown"], line["shown"]) == (
+        "warning",
+        2,
+        1,
+        ["libpng error: CRC error"],
+    )
+    assert "Rumpelstilzchen" not in ended.stderr
+
+
+def test_a_full_pipe_holds_nobody_up_not_even_who_has_the_interpreter_lock() -> None:
+    locked = "ctypes.PyDLL(None).write(2, b'x' * 10_000_000, 10_000_000); print('whole')"
+    ended = python("-c", SCENE + locked)
+    assert (ended.returncode, ended.stdout) == (0, "whole\n")
+
+
+def test_a_line_without_end_takes_no_memory() -> None:
+    ended = python("-c", SCENE + "for _ in range(300): say(b'x' * 60_000); time.sleep(0.001)")
+    assert ended.returncode == 0
+    assert [line["lines"] for line in logged(ended.stderr)] in ([], [1])
+
+
+def test_pythons_own_stderr_is_as_it_was() -> None:
+    ended = python("-c", SCENE + "print('said', file=sys.stderr); raise SystemExit('why')")
+    assert ended.stderr == "said\nwhy\n"
+    assert "ZeroDivisionError" in python("-c", SCENE + "1 / 0").stderr
+
+
+def test_where_threads_are_when_it_crashes_is_on_stderr_itself() -> None:
+    for crash in ("os.abort()", "ctypes.string_at(0)"):
+        ended = python("-c", SCENE + f"def crashing(): {crash}\ncrashing()")
+        assert ended.returncode < 0
+        assert "Fatal Python error: " in ended.stderr, crash
+        assert "in crashing" in ended.stderr, crash
+
+
+def test_the_last_words_of_the_interpreter_are_on_stderr_itself() -> None:
+    said = "say(b'libpng error: CRC error\\n'); ctypes.pythonapi.Py_FatalError(b'what is wrong')"
+    ended = python("-c", SCENE + f"def crashing(): {said}\ncrashing()")
+    assert ended.returncode < 0
+    assert "Fatal Python error: " in ended.stderr
+    assert "what is wrong" in ended.stderr
+    assert "in crashing" in ended.stderr
+
+
+def test_what_ends_a_stuck_worker_is_on_stderr_itself() -> None:
+    ended = python("-c", SCENE + "from worker import timelimit\ndef stuck(): timelimit.end()\nstuck()")
+    assert ended.returncode == 1
+    assert "in stuck" in ended.stderr
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=3 * LINE_BYTES)))
+def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
+    lines = Lines()
+    found = [line[:LINE_BYTES] for piece in [*pieces, b"\n"] for line in lines.of(piece)]
+    assert found == [line[:LINE_BYTES] for line in b"".join(pieces).split(b"\n") if line]
