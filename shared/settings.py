@@ -281,6 +281,11 @@ class Settings(BaseSettings):
         description="Jobs a worker does at once. 0: one per core, more gain nothing (decode and inference release "
         "the interpreter lock); with cuda two batches more, since jobs that wait for the GPU need no core.",
     )
+    decoded_mb: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
+        default=512,
+        description="Megabytes that the decoded images of a worker may take at once; jobs beyond it wait. One image "
+        "alone may take more. 512: a photo of 48 megapixels and some of 12, or a PNG of 50 and one of 20.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8,
         description="Images, and faces, that go through a model on a GPU in one call at most. 8: what a call costs by "

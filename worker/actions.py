@@ -160,7 +160,7 @@ class _ToAdd(Choice):
         self._job = job
         self._runtime = runtime
         self._gate = runtime.gates.add
-        self._taken = Stopwatch()
+        self._taken = Stopwatch(runtime.waited_s)
         self._found = 0
         self._looked_at = 0
         self._taken_in = 0

@@ -12,6 +12,7 @@ from shared.tracing import open_tracer
 from worker.faces.geometry import SURROUNDINGS
 from worker.faces.looking import COARSE_SIDE, SIDE
 from worker.faces.quality import GATES, NO_GATES, Gates
+from worker.faces.room import Room
 from worker.faces.service import FaceService, Observer
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
@@ -26,13 +27,14 @@ from worker.models.yunet import YuNet
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
-from worker.timelimit import GENTLE, limit_s
+from worker.timelimit import GENTLE, Waited, limit_s, nothing
 
 
 @dataclass(frozen=True)
 class Runtime:
     """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on, as the time
-    limit counts. gates: what judges faces; nothing unless it is said.
+    limit counts. gates: what judges faces; nothing unless it is said. waited_s: for how long a thread has waited for
+    room, which does not count.
     """
 
     faces: FaceService
@@ -43,11 +45,14 @@ class Runtime:
     metrics: Metrics
     patience_s: float
     gates: Gates = NO_GATES
+    waited_s: Waited = nothing
 
 
 @contextmanager
-def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
+def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runtime]:
+    """room: what decoded images may take at once; without one, whatever they need.
+
+    Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     not there or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
     detector = described.find(settings.detector, "detection", settings.models_dir)
@@ -67,7 +72,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
         # On a GPU all images need one shape, or they could not share a call.
         yunet = YuNet(detect, square=settings.device == "cuda")
-        faces = FaceService(yunet, ArcFace(embed, embedder), observer, settings.detection_score)
+        faces = FaceService(yunet, ArcFace(embed, embedder), observer, settings.detection_score, room)
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
@@ -75,12 +80,16 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         measured = MeasuredStore(store, metrics.store)
         ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
-        yield Runtime(faces, calibration, measured, ledger, space, metrics, patience_s, gates)
+        yield Runtime(
+            faces, calibration, measured, ledger, space, metrics, patience_s, gates, room.waited_s if room else nothing
+        )
 
 
-def open_faces(settings: Settings, embedder: catalog.Embedder, graph: Path | None = None) -> FaceService:
+def open_faces(
+    settings: Settings, embedder: catalog.Embedder, graph: Path | None = None, room: Room | None = None
+) -> FaceService:
     """What a worker on a CPU sees with, and nothing around it. embedder: it need have no calibration. graph: the
-    embedder's, prepared, where it is not in the models folder.
+    embedder's, prepared, where it is not in the models folder. room: what decoded images may take at once.
 
     Raises OperatorError when a model is missing or not permitted.
     """
@@ -89,7 +98,7 @@ def open_faces(settings: Settings, embedder: catalog.Embedder, graph: Path | Non
         catalog.permitted(model, settings.accept_noncommercial)
     detect = open_session(files.prepared_path(detector, settings.models_dir))
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
-    return FaceService(YuNet(detect), ArcFace(embed, embedder), least_score=settings.detection_score)
+    return FaceService(YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, room)
 
 
 def _sessions(

@@ -5,8 +5,8 @@ after the visibility timeout, which is longer than this limit, and which worker/
 does not count: no job is given to a second worker while it still runs.
 
 Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
-debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do: that time does
-not count, as far as the system tells it, and Linux does.
+debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do, or for room in
+memory (worker/faces/room.py): that time does not count, as far as the system tells of processors, and Linux does.
 
 That the looks themselves go on is watched by faulthandler, whose thread needs no interpreter lock: it ends a worker
 whose lock is never given back. The consumer of jobs beats, so that a stuck one is noticed too.
@@ -16,7 +16,7 @@ import faulthandler
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,14 @@ LOCKED: Final = 2.0
 it joins segments, 0.5 s, and a broker that does not answer holds the consumer up for its time-out."""
 
 
+Waited = Callable[[int], float]
+"""Seconds for which a thread, by the system's number, has waited in all, for what counts as little as a processor."""
+
+
+def nothing(_thread: int) -> float:
+    return 0.0
+
+
 def limit_s(visibility_timeout_s: float) -> float:
     """Seconds a job may take where jobs are given to another worker after that many seconds."""
     return PART * visibility_timeout_s
@@ -53,31 +61,33 @@ def limit_s(visibility_timeout_s: float) -> float:
 @dataclass(eq=False)
 class _Running:
     """A job, and how often it was looked at. tag: of its message, None for one that came by none. thread: the system's
-    number of the one that does it. waited_s: for which that thread had waited for a processor when the job began.
-    told_s: what `TimeLimit.waited` has told of it.
+    number of the one that does it. waiting: how long a thread has waited, in all. waited_s: for how long that one had
+    when the job began. told_s: what `TimeLimit.waited` has told of it.
     """
 
     job_id: str
     tag: str | None
     thread: int
+    waiting: Waited
     waited_s: float
     looks: int = 0
     told_s: float = 0.0
 
     def waited(self) -> float:
-        """Seconds for which it has waited for a processor."""
-        return _waited_s(self.thread) - self.waited_s
+        """Seconds for which it has waited for a processor, or for room."""
+        return self.waiting(self.thread) - self.waited_s
 
     def seconds(self) -> float:
-        """For how long it has been done, or has waited for anything but a processor."""
+        """For how long it has been done, or has waited for anything else."""
         return self.looks * LOOK_S - self.waited()
 
 
 class TimeLimit:
     """Ends the process when a job takes longer than limit_s seconds, which must be more than LOOK_S."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, waited: Waited = nothing) -> None:
         self._limit_s = limit_s
+        self._waited = waited
         self._running: set[_Running] = set()
         self._beats = False
         self._quiet_looks = 0
@@ -103,7 +113,7 @@ class TimeLimit:
     def job(self, job: Job, tag: str | None = None) -> Iterator[None]:
         """The block is that job. tag: the delivery tag of its message."""
         thread = threading.get_native_id()
-        running = _Running(job.job_id, tag, thread, _waited_s(thread))
+        running = _Running(job.job_id, tag, thread, self._waited_s, self._waited_s(thread))
         self._running.add(running)
         try:
             yield
@@ -111,8 +121,8 @@ class TimeLimit:
             self._running.remove(running)
 
     def waited(self) -> dict[str, float]:
-        """By delivery tag, the seconds for which jobs that run have waited for a processor since this last told of
-        them; it tells of LEAST_WAIT_S and more.
+        """By delivery tag, the seconds for which jobs that run have waited for a processor, or for room, since this
+        last told of them; it tells of LEAST_WAIT_S and more.
         """
         told = {}
         for running in tuple(self._running):
@@ -121,6 +131,9 @@ class TimeLimit:
                 running.told_s += seconds
                 told[running.tag] = seconds
         return told
+
+    def _waited_s(self, thread: int) -> float:
+        return _waited_s(thread) + self._waited(thread)
 
     def look(self) -> None:
         """Look once at all jobs."""
@@ -139,13 +152,17 @@ class TimeLimit:
 class Stopwatch:
     """What a job takes of the limit from now on. For the thread that does it."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Waited = nothing) -> None:
         self._thread = threading.get_native_id()
-        self._begun = (time.monotonic(), _waited_s(self._thread), time.thread_time())
+        self._waited = waited
+        self._begun = (time.monotonic(), self._waited_s(), time.thread_time())
 
     def seconds(self) -> float:
-        """As the limit counts: all but waiting for a processor."""
-        return time.monotonic() - self._begun[0] - (_waited_s(self._thread) - self._begun[1])
+        """As the limit counts: all but waiting for a processor, or for room."""
+        return time.monotonic() - self._begun[0] - (self._waited_s() - self._begun[1])
+
+    def _waited_s(self) -> float:
+        return _waited_s(self._thread) + self._waited(self._thread)
 
     def cpu_s(self) -> float:
         """Seconds on a processor."""

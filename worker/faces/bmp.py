@@ -71,6 +71,12 @@ def decode(data: bytes) -> Image:
     return np.require(image, np.uint8, ["C", "W"])
 
 
+def sides(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, by its header alone. Raises ImageUnreadable, or struct.error where it is cut off."""
+    header = _header(data)
+    return header.width, header.height
+
+
 def _header(data: bytes) -> _Header:
     start, size = struct.unpack_from("<II", data, 10)
     if size not in _HEADERS:

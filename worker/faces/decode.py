@@ -20,6 +20,8 @@ _QUARTER_FROM: Final = 2560
 
 _MODES: Final = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 
+_STRIP: Final = 64
+
 # What libjpeg says where a scan asks for more bits than it has, and where another marker stands for a restart mark.
 _CUT_OFF: Final = re.compile(r"premature end of data segment|found marker 0x(?!d[0-7])")
 
@@ -48,7 +50,7 @@ def configure_opencv() -> None:
     """Set OpenCV for a worker, for the whole process: one thread a call, and nothing written to stderr.
 
     One job per core already keeps all cores busy; OpenCV's own pool would only fight over them. libjpeg and libpng
-    still have one line on stderr for a damaged image, which nothing can turn off.
+    still have a line on stderr for a damaged image, which nothing can turn off: see worker/native_stderr.py.
     """
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -128,9 +130,13 @@ def _without_ink(image: Image) -> Image:
     """CMYK to BGR, as OpenCV makes it. Ink is stored inverted in every JPEG of four components, with an Adobe marker or
     without: so Photoshop writes it, and all browsers read it.
     """
-    black = image[..., 3:].astype(np.uint16)
-    covered = (255 - image[..., 2::-1].astype(np.uint16)) * black >> 8
-    return (black - covered).astype(np.uint8)
+    bgr = np.empty((*image.shape[:2], 3), np.uint8)
+    for top in range(0, len(image), _STRIP):  # in strips: numbers of 16 bits of all of it would be twice the picture
+        strip = image[top : top + _STRIP]
+        black = strip[..., 3:].astype(np.uint16)
+        covered = (255 - strip[..., 2::-1].astype(np.uint16)) * black >> 8
+        bgr[top : top + _STRIP] = black - covered
+    return bgr
 
 
 def _unusual(picture: jpeg.Jpeg, mode: int) -> Image:

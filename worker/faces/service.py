@@ -1,7 +1,7 @@
 """From image bytes to described faces. The steps are decided here; who detects and who embeds is given."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,6 +14,8 @@ from worker.faces.fine import find_fine, wants_fine
 from worker.faces.geometry import CloseScores, Detection, Image, align, left_to_right, most_prominent, scaled
 from worker.faces.looking import LEAST_SCORE, Detector, Look, look
 from worker.faces.quality import Quality, measure, size
+from worker.faces.room import Room
+from worker.faces.weighing import weight
 
 PREPROCESSING_VERSION: Final = 3
 """Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
@@ -100,21 +102,28 @@ class FaceService:
         embedder: Embedder,
         observer: Observer | None = None,
         least_score: float = LEAST_SCORE,
+        room: Room | None = None,
     ) -> None:
-        """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole."""
+        """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole. room:
+        what decoded images may take at once; without one, whatever they need.
+        """
         configure_opencv()
         self._observer = observer or Nobody()
         self._detector = _Observed(detector, self._observer)
         self._embedder = embedder
         self._least_score = least_score
+        self._room = room
 
     def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Face]:
         """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
-        choice = choice or Choice()
-        image, reduced = self._decoded(data)
+        with ExitStack() as held:
+            return self._described(data, choice or Choice(), held)
+
+    def _described(self, data: bytes, choice: Choice, held: ExitStack) -> list[Face]:
+        image, reduced = self._decoded(data, held)
         seen = look(self._detector, image, self._least_score)
         found = [_Found(face, image, reduced) for face in seen.every()]
-        found += self._fine(data, image, reduced, seen, found)
+        found += self._fine(data, image, reduced, seen, held, found)
         found = left_to_right(found, seen.degrees)
         self._observer.found(len(found))
         if not found:
@@ -128,10 +137,14 @@ class FaceService:
 
     def describe_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
-        image, reduced = self._decoded(data)
+        with ExitStack() as held:
+            return self._described_prominent(data, held)
+
+    def _described_prominent(self, data: bytes, held: ExitStack) -> Face:
+        image, reduced = self._decoded(data, held)
         seen = look(self._detector, image, self._least_score)
         face = seen.prominent()
-        found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen)
+        found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen, held)
         self._observer.found(seen.count or len(found))
         if not found:
             raise FaceNotDetected
@@ -139,20 +152,33 @@ class FaceService:
         (described,) = self._describe([prominent], [0], Choice())
         return described
 
-    def _decoded(self, data: bytes, *, whole: bool = False) -> tuple[Image, int]:
-        """The image, and how many times smaller it is than it was sent."""
-        with self._observer.stage("decode"):
-            return decode(data, whole=whole), 1 if whole else reduction(data)
+    def _decoded(self, data: bytes, held: ExitStack, *, whole: bool = False) -> tuple[Image, int]:
+        """The image, and how many times smaller it is than it was sent. held: keeps its room as long as the image. One
+        that was made smaller keeps none, so that a thread never waits for room while it has some.
+        """
+        reduced = 1 if whole else reduction(data)
+        with ExitStack() as meanwhile:
+            if self._room is not None:
+                keeping = held if reduced == 1 else meanwhile
+                keeping.enter_context(self._room.of(weight(data, whole=whole)))
+            with self._observer.stage("decode"):
+                return decode(data, whole=whole), reduced
 
     def _fine(
-        self, data: bytes, image: Image, reduced: int, seen: Look, known: Sequence["_Found"] = ()
+        self,
+        data: bytes,
+        image: Image,
+        reduced: int,
+        seen: Look,
+        held: ExitStack,
+        known: Sequence["_Found"] = (),
     ) -> list["_Found"]:
         """Faces that are too small to be known yet, or too doubtful."""
         finer = not known or wants_fine(reduced * max(image.shape[:2]))
         doubtful = [scaled(face, reduced) for face in seen.doubtful()]
         if not (finer or doubtful):
             return []
-        whole = image if reduced == 1 else self._decoded(data, whole=True)[0]
+        whole = image if reduced == 1 else self._decoded(data, held, whole=True)[0]
         sent = [scaled(face.detection, reduced) for face in known]
         found = find_fine(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]

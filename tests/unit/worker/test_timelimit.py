@@ -53,6 +53,41 @@ def test_jobs_that_end_in_time_do_not() -> None:
     assert (ended.returncode, ended.stdout) == (0, "whole\n")
 
 
+CROWDED = """
+from worker.faces.room import Room
+
+room = Room(100_000_000)
+limit.stop()
+limit = TimeLimit(1, room.waited_s)
+limit.start()
+taken = []
+
+def waiting():
+    stopwatch = Stopwatch(room.waited_s)
+    with limit.job(job, "its tag"), room.of(100_000_000):
+        taken.append(stopwatch.seconds())
+
+told = 0
+with room.of(100_000_000):
+    thread = threading.Thread(target=waiting)
+    thread.start()
+    for _ in range(30):
+        time.sleep(0.1)
+        told += limit.waited().get("its tag", 0)
+thread.join()
+limit.stop()
+print(told, taken[0])
+"""
+
+
+def test_waiting_for_room_does_not_count_and_puts_off_that_the_job_is_given_to_another() -> None:
+    ended = python("-c", SCENE + CROWDED)
+    assert ended.returncode == 0, ended.stderr
+    told, taken = map(float, ended.stdout.split())
+    assert told > 1.5  # far beyond the limit
+    assert taken < 1
+
+
 STARVED = """
 import subprocess, sys
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

@@ -1,14 +1,18 @@
 """The order of things, with a detector and an embedder that are given."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from image_parts import large_photo
 from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
 from worker.faces.geometry import TEMPLATE, CloseScores, Detection
+from worker.faces.room import Room
 from worker.faces.service import Choice, FaceService
+from worker.faces.weighing import weight
 
 
 def face(x, size):
@@ -171,3 +175,48 @@ def test_landmarks_are_refined_before_a_face_is_embedded(method):
     found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
     faces = found if method == "describe_all" else [found]
     assert [face.detection.refined_score for face in faces] == [1.0]
+
+
+class Counting(Room):
+    """Remembers what it was asked for, and what of it is held."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+        self.asked: list[int] = []
+        self.held = 0
+
+    @contextmanager
+    def of(self, size):
+        self.asked.append(size)
+        self.held += 1
+        assert self.held == 1, "a thread that has room waits for none"
+        try:
+            with super().of(size):
+                yield
+        finally:
+            self.held -= 1
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(method):
+    room = Counting()
+
+    class Watching(Describing):
+        def embed(self, crops):
+            assert room.held == 1
+            return super().embed(crops)
+
+    getattr(FaceService(Seeing(LARGE), Watching(), room=room), method)(IMAGE)
+    with pytest.raises(FaceNotDetected):
+        getattr(FaceService(Seeing(), Describing(), room=room), method)(IMAGE)
+    assert room.held == 0
+    assert set(room.asked) == {weight(IMAGE, whole=True)}
+
+
+def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
+    room = Counting()
+    photo = large_photo()
+    with pytest.raises(FaceNotDetected):
+        FaceService(Seeing(), Describing(), room=room).describe_prominent(photo)
+    assert room.asked == [weight(photo, whole=False), weight(photo, whole=True)]
+    assert room.held == 0

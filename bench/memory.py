@@ -1,0 +1,70 @@
+"""What a worker's process takes at most while each of its threads looks at the dearest images that callers may send.
+
+    PYTHONPATH=tests .venv/bin/python bench/memory.py [THREADS ...]
+
+Prints the process's high-water mark in MiB for each number of threads, with the room that FACESEARCH_DECODED_MB gives
+and without a bound, each in a process of its own. Linux only.
+"""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from hostile import DECODED
+from hostile_images import IMAGES
+from shared.errors import ContractError
+from shared.settings import Settings
+from worker.faces.room import Room
+from worker.faces.weighing import weight
+from worker.models import described
+from worker.runtime import open_faces
+
+LARGE_BYTES: Final = 100_000_000
+
+ROUNDS: Final = 2
+"""Of all of them: what the models' runtime keeps grows with what it has seen."""
+
+
+def status_mib(field: str) -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) // 1024
+
+
+def measure(threads: int, bound: str) -> None:
+    """Print one row."""
+    settings = Settings()
+    room = Room(settings.decoded_mb * 1_000_000) if bound == "bound" else None
+    faces = open_faces(settings, described.find(settings.embedder, "embedding", settings.models_dir), room=room)
+    images = [item.make() for item in IMAGES if item.answer == DECODED]
+    images = [image for image in images if weight(image, whole=True) >= LARGE_BYTES]
+    empty = status_mib("VmRSS")
+
+    def look(image: bytes) -> None:
+        for describe in (faces.describe_prominent, faces.describe_all):
+            with suppress(ContractError):
+                describe(image)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(ROUNDS):
+            for image in images:
+                list(pool.map(look, [image] * threads))
+    row = (threads, bound, len(images), empty, status_mib("VmHWM"), status_mib("VmRSS"))
+    print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        measure(int(sys.argv[2]), sys.argv[3])
+        return
+    print("| threads | room | images | MiB at first | at most | afterwards |\n| --: | --- | --: | --: | --: | --: |")
+    sys.stdout.flush()
+    for threads in map(int, sys.argv[1:] or ["1", "2", "4"]):
+        for bound in ("bound", "unbound"):
+            subprocess.run([sys.executable, __file__, "--one", str(threads), bound], check=True)  # noqa: S603 -- it is this file
+
+
+if __name__ == "__main__":
+    main()
