@@ -140,13 +140,13 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
 
         def start(self, consumer: Any) -> None:
             keep_client(consumer.task_consumer.channel)
+            guard(consumer.task_consumer.channel)
             extra = extra_threads(settings.threads)
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_beside(consumer, EXTRA, extra)
             keep_client(self.extra.channel)
-            for channel in (consumer.task_consumer.channel, self.extra.channel):
-                guard(channel)
+            guard(self.extra.channel)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)

@@ -15,6 +15,7 @@ from portraits import hopper_jpeg
 from processes import wait_for
 from service import UNHURRIED, Service
 from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
+from shared.fair_queue import EXTRA
 from shared.jobs import QUEUE, AddJob, SearchJob, new_gateway_id, new_job_id, new_request_id
 from shared.settings import Settings
 
@@ -181,6 +182,15 @@ def test_what_a_dead_worker_left_and_nobody_can_read_keeps_no_job_from_being_del
     assert dropped(service.said[before:])
     assert not [line for line in service.said[before:] if NAME in line or "Traceback" in line]
     assert not redis.hexists(UNACKED, "broken")
+
+
+def test_so_it_is_in_the_queue_for_tenants_none_of_whose_jobs_run(service: Service, redis: Redis) -> None:
+    worker, before = service.child("-m worker").pid, len(service.said)
+    redis.lpush(EXTRA, *(pushed(make()) for make in GARBAGE.values()))
+    wait_for(lambda: len(dropped(service.said[before:])) == len(GARBAGE))
+    assert works(service)
+    assert service.child("-m worker").pid == worker
+    assert not redis.llen(EXTRA)
 
 
 def test_a_flood_of_it_takes_no_thread_away(service: Service, redis: Redis) -> None:
