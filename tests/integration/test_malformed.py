@@ -179,7 +179,7 @@ def test_what_a_dead_worker_left_and_nobody_can_read_keeps_no_job_from_being_del
     redis.zadd(UNACKED_INDEX, {"broken": time.time() - 50, tag: time.time() - 100})
     key = RESULT_PREFIX + sent["headers"]["id"]
     wait_for(lambda: bool(redis.exists(key)))
-    assert dropped(service.said[before:])
+    wait_for(lambda: bool(dropped(service.said[before:])))
     assert not [line for line in service.said[before:] if NAME in line or "Traceback" in line]
     assert not redis.hexists(UNACKED, "broken")
 
