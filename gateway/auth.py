@@ -5,7 +5,7 @@ from typing import Final, Generic, TypeVar
 
 from redis import RedisError
 
-from shared.control import Control, Facedb, Key, Scope
+from shared.control import Caller, Control, Facedb, Key, Scope
 from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
 
 HEADER: Final = "X-API-Key"
@@ -54,10 +54,10 @@ class Auth:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._keys: _Cache[Key] = _Cache()
+        self._keys: _Cache[Caller] = _Cache()
         self._facedbs: _Cache[Facedb] = _Cache()
 
-    async def key(self, secret: str | None) -> Key:
+    async def key(self, secret: str | None) -> Caller:
         """The caller's key. Raises Unauthorized without a known key that has not expired, and Unavailable when the key
         cannot be looked up.
         """
@@ -66,21 +66,18 @@ class Auth:
             raise Unauthorized(UNAUTHORIZED)
         return key
 
-    async def collection(self, key: Key, facedb: str | None) -> str:
+    async def collection(self, key: Caller, facedb: str | None) -> str:
         """The store's collection of a facedb of this caller; None means the tenant's default.
 
         Raises FacedbUnknown when the caller has none of that name (whoever else may), Unavailable when it cannot be
         looked up.
         """
         # No facedb is called "", so the default has an entry of its own.
-        entry = f"{key.tenant}:{facedb or ''}"
+        entry = f"{key.tenant_id}:{facedb or ''}"
         found = self._facedbs.get(entry)
         if found is None:
             try:
-                if facedb is None:
-                    found = await self._control.default_facedb(key.tenant)
-                else:
-                    found = await self._control.facedb(key.tenant, facedb)
+                found = await self._control.facedb_of(key, facedb)
             except RedisError as error:
                 raise Unavailable(f"facedb lookup: {type(error).__name__}") from error
             if found is None:
@@ -88,13 +85,13 @@ class Auth:
             self._facedbs.put(entry, found)
         return found.collection
 
-    async def _known(self, secret: str | None) -> Key | None:
+    async def _known(self, secret: str | None) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_LENGTH:
             return None
         key = self._keys.get(secret)
         if key is None:
             try:
-                key = await self._control.key(secret)
+                key = await self._control.caller(secret)
             except RedisError as error:
                 raise Unavailable(f"key lookup: {type(error).__name__}") from error
             if key is not None:

@@ -38,12 +38,12 @@ class Repeats:
         self._redis = redis
         self._keep_s = keep_s
 
-    async def begin(self, tenant: str, key: str, wanted: Wanted, request_id: str) -> Once | Outcome:
+    async def begin(self, tenant_id: str, key: str, wanted: Wanted, request_id: str) -> Once | Outcome:
         """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
 
         Raises InvalidRequest when something else was asked for under the key, Unavailable when Redis cannot be asked.
         """
-        where = record(tenant, key)
+        where = record(tenant_id, key)
         try:
             asked, origin, outcome = await self._redis.run(_BEGIN, [where], [wanted.digest(), request_id, self._keep_s])
         except (RedisError, OSError) as error:

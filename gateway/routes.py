@@ -26,7 +26,7 @@ from gateway.preferences import KNOWN, written
 from gateway.repeats import Repeats, checked
 from gateway.results import Results
 from shared.contract import Call, Faces, Flaw, Status
-from shared.control import Key, Scope
+from shared.control import Caller, Scope
 from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
 from shared.once import HEADER as IDEMPOTENCY_KEY
 from shared.presence import OK
@@ -49,14 +49,14 @@ routes = web.RouteTableDef()
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Awaitable[Wanted]]], _Handler]:
+def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller], Awaitable[Wanted]]], _Handler]:
     """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
     a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
     held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
     Idempotency-Key if it has one.
     """
 
-    def decorate(handler: Callable[[web.Request, Key], Awaitable[Wanted]]) -> _Handler:
+    def decorate(handler: Callable[[web.Request, Caller], Awaitable[Wanted]]) -> _Handler:
         @wraps(handler)
         async def handle(request: web.Request) -> web.Response:
             async with AsyncExitStack() as held:
@@ -76,12 +76,12 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Key], Aw
     return decorate
 
 
-async def _done(request: web.Request, key: Key, wanted: Wanted, identifier: str | None) -> web.Response:
+async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: str | None) -> web.Response:
     """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
     settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
     if identifier is not None:
-        once = await request.app[REPEATS].begin(key.tenant, identifier, wanted, request[IDENTIFIER])
+        once = await request.app[REPEATS].begin(key.tenant_id, identifier, wanted, request[IDENTIFIER])
     if isinstance(once, Outcome):
         outcome, make = once, repeated
     else:
@@ -101,7 +101,7 @@ async def _given(model: type[M], request: web.Request) -> M:
 
 
 @_call(Call.ADD_FACE, Scope.ADD)
-async def add_face(request: web.Request, key: Key) -> Wanted:
+async def add_face(request: web.Request, key: Caller) -> Wanted:
     given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
@@ -110,7 +110,7 @@ async def add_face(request: web.Request, key: Key) -> Wanted:
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)
-async def search_face(request: web.Request, key: Key) -> Wanted:
+async def search_face(request: web.Request, key: Caller) -> Wanted:
     given = await _given(SearchFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     images.check(given.img, request.app[SETTINGS].max_pixels)
@@ -118,14 +118,14 @@ async def search_face(request: web.Request, key: Key) -> Wanted:
 
 
 @_call(Call.DELETE_FACE, Scope.DELETE)
-async def delete_face(request: web.Request, key: Key) -> Wanted:
+async def delete_face(request: web.Request, key: Caller) -> Wanted:
     given = await _given(DelFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     return Wanted(DeleteJob, collection, {"person_id": str(given.as_uuid())})
 
 
 @_call(Call.COMPARE_FACES, Scope.SEARCH)
-async def compare_faces(request: web.Request, _key: Key) -> Wanted:
+async def compare_faces(request: web.Request, _key: Caller) -> Wanted:
     given = await _given(FaceCompareParameters, request)
     both = (given.img1, given.img2)
     images.check_all(both, request.app[SETTINGS].max_pixels)

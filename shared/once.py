@@ -1,6 +1,6 @@
 """Records of requests that came with an Idempotency-Key: what was asked under it, and how it ended.
 
-    fs:once:<tenant>:<SHA-256 of the Idempotency-Key>    hash, gone when its time is over
+    fs:once:<tenant id>:<SHA-256 of the Idempotency-Key>    hash, gone when its time is over
         asked      SHA-256 of the call and all its parameters
         origin     id of the first request with the key: effects of all its repetitions derive from it
         outcome    JSON of the first Outcome other than FAIL, once there is one
@@ -25,6 +25,13 @@ OUTCOME: Final = "outcome"
 ANSWERED: Final = "answered"
 
 
-def record(tenant: str, key: str) -> str:
-    """Where the record of a tenant's Idempotency-Key lies. Tenants never share one."""
-    return f"fs:once:{tenant}:{hashlib.sha256(key.encode()).hexdigest()}"
+def patterns(tenant_id: str) -> list[str]:
+    """What matches all keys that are kept for requests of a tenant with Idempotency-Keys."""
+    return [f"fs:once:{tenant_id}:*"]
+
+
+def record(tenant_id: str, key: str) -> str:
+    """Where the record of a tenant's Idempotency-Key lies. Tenants never share one, also not those that have the same
+    name one after the other.
+    """
+    return f"fs:once:{tenant_id}:{hashlib.sha256(key.encode()).hexdigest()}"

@@ -4,7 +4,7 @@ fs:image:<job id>, fs:image:<job id>:1  the images, in the image store (written 
 fs:names:<collection>                   how many automatic names were drawn; persists with the control data
 fs:drawn:<origin>                       the first number that jobs of this origin drew
 fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
-fs:once:<tenant>:<key>                  how a request with an Idempotency-Key ended: see shared/once.py
+fs:once:<tenant id>:<key>               how a request with an Idempotency-Key ended: see shared/once.py
 
 Jobs of one origin do the same: one that is delivered again, or sent again under its Idempotency-Key.
 """
@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 from redis import Redis
 
+from shared import once
 from shared.control import DROPPED
 from shared.jobs import DeleteJob, FacedbJob, Once, Outcome, image_key
 from shared.once import OUTCOME
@@ -28,6 +29,9 @@ Idempotency-Key they are kept as long as its record."""
 
 CLAIM_MARGIN_S: Final = 30
 """How long past its deadline a job may take to delete what it claimed: several store time-outs."""
+
+SCANNED: Final = 1000
+"""Keys that are looked at, or removed, by one command: it takes the broker a millisecond or two."""
 
 _RELEASED: Final = 0
 """When the claim of a deletion that failed ended, before any time that Redis may tell."""
@@ -100,6 +104,18 @@ class Ledger:
     def forget_names(self, collection: str) -> None:
         """Forget how many names were drawn in a collection that is no more."""
         self.redis.delete(_names_key(collection))
+
+    def forget_records(self, tenant_id: str) -> None:
+        """Forget what a tenant that is no more asked for under its Idempotency-Keys."""
+        for pattern in once.patterns(tenant_id):
+            some: list[bytes] = []
+            for key in self.redis.scan_iter(pattern, SCANNED):
+                some.append(key)
+                if len(some) == SCANNED:
+                    self.redis.unlink(*some)
+                    some.clear()
+            if some:
+                self.redis.unlink(*some)
 
     def claim_deletion(self, job: DeleteJob) -> bool:
         """Whether jobs of this origin, of all that try at this time, are the ones to delete the face. The claim ends

@@ -1,4 +1,4 @@
-"""Removes what dropped facedbs leave in the store, once no job in flight can touch it any more.
+"""Removes what dropped facedbs leave in the store, and dropped tenants in Redis, once no job in flight can touch it.
 
 Every worker sweeps. Two that remove the same collection at once do no harm: the second finds nothing.
 """
@@ -7,7 +7,7 @@ from typing import Final, cast
 
 import structlog
 
-from shared.control import DROPPED
+from shared.control import DROPPED, DROPPED_TENANTS
 from worker.ledger import Ledger
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
@@ -19,7 +19,7 @@ SWEEP_INTERVAL_S: Final = 5.0
 
 
 class Sweeper:
-    """Looks every SWEEP_INTERVAL_S for collections that are due."""
+    """Looks every SWEEP_INTERVAL_S for what is due."""
 
     def __init__(self, ledger: Ledger, store: Store) -> None:
         self._ledger = ledger
@@ -33,11 +33,11 @@ class Sweeper:
         self._sweeping.stop()
 
     def sweep(self) -> None:
-        """Remove every collection that is due, with its counter of names. One that cannot be removed stays due."""
+        """Remove every collection that is due, with its counter of names, and the records of Idempotency-Keys of every
+        tenant that is. What cannot be removed stays due.
+        """
         redis = self._ledger.redis
-        seconds, _ = redis.time()  # the clock that whoever dropped it went by
-        for member in cast("list[bytes]", redis.zrange(DROPPED, "-inf", seconds, byscore=True)):
-            collection = member.decode()
+        for collection in self._due(DROPPED):
             try:
                 self._store.drop(collection)
             except StoreError as error:
@@ -46,3 +46,12 @@ class Sweeper:
             self._ledger.forget_names(collection)
             redis.zrem(DROPPED, collection)
             log.info("collection_removed", collection=collection)
+        for tenant_id in self._due(DROPPED_TENANTS):
+            self._ledger.forget_records(tenant_id)
+            redis.zrem(DROPPED_TENANTS, tenant_id)
+            log.info("records_removed", tenant=tenant_id)
+
+    def _due(self, dropped: str) -> list[str]:
+        redis = self._ledger.redis
+        seconds, _ = redis.time()  # the clock that whoever dropped it went by
+        return [member.decode() for member in cast("list[bytes]", redis.zrange(dropped, "-inf", seconds, byscore=True))]

@@ -8,10 +8,12 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from facesearch.archive.control_data import Entry, Type
+from shared.contract import FACEDB
 from shared.control import DROPPED, Facedb, Key, KeyRecord, Tenant
 from shared.control.layout import (
     FIRST_KEY,
     KEY_RECORDS,
+    TENANT_IDS,
     TENANTS,
     facedb_key,
     facedbs_key,
@@ -26,11 +28,13 @@ Record = TypeVar("Record", bound=BaseModel)
 _TYPES: Final[dict[str, Type]] = {
     "tenants": "set",
     "tenant": "string",
+    "tenant-ids": "hash",
     "key": "string",
     "keys": "hash",
     "facedb": "string",
     "facedbs": "set",
     "dropped": "zset",
+    "dropped-tenants": "zset",
     "first-key": "string",
     "key-records": "hash",
     "names": "string",
@@ -62,6 +66,7 @@ class Consistency:
         for tenant in tenants:
             yield from self._tenant(tenant)
         yield from self._unreached(tenants)
+        yield from self._ids()
         yield from self._counters()
 
     def _wrong_types(self) -> Iterator[str]:
@@ -135,6 +140,15 @@ class Consistency:
 
     def _is_indexed(self, digest: str, tenants: list[str]) -> bool:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)
+
+    def _ids(self) -> Iterator[str]:
+        """Of tenants: what is remembered of two with the same one cannot be told apart."""
+        known: dict[str, str] = self._value(TENANT_IDS, {})
+        for name, tenant_id in sorted(known.items()):
+            if not FACEDB.fullmatch(tenant_id):
+                yield f"{TENANT_IDS} has for tenant {name} what is no id; drop and create the tenant"
+            elif list(known.values()).count(tenant_id) > 1:
+                yield f"{TENANT_IDS} has the id of tenant {name} twice; drop and create all but one of them"
 
     def _counters(self) -> Iterator[str]:
         first: str = self._value(FIRST_KEY, "0" * 64)

@@ -17,10 +17,11 @@ from typing import Any, Final, Literal, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from shared.control import DROP_AFTER_S, DROPPED, Facedb
+from shared.control import DROP_AFTER_S, DROPPED, DROPPED_TENANTS, Facedb
 from shared.control.layout import (
     FIRST_KEY,
     KEY_RECORDS,
+    TENANT_IDS,
     TENANTS,
     facedb_key,
     facedbs_key,
@@ -129,7 +130,15 @@ def everything(redis: Redis) -> Iterator[Entry]:
     have no value. Raises RedisError.
     """
     patterns = ("tenants", "tenant:*", "key:*", "keys:*", "facedb:*", "facedbs:*", "dropped", "first-key", "names:*")
-    for pattern in (*patterns, "key-records", "usage:days", "usage:????-??-??", "once:*"):
+    for pattern in (
+        *patterns,
+        "tenant-ids",
+        "dropped-tenants",
+        "key-records",
+        "usage:days",
+        "usage:????-??-??",
+        "once:*",
+    ):
         yield from _matching(redis, f"fs:{pattern}")
 
 
@@ -246,7 +255,7 @@ def _written(value: Any) -> Any:
 def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
     """What there is to keep, by following what leads to it."""
     names: list[tuple[str, Type]] = [(TENANTS, "set"), (DROPPED, "zset"), (FIRST_KEY, "string"), (DAYS, "set")]
-    names.append((KEY_RECORDS, "hash"))
+    names += [(KEY_RECORDS, "hash"), (TENANT_IDS, "hash"), (DROPPED_TENANTS, "zset")]
     for tenant in tenants:
         names += [(tenant_key(tenant), "string"), (keys_key(tenant), "hash"), (facedbs_key(tenant), "set")]
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))

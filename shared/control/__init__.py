@@ -3,17 +3,20 @@
 Keys have 128 bits and more, so a plain SHA-256 is as hard to invert as the key is to guess, and costs microseconds.
 """
 
+from shared.control.callers import Callers
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
-from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, FIRST_KEY_FILE
-from shared.control.records import Conflict, Facedb, Key, KeyRecord, Scope, Tenant, Unknown
+from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
+from shared.control.records import Caller, Conflict, Facedb, Key, KeyRecord, Scope, Tenant, Unknown
 from shared.control.tenants import Tenants
 
 __all__ = [
     "DEFAULT",
     "DROPPED",
+    "DROPPED_TENANTS",
     "DROP_AFTER_S",
     "FIRST_KEY_FILE",
+    "Caller",
     "Conflict",
     "Control",
     "Facedb",
@@ -25,7 +28,7 @@ __all__ = [
 ]
 
 
-class Control(Tenants, Keys, Facedbs):
+class Control(Tenants, Keys, Facedbs, Callers):
     """Reads and writes control data. Methods raise redis.RedisError when Redis cannot be reached, and OperatorError,
     with a sentence for the operator, when what they are asked for makes no sense: Unknown or Conflict where it is that.
     """

@@ -2,12 +2,14 @@
 
 fs:tenants                       set of tenant names
 fs:tenant:<tenant>               JSON of Tenant
+fs:tenant-ids                    hash: tenant -> its id, which no other tenant ever has; see tenant_id
 fs:key:<SHA-256 of the key>      JSON of Key: one look-up opens a request; expires with the key
 fs:keys:<tenant>                 hash: key id -> SHA-256 of the key
 fs:key-records                   hash: key id -> JSON of KeyRecord, of every key that there ever was
 fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
 fs:dropped                       sorted set: collections to remove, by the Unix time from which it is safe
+fs:dropped-tenants               sorted set: ids of tenants whose Idempotency-Keys are to be forgotten, likewise
 fs:first-key                     SHA-256 of the key that came from the settings last
 """
 
@@ -37,7 +39,9 @@ DROP_AFTER_S: Final = 320
 the seconds for which a gateway remembers a facedb, so that no job in flight brings the collection back."""
 
 TENANTS: Final = "fs:tenants"
+TENANT_IDS: Final = "fs:tenant-ids"
 DROPPED: Final = "fs:dropped"
+DROPPED_TENANTS: Final = "fs:dropped-tenants"
 FIRST_KEY: Final = "fs:first-key"
 KEY_RECORDS: Final = "fs:key-records"
 
@@ -124,6 +128,14 @@ async def read_tenant(redis: Redis, name: str) -> Tenant:
     return Tenant.model_validate_json(record)
 
 
+def tenant_id(stored: Any, name: str) -> str:
+    """What a tenant of that name is known by wherever something of it is remembered. stored: bytes or None, what
+    TENANT_IDS says. A tenant of a release that gave no ids goes by its name; when it is made anew it gets one. Its
+    record has no place for it: gateways of such a release refuse a record with fields that they do not know.
+    """
+    return name if stored is None else str(stored.decode())
+
+
 async def read_facedb(redis: Redis, tenant: str, name: str) -> Facedb:
     record = await redis.get(facedb_key(tenant, name))
     if record is None:
@@ -136,6 +148,7 @@ def put_tenant(pipe: Pipeline, name: str) -> Tenant:
     tenant = Tenant(name=name, facedb=DEFAULT, created=now())
     pipe.set(tenant_key(name), tenant.model_dump_json())
     pipe.sadd(TENANTS, name)
+    pipe.hset(TENANT_IDS, name, secrets.token_hex(8))
     put_facedb(pipe, name, DEFAULT)
     return tenant
 

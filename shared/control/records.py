@@ -77,6 +77,12 @@ class Key(_Record):
         return self.expires is not None and time.time() >= self.expires.timestamp()
 
 
+class Caller(Key):
+    """A key and whose it is: tenant_id is of the tenant that made it, not of one that has its name by now."""
+
+    tenant_id: str
+
+
 class KeyRecord(Key):
     """What stays of a key for good, whether it works or not: bills name it. revoked: since when it opens nothing, None
     unless somebody ended it.

@@ -5,6 +5,8 @@ from typing import cast
 from redis.asyncio.client import Pipeline
 
 from shared.control.layout import (
+    DROPPED_TENANTS,
+    TENANT_IDS,
     TENANTS,
     Connected,
     begin,
@@ -15,6 +17,7 @@ from shared.control.layout import (
     put_tenant,
     read_tenant,
     remove_facedb,
+    tenant_id,
     tenant_key,
 )
 from shared.control.records import Conflict, Facedb, Tenant, check_name
@@ -42,7 +45,9 @@ class Tenants(Connected):
         return [Tenant.model_validate_json(record) for record in records if record is not None]
 
     async def drop_tenant(self, name: str) -> None:
-        """Revoke all its keys and drop all its facedbs. Raises Unknown."""
+        """Revoke all its keys and drop all its facedbs; a worker removes the faces, and the records of its
+        Idempotency-Keys, once no job in flight can touch them. Raises Unknown.
+        """
         keys, facedbs = keys_key(name), facedbs_key(name)
 
         async def drop(pipe: Pipeline) -> list[str]:
@@ -51,14 +56,17 @@ class Tenants(Connected):
             end = await end_keys(pipe, digests)
             names = cast("set[bytes]", await pipe.smembers(facedbs))
             records = await pipe.mget([facedb_key(name, facedb.decode()) for facedb in names]) if names else []
+            known_by = tenant_id(await pipe.hget(TENANT_IDS, name), name)
             removable = await self.removable(pipe)
             begin(pipe)
             end()
             for record in records:
                 if record is not None:
                     remove_facedb(pipe, name, Facedb.model_validate_json(record), removable)
-            pipe.delete(tenant_key(name), keys)
+            pipe.delete(tenant_key(name), keys, facedbs)
             pipe.srem(TENANTS, name)
+            pipe.hdel(TENANT_IDS, name)
+            pipe.zadd(DROPPED_TENANTS, {known_by: removable})
             return digests
 
         self.forget_file_of(await self.atomically(drop, tenant_key(name), keys, facedbs))

@@ -78,6 +78,7 @@ class TestABackup:
             *(
                 "once",
                 "tenants",
+                "tenant-ids",
                 "tenant",
                 "keys",
                 "key",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, Conflict, Control, Key, Scope, Unknown
+from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, Conflict, Control, Key, Scope, Unknown
 from shared.control.layout import KEY_RECORDS, digest, key_key
 from shared.errors import OperatorError
 
@@ -71,7 +71,7 @@ class TestTenants:
             calls += [control.create_facedb("shop", f"f{n}") for n in range(5)]
             said = await outcomes(*calls[:5], control.drop_tenant("shop"), *calls[5:])
             assert not [one for one in said if isinstance(one, Exception) and not isinstance(one, Unknown)]
-            assert not set(await left(control)) - {DROPPED, KEY_RECORDS}
+            assert not set(await left(control)) - {DROPPED, DROPPED_TENANTS, KEY_RECORDS}
 
     @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 65, "a:b", "../x", "a\n"])
     async def test_names_that_are_refused_in_a_sentence(self, control: Control, name: str) -> None:

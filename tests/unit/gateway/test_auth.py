@@ -5,12 +5,15 @@ from redis import ConnectionError as RedisConnectionError
 
 from gateway import auth
 from gateway.auth import Auth
-from shared.control import Facedb, Key, Scope, records
+from shared.control import Caller, Facedb, Scope, records
 from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
 
 
-def key(tenant: str, *scopes: Scope, expires: int | None = None) -> Key:
-    return Key(id="k", tenant=tenant, name="n", scopes=scopes or frozenset(Scope), created=0, expires=expires)
+def key(tenant: str, *scopes: Scope, expires: int | None = None, tenant_id: str | None = None) -> Caller:
+    may = scopes or frozenset(Scope)
+    return Caller(
+        id="k", tenant=tenant, tenant_id=tenant_id or tenant, name="n", scopes=may, created=0, expires=expires
+    )
 
 
 class Directory:
@@ -22,17 +25,15 @@ class Directory:
         self.lookups = 0
         self.down = False
 
-    async def key(self, secret: str) -> Key | None:
+    async def caller(self, secret: str) -> Caller | None:
         self._count()
         return self.keys.get(secret)
 
-    async def facedb(self, tenant: str, name: str) -> Facedb | None:
+    async def facedb_of(self, caller: Caller, name: str | None) -> Facedb | None:
         self._count()
-        collection = self.facedbs.get((tenant, name))
+        name = name or "main"
+        collection = self.facedbs.get((caller.tenant_id, name))
         return None if collection is None else Facedb(name=name, collection=collection, created=0)
-
-    async def default_facedb(self, tenant: str) -> Facedb | None:
-        return await self.facedb(tenant, "main")
 
     def _count(self) -> None:
         self.lookups += 1
@@ -57,6 +58,15 @@ async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -
             await subject.collection(b, name)
         messages.append(error.value.message)
     assert len(set(messages)) == 1, "nobody learns what others have"
+
+
+async def test_who_has_the_name_of_a_former_tenant_does_not_get_what_is_remembered_of_it(directory: Directory) -> None:
+    subject = Auth(directory)
+    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
+    directory.keys["key-of-the-new"] = key("a", tenant_id="another")
+    directory.facedbs[("another", "main")] = "a.main.new"
+    assert await subject.collection(await subject.key("key-of-the-new"), None) == "a.main.new"
+    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
 
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])

@@ -25,6 +25,7 @@ def sound() -> Data:
     entries = [
         Entry("fs:tenants", "set", ["shop"]),
         Entry("fs:tenant:shop", "string", record(name="shop", facedb="default")),
+        Entry("fs:tenant-ids", "hash", {"shop": "0123456789abcdef"}),
         Entry("fs:keys:shop", "hash", {"0123456789ab": DIGEST, "expired00000": "b" * 64}),
         Entry(f"fs:key:{DIGEST}", "string", key),
         Entry("fs:key-records", "hash", {"0123456789ab": key}),
@@ -32,6 +33,7 @@ def sound() -> Data:
         Entry("fs:facedb:shop:default", "string", record(name="default", collection=COLLECTION)),
         Entry("fs:facedb:shop:staff", "string", record(name="staff", collection="shop.staff.00000000")),
         Entry("fs:dropped", "zset", {"shop.gone.00000000": 1.0}),
+        Entry("fs:dropped-tenants", "zset", {"fedcba9876543210": 1.0}),
         Entry("fs:first-key", "string", DIGEST),
         Entry(f"fs:names:{COLLECTION}", "string", "12"),
         Entry("fs:usage:days", "set", ["2026-01-31"]),
@@ -58,6 +60,11 @@ DAMAGES = {
     "another's record": (put("fs:tenant:shop", record(name="bank", facedb="default")), "its record is of bank"),
     "no default facedb": (put("fs:tenant:shop", record(name="shop", facedb="x")), "default facedb x is not there"),
     "a tenant that is not listed": (put("fs:tenant:bank", record(name="bank", facedb="x")), "there is no tenant bank"),
+    "a damaged id": (put("fs:tenant-ids", {"shop": "a:b"}), "fs:tenant-ids has for tenant shop what is no id"),
+    "one id of two": (
+        put("fs:tenant-ids", {"shop": "a", "bank": "a"}),
+        "fs:tenant-ids has the id of tenant bank twice",
+    ),
     "a facedb without its record": (gone("fs:facedb:shop:staff"), "facedb staff of tenant shop: its record is not"),
     "a damaged facedb": (put("fs:facedb:shop:staff", "{}"), "facedb staff of tenant shop: its record is damaged"),
     "a facedb of nobody": (put("fs:facedb:bank:x", record(name="x", collection="c")), "no tenant has this facedb"),
