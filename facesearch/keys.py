@@ -38,7 +38,7 @@ def keys() -> None:
     help="May be repeated.  [all]",
 )
 @click.option("--expires", default="never", show_default=True, help="12h, 30d, 4w, 2030-01-31, or never.")
-@click.option("--rate", type=float, help="Requests a second; 0: any.  [FACESEARCH_RATE]")
+@click.option("--rate", type=float, help="Requests a second, at most 1,000,000; 0: any.  [FACESEARCH_RATE]")
 @click.option("--concurrency", type=int, help="Requests at once; 0: any.  [FACESEARCH_CONCURRENCY]")
 @click.option(
     "--http-status",

@@ -17,7 +17,7 @@ import structlog
 from redis import RedisError
 
 from gateway.line import Line, Script
-from shared.control import Key
+from shared.control import LEAST_RATE, MOST_RATE, Key
 from shared.errors import TooFast, TooManyRequests, Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -84,7 +84,7 @@ class Limits:
             yield
             return
         leases, lease = f"fs:leases:{key.id}", uuid.uuid4().hex
-        interval_us = 1e6 / rate if rate else 0
+        interval_us = 1e6 / min(max(rate, LEAST_RATE), MOST_RATE) if rate else 0
         burst_us = max(interval_us, BURST_S * 1e6)
         try:
             answer = await self._redis.run(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.contract import Confidences, HttpStatus
-from shared.control import Key, Scope
+from shared.control import MOST_RATE, Key, Scope
 from shared.errors import InvalidRequest
 
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -44,7 +44,9 @@ class NewKey(Body):
     expires: str | None = Field(
         default=None, description="12h, 30d or 4w from now, a date or moment in ISO 8601, or null for never"
     )
-    rate: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="requests a second; 0: any")
+    rate: float | None = Field(
+        default=None, ge=0, le=MOST_RATE, description=f"requests a second, at most {MOST_RATE:,.0f}; 0: any"
+    )
     concurrency: int | None = Field(default=None, ge=0, description="a whole number of requests at once; 0: any")
     http_status: HttpStatus | None = Field(
         default=None, description="mapped or always-200, or null for what the settings say"

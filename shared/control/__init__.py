@@ -7,7 +7,18 @@ from shared.control.callers import Callers
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
 from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
-from shared.control.records import Caller, Conflict, Facedb, Key, KeyRecord, Scope, Tenant, Unknown
+from shared.control.records import (
+    LEAST_RATE,
+    MOST_RATE,
+    Caller,
+    Conflict,
+    Facedb,
+    Key,
+    KeyRecord,
+    Scope,
+    Tenant,
+    Unknown,
+)
 from shared.control.tenants import Tenants
 
 __all__ = [
@@ -16,6 +27,8 @@ __all__ = [
     "DROPPED_TENANTS",
     "DROP_AFTER_S",
     "FIRST_KEY_FILE",
+    "LEAST_RATE",
+    "MOST_RATE",
     "Caller",
     "Conflict",
     "Control",

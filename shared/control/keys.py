@@ -27,7 +27,7 @@ from shared.control.layout import (
     readable,
     tenant_key,
 )
-from shared.control.records import Key, KeyRecord, Scope, Unknown, check_name
+from shared.control.records import LEAST_RATE, MOST_RATE, Key, KeyRecord, Scope, Unknown, check_name
 from shared.errors import OperatorError
 
 
@@ -197,8 +197,11 @@ def _key(
     http_status: HttpStatus | None = None,
     confidence: Confidences | None = None,
 ) -> Key:
-    if rate is not None and not 0 <= rate < float("inf"):
-        raise OperatorError("the rate is a number of requests a second, 0 or more; 0: any")
+    if rate is not None and rate != 0 and not LEAST_RATE <= rate <= MOST_RATE:
+        raise OperatorError(
+            f"the rate is a number of requests a second, {LEAST_RATE:f} to {MOST_RATE:,.0f}, or 0 for any; "
+            f"{rate:g} cannot be counted"
+        )
     if concurrency is not None and concurrency < 0:
         raise OperatorError("the concurrency is a number of requests at once, 0 or more; 0: any")
     return Key(

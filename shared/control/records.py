@@ -3,7 +3,7 @@
 import time
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
@@ -12,6 +12,11 @@ from shared.errors import OperatorError
 
 Name = Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
 """Of a tenant, a facedb or a key: 1 to 64 letters, digits, - or _."""
+
+LEAST_RATE: Final = 1e-6
+MOST_RATE: Final = 1e6
+"""Requests a second, at least and at most, of a key that has a rate: the limiter counts in microseconds, by numbers of
+53 bits. One in twelve days, and more than all gateways of a service can answer."""
 
 
 class Unknown(OperatorError):
@@ -54,8 +59,8 @@ class Facedb(_Record):
 
 class Key(_Record):
     """An API key, without the key itself. expires: from when on it no longer works, None for never.
-    rate: requests a second, concurrency: requests at once; 0 for any. http_status, confidence: how its answers are
-    written. None of these four: as the settings say.
+    rate: requests a second (any number of them, if a former release made it), concurrency: requests at once; 0 for any.
+    http_status, confidence: how its answers are written. None of these four: as the settings say.
     """
 
     id: str

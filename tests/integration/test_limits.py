@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from gateway.limits import Limits
 from gateway.line import Line
 from processes import broker, gateway, wait_for
-from shared.control import Key, Scope
+from shared.control import LEAST_RATE, MOST_RATE, Key, Scope
 from shared.errors import TooManyRequests, Unavailable
 from shared.redis_clients import connect
 
@@ -98,6 +98,10 @@ class TestRate:
         end = time.monotonic() + answers[2].retry_after_s
         await until(lambda: time.monotonic() >= end)
         assert await taken(subject, key()) is None
+
+    @pytest.mark.parametrize("rate", [5e-324, 1e-12, LEAST_RATE, MOST_RATE, 1e7, 1e300])
+    async def test_rates_that_a_former_release_took_and_could_not_count_let_in(self, line: Line, rate: float) -> None:
+        assert await taken(limits(line), key(rate=rate)) is None
 
     async def test_keys_do_not_share_and_their_own_rate_comes_first(self, line: Line) -> None:
         subject = limits(line, rate=1)
