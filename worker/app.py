@@ -17,6 +17,7 @@ from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
 from worker.faces.room import Room
+from worker.full_broker import FullBroker
 from worker.lanes import consume_beside
 from worker.lifeline import Lifeline
 from worker.malformed import JobConsumer, guard
@@ -97,6 +98,8 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     room = Room(settings.decoded_mb * 1_000_000)
     process = Process(settings, room)
+    full = FullBroker()
+    full.keep_publishing(app)
     where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s), room.waited_s)
     tasks.register(app, lambda: process.runtime, lambda: process.turns, limit)
@@ -139,14 +142,14 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
-            keep_client(consumer.task_consumer.channel)
-            guard(consumer.task_consumer.channel)
             extra = extra_threads(settings.threads)
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_beside(consumer, EXTRA, extra)
-            keep_client(self.extra.channel)
-            guard(self.extra.channel)
+            for channel in (consumer.task_consumer.channel, self.extra.channel):
+                keep_client(channel)
+                guard(channel)
+                full.keep_taking(channel)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
@@ -178,7 +181,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
 
     @signals.task_internal_error.connect(weak=False)
     def not_stored(exception: Any = None, **_: Any) -> None:
-        """Celery cannot store the outcome of a job, such as when the broker is out of memory, and keeps its place."""
+        """Celery cannot store the outcome of a job, and keeps its place."""
         log.error("outcome_not_stored", error=type(exception).__name__)
         end()
 

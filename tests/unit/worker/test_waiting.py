@@ -22,6 +22,9 @@ class Late:
             raise self._errors.pop(0)
         return True
 
+    def set(self, _key: str, _value: str, **_: object) -> bool:
+        return True
+
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:

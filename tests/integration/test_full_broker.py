@@ -1,0 +1,147 @@
+"""A broker that is full fails calls and kills nobody: workers live on, say so, and are whole once there is room."""
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import OutOfMemoryError
+
+from facesearch import valkey
+from processes import answers, broker, python, wait_for
+from redis_servers import server
+from service import UNHURRIED, Service
+from shared.broker import RESULT_PREFIX
+from shared.presence import PRESENCE_TTL_S, WORKERS, presence_key
+from worker.models.identity import Identity
+from worker.presence import Beacon
+from worker.store.memory import MemoryStore
+
+pytestmark = pytest.mark.embedded("it fills its broker")
+
+NOBODY = {"person_id": str(uuid.uuid4())}
+
+
+@dataclass
+class Small:
+    """A broker with little memory."""
+
+    redis: Redis
+    url: str
+
+    def fill(self) -> None:
+        """Until it takes nothing any more."""
+        for size in (100_000, 1000, 10, 1):
+            try:
+                while True:
+                    self.redis.set(f"filler:{uuid.uuid4()}", b"x" * size)
+            except OutOfMemoryError:
+                continue
+
+    def empty(self) -> None:
+        self.redis.unlink(*self.redis.keys("filler:*"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    path = tmp_path / "small.sock"
+    command = valkey.broker_command(tmp_path / "small", path, most_bytes=6 * 2**20)
+    with server(tmp_path / "other", *command[1:]), Redis.from_url(valkey.url(path)) as client:
+        wait_for(path.exists)
+        wait_for(lambda: answers(client))
+        yield Small(client, valkey.url(path))
+
+
+@pytest.fixture
+def service(tmp_path: Path, small: Small) -> Iterator[Service]:
+    (tmp_path / "images").mkdir()
+    with broker(tmp_path / "images") as images:
+        settings = {"REDIS_URL": small.url, "FACESEARCH_IMAGES_URL": images, **UNHURRIED}
+        with Service(tmp_path / "service", settings) as running:
+            yield running
+
+
+def parts(service: Service) -> dict[str, str]:
+    said: dict[str, str] = service.http.get("/readyz?verbose=1").json()["message"]
+    return said
+
+
+def delete(service: Service) -> str:
+    status: str = service.http.post("/v1/delface", data=NOBODY).json()["status"]
+    return status
+
+
+def test_a_worker_lives_beside_it_and_goes_on_when_there_is_room(small: Small, service: Service) -> None:
+    worker = service.child("-m worker").pid
+    assert parts(service)["memory"] == "ok"
+    small.fill()
+    assert delete(service) == "FAIL"
+    # Longer than a sign of life lasts that is not renewed: here the time itself is what is tested.
+    first = small.redis.info("server")["uptime_in_seconds"]
+    wait_for(lambda: small.redis.info("server")["uptime_in_seconds"] > first + PRESENCE_TTL_S + 2)
+    said = parts(service)
+    assert (said["worker"], said["broker"]) == ("ok", "ok")
+    assert "of the broker's 6.29 MB are in use; when it is full, every call ends in FAIL" in said["memory"]
+    assert service.http.get("/readyz?verbose=1").status_code == 503
+    assert python("-m", "worker", "--health", REDIS_URL=small.url).returncode == 0
+    small.empty()
+    wait_for(lambda: delete(service) == "PERSON_ID_NOT_EXIST")
+    assert parts(service)["memory"] == "ok"
+    assert service.child("-m worker").pid == worker
+    assert "broker_full" in "".join(service.said)
+    assert "Traceback" not in "".join(service.said)
+
+
+def test_a_job_that_was_taken_is_done_and_its_outcome_published(small: Small, service: Service) -> None:
+    worker = service.child("-m worker")
+    with small.redis.pubsub() as listening, ThreadPoolExecutor(1) as caller:
+        listening.psubscribe(f"{RESULT_PREFIX}*")
+        worker.send_signal(signal.SIGSTOP)
+        asked = caller.submit(delete, service)
+        # The broker gave it to the worker, which waits for one, and does not yet know.
+        wait_for(lambda: small.redis.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0) > 0)
+        small.fill()
+        worker.send_signal(signal.SIGCONT)
+        messages: list[dict[str, Any]] = []
+
+        def published() -> bool:
+            message = listening.get_message(ignore_subscribe_messages=True, timeout=0.1)
+            messages.extend([message] if message else [])
+            return bool(messages)
+
+        wait_for(published)
+        assert b"PERSON_ID_NOT_EXIST" in messages[0]["data"]
+        small.empty()
+        assert asked.result() in ("PERSON_ID_NOT_EXIST", "FAIL")  # FAIL: the gateway missed it, and could send no other
+    wait_for(lambda: delete(service) == "PERSON_ID_NOT_EXIST")
+    assert service.child("-m worker").pid == worker.pid
+    assert "outcome_not_stored" not in "".join(service.said)
+
+
+def test_a_worker_that_is_killed_meanwhile_comes_back(small: Small, service: Service) -> None:
+    worker = service.child("-m worker")
+    os.kill(worker.pid, signal.SIGKILL)
+
+    def waits_for_room() -> bool:
+        small.fill()  # again and again: what was killed leaves some
+        return "broker_full" in "".join(service.said)
+
+    wait_for(waits_for_room)
+    small.empty()
+    wait_for(lambda: delete(service) == "PERSON_ID_NOT_EXIST", 60)
+
+
+def test_a_sign_of_life_needs_no_memory(small: Small) -> None:
+    beacon = Beacon(small.redis, MemoryStore(Identity("test", "0" * 64, 1, 4)), Identity("test", "0" * 64, 1, 4))
+    beacon.beat()
+    (worker,) = small.redis.smembers(WORKERS)
+    small.fill()
+    small.redis.pexpire(presence_key(worker.decode()), 1000)
+    beacon.beat()
+    assert small.redis.pttl(presence_key(worker.decode())) > 1000
