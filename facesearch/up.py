@@ -18,10 +18,11 @@ from facesearch.children import Children, Command
 from facesearch.connection import unanswered
 from facesearch.doors import Door, admin_port, listen
 from facesearch.greeting import welcome
+from shared.broker_memory import MEMORY
 from shared.control import Control
 from shared.descriptors import raise_limit
 from shared.errors import OperatorError
-from shared.presence import FACEDBS, OK
+from shared.presence import DISK, FACEDBS, OK
 from shared.redis_clients import connect
 from shared.settings import Settings
 
@@ -101,7 +102,7 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
     }
     async with asyncio.timeout(READY_S):
         if settings.redis_url is None:
-            environment |= await _start_valkeys(children, folder, run, sync=settings.sync == "always")
+            environment |= await _start_valkeys(children, folder, run, settings)
         # Two processes, two ports; what else the environment says holds for both.
         port = settings.metrics_port
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
@@ -130,10 +131,12 @@ async def _opens(settings: Settings, folder: Path, key: str) -> bool:
         return True  # it was ready a moment ago; nothing is said that is not known
 
 
-async def _start_valkeys(children: Children, folder: Path, run: Path, *, sync: bool) -> dict[str, str]:
+async def _start_valkeys(children: Children, folder: Path, run: Path, settings: Settings) -> dict[str, str]:
     """The settings that lead to them."""
     broker, images = run / "broker.sock", run / "images.sock"
-    await children.start(Command("broker", valkey.broker_command(folder / "valkey", broker, sync=sync)))
+    sync, most_bytes = settings.sync == "always", valkey.broker_bytes(settings)
+    command = valkey.broker_command(folder / "valkey", broker, sync=sync, most_bytes=most_bytes)
+    await children.start(Command("broker", command))
     await children.start(Command("image store", valkey.images_command(folder / "images", images)))
     for path in (broker, images):
         async with Redis.from_url(valkey.url(path)) as redis:
@@ -163,16 +166,17 @@ async def _parts(session: aiohttp.ClientSession, address: str) -> dict[str, str]
 
 
 def _works(parts: dict[str, str]) -> bool:
-    """Whether calls are answered, though perhaps not for every face database."""
-    return bool(parts) and all(state == OK for part, state in parts.items() if part != FACEDBS)
+    """Whether calls are answered, though perhaps not all of them or not for long."""
+    return bool(parts) and all(state == OK for part, state in parts.items() if part not in (FACEDBS, MEMORY, DISK))
 
 
 async def _warn(address: str, say: Callable[[str], None]) -> None:
     """Say what cannot be used of a service that works."""
     async with aiohttp.ClientSession() as session:
-        facedbs = (await _parts(session, address)).get(FACEDBS, OK)
-    if facedbs != OK:
-        say(f"Not all of it can be used: {facedbs}.\n")
+        parts = await _parts(session, address)
+    for part in (FACEDBS, MEMORY, DISK):
+        if (state := parts.get(part, OK)) != OK:
+            say(f"Not all of it can be used: {state}.\n")
 
 
 def _stop_on_signals(children: Children) -> asyncio.Event:

@@ -7,10 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import OperatorError
+from shared.memory import memory_bytes
+from shared.settings import Settings
 
 IMAGES_MEMORY: Final = "512mb"
 """Images in flight at once: 256 of the largest, of which a comparison has two. Beyond it requests with an image end in
 FAIL, and nothing is evicted."""
+
+BROKER_PART: Final = 8
+"""The broker takes one part in so many of the memory at most: beside it are a worker, a gateway and the store. In 4 GB
+that are 512 MB: what 12 tenants may have remembered of their Idempotency-Keys."""
+
+LEAST_BROKER_BYTES: Final = 256 * 2**20
+"""As much on the smallest machine: three tenants' records at worst, and a hundred thousand keys."""
+
+SMALL_BYTES: Final = 512
+"""Hashes whose values are no longer are kept in one piece: the record of an Idempotency-Key of a deletion takes 340
+bytes instead of 520. With the server's own 64 an outcome of 66 is too long."""
 
 
 def binary() -> Path:
@@ -28,12 +41,24 @@ def binary() -> Path:
         ) from None
 
 
-def broker_command(folder: Path, socket: Path, *, sync: bool = False) -> list[str]:
+def broker_command(folder: Path, socket: Path, *, sync: bool = False, most_bytes: int = 0) -> list[str]:
     """A server that survives any killed process: every write is in the page cache before it is acknowledged.
 
-    sync: the disk holds it then, and not up to a second later.
+    sync: the disk holds it then, and not up to a second later. most_bytes: of memory for what it holds, 0: any. What
+    its files hold it loads, even if it is more.
     """
-    return [*_common(folder, socket), "--appendonly", "yes", "--appendfsync", "always" if sync else "everysec"]
+    return [
+        *_common(folder, socket),
+        *("--appendonly", "yes"),
+        *("--appendfsync", "always" if sync else "everysec"),
+        *("--maxmemory", str(most_bytes)),
+        *("--hash-max-listpack-value", str(SMALL_BYTES)),
+    ]
+
+
+def broker_bytes(settings: Settings) -> int:
+    """How much memory the broker may take, by the settings or by what there is."""
+    return settings.broker_memory_mb << 20 or max(LEAST_BROKER_BYTES, memory_bytes() // BROKER_PART)
 
 
 def images_command(folder: Path, socket: Path) -> list[str]:

@@ -20,6 +20,7 @@ from gateway.middleware import errors, request_id
 from gateway.preferences import http_status
 from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
+from gateway.room import Room
 from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
 from gateway.timeouts import TIMEOUTS, Timeouts
 from gateway.uploads import max_body_bytes
@@ -84,7 +85,9 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         app[ADMISSION] = admission
         app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
-        app[REPEATS] = Repeats(broker_line, settings.idempotency_s)
+        room = Room(redis, settings.idempotency_records)
+        stack.push_async_callback(_cancel, asyncio.create_task(room.watch()))
+        app[REPEATS] = Repeats(broker_line, settings.idempotency_s, room)
         app[REDIS] = redis
         app[IMAGES] = images
         app[RESULTS] = results

@@ -11,9 +11,11 @@ from typing import Final, cast
 
 from redis import RedisError
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from gateway.results import Results
-from shared.presence import FACEDBS, OK, WORKERS, Presence, presence_key
+from shared.broker_memory import MEMORY, broker_memory
+from shared.presence import DISK, FACEDBS, OK, WORKERS, Presence, presence_key
 
 TIMEOUT_S: Final = 2.0
 
@@ -35,17 +37,34 @@ async def service_state(redis: Redis, results: Results) -> dict[str, str]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             workers = await living_workers(redis)
+            memory = await _memory(redis)
     except (RedisError, OSError, TimeoutError):
         unknown = "unknown"
-        return {"broker": "does not answer", **dict.fromkeys(("results", "worker", "store", FACEDBS), unknown)}
+        parts = (MEMORY, "results", "worker", "store", DISK, FACEDBS)
+        return {"broker": "does not answer", **dict.fromkeys(parts, unknown)}
     stores = [worker.store for worker in workers]
     return {
         "broker": OK,
+        MEMORY: memory,
         "results": OK if results.subscribed else "the subscription is not connected",
         "worker": OK if workers else "none is alive",
         "store": "unknown" if not stores else OK if OK in stores else stores[0],
+        DISK: _disk(workers),
         FACEDBS: _facedbs(workers),
     }
+
+
+async def _memory(redis: Redis) -> str:
+    try:
+        memory = await broker_memory(redis)
+    except ResponseError:  # it may refuse to tell: then nothing is known to be wrong
+        return OK
+    return str(memory) if memory.is_nearly_full else OK
+
+
+def _disk(workers: Sequence[Presence]) -> str:
+    """Of all workers: of several stores each has a disk of its own, and a call may come to any."""
+    return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else "unknown"
 
 
 def _facedbs(workers: Sequence[Presence]) -> str:

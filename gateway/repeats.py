@@ -10,33 +10,57 @@ from redis import RedisError
 
 from gateway.jobs import Wanted
 from gateway.line import Line, Script
+from gateway.room import Room
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Once, Outcome
-from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, record
+from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, order, record, records
 
-# KEYS: record. ARGV: what is asked, the request's id, seconds to keep the record. Answers what the record then says.
+FORGOTTEN: Final = 32
+"""So many records are forgotten with one request at most: it takes 50 µs, and makes room for more than it takes."""
+
+# KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key in
+# hexadecimal, begin of all records' keys, how many there may be. Answers what the record then says.
+#
+# A record that is over is in the order until it is the oldest. What is asked under its key again comes once more, at
+# the end: it goes a little early if the tenant makes as many records as it may.
 _BEGIN: Final = Script(f"""
-if redis.call('HSETNX', KEYS[1], '{ASKED}', ARGV[1]) == 1 then
-  redis.call('HSET', KEYS[1], '{ORIGIN}', ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
+local record, order = KEYS[1], KEYS[2]
+local said = redis.call('HMGET', record, '{ASKED}', '{ORIGIN}', '{OUTCOME}')
+if said[1] then return said end
+redis.call('HSET', record, '{ASKED}', ARGV[1], '{ORIGIN}', ARGV[2])
+redis.call('EXPIRE', record, ARGV[3])
+local digest = ARGV[4]:gsub('%x%x', function(byte) return string.char(tonumber(byte, 16)) end)
+local length = redis.call('RPUSH', order, digest)
+redis.call('EXPIRE', order, ARGV[3])
+for _ = 1, {FORGOTTEN} do
+  local oldest = redis.call('LINDEX', order, 0)
+  local key = ARGV[5] .. oldest:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
+  if length <= tonumber(ARGV[6]) and redis.call('EXISTS', key) == 1 then break end
+  if key == record then break end
+  redis.call('UNLINK', key)
+  redis.call('LPOP', order)
+  length = length - 1
 end
-return redis.call('HMGET', KEYS[1], '{ASKED}', '{ORIGIN}', '{OUTCOME}')
+return {{ARGV[1], ARGV[2], false}}
 """)
 
 
-# KEYS: record. ARGV: the request's id. Whether it is the first; of a record that is gone, nobody can be another.
+# KEYS: record. Whether the request is the first; of a record that is gone, nobody can be another.
 _ANSWER: Final = Script(f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
-return redis.call('HSETNX', KEYS[1], '{ANSWERED}', ARGV[1])
+return redis.call('HSETNX', KEYS[1], '{ANSWERED}', '1')
 """)
 
 
 class Repeats:
-    """keep_s: seconds for which an outcome is given again, whole, >= 1."""
+    """keep_s: seconds for which an outcome is given again, whole, >= 1. room: says how many records a tenant may have
+    now; beyond it the oldest are forgotten.
+    """
 
-    def __init__(self, redis: Line, keep_s: int) -> None:
+    def __init__(self, redis: Line, keep_s: int, room: Room) -> None:
         self._redis = redis
         self._keep_s = keep_s
+        self._room = room
 
     async def begin(self, tenant_id: str, key: str, wanted: Wanted, request_id: str) -> Once | Outcome:
         """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
@@ -45,7 +69,18 @@ class Repeats:
         """
         where = record(tenant_id, key)
         try:
-            asked, origin, outcome = await self._redis.run(_BEGIN, [where], [wanted.digest(), request_id, self._keep_s])
+            asked, origin, outcome = await self._redis.run(
+                _BEGIN,
+                [where, order(where)],
+                [
+                    wanted.digest(),
+                    request_id,
+                    self._keep_s,
+                    where.rpartition(":")[2],
+                    records(tenant_id),
+                    self._room.records,
+                ],
+            )
         except (RedisError, OSError) as error:
             raise Unavailable(f"idempotency: {type(error).__name__}") from error
         if asked.decode() != wanted.digest():
@@ -54,12 +89,12 @@ class Repeats:
             return Outcome.model_validate_json(outcome)
         return Once(record=where, origin=origin.decode(), keep_s=self._keep_s)
 
-    async def is_first(self, once: Once, request_id: str) -> bool:
+    async def is_first(self, once: Once) -> bool:
         """Whether no other request was answered with the outcome yet: of several at once one is charged. True where
         Redis cannot be asked.
         """
         try:
-            return bool(await self._redis.run(_ANSWER, [once.record], [request_id]))
+            return bool(await self._redis.run(_ANSWER, [once.record], []))
         except (RedisError, OSError):
             return True
 

@@ -87,7 +87,7 @@ async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: s
     else:
         outcome, make = await request.app[JOBS].do(key.tenant, request[IDENTIFIER], wanted, once), answer
         if once is not None and outcome.status is not Status.FAIL:
-            make = answer if await request.app[REPEATS].is_first(once, request[IDENTIFIER]) else repeated
+            make = answer if await request.app[REPEATS].is_first(once) else repeated
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
     # Only a request that goes beyond the contract is told that there are several faces.
     if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):

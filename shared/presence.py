@@ -19,12 +19,16 @@ WORKERS: Final = "fs:workers"
 FACEDBS: Final = "facedbs"
 """The part of a service's state that tells whether it refuses face databases."""
 
+DISK: Final = "disk"
+"""The part of a service's state that tells whether the store can write: searches go on where it cannot."""
+
 OK: Final = "ok"
 """What is said of a part with which nothing is wrong."""
 
 
 class Presence(BaseModel):
-    """What a worker says of itself. store: "ok", or why the store does not answer. host: where it runs. identity: of
+    """What a worker says of itself. store: "ok", or why the store does not answer. disk: "ok",
+    or why it cannot write. host: where it runs. identity: of
     what it makes of a face. refused_count: face databases whose faces are of another identity, so that it refuses them;
     refused: which, and what to do, in one line.
     """
@@ -32,6 +36,7 @@ class Presence(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     store: str
+    disk: str = OK
     embedder: str
     host: str = ""
     identity: str = ""

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         description="When the disk holds what embedded mode has acknowledged. second: within a second, which is what a "
         "power cut may take; always: before it is acknowledged, 1 ms later on an SSD. No killed process takes any.",
     )
+    broker_memory_mb: Annotated[int, Field(ge=0, le=1_048_576)] = Field(
+        default=0,
+        description="MiB that the broker of embedded mode may take; when it is full, calls end in FAIL, and nothing is "
+        "forgotten. 0: an eighth of the memory that the service may use, and 256 at least.",
+    )
     models_dir: Path = Field(
         default_factory=lambda: _home("XDG_CACHE_HOME", ".cache") / "models",
         description="Folder of fetched and prepared models. May be copied to a machine without network.",
@@ -193,7 +198,7 @@ class Settings(BaseSettings):
         description="Key of the admin API. Left out: `facesearch up` makes one and keeps it in the data directory; "
         "elsewhere there is no admin API.",
     )
-    rate: Annotated[float, Field(ge=0)] = Field(
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         default=1000,
         description="Requests a second that one API key may make, unless the key has a rate of its own; 0: any. 1000: "
         "far above what a loop of one's own reaches, below what a broken one does to the others.",
@@ -231,7 +236,13 @@ class Settings(BaseSettings):
     idempotency_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=86_400,
         description="Seconds for which the first outcome of a request with an Idempotency-Key is given again. 86,400: "
-        "a day. Until then each such request takes 0.9 kB of the broker, and a search up to 6 kB.",
+        "a day. Until then each such request takes 0.3 to 0.6 kB of the broker, and a search up to 5.5 kB.",
+    )
+    idempotency_records: Annotated[int, Field(ge=100, le=100_000_000)] = Field(
+        default=100_000,
+        description="Requests with an Idempotency-Key whose outcomes are remembered for one tenant at most; for each "
+        "new one the oldest is forgotten. An outcome counts once for each 512 bytes. 100,000: a request a second for "
+        "a day; they take 40 MB of the broker, and 90 MB at worst.",
     )
     quality_header: bool = Field(
         default=False,

@@ -14,18 +14,18 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, cast
 
 from redis import Redis
 
-from shared import once
 from shared.control import DROPPED
 from shared.jobs import DeleteJob, FacedbJob, Once, Outcome, image_key
-from shared.once import OUTCOME
+from shared.once import ORIGIN, OUTCOME, order, records, units
 
 REMEMBER_S: Final = 3600
 """How long a job's names are kept: far beyond its last possible redelivery, which its deadline bounds. With an
-Idempotency-Key they are kept as long as its record."""
+Idempotency-Key that has no outcome they are kept as long as its record."""
 
 CLAIM_MARGIN_S: Final = 30
 """How long past its deadline a job may take to delete what it claimed: several store time-outs."""
@@ -57,11 +57,16 @@ redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (now + ARGV[2]), 'EX', ARGV[3])
 return 1
 """
 
-# KEYS: record. ARGV: outcome. Answers the outcome that is kept: the first one. A record whose time is over stays away.
+# KEYS: record, order of the tenant's records, the first request's draw. ARGV: outcome, as how many more records it
+# counts, seconds to remember the draw. Answers the outcome that is kept: the first one. A record whose time is over
+# stays away. Who the first was is needed until there is an outcome, and what it drew by a job that is delivered again.
 _KEEP: Final = f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[1] end
-redis.call('HSETNX', KEYS[1], '{OUTCOME}', ARGV[1])
-return redis.call('HGET', KEYS[1], '{OUTCOME}')
+if redis.call('HSETNX', KEYS[1], '{OUTCOME}', ARGV[1]) == 0 then return redis.call('HGET', KEYS[1], '{OUTCOME}') end
+redis.call('HDEL', KEYS[1], '{ORIGIN}')
+for _ = 1, ARGV[2] do redis.call('RPUSHX', KEYS[2], '') end
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+return ARGV[1]
 """
 
 
@@ -85,14 +90,16 @@ class Ledger:
 
     def keep(self, once: Once, outcome: Outcome) -> Outcome:
         """Keep how it ended, unless it ended before. Returns the outcome that counts: the first."""
-        kept = cast("bytes", self.redis.eval(_KEEP, 1, once.record, outcome.model_dump_json()))
+        text = outcome.model_dump_json()
+        keys = [once.record, order(once.record), _drawn_key(once.origin)]
+        kept = cast("bytes", self.redis.eval(_KEEP, len(keys), *keys, text, units(text) - 1, REMEMBER_S))
         return Outcome.model_validate_json(kept)
 
     def draw_names(self, job: FacedbJob, count: int) -> list[str]:
         """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of the same origin
         draw the same names again.
         """
-        keys = [_names_key(job.collection), f"fs:drawn:{job.origin}"]
+        keys = [_names_key(job.collection), _drawn_key(job.origin)]
         keep_s = REMEMBER_S if job.once is None else job.once.keep_s
         first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, keep_s))
         return [f"ID{first + face}" for face in range(count)]
@@ -107,15 +114,11 @@ class Ledger:
 
     def forget_records(self, tenant_id: str) -> None:
         """Forget what a tenant that is no more asked for under its Idempotency-Keys."""
-        for pattern in once.patterns(tenant_id):
-            some: list[bytes] = []
-            for key in self.redis.scan_iter(pattern, SCANNED):
-                some.append(key)
-                if len(some) == SCANNED:
-                    self.redis.unlink(*some)
-                    some.clear()
-            if some:
-                self.redis.unlink(*some)
+        begin = records(tenant_id)
+        found = self.redis.scan_iter(f"{begin}*", SCANNED)
+        while some := list(islice(found, SCANNED)):
+            self.redis.unlink(*some)
+        self.redis.unlink(order(begin))
 
     def claim_deletion(self, job: DeleteJob) -> bool:
         """Whether jobs of this origin, of all that try at this time, are the ones to delete the face. The claim ends
@@ -160,6 +163,10 @@ def _claim(value: Any) -> tuple[str, int]:
 
 def _names_key(collection: str) -> str:
     return f"fs:names:{collection}"
+
+
+def _drawn_key(origin: str) -> str:
+    return f"fs:drawn:{origin}"
 
 
 def _deletion_key(collection: str, person_id: uuid.UUID) -> str:

@@ -4,7 +4,7 @@ Label values are this service's own words: nothing that a caller sent becomes on
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.stages import Stages
 from shared.tracing import Tracer
 from worker.models.catalog import Model
+from worker.store.base import StoreError
 
 STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
 _POOR: Final = tuple(flaw for flaw in Flaw if flaw is not Flaw.SEVERAL)
@@ -97,6 +98,11 @@ class Metrics:
             "Face databases that are refused, as another model made their faces.",
             registry=self.registry,
         )
+        self._writable = Gauge(
+            "facesearch_store_writable",
+            "Whether the store can write; 0: adds fail, such as for want of disk.",
+            registry=self.registry,
+        )
         for job_type, statuses in _STATUSES.items():
             self._seconds.labels(_task(job_type))
             for status in statuses:
@@ -123,6 +129,18 @@ class Metrics:
     def uses(self, model: Model, device: str) -> None:
         """The worker runs that model on that device."""
         self._models.labels(model.task, model.name, model.sha256, device).set(1)
+
+    def watches(self, check_room: Callable[[], None]) -> None:
+        """The worker has a store, of which check_room tells, by StoreUnavailable, that it cannot write."""
+
+        def writable() -> float:
+            try:
+                check_room()
+            except StoreError:
+                return 0
+            return 1
+
+        self._writable.set_function(writable)
 
     def refused(self, facedbs: int) -> None:
         """So many face databases are of another identity."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from redis import Redis, RedisError
+from redis.exceptions import OutOfMemoryError
 
 from shared.errors import OperatorError
-from shared.presence import PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key, said
+from shared.presence import OK, PRESENCE_INTERVAL_S, PRESENCE_TTL_S, WORKERS, Presence, presence_key, said
 from worker.models.identity import Identity
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
@@ -29,7 +30,8 @@ def require_same_embedder(redis: Redis, identity: Identity) -> None:
 
 
 class Beacon:
-    """Tells every PRESENCE_INTERVAL_S that this worker is there, whether its store answers, and what it refuses.
+    """Tells every PRESENCE_INTERVAL_S that this worker is there, whether its store answers and can write, and what it
+    refuses.
 
     refused: how many face databases it refuses as of now, and which and what to do.
     """
@@ -64,27 +66,36 @@ class Beacon:
 
     def beat(self) -> None:
         """Renew the key once."""
-        try:
-            self._store.check()
-            store = "ok"
-        except StoreError as error:
-            store = str(error)
+        store, disk = _said(self._store.check), _said(self._store.check_room)
         count, refused = self._refused()
         presence = Presence(
             store=store,
+            disk=disk,
             embedder=self._identity.model,
             host=socket.gethostname(),
             identity=str(self._identity),
             refused_count=count,
             refused=refused,
         )
-        with self._redis.pipeline() as pipeline:
-            pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
-            pipeline.sadd(WORKERS, self._id)
-            pipeline.execute()
+        try:
+            with self._redis.pipeline() as pipeline:
+                pipeline.set(presence_key(self._id), presence.model_dump_json(), ex=PRESENCE_TTL_S)
+                pipeline.sadd(WORKERS, self._id)
+                pipeline.execute()
+        except OutOfMemoryError:
+            # Needs no memory: whoever watches must not end a worker because the broker is full.
+            self._redis.expire(presence_key(self._id), PRESENCE_TTL_S)
 
     def _forget_the_dead(self) -> None:
         """Workers that were killed cannot withdraw, and a set of them must not grow for ever."""
         dead = [worker_id for worker_id, record in said(self._redis).items() if record is None]
         if dead:
             self._redis.srem(WORKERS, *dead)
+
+
+def _said(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except StoreError as error:
+        return str(error)
+    return OK

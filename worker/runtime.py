@@ -78,6 +78,7 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
+        metrics.watches(measured.check_room)
         ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
         yield Runtime(

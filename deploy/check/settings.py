@@ -25,6 +25,7 @@ SET_BY_THE_CHART: Final = {
 """Variables that follow from other values, or that nothing in a pod could be gained by changing."""
 
 NOT_IN_A_CLUSTER: Final = {
+    "FACESEARCH_BROKER_MEMORY_MB": "of the embedded broker",
     "FACESEARCH_DATA_DIR": "folder of embedded mode",
     "FACESEARCH_BACKUP_DIR": "of the embedded store",
     "FACESEARCH_EDGE_OPEN_COLLECTIONS": "of the embedded store",

@@ -34,6 +34,7 @@ OF_COMPOSE = {
 NOT_IN_COMPOSE = {
     "FACESEARCH_API_KEY": "keys are made by `facesearch keys create`",
     "FACESEARCH_BACKUP_DIR": "worker and backup share the data directory",
+    "FACESEARCH_BROKER_MEMORY_MB": "the broker is a service of its own: VALKEY_MAXMEMORY",
 }
 """Settings that a compose file need not offer."""
 

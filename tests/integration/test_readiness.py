@@ -48,9 +48,11 @@ def test_from_the_start_without_a_broker_to_its_loss(tmp_path: Path) -> None:
                 assert parts == {
                     "gateway": "ok",
                     "broker": "ok",
+                    "memory": "ok",
                     "results": "ok",
                     "worker": "none is alive",
                     "store": "unknown",
+                    "disk": "unknown",
                     "facedbs": "unknown",
                 }
                 assert ready("?verbose=0") == (200, {"gateway": "ok"})

@@ -111,8 +111,8 @@ async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, result
 
 class TestReadiness:
     async def test_a_worker_that_stopped_renewing_is_gone(self, redis: Redis, results: Results) -> None:
-        well = dict.fromkeys(("broker", "results", "worker", "store", "facedbs"), "ok")
-        nobody = {"worker": "none is alive", "store": "unknown", "facedbs": "unknown"}
+        well = dict.fromkeys(("broker", "memory", "results", "worker", "store", "disk", "facedbs"), "ok")
+        nobody = {"worker": "none is alive", "store": "unknown", "disk": "unknown", "facedbs": "unknown"}
         assert await service_state(redis, results) == well | nobody
         await redis.sadd(WORKERS, "a", "b")
         await redis.set(presence_key("a"), Presence(store="ok", embedder="e").model_dump_json())

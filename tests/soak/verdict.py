@@ -57,6 +57,7 @@ LIVES_S: Final = {
     "fs:image": 15,
     RESULT_PREFIX: 15,
     "fs:once": 86_400,
+    "fs:once-order": 86_400,
     "fs:drawn": 86_400,
     "fs:deletion": 86_400,
     "fs:rate": 2,

@@ -111,6 +111,11 @@ class Store(Protocol):
     def check(self) -> None:
         """Return if the engine can answer now, else raise StoreUnavailable. Cheap: called every few seconds."""
 
+    def check_room(self) -> None:
+        """Return unless it is known that an add would fail now, such as for want of disk, else raise StoreUnavailable.
+        As cheap as check.
+        """
+
     def close(self) -> None:
         """Release everything. Calls after it raise StoreUnavailable."""
 

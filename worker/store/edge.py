@@ -198,6 +198,10 @@ class EdgeStore:
     def check(self) -> None:
         self._shards.check()
 
+    def check_room(self) -> None:
+        with explained(self._files.folder):
+            self._room(MIN_FREE_BYTES)
+
     def close(self) -> None:
         self._syncing.stop()
         try:

@@ -1,10 +1,15 @@
-"""A store whose calls are timed and whose failures are counted."""
+"""A store whose calls are timed and whose failures are counted, and which knows whether the last add was done."""
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Final
 
-from worker.store.base import Match, Point, Store, Vector
+from worker.store.base import Match, Point, Store, StoreUnavailable, Vector
+
+REMEMBER_S: Final = 60.0
+"""How long a failed add says that there is no room. Nobody may add for hours, and it may be mended."""
 
 
 class MeasuredStore:
@@ -22,11 +27,23 @@ class MeasuredStore:
         self.check = store.check
         self.close = store.close
         self._store = store
+        self._failed: float | None = None
         self._measure = measure
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         with self._measure("add"):
-            self._store.add(collection, points)
+            try:
+                self._store.add(collection, points)
+            except StoreUnavailable:
+                self._failed = time.monotonic()
+                raise
+        self._failed = None
+
+    def check_room(self) -> None:
+        self._store.check_room()
+        failed = self._failed
+        if failed is not None and time.monotonic() - failed < REMEMBER_S:
+            raise StoreUnavailable("the last add failed; job_failed in the log of the worker says why")
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
         with self._measure("search"):

@@ -96,6 +96,9 @@ class MemoryStore:
     def check(self) -> None:
         self._open()
 
+    def check_room(self) -> None:
+        """There is room as long as the process lives."""
+
     def close(self) -> None:
         self._closed = True
 

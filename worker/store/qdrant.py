@@ -109,6 +109,9 @@ class QdrantStore:
         with self._patience.operation(at_most_s=CHECK_S):
             self._patience.call(lambda: self._client.collection_exists("facesearch"))
 
+    def check_room(self) -> None:
+        """A server tells of its disk with the write that it refuses."""
+
     def close(self) -> None:
         self._patience.end()
         self._client.close()

@@ -137,6 +137,9 @@ class SharedQdrantStore:
         with self._patience.operation(at_most_s=CHECK_S):
             self._patience.call(lambda: self._client.collection_exists(self._home))
 
+    def check_room(self) -> None:
+        """A server tells of its disk with the write that it refuses."""
+
     def close(self) -> None:
         self._patience.end()
         self._client.close()

@@ -1,0 +1,150 @@
+"""Records of Idempotency-Keys are bounded for each tenant: the oldest go first, and what is small takes little."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from facesearch import valkey
+from gateway.jobs import Wanted
+from gateway.line import Line
+from gateway.repeats import Repeats
+from gateway.room import FEW, Room
+from processes import wait_for
+from redis_servers import server
+from shared.contract import Status
+from shared.errors import InvalidRequest
+from shared.jobs import DeleteJob, Once, Outcome, new_request_id
+from shared.once import order, record
+from shared.redis_clients import connect, connect_blocking
+from worker.ledger import Ledger
+
+MOST = 100
+
+NOT_THERE = Outcome(status=Status.PERSON_ID_NOT_EXIST, message="check input person id")
+FIFTY = Outcome(
+    status=Status.OK,
+    message=[{"confidence": 94.123, "name": f"ID{n}", "person_id": str(uuid.uuid4())} for n in range(50)],
+)
+
+
+def wanted(person_id: str = "x") -> Wanted:
+    return Wanted(DeleteJob, "t.f.00000000", {"person_id": person_id})
+
+
+@dataclass
+class Scene:
+    """A gateway's repeats and a worker's ledger on one broker."""
+
+    redis: Redis
+    repeats: Repeats
+    room: Room
+    ledger: Ledger
+
+    async def asked(self, key: str, outcome: Outcome | None = NOT_THERE, tenant: str = "t") -> Once | Outcome:
+        """A request under that key, which ends so."""
+        once = await self.repeats.begin(tenant, key, wanted(), new_request_id())
+        if isinstance(once, Once) and outcome is not None:
+            self.ledger.keep(once, outcome)
+        return once
+
+    async def is_remembered(self, key: str, tenant: str = "t") -> bool:
+        return bool(self.redis.exists(record(tenant, key)))
+
+    def kept(self, tenant: str = "t") -> int:
+        return len(self.redis.keys(f"fs:once:{tenant}:*"))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """As `facesearch up` starts one, with 8 MB."""
+    path = tmp_path / "v.sock"
+    command = valkey.broker_command(tmp_path / "valkey", path, most_bytes=8 * 2**20)
+    with server(tmp_path / "other", *command[1:]):
+        with Redis.from_url(valkey.url(path)) as client:
+            wait_for(path.exists)
+            wait_for(client.ping)
+        yield valkey.url(path)
+
+
+@pytest.fixture
+async def scene(broker: str) -> AsyncIterator[Scene]:
+    async with connect(broker) as redis, aclosing(Line(redis)) as line:
+        with connect_blocking(broker) as client:
+            room = Room(redis, MOST)
+            yield Scene(client, Repeats(line, 86_400, room), room, Ledger(client, client))
+
+
+async def test_the_oldest_go_first(scene: Scene) -> None:
+    for number in range(MOST + 50):
+        await scene.asked(f"k{number}")
+    assert scene.kept() == MOST
+    assert not await scene.is_remembered("k49")
+    assert await scene.asked("k50") == NOT_THERE, "answered as before"
+    assert isinstance(await scene.asked("k49"), Once), "done anew"
+
+
+async def test_a_tenant_that_makes_many_costs_the_others_none(scene: Scene) -> None:
+    await scene.asked("of-another", tenant="other")
+    for number in range(3 * MOST):
+        await scene.asked(f"k{number}")
+    assert await scene.asked("of-another", tenant="other") == NOT_THERE
+
+
+async def test_a_large_outcome_counts_as_several(scene: Scene) -> None:
+    for number in range(MOST):
+        await scene.asked(f"k{number}", FIFTY)
+    assert 8 <= scene.kept() <= 12
+
+
+async def test_the_order_forgets_what_is_over(scene: Scene) -> None:
+    for number in range(MOST):
+        await scene.asked(f"k{number}")
+    scene.redis.delete(*scene.redis.keys("fs:once:t:*"))  # as their time ends
+    for number in range(4):
+        await scene.asked(f"later{number}")
+    assert scene.redis.llen(order(record("t", ""))) == 4
+
+
+async def test_another_request_under_a_key_is_still_refused_after_its_outcome(scene: Scene) -> None:
+    await scene.asked("k")
+    with pytest.raises(InvalidRequest, match="other parameters"):
+        await scene.repeats.begin("t", "k", wanted("y"), new_request_id())
+
+
+async def test_of_a_broker_that_is_nearly_full_a_tenant_takes_no_more(scene: Scene) -> None:
+    scene.room._records = 5 * FEW
+    for number in range(2 * FEW):
+        await scene.asked(f"k{number}")
+    await scene.room.ask()
+    assert scene.room.records == 5 * FEW, "there is room"
+    fill(scene.redis, 0.92)
+    await scene.room.ask()
+    before = scene.redis.info("memory")["used_memory"]
+    for number in range(FEW):
+        await scene.asked(f"l{number}")
+    assert scene.kept() == FEW
+    assert await scene.is_remembered(f"l{FEW - 1}")
+    assert scene.redis.info("memory")["used_memory"] < before
+    scene.redis.delete("filler")
+    await scene.room.ask()
+    assert scene.room.records == 5 * FEW
+
+
+async def test_a_small_outcome_takes_little(scene: Scene) -> None:
+    await scene.asked("k")
+    key = record("t", "k")
+    assert scene.redis.object("encoding", key) == b"listpack"
+    assert scene.redis.memory_usage(key) < 330, "560 as a hash table with all that it had"
+    await scene.asked("fifty", FIFTY)
+    assert scene.redis.memory_usage(record("t", "fifty")) < 6000
+
+
+def fill(redis: Redis, part: float) -> None:
+    """Take that part of the memory there is."""
+    while (memory := redis.info("memory"))["used_memory"] < part * memory["maxmemory"]:
+        redis.rpush("filler", b"x" * 10_000)
