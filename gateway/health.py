@@ -37,14 +37,14 @@ async def service_state(redis: Redis, results: Results) -> dict[str, str]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             workers = await living_workers(redis)
-            memory = await _memory(redis)
+            broker, memory = await _file(redis), await _memory(redis)
     except (RedisError, OSError, TimeoutError):
         unknown = "unknown"
         parts = (MEMORY, "results", "worker", "store", DISK, FACEDBS)
         return {"broker": "does not answer", **dict.fromkeys(parts, unknown)}
     stores = [worker.store for worker in workers]
     return {
-        "broker": OK,
+        "broker": broker,
         MEMORY: memory,
         "results": OK if results.subscribed else "the subscription is not connected",
         "worker": OK if workers else "none is alive",
@@ -54,10 +54,18 @@ async def service_state(redis: Redis, results: Results) -> dict[str, str]:
     }
 
 
+async def _file(redis: Redis) -> str:
+    try:
+        said = await redis.info("persistence")
+    except ResponseError:  # it may refuse to tell: then nothing is known to be wrong
+        return OK
+    return OK if said.get("aof_last_write_status", OK) == OK else "cannot write its append-only file; is its disk full?"
+
+
 async def _memory(redis: Redis) -> str:
     try:
         memory = await broker_memory(redis)
-    except ResponseError:  # it may refuse to tell: then nothing is known to be wrong
+    except ResponseError:  # as above
         return OK
     return str(memory) if memory.is_nearly_full else OK
 

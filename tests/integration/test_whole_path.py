@@ -215,7 +215,7 @@ class TestHealth:
     def test_alive_and_ready(self, service: Service) -> None:
         assert service.http.get("/healthz").json() == {"status": "OK", "message": "alive"}
         assert service.http.get("/readyz").json() == {"status": "OK", "message": {"gateway": "ok"}}
-        parts = ("gateway", "broker", "results", "worker", "store", "facedbs")
+        parts = ("gateway", "broker", "memory", "results", "worker", "store", "disk", "facedbs")
         assert service.http.get("/readyz?verbose=1").json() == {"status": "OK", "message": dict.fromkeys(parts, "ok")}
 
 

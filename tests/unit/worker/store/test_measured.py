@@ -1,0 +1,64 @@
+"""A store that is measured knows whether the last add was done."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from worker.models.identity import Identity
+from worker.store import measured
+from worker.store.base import Point, StoreUnavailable
+from worker.store.measured import REMEMBER_S, MeasuredStore
+from worker.store.memory import MemoryStore
+
+POINT = Point(uuid.uuid4(), "x", np.eye(4, dtype=np.float32)[0])
+
+
+class Server(MemoryStore):
+    """A store that tells only with a refused write that it is full."""
+
+    full = False
+
+    def add(self, collection: str, points: Sequence[Point]) -> None:
+        if self.full:
+            raise StoreUnavailable(f"{collection}: no space left")
+        super().add(collection, points)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server(Identity("test", "0" * 64, 1, 4))
+
+
+@pytest.fixture
+def store(server: Server) -> MeasuredStore:
+    return MeasuredStore(server, lambda _: nullcontext())
+
+
+def refused(store: MeasuredStore) -> None:
+    with pytest.raises(StoreUnavailable):
+        store.add("shop.default.00000000", [POINT])
+
+
+def test_after_an_add_that_failed_there_is_no_room_until_one_is_done(store: MeasuredStore, server: Server) -> None:
+    store.check_room()
+    server.full = True
+    refused(store)
+    with pytest.raises(StoreUnavailable, match="the last add failed") as error:
+        store.check_room()
+    assert "shop" not in str(error.value), "anybody may read it"
+    server.full = False
+    store.add("shop.default.00000000", [POINT])
+    store.check_room()
+
+
+def test_if_nobody_adds_any_more_it_is_forgotten(
+    store: MeasuredStore, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.full = True
+    refused(store)
+    now = measured.time.monotonic()
+    monkeypatch.setattr(measured.time, "monotonic", lambda: now + REMEMBER_S)
+    store.check_room()
