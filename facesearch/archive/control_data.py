@@ -38,6 +38,9 @@ Value = str | list[str] | dict[str, str] | dict[str, float]
 ONCE: Final = "fs:once:"
 """Begin of the keys of records of Idempotency-Keys."""
 
+ORDER: Final = "fs:once-order:"
+"""Begin of the keys that say in which order these were made. Not kept: what is restored is over within a day."""
+
 BATCH: Final = 1000
 """Keys that are read or written at once."""
 
@@ -174,8 +177,9 @@ def put(redis: Redis, entries: Sequence[Entry], once: Iterable[Entry]) -> None:
     """Replace all control data: records of Idempotency-Keys first, then everything else at once, so that nobody sees a
     part of it. Collections that are known now and no longer then are removed by workers in time. Raises RedisError.
     """
-    for keys in _batches(redis.scan_iter(f"{ONCE}*", BATCH)):
-        redis.delete(*keys)
+    for begin in (ONCE, ORDER):
+        for keys in _batches(redis.scan_iter(f"{begin}*", BATCH)):
+            redis.delete(*keys)
     for some in _batches(once):
         with redis.pipeline(transaction=False) as pipe:
             for entry in some:

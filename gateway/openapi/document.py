@@ -118,7 +118,8 @@ _ONCE: Final[Json] = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
     "description": "Names the request, so that it can be sent again when its answer was lost or FAIL: it happens once, "
-    "and its first outcome is given again for a day. A UUID, say. With other parameters it is INVALID_REQUEST.",
+    "and its first outcome is given again for a day, or until the tenant has sent very many others. A UUID, say. With "
+    "other parameters it is INVALID_REQUEST.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY.pattern}$"},
 }
 

@@ -58,6 +58,20 @@ def small(tmp_path: Path) -> Iterator[Small]:
         yield Small(client, valkey.url(path))
 
 
+def test_the_embedded_one_is_bounded_and_so_is_what_a_tenant_leaves_in_it(tmp_path: Path) -> None:
+    settings = {"FACESEARCH_BROKER_MEMORY_MB": "64", "FACESEARCH_IDEMPOTENCY_RECORDS": "100", **UNHURRIED}
+    with Service(tmp_path, settings) as service, Redis.from_url(service.broker) as redis:
+        assert redis.config_get("maxmemory*") | {"maxmemory": "67108864", "maxmemory-policy": "noeviction"} == (
+            redis.config_get("maxmemory*")
+        )
+        for _ in range(150):
+            answer = service.http.post("/v1/delface", data=NOBODY, headers={"Idempotency-Key": str(uuid.uuid4())})
+            assert answer.json()["status"] == "PERSON_ID_NOT_EXIST"
+        records = redis.keys("fs:once:*")
+        assert len(records) == 100
+        assert max(map(redis.memory_usage, records)) < 330
+
+
 @pytest.fixture
 def service(tmp_path: Path, small: Small) -> Iterator[Service]:
     (tmp_path / "images").mkdir()
