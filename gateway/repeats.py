@@ -13,13 +13,13 @@ from gateway.line import Line, Script
 from gateway.room import Room
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Once, Outcome
-from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, order, record, records
+from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
 
 FORGOTTEN: Final = 32
-"""So many records are forgotten with one request at most: it takes 50 µs, and makes room for more than it takes."""
+"""So many records are forgotten with one request at most: it takes half a millisecond, and makes room for more than it takes."""
 
-# KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key in
-# hexadecimal, begin of all records' keys, how many there may be. Answers what the record then says.
+# KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key as
+# bytes, begin of all records' keys, how many there may be. Answers what the record then says.
 #
 # A record that is over is in the order until it is the oldest. What is asked under its key again comes once more, at
 # the end: it goes a little early if the tenant makes as many records as it may.
@@ -29,12 +29,11 @@ local said = redis.call('HMGET', record, '{ASKED}', '{ORIGIN}', '{OUTCOME}')
 if said[1] then return said end
 redis.call('HSET', record, '{ASKED}', ARGV[1], '{ORIGIN}', ARGV[2])
 redis.call('EXPIRE', record, ARGV[3])
-local digest = ARGV[4]:gsub('%x%x', function(byte) return string.char(tonumber(byte, 16)) end)
-local length = redis.call('RPUSH', order, digest)
+local length = redis.call('RPUSH', order, ARGV[4])
 redis.call('EXPIRE', order, ARGV[3])
 for _ = 1, {FORGOTTEN} do
   local oldest = redis.call('LINDEX', order, 0)
-  local key = ARGV[5] .. oldest:gsub('.', function(byte) return string.format('%02x', byte:byte()) end)
+  local key = ARGV[5] .. string.format(('%02x'):rep(#oldest), oldest:byte(1, -1))
   if length <= tonumber(ARGV[6]) and redis.call('EXISTS', key) == 1 then break end
   if key == record then break end
   redis.call('UNLINK', key)

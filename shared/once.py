@@ -47,6 +47,11 @@ def record(tenant_id: str, key: str) -> str:
     return f"{records(tenant_id)}{hashlib.sha256(key.encode()).hexdigest()}"
 
 
+def digest(record_key: str) -> bytes:
+    """By what a record is known among those of its tenant."""
+    return bytes.fromhex(record_key.split(":")[3])
+
+
 def order(record_key: str) -> str:
     """Where it is written in which order the records of its tenant were made."""
     return f"fs:once-order:{record_key.split(':')[2]}"
