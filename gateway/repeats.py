@@ -16,7 +16,8 @@ from shared.jobs import Once, Outcome
 from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
 
 FORGOTTEN: Final = 32
-"""So many records are forgotten with one request at most: it takes half a millisecond, and makes room for more than it takes."""
+"""So many records are forgotten with one request at most: it takes the broker half a millisecond, and makes room for
+more than it takes."""
 
 # KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key as
 # bytes, begin of all records' keys, how many there may be. Answers what the record then says.
@@ -75,7 +76,7 @@ class Repeats:
                     wanted.digest(),
                     request_id,
                     self._keep_s,
-                    where.rpartition(":")[2],
+                    digest(where),
                     records(tenant_id),
                     self._room.records,
                 ],

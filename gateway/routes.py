@@ -65,7 +65,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
                     key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
                     require(scope, key)
                     request[CALLER] = key
-                    held.enter_context(request.app[ADMISSION].share(key.tenant))
+                    held.enter_context(request.app[ADMISSION].share(key.tenant_id))
                     await held.enter_async_context(request.app[LIMITS].hold(key))
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                 return await _done(request, key, await handler(request, key), identifier)
@@ -85,7 +85,7 @@ async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: s
     if isinstance(once, Outcome):
         outcome, make = once, repeated
     else:
-        outcome, make = await request.app[JOBS].do(key.tenant, request[IDENTIFIER], wanted, once), answer
+        outcome, make = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, once), answer
         if once is not None and outcome.status is not Status.FAIL:
             make = answer if await request.app[REPEATS].is_first(once) else repeated
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))

@@ -146,10 +146,11 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_beside(consumer, EXTRA, extra)
-            for channel in (consumer.task_consumer.channel, self.extra.channel):
+            channels = (consumer.task_consumer.channel, self.extra.channel)
+            for channel in channels:
                 keep_client(channel)
                 guard(channel)
-                full.keep_taking(channel)
+            full.keep_taking(*channels)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)

@@ -53,11 +53,14 @@ class FullBroker:
 
         app._get_backend = made  # noqa: SLF001 -- see above
 
-    def keep_taking(self, channel: Any) -> None:
-        """Let a channel of kombu's Redis transport take a job that cannot be noted as taken: if this worker is killed
+    def keep_taking(self, *channels: Any) -> None:
+        """Let channels of kombu's Redis transport take a job that cannot be noted as taken: if this worker is killed
         now, its gateway notices that nobody has it. Jobs of dead workers are looked for when there is room again.
         """
-        qos = channel.qos
+        for channel in channels:
+            self._keep_taking(channel.qos)
+
+    def _keep_taking(self, qos: Any) -> None:
         append, restore = qos.append, qos.restore_visible
 
         def appended(message: Any, delivery_tag: str) -> None:
