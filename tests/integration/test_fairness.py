@@ -13,7 +13,8 @@ from redis import Redis
 from portraits import crowd, hopper_jpeg
 from processes import wait_for
 from service import UNHURRIED, Service
-from shared.control import Control
+from shared.control import DEFAULT, Control
+from shared.control.layout import TENANT_IDS
 from shared.fair_queue import HELD, LINE_PREFIX, WAITING
 from shared.redis_clients import connect
 
@@ -53,8 +54,9 @@ def test_who_asks_for_little_does_not_wait_for_who_asks_for_everything(service: 
     with Redis.from_url(service.broker) as redis, ThreadPoolExecutor(GREEDY) as callers:
         greedy = [callers.submit(service.http.post, "/v1/addface", data=large) for _ in range(GREEDY)]
         wait_for(lambda: redis.llen(HELD) >= GREEDY // 2)
-        assert redis.zrange(WAITING, 0, -1) == [b"default"]
+        greedy_one = redis.hget(TENANT_IDS, DEFAULT)
+        assert redis.zrange(WAITING, 0, -1) == [greedy_one]
         assert other.post("/v1/searchface", data=IMG).json()["message"][0]["confidence"] == 100
-        assert redis.llen(LINE_PREFIX + "default") > 0, "the greedy one's jobs, which came first, still wait"
+        assert redis.llen(LINE_PREFIX.encode() + greedy_one) > 0, "the greedy one's jobs, which came first, still wait"
         assert {answer.result().json()["status"] for answer in greedy} == {"OK"}
         wait_for(lambda: not redis.exists(HELD, WAITING, "fs:fair:out", "fs:fair:out:extra", "fs:fair:running"))
