@@ -10,6 +10,8 @@ is done, and is counted then.
 No job that runs can be interrupted, and one may take seconds. So a worker has a few threads more than it works with,
 for tenants none of whose jobs run: the extra queue is theirs, and the machine shares its processors between them.
 
+A tenant is its id here (fs:tenant-ids), as wherever something of it is remembered.
+
     fs:fair:line:<tenant>   list of the jobs that wait: "<job id> <deadline> <message>", the first at the right
     fs:fair:waiting         sorted set of the tenants with a line, by virtual time
     fs:fair:used            sorted set: virtual time of each tenant that is ahead of fs:fair:now
