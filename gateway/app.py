@@ -11,6 +11,7 @@ from redis import RedisError
 from gateway.admission import Admission
 from gateway.auth import Auth
 from gateway.cors import cors
+from gateway.holding import Holding
 from gateway.jobs import GRACE_S, Jobs
 from gateway.limits import Limits
 from gateway.line import Line
@@ -21,7 +22,7 @@ from gateway.preferences import http_status
 from gateway.repeats import Repeats
 from gateway.results import RECONNECT_S, Results
 from gateway.room import Room
-from gateway.routes import ADMISSION, AUTH, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
+from gateway.routes import ADMISSION, AUTH, HOLDING, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
 from gateway.timeouts import TIMEOUTS, Timeouts
 from gateway.uploads import max_body_bytes
 from shared.control import Control
@@ -83,6 +84,8 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
         app[AUTH] = Auth(control)
         app[ADMISSION] = admission
+        app[HOLDING] = Holding(settings.body_memory_bytes)
+        metrics.watch(app[HOLDING])
         app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
         room = Room(redis, settings.idempotency_records)

@@ -1,6 +1,7 @@
 """Reading a body: bounded in bytes, in time and in rate, whatever its sender does."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import ClientError, HttpVersion11, web
@@ -28,23 +29,30 @@ async def when_read(request: web.Request) -> None:
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The body. One of more than `limit` bytes comes cut off, but longer than `limit`: nothing past it is read.
+    """The body. One of more than `limit` bytes comes cut off, but longer than `limit`. Raises as `receive`."""
+    body = bytearray()
+    await receive(request, limit, body.extend)
+    return bytes(body)
 
-    Raises BodyUnreadable when it is compressed, too slow, broken off or wrongly framed.
+
+async def receive(request: web.Request, limit: int, take: Callable[[bytes], None]) -> int:
+    """Hand over the body piece by piece as it arrives, and say how many bytes it was. One of more than `limit` bytes
+    comes cut off, but longer than `limit`: nothing past it is read.
+
+    Raises BodyUnreadable when it is compressed, too slow, broken off or wrongly framed, and what `take` raises.
     """
     _require_plain(request)
     if request.pop(_UNASKED, False):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
     timeouts = request.app.get(TIMEOUTS) or Timeouts()
-    chunks: list[bytes] = []
     size = 0
     start = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout_at(start + timeouts.body_grace_s) as timeout:
             async for chunk in request.content.iter_any():
-                chunks.append(chunk)
                 size += len(chunk)
+                take(chunk)
                 if size > limit:
                     break
                 allowed = timeouts.body_grace_s + size / timeouts.body_rate
@@ -53,7 +61,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
         raise BodyUnreadable("body took too long to arrive") from None
     except BROKEN:
         raise BodyUnreadable("body ended too early or its transfer encoding is broken") from None
-    return b"".join(chunks)
+    return size
 
 
 def _require_plain(request: web.Request) -> None:

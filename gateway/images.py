@@ -11,6 +11,9 @@ from shared import jpeg
 from shared.contract import MAX_IMAGE_BYTES
 from shared.errors import ImageTooLarge, ImageUnreadable, InvalidRequest
 
+MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
+"""Standard base64 of the largest image."""
+
 MAX_DATA_PREFIX_BYTES: Final = 1024
 """Of a `data:…;base64,` before an image; browsers write some 25, mail programs put the name of a file in it."""
 
@@ -18,20 +21,23 @@ _BEGINNINGS: Final = (b"\xff\xd8", b"\x89PNG", b"BM")
 
 # The URL-safe alphabet, and the spaces that form decoding makes of unescaped "+", in one pass.
 _ALPHABET = bytes.maketrans(b"-_ ", b"+/+")
-_LINE_BREAKS = b"\r\n\t"
+LINE_BREAKS: Final = b"\r\n\t"
+"""What base64 may be broken up by; it says nothing."""
 
 _BMP_COMPRESSIONS = (0, 1, 2, 3)  # none, run lengths of 8 and 4 bits, bit fields; 4 and 5 hold a JPEG or PNG
 
 
 def decode_base64(text: bytes, name: str = "img") -> bytes:
-    """The bytes behind standard or URL-safe base64, with or without padding, line breaks or a data: prefix.
+    """The bytes behind standard or URL-safe base64, with or without padding, line breaks or a data: prefix. Of more
+    than the largest image it is only so much that it is seen to be more.
 
     Raises InvalidRequest, about the parameter of that name, when it is empty or no base64.
     """
-    body = _without_data_prefix(text).translate(None, _LINE_BREAKS).lstrip(b" ")
+    body = _without_data_prefix(text).translate(None, LINE_BREAKS).lstrip(b" ")
     # Spaces at the end are the last "+" of a form when that makes whole groups of four, else only spaces.
     bare = body.rstrip(b" ")
-    body = (body if len(bare) % 4 and len(body) % 4 == 0 else bare).translate(_ALPHABET).rstrip(b"=")
+    body = body if len(bare) % 4 and len(body) % 4 == 0 else bare
+    body = body[: MAX_IMG_CHARACTERS + 4].translate(_ALPHABET).rstrip(b"=")
     if not body:
         raise InvalidRequest(f"{name} is empty; it must be the base64 of a jpeg, png or bmp image")
     try:

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.answers import REJECTED, STATUS
+from gateway.holding import Holding
 from gateway.metering import call_of
 from shared.contract import STATUSES_OF, Call
 from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
@@ -31,6 +32,7 @@ REASONS: Final = (
     "concurrency",
     "gateway_full",
     "overload",
+    "body_memory",
     "body",
     "parameter",
     "facedb",
@@ -84,12 +86,25 @@ class Metrics:
         )
         self.connections = ConnectionMetrics(self.registry)
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
+        self._body_memory = Gauge(
+            "facesearch_body_memory_bytes", "Bodies and images that requests hold.", registry=self.registry
+        )
+        self._body_memory_max = Gauge(
+            "facesearch_body_memory_max_bytes",
+            "Bodies and images that requests may hold together.",
+            registry=self.registry,
+        )
         self._rejected = rejections(self.registry, REASONS)
         for call in Call:
             self._seconds.labels(call)
         for status, calls in STATUSES_OF.items():
             for call in calls:
                 self._requests.labels(call, status)
+
+    def watch(self, holding: Holding) -> None:
+        """Tell what requests hold, by it, whenever the metrics are read."""
+        self._body_memory.set_function(lambda: holding.held)
+        self._body_memory_max.set(holding.total)
 
     async def measure(
         self, call: Call, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.admission import GatewayFull, Overloaded
 from gateway.answers import answer, error_answer
+from gateway.holding import BodyMemoryFull
 from shared.contract import MESSAGES, Call, Status
 from shared.errors import ContractError, TooManyRequests, Unavailable
 from shared.jobs import new_request_id
@@ -19,6 +20,9 @@ log = structlog.stdlib.get_logger(__name__)
 REQUEST_ID: Final = "X-Request-Id"
 IDENTIFIER: Final = web.RequestKey("identifier", str)
 """The id of a request, which its job and all log lines on the way carry."""
+
+_METERED: Final = (TooManyRequests, GatewayFull, Overloaded, BodyMemoryFull)
+"""What is metered and not logged one by one: a line for each would let a caller flood the log."""
 
 _PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
@@ -46,8 +50,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ContractError as error:
-        # What the limits refuse is metered; a line for each would let a caller flood the log.
-        if isinstance(error, Unavailable) and not isinstance(error, TooManyRequests | GatewayFull | Overloaded):
+        if isinstance(error, Unavailable) and not isinstance(error, _METERED):
             log.warning("request_failed", path=request.path, reason=error.reason)
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:

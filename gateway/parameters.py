@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from gateway.images import decode_base64, from_file
-from gateway.uploads import MAX_IMG_CHARACTERS, Parameters
+from gateway.images import MAX_IMG_CHARACTERS, decode_base64, from_file
+from gateway.uploads import Parameters
 from shared.contract import FACEDB, FREE_NAME, LONGEST_NAME, NAME, Faces, Names
 from shared.errors import InvalidRequest, PersonUnknown
 
@@ -51,6 +51,11 @@ class Checked(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
     images: ClassVar[tuple[str, ...]] = ()
     """Names of those that are images, in the order of the fields."""
+
+    @property
+    def images_size(self) -> int:
+        """Bytes of all images."""
+        return sum(len(getattr(self, name)) for name in self.images)
 
 
 class AddFaceParameters(Checked):

@@ -15,6 +15,7 @@ from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth, require
 from gateway.bodies import when_read
 from gateway.health import VERBOSE, gateway_state, service_state
+from gateway.holding import HELD, Holding
 from gateway.jobs import Jobs, Wanted
 from gateway.limits import Limits
 from gateway.metering import CALLER
@@ -36,6 +37,7 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 AUTH: Final = web.AppKey("auth", Auth)
 ADMISSION: Final = web.AppKey("admission", Admission)
 LIMITS: Final = web.AppKey("limits", Limits)
+HOLDING: Final = web.AppKey("holding", Holding)
 JOBS: Final = web.AppKey("jobs", Jobs)
 REPEATS: Final = web.AppKey("repeats", Repeats)
 RESULTS: Final = web.AppKey("results", Results)
@@ -67,6 +69,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
                     request[CALLER] = key
                     held.enter_context(request.app[ADMISSION].share(key.tenant_id))
                     await held.enter_async_context(request.app[LIMITS].hold(key))
+                request[HELD] = held.enter_context(request.app[HOLDING].request(key))
                 identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                 return await _done(request, key, await handler(request, key), identifier)
 
@@ -97,7 +100,9 @@ async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: s
 
 async def _given(model: type[M], request: web.Request) -> M:
     with request.app[METRICS].stages.time("upload"):
-        return parameters.check(model, await uploads.read(request, *model.images))
+        given = parameters.check(model, await uploads.read(request, *model.images, hold=request[HELD].now))
+        request[HELD].now(given.images_size)
+        return given
 
 
 @_call(Call.ADD_FACE, Scope.ADD)

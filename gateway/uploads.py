@@ -6,27 +6,26 @@ part's own Content-Type, else by a field `_charset_` of the form, else by the bo
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway import charsets, headers, jsonobject, multipart, urlencoded
-from gateway.bodies import read_body
+from gateway import charsets, headers, jsonobject, multipart
+from gateway.bodies import receive
 from gateway.charsets import UTF_8, Charset
-from gateway.images import begins_as_image
-from shared.contract import MAX_IMAGE_BYTES
+from gateway.images import LINE_BREAKS, MAX_IMG_CHARACTERS, begins_as_image
+from gateway.urlencoded import Form, Kept
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
 """What all but the images may take in a body that is as large as can be."""
 
-MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
-"""Standard base64 of the largest image."""
-
 _IMAGES: Final = ("img", "img1", "img2")
-_KNOWN: Final = (*_IMAGES, "name", "facedb", "person_id", "faces")
+_TEXTS: Final = ("name", "facedb", "person_id", "faces")
+_KNOWN: Final = (*_IMAGES, *_TEXTS)
 _CHARSET: Final = "_charset_"
 """The field of a form in which a browser names the charset that it used (HTML, 4.10.22; RFC 7578, 4.6)."""
 
@@ -73,19 +72,24 @@ class Parameters:
             raise InvalidRequest(f"{name} is given twice")
 
 
-async def read(request: web.Request, *images: str) -> Parameters:
+async def read(request: web.Request, *images: str, hold: Callable[[int], None] = lambda _size: None) -> Parameters:
     """The parameters of a request. images: names of those that it may have. Where it may have none, it may be as
-    large as with one, which is ignored.
+    large as with one, which is ignored. hold: is told, as the body arrives, how many bytes of it are held; what it
+    raises ends the reading.
 
     Raises InvalidRequest, or ImageTooLarge when only an image can be the cause.
     """
     _require_no_query(request)
-    parse, others = _parser(request)
+    body = _body(request, images)
     limit = max_body_bytes(len(images) or 1)
-    body = await read_body(request, limit)
-    if len(body) > limit:
-        raise _too_large(images, others(body, images))
-    return parse(body)
+
+    def take(piece: bytes) -> None:
+        body.feed(piece)
+        hold(body.size)
+
+    if await receive(request, limit, take) > limit:
+        raise _too_large(images, body.others())
+    return body.parameters()
 
 
 def _require_no_query(request: web.Request) -> None:
@@ -94,27 +98,38 @@ def _require_no_query(request: web.Request) -> None:
             raise InvalidRequest(f"{name} belongs in the body, not in the query string")
 
 
-_Parse = Callable[[bytes], Parameters]
-_Others = Callable[[bytes, Sequence[str]], int]
+class _Body(Protocol):
+    """A body of one content type as it arrives."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it that are held."""
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece."""
+
+    def parameters(self) -> Parameters:
+        """What it says, once all of it has come."""
+
+    def others(self) -> int:
+        """How many bytes of what has come are not in the images of the call."""
 
 
-def _parser(request: web.Request) -> tuple[_Parse, _Others]:
-    """By content type: the parser, and what tells how much of a body, of which the beginning is given, is not in the
-    images of these names.
-    """
+def _body(request: web.Request, images: Sequence[str]) -> _Body:
+    """By content type. images: names of those that the call takes."""
     content_type = headers.parse(request.headers.get("Content-Type", ""), "Content-Type")
     label = content_type.parameters.get("charset")
     charset = charsets.named(label, "Content-Type") if label else UTF_8
     match content_type.main:
         case "application/x-www-form-urlencoded":
-            return lambda body: parse_form(body, charset), _other_than(b"&%s=", b"&")
+            return _FormBody(images, charset)
         case "application/json":
-            return lambda body: parse_json(body, charset), _other_than(rb'"%s"\s*+:\s*+"', b'"')
+            return _WholeBody(lambda body: parse_json(body, charset), lambda body: _others_of_json(body, images))
         case "multipart/form-data":
             boundary = multipart.boundary(content_type)
-            return (
+            return _WholeBody(
                 lambda body: parse_multipart(body, boundary, charset),
-                lambda body, images: len(body) - multipart.bytes_of(frozenset(images), body, boundary),
+                lambda body: len(body) - multipart.bytes_of(frozenset(images), body, boundary),
             )
         case _:
             raise InvalidRequest(
@@ -122,21 +137,77 @@ def _parser(request: web.Request) -> tuple[_Parse, _Others]:
             )
 
 
-def _other_than(image_start: bytes, image_end: bytes) -> _Others:
-    """By a pattern of what comes before an image, with %s for its name, and what comes after it. Patterns begin with
-    bytes, not with alternatives: these are found 20 times faster.
+class _FormBody:
+    """A form, which is decoded as it arrives: escaped, it is three times as long. Images are in base64."""
+
+    def __init__(self, images: Sequence[str], charset: Charset) -> None:
+        kept = dict.fromkeys((*_TEXTS, _CHARSET), Kept(MAX_OTHERS_BYTES + 1))
+        kept |= dict.fromkeys(images, Kept(MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES, LINE_BREAKS))
+        self._form = Form({name.encode(): most for name, most in kept.items()})
+        self._images = images
+        self._charset = charset
+        self._sent = 0
+
+    @property
+    def size(self) -> int:
+        return self._form.size
+
+    def feed(self, piece: bytes) -> None:
+        self._sent += len(piece)
+        self._form.feed(piece)
+
+    def parameters(self) -> Parameters:
+        parameters = Parameters()
+        pairs = self._form.close()
+        charset = _named_by_field(pairs, self._charset)
+        for written, value in pairs:
+            name = charsets.text(written, charset, "a parameter's name")
+            if name in self._images:
+                parameters.add_image(name, value)
+            elif name in _TEXTS:
+                parameters.add_text(name, value, charset)
+        return parameters
+
+    def others(self) -> int:
+        first = {field.name: field for field in reversed(self._form.fields)}
+        images = [first[name] for name in map(str.encode, self._images) if name in first]
+        return self._sent - sum(len(field.name) + len(b"&=") + field.sent for field in images)
+
+
+class _WholeBody:
+    """A body of which nothing can be told before all of it has come. parse, others: of the body, which for `others` may
+    be cut off.
     """
 
-    def others(body: bytes, images: Sequence[str]) -> int:
-        rest = b"&" + body  # as if before the first parameter of a form
-        for name in images:
-            image = re.search(image_start % name.encode(), rest)
-            if image is not None:
-                end = rest.find(image_end, image.end())
-                rest = rest[: image.start()] + (rest[end:] if end >= 0 else b"")
-        return len(rest)
+    def __init__(self, parse: Callable[[bytes], Parameters], others: Callable[[bytes], int]) -> None:
+        self._body = bytearray()
+        self._parse = parse
+        self._others = others
 
-    return others
+    @property
+    def size(self) -> int:
+        return sys.getsizeof(self._body)
+
+    def feed(self, piece: bytes) -> None:
+        self._body += piece
+
+    def parameters(self) -> Parameters:
+        return self._parse(bytes(self._body))
+
+    def others(self) -> int:
+        return self._others(bytes(self._body))
+
+
+def _others_of_json(body: bytes, images: Sequence[str]) -> int:
+    """How much of a document, of which this is the beginning, is not in the images of these names. The pattern begins
+    with bytes, not with an alternative: this is found 20 times faster.
+    """
+    for name in images:
+        image = re.search(rb'"%s"\s*+:\s*+"' % name.encode(), body)
+        if image is not None:
+            end = body.find(b'"', image.end())
+            body = body[: image.start()] + (body[end:] if end >= 0 else b"")
+    return len(body)
 
 
 def _too_large(images: Sequence[str], others: int) -> ContractError:
@@ -146,20 +217,6 @@ def _too_large(images: Sequence[str], others: int) -> ContractError:
     if others <= MAX_OTHERS_BYTES:
         return ImageTooLarge()
     return BodyUnreadable(f"body is too large, all but {' and '.join(images)} may take {MAX_OTHERS_BYTES} bytes")
-
-
-def parse_form(body: bytes, charset: Charset = UTF_8) -> Parameters:
-    """application/x-www-form-urlencoded: images in base64."""
-    parameters = Parameters()
-    pairs = list(urlencoded.pairs(body))
-    charset = _named_by_field(pairs, charset)
-    for written, value in pairs:
-        name = charsets.text(written, charset, "a parameter's name")
-        if name in _IMAGES:
-            parameters.add_image(name, urlencoded.unquote(value, name))
-        elif name in _KNOWN:
-            parameters.add_text(name, urlencoded.unquote(value, name), charset)
-    return parameters
 
 
 def parse_multipart(body: bytes, boundary: bytes, charset: Charset = UTF_8) -> Parameters:

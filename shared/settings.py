@@ -21,11 +21,15 @@ from shared import origins, proxies
 from shared.contract import Confidences, HttpStatus, Names
 from shared.cores import cores
 from shared.errors import OperatorError
+from shared.memory import memory_bytes
 from shared.redis_url import parse
 
 SECRETS_DIR: Final = Path("/run/secrets")
 """Where Docker and Kubernetes put secrets: a file named like the variable holds its value. The environment wins."""
 
+
+LEAST_BODY_MEMORY_MIB: Final = 64
+"""The largest body, 17 MB, must fit into the half of it that a key may have that is alone."""
 
 _ENDS: Final = ("ge", "le")
 """What a setting's limits are called where both belong to it."""
@@ -228,6 +232,12 @@ class Settings(BaseSettings):
         default=None,
         description="Addresses and networks, with commas between them, of proxies before the gateway, which pass on "
         "many callers' requests: no address of theirs has a bound of its own. Left out: none.",
+    )
+    body_memory_mib: Annotated[int, Field(ge=LEAST_BODY_MEMORY_MIB)] | None = Field(
+        default=None,
+        description="MiB of bodies and images that the requests of one gateway hold at most; beyond it, and earlier "
+        "for a caller that holds more than its share, FAIL. Left out: a quarter of the memory of its container, else "
+        "of the machine, at least 64; reading a body and sending an image on take as much again at worst.",
     )
     deadline_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10,
@@ -443,6 +453,14 @@ class Settings(BaseSettings):
     def handover(self) -> Path:
         """Folder below which a worker writes the faces of a backup, absolute."""
         return (self.backup_dir or self.data_dir / "handover").expanduser().absolute()
+
+    @property
+    def body_memory_bytes(self) -> int:
+        """Bytes of bodies and images that the requests of one gateway hold at most."""
+        mib = 1 << 20
+        if self.body_memory_mib is not None:
+            return self.body_memory_mib * mib
+        return max(LEAST_BODY_MEMORY_MIB * mib, memory_bytes() // 4)
 
     @property
     def threads(self) -> int:
