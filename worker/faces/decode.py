@@ -1,7 +1,7 @@
 """From image bytes to pixels, always by the same path, to enrol and to search."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import cv2
@@ -31,8 +31,9 @@ _NO_MEMORY: Final = "Insufficient memory"
 # Bytes that a progressive JPEG takes for each pixel at most, until its last scan: four components of 16 bits.
 _COEFFICIENT_BYTES: Final = 8
 
-# More entropy-coded data, none of which matters to a scan that has all of its own. Their first bits differ.
-_MORE_DATA: Final = (b"\x00" * 8, b"\xaa" * 8)
+# More entropy-coded data, none of which matters to a scan that has all of its own. It is more than a block, of which a
+# reduced image shows only a part. Their first bits differ.
+_MORE_DATA: Final = (b"\xaa" * 64, b"\x00" * 64)
 
 # How what is stored is turned to be upright, by its EXIF orientation.
 _TURNS: Final[dict[int, Callable[[Image], Any]]] = {
@@ -120,8 +121,9 @@ def _jpeg(data: bytes, *, whole: bool) -> Image:
                 raise MemoryError(str(error)) from None
             if _CUT_OFF.search(str(error)):
                 raise ImageUnreadable("JPEG is cut off in a scan") from None
-            # What else libjpeg warns of, browsers show. After a warning this interface tells no errors any more.
+            # What else libjpeg warns of, browsers show. After a warning this interface tells nothing more.
             image = _pixels(plain, mode)
+            _require_whole_scans(picture, image, mode, _MORE_DATA[:1])
     turn = _TURNS.get(picture.orientation)
     return np.ascontiguousarray(turn(image)) if turn else image
 
@@ -140,12 +142,17 @@ def _without_ink(image: Image) -> Image:
 
 
 def _unusual(picture: jpeg.Jpeg, mode: int) -> Image:
-    """What hardly any encoder writes, by OpenCV. It does not say what was missing: the last scan has all its data
-    when what follows does not change the picture. Nor does it say that memory was: there is as much as it may take.
+    """What hardly any encoder writes, by OpenCV. It does not say what was missing, nor that memory was: there is as
+    much as it may take.
     """
     np.empty(picture.width * picture.height * _COEFFICIENT_BYTES, np.uint8)
     image = _pixels(picture.plain(), mode)
-    for more in _MORE_DATA:
-        if not np.array_equal(image, _pixels(picture.plain(more), mode)):
-            raise ImageUnreadable("JPEG is cut off in a scan")
+    _require_whole_scans(picture, image, mode, _MORE_DATA)
     return image
+
+
+def _require_whole_scans(picture: jpeg.Jpeg, image: Image, mode: int, more_data: Iterable[bytes]) -> None:
+    """Scans have all their data when what follows on it does not change the image that OpenCV makes."""
+    for more in more_data:
+        if cv2.norm(image, _pixels(picture.plain(more), mode), cv2.NORM_INF) != 0:
+            raise ImageUnreadable("JPEG is cut off in a scan")

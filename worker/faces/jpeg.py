@@ -5,6 +5,7 @@ What becomes of a file that is cut off, damaged or hostile is otherwise up to th
 makes the picture reaches it, in good order.
 """
 
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,6 +32,11 @@ MAX_SCANNED_PIXELS: Final = 12 * 50_000_000
 """Scans times pixels: the 10 scans that every common encoder writes, at the largest size, and a little more."""
 
 END: Final = b"\xff\xd9"
+
+# What stands alone in a scan: a restart mark, or TEM.
+_MARK: Final = re.compile(rb"\xff++[\x01\xd0-\xd7]")
+_BETWEEN_MARKS: Final = 8  # bytes: a million marks fit into 2 MiB
+_EACH_MARK: Final = (b"", *(bytes((0xFF, mark)) for mark in range(0xD0, 0xD8)))
 
 _COEFFICIENTS: Final = 64
 _PROGRESSIVE: Final = 0xC2
@@ -63,16 +69,36 @@ class Jpeg:
     def longest_side(self) -> int:
         return max(self.width, self.height)
 
-    def plain(self, before_end: bytes = b"") -> bytes:
-        """The same picture as a JPEG of these pieces alone. before_end: entropy-coded data for the end of it."""
-        return b"".join([*self.pieces, before_end, END])
+    def plain(self, more: bytes = b"") -> bytes:
+        """The same picture as a JPEG of these pieces alone. more: entropy-coded data for the end of every scan
+        and, where it restarts, of every interval.
+        """
+        pieces, restarts = [], False
+        for piece in self.pieces:
+            if piece[1] == RESTART_INTERVAL:
+                restarts = piece[4:6] != bytes(2)
+            pieces.append(_longer(piece, more, restarts) if more and piece[1] == START_OF_SCAN else piece)
+        return b"".join([*pieces, END])
+
+
+def _longer(scan: bytes, more: bytes, restarts: bool) -> bytes:
+    """A scan with more data. Without restarts no decoder reads past a mark, so there it is in place of the first; else
+    it is before every mark, and before one of each number behind the last, since whole intervals may be missing.
+    """
+    end = 2 + int.from_bytes(scan[2:4], "big")
+    header, data = scan[:end], scan[end:].rstrip(b"\xff")
+    if not restarts:
+        mark = _MARK.search(data)
+        return header + (data[: mark.start()] if mark else data) + more
+    between = _MARK.sub(more[:_BETWEEN_MARKS] + rb"\g<0>", data)
+    return header + between + more.join(_EACH_MARK) + more
 
 
 def walk(data: bytes) -> Jpeg:
     """Follow the segments to the end of image, or to where the data ends; what comes after is ignored.
 
     Raises ImageUnreadable on what lacks part of its scans, is of a rare kind (lossless, arithmetic, hierarchical), or
-    asks for enormously many passes. Whether the last scan has all its data, only decoding it tells.
+    asks for enormously many passes. Whether a scan has all its data, only decoding it tells.
     """
     jpeg: Jpeg | None = None
     orientation: int | None = None

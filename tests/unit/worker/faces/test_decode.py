@@ -263,7 +263,8 @@ def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, data)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 30, 1000])
-def test_a_progressive_jpeg_that_is_cut_off_in_any_scan_and_closed_again_is_refused(missing):
+@pytest.mark.parametrize("behind", [b"", bytes(50), b"\xff\xd5"], ids=["", "zeros behind the last", "a mark behind it"])
+def test_a_progressive_jpeg_that_is_cut_off_in_any_scan_and_closed_again_is_refused(missing, behind):
     whole = ENCODED["progressive"]
     scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
     for end in (*scans[1:], len(whole) - 2):
@@ -271,8 +272,46 @@ def test_a_progressive_jpeg_that_is_cut_off_in_any_scan_and_closed_again_is_refu
         scan = whole.rfind(b"\xff\xda", 0, end)
         table = whole.find(b"\xff\xc4", scan, end)
         closed = table if table > 0 else end
+        cut = whole[: max(closed - missing, scan + 14)] + whole[closed:]
+        if end < len(whole) - 2:  # behind the last scan zeros would be what it lacks
+            cut = cut.removesuffix(EOI) + behind + EOI
         with pytest.raises(ImageUnreadable):
-            decode(whole[: max(closed - missing, scan + 14)] + whole[closed:])
+            decode(cut)
+
+
+ENCODED["large restarts"] = cv2.imencode(".jpg", gradient(900, 1300), [cv2.IMWRITE_JPEG_RST_INTERVAL, 8])[1].tobytes()
+ENCODED["progressive restarts"] = written("JPEG", progressive=True, restart_marker_rows=2)
+
+NO_CODES = b"\xff\x00" * 64
+ALL_MARKS = b"".join(bytes((0xFF, mark)) for mark in range(0xD0, 0xD8))
+BEHIND_A_CUT = {
+    "no codes": NO_CODES,
+    "zeros": bytes(64),
+    "a mark": ALL_MARKS[:2],
+    "marks": ALL_MARKS,
+    "no codes, then marks": NO_CODES + ALL_MARKS,
+    "marks, then no codes": ALL_MARKS + NO_CODES + bytes(9),
+    "no codes, then TEM": NO_CODES + b"\xff\xff\1" + bytes(9),
+    "half a mark": b"\xff",
+    "a comment": b"\xff\xfe\0\4ab",
+}
+ENCODED["large oddly sampled"] = oddly_sampled(np.random.default_rng(2).integers(0, 256, (256, 256, 4), np.uint8))
+LARGE_ENOUGH = ("jpeg", "reduced", "grey", "cmyk", "restarts", "progressive", "large restarts", "large oddly sampled")
+"""For what is put behind a cut not to fill what is missing."""
+
+
+@pytest.mark.parametrize("name", LARGE_ENOUGH)
+@pytest.mark.parametrize("behind", BEHIND_A_CUT.values(), ids=BEHIND_A_CUT)
+@settings(max_examples=10, deadline=None)
+@given(share=st.floats(0, 0.95))
+def test_a_cut_is_found_behind_whatever_else_libjpeg_warns_of(name, behind, share):
+    """It tells the first warning only: of codes that there are not, of bytes before a mark, of a mark out of order.
+    What was put there may be taken for some blocks, but not for a twentieth of the picture.
+    """
+    whole = ENCODED[name].removesuffix(EOI)
+    _, scan = segments_of(whole)[-1]
+    with pytest.raises(ImageUnreadable):
+        decode(whole[: scan + int(share * (len(whole) - scan))] + behind + EOI)
 
 
 @pytest.mark.parametrize("name", [*IN_ONE_SCAN, "progressive"])
@@ -452,7 +491,9 @@ def test_an_error_after_a_warning_is_an_error():
         decode(bytes(hurt))
 
 
-@pytest.mark.parametrize("name", ["jpeg", "reduced", "cmyk", "exif"])
+@pytest.mark.parametrize(
+    "name", ["jpeg", "reduced", "cmyk", "exif", "progressive", "restarts", "large restarts", "progressive restarts"]
+)
 def test_what_libjpeg_warns_of_is_taken(name):
     """Zeros behind the data; a version of JFIF that there is not."""
     whole = ENCODED[name]

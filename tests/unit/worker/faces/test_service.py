@@ -1,10 +1,14 @@
 """The order of things, with a detector and an embedder that are given."""
 
+import hashlib
+import random
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from image_parts import large_photo
 from portraits import png
@@ -220,3 +224,59 @@ def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_t
         FaceService(Seeing(), Describing(), room=room).describe_prominent(photo)
     assert room.asked == [weight(photo, whole=False), weight(photo, whole=True)]
     assert room.held == 0
+
+
+class AnyWorld:
+    """A detector that sees anything anywhere, but the same in the same pixels. seed: of what it sees."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def _drawn(self, *about):
+        return random.Random(repr((self.seed, *about)))  # noqa: S311 -- to be repeated
+
+    def detect(self, image, side):
+        drawn = self._drawn(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, side)
+        height, width = image.shape[:2]
+        found = []
+        for _ in range(drawn.choice([0, 0, 1, 2, 4])):
+            size = drawn.uniform(0.03, 0.5) * min(height, width)
+            x, y = drawn.uniform(0, width - size), drawn.uniform(0, height - size)
+            points = TEMPLATE * np.float32(size / 112) + np.float32([x, y])
+            found.append(Detection((x, y, size, size), points, drawn.choice([0.55, 0.7, 0.81, 0.88, 0.91, 0.97])))
+        return found
+
+    def refine(self, _image, detections):
+        scores = [0.0, 0.4, 0.7, 0.85, 0.95]
+        return [replace(one, refined_score=self._drawn("refined", one.box).choice(scores)) for one in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(*(self._drawn(part, one.box).choice([0, 0.9]) for part in "slm")) for one in detections]
+
+
+class Blank:
+    """Describes as many faces as there are, and none of them."""
+
+    size = 112
+
+    def embed(self, crops):
+        return np.zeros((len(crops), 8), np.float32)
+
+
+WORLD = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0))
+def test_the_face_of_a_search_is_always_one_of_an_add(seed):
+    """One rule decides what is a face, in every pass and way up, large and small, sure and doubtful."""
+    try:
+        added = [each.detection.box for each in FaceService(AnyWorld(seed), Blank()).describe_all(WORLD)]
+    except FaceNotDetected:
+        added = []
+    try:
+        searched = [FaceService(AnyWorld(seed), Blank()).describe_prominent(WORLD).detection.box]
+    except FaceNotDetected:
+        searched = []
+    assert bool(searched) == bool(added)
+    assert set(searched) <= set(added)
