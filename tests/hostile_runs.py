@@ -1,7 +1,7 @@
 """Hostile inputs through the code of the gateway and the worker, without sockets."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from unittest.mock import Mock
 from urllib.parse import urlencode
@@ -23,11 +23,16 @@ PIECE = 64 * 1024
 """Of a body, as the socket delivers it."""
 
 
-def parse(body: bytes, content_type: str, images: Sequence[str] = ("img",)) -> Parameters:
-    """The parameters of a body as the gateway reads it from a socket. images: those that the call takes.
-    Raises ContractError.
+def parse(
+    body: bytes,
+    content_type: str,
+    images: Sequence[str] = ("img",),
+    hold: Callable[[int], None] = lambda _size: None,
+) -> Parameters:
+    """The parameters of a body as the gateway reads it from a socket. images: those that the call takes. hold: is told
+    how many bytes are held. Raises ContractError, and what `hold` raises.
     """
-    return _runner().run(_parse(body, content_type, images))
+    return _runner().run(_parse(body, content_type, images, hold))
 
 
 @cache
@@ -36,15 +41,23 @@ def _runner() -> asyncio.Runner:
     return asyncio.Runner()
 
 
-async def _parse(body: bytes, content_type: str, images: Sequence[str]) -> Parameters:
+async def _parse(body: bytes, content_type: str, images: Sequence[str], hold: Callable[[int], None]) -> Parameters:
     content = StreamReader(Mock(BaseProtocol), 2**16, loop=asyncio.get_running_loop())
-    for at in range(0, len(body), PIECE):
-        content.feed_data(body[at : at + PIECE])
-    content.feed_eof()
+
+    async def arrive() -> None:
+        for at in range(0, len(body), PIECE):
+            content.feed_data(body[at : at + PIECE])
+            await asyncio.sleep(0)
+        content.feed_eof()
+
     headers = {"Content-Type": content_type} if content_type else {}
     app = web.Application()
     request = make_mocked_request("POST", "/v1/addface", headers=headers, payload=content, app=app)
-    return await uploads.read(request, *images)
+    arriving = asyncio.create_task(arrive())
+    try:
+        return await uploads.read(request, *images, hold=hold)
+    finally:
+        arriving.cancel()
 
 
 def answer_to_body(body: bytes, content_type: str) -> str:

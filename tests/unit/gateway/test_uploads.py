@@ -24,7 +24,7 @@ from gateway.urlencoded import unquote
 from hostile import Hostile
 from hostile_bodies import BODIES, FORM
 from hostile_runs import answer_to_body, parse
-from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
+from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest, Unavailable
 
 PART = b'\r\n--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
 
@@ -311,6 +311,41 @@ class TestSize:
     def test_where_no_image_belongs_none_is_too_large(self) -> None:
         with pytest.raises(BodyUnreadable, match=r"body is too large$"):
             parse(b"img=" + b"A" * max_body_bytes(1), FORM, images=())
+
+
+class TestHolding:
+    """What is told of the bytes that are held while a body arrives."""
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "most"),
+        [
+            (b"img=" + LARGEST, FORM, MAX_IMG_CHARACTERS),
+            (b"x=" + LARGEST, FORM, 0),
+            (b"img=" + b"A" * MAX_IMG_CHARACTERS, FORM, MAX_IMG_CHARACTERS),
+            (b'{"img": "' + b"A" * MAX_IMG_CHARACTERS + b'"}', "application/json", MAX_IMG_CHARACTERS),
+            (PART % b"img" + LARGEST + b"\r\n--b--", "multipart/form-data; boundary=b", len(LARGEST)),
+        ],
+        ids=["escaped", "unknown", "not escaped", "JSON", "multipart"],
+    )
+    def test_it_is_what_is_kept_however_it_was_written(self, body: bytes, kind: str, most: int) -> None:
+        told: list[int] = []
+        parse(body, kind, hold=told.append)
+        assert len(told) > 1
+        assert told == sorted(told)
+        assert most <= told[-1] <= most * 9 / 8 + 1000  # a buffer that grows is a little larger than what is in it
+
+    @pytest.mark.parametrize("kind", [FORM, "application/json", "multipart/form-data; boundary=b"])
+    def test_who_may_not_hold_it_is_told_before_the_rest_has_come(self, kind: str) -> None:
+        told: list[int] = []
+
+        def hold(size: int) -> None:
+            told.append(size)
+            if size > 1_000_000:
+                raise Unavailable
+
+        with pytest.raises(Unavailable):
+            parse(b"img=" + b"A" * 2_000_000, kind, hold=hold)
+        assert told[-1] < 1_500_000
 
 
 @pytest.mark.parametrize("item", BODIES, ids=str)
