@@ -280,6 +280,18 @@ JPEGS = (
         "its scan ends too early",
     ),
     Hostile(
+        "JPEG that is cut off behind codes that there are not",
+        lambda: part(2 / 3, hopper_jpeg(), b"\xff\0" * 64 + EOI),
+        INVALID_FORMAT,
+        "its scan ends too early",
+    ),
+    Hostile(
+        "progressive JPEG of 48 megapixels, zeros behind its scans",
+        lambda: large_photo(progressive=True)[:-2] + bytes(50) + EOI,
+        DECODED,
+        "decoded three times",
+    ),
+    Hostile(
         "JPEG with colours at odd resolutions",
         lambda: oddly_sampled(np.random.default_rng(1).integers(0, 256, (512, 640, 4), np.uint8)),
         DECODED,

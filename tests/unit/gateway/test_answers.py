@@ -8,6 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from gateway.admission import GatewayFull
 from gateway.answers import answer, error_answer
+from gateway.holding import BodyMemoryFull
 from gateway.middleware import REQUEST_ID, errors, request_id
 from shared import errors as domain
 from shared.contract import MESSAGES, Status
@@ -27,6 +28,7 @@ from shared.contract import MESSAGES, Status
         (domain.Forbidden("this key may not add"), 403),
         (domain.TooManyRequests("secret reason", 1), 429),
         (GatewayFull("secret reason"), 503),
+        (BodyMemoryFull("secret reason"), 503),
     ],
 )
 def test_each_error_has_its_status_and_its_exact_message(error: domain.ContractError, http_status: int) -> None:
@@ -74,7 +76,7 @@ class TestMiddleware:
         assert "hunter2" not in (response.text or "")
 
     async def test_what_limits_refuse_is_no_line_in_the_log(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for raised in (domain.TooManyRequests("", 1), GatewayFull(), domain.Unavailable("broker")):
+        for raised in (domain.TooManyRequests("", 1), GatewayFull(), BodyMemoryFull(), domain.Unavailable("broker")):
 
             async def handler(_request: web.Request, error: Exception = raised) -> web.Response:
                 raise error
