@@ -289,7 +289,7 @@ JPEGS = (
         "progressive JPEG of 48 megapixels, zeros behind its scans",
         lambda: large_photo(progressive=True)[:-2] + bytes(50) + EOI,
         DECODED,
-        "decoded three times",
+        "decoded twice",
     ),
     Hostile(
         "JPEG with colours at odd resolutions",

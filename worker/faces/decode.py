@@ -25,6 +25,10 @@ _STRIP: Final = 64
 # What libjpeg says where a scan asks for more bits than it has, and where another marker stands for a restart mark.
 _CUT_OFF: Final = re.compile(r"premature end of data segment|found marker 0x(?!d[0-7])")
 
+# What it says of what follows on the last scan. It tells its first warning only, so nothing was wrong before; but where
+# there are restart marks, whole intervals may be missing.
+_BEHIND_ALL: Final = re.compile("extraneous bytes before marker 0xd9")
+
 # What libjpeg says where it gets no memory.
 _NO_MEMORY: Final = "Insufficient memory"
 
@@ -123,7 +127,8 @@ def _jpeg(data: bytes, *, whole: bool) -> Image:
                 raise ImageUnreadable("JPEG is cut off in a scan") from None
             # What else libjpeg warns of, browsers show. After a warning this interface tells nothing more.
             image = _pixels(plain, mode)
-            _require_whole_scans(picture, image, mode, _MORE_DATA[:1])
+            if picture.restarts or not _BEHIND_ALL.search(str(error)):
+                _require_whole_scans(picture, image, mode, _MORE_DATA[:1])
     turn = _TURNS.get(picture.orientation)
     return np.ascontiguousarray(turn(image)) if turn else image
 

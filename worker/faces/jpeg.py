@@ -69,6 +69,11 @@ class Jpeg:
     def longest_side(self) -> int:
         return max(self.width, self.height)
 
+    @property
+    def restarts(self) -> bool:
+        """Whether any of its scans may have restart marks."""
+        return any(piece[1] == RESTART_INTERVAL and piece[4:6] != bytes(2) for piece in self.pieces)
+
     def plain(self, more: bytes = b"") -> bytes:
         """The same picture as a JPEG of these pieces alone. more: entropy-coded data for the end of every scan
         and, where it restarts, of every interval.
