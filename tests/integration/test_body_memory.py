@@ -20,10 +20,10 @@ from shared.redis_clients import connect
 
 MIB = 1 << 20
 BODY_MEMORY_MIB = 64
-MORE_MEMORY = 400 * MIB
+MORE_MEMORY = 200 * MIB
 """What the gateway may take once it runs: less than the bodies are."""
 
-BODIES = 32
+BODIES = 14
 FORM = "application/x-www-form-urlencoded"
 LONGEST = MAX_IMG_CHARACTERS - 4
 """Base64 of the largest image that has whole groups of three bytes."""
