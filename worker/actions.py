@@ -32,6 +32,7 @@ from shared.errors import (
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob, person_id
 from worker.faces.quality import Quality
 from worker.faces.service import Choice, Face
+from worker.ledger import START_S
 from worker.runtime import Runtime
 from worker.store.base import Point, StoreError
 from worker.timelimit import Stopwatch
@@ -53,19 +54,33 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     if not faces:
         raise FacePoor(choice.flaw)
     require_time(job)
-    # Gateways know for seconds what no longer is; what is acknowledged must not be lost with it.
-    if runtime.ledger.is_dropped(job.collection):
-        raise Unavailable("the facedb was dropped")
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
     # A face has the same number, and so the same id, whatever is left out beside it.
     points = [
         Point(person_id(job.origin, face.number), name, face.vector) for name, face in zip(names, faces, strict=True)
     ]
-    runtime.store.add(job.collection, points)
-    # If this job is one too many, its faces may have been deleted since another one added them, and are back by now.
-    for deleted in runtime.ledger.deleted(job.collection, [point.person_id for point in points]):
-        runtime.store.delete(job.collection, deleted)
+    _write(job, points, runtime)
     return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
+
+
+def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
+    """Write the faces but for those that were deleted: if this job is one too many, another one added them before.
+    Raises Unavailable when it is too late.
+    """
+    begun = time.time()
+    ours = runtime.ledger.begin_adding(job, [point.person_id for point in points])
+    require_time(job)
+    if time.time() > begun + START_S:
+        raise Unavailable("the ledger answered too late")
+    written = [point for point in points if point.person_id in ours]
+    if not written:
+        return
+    try:
+        runtime.store.add(job.collection, written)
+    finally:
+        # A store does what came first, so what it may yet do after an error is undone by a later deletion.
+        for deleted in runtime.ledger.end_adding(job, [point.person_id for point in written]):
+            runtime.store.delete(job.collection, deleted)
 
 
 def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:

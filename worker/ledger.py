@@ -3,10 +3,17 @@
 fs:image:<job id>, fs:image:<job id>:1  the images, in the image store (written by the gateway)
 fs:names:<collection>                   how many automatic names were drawn; persists with the control data
 fs:drawn:<origin>                       the first number that jobs of this origin drew
+fs:adding:<collection>:<person id>      the jobs that write this face, and until when; sorted set
 fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
 fs:once:<tenant id>:<key>               how a request with an Idempotency-Key ended: see shared/once.py
 
 Jobs of one origin do the same: one that is delivered again, or sent again under its Idempotency-Key.
+
+A face is either written or deleted: a job that adds it says so before it writes, and leaves out what somebody claimed
+to delete; a deletion is claimed only while nobody writes the face. Each is one script, so one of the two is first. The
+claim outlives every job that may yet write the face: those in flight, and, where an add under an Idempotency-Key has
+no outcome yet, those that repeat it as long as its record lives. That there is such an add is what fs:adding tells, by
+its member OPEN, from its first write until its outcome is kept.
 """
 
 import math
@@ -15,12 +22,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from redis import Redis
 
-from shared.control import DROPPED
-from shared.jobs import DeleteJob, FacedbJob, Once, Outcome, image_key
+from shared.contract import AddedFace, Status
+from shared.control import DROP_AFTER_S, DROPPED
+from shared.errors import Unavailable
+from shared.jobs import AddJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
 from shared.once import ORIGIN, OUTCOME, order, records, units
 
 REMEMBER_S: Final = 3600
@@ -33,8 +42,25 @@ CLAIM_MARGIN_S: Final = 30
 SCANNED: Final = 1000
 """Keys that are looked at, or removed, by one command: it takes the broker a millisecond or two."""
 
+START_S: Final = 15
+"""Seconds within which a job that said that it writes faces begins to, or does not: the broker's time-out and more."""
+
+WRITE_S: Final = START_S + 60
+"""Seconds from when a job says that it writes faces until it has written them or never will: 60 is the longest time-out
+of a store. So long a face cannot be deleted of which the writer was killed and its job not done again."""
+
+OUTLIVE_S: Final = DROP_AFTER_S
+"""Seconds after which no job that is in flight now can write any more: above the longest deadline that there may be."""
+
+OPEN: Final = "open"
+"""Member of fs:adding of an add whose outcome is not kept: a repetition under its Idempotency-Key writes the face
+again."""
+
 _RELEASED: Final = 0
 """When the claim of a deletion that failed ended, before any time that Redis may tell."""
+
+_WRITTEN: Final = -1
+"""What _CLAIM answers while somebody writes the face."""
 
 # KEYS: counter, this job's draw. ARGV: how many, how long to remember.
 _DRAW: Final = """
@@ -45,23 +71,74 @@ redis.call('SET', KEYS[2], first, 'EX', ARGV[2])
 return first
 """
 
-# KEYS: claim. ARGV: origin, seconds in which no other may claim, seconds to remember who did. Answers whether it holds.
-_CLAIM: Final = """
+# KEYS: DROPPED, faces' fs:adding, their claims, the record if there is one. ARGV: collection, job, WRITE_S, OUTLIVE_S,
+# how many faces. Answers the faces that are claimed, counted from 0, and makes the job a writer of the others. Nil: the
+# collection was dropped.
+_BEGIN: Final = f"""
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
+local ends = redis.call('TIME')[1] + ARGV[3]
+local count = tonumber(ARGV[5])
+local record = KEYS[2 + 2 * count]
+local keep = tonumber(ARGV[3])
+if record then keep = math.max(redis.call('TTL', record), 0) + ARGV[4] end
+local claimed = {{}}
+for face = 1, count do
+  local adding = KEYS[1 + face]
+  if redis.call('EXISTS', KEYS[1 + count + face]) == 1 then
+    table.insert(claimed, face - 1)
+  else
+    redis.call('ZADD', adding, ends, ARGV[2])
+    if record then redis.call('ZADD', adding, 0, '{OPEN}') end
+    if redis.call('TTL', adding) < keep then redis.call('EXPIRE', adding, keep) end
+  end
+end
+return claimed
+"""
+
+# KEYS: faces' fs:adding, their claims. ARGV: job. Makes it no writer of them. Answers the claimed ones, counted from 0.
+_END: Final = """
+local claimed = {}
+for face = 1, #KEYS / 2 do
+  redis.call('ZREM', KEYS[face], ARGV[1])
+  if redis.call('EXISTS', KEYS[#KEYS / 2 + face]) == 1 then table.insert(claimed, face - 1) end
+end
+return claimed
+"""
+
+# KEYS: claim, fs:adding. ARGV: origin, seconds in which no other may claim, seconds to remember who did at least.
+# Answers whether it holds, or _WRITTEN. Where an add is open the claim is kept for as long as it may be repeated.
+_CLAIM: Final = f"""
 local now = tonumber(redis.call('TIME')[1])
 local held = redis.call('GET', KEYS[1])
 if held then
   local owner, ends = string.match(held, '^(%x+) (%d+)$')
   if owner ~= ARGV[1] and tonumber(ends) > now then return 0 end
 end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (now + ARGV[2]), 'EX', ARGV[3])
+local keep = tonumber(ARGV[3])
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if last[1] then
+  if tonumber(last[2]) > now then return {_WRITTEN} end
+  keep = math.max(keep, redis.call('TTL', KEYS[2]) + 1)
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (now + ARGV[2]), 'EX', keep)
 return 1
 """
 
-# KEYS: record, order of the tenant's records, the first request's draw. ARGV: outcome, as how many more records it
-# counts, seconds to remember the draw. Answers the outcome that is kept: the first one. A record whose time is over
-# stays away. Who the first was is needed until there is an outcome, and what it drew by a job that is delivered again.
+# KEYS: claim. ARGV: origin. Ends what it holds, and nothing that another took over since.
+_RELEASE: Final = f"""
+local held = redis.call('GET', KEYS[1])
+if held and string.match(held, '^%x+') == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1] .. ' {_RELEASED}', 'KEEPTTL')
+end
+"""
+
+# KEYS: record, order of the tenant's records, the first request's draw, fs:adding of the faces that were added. ARGV:
+# outcome, as how many more records it counts, seconds to remember the draw. Answers the outcome that is kept: the first
+# one. A record whose time is over stays away. Who the first was is needed until there is an outcome, and what it drew by
+# a job that is delivered again.
 _KEEP: Final = f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[1] end
+for face = 4, #KEYS do redis.call('ZREM', KEYS[face], '{OPEN}') end
 if redis.call('HSETNX', KEYS[1], '{OUTCOME}', ARGV[1]) == 0 then return redis.call('HGET', KEYS[1], '{OUTCOME}') end
 redis.call('HDEL', KEYS[1], '{ORIGIN}')
 for _ = 1, ARGV[2] do redis.call('RPUSHX', KEYS[2], '') end
@@ -88,12 +165,19 @@ class Ledger:
         kept = cast("bytes | None", self.redis.hget(once.record, OUTCOME))
         return None if kept is None else Outcome.model_validate_json(kept)
 
-    def keep(self, once: Once, outcome: Outcome) -> Outcome:
-        """Keep how it ended, unless it ended before. Returns the outcome that counts: the first."""
+    def keep(self, job: Job, outcome: Outcome) -> Outcome:
+        """Keep how the request of a job with an Idempotency-Key ended, unless it ended before. Returns the outcome that
+        counts: the first. What it added is not written again.
+        """
+        once = cast("Once", job.once)
+        added = []
+        if isinstance(job, AddJob) and outcome.status is Status.OK:
+            faces = cast("list[AddedFace]", outcome.message)
+            added = [_adding_key(job.collection, uuid.UUID(face["person_id"])) for face in faces]
         text = outcome.model_dump_json()
-        keys = [once.record, order(once.record), _drawn_key(once.origin)]
-        kept = cast("bytes", self.redis.eval(_KEEP, len(keys), *keys, text, units(text) - 1, REMEMBER_S))
-        return Outcome.model_validate_json(kept)
+        keys = [once.record, order(once.record), _drawn_key(once.origin), *added]
+        kept = self.redis.eval(_KEEP, len(keys), *keys, text, units(text) - 1, REMEMBER_S)
+        return Outcome.model_validate_json(cast("bytes", kept))
 
     def draw_names(self, job: FacedbJob, count: int) -> list[str]:
         """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of the same origin
@@ -104,9 +188,27 @@ class Ledger:
         first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, keep_s))
         return [f"ID{first + face}" for face in range(count)]
 
-    def is_dropped(self, collection: str) -> bool:
-        """Whether the collection's facedb was dropped, so that what is added to it would be lost."""
-        return self.redis.zscore(DROPPED, collection) is not None
+    def begin_adding(self, job: AddJob, person_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the faces that the job may write, within WRITE_S from now: without the ones that somebody deletes or
+        deleted. Nobody else deletes them meanwhile. Raises Unavailable when the collection's facedb was dropped, so
+        that what is added would be lost.
+        """
+        keys = [DROPPED, *_adding_and_claims(job.collection, person_ids)]
+        if job.once is not None:
+            keys.append(job.once.record)
+        about = (job.collection, job.job_id, WRITE_S, OUTLIVE_S, len(person_ids))
+        claimed = cast("list[int] | None", self.redis.eval(_BEGIN, len(keys), *keys, *about))
+        if claimed is None:
+            raise Unavailable("the facedb was dropped")
+        return set(person_ids) - {person_ids[face] for face in claimed}
+
+    def end_adding(self, job: AddJob, person_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+        """Say that the job has written the faces. Returns those that somebody deletes all the same: a worker of an
+        earlier release, or one that waited until the job's time to write was over.
+        """
+        keys = _adding_and_claims(job.collection, person_ids)
+        claimed = cast("list[int]", self.redis.eval(_END, len(keys), *keys, job.job_id))
+        return [person_ids[face] for face in claimed]
 
     def forget_names(self, collection: str) -> None:
         """Forget how many names were drawn in a collection that is no more."""
@@ -123,42 +225,28 @@ class Ledger:
     def claim_deletion(self, job: DeleteJob) -> bool:
         """Whether jobs of this origin, of all that try at this time, are the ones to delete the face. The claim ends
         some time after the job's deadline, so that a face whose deletion was cut short for good can be deleted again;
-        who claimed it last is remembered as long as a repetition may ask.
+        who claimed it last is remembered as long as a repetition may ask, or any job may write the face again. Raises
+        Unavailable while one writes it.
         """
         lease_s = max(0, math.ceil(job.deadline - time.time())) + CLAIM_MARGIN_S
-        keep_s = lease_s if job.once is None else max(lease_s, job.once.keep_s)
-        return bool(
-            self.redis.eval(_CLAIM, 1, _deletion_key(job.collection, job.person_id), job.origin, lease_s, keep_s)
-        )
+        keep_s = max(lease_s, OUTLIVE_S, 0 if job.once is None else job.once.keep_s)
+        face = (job.collection, job.person_id)
+        held = self.redis.eval(_CLAIM, 2, _deletion_key(*face), _adding_key(*face), job.origin, lease_s, keep_s)
+        if held == _WRITTEN:
+            raise Unavailable("the face is being added")
+        return bool(held)
 
     def claimed_deletion(self, job: DeleteJob) -> bool:
         """Whether the last who claimed the deletion was of this origin: what is gone was then deleted by it."""
-        owner, _ = _claim(self.redis.get(_deletion_key(job.collection, job.person_id)))
-        return owner == job.origin
+        claim = cast("bytes | None", self.redis.get(_deletion_key(job.collection, job.person_id)))
+        return claim is not None and claim.decode().split()[0] == job.origin
 
     def release_deletion(self, job: DeleteJob) -> None:
         """Let others claim what this job holds and could not do. It may have been done all the same, by a store that
-        did not answer in time, so who claimed it stays remembered.
+        did not answer in time or by a repetition of the job, so who claimed it stays remembered, and nobody writes the
+        face.
         """
-        key = _deletion_key(job.collection, job.person_id)
-        self.redis.set(key, f"{job.origin} {_RELEASED}", xx=True, keepttl=True)
-
-    def deleted(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-        """Those of the faces that are, or lately were, being deleted."""
-        claims = self.redis.mget([_deletion_key(collection, person_id) for person_id in person_ids])
-        return [
-            person_id
-            for person_id, claim in zip(person_ids, cast("list[bytes | None]", claims), strict=True)
-            if _claim(claim)[1] != _RELEASED
-        ]
-
-
-def _claim(value: Any) -> tuple[str, int]:
-    """What a claim says: its origin, and the Unix time at which it ends or _RELEASED, as where there is none."""
-    if value is None:
-        return "", _RELEASED
-    origin, ends = value.decode().split()
-    return origin, int(ends)
+        self.redis.eval(_RELEASE, 1, _deletion_key(job.collection, job.person_id), job.origin)
 
 
 def _names_key(collection: str) -> str:
@@ -169,5 +257,13 @@ def _drawn_key(origin: str) -> str:
     return f"fs:drawn:{origin}"
 
 
+def _adding_key(collection: str, person_id: uuid.UUID) -> str:
+    return f"fs:adding:{collection}:{person_id}"
+
+
 def _deletion_key(collection: str, person_id: uuid.UUID) -> str:
     return f"fs:deletion:{collection}:{person_id}"
+
+
+def _adding_and_claims(collection: str, person_ids: Sequence[uuid.UUID]) -> list[str]:
+    return [key(collection, person_id) for key in (_adding_key, _deletion_key) for person_id in person_ids]

@@ -63,7 +63,7 @@ def perform_once(job: J, action: Callable[[J, Runtime], Message], runtime: Runti
         if kept is not None:
             return kept
         outcome = perform(job, action, runtime)
-        return outcome if outcome.status is Status.FAIL else runtime.ledger.keep(job.once, outcome)
+        return outcome if outcome.status is Status.FAIL else runtime.ledger.keep(job, outcome)
     except RedisError as error:
         log.error("outcome_not_kept", job_id=job.job_id, error=type(error).__name__)  # noqa: TRY400 -- see perform
         return _failed()

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fuzz import header_values, in_process
+from fuzz import header_values, histories, in_process
 from fuzz.contents import made
 from fuzz.fuzzer import Fuzzer, Report
 from fuzz.probes import KINDS, WITH_HOSTILE
@@ -99,6 +99,7 @@ def main() -> None:
             return
         print(in_process.run(options.count, options.seed))
         print(header_values.run(header_values.COUNT, options.seed))
+        print(histories.run(histories.COUNT, options.seed))
         report = fuzz(service, options.seed, options.count, WARM_UP, ROUNDS, print)
     print(*report.problems[:SHOWN], *report.bad_lines[:SHOWN], sep="\n")
     print(report.by_kind)

@@ -1,9 +1,13 @@
 """A little of `make fuzz` in every test run."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import header_values
+from faults.clock import why_not
+from fuzz import header_values, histories
 from fuzz.in_process import see
 from fuzz.mutations import image
 from fuzz.run import fuzz
@@ -11,6 +15,7 @@ from service import Service
 from shared.contract import Status
 
 REQUESTS = 400
+HISTORIES = 300
 
 
 def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(service: Service) -> None:
@@ -32,3 +37,8 @@ def test_a_damaged_image_is_decoded_or_refused(random: object) -> None:
 @given(st.randoms(use_true_random=False), st.sampled_from(header_values.HEADERS))
 def test_a_header_is_read_or_refused(random: object, header: str) -> None:
     assert header_values.read(header_values.value(random), header) in ("read", "refused")
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_what_was_promised_holds_whatever_hangs_or_dies_between_any_two_steps(tmp_path: Path) -> None:
+    histories.search(tmp_path, HISTORIES)

@@ -29,7 +29,7 @@ from table_faces import TableFaces
 from worker import actions
 from worker.actions import as_number, result_of
 from worker.faces.service import EMBED_AT_ONCE, Choice
-from worker.ledger import Ledger
+from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
@@ -41,6 +41,7 @@ from worker.tasks import perform, perform_once
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"
+LONGEST_DEADLINE_S = 300
 
 
 @dataclass
@@ -293,11 +294,32 @@ class TestDelete:
         runtime.store.down = False
         assert perform(self.delete(runtime, str(job.person_id)), actions.delete, runtime).status is Status.OK
 
+    def test_a_face_that_is_being_written_is_not_deleted_and_one_that_is_deleted_is_not_written(
+        self, runtime: Runtime
+    ) -> None:
+        job = AddJob(**common(runtime, b"ab"), name="x")
+        first, second = (uuid.UUID(face["person_id"]) for face in perform(job, actions.add, runtime).message)
+        delete = self.delete(runtime, str(first))
+        assert runtime.ledger.begin_adding(job, [first, second]) == {first, second}
+        assert perform(delete, actions.delete, runtime).status is Status.FAIL
+        assert runtime.ledger.end_adding(job, [first, second]) == []
+        assert perform(delete, actions.delete, runtime).status is Status.OK
+        assert runtime.ledger.begin_adding(job, [first, second]) == {second}
+
+    def test_a_deletion_that_failed_gives_up_its_own_claim_alone(self, runtime: Runtime) -> None:
+        job = self.delete(runtime, self.added(runtime))
+        assert runtime.ledger.claim_deletion(job)
+        runtime.ledger.release_deletion(self.delete(runtime, str(job.person_id)))
+        assert not runtime.ledger.claim_deletion(self.delete(runtime, str(job.person_id)))
+        assert runtime.ledger.claimed_deletion(job)
+
     def test_a_claim_does_not_outlive_its_job_for_long(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
         runtime.ledger.claim_deletion(job)
         (key,) = runtime.ledger.redis.keys("fs:deletion:*")
-        assert 10 <= runtime.ledger.redis.ttl(key) <= 41
+        _, ends = runtime.ledger.redis.get(key).split()
+        assert 10 <= int(ends) - time.time() <= 41
+        assert runtime.ledger.redis.ttl(key) <= OUTLIVE_S
 
 
 class TestOnce:
@@ -326,6 +348,30 @@ class TestOnce:
         assert perform_once(late, actions.add, runtime).status is Status.FAIL
         job = AddJob(**common(runtime, b"a", once=once), name="x")
         assert perform_once(job, actions.add, runtime).status is Status.OK
+
+    def test_a_deletion_outlives_all_that_repeats_an_add_without_an_outcome(self, runtime: Runtime) -> None:
+        once, redis = begun(runtime), runtime.ledger.redis
+        redis.expire(once.record, once.keep_s)
+        lost = perform(AddJob(**common(runtime, b"ab", once=once), name="x"), actions.add, runtime)
+        gone, stays = (uuid.UUID(face["person_id"]) for face in lost.message)
+        assert perform(DeleteJob(**common(runtime), person_id=gone), actions.delete, runtime).status is Status.OK
+        (claim,) = redis.keys("fs:deletion:*")
+        assert redis.ttl(claim) > redis.ttl(once.record) + LONGEST_DEADLINE_S
+        assert perform_once(AddJob(**common(runtime, b"ab", once=once), name="x"), actions.add, runtime) == lost
+        assert not runtime.store.contains(COLLECTION, gone)
+        assert runtime.store.contains(COLLECTION, stays)
+
+    def test_an_add_whose_outcome_is_kept_leaves_nothing_and_its_deletion_is_soon_forgotten(
+        self, runtime: Runtime
+    ) -> None:
+        once, redis = begun(runtime), runtime.ledger.redis
+        redis.expire(once.record, once.keep_s)
+        kept = perform_once(AddJob(**common(runtime, b"ab", once=once), name="x"), actions.add, runtime)
+        assert not redis.keys("fs:adding:*")
+        gone = uuid.UUID(kept.message[0]["person_id"])
+        assert perform(DeleteJob(**common(runtime), person_id=gone), actions.delete, runtime).status is Status.OK
+        (claim,) = redis.keys("fs:deletion:*")
+        assert redis.ttl(claim) <= OUTLIVE_S
 
     def test_a_delete_that_was_done_is_ok_again_and_for_others_the_face_is_gone(self, runtime: Runtime) -> None:
         (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
