@@ -75,7 +75,6 @@ class Jobs:
         admission: Admission,
         metrics: Metrics,
     ) -> None:
-        self._deadline_s = settings.deadline_s
         self._broker = broker
         self._image_ttl_s = settings.image_ttl_s
         self._gateway_id = gateway_id
@@ -86,13 +85,13 @@ class Jobs:
         self._messages = Messages(settings)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def do(self, tenant: str, request_id: str, wanted: Wanted, once: Once | None = None) -> Outcome:
-        """Have a worker do what is wanted, when it is that tenant's turn. Raises Unavailable when no outcome came in
-        time.
+    async def do(
+        self, tenant: str, request_id: str, wanted: Wanted, deadline: float, once: Once | None = None
+    ) -> Outcome:
+        """Have a worker do what is wanted, when it is that tenant's turn. deadline: Unix time in seconds. Raises
+        Unavailable when no outcome came in time.
         """
-        job = wanted.job(
-            job_id=new_job_id(self._gateway_id, request_id), deadline=time.time() + self._deadline_s, once=once
-        )
+        job = wanted.job(job_id=new_job_id(self._gateway_id, request_id), deadline=deadline, once=once)
         return await self._run(tenant, job, {image_key(job.job_id, n): image for n, image in enumerate(wanted.images)})
 
     async def close(self) -> None:

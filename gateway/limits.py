@@ -7,6 +7,7 @@ PyPI's `limits` (5.8, asynchronous too) knows no concurrency, and takes one roun
 to learn when to come again, by the clock of each gateway. Here one script decides both, by Redis's clock, in one.
 """
 
+import asyncio
 import math
 import uuid
 from collections.abc import AsyncIterator
@@ -27,6 +28,10 @@ BURST_S: Final = 1.0
 
 CONCURRENCY_RETRY_S: Final = 1
 """When one of the caller's own requests will end cannot be known; most end within this."""
+
+RELEASE_S: Final = 0.3
+"""How long an answer waits until Redis has taken its lease back: a thousand times as long as that takes. Past it the
+answer goes out, and Redis takes the lease back when it gets to it."""
 
 _PAID: Final = 0
 _TOO_MANY: Final = -1
@@ -105,6 +110,7 @@ class Limits:
     async def _release(self, leases: str, lease: str) -> None:
         """Before the answer, not after it: a caller that counts its own requests is never refused wrongly."""
         try:
-            await self._redis.call("ZREM", leases, lease)
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(RELEASE_S):
+                await self._redis.call("ZREM", leases, lease)
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
             log.warning("lease_left_to_expire", error=type(error).__name__)

@@ -38,11 +38,14 @@ class Line:
 
     async def call(self, *command: Part) -> Any:
         """Redis's answer. Raises redis.RedisError or OSError; then the command may have been done or not. A connection
-        that does not answer within SOCKET_TIMEOUT_S is lost, with all that waits for an answer on it.
+        that does not answer within SOCKET_TIMEOUT_S is lost, with all that waits for an answer on it, be it that who
+        asked gave up before.
         """
         wire = self._wire
         try:
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
+                if wire is not None and wire.silent_s() > SOCKET_TIMEOUT_S:
+                    wire.end(RedisTimeoutError("no answer"))
                 if wire is None or not wire.alive:
                     wire = await self._connected()
                 return await wire.ask(command)
@@ -66,7 +69,11 @@ class Line:
         async with self._connecting:
             if self._wire is None or not self._wire.alive:
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-                await connection.connect()
+                try:
+                    await connection.connect()
+                except BaseException:  # who waits may give up, and the loop would keep the socket
+                    await connection.disconnect(nowait=True)
+                    raise
                 self._wire = _Wire(connection)
             return self._wire
 
@@ -86,7 +93,7 @@ class _Wire:
         self._connection = connection
         self._outgoing: list[bytes] = []
         self._something = asyncio.Event()
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._lost: Exception | None = None
         self._serving = asyncio.create_task(self._serve())
 
@@ -94,13 +101,18 @@ class _Wire:
     def alive(self) -> bool:
         return self._lost is None
 
+    def silent_s(self) -> float:
+        """For how long the oldest command has been without an answer; 0 when there is none."""
+        return asyncio.get_running_loop().time() - self._waiting[0][0] if self._waiting else 0.0
+
     def ask(self, command: Sequence[Part]) -> asyncio.Future[Any]:
         """The answer to come; who gives it up does not disturb the others. Raises what the connection was lost of."""
         if self._lost is not None:
             raise self._lost
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         self._outgoing += self._connection.pack_command(*command)
-        self._waiting.append(future)
+        self._waiting.append((loop.time(), future))
         self._something.set()
         return future
 
@@ -108,7 +120,7 @@ class _Wire:
         """Take it for lost: whatever waits fails with that error."""
         self._lost = self._lost or error
         while self._waiting:
-            future = self._waiting.popleft()
+            _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(error)
         if asyncio.current_task() is not self._serving:
@@ -144,7 +156,7 @@ class _Wire:
                 answer = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
             except ResponseError as error:  # an answer too: to this command alone
                 answer = error
-            future = self._waiting.popleft()
+            _, future = self._waiting.popleft()
             if future.done():  # nobody waits for it any more
                 continue
             if isinstance(answer, Exception):

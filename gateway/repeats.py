@@ -3,6 +3,7 @@
 shared/once.py has the header and the record. FAIL is never given again: a repetition tries anew, in the first's name.
 """
 
+import asyncio
 import re
 from typing import Final
 
@@ -14,6 +15,9 @@ from gateway.room import Room
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Once, Outcome
 from shared.once import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
+
+ASK_S: Final = 0.3
+"""How long an outcome that is there waits to learn whether it is charged: a thousand times as long as that takes."""
 
 FORGOTTEN: Final = 32
 """So many records are forgotten with one request at most: it takes the broker half a millisecond, and makes room for
@@ -91,11 +95,12 @@ class Repeats:
 
     async def is_first(self, once: Once) -> bool:
         """Whether no other request was answered with the outcome yet: of several at once one is charged. True where
-        Redis cannot be asked.
+        Redis cannot be asked, or does not answer within ASK_S.
         """
         try:
-            return bool(await self._redis.run(_ANSWER, [once.record], []))
-        except (RedisError, OSError):
+            async with asyncio.timeout(ASK_S):
+                return bool(await self._redis.run(_ANSWER, [once.record], []))
+        except (RedisError, OSError):  # TimeoutError is an OSError
             return True
 
 

@@ -14,6 +14,7 @@ from gateway.admission import Admission
 from gateway.answers import QUALITY, answer, repeated
 from gateway.auth import HEADER, Auth, require
 from gateway.bodies import when_read
+from gateway.deadline import Deadline, within
 from gateway.health import VERBOSE, gateway_state, service_state
 from gateway.holding import HELD, Holding
 from gateway.jobs import Jobs, Wanted
@@ -46,6 +47,8 @@ IMAGES: Final = web.AppKey("images", Redis)
 STOP: Final = web.AppKey("stop", asyncio.Event)
 """Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
+DEADLINE: Final = web.RequestKey("deadline", Deadline)
+
 routes = web.RouteTableDef()
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -55,7 +58,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
     """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
     a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
     held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
-    Idempotency-Key if it has one.
+    Idempotency-Key if it has one. All of it has one deadline.
     """
 
     def decorate(handler: Callable[[web.Request, Caller], Awaitable[Wanted]]) -> _Handler:
@@ -63,15 +66,16 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
         async def handle(request: web.Request) -> web.Response:
             async with AsyncExitStack() as held:
                 held.enter_context(request.app[ADMISSION].place())
-                with request.app[METRICS].stages.time("limits"):
-                    key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
-                    require(scope, key)
-                    request[CALLER] = key
-                    held.enter_context(request.app[ADMISSION].share(key.tenant_id))
-                    await held.enter_async_context(request.app[LIMITS].hold(key))
-                request[HELD] = held.enter_context(request.app[HOLDING].request(key))
-                identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
-                return await _done(request, key, await handler(request, key), identifier)
+                async with within(request.app[SETTINGS].deadline_s) as request[DEADLINE]:
+                    with request.app[METRICS].stages.time("limits"):
+                        key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
+                        require(scope, key)
+                        request[CALLER] = key
+                        held.enter_context(request.app[ADMISSION].share(key.tenant_id))
+                        await held.enter_async_context(request.app[LIMITS].hold(key))
+                    request[HELD] = held.enter_context(request.app[HOLDING].request(key))
+                    identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
+                    return await _done(request, key, await handler(request, key), identifier)
 
         routes.post(f"/v1/{call}", name=call, expect_handler=when_read)(handle)
         return handle
@@ -88,7 +92,10 @@ async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: s
     if isinstance(once, Outcome):
         outcome, make = once, repeated
     else:
-        outcome, make = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, once), answer
+        moment = request[DEADLINE].moment
+        outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, moment, once)
+        request[DEADLINE].met()
+        make = answer
         if once is not None and outcome.status is not Status.FAIL:
             make = answer if await request.app[REPEATS].is_first(once) else repeated
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
@@ -99,7 +106,7 @@ async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: s
 
 
 async def _given(model: type[M], request: web.Request) -> M:
-    with request.app[METRICS].stages.time("upload"):
+    with request.app[METRICS].stages.time("upload"), request[DEADLINE].paused():
         given = parameters.check(model, await uploads.read(request, *model.images, hold=request[HELD].now))
         request[HELD].now(given.images_size)
         return given

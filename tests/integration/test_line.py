@@ -96,3 +96,14 @@ async def test_what_waits_when_it_is_closed_is_told(line: Line) -> None:
     await line.aclose()
     with pytest.raises(RedisError):
         await blocked
+
+
+async def test_one_that_does_not_answer_is_lost_though_nobody_waits_for_long(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 1)
+    asked = asyncio.create_task(line.call("BLPOP", "nothing", 0))
+    await asyncio.sleep(0.1)
+    asked.cancel()  # as a request does whose deadline is nearer
+    await asyncio.sleep(1)
+    assert await line.call("PING") == b"PONG"
