@@ -76,7 +76,7 @@ bench: $(VENV)/.dev ## Measure everything, into docs/performance.md (QUICK=1: in
 hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input.md
 	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input.md
 
-fuzz: $(VENV)/.dev ## Send hostile requests (COUNT=20000 SEED=1) and tell what became of the service
+fuzz: $(VENV)/.dev ## Send hostile requests (COUNT=20000 SEED=1), search histories for a broken promise, and tell what became of the service
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --count $(COUNT) --seed $(SEED)
 
