@@ -146,11 +146,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_beside(consumer, EXTRA, extra)
-            channels = (consumer.task_consumer.channel, self.extra.channel)
-            for channel in channels:
-                keep_client(channel)
-                guard(channel)
-            full.keep_taking(*channels)
+            prepare(full, consumer.task_consumer.channel, self.extra.channel)
             runtime = process.runtime
             self.strangers = process.strangers
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
@@ -193,6 +189,14 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     app.steps["worker"].add(OpenStep)
     app.steps["consumer"].add(BesideStep)
     return app
+
+
+def prepare(full: FullBroker, *channels: Any) -> None:
+    """Have the channels of a consumer take jobs as a worker does."""
+    for channel in channels:
+        keep_client(channel)
+        guard(channel)
+    full.keep_taking(*channels)
 
 
 def keep_client(channel: Any) -> None:

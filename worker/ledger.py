@@ -134,8 +134,8 @@ end
 
 # KEYS: record, order of the tenant's records, the first request's draw, fs:adding of the faces that were added. ARGV:
 # outcome, as how many more records it counts, seconds to remember the draw. Answers the outcome that is kept: the first
-# one. A record whose time is over stays away. Who the first was is needed until there is an outcome, and what it drew by
-# a job that is delivered again.
+# one. A record whose time is over stays away. Who the first was is needed until there is an outcome, and what it drew
+# by a job that is delivered again.
 _KEEP: Final = f"""
 if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[1] end
 for face = 4, #KEYS do redis.call('ZREM', KEYS[face], '{OPEN}') end
