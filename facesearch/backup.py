@@ -10,7 +10,7 @@ from typing import IO, Final
 import click
 from redis import Redis, RedisError
 
-from facesearch import data, own_broker, valkey
+from facesearch import asked, data, own_broker, valkey
 from facesearch.archive import asking, control_data, manifest, rotation
 from facesearch.connection import silent
 from facesearch.console import backup_only, data_dir_option, remark, reported, settings_from
@@ -69,7 +69,7 @@ def _back_up(settings: Settings, folder: Path) -> None:
 
 def _write(settings: Settings, folder: Path) -> manifest.Manifest:
     with ExitStack() as stack:
-        redis, home = _broker(stack, settings)
+        redis, home = broker(stack, settings)
         manifest.begin(folder)
         collections = control_data.collections_of(redis)
         with (folder / manifest.CONTROL).open("w", encoding="utf-8") as control:
@@ -85,7 +85,7 @@ def _write(settings: Settings, folder: Path) -> manifest.Manifest:
         return manifest.finish(folder, "qdrant" if settings.store_kind == "qdrant" else "embedded")
 
 
-def _broker(stack: ExitStack, settings: Settings) -> tuple[Redis, Path | None]:
+def broker(stack: ExitStack, settings: Settings) -> tuple[Redis, Path | None]:
     """Where control data is, and the data directory if it is now ours, with the service stopped."""
     if settings.redis_url is not None:
         return stack.enter_context(connect_blocking(settings.broker)), None
@@ -116,7 +116,7 @@ def _write_faces(
 
         qdrant_snapshots.save(settings, folder, remark)
         return
-    if home is None and (settings.redis_url is None or asking.alive(redis)):
+    if home is None and (settings.redis_url is None or asked.alive(redis)):
         written = asking.write_faces(redis, settings.handover, folder, collections, remark)
         remark(f"{written.faces} faces of {written.collections} facedbs")
         return

@@ -14,6 +14,7 @@ from facesearch.backup import backup
 from facesearch.calibrate import calibrate
 from facesearch.console import columns_of_terminal, print_paragraph, remark, reported, settings_from, worker_only
 from facesearch.doctor import DETAIL, diagnose
+from facesearch.erase import erase
 from facesearch.evaluate import evaluate
 from facesearch.facedbs import facedbs
 from facesearch.installed import Role
@@ -44,6 +45,7 @@ main.add_command(usage)
 main.add_command(backup)
 main.add_command(restore)
 main.add_command(verify)
+main.add_command(erase)
 
 
 @main.command()

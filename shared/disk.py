@@ -11,3 +11,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """The same of a folder with all that is in it. Raises OSError."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)

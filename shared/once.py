@@ -25,6 +25,9 @@ HEADER: Final = "Idempotency-Key"
 KEY: Final = re.compile(r"[!-~]{1,255}")
 """Visible ASCII, no spaces: what a UUID or any other token is made of. 255: as others take them."""
 
+RECORDS: Final = "fs:once:"
+"""What the keys of all records begin with."""
+
 ASKED: Final = "asked"
 ORIGIN: Final = "origin"
 OUTCOME: Final = "outcome"
@@ -37,7 +40,7 @@ what a tenant takes of the broker is bounded by the number of its records."""
 
 def records(tenant_id: str) -> str:
     """Begin of the keys of all records of a tenant."""
-    return f"fs:once:{tenant_id}:"
+    return f"{RECORDS}{tenant_id}:"
 
 
 def record(tenant_id: str, key: str) -> str:
@@ -64,3 +67,8 @@ def units(outcome: str) -> int:
     (1, 1, 2)
     """
     return max(1, -(-len(outcome.encode()) // UNIT))
+
+
+def tenant_of(record: str) -> str:
+    """Whose record it is: the tenant's id."""
+    return record.removeprefix(RECORDS).partition(":")[0]

@@ -16,6 +16,7 @@ from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
 from worker.backups import Backups
+from worker.erasing import Erasing
 from worker.faces.room import Room
 from worker.full_broker import FullBroker
 from worker.lanes import consume_beside
@@ -152,6 +153,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
             self.backups = Backups(runtime.ledger.redis, runtime.store, settings.handover)
+            self.erasing = Erasing(runtime.ledger.redis, runtime.store)
             self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
@@ -161,6 +163,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             self.beacon.start()
             self.sweeper.start()
             self.backups.start()
+            self.erasing.start()
             self.beating = consumer.timer.call_repeatedly(LOOK_S, limit.beat)
 
         def stop(self, _consumer: Any) -> None:
@@ -173,6 +176,7 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
             self.strangers.stop()
             self.sweeper.stop()
             self.backups.stop()
+            self.erasing.stop()
             self.redelivery.stop()
             self.lifeline.stop()
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from facesearch import asked as waiting_for
 from facesearch.archive import asking
 from processes import wait_for
 from shared.backup import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
@@ -122,7 +123,7 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, 
 def test_who_waits_is_told_how_far_it_is(
     redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "SAY_EVERY_S", 0)
+    monkeypatch.setattr(waiting_for, "SAY_EVERY_S", 0)
     store.add("t.a", faces(2 * PAGE))
     waiting = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
@@ -298,7 +299,7 @@ def test_a_worker_that_is_stopped_says_so(
 def test_a_worker_that_was_killed(
     redis: Redis, handover: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "SILENT_S", 0.5)
+    monkeypatch.setattr(waiting_for, "SILENT_S", 0.5)
     with pytest.raises(OperatorError, match="no worker takes the backup up"):
         asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
     waiting = Asking(redis, handover, tmp_path, ["t.a"])
@@ -349,7 +350,7 @@ def test_a_request_of_another_release_is_left(redis: Redis, worker: Backups) -> 
 def test_who_was_held_up_for_too_long_learns_it(
     redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "RENEW_EVERY_S", 0)
+    monkeypatch.setattr(waiting_for, "RENEW_EVERY_S", 0)
     store.add("t.a", faces(PAGE + 1))
     waiting = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
@@ -360,8 +361,8 @@ def test_who_was_held_up_for_too_long_learns_it(
 
 
 def test_whether_there_is_a_worker(redis: Redis) -> None:
-    assert not asking.alive(redis)
+    assert not waiting_for.alive(redis)
     redis.sadd(WORKERS, "one")
-    assert not asking.alive(redis)
+    assert not waiting_for.alive(redis)
     redis.set(presence_key("one"), Presence(store="ok", embedder="x").model_dump_json())
-    assert asking.alive(redis)
+    assert waiting_for.alive(redis)

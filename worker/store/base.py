@@ -4,7 +4,7 @@ Every store passes tests/integration/stores; nothing outside this package knows 
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,6 +107,12 @@ class Store(Protocol):
 
     def drop(self, collection: str) -> None:
         """Remove a collection and all its points; nothing happens if it is not there."""
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:
+        """Leave nothing of removed points where the collection is kept, while it is used. rest: called every few
+        milliseconds of work; what it raises ends the work and leaves the collection as it is. Unknown collection:
+        nothing to do. Returns False, having done nothing, where that is up to a server.
+        """
 
     def check(self) -> None:
         """Return if the engine can answer now, else raise StoreUnavailable. Cheap: called every few seconds."""

@@ -7,8 +7,8 @@ every vector, in large collections first as int8 (worker/store/edge_segments.py)
 
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from worker.store.base import (
     ranked,
 )
 from worker.store.edge_catching_up import CatchingUp
+from worker.store.edge_compacting import Compacting
 from worker.store.edge_errors import explained
 from worker.store.edge_files import EdgeFiles
 from worker.store.edge_shards import OpenShards
@@ -103,6 +104,9 @@ class EdgeStore:
         self._files = EdgeFiles(folder)
         self._shards = OpenShards(self._open, open_limit)
         self._catching_up = CatchingUp(self._files.lock)
+        self._compacting = Compacting(
+            self._files, self._shards, self._catching_up, identity.dimension, self._index_from
+        )
         self._sync = sync
         self._unsynced: set[str] = set()
         self._syncing = Periodic("sync", self._sync_all, SYNC_S)
@@ -121,6 +125,7 @@ class EdgeStore:
                 try:
                     with self._ours(collection) as shard:
                         shard.engine.update(upsert)
+                        self._compacting.changes.note(collection, [str(point.person_id) for point in points])
                         self._changed(collection, shard, len(points))
                     break
                 except FileNotFoundError:
@@ -160,6 +165,7 @@ class EdgeStore:
             try:
                 with self._ours(collection) as shard:
                     shard.engine.update(engine.UpdateOperation.delete_points([str(person_id)]))
+                    self._compacting.changes.note(collection, [str(person_id)])
                     self._changed(collection, shard, 1)
             except FileNotFoundError:
                 return
@@ -191,9 +197,21 @@ class EdgeStore:
         return edge_files.strangers(self._files.folder, collections, str(self.identity))
 
     def drop(self, collection: str) -> None:
-        with explained(self._files.folder / collection), self._shards.alone(collection):
-            self._catching_up.give_up(collection)
+        with explained(self._files.folder / collection), self._compacting.alone(collection):
+            self._compacting.changes.end(collection)
             self._files.remove(collection)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:
+        self._shards.check()
+        steps = self._compacting.steps(collection)
+        with closing(steps):
+            while True:
+                with explained(self._files.folder / collection):
+                    try:
+                        next(steps)
+                    except (StopIteration, FileNotFoundError):  # done; or never there, or dropped since
+                        return True
+                rest()
 
     def check(self) -> None:
         self._shards.check()
@@ -235,6 +253,7 @@ class EdgeStore:
             yield shard
 
     def _open(self, collection: str) -> _Shard:
+        self._files.settle(collection)
         identity = self._files.identity(collection)
         path = self._files.shard(collection)
         if identity != str(self.identity):  # to be counted or dropped

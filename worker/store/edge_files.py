@@ -3,6 +3,8 @@
     <folder>/.lock                         flock of the process that uses the folder
     <folder>/<collection>/collection.json  name and identity
     <folder>/<collection>/shard/           the engine's files
+    <folder>/<collection>/shard.new/       what takes their place, written as a whole; whoever opens the collection next
+                                           finishes that if a process was killed
     <folder>/.tmp-<uuid>/                  being made or being removed; cleared at the next start
 
 Names that start with a point cannot be a collection's.
@@ -14,15 +16,18 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from shared.disk import sync
+from shared.disk import sync, sync_tree
 from shared.errors import OperatorError
 from worker.store.base import StoreError
 
 _TEMPORARY = ".tmp-"
+
+_NEW: Final = "shard.new"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
 """Collections are called tenant.facedb; nothing here may lead out of the folder."""
@@ -91,8 +96,8 @@ class EdgeFiles:
         self._lock.truncate(0)
         self._lock.write(f"pid {os.getpid()}\n")
         self._lock.flush()
-        for leftover in folder.glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(leftover)
+        self._using: set[Path] = set()
+        self.clear()
 
     @property
     def lock(self) -> int:
@@ -120,29 +125,71 @@ class EdgeFiles:
     def make(self, collection: str, identity: str, fill: Callable[[Path], None]) -> None:
         """Make the collection whole or not at all. fill gets the path of the shard to create."""
         final = self.path(collection)
-        temporary = self._temporary()
-        temporary.mkdir()
-        try:
+        with self.temporary() as temporary:
             fill(temporary / "shard")
             description = temporary / "collection.json"
             description.write_text(json.dumps({"collection": collection, "identity": identity}), "utf-8")
             for path in (description, temporary):
                 sync(path)
             temporary.rename(final)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
         sync(self.folder)
 
     def remove(self, collection: str) -> None:
         """Remove the collection at once, its bytes right after. Nothing happens if it is not there."""
-        temporary = self._temporary()
-        try:
-            self.path(collection).rename(temporary)
-        except FileNotFoundError:
+        with self._name() as gone:
+            try:
+                self.path(collection).rename(gone)
+            except FileNotFoundError:
+                return
+            sync(self.folder)
+            shutil.rmtree(gone)
+
+    def replace(self, collection: str, shard: Path) -> None:
+        """Put a shard, in a `temporary` folder, in the place of the collection's. Nobody has either open. Whenever the
+        process is killed, the collection is then as before or as after.
+        """
+        sync_tree(shard)
+        shard.rename(self.path(collection) / _NEW)  # decides
+        sync(self.path(collection))
+        self.settle(collection)
+
+    def settle(self, collection: str) -> None:
+        """Finish a replacement that was decided. Nobody has the collection open. Nothing happens if there is none."""
+        new, shard = self.path(collection) / _NEW, self.shard(collection)
+        if not new.exists():
             return
-        sync(self.folder)
-        shutil.rmtree(temporary)
+        with self._name() as gone:
+            with suppress(FileNotFoundError):  # the process was killed right after
+                shard.rename(gone)
+            new.rename(shard)
+            sync(self.path(collection))
+            sync(self.folder)
+            if gone.exists():
+                shutil.rmtree(gone)
+
+    def clear(self) -> None:
+        """Remove what waits to be removed: what a killed process left, and what could not be removed before."""
+        for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+            if leftover not in self._using:
+                shutil.rmtree(leftover)
+
+    def used_bytes(self, collection: str) -> int:
+        """What the collection takes on the disk."""
+        blocks = 0
+        for path in self.path(collection).rglob("*"):
+            with suppress(FileNotFoundError):  # the engine removed it meanwhile
+                blocks += path.lstat().st_blocks
+        return blocks * 512
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A folder of its own for the block, which ends with it."""
+        with self._name() as path:
+            path.mkdir()
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
 
     def sync_log(self, collection: str) -> None:
         """Have the disk hold the write-ahead log of a collection's shard. Nothing happens if it is not there."""
@@ -155,5 +202,12 @@ class EdgeFiles:
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
 
-    def _temporary(self) -> Path:
-        return self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
+    @contextmanager
+    def _name(self) -> Iterator[Path]:
+        """A name that `clear` leaves alone inside the block."""
+        path = self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
+        self._using.add(path)
+        try:
+            yield path
+        finally:
+            self._using.discard(path)

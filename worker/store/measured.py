@@ -24,6 +24,7 @@ class MeasuredStore:
         self.count = store.count
         self.strangers = store.strangers
         self.drop = store.drop
+        self.compact = store.compact
         self.check = store.check
         self.close = store.close
         self._store = store

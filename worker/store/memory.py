@@ -3,7 +3,7 @@
 import copy
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -92,6 +92,10 @@ class MemoryStore:
         with self._lock:
             self._open()
             self._collections.pop(collection, None)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
+        self._open()
+        return True
 
     def check(self) -> None:
         self._open()

@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -103,6 +103,9 @@ class QdrantStore:
         if remembered is None:
             raise IdentityMismatch(f"collection {collection} was not made by facesearch: it stays")
         self._collections.drop(collection)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
+        return False
 
     def check(self) -> None:
         # Any answer will do, but unlike the server's /readyz this needs the API key to be right.

@@ -7,7 +7,7 @@ collection of another identity has any. A facedb without a face is none.
 
 import contextlib
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from qdrant_client import models
@@ -131,6 +131,9 @@ class SharedQdrantStore:
         for home in self._collections.shared_names():
             self._collections.delete_of_any(home, selector)
         self._settled.discard(collection)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
+        return False
 
     def check(self) -> None:
         # Any answer will do, but unlike the server's /readyz this needs the API key to be right.

@@ -1,0 +1,128 @@
+"""`facesearch erase --now`: what was deleted is in no file of the service, what was not deleted is still there.
+
+All files below the data directory are searched for 64 bytes of the deleted vector, for its name and for its id.
+"""
+
+import base64
+import re
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homes import done
+from portraits import astronaut_png, hopper_jpeg
+from processes import works
+from service import Service
+from shared.settings import Settings
+from worker.models import catalog
+from worker.runtime import open_faces
+
+pytestmark = pytest.mark.embedded("it searches the files of a data directory of its own")
+
+PATIENT = {"FACESEARCH_DEADLINE_S": "20"}
+"""For a busy machine; outcomes of jobs, for whose end an erasure waits, are kept for 5 s longer."""
+
+DELETED, DROPPED, KEPT = "Zebedeus4711", "Melchiades4712", "Hopperstays"
+GRACE = {"img": base64.b64encode(hopper_jpeg()).decode()}
+EILEEN = {"img": base64.b64encode(astronaut_png()).decode()}
+
+
+def vector(image: bytes) -> bytes:
+    """Of the one face of the image, as it is kept: float32, little-endian."""
+    settings = Settings()
+    embedder = catalog.find(settings.embedder, "embedding")
+    described = open_faces(settings, embedder).describe_prominent(image).vector
+    return described.astype("<f4").tobytes()
+
+
+def trace(of: bytes) -> bytes:
+    """64 bytes of a vector that no other has."""
+    return of[128:192]
+
+
+def files_with(folder: Path, *wanted: bytes) -> dict[bytes, set[str]]:
+    """In which files below the folder each of these bytes are. The image store never writes, and nobody else does."""
+    found: dict[bytes, set[str]] = {some: set() for some in wanted}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            held = path.read_bytes()
+            for some in wanted:
+                if some in held:
+                    found[some].add(path.relative_to(folder).as_posix())
+    return found
+
+
+def asked(service: Service, call: str, *, key: str | None = None, **data: str) -> Any:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return service.http.post(f"/v1/{call}", data=data, headers=headers).json()
+
+
+@dataclass
+class Scene:
+    """A service with a face that stays; another was deleted, and a third was in a facedb that is dropped."""
+
+    folder: Path
+    once: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def fill(self, service: Service) -> None:
+        at = ("--data-dir", self.folder)
+        done("facedbs", "create", "leaving", *at)
+        assert asked(service, "addface", name=KEPT, **GRACE)["status"] == "OK"
+        added = asked(service, "addface", key=self.once, name=DELETED, **EILEEN)["message"][0]
+        self.person_id = added["person_id"]
+        assert asked(service, "addface", name=DROPPED, facedb="leaving", **EILEEN)["status"] == "OK"
+        assert asked(service, "searchface", **EILEEN)["message"][0]["name"] == DELETED
+        assert asked(service, "delface", person_id=self.person_id)["status"] == "OK"
+        done("facedbs", "drop", "leaving", "--yes", *at)
+
+    @property
+    def traces(self) -> tuple[bytes, ...]:
+        return (trace(vector(astronaut_png())), DELETED.encode(), DROPPED.encode())
+
+    def assert_erased(self, said: str) -> None:
+        assert "Removed the faces of 1 dropped facedbs." in said
+        assert re.search(r"Erased [1-9]\d* answers", said)
+        assert "has rewritten its append-only file" in said
+        assert files_with(self.folder, *self.traces) == {some: set() for some in self.traces}
+
+    def assert_rest_is_there(self, service: Service) -> None:
+        found = asked(service, "searchface", **GRACE)["message"]
+        assert [(face["name"], face["confidence"]) for face in found] == [(KEPT, 100)]
+        assert asked(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
+        # What was asked under the key does not happen again, and nothing of it is told any more.
+        again = asked(service, "addface", key=self.once, name=DELETED, **EILEEN)
+        assert again["status"] == "INVALID_REQUEST"
+        assert "was erased" in again["message"]
+        assert asked(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path / "home")
+
+
+def test_while_the_service_runs(scene: Scene) -> None:
+    with Service(scene.folder, dict(PATIENT)) as service:
+        scene.fill(service)
+        vector_in, deleted_in, dropped_in = files_with(scene.folder, *scene.traces).values()
+        assert {path.split("/")[0] for path in vector_in} == {"faces"}, "a search that finds nothing proves nothing"
+        for name_in in (deleted_in, dropped_in):
+            assert {path.split("/")[0] for path in name_in} == {"faces", "valkey"}
+        waits = done("erase", "--data-dir", scene.folder)
+        assert "1 dropped facedbs wait" in waits
+        assert "Nothing was erased" in waits
+        scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
+        scene.assert_rest_is_there(service)
+        assert not works(lambda: service.child("worker").status() == "zombie")
+
+
+def test_while_the_service_is_stopped(scene: Scene) -> None:
+    with Service(scene.folder, dict(PATIENT)) as service:
+        scene.fill(service)
+    assert all(files_with(scene.folder, *scene.traces).values())
+    scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
+    with Service(scene.folder, dict(PATIENT)) as service:
+        scene.assert_rest_is_there(service)

@@ -1,0 +1,85 @@
+"""Answers that are kept under Idempotency-Keys (shared/once.py) and name faces that are no more.
+
+The record stays for as long as it would have, so that a repetition does nothing: it would add the face again. What was
+answered is replaced.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.contract import Status
+from shared.control.inventory import in_use
+from shared.jobs import Outcome
+from shared.once import OUTCOME, RECORDS, tenant_of
+from worker.store.base import IdentityMismatch, Store
+
+log = structlog.stdlib.get_logger(__name__)
+
+ERASED: Final = Outcome(
+    status=Status.INVALID_REQUEST,
+    message="what was answered under this Idempotency-Key named a face that is deleted, and was erased",
+)
+
+BATCH: Final = 200
+"""Records that are read at once."""
+
+# KEYS: record. ARGV: field, what it says, what it shall say. Answers whether it was so.
+_REPLACE: Final = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
+
+def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
+    """Replace every kept answer that names a face which is in no face database of its tenant any more. Returns how many
+    that were. Raises RedisError and StoreError.
+    """
+    collections = tuple(in_use(redis))
+    forgotten = 0
+    for record, text in _answers(redis):
+        try:
+            faces = _faces(Outcome.model_validate_json(text))
+        except ValidationError:
+            log.warning("answer_not_understood")
+            continue
+        tenant = tenant_of(record)
+        # Of a tenant without any the faces may be anywhere.
+        near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
+        if not all(any(_holds(store, collection, face) for collection in near) for face in faces):
+            forgotten += cast("int", redis.eval(_REPLACE, 1, record, OUTCOME, text, ERASED.model_dump_json()))
+        step()
+    return forgotten
+
+
+def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
+    """Each record that has an answer, and that."""
+    cursor = 0
+    while True:
+        cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, f"{RECORDS}*", BATCH))
+        with redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key.decode(), OUTCOME)
+            answers = cast("list[bytes | None]", pipe.execute())
+        yield from ((key.decode(), text) for key, text in zip(keys, answers, strict=True) if text is not None)
+        if not cursor:
+            return
+
+
+def _faces(outcome: Outcome) -> list[UUID]:
+    """Those that an answer names."""
+    said: Any = outcome.message
+    return [UUID(entry["person_id"]) for entry in said if isinstance(entry, Mapping)] if isinstance(said, list) else []
+
+
+def _holds(store: Store, collection: str, face: UUID) -> bool:
+    """Faces of another model cannot be asked for: they count as there."""
+    try:
+        return store.contains(collection, face)
+    except IdentityMismatch:
+        return True
