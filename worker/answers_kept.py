@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 from uuid import UUID
 
-import structlog
 from pydantic import ValidationError
 from redis import Redis
 
@@ -17,8 +16,6 @@ from shared.control.inventory import in_use
 from shared.jobs import Outcome
 from shared.once import OUTCOME, RECORDS, tenant_of
 from worker.store.base import IdentityMismatch, Store
-
-log = structlog.stdlib.get_logger(__name__)
 
 ERASED: Final = Outcome(
     status=Status.INVALID_REQUEST,
@@ -43,15 +40,11 @@ def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
     collections = tuple(in_use(redis))
     forgotten = 0
     for record, text in _answers(redis):
-        try:
-            faces = _faces(Outcome.model_validate_json(text))
-        except ValidationError:
-            log.warning("answer_not_understood")
-            continue
         tenant = tenant_of(record)
         # Of a tenant without any the faces may be anywhere.
         near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
-        if not all(any(_holds(store, collection, face) for collection in near) for face in faces):
+        faces = _faces(text)
+        if faces is None or not all(any(_holds(store, collection, face) for collection in near) for face in faces):
             forgotten += cast("int", redis.eval(_REPLACE, 1, record, OUTCOME, text, ERASED.model_dump_json()))
         step()
     return forgotten
@@ -71,9 +64,12 @@ def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
             return
 
 
-def _faces(outcome: Outcome) -> list[UUID]:
-    """Those that an answer names."""
-    said: Any = outcome.message
+def _faces(text: bytes) -> list[UUID] | None:
+    """Those that an answer names; None when it cannot be read, so that it may name any."""
+    try:
+        said: Any = Outcome.model_validate_json(text).message
+    except ValidationError:
+        return None
     return [UUID(entry["person_id"]) for entry in said if isinstance(entry, Mapping)] if isinstance(said, list) else []
 
 

@@ -69,7 +69,6 @@ class _Erasure:
         try:
             do(collection)
         except StoreError as error:
-            log.warning("collection_not_erased", collection=collection, reason=str(error))
             self._failed(error)
         self._step()
 

@@ -4,17 +4,22 @@ All files below the data directory are searched for 64 bytes of the deleted vect
 """
 
 import base64
+import os
 import re
+import signal
+import subprocess
+import sys
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from homes import done
+from homes import NOTHING, Home, done, faces, read, refused
 from portraits import astronaut_png, hopper_jpeg
-from processes import works
+from processes import wait_for
 from service import Service
 from shared.settings import Settings
 from worker.models import catalog
@@ -116,7 +121,6 @@ def test_while_the_service_runs(scene: Scene) -> None:
         assert "Nothing was erased" in waits
         scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
         scene.assert_rest_is_there(service)
-        assert not works(lambda: service.child("worker").status() == "zombie")
 
 
 def test_while_the_service_is_stopped(scene: Scene) -> None:
@@ -126,3 +130,40 @@ def test_while_the_service_is_stopped(scene: Scene) -> None:
     scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.assert_rest_is_there(service)
+
+
+def test_one_that_is_killed_loses_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", faces(2000))
+    gone, kept = home.points[:300], home.points[300:]
+    with closing(home.store()) as store:
+        for point in gone:
+            store.delete(home.collection, point.person_id)
+    command = [sys.executable, "-m", "facesearch", "erase", "--now", "--data-dir", str(home.folder)]
+    with subprocess.Popen(command, env=os.environ | NOTHING) as process:
+        wait_for(lambda: any((home.folder / "faces").glob(".tmp-*")))
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    with closing(home.store()) as store:
+        assert read(store, home.collection) == {p.person_id: (p.name, p.vector.tobytes()) for p in kept}
+    assert files_with(home.folder, trace(gone[7].vector.tobytes()))[trace(gone[7].vector.tobytes())]
+    assert "1 facedbs anew" in done("erase", "--now", "--data-dir", home.folder)
+    traces = [trace(point.vector.tobytes()) for point in gone]
+    assert not any(files_with(home.folder, *traces).values())
+    with closing(home.store()) as store:
+        assert read(store, home.collection) == {p.person_id: (p.name, p.vector.tobytes()) for p in kept}
+    assert not list((home.folder / "faces").glob(".tmp-*"))
+
+
+def test_what_cannot_be_erased_is_said(tmp_path: Path) -> None:
+    said = refused("erase", "--now", "--data-dir", tmp_path / "nowhere")
+    assert said.startswith(f"no service has run on {tmp_path / 'nowhere'}")
+    home = Home(tmp_path / "home")
+    (home.folder / "faces" / home.collection / "collection.json").write_text("{}")
+    said = refused("erase", "--now", "--data-dir", home.folder)
+    assert said.startswith("not everything could be erased; mend this and erase again: ")
+    assert "collection.json is damaged" in said
+
+
+def test_with_servers_that_are_away(valkey_url: str) -> None:
+    said = refused("erase", "--now", REDIS_URL=valkey_url, QDRANT_URL="http://127.0.0.1:1")
+    assert said == "no worker runs, and a worker has the faces: start one, and erase again"

@@ -1,0 +1,118 @@
+"""Answers that are kept under Idempotency-Keys: those that name a deleted face are erased, and the others stay."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from shared.contract import Status
+from shared.control import Control
+from shared.jobs import Outcome
+from shared.once import record
+from worker.answers_kept import ERASED, forget_deleted
+from worker.models.identity import Identity
+from worker.store.base import Point
+from worker.store.memory import MemoryStore
+
+SPACE = Identity("test", "0" * 64, 1, 4)
+
+
+@pytest.fixture
+def redis(valkey_url: str) -> Iterator[Redis]:
+    with Redis.from_url(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def collections(valkey_url: str) -> dict[str, str]:
+    """Of the default facedb of two tenants."""
+    async with AsyncRedis.from_url(valkey_url) as client:
+        control = Control(client)
+        for tenant in ("shop", "bank"):
+            await control.create_tenant(tenant)
+        return {tenant: (await control.facedbs(tenant))[0].collection for tenant in ("shop", "bank")}
+
+
+class Kept:
+    """Records in Redis, and faces in a store."""
+
+    def __init__(self, redis: Redis, collections: dict[str, str]) -> None:
+        self.redis, self.collections = redis, collections
+        self.store = MemoryStore(SPACE)
+
+    def face(self, tenant: str) -> str:
+        """The id of a face that is there."""
+        point = Point(uuid.uuid4(), "Ada", np.eye(4, dtype=np.float32)[0])
+        self.store.add(self.collections[tenant], [point])
+        return str(point.person_id)
+
+    def answer(self, tenant: str, message: Any, status: Status = Status.OK) -> str:
+        """The key of a record with such an answer."""
+        key = record(tenant, uuid.uuid4().hex)
+        outcome = Outcome(status=status, message=message).model_dump_json()
+        self.redis.hset(key, mapping={"asked": "x", "origin": "0" * 32, "outcome": outcome})
+        self.redis.expire(key, 500)
+        return key
+
+    def now(self, key: str) -> Outcome:
+        return Outcome.model_validate_json(self.redis.hget(key, "outcome"))
+
+    def forget(self) -> int:
+        return forget_deleted(self.redis, self.store, lambda: None)
+
+
+@pytest.fixture
+def kept(redis: Redis, collections: dict[str, str]) -> Kept:
+    return Kept(redis, collections)
+
+
+def added(*ids: str) -> list[dict[str, str]]:
+    return [{"name": "Ada", "person_id": one} for one in ids]
+
+
+def found(*ids: str) -> list[dict[str, Any]]:
+    return [{"confidence": 100, "name": "Ada", "person_id": one} for one in ids]
+
+
+def test_an_answer_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
+    there, gone = kept.face("shop"), str(uuid.uuid4())
+    erased = [
+        kept.answer("shop", added(gone)),
+        kept.answer("shop", added(there, gone)),
+        kept.answer("shop", found(gone)),
+        kept.answer("dropped", added(gone)),
+    ]
+    assert kept.forget() == len(erased)
+    for key in erased:
+        assert kept.now(key) == ERASED
+        assert kept.redis.hget(key, "asked") == b"x", "the record stays: a repetition must do nothing"
+        assert 0 < kept.redis.ttl(key) <= 500
+    assert kept.forget() == 0, "what is erased names nobody"
+
+
+def test_all_other_answers_stay(kept: Kept) -> None:
+    there = kept.face("shop")
+    stays = [
+        kept.answer("shop", added(there)),
+        kept.answer("shop", found(there)),
+        kept.answer("shop", "successfully deleted face"),
+        kept.answer("shop", {"similarity": 99, "result": "SAME PERSON"}),
+        kept.answer("shop", "no similar face in db", Status.NO_SIMILAR_FACE),
+    ]
+    waiting = record("shop", "no answer yet")
+    kept.redis.hset(waiting, mapping={"asked": "x", "origin": "0" * 32})
+    before = [kept.now(key) for key in stays]
+    assert kept.forget() == 0
+    assert [kept.now(key) for key in stays] == before
+    assert not kept.redis.hexists(waiting, "outcome")
+
+
+def test_one_that_cannot_be_read_may_name_anybody(kept: Kept) -> None:
+    key = kept.answer("shop", "x")
+    kept.redis.hset(key, "outcome", '{"name": "Ada"}')
+    assert kept.forget() == 1
+    assert kept.now(key) == ERASED
