@@ -10,7 +10,7 @@ from typing import Final
 import click
 from redis import Redis, RedisError
 
-from facesearch import append_only, asked
+from facesearch import append_only, asked, auditing
 from facesearch.backup import broker
 from facesearch.connection import silent
 from facesearch.console import data_dir_option, remark, reported, settings_from
@@ -41,6 +41,7 @@ def erase(now: bool, data_dir: Path | None) -> None:
         with ExitStack() as stack:
             redis, home = broker(stack, settings)
             if now:
+                auditing.tell(redis, "erase")
                 _erase(settings, redis, home)
             else:
                 _say_what_waits(redis)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from facesearch.auditing import change
 from facesearch.connection import ask
 from facesearch.console import (
     data_dir_option,
@@ -31,7 +32,12 @@ def facedbs() -> None:
 @reported
 def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None:
     """Create the empty facedb NAME."""
-    facedb = ask(data_dir, lambda control: control.create_facedb(tenant, name))
+    facedb = change(
+        data_dir,
+        "facedb.create",
+        lambda control: control.create_facedb(tenant, name),
+        lambda made: {"tenant": tenant, "facedb": made.name},
+    )
     if as_json:
         print_json(facedb)
     else:
@@ -67,7 +73,12 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
 @reported
 def default(name: str, tenant: str, data_dir: Path | None) -> None:
     """Make NAME the facedb that is meant when a request names none."""
-    ask(data_dir, lambda control: control.set_default_facedb(tenant, name))
+    change(
+        data_dir,
+        "facedb.default",
+        lambda control: control.set_default_facedb(tenant, name),
+        lambda _: {"tenant": tenant, "facedb": name},
+    )
     click.echo(f"facedb {name} is the default of tenant {tenant}")
 
 
@@ -86,5 +97,10 @@ def drop(name: str, tenant: str, data_dir: Path | None, yes: bool) -> None:
 
     if ask(data_dir, existing) is not None and not yes:
         click.confirm(f"Drop facedb {name} of tenant {tenant} with all its faces?", abort=True, err=True)
-    ask(data_dir, lambda control: control.drop_facedb(tenant, name))
+    change(
+        data_dir,
+        "facedb.drop",
+        lambda control: control.drop_facedb(tenant, name),
+        lambda _: {"tenant": tenant, "facedb": name},
+    )
     click.echo(f"facedb {name} of tenant {tenant} dropped; a worker removes its faces within minutes")

@@ -6,6 +6,7 @@ from typing import get_args
 
 import click
 
+from facesearch.auditing import change
 from facesearch.connection import ask
 from facesearch.console import (
     data_dir_option,
@@ -68,8 +69,9 @@ def create(
     """Create a key and print it, this once."""
     until = expiry.moment(expires)
     may = frozenset(map(Scope, scopes)) or frozenset(Scope)
-    key, secret = ask(
+    key, secret = change(
         data_dir,
+        "key.create",
         lambda control: control.create_key(
             tenant,
             name,
@@ -80,6 +82,7 @@ def create(
             http_status=http_status,
             confidence=confidence,
         ),
+        lambda made: {"tenant": tenant, "key": made[0].id},
     )
     if as_json:
         print_json(key, key=secret)
@@ -116,7 +119,12 @@ def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool)
 @reported
 def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
     """Revoke the key with this ID: it stops working within seconds."""
-    was_in_file = ask(data_dir, lambda control: control.revoke_key(tenant, key_id))
+    was_in_file = change(
+        data_dir,
+        "key.revoke",
+        lambda control: control.revoke_key(tenant, key_id),
+        lambda _: {"tenant": tenant, "key": key_id},
+    )
     click.echo(f"key {key_id} of tenant {tenant} revoked")
     if was_in_file:
         remark("It was the first key: its file is gone too, and the next `facesearch up` makes another.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from facesearch import models as model_commands
+from facesearch.audit import audit
 from facesearch.backup import backup
 from facesearch.calibrate import calibrate
 from facesearch.console import columns_of_terminal, print_paragraph, remark, reported, settings_from, worker_only
@@ -46,6 +47,7 @@ main.add_command(backup)
 main.add_command(restore)
 main.add_command(verify)
 main.add_command(erase)
+main.add_command(audit)
 
 
 @main.command()

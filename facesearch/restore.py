@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from redis import RedisError
 
-from facesearch import data, own_broker, swap
+from facesearch import auditing, data, own_broker, swap
 from facesearch.archive import control_data, manifest
 from facesearch.backup import BROKER, KEY_FILES
 from facesearch.connection import silent
@@ -230,3 +230,4 @@ def _put_control(settings: Settings, backup: _Backup, making: Path | None) -> No
         where = own_broker.serving(making / BROKER)
     with where as redis:
         control_data.put(redis, backup.entries, backup.once())
+        auditing.tell(redis, "restore")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from facesearch.auditing import change
 from facesearch.connection import ask
 from facesearch.console import (
     data_dir_option,
@@ -30,7 +31,9 @@ def tenants() -> None:
 @reported
 def create(name: str, data_dir: Path | None, as_json: bool) -> None:
     """Create the tenant NAME with an empty facedb, and no key yet."""
-    tenant = ask(data_dir, lambda control: control.create_tenant(name))
+    tenant = change(
+        data_dir, "tenant.create", lambda control: control.create_tenant(name), lambda made: {"tenant": made.name}
+    )
     if as_json:
         print_json(tenant)
     else:
@@ -67,5 +70,5 @@ def drop(name: str, data_dir: Path | None, yes: bool) -> None:
     if not yes:
         what = f"tenant {name} with its keys ({keys}) and facedbs ({facedbs}) and all their faces"
         click.confirm(f"Drop {what}?", abort=True, err=True)
-    ask(data_dir, lambda control: control.drop_tenant(name))
+    change(data_dir, "tenant.drop", lambda control: control.drop_tenant(name), lambda _: {"tenant": name})
     click.echo(f"tenant {name} dropped; a worker removes its faces within minutes")

@@ -7,14 +7,17 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic_core import to_jsonable_python
 
+from gateway.admin.auditing import audit, telling
 from gateway.admin.bodies import MAX_BODY_BYTES, parsed
 from gateway.admin.middleware import authenticated, explained
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
+from gateway.admin.wrong_keys import WrongKeys
 from gateway.answers import answer
 from gateway.bodies import read_body, when_read
 from gateway.middleware import errors, request_id
 from gateway.openapi import admin
 from gateway.usage import usage_answer
+from shared.audit import Event
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
 from shared.redis_clients import connect
@@ -30,10 +33,11 @@ def create_admin_app(settings: Settings) -> web.Application:
     if settings.admin_key is None:
         raise ValueError("FACESEARCH_ADMIN_KEY is not set")
     key = settings.admin_key.get_secret_value()
-    app = web.Application(middlewares=[request_id, errors, authenticated(key), explained])
+    wrong_keys = WrongKeys()
+    app = web.Application(middlewares=[request_id, errors, authenticated(key, wrong_keys), explained])
     app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=when_read) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
-    app.cleanup_ctx.append(_resources(settings))
+    app.cleanup_ctx.append(_resources(settings, wrong_keys))
     return app
 
 
@@ -43,6 +47,11 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
         if operation.body is not None:
             given["body"] = parsed(operation.body, await read_body(request, MAX_BODY_BYTES))
         done = await operation.perform(request.app[CONTROL], **given)
+        if operation.action is not None:
+            by = f"admin API, {request.remote}"
+            subject = operation.subject(given, done)
+            event = Event.model_validate({"action": operation.action, "by": by, **subject})
+            await audit(request.app[CONTROL].redis, event)
         return answer(Status.OK, to_jsonable_python(done), operation.http_status)
 
     return handle
@@ -56,11 +65,12 @@ async def _openapi(_request: web.Request) -> web.Response:
     return web.Response(text=admin.text(), content_type="application/json")
 
 
-def _resources(settings: Settings) -> Callable[[web.Application], AsyncIterator[None]]:
+def _resources(settings: Settings, wrong_keys: WrongKeys) -> Callable[[web.Application], AsyncIterator[None]]:
     async def resources(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(connect(settings.broker))
             app[CONTROL] = Control(redis, first_key_file=settings.data_dir / FIRST_KEY_FILE)
+            await stack.enter_async_context(telling(redis, wrong_keys))
             yield
 
     return resources

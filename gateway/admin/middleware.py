@@ -9,10 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from redis import RedisError
 
+from gateway.admin.wrong_keys import WrongKeys
 from gateway.answers import answer
 from shared.contract import Status
 from shared.control import Conflict, Unknown
-from shared.errors import InvalidRequest, OperatorError, Unauthorized, Unavailable
+from shared.errors import InvalidRequest, OperatorError, TooManyRequests, Unauthorized, Unavailable
 
 HEADER: Final = "X-Admin-Key"
 
@@ -21,14 +22,17 @@ UNAUTHORIZED: Final = f"{HEADER} header is missing or wrong"
 log = structlog.stdlib.get_logger(__name__)
 
 
-def authenticated(admin_key: str) -> Middleware:
-    """Nobody comes in without the key, not even to learn which paths there are."""
+def authenticated(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
+    """Nobody comes in without the key, not even to learn which paths there are. Whoever has it always does."""
     right = _digest(admin_key)
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Digests, so that the time tells neither how much of the key is right nor how long it is.
         if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), right):
+            wait_s = wrong_keys.tried(request.remote or "")
+            if wait_s is not None:
+                raise TooManyRequests("wrong admin keys", wait_s)
             raise Unauthorized(UNAUTHORIZED)
         response = await handler(request)
         if request.method not in ("GET", "HEAD"):

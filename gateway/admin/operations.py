@@ -4,7 +4,7 @@ Each function gets the path's variables by name and the body if there is one. Wh
 annotation says what that is.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,7 +78,10 @@ async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb)
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. http_status: of success. conflicts: whether what is there may be against it."""
+    """One method of one path. http_status: of success. conflicts: whether what is there may be against it. action: what
+    the audit trail calls it, None for what changes nothing; it is done to the tenant and facedb or key that `subject`
+    tells.
+    """
 
     method: str
     path: str
@@ -87,6 +90,24 @@ class Operation:
     body: type[Body] | None = None
     http_status: int = 200
     conflicts: bool = False
+    action: str | None = None
+
+    def subject(self, given: Mapping[str, Any], done: Any) -> dict[str, str]:
+        """What it was done to, as fields of shared.audit.Event. given: what perform got. done: what it returned."""
+        tenant = given.get("tenant") or done.name
+        match self.action:
+            case "key.create":
+                return {"tenant": tenant, "key": done.id}
+            case "key.revoke":
+                return {"tenant": tenant, "key": given["key_id"]}
+            case "facedb.create":
+                return {"tenant": tenant, "facedb": done.name}
+            case "facedb.drop":
+                return {"tenant": tenant, "facedb": given["facedb"]}
+            case "facedb.default":
+                return {"tenant": tenant, "facedb": given["body"].facedb}
+            case _:
+                return {"tenant": tenant}
 
 
 _TENANTS: Final = f"{PREFIX}/tenants"
@@ -94,17 +115,49 @@ _TENANT: Final = f"{_TENANTS}/{{tenant}}"
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation("GET", _TENANTS, "List all tenants", list_tenants),
-    Operation("POST", _TENANTS, "Create a tenant with an empty facedb", create_tenant, NewTenant, 201, conflicts=True),
+    Operation(
+        "POST",
+        _TENANTS,
+        "Create a tenant with an empty facedb",
+        create_tenant,
+        NewTenant,
+        201,
+        conflicts=True,
+        action="tenant.create",
+    ),
     Operation("GET", _TENANT, "One tenant", get_tenant),
-    Operation("DELETE", _TENANT, "Drop a tenant with all its keys and faces", drop_tenant),
+    Operation("DELETE", _TENANT, "Drop a tenant with all its keys and faces", drop_tenant, action="tenant.drop"),
     Operation("GET", f"{_TENANT}/keys", "List the keys that work", list_keys),
     Operation("GET", f"{_TENANT}/all-keys", "List all keys, revoked and expired ones too", list_all_keys),
-    Operation("POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201),
-    Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key),
-    Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
-    Operation("POST", f"{_TENANT}/facedbs", "Create an empty facedb", create_facedb, NewFacedb, 201, conflicts=True),
     Operation(
-        "DELETE", f"{_TENANT}/facedbs/{{facedb}}", "Drop a facedb with all its faces", drop_facedb, conflicts=True
+        "POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201, action="key.create"
     ),
-    Operation("PUT", f"{_TENANT}/default-facedb", "Choose the default facedb", set_default_facedb, DefaultFacedb),
+    Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key, action="key.revoke"),
+    Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
+    Operation(
+        "POST",
+        f"{_TENANT}/facedbs",
+        "Create an empty facedb",
+        create_facedb,
+        NewFacedb,
+        201,
+        conflicts=True,
+        action="facedb.create",
+    ),
+    Operation(
+        "DELETE",
+        f"{_TENANT}/facedbs/{{facedb}}",
+        "Drop a facedb with all its faces",
+        drop_facedb,
+        conflicts=True,
+        action="facedb.drop",
+    ),
+    Operation(
+        "PUT",
+        f"{_TENANT}/default-facedb",
+        "Choose the default facedb",
+        set_default_facedb,
+        DefaultFacedb,
+        action="facedb.default",
+    ),
 )

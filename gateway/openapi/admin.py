@@ -58,6 +58,12 @@ _REFUSALS: Final = {
         Status.INVALID_REQUEST,
         "tenant shop exists already",
     ),
+    429: (
+        "TooManyRequests",
+        f"Wrong keys were tried in {HEADER} too often from this address. The right one is always taken.",
+        Status.FAIL,
+        MESSAGES[Status.FAIL],
+    ),
     503: ("Unavailable", "The service could not do it now.", Status.FAIL, MESSAGES[Status.FAIL]),
 }
 
@@ -202,7 +208,7 @@ def _message(type_: Any) -> Json:
 
 def _operation(operation: Operation) -> Json:
     variables = re.findall(r"{(\w+)}", operation.path)
-    refusals = [401, 503]
+    refusals = [401, 429, 503]
     if operation.body is not None:
         refusals.append(400)
     if variables:
@@ -251,7 +257,7 @@ def _usage() -> Json:
             {"name": name, "in": "query", "description": description, "schema": schema}
             for name, description, schema in query
         ],
-        "responses": {"200": success} | _refused(400, 401, 503),
+        "responses": {"200": success} | _refused(400, 401, 429, 503),
     }
 
 
@@ -261,7 +267,7 @@ def _itself() -> Json:
         "operationId": "openapi",
         "tags": ["Service"],
         "summary": "This document",
-        "responses": {"200": response} | _refused(401),
+        "responses": {"200": response} | _refused(401, 429),
     }
 
 

@@ -1,0 +1,78 @@
+"""How often wrong admin keys are answered, and what of them is told."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.admin.wrong_keys import ADDRESSES, BURST, OTHERS, TOLD, WrongKeys, network
+
+
+class Clock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_after_a_burst_ten_a_minute() -> None:
+    clock = Clock()
+    wrong = WrongKeys(clock)
+    assert [wrong.tried("192.0.2.1") for _ in range(BURST)] == [None] * BURST
+    assert wrong.tried("192.0.2.1") == 6
+    clock.now += 5.5
+    assert wrong.tried("192.0.2.1") == 1
+    clock.now += 0.6
+    assert wrong.tried("192.0.2.1") is None
+    assert wrong.tried("192.0.2.1") == 6
+    answered = 0
+    for _ in range(600):
+        clock.now += 0.1
+        answered += wrong.tried("192.0.2.1") is None
+    assert 9 <= answered <= 10
+
+
+def test_one_address_is_not_held_for_another() -> None:
+    wrong = WrongKeys(Clock())
+    for _ in range(2 * BURST):
+        wrong.tried("192.0.2.1")
+    assert wrong.tried("192.0.2.2") is None
+
+
+def test_an_ipv6_line_is_one_caller_and_so_is_an_address_in_either_writing() -> None:
+    assert network("2001:db8:1:2:3:4:5:6") == network("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert network("2001:db8:1:3::1") != network("2001:db8:1:2::1")
+    assert network("::ffff:192.0.2.1") == network("192.0.2.1") == "192.0.2.1"
+    assert network("fe80::1%eth0") == "fe80::/64"
+    assert network("") == "unknown"
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=3 * ADDRESSES))
+def test_what_is_remembered_and_told_is_bounded_and_every_attempt_is_counted(callers: list[int]) -> None:
+    wrong = WrongKeys(Clock())
+    for caller in callers:
+        wrong.tried(f"10.{caller >> 16 & 255}.{caller >> 8 & 255}.{caller & 255}")
+    assert len(wrong._addresses) <= ADDRESSES
+    told = wrong.untold()
+    assert len(told) <= TOLD + 1
+    assert sum(told.values()) == len(callers)
+    assert wrong.untold() == {}
+
+
+def test_more_addresses_than_are_remembered() -> None:
+    wrong = WrongKeys(Clock())
+    for number in range(2 * ADDRESSES):
+        wrong.tried(f"10.0.{number >> 8}.{number & 255}")
+    assert len(wrong._addresses) == ADDRESSES
+    assert sum(wrong.untold().values()) == 2 * ADDRESSES
+
+
+def test_those_who_tried_most_are_named() -> None:
+    wrong = WrongKeys(Clock())
+    tried = Counter({f"192.0.2.{number}": number for number in range(1, 10)})
+    for address in tried.elements():
+        wrong.tried(address)
+    assert wrong.untold() == dict(tried.most_common(TOLD)) | {OTHERS: 1 + 2 + 3 + 4}
