@@ -253,10 +253,13 @@ def test_commands_beside_a_running_service(watched: Watched, service: Service, h
         ("backup", home.kept / "backup"),
         ("verify", home.kept / "backup"),
         ("tenants", "drop", "shop", "--yes"),
+        ("audit",),
+        ("erase",),
         ("settings",),
         FACESEARCH_PORT=str(httpx.URL(service.address).port),
     )
-    for part in ("is ready", "shop", "visitors", "till", "addface", "checked by its manifest.json", "REDIS_URL"):
+    parts = ("is ready", "shop", "visitors", "till", "addface", "checked by its manifest.json", "REDIS_URL")
+    for part in (*parts, "tenant.drop", "wait to be removed"):
         assert part in said
     watched("-m", "worker", "--health", REDIS_URL=service.broker)
 
@@ -278,7 +281,8 @@ def test_data_of_a_stopped_service(watched: Watched, service: Service, home: Hom
     """The last that needs the service, which it stops."""
     assert service.stop() == 0
     another = home.kept / "another"
-    said = watched.commands(("backup", another), ("restore", another, "--overwrite"), ("verify",))
+    said = watched.commands(("backup", another), ("restore", another, "--overwrite"), ("verify",), ("erase", "--now"))
+    assert "has rewritten its append-only file" in said
     assert "checked by its manifest.json" in said
 
 
