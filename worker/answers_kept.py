@@ -4,11 +4,10 @@ The record stays for as long as it would have, so that a repetition does nothing
 answered is replaced.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 from uuid import UUID
 
-from pydantic import ValidationError
 from redis import Redis
 
 from shared.contract import Status
@@ -68,9 +67,10 @@ def _faces(text: bytes) -> list[UUID] | None:
     """Those that an answer names; None when it cannot be read, so that it may name any."""
     try:
         said: Any = Outcome.model_validate_json(text).message
-    except ValidationError:
+        entries = said if isinstance(said, list) else []
+        return [UUID(entry["person_id"]) for entry in entries]
+    except ValueError:  # of JSON, of what it says, or of an id
         return None
-    return [UUID(entry["person_id"]) for entry in said if isinstance(entry, Mapping)] if isinstance(said, list) else []
 
 
 def _holds(store: Store, collection: str, face: UUID) -> bool:
