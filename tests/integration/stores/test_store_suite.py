@@ -584,3 +584,21 @@ def same(found: list[Match], expected: list[Match]) -> None:
     assert {m.person_id: m.name for m in found} == {m.person_id: m.name for m in expected}
     cosines = {m.person_id: m.cosine for m in expected}
     assert [m.cosine for m in found] == pytest.approx([cosines[m.person_id] for m in found], abs=1e-6)
+
+
+class TestCompacting:
+    def test_what_is_there_stays_while_faces_come_from_other_threads(self, store: Store, db: str) -> None:
+        before = [face(seed) for seed in range(2 * PAGE)]
+        store.add(db, before)
+        store.delete(db, before[0].person_id)
+        later = [face(1000 + seed) for seed in range(40)]
+        with ThreadPoolExecutor(4) as pool:
+            adding = [pool.submit(store.add, db, [point]) for point in later]
+            store.compact(db, lambda: None)
+            for each in adding:
+                each.result()
+        assert {p.person_id for p in store.points(db)} == {p.person_id for p in (*before[1:], *later)}
+
+    def test_what_is_not_there_is_no_matter(self, store: Store, db: str) -> None:
+        store.compact(db, lambda: None)
+        assert store.count(db) == 0
