@@ -11,7 +11,7 @@ from uuid import UUID
 from redis import Redis
 
 from shared.contract import Status
-from shared.control.inventory import in_use
+from shared.control.inventory import in_use, names_of_tenants
 from shared.jobs import Outcome
 from shared.once import OUTCOME, RECORDS, tenant_of
 from worker.store.base import IdentityMismatch, Store
@@ -36,10 +36,10 @@ def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
     """Replace every kept answer that names a face which is in no face database of its tenant any more. Returns how many
     that were. Raises RedisError and StoreError.
     """
-    collections = tuple(in_use(redis))
+    collections, names = tuple(in_use(redis)), names_of_tenants(redis)
     forgotten = 0
     for record, text in _answers(redis):
-        tenant = tenant_of(record)
+        tenant = names.get(tenant_of(record), tenant_of(record))
         # Of a tenant without any the faces may be anywhere.
         near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
         faces = _faces(text)

@@ -4,8 +4,14 @@ from typing import cast
 
 from redis import Redis
 
-from shared.control.layout import TENANTS, facedb_key, facedbs_key, readable
+from shared.control.layout import TENANT_IDS, TENANTS, facedb_key, facedbs_key, readable
 from shared.control.records import Facedb
+
+
+def names_of_tenants(redis: Redis) -> dict[str, str]:
+    """The name of each tenant that has an id, by that. Raises redis.RedisError."""
+    ids = cast("dict[bytes, bytes]", redis.hgetall(TENANT_IDS))
+    return {known_by.decode(): name.decode() for name, known_by in ids.items()}
 
 
 def in_use(redis: Redis) -> dict[str, str]:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from shared.contract import Status
 from shared.control import Control
+from shared.control.layout import TENANT_IDS
 from shared.jobs import Outcome
 from shared.once import record
 from worker.answers_kept import ERASED, forget_deleted
@@ -52,7 +53,8 @@ class Kept:
 
     def answer(self, tenant: str, message: Any, status: Status = Status.OK) -> str:
         """The key of a record with such an answer."""
-        key = record(tenant, uuid.uuid4().hex)
+        known_by = self.redis.hget(TENANT_IDS, tenant)
+        key = record(tenant if known_by is None else known_by.decode(), uuid.uuid4().hex)
         outcome = Outcome(status=status, message=message).model_dump_json()
         self.redis.hset(key, mapping={"asked": "x", "origin": "0" * 32, "outcome": outcome})
         self.redis.expire(key, 500)
