@@ -45,7 +45,7 @@ WAITING: Final = "fs:fair:waiting"
 
 LINE_PREFIX: Final = "fs:fair:line:"
 
-NOMINAL_S: Final = 0.001
+NOMINAL_S: Final = 0.0001
 """What a job counts until it is done, so that several free threads do not all go to one tenant. No job takes less: what
 was counted too much, and corrected, would be lost to a tenant once the others' time has passed it."""
 
