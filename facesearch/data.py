@@ -35,20 +35,31 @@ LONGEST_SOCKET_PATH: Final = 100
 """Bytes; the system's limit is 108 on Linux and 104 on macOS, its final zero included."""
 
 
-def keep_private() -> None:
-    """What this process and its children make from now on is for its owner only."""
-    os.umask(_OF_OTHERS)
-
-
 @contextmanager
 def opened(folder: Path) -> Iterator[Path]:
     """The directory, made if need be and locked for this instance. Yields its absolute path. It is closed to everybody
-    else, unless it holds other things than ours, or belongs to somebody else: then what `keep_private` does has to do.
-    A restore that was cut short once it was decided (facesearch/swap.py) is finished first.
+    else, unless it holds other things than ours, or belongs to somebody else; and what this process and its children
+    make, here or elsewhere, is for its owner only meanwhile. A restore that was cut short once it was decided
+    (facesearch/swap.py) is finished first.
 
     Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
     """
     folder = folder.expanduser().absolute()
+    with _private(), _locked(folder):
+        yield folder
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    before = os.umask(_OF_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (folder / "lock").exists() or not any(folder.iterdir()):
@@ -72,7 +83,7 @@ def opened(folder: Path) -> Iterator[Path]:
             raise OperatorError(
                 f"cannot finish the restore that was cut short in {folder} ({error.strerror}); mend that and try again"
             ) from None
-        yield folder
+        yield
     finally:
         os.close(lock)
 

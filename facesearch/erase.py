@@ -11,6 +11,7 @@ import click
 from redis import Redis, RedisError
 
 from facesearch import append_only, asked, auditing
+from facesearch.archive.asking import remove_left
 from facesearch.backup import broker
 from facesearch.connection import silent
 from facesearch.console import data_dir_option, remark, reported, settings_from
@@ -65,6 +66,7 @@ def _erase(settings: Settings, redis: Redis, home: Path | None) -> None:
             "docs/privacy.md says when."
         )
     click.echo(f"Erased {done.answers} answers that were kept under Idempotency-Keys and named deleted faces.")
+    remove_left(redis, settings.handover)
     _await_results(redis)
     if append_only.rewrite(redis):
         click.echo("The broker has rewritten its append-only file: no deleted name is in it.")

@@ -47,7 +47,6 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
     raise_limit()
     async with AsyncExitStack() as stack:
         await _require_given(settings)
-        data.keep_private()
         folder = stack.enter_context(data.opened(settings.data_dir))
         listening = stack.enter_context(listen(settings.host, settings.port))
         admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))

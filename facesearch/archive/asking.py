@@ -55,6 +55,14 @@ def write_faces(
             shutil.rmtree(written, ignore_errors=True)
 
 
+def remove_left(redis: Redis, handover: Path) -> None:
+    """Remove what backups that were killed left below the handover folder, unless one is under way, which removes it.
+    Raises RedisError.
+    """
+    if not redis.exists(REQUEST):
+        _remove_others(handover)
+
+
 def _take(written: Path, wanted: Path) -> None:
     """Move a file, to another disk if need be."""
     try:

@@ -126,8 +126,14 @@ def test_while_the_service_runs(scene: Scene) -> None:
 def test_while_the_service_is_stopped(scene: Scene) -> None:
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.fill(service)
+    left = scene.folder / "handover" / uuid.uuid4().hex / "faces"
+    for folder in (left.parent.parent, left.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    left.write_bytes(vector(astronaut_png()))  # as a backup that is killed leaves them
     assert all(files_with(scene.folder, *scene.traces).values())
     scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
+    written = [path for path in scene.folder.rglob("*") if not path.is_symlink()]
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.assert_rest_is_there(service)
 
