@@ -46,6 +46,8 @@ CONTROL = {
     "facedbs default": ["visitors"],
     "facedbs drop": ["visitors", "--yes"],
     "usage": [],
+    "audit": [],
+    "erase": ["--now"],
 }
 """Commands on what is in Redis, with arguments."""
 

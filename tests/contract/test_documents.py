@@ -84,7 +84,7 @@ def test_the_readmes_commands_are_found_as_it_says_and_exist(folder: Path) -> No
     (path,) = (text for language, text in blocks("More commands") if language == "sh")
     assert pasted(f"{path}\nfacesearch --version", folder).startswith("facesearch, version ")
     commands = re.findall(r"^\| `facesearch (.*?)` \|", README, re.MULTILINE)
-    assert len(commands) == 10
+    assert len(commands) == 12
     for command in commands:
         name, *arguments = command.split()
         found: click.Command = main.commands[name]

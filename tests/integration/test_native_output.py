@@ -53,4 +53,4 @@ def test_what_libjpeg_says_is_a_line_of_the_log(service: Service) -> None:
     wait_for(lambda: any("native_output" in line for line in service.said[before:]))
     said = "".join(service.said[before:])
     assert not re.search(r"^Corrupt JPEG", said, re.MULTILINE)
-    assert "Corrupt JPEG data: 3 extraneous bytes before marker 0xd9" in said
+    assert re.search(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9", said)

@@ -1,5 +1,6 @@
 """Records of Idempotency-Keys are bounded for each tenant: the oldest go first, and what is small takes little."""
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -18,7 +19,7 @@ from processes import wait_for
 from redis_servers import server
 from shared.contract import Status
 from shared.errors import InvalidRequest
-from shared.jobs import DeleteJob, Once, Outcome, new_request_id
+from shared.jobs import DeleteJob, Once, Outcome, new_gateway_id, new_job_id, new_request_id
 from shared.once import order, record
 from shared.redis_clients import connect, connect_blocking
 from worker.ledger import Ledger
@@ -49,7 +50,14 @@ class Scene:
         """A request under that key, which ends so."""
         once = await self.repeats.begin(tenant, key, wanted(), new_request_id())
         if isinstance(once, Once) and outcome is not None:
-            self.ledger.keep(once, outcome)
+            job = DeleteJob(
+                job_id=new_job_id(new_gateway_id(), new_request_id()),
+                deadline=time.time() + 60,
+                once=once,
+                collection="t.f.00000000",
+                person_id=uuid.uuid4(),
+            )
+            self.ledger.keep(job, outcome)
         return once
 
     async def is_remembered(self, key: str, tenant: str = "t") -> bool:
