@@ -42,6 +42,7 @@ def erase(now: bool, data_dir: Path | None) -> None:
         with ExitStack() as stack:
             redis, home = broker(stack, settings)
             if now:
+                redis.ping()  # what does not begin is no event
                 auditing.tell(redis, "erase")
                 _erase(settings, redis, home)
             else:
