@@ -36,7 +36,7 @@ def small() -> list[bytes]:
         return [path.read_bytes() for path in people[:: max(1, len(people) // SMALL)][:SMALL]]
     faces = [
         _pixels((Path(skimage.__file__).parent / "data/astronaut.png").read_bytes())[0:250, 100:350],
-        _pixels((Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes())[30:280, 130:380],
+        _pixels((Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes())[60:310, 130:380],
     ]
     return [_jpeg(np.ascontiguousarray(face)) for face in faces]
 

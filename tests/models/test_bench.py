@@ -1,5 +1,8 @@
 """What benchmarks compare does the same thing: otherwise its times would mean nothing."""
 
+from pathlib import Path
+
+import photos
 import pybase64
 import pytest
 from floor import floor, run
@@ -28,6 +31,16 @@ def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Ours) ->
         plain(faceless_png())
     with pytest.raises(FaceNotDetected):
         pipeline.see(faceless_png())
+
+
+def test_the_photos_of_a_checkout_without_others_are_seen_by_both(
+    pipeline: Ours, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(photos, "LFW", tmp_path)
+    plain = naive(Settings())
+    for images in photos.photos().values():
+        for image in images:
+            assert overlap(plain(image).box, pipeline.see(image).box) > 0.7
 
 
 def test_the_floor_finds_whom_it_has(pipeline: Ours) -> None:
