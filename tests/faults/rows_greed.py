@@ -6,9 +6,11 @@ import asyncio
 import base64
 import threading
 import time
+import uuid
 from typing import Final
 
 import httpx
+from redis import Redis
 
 from faults.load import PAUSE_S, Load
 from faults.rows import Row
@@ -20,6 +22,9 @@ from shared.redis_clients import connect
 GREEDY: Final = "greedy"
 LASTS_S: Final = 20.0
 """More than a deadline, so that what waits in vain is seen."""
+
+ROOM_BYTES: Final = 1_500_000
+"""Of the broker, above what it holds: for 4,000 records."""
 
 
 def key_of_greedy(stage: Stage) -> str:
@@ -37,16 +42,18 @@ def key_of_greedy(stage: Stage) -> str:
     return asyncio.run(make())
 
 
-def ask(stage: Stage, call: str, image: bytes, callers: int) -> float:
-    """So many callers of the other tenant, each of whom asks again when it is answered."""
+def ask(stage: Stage, call: str, body: dict[str, str], callers: int, *, once: bool = False) -> float:
+    """So many callers of the other tenant, each of whom asks again when it is answered. once: each request has an
+    Idempotency-Key of its own.
+    """
     headers = {"X-API-Key": key_of_greedy(stage)}
-    body = {"img": base64.b64encode(image).decode()}
     end = time.monotonic() + LASTS_S
 
     def caller() -> None:
         with httpx.Client(base_url=stage.urls[0], headers=headers, timeout=60) as client:
             while time.monotonic() < end:
-                if client.post(f"/v1/{call}", data=body).json()["status"] == "FAIL":
+                key = {"Idempotency-Key": uuid.uuid4().hex} if once else {}
+                if client.post(f"/v1/{call}", data=body, headers=key).json()["status"] == "FAIL":
                     time.sleep(PAUSE_S)
 
     threads = [threading.Thread(target=caller) for _ in range(callers)]
@@ -58,14 +65,29 @@ def ask(stage: Stage, call: str, image: bytes, callers: int) -> float:
 
 
 def searches(stage: Stage, _load: Load) -> float:
-    return ask(stage, "searchface", hopper_jpeg(), 128)
+    return ask(stage, "searchface", image(hopper_jpeg()), 128)
 
 
 def crowds(stage: Stage, _load: Load) -> float:
-    return ask(stage, "addface", crowd(80), 12)
+    return ask(stage, "addface", image(crowd(80)), 12)
+
+
+def records(stage: Stage, _load: Load) -> float:
+    """Deletes nothing, under new Idempotency-Keys, of which each leaves a record: more than the broker has room for."""
+    with Redis.from_url(stage.broker_url) as redis:
+        redis.config_set("maxmemory", redis.info("memory")["used_memory"] + ROOM_BYTES)
+        try:
+            return ask(stage, "delface", {"person_id": str(uuid.uuid4())}, 16, once=True)
+        finally:
+            redis.config_set("maxmemory", 0)
+
+
+def image(encoded: bytes) -> dict[str, str]:
+    return {"img": base64.b64encode(encoded).decode()}
 
 
 ROWS: Final = (
     Row("another tenant searches with 128 callers", searches, fails=False, adds=2000),
     Row("another tenant adds 80 faces with 12 callers", crowds, fails=False, adds=2000),
+    Row("another tenant leaves a record with each call", records, fails=False, adds=2000),
 )

@@ -15,7 +15,7 @@ from service import Service
 from shared.contract import Status
 
 REQUESTS = 400
-HISTORIES = 300
+HISTORIES = 100
 
 
 def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(service: Service) -> None:
