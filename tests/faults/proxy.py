@@ -104,9 +104,10 @@ class Proxy:
         await self._cut()
 
     async def _cut(self) -> None:
-        for connection in tuple(self._connections):
+        cut = set(self._connections)
+        for connection in cut:
             connection.cut()
-        while self._connections:
+        while cut & self._connections:  # some callers connect anew before all of these are gone
             await asyncio.sleep(0)
 
     async def _change(self, mode: Mode) -> None:
