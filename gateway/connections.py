@@ -8,13 +8,13 @@ X-Forwarded-For is not read. One connection of a proxy carries the requests of m
 nothing of connections: those of a trusted proxy count among all, and for no address.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal, Protocol
 
 import structlog
 
+from gateway.addresses import network, parsed
 from gateway.metrics import ConnectionMetrics
 from shared.proxies import Network
 
@@ -36,9 +36,6 @@ RESERVE: Final = 256
 
 SIDE: Final = 32
 """Connections of the admin API, and of /metrics: a few people and programs of one's own."""
-
-_IPV6_PREFIX: Final = 64
-"""Bits of an IPv6 address that count as one: a caller is given that many addresses at least."""
 
 
 class Held(Protocol):
@@ -87,14 +84,8 @@ class Connections:
         """What the connections of a peer's address, as a socket tells it, are counted by; None: by nothing."""
         if not isinstance(peer, tuple):  # a Unix socket
             return None
-        address = ipaddress.ip_address(peer[0].partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address
-        if any(address in network for network in self._trusted):
-            return None
-        if isinstance(address, ipaddress.IPv6Address):
-            return int(address) >> (address.max_prefixlen - _IPV6_PREFIX)
-        return str(address)
+        address = parsed(peer[0])
+        return None if any(address in proxies for proxies in self._trusted) else network(address)
 
     def make_room(self, group: Hashable) -> Refusal | None:
         """For one more connection of that group, by giving up another where it must be; or why there is none."""

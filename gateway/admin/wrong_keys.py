@@ -8,9 +8,10 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from typing import Final
+
+from gateway import addresses
 
 BURST: Final = 20
 """Wrong keys of an address that are answered 401 at once: an operator's script with a former key has so many."""
@@ -75,13 +76,8 @@ class WrongKeys:
 
 
 def network(address: str) -> str:
-    """What one caller has: an address, of IPv6 the /64 that a single line is given."""
+    """What one caller has of addresses; one that is none stays as it is."""
     try:
-        found = ip_address(address.partition("%")[0])
+        return addresses.network(addresses.parsed(address))
     except ValueError:
         return address or "unknown"
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
