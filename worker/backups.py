@@ -8,21 +8,18 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
 from redis import Redis
 
 from shared.backup import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
-from worker.periodic import Periodic
+from worker.requested import Requested
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, Store, StoreError
 
 log = structlog.stdlib.get_logger(__name__)
-
-LOOK_INTERVAL_S: Final = 1.0
-"""An operator waits for it; looking is one GET."""
 
 TELL_INTERVAL_S: Final = 0.5
 
@@ -35,30 +32,15 @@ class _GivenUpError(Exception):
     """Nobody waits for the backup any more, the worker ends, or the folder is none of its own. The text says which."""
 
 
-class Backups:
-    """Looks every LOOK_INTERVAL_S for a backup that is asked for. handover: the folder below which it may write."""
+class Backups(Requested):
+    """Writes the faces of a backup when a command asks for it. handover: the folder below which it may write."""
 
     def __init__(self, redis: Redis, store: Store, handover: Path) -> None:
-        self._redis = redis
+        super().__init__("backups", redis, REQUEST)
         self._store = store
         self._handover = handover
-        self._ending = threading.Event()
-        self._looking = Periodic("backups", self.look, LOOK_INTERVAL_S)
 
-    def start(self) -> None:
-        self._ending.clear()
-        self._looking.start()
-
-    def stop(self) -> None:
-        """A backup that is being written ends as failed."""
-        self._ending.set()
-        self._looking.stop()
-
-    def look(self) -> None:
-        """Write the backup that is asked for, if there is one and no worker has it. Raises RedisError."""
-        text = cast("bytes | None", self._redis.get(REQUEST))
-        if text is None:
-            return
+    def _do(self, text: bytes) -> None:
         try:
             request = Request.model_validate_json(text)
         except ValidationError:

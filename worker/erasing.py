@@ -18,13 +18,10 @@ from redis import Redis
 from shared.control import DROPPED
 from shared.erasing import REMEMBER_S, REQUEST, Progress, Request, progress_key
 from worker.answers_kept import forget_deleted
-from worker.periodic import Periodic
+from worker.requested import Requested
 from worker.store.base import Store, StoreError
 
 log = structlog.stdlib.get_logger(__name__)
-
-LOOK_INTERVAL_S: Final = 1.0
-"""An operator waits for it; looking is one GET."""
 
 TELL_INTERVAL_S: Final = 0.5
 
@@ -96,29 +93,14 @@ class _Erasure:
             self._progress = self._progress.model_copy(update={"reason": str(error)})
 
 
-class Erasing:
-    """Looks every LOOK_INTERVAL_S for an erasure that is asked for."""
+class Erasing(Requested):
+    """Erases when a command asks for it."""
 
     def __init__(self, redis: Redis, store: Store) -> None:
-        self._redis = redis
+        super().__init__("erasing", redis, REQUEST)
         self._store = store
-        self._ending = threading.Event()
-        self._looking = Periodic("erasing", self.look, LOOK_INTERVAL_S)
 
-    def start(self) -> None:
-        self._ending.clear()
-        self._looking.start()
-
-    def stop(self) -> None:
-        """An erasure that goes on ends as failed."""
-        self._ending.set()
-        self._looking.stop()
-
-    def look(self) -> None:
-        """Erase if that is asked for and no worker does it. Raises RedisError."""
-        text = cast("bytes | None", self._redis.get(REQUEST))
-        if text is None:
-            return
+    def _do(self, text: bytes) -> None:
         try:
             key = progress_key(Request.model_validate_json(text).id)
         except ValidationError:
