@@ -37,7 +37,7 @@ ALONE: Final = "alone"
 
 @dataclass(frozen=True)
 class Greed:
-    """What the greedy tenant does, with so many callers."""
+    """What the greedy tenant does, and with how many callers."""
 
     call: str
     callers: int

@@ -25,7 +25,7 @@ from worker.runtime import open_faces
 LARGE_BYTES: Final = 100_000_000
 
 ROUNDS: Final = 2
-"""Of all of them: what the models' runtime keeps grows with what it has seen."""
+"""How often each image is looked at: what the runtime of the models keeps grows with what it has seen."""
 
 
 def status_mib(field: str) -> int:

@@ -10,7 +10,7 @@ from shared.errors import OperatorError
 POLL_S: Final = 0.1
 
 LONGEST_S: Final = 600.0
-"""Of one rewrite: a million faces leave a broker of some tens of megabytes, which take a second."""
+"""How long one rewrite may take: a million faces leave a broker of some tens of megabytes, which take a second."""
 
 
 def rewrite(redis: Redis) -> bool:

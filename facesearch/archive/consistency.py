@@ -142,7 +142,7 @@ class Consistency:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)
 
     def _ids(self) -> Iterator[str]:
-        """Of tenants: what is remembered of two with the same one cannot be told apart."""
+        """Tenants with the same id: nobody could tell what is remembered of one from what is of the other."""
         known: dict[str, str] = self._value(TENANT_IDS, {})
         for name, tenant_id in sorted(known.items()):
             if not FACEDB.fullmatch(tenant_id):
