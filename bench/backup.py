@@ -29,14 +29,14 @@ from servers import LOAD, UNLIMITED
 from store import Faces, points
 from summaries import medians
 
-from facesearch import data, valkey
+from facesearch.embedded import data_directory, servers
 from processes import two_free_ports, wait_for, works
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
-from worker.models import described
+from worker.models import custom
 from worker.models.identity import identity
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 RATE: Final = 20.0
 """Searches a second: half of what two cores do while they also ask."""
@@ -54,7 +54,7 @@ class Service:
         """Of the one facedb."""
 
         async def ask() -> str:
-            async with connect(valkey.url(data.broker_socket(self.home))) as redis:
+            async with connect(servers.url(data_directory.broker_socket(self.home))) as redis:
                 (facedb,) = await Control(redis).facedbs(DEFAULT)
                 return facedb.collection
 
@@ -78,7 +78,7 @@ def up(home: Path) -> Iterator[Service]:
 
 def fill(home: Path, collection: str, faces: int) -> None:
     settings = Settings()
-    space = identity(described.find(settings.embedder, "embedding", settings.models_dir))
+    space = identity(custom.find(settings.embedder, "embedding", settings.models_dir))
     with closing(EdgeStore(home / "faces", space, settings.edge_open_collections)) as store:
         batches = Faces().batches()
         while store.count(collection) < faces:

@@ -20,8 +20,8 @@ import results
 from summaries import percentile
 
 from shared.settings import Settings
-from worker.models.batched_session import BatchedSession
-from worker.models.session import Session, Tensor
+from worker.vision.batched_session import BatchedSession
+from worker.vision.session import Session, Tensor
 
 FIXED_MS: Final = 3.0
 ROW_MS: Final = 0.5

@@ -18,7 +18,7 @@ import qdrant_edge as engine
 from store import BATCH, DIMENSION, Faces, disk, memory
 
 from shared.settings import Settings
-from worker.store.qdrant_layout import QUANTILE
+from worker.store.qdrant.layout import QUANTILE
 
 
 def config(settings: Settings) -> engine.EdgeConfig:

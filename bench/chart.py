@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from summaries import small_searches
 
-from worker.evaluation.svg import FIRST, FLOOR, SECOND
+from facesearch.evaluation.svg import FIRST, FLOOR, SECOND
 
 PATH: Final = Path(__file__).parents[1] / "docs/performance.svg"
 

@@ -35,9 +35,9 @@ from turned import CHANGES, QUALITY, written
 
 from shared.errors import FaceNotDetected, ImageUnreadable
 from shared.settings import Settings
-from worker.faces.decode import decode
-from worker.faces.geometry import Detection, Image, roll
-from worker.faces.service import Detector, FaceService
+from worker.vision.decode import decode
+from worker.vision.geometry import Detection, Image, roll
+from worker.vision.service import Detector, FaceService
 
 THREADS: Final = 2
 NICE: Final = 10

@@ -16,11 +16,11 @@ from seeing import Ours
 from summaries import latencies
 
 from shared.contract import MAX_MATCHES, MIN_CONFIDENCE
-from worker.faces.service import Face
 from worker.models import catalog
 from worker.models.identity import identity
 from worker.store.base import Match, Point, Store
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
+from worker.vision.service import Face
 
 COLLECTION: Final = "bench"
 WARM_UP: Final = 3

@@ -18,7 +18,7 @@ from hostile_bodies import BODIES, FORM
 from hostile_images import IMAGES, REFERENCES
 from hostile_runs import answer_to_body, as_form, through_gateway, through_worker
 from shared.errors import ContractError
-from worker.faces.decode import configure_opencv
+from worker.vision.decode import configure_opencv
 
 ROUNDS = 3
 BEGIN, END = "<!-- table: written by bench/hostile_input.py -->", "<!-- end of table -->"

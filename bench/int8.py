@@ -26,15 +26,15 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from photos import LFW
 from seeing import ours
 
+from facesearch.evaluation.metrics import threshold
 from shared.settings import Settings
-from worker.evaluation.metrics import threshold
-from worker.faces.service import FaceService
 from worker.models import catalog, files
-from worker.models.arcface import ArcFace
-from worker.models.prepare import unpacked
-from worker.models.prepare_chain import Chain, read
-from worker.models.prepare_int8 import FLOAT_STAGES
-from worker.models.session import onnxruntime, open_session
+from worker.models.preparation.chain import Chain, read
+from worker.models.preparation.graph import unpacked
+from worker.models.preparation.int8 import FLOAT_STAGES
+from worker.vision.arcface import ArcFace
+from worker.vision.service import FaceService
+from worker.vision.session import onnxruntime, open_session
 
 FLOATS: Final = "sface-2021dec-int8bq"
 BYTES: Final = "sface-2021dec-int8"

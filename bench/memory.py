@@ -17,10 +17,10 @@ from hostile import DECODED
 from hostile_images import IMAGES
 from shared.errors import ContractError
 from shared.settings import Settings
-from worker.faces.room import Room
-from worker.faces.weighing import weight
-from worker.models import described
+from worker.models import custom
 from worker.runtime import open_faces
+from worker.vision.decoding_memory import weight
+from worker.vision.decoding_room import Room
 
 LARGE_BYTES: Final = 100_000_000
 
@@ -37,7 +37,7 @@ def measure(threads: int, bound: str) -> None:
     """Print one row."""
     settings = Settings()
     room = Room(settings.decoded_mb * 1_000_000) if bound == "bound" else None
-    faces = open_faces(settings, described.find(settings.embedder, "embedding", settings.models_dir), room=room)
+    faces = open_faces(settings, custom.find(settings.embedder, "embedding", settings.models_dir), room=room)
     images = [item.make() for item in IMAGES if item.answer == DECODED]
     images = [image for image in images if weight(image, whole=True) >= LARGE_BYTES]
     empty = status_mib("VmRSS")

@@ -41,8 +41,8 @@ from PIL import Image, ImageDraw, ImageFont
 from seeing import ours
 
 from shared.settings import Settings
-from worker.faces.geometry import Box
-from worker.models.yunet import YuNet
+from worker.vision.geometry import Box
+from worker.vision.yunet import YuNet
 
 FOLDER: Final = Path.home() / ".cache/facesearch-negatives"
 SIDE: Final = 2000

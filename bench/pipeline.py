@@ -22,12 +22,12 @@ import results
 from floor import Floor, floor, run
 from seeing import Ours, See, Seen, naive, ours
 
+from facesearch.evaluation.metrics import true_accepts
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
-from worker.evaluation.metrics import true_accepts
-from worker.faces.decode import decode
-from worker.faces.geometry import align, most_prominent, overlap
-from worker.faces.looking import COARSE_SIDE, SIDE
+from worker.vision.decode import decode
+from worker.vision.geometry import align, most_prominent, overlap
+from worker.vision.passes import COARSE_SIDE, SIDE
 
 SAME_FACE: Final = 0.5
 """Least overlap of two boxes of one face: the usual measure of detection."""

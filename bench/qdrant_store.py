@@ -29,8 +29,8 @@ from qdrant_server import served
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point
-from worker.store.qdrant_layout import QUANTILE
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant.layout import QUANTILE
+from worker.store.qdrant.opening import open_qdrant
 
 DIMENSION = 128
 IDENTITY = Identity("bench", "0" * 64, 1, DIMENSION)

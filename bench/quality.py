@@ -28,11 +28,11 @@ from seeing import Ours, ours
 
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
-from worker.faces.decode import decode
-from worker.faces.geometry import Image, align
-from worker.faces.quality import STANDARD, STRICT, measure
-from worker.faces.service import Face
 from worker.models.catalog import calibrated
+from worker.vision.decode import decode
+from worker.vision.geometry import Image, align
+from worker.vision.quality import STANDARD, STRICT, measure
+from worker.vision.service import Face
 
 PEOPLE_APART: Final = 3
 QUICK_APART: Final = 30

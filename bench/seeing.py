@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 
 from shared.settings import Settings
-from worker.faces.decode import configure_opencv, decode
-from worker.faces.geometry import Box, Detection, align, most_prominent
-from worker.faces.service import FaceService
-from worker.models import catalog, described, files
-from worker.models.arcface import ArcFace
-from worker.models.prepare import unpacked
-from worker.models.session import onnxruntime, open_session
-from worker.models.yunet import YuNet
+from worker.models import catalog, custom, files
+from worker.models.preparation.graph import unpacked
+from worker.vision.arcface import ArcFace
+from worker.vision.decode import configure_opencv, decode
+from worker.vision.geometry import Box, Detection, align, most_prominent
+from worker.vision.service import FaceService
+from worker.vision.session import onnxruntime, open_session
+from worker.vision.yunet import YuNet
 
 SIDE: Final = 640
 
@@ -52,8 +52,8 @@ class Ours:
 
 
 def ours(settings: Settings) -> Ours:
-    detector = described.find(settings.detector, "detection", settings.models_dir)
-    embedder = described.find(settings.embedder, "embedding", settings.models_dir)
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
+    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)))
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
     return Ours(yunet, arcface, FaceService(yunet, arcface, least_score=settings.detection_score), embedder)

@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pybase64
 
-from facesearch import valkey
-from facesearch.doors import listen
+from facesearch.embedded import servers
+from facesearch.embedded.sockets import listen
 from processes import wait_for, works
 
 UNLIMITED: Final = {"FACESEARCH_RATE": 0, "FACESEARCH_CONCURRENCY": 0}
@@ -87,8 +87,8 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
     key = secrets.token_urlsafe(12)
     environment = {
         **os.environ,
-        "REDIS_URL": valkey.url(broker),
-        "FACESEARCH_IMAGES_URL": valkey.url(images),
+        "REDIS_URL": servers.url(broker),
+        "FACESEARCH_IMAGES_URL": servers.url(images),
         "FACESEARCH_DATA_DIR": str(folder / "data"),
         "FACESEARCH_API_KEY": key,
         "FACESEARCH_LOG_LEVEL": "warning",
@@ -104,7 +104,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
 
         processes = {
             "broker": start(
-                valkey.broker_command(folder / "broker", broker), valkey.images_command(folder / "images", images)
+                servers.broker_command(folder / "broker", broker), servers.images_command(folder / "images", images)
             )
         }
         wait_for(lambda: broker.exists() and images.exists())
@@ -112,7 +112,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
         processes["worker"] = start(*[(*python, "worker")] * workers)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         wait_for(lambda: works(address), 60)
-        yield Running(address, key, valkey.url(broker), processes)
+        yield Running(address, key, servers.url(broker), processes)
 
 
 @contextmanager

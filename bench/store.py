@@ -36,7 +36,7 @@ from summaries import percentile
 
 from worker.models.identity import Identity
 from worker.store.base import Match, Point
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 Vectors = npt.NDArray[np.float32]
 

@@ -23,13 +23,13 @@ import skimage
 from photos import LFW
 from seeing import Ours, ours
 
+from facesearch.evaluation.metrics import identify, true_accepts
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
-from worker.evaluation.metrics import identify, true_accepts
-from worker.faces.decode import decode
-from worker.faces.geometry import align, turned
-from worker.faces.looking import LEAST_SCORE, TURNS, Look
 from worker.models.catalog import calibrated
+from worker.vision.decode import decode
+from worker.vision.geometry import align, turned
+from worker.vision.passes import LEAST_SCORE, TURNS, Look
 
 PEOPLE: Final = 200
 TIMED: Final = 40

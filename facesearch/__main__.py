@@ -1,3 +1,3 @@
-from facesearch.main import main
+from facesearch.cli.main import main
 
 main()

@@ -15,13 +15,14 @@ import uvloop
 
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
-from gateway.connections import Connections, room
+from gateway.http.connections import Connections, room
+from gateway.http.server import Site, serve
 from gateway.metrics import METRICS, ConnectionMetrics
 from gateway.monitoring import create_metrics_app
-from gateway.server import Site, serve
-from shared import logs, unknown_variables
-from shared.descriptors import raise_limit
+from shared import unknown_variables
 from shared.errors import OperatorError
+from shared.host.descriptors import raise_limit
+from shared.observability import logs
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)

@@ -8,29 +8,41 @@ import structlog
 from aiohttp import web
 from redis import RedisError
 
-from gateway.admission import Admission
-from gateway.auth import Auth
-from gateway.cors import cors
-from gateway.holding import Holding
-from gateway.jobs import GRACE_S, Jobs
-from gateway.limits import Limits
-from gateway.line import Line
-from gateway.metering import METER, Meter, metered
+from gateway.access.admission import Admission
+from gateway.access.authentication import Auth
+from gateway.access.limits import Limits
+from gateway.body.memory import Holding
+from gateway.body.uploads import max_body_bytes
+from gateway.calls.handlers import (
+    ADMISSION,
+    AUTH,
+    HOLDING,
+    IMAGES,
+    JOBS,
+    LIMITS,
+    REDIS,
+    REPEATS,
+    RESULTS,
+    SETTINGS,
+    routes,
+)
+from gateway.calls.metering import METER, Meter, metered
+from gateway.calls.preferences import http_status
+from gateway.dispatch.broker_room import Room
+from gateway.dispatch.idempotency import Repeats
+from gateway.dispatch.jobs import GRACE_S, Jobs
+from gateway.dispatch.redis_connection import Line
+from gateway.dispatch.results import RECONNECT_S, Results
+from gateway.http.cors import cors
+from gateway.http.middleware import errors, request_id
+from gateway.http.timeouts import TIMEOUTS, Timeouts
 from gateway.metrics import METRICS, Metrics, measured
-from gateway.middleware import errors, request_id
-from gateway.preferences import http_status
-from gateway.repeats import Repeats
-from gateway.results import RECONNECT_S, Results
-from gateway.room import Room
-from gateway.routes import ADMISSION, AUTH, HOLDING, IMAGES, JOBS, LIMITS, REDIS, REPEATS, RESULTS, SETTINGS, routes
-from gateway.timeouts import TIMEOUTS, Timeouts
-from gateway.uploads import max_body_bytes
 from shared.control import Control
 from shared.jobs import new_gateway_id
+from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect
 from shared.redis_url import WAITING, parse
 from shared.settings import Settings
-from shared.tracing import open_tracer
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from gateway.results import Results
+from gateway.dispatch.results import Results
 from shared.broker_memory import MEMORY, broker_memory
 from shared.presence import DISK, FACEDBS, OK, WORKERS, Presence, presence_key
 

@@ -11,13 +11,13 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.answers import REJECTED, STATUS
-from gateway.holding import Holding
-from gateway.metering import call_of
+from gateway.body.memory import Holding
+from gateway.calls.metering import call_of
+from gateway.http.answers import REJECTED, STATUS
 from shared.contract import STATUSES_OF, Call
-from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
-from shared.stages import Stages
-from shared.tracing import Tracer
+from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
+from shared.observability.stages import Stages
+from shared.observability.tracing import Tracer
 
 log = structlog.stdlib.get_logger(__name__)
 

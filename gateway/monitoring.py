@@ -14,9 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 from redis.asyncio import Redis
 
+from gateway.calls.handlers import IMAGES, REDIS, RESULTS
 from gateway.health import living_workers
 from gateway.metrics import METRICS
-from gateway.routes import IMAGES, REDIS, RESULTS
 from shared.broker import UNACKED
 from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
 from shared.jobs import QUEUE, SENT

@@ -25,8 +25,8 @@ RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 class Once(BaseModel):
     """What makes a request with an Idempotency-Key happen once, however often it is sent.
 
-    record: Redis key of its outcome, see shared/once.py. origin: id of the first request with that key. keep_s: seconds
-    for which the outcome is kept, >= 1.
+    record: Redis key of its outcome, see shared/idempotency.py. origin: id of the first request with that key. keep_s:
+    seconds for which the outcome is kept, >= 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

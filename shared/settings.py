@@ -19,9 +19,9 @@ from pydantic_settings import (
 
 from shared import origins, proxies
 from shared.contract import Confidences, HttpStatus, Names
-from shared.cores import cores
 from shared.errors import OperatorError
-from shared.memory import memory_bytes
+from shared.host.cores import cores
+from shared.host.memory import memory_bytes
 from shared.redis_url import parse
 
 SECRETS_DIR: Final = Path("/run/secrets")

@@ -4,7 +4,7 @@
     fs:usage:<day>              hash: <tenant>|<key id>|<call>|<status> -> requests answered
     fs:usage:flush:<gateway>    number of the last batch that this gateway added; kept for a day
 
-Gateways write them (gateway/metering.py); nothing removes them, for they are what bills are made of.
+Gateways write them (gateway/calls/metering.py); nothing removes them, for they are what bills are made of.
 """
 
 import csv

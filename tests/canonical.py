@@ -20,7 +20,7 @@ from worker.models.catalog import MODELS, Model, WheelSource
 
 FILE: Final = Path(__file__).parent / "models/canonical/portraits.json"
 SIDE: Final = 640
-"""Longest side in pixels at which OpenCV looks for faces here: the one for all photos in worker/faces/service.py."""
+"""Longest side in pixels at which OpenCV looks for faces here: the one for all photos in worker/vision/service.py."""
 MIN_SCORE: Final = 0.8
 DIGITS: Final = 6
 _TASKS: Final = ("detection", "embedding")

@@ -12,11 +12,11 @@ import pytest
 from redis.asyncio import Redis
 
 import backends
-from gateway.line import Line
+from gateway.dispatch.redis_connection import Line
 from processes import empty_redis
 from service import UNHURRIED, Service
-from shared import telemetry
 from shared.control import DEFAULT, Control
+from shared.observability import telemetry
 from shared.redis_clients import connect
 
 

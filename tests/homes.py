@@ -10,15 +10,15 @@ import numpy as np
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from facesearch import data, own_broker
-from facesearch.main import main
+from facesearch.cli.main import main
+from facesearch.embedded import data_directory, stopped_broker
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
 from worker.models import catalog
 from worker.models.identity import Identity, identity
 from worker.store.base import Point, Store, Vector
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
 
@@ -89,8 +89,8 @@ class Home:
             redis.lpush("facesearch", "a job")
         with closing(self.store()) as store:
             store.add(self.collection, self.points)
-        for name in (data.API_KEY, data.ADMIN_KEY):
-            data.kept_key(self.folder / name)
+        for name in (data_directory.API_KEY, data_directory.ADMIN_KEY):
+            data_directory.kept_key(self.folder / name)
 
     def add_to_all(self) -> None:
         """Give the second facedb a face too."""
@@ -99,7 +99,7 @@ class Home:
 
     def broker(self) -> AbstractContextManager[Redis]:
         """A client of its broker, for a block."""
-        return own_broker.serving(self.folder / "valkey")
+        return stopped_broker.serving(self.folder / "valkey")
 
     def store(self) -> EdgeStore:
         return EdgeStore(self.folder / "faces", ours(), open_limit=2)

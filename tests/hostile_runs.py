@@ -12,12 +12,12 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 
-from gateway import images, uploads
-from gateway.uploads import Parameters
+from gateway.body import encoded_images, uploads
+from gateway.body.uploads import Parameters
 from hostile import PARSED
 from shared.errors import ContractError
 from shared.settings import Settings
-from worker.faces.decode import decode
+from worker.vision.decode import decode
 
 PIECE = 64 * 1024
 """Of a body, as the socket delivers it."""
@@ -75,8 +75,8 @@ def as_form(image: bytes) -> bytes:
 
 def through_gateway(form: bytes) -> bytes:
     """An image out of a form, checked as the gateway does. Raises ContractError."""
-    image = images.decode_base64(parse(form, "application/x-www-form-urlencoded").images["img"])
-    images.check(image, Settings.model_fields["max_pixels"].default)
+    image = encoded_images.decode_base64(parse(form, "application/x-www-form-urlencoded").images["img"])
+    encoded_images.check(image, Settings.model_fields["max_pixels"].default)
     return image
 
 

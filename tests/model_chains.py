@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.models.session import onnxruntime
+from worker.vision.session import onnxruntime
 
 SIDE, DIMENSION = 8, 5
 # outputs, attributes: as in a MobileFaceNet, a 1 x 1 convolution after each depthwise one.

@@ -14,8 +14,8 @@ import httpx
 from redis import Redis, RedisError
 
 import backends
-from facesearch import valkey
-from facesearch.up import listen
+from facesearch.embedded import servers
+from facesearch.embedded.up import listen
 
 API_KEY = "a key for tests"
 
@@ -53,8 +53,8 @@ def two_free_ports() -> int:
 def broker(folder: Path) -> Iterator[str]:
     """The URL of a real, empty Valkey on a Unix socket."""
     path = folder / "v.sock"
-    url = valkey.url(path)
-    with subprocess.Popen(valkey.images_command(folder / "valkey", path)) as process:
+    url = servers.url(path)
+    with subprocess.Popen(servers.images_command(folder / "valkey", path)) as process:
         try:
             with Redis.from_url(url) as client:
                 wait_for(lambda: answers(client))

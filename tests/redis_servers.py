@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from facesearch import valkey
+from facesearch.embedded import servers as valkey
 from processes import answers, wait_for
 
 PASSWORD = "p@ss/w:rd"  # noqa: S105 -- of a server that lives as long as a test; it needs escaping in a URL

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from shared.errors import FaceNotDetected
-from worker.faces.quality import Quality
-from worker.faces.service import EMBED_AT_ONCE, Choice, FaceService
+from worker.vision.quality import Quality
+from worker.vision.service import EMBED_AT_ONCE, Choice, FaceService
 
 FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
 

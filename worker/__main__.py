@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
-from shared.descriptors import raise_limit
 from shared.errors import OperatorError
+from shared.host.descriptors import raise_limit
 from shared.settings import Settings
 
 

@@ -30,12 +30,12 @@ from shared.errors import (
     Unavailable,
 )
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob, person_id
-from worker.faces.quality import Quality
-from worker.faces.service import Choice, Face
+from worker.delivery.time_limit import Stopwatch
 from worker.ledger import START_S
 from worker.runtime import Runtime
 from worker.store.base import Point, StoreError
-from worker.timelimit import Stopwatch
+from worker.vision.quality import Quality
+from worker.vision.service import Choice, Face
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -8,28 +8,29 @@ import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
 
-from shared import logs, unknown_variables
+from shared import unknown_variables
 from shared.broker import celery_config, celery_url
 from shared.errors import OperatorError
 from shared.fair_queue import EXTRA, extra_threads
+from shared.observability import logs
 from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
-from worker.backups import Backups
-from worker.erasing import Erasing
-from worker.faces.room import Room
-from worker.full_broker import FullBroker
-from worker.lanes import consume_beside
-from worker.lifeline import Lifeline
-from worker.malformed import JobConsumer, guard
+from worker.delivery.full_broker import FullBroker
+from worker.delivery.lanes import consume_beside
+from worker.delivery.lifeline import Lifeline
+from worker.delivery.malformed import JobConsumer, guard
+from worker.delivery.redelivery import Redelivery
+from worker.delivery.time_limit import LOOK_S, TimeLimit, limit_s
+from worker.delivery.turns import Turns
+from worker.delivery.waiting import await_broker
 from worker.presence import Beacon, require_same_embedder
-from worker.redelivery import Redelivery
 from worker.runtime import Runtime, open_runtime
-from worker.strangers import Strangers
-from worker.sweeper import Sweeper
-from worker.timelimit import LOOK_S, TimeLimit, limit_s
-from worker.turns import Turns
-from worker.waiting import await_broker
+from worker.upkeep.backups import Backups
+from worker.upkeep.erasure import Erasing
+from worker.upkeep.foreign_facedbs import Strangers
+from worker.upkeep.sweeper import Sweeper
+from worker.vision.decoding_room import Room
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,9 +43,9 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_hijack_root_logger": False,
     # A job that is delivered again though its outcome was stored is done: what it added may have been deleted since.
     "worker_deduplicate_successful_tasks": True,
-    # A worker that loses the broker ends and is started anew: see worker/lifeline.py.
+    # A worker that loses the broker ends and is started anew: see worker/delivery/lifeline.py.
     "broker_connection_retry": False,
-    # What is no job never reaches Celery: see worker/malformed.py.
+    # What is no job never reaches Celery: see worker/delivery/malformed.py.
     "worker_consumer": JobConsumer,
     # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,

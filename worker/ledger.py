@@ -5,7 +5,7 @@ fs:names:<collection>                   how many automatic names were drawn; per
 fs:drawn:<origin>                       the first number that jobs of this origin drew
 fs:adding:<collection>:<person id>      the jobs that write this face, and until when; sorted set
 fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
-fs:once:<tenant id>:<key>               how a request with an Idempotency-Key ended: see shared/once.py
+fs:once:<tenant id>:<key>               how a request with an Idempotency-Key ended: see shared/idempotency.py
 
 Jobs of one origin do the same: one that is delivered again, or sent again under its Idempotency-Key.
 
@@ -29,8 +29,8 @@ from redis import Redis
 from shared.contract import AddedFace, Status
 from shared.control import DROP_AFTER_S, DROPPED
 from shared.errors import Unavailable
+from shared.idempotency import ORIGIN, OUTCOME, order, records, units
 from shared.jobs import AddJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
-from shared.once import ORIGIN, OUTCOME, order, records, units
 
 REMEMBER_S: Final = 3600
 """How long a job's names are kept: far beyond its last possible redelivery, which its deadline bounds. With an

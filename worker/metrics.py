@@ -12,9 +12,9 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from shared.contract import Flaw, Status
 from shared.jobs import SENT, AddJob, CompareJob, DeleteJob, Job, SearchJob
-from shared.metrics import REQUEST_BUCKETS, new_registry, rejections
-from shared.stages import Stages
-from shared.tracing import Tracer
+from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
+from shared.observability.stages import Stages
+from shared.observability.tracing import Tracer
 from worker.models.catalog import Model
 from worker.store.base import StoreError
 

@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import OperatorError
+from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
-from shared.tracing import open_tracer
-from worker.faces.geometry import SURROUNDINGS
-from worker.faces.looking import COARSE_SIDE, SIDE
-from worker.faces.quality import GATES, NO_GATES, Gates
-from worker.faces.room import Room
-from worker.faces.service import FaceService, Observer
+from worker.delivery.time_limit import GENTLE, Waited, limit_s, nothing
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
-from worker.models import catalog, described, files
-from worker.models.announcing import Announcing
-from worker.models.arcface import ArcFace
-from worker.models.batched_session import BatchedSession
+from worker.models import catalog, custom, files
 from worker.models.calibration import Calibration
 from worker.models.identity import Identity, identity
-from worker.models.session import Session, open_session
-from worker.models.yunet import YuNet
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
-from worker.timelimit import GENTLE, Waited, limit_s, nothing
+from worker.vision.announcing import Announcing
+from worker.vision.arcface import ArcFace
+from worker.vision.batched_session import BatchedSession
+from worker.vision.decoding_room import Room
+from worker.vision.geometry import SURROUNDINGS
+from worker.vision.passes import COARSE_SIDE, SIDE
+from worker.vision.quality import GATES, NO_GATES, Gates
+from worker.vision.service import FaceService, Observer
+from worker.vision.session import Session, open_session
+from worker.vision.yunet import YuNet
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     not there or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
-    detector = described.find(settings.detector, "detection", settings.models_dir)
-    embedder = described.find(settings.embedder, "embedding", settings.models_dir)
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
+    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
     calibration = catalog.calibrated(embedder)
@@ -94,7 +94,7 @@ def open_faces(
 
     Raises OperatorError when a model is missing or not permitted.
     """
-    detector = described.find(settings.detector, "detection", settings.models_dir)
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
     detect = open_session(files.prepared_path(detector, settings.models_dir))

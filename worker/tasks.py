@@ -11,10 +11,10 @@ from shared.contract import MESSAGES, Message, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
 from worker import actions
+from worker.delivery.time_limit import TimeLimit
+from worker.delivery.turns import Turns
 from worker.runtime import Runtime
 from worker.store.base import StoreError
-from worker.timelimit import TimeLimit
-from worker.turns import Turns
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,7 +12,7 @@ import gateway.metrics
 import worker.metrics
 from check import documents, schemas
 from gateway.monitoring import BrokerMetrics
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 
 QDRANT: Final = frozenset(
     {

@@ -11,12 +11,12 @@ from gateway.admin.auditing import audit, telling
 from gateway.admin.bodies import MAX_BODY_BYTES, parsed
 from gateway.admin.middleware import authenticated, explained
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
+from gateway.admin.usage import usage_answer
 from gateway.admin.wrong_keys import WrongKeys
-from gateway.answers import answer
-from gateway.bodies import read_body, when_read
-from gateway.middleware import errors, request_id
+from gateway.body.reading import read_body, when_read
+from gateway.http.answers import answer
+from gateway.http.middleware import errors, request_id
 from gateway.openapi import admin
-from gateway.usage import usage_answer
 from shared.audit import Event
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control

@@ -1,4 +1,4 @@
-"""What operators send. The description of a field completes "… must be", as in gateway/parameters.py."""
+"""What operators send. The description of a field completes "… must be", as in gateway/calls/parameters.py."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar

@@ -1,4 +1,6 @@
-"""Who may come in, and what operators are told when something goes wrong. Inside gateway/middleware.py's `errors`."""
+"""Who may come in, and what operators are told when something goes wrong. Inside gateway/http/middleware.py's
+`errors`.
+"""
 
 import hashlib
 import hmac
@@ -10,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from redis import RedisError
 
 from gateway.admin.wrong_keys import WrongKeys
-from gateway.answers import answer
+from gateway.http.answers import answer
 from shared.contract import Status
 from shared.control import Conflict, Unknown
 from shared.errors import InvalidRequest, OperatorError, TooManyRequests, Unauthorized, Unavailable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from gateway import addresses
+from gateway.http import addresses
 
 BURST: Final = 20
 """Wrong keys of an address that are answered 401 at once: an operator's script with a former key has so many."""

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaMode
 from gateway.admin.bodies import Body, DefaultFacedb, NewFacedb, NewKey, NewTenant
 from gateway.admin.middleware import HEADER, UNAUTHORIZED
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
-from gateway.middleware import REQUEST_ID
+from gateway.http.middleware import REQUEST_ID
 from gateway.openapi.answers import envelope
 from gateway.openapi.requests import Json
 from shared.contract import MESSAGES, STATUSES_OF, Call, Status

@@ -1,4 +1,5 @@
-"""The OpenAPI 3.1 document, made from what checks requests (gateway/parameters.py) and from the contract's tables.
+"""The OpenAPI 3.1 document, made from what checks requests (gateway/calls/parameters.py) and from the contract's
+tables.
 
 docs/openapi.json is this document; a test keeps them equal, and `python -m gateway.openapi.document` prints it.
 """
@@ -10,13 +11,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from gateway.answers import QUALITY, REPEATED
-from gateway.auth import HEADER, UNAUTHORIZED, forbidden
-from gateway.health import VERBOSE
-from gateway.middleware import REQUEST_ID, UNKNOWN_PATH, wrong_method
-from gateway.openapi.answers import answers, envelope, example, of, schemas
-from gateway.openapi.requests import Json, bodies, body_example, image, schema
-from gateway.parameters import (
+from gateway.access.authentication import HEADER, UNAUTHORIZED, forbidden
+from gateway.calls.parameters import (
     AddFaceParameters,
     Checked,
     DelFaceParameters,
@@ -24,10 +20,15 @@ from gateway.parameters import (
     SearchFaceParameters,
     add_face_parameters,
 )
+from gateway.health import VERBOSE
+from gateway.http.answers import QUALITY, REPEATED
+from gateway.http.middleware import REQUEST_ID, UNKNOWN_PATH, wrong_method
+from gateway.openapi.answers import answers, envelope, example, of, schemas
+from gateway.openapi.requests import Json, bodies, body_example, image, schema
 from shared.contract import MAX_ADDED, MESSAGES, STATUSES_OF, Call, Flaw, HttpStatus, Names, Status
 from shared.control import Scope
-from shared.once import HEADER as IDEMPOTENCY_KEY
-from shared.once import KEY
+from shared.idempotency import HEADER as IDEMPOTENCY_KEY
+from shared.idempotency import KEY
 
 _DESCRIPTION: Final = """\
 Add faces, search for the same face among those added, delete faces, compare two. Every answer is a JSON object with \

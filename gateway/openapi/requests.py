@@ -1,4 +1,4 @@
-"""JSON Schemas of the bodies of requests, made from the models that check them: gateway/parameters.py.
+"""JSON Schemas of the bodies of requests, made from the models that check them: gateway/calls/parameters.py.
 
 Every example works for every tenant as it was made. Optional parameters are left out of them.
 """
@@ -8,8 +8,8 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from gateway.calls.parameters import Checked
 from gateway.openapi.portrait import BASE64
-from gateway.parameters import Checked
 from shared.contract import Faces
 from shared.control import DEFAULT
 

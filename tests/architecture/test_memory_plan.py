@@ -8,7 +8,7 @@ import yaml
 
 from shared.fair_queue import extra_threads
 from shared.settings import Settings
-from worker.faces.weighing import COEFFICIENT_BYTES, INKED_JPEG_BYTES
+from worker.vision.decoding_memory import COEFFICIENT_BYTES, INKED_JPEG_BYTES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (

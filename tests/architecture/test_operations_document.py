@@ -7,7 +7,7 @@ import yaml
 
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.monitoring import BrokerMetrics
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 from worker.metrics import Metrics as WorkerMetrics
 
 ROOT = Path(__file__).parents[2]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared import telemetry
+from shared.observability import telemetry
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bench", "deploy", "facesearch", "gateway", "shared", "tests", "worker")
-SEAM = "worker/models/session.py"
+SEAM = "worker/vision/session.py"
 
 
 def sources() -> Iterator[Path]:
@@ -42,7 +42,7 @@ def test_one_file_imports_onnx_runtime_and_all_others_have_it_from_there() -> No
         for path in sources()
         if any(imports(node) for node in ast.walk(ast.parse(path.read_text())))
     }
-    assert found == {SEAM}, f"say `from worker.models.session import onnxruntime` in {found - {SEAM}}"
+    assert found == {SEAM}, f"say `from worker.vision.session import onnxruntime` in {found - {SEAM}}"
 
 
 def test_that_file_refuses_before_it_imports() -> None:
@@ -52,7 +52,7 @@ def test_that_file_refuses_before_it_imports() -> None:
 
 @pytest.mark.parametrize("before", ["", "0"])
 def test_it_is_refused_whatever_the_environment_said(before: str) -> None:
-    code = "from worker.models.session import onnxruntime; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "from worker.vision.session import onnxruntime; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     told = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ORT_DISABLE_TELEMETRY": before},
@@ -64,7 +64,7 @@ def test_it_is_refused_whatever_the_environment_said(before: str) -> None:
 
 
 def test_the_leaf_that_refuses_imports_nothing_that_could_report() -> None:
-    tree = ast.parse((ROOT / "shared/telemetry.py").read_text())
+    tree = ast.parse((ROOT / "shared/observability/telemetry.py").read_text())
     modules = {
         alias.name if isinstance(node, ast.Import) else str(node.module)
         for node in ast.walk(tree)

@@ -20,7 +20,7 @@ from typing import Final
 
 import yaml
 
-from facesearch import valkey
+from facesearch.embedded import servers
 from shared.errors import OperatorError
 
 ROOT: Final = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def bases(folder: Path) -> Iterator[StandIn]:
     yield StandIn(
         compose_images()["valkey"],
         IMAGES / "valkey.Dockerfile",
-        {"valkey-server": valkey.binary(), "docker-entrypoint.sh": IMAGES / "docker-entrypoint.sh"},
+        {"valkey-server": servers.binary(), "docker-entrypoint.sh": IMAGES / "docker-entrypoint.sh"},
         debian.name,
     )
 

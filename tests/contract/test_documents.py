@@ -12,8 +12,8 @@ import pytest
 import skimage
 
 from contract.tenants import new_tenant
-from facesearch.main import main
-from facesearch.reference import table
+from facesearch.cli.main import main
+from facesearch.cli.settings import table
 from portraits import astronaut_png, hopper_jpeg
 from service import Service
 from shared.contract import MESSAGES

@@ -14,7 +14,7 @@ from faults.rows import PromiseBroken, Row
 from faults.stages import Up, Whole, up, whole
 from faults.told import RIGHT
 from shared.contract import Call, Status
-from worker.store.edge import MIN_FREE_BYTES
+from worker.store.edge.store import MIN_FREE_BYTES
 
 LASTS_S: Final = 4.0
 

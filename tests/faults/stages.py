@@ -17,7 +17,7 @@ from typing import Final
 import psutil
 from redis import Redis
 
-from facesearch import valkey
+from facesearch.embedded import servers as valkey
 from processes import answers, two_free_ports, wait_for
 from service import Service
 from shared.control import DEFAULT, Control

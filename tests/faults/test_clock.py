@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from facesearch import valkey
+from facesearch.embedded import servers
 from faults.clock import Clock, clock, why_not
 from processes import answers, wait_for
 
@@ -60,10 +60,10 @@ def test_a_process_sees_it_at_once(shifted: Clock) -> None:
 
 def test_valkey_sees_it_too(shifted: Clock, tmp_path: Path) -> None:
     socket = tmp_path / "v.sock"
-    command = valkey.images_command(tmp_path / "valkey", socket)
+    command = servers.images_command(tmp_path / "valkey", socket)
     with (
         subprocess.Popen(command, env={**os.environ, **shifted.environment}) as process,
-        Redis.from_url(valkey.url(socket)) as redis,
+        Redis.from_url(servers.url(socket)) as redis,
     ):
         try:
             wait_for(lambda: answers(redis))

@@ -4,7 +4,7 @@ import random
 import time
 from collections import Counter
 
-from gateway.headers import MAX_CHARACTERS, parse
+from gateway.body.header_values import MAX_CHARACTERS, parse
 from shared.errors import InvalidRequest
 
 COUNT = 1_000_000

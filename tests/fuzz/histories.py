@@ -30,13 +30,14 @@ from redis import Redis
 
 import worker.actions
 import worker.ledger
-from facesearch import valkey
+from facesearch.embedded import servers
 from faults.clock import Clock, clock, why_not
 from fuzz.stepping import Fate, Stepped, SteppedRedis, SteppedStore
-from gateway.jobs import GRACE_S
+from gateway.dispatch.jobs import GRACE_S
 from processes import answers, wait_for
 from shared.contract import Status
 from shared.control import DROP_AFTER_S, DROPPED
+from shared.idempotency import ASKED, ORIGIN, OUTCOME, record
 from shared.jobs import (
     AddJob,
     DeleteJob,
@@ -48,8 +49,7 @@ from shared.jobs import (
     new_request_id,
     person_id,
 )
-from shared.once import ASKED, ORIGIN, OUTCOME, record
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 from table_faces import TableFaces
 from worker import actions
 from worker.ledger import Ledger
@@ -58,8 +58,8 @@ from worker.models.calibration import SFACE
 from worker.models.identity import Identity
 from worker.runtime import Runtime
 from worker.store.memory import MemoryStore
-from worker.sweeper import Sweeper
 from worker.tasks import perform_once
+from worker.upkeep.sweeper import Sweeper
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 DEADLINE_S = 10
@@ -229,7 +229,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(MOMENTS), fate=st.sampled_from((Fate.KILLED, Fate.KILLED_AFTER)))
     def time_passes(self, seconds: int, fate: Fate) -> None:
-        """Whoever writes ends first: a worker of which a call takes so long ends by itself (worker/timelimit.py)."""
+        """Whoever writes ends first: a worker of which a call takes so long ends by itself
+        (worker/delivery/time_limit.py).
+        """
         for sent in self.running():
             if sent.execution.waits_for.startswith("store."):
                 self.kill(sent, fate)
@@ -299,7 +301,7 @@ class Histories(RuleBasedStateMachine):
         request, once = new_request_id(), None
         if asked.key is not None:
             where = record("tenant", asked.key)
-            if self.world.redis.hsetnx(where, ASKED, "it"):  # as gateway/repeats.py does it
+            if self.world.redis.hsetnx(where, ASKED, "it"):  # as gateway/dispatch/idempotency.py does it
                 self.world.redis.hset(where, ORIGIN, request)
                 self.world.redis.expire(where, KEEP_S)
                 if asked.origins:
@@ -380,10 +382,10 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
         made = stack.enter_context(clock(folder))
         environment = {**os.environ, **made.environment}
-        command = valkey.images_command(folder / "valkey", path)
+        command = servers.images_command(folder / "valkey", path)
         server = stack.enter_context(subprocess.Popen(command, env=environment))
         stack.callback(server.kill)
-        redis = stack.enter_context(Redis.from_url(valkey.url(path)))
+        redis = stack.enter_context(Redis.from_url(servers.url(path)))
         wait_for(lambda: answers(redis))
         runtime = Runtime(
             TableFaces(), SFACE, MemoryStore(SPACE), Ledger(redis, redis), SPACE, Metrics(NoTraces()), DEADLINE_S

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuzz.mutations import image, seeded
-from gateway.images import check
+from gateway.body.encoded_images import check
 from shared.errors import ImageTooLarge, ImageUnreadable
-from worker.faces.decode import configure_opencv, decode
+from worker.vision.decode import configure_opencv, decode
 
 MAX_PIXELS = 4_000_000
 """Less than the service allows: a header that was made to claim more would only cost time here."""

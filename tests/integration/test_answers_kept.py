@@ -12,12 +12,12 @@ from redis.asyncio import Redis as AsyncRedis
 from shared.contract import Status
 from shared.control import Control
 from shared.control.layout import TENANT_IDS
+from shared.idempotency import record
 from shared.jobs import Outcome
-from shared.once import record
-from worker.answers_kept import ERASED, forget_deleted
 from worker.models.identity import Identity
 from worker.store.base import Point
 from worker.store.memory import MemoryStore
+from worker.upkeep.kept_answers import ERASED, forget_deleted
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from facesearch.main import main
+from facesearch.cli.main import main
 from gateway.admin import auditing
 from gateway.admin.app import create_admin_app
 from gateway.admin.operations import OPERATIONS

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from facesearch import data
+from facesearch.embedded import data_directory
 from homes import Home, done, faces, ours, read, refused
 from qdrant_server import Server, served
 from shared.settings import Settings
 from worker.store.base import Store
-from worker.store.edge import EdgeStore
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.edge.store import EdgeStore
+from worker.store.qdrant.opening import open_qdrant
 
 KEY = "a key for tests"
 
@@ -66,7 +66,7 @@ class TestABackup:
         files = {"manifest.json", "control.jsonl", "api-key", "admin-key"}
         assert held == files | {f"faces/{home.collection}.jsonl", f"faces/{home.staff}.jsonl"}
         assert stat.S_IMODE(backup.stat().st_mode) == 0o700
-        for name in (data.API_KEY, data.ADMIN_KEY):
+        for name in (data_directory.API_KEY, data_directory.ADMIN_KEY):
             assert stat.S_IMODE((backup / name).stat().st_mode) == 0o600
             assert (backup / name).read_text() == (home.folder / name).read_text()
 
@@ -100,7 +100,7 @@ class TestABackup:
         names = [f"{day:%Y-%m-%d}T03-17-00Z" for day in days]
         told = []
         for day in days:
-            monkeypatch.setattr("facesearch.archive.rotation.now", lambda day=day: day)
+            monkeypatch.setattr("facesearch.backup.rotation.now", lambda day=day: day)
             told.append(done("backup", folder, "--keep", 2, "--data-dir", home.folder))
         assert sorted(path.name for path in folder.iterdir()) == [".lock", *names[1:]]
         assert told[1].startswith(f"{folder / names[1]}: ")
@@ -170,7 +170,7 @@ class TestIntoADataDirectory:
             assert new.search(home.collection, wanted.vector, 5, -1) == old.search(
                 home.collection, wanted.vector, 5, -1
             )
-        for name in (data.API_KEY, data.ADMIN_KEY):
+        for name in (data_directory.API_KEY, data_directory.ADMIN_KEY):
             assert (restored.folder / name).read_text() == (home.folder / name).read_text()
             assert stat.S_IMODE((restored.folder / name).stat().st_mode) == 0o600
         assert "nothing is wrong" in done("verify", "--data-dir", restored.folder)
@@ -180,7 +180,7 @@ class TestIntoADataDirectory:
         with closing(home.store()) as store:
             store.add(home.collection, more)
             store.add(home.staff, more)
-        (home.folder / data.API_KEY).write_text("another key\n")
+        (home.folder / data_directory.API_KEY).write_text("another key\n")
         said = refused("restore", backup, "--data-dir", home.folder)
         assert "holds a service already (faces, valkey, api-key, admin-key): nothing was restored" in said
         with closing(home.store()) as store:
@@ -190,11 +190,11 @@ class TestIntoADataDirectory:
         with closing(home.store()) as store:
             assert store.collections() == [home.collection]
             assert read(store, home.collection).keys() == {point.person_id for point in home.points}
-        assert (home.folder / data.API_KEY).read_text() == (backup / data.API_KEY).read_text()
+        assert (home.folder / data_directory.API_KEY).read_text() == (backup / data_directory.API_KEY).read_text()
         assert not list(home.folder.glob("restor*"))
 
     def test_not_while_it_is_in_use(self, home: Home, backup: Path) -> None:
-        with data.opened(home.folder):
+        with data_directory.opened(home.folder):
             assert "in use" in refused("restore", backup, "--data-dir", home.folder, "--overwrite")
 
     @pytest.mark.parametrize("name", ["control.jsonl", "faces/{}.jsonl", "api-key", "manifest.json"])
@@ -249,7 +249,7 @@ class TestIntoServers:
     ) -> None:
         done("restore", backup, **servers)
         done("backup", tmp_path / "servers", **servers)
-        assert not (tmp_path / "servers" / data.API_KEY).exists()
+        assert not (tmp_path / "servers" / data_directory.API_KEY).exists()
         assert "nothing is wrong" in done("verify", tmp_path / "servers")
         with Redis.from_url(servers["REDIS_URL"]) as redis, closing(on_server(server)) as store:
             before = contents(redis)

@@ -23,7 +23,7 @@ from homes import done, refused
 from portraits import astronaut_png, hopper_jpeg, scale
 from processes import wait_for, works
 from service import Service
-from shared.backup import LEASE_S, Progress, Request, progress_key
+from shared.backup_request import LEASE_S, Progress, Request, progress_key
 
 pytestmark = pytest.mark.embedded("it is about a data directory of its own")
 

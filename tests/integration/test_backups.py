@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from facesearch import asked as waiting_for
-from facesearch.archive import asking
+from facesearch.backup import served_faces
+from facesearch.backup import worker_request as waiting_for
 from processes import wait_for
-from shared.backup import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
+from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
 from shared.errors import OperatorError
 from shared.presence import WORKERS, Presence, presence_key
-from worker import backups
-from worker.backups import Backups
 from worker.models.identity import Identity
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, StoreUnavailable
 from worker.store.memory import MemoryStore
+from worker.upkeep import backups
+from worker.upkeep.backups import Backups
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 
@@ -95,7 +95,7 @@ class Asking:
 
     def _ask(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         try:
-            self.ended = asking.write_faces(redis, handover, folder, collections, self.said.append)
+            self.ended = served_faces.write_faces(redis, handover, folder, collections, self.said.append)
         except OperatorError as error:
             self.error = str(error)
 
@@ -110,7 +110,7 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, 
     held = {"t.a": faces(2 * PAGE + 1), "t.b": faces(1), "t.empty": []}
     for collection, points in held.items():
         store.add(collection, points)
-    ended = asking.write_faces(redis, handover, tmp_path, list(held), print)
+    ended = served_faces.write_faces(redis, handover, tmp_path, list(held), print)
     assert ended == Progress(state="done", collections=3, faces=2 * PAGE + 2)
     for collection, points in held.items():
         read = faces_file.read(faces_path(tmp_path, collection))
@@ -139,7 +139,7 @@ def test_one_at_a_time(redis: Redis, handover: Path, store: Held, tmp_path: Path
     first = Asking(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     with pytest.raises(OperatorError, match="another backup of this service is being written"):
-        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
     store.go.set()
     first.join()
     assert first.ended is not None
@@ -151,7 +151,7 @@ def test_two_workers_write_it_once(redis: Redis, handover: Path, store: Held, tm
     other = Backups(redis, store, handover)
     other.start()
     store.add("t.a", faces(1))
-    assert asking.write_faces(redis, handover, tmp_path, ["t.a"], print).state == "done"
+    assert served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print).state == "done"
     other.stop()
 
 
@@ -159,7 +159,7 @@ def test_two_workers_write_it_once(redis: Redis, handover: Path, store: Held, tm
 def test_a_folder_that_cannot_be_written(redis: Redis, handover: Path, tmp_path: Path) -> None:
     handover.write_text("no folder")
     with pytest.raises(OperatorError, match=rf"cannot write to {handover}/[0-9a-f]{{32}} \(File exists\)"):
-        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
 class Asked:
@@ -225,7 +225,7 @@ def test_whoever_asks_with_another_folder_learns_which_one_the_worker_has(
     redis: Redis, handover: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OperatorError, match=rf"it writes below {handover} alone, its FACESEARCH_BACKUP_DIR"):
-        asking.write_faces(redis, tmp_path / "another", tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, tmp_path / "another", tmp_path, ["t.a"], print)
 
 
 @working
@@ -237,7 +237,7 @@ def test_nothing_stays_in_the_handover_folder_not_even_of_a_command_that_was_kil
     left, kept = handover / uuid.uuid4().hex, handover / "theirs"
     for folder in (left, kept):
         folder.mkdir(parents=True)
-    asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+    served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
     assert [*handover.iterdir()] == [kept]
     assert stat.S_IMODE(faces_path(tmp_path, "t.a").stat().st_mode) == 0o600
 
@@ -250,7 +250,7 @@ def test_a_backup_goes_to_another_disk(redis: Redis, store: Held, handover: Path
     try:
         if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("there is one disk only")
-        asking.write_faces(redis, handover, elsewhere, ["t.a"], print)
+        served_faces.write_faces(redis, handover, elsewhere, ["t.a"], print)
         assert len([*faces_file.read(faces_path(elsewhere, "t.a"))]) == 2
         assert stat.S_IMODE(faces_path(elsewhere, "t.a").stat().st_mode) == 0o600
     finally:
@@ -269,7 +269,7 @@ def test_a_full_disk(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OperatorError, match="No space left on device"):
-        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
 @working
@@ -278,7 +278,7 @@ def test_a_store_that_fails(redis: Redis, handover: Path, store: Held, tmp_path:
     store.go.set()
     store.add("t.a", faces(PAGE + 1))
     with pytest.raises(OperatorError, match="could not write the faces: the disk is gone"):
-        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
 def test_a_worker_that_is_stopped_says_so(
@@ -301,7 +301,7 @@ def test_a_worker_that_was_killed(
 ) -> None:
     monkeypatch.setattr(waiting_for, "SILENT_S", 0.5)
     with pytest.raises(OperatorError, match="no worker takes the backup up"):
-        asking.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
     waiting = Asking(redis, handover, tmp_path, ["t.a"])
     wait_for(lambda: bool(redis.exists(REQUEST)))
     request = Request.model_validate_json(redis.get(REQUEST))

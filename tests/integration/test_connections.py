@@ -18,18 +18,18 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from facesearch.up import listen
-from gateway.answers import answer
-from gateway.bodies import read_body, when_read
-from gateway.connections import Connections
+from facesearch.embedded.up import listen
+from gateway.body.reading import read_body, when_read
+from gateway.http.answers import answer
+from gateway.http.connections import Connections
+from gateway.http.middleware import errors, request_id
+from gateway.http.server import Site, serve
+from gateway.http.timeouts import Timeouts
 from gateway.metrics import ConnectionMetrics
-from gateway.middleware import errors, request_id
-from gateway.server import Site, serve
-from gateway.timeouts import Timeouts
 from processes import API_KEY, empty_redis, wait_for
 from service import Service
 from shared.contract import Status
-from shared.descriptors import MOST
+from shared.host.descriptors import MOST
 
 PATIENT = Timeouts(header_s=60, body_s=60, body_grace_s=60, idle_s=60, linger_s=60)
 ASK = b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from facesearch.archive import control_data
-from facesearch.archive.consistency import Consistency
-from facesearch.archive.control_data import BATCH, Entry
+from facesearch.backup import control_data
+from facesearch.backup.consistency import Consistency
+from facesearch.backup.control_data import BATCH, Entry
 from processes import empty_redis
 from shared.control import DEFAULT, Control, Key
 from shared.redis_clients import connect

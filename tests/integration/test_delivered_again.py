@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from redis import Redis
 
-from gateway.messages import Messages
+from gateway.dispatch.messages import Messages
 from portraits import hopper_jpeg
 from service import Service
 from shared.broker import RESULT_PREFIX, UNACKED

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from facesearch import valkey
+from facesearch.embedded import servers
 from processes import answers, broker, python, wait_for
 from redis_servers import server
 from service import UNHURRIED, Service
@@ -51,11 +51,11 @@ class Small:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Small]:
     path = tmp_path / "small.sock"
-    command = valkey.broker_command(tmp_path / "small", path, most_bytes=6 * 2**20)
-    with server(tmp_path / "other", *command[1:]), Redis.from_url(valkey.url(path)) as client:
+    command = servers.broker_command(tmp_path / "small", path, most_bytes=6 * 2**20)
+    with server(tmp_path / "other", *command[1:]), Redis.from_url(servers.url(path)) as client:
         wait_for(path.exists)
         wait_for(lambda: answers(client))
-        yield Small(client, valkey.url(path))
+        yield Small(client, servers.url(path))
 
 
 def test_the_embedded_one_is_bounded_and_so_is_what_a_tenant_leaves_in_it(tmp_path: Path) -> None:

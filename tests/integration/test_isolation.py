@@ -23,8 +23,8 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
-from facesearch.main import main
-from gateway.auth import CACHE_S
+from facesearch.cli.main import main
+from gateway.access.authentication import CACHE_S
 from portraits import astronaut_png, hopper_jpeg
 from processes import wait_for
 from service import Service

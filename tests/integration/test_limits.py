@@ -14,8 +14,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from gateway.limits import Limits
-from gateway.line import Line
+from gateway.access.limits import Limits
+from gateway.dispatch.redis_connection import Line
 from processes import broker, gateway, wait_for
 from shared.control import LEAST_RATE, MOST_RATE, Key, Scope
 from shared.errors import TooManyRequests, Unavailable

@@ -12,8 +12,8 @@ from redis import Redis
 from processes import gateway_on, wait_for
 from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
-from worker.redelivery import Redelivery
-from worker.timelimit import TimeLimit
+from worker.delivery.redelivery import Redelivery
+from worker.delivery.time_limit import TimeLimit
 
 NOBODY = {"person_id": "00000000-0000-0000-0000-000000000000"}
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from gateway.messages import Messages
+from gateway.dispatch.messages import Messages
 from portraits import hopper_jpeg
 from processes import wait_for
 from service import UNHURRIED, Service

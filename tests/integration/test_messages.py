@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from gateway.messages import Messages
+from gateway.dispatch.messages import Messages
 from shared.broker import celery_config
 from shared.jobs import QUEUE, AddJob, new_gateway_id, new_job_id, new_request_id
 from shared.settings import Settings

@@ -19,9 +19,9 @@ from click.testing import CliRunner, Result
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from facesearch.usage import usage
-from gateway.metering import Meter
-from gateway.usage import usage_answer
+from facesearch.cli.usage import usage
+from gateway.admin.usage import usage_answer
+from gateway.calls.metering import Meter
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import wait_for
 from service import Service

@@ -14,7 +14,7 @@ import pytest
 from portraits import astronaut_png, hopper_jpeg, reencode
 from service import Service
 from shared.settings import Settings
-from worker.models import catalog, described, files
+from worker.models import catalog, custom, files
 
 NAME = "mine"
 
@@ -44,7 +44,7 @@ def calibrate(variables: dict[str, str]) -> None:
     """As `facesearch calibrate --write` ends; the photos that it takes are not in the tree."""
     folder = Path(variables["FACESEARCH_MODELS_DIR"])
     sface = catalog.find(Settings().embedder, "embedding")
-    described.write_calibration(described.find(NAME, "embedding", folder), catalog.calibrated(sface), folder)
+    custom.write_calibration(custom.find(NAME, "embedding", folder), catalog.calibrated(sface), folder)
 
 
 def test_without_a_calibration_nothing_starts(tmp_path: Path, variables: dict[str, str]) -> None:

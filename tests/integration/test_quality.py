@@ -28,10 +28,9 @@ from shared.jobs import (
     new_request_id,
     person_id,
 )
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 from table_faces import FINE, TableFaces
 from worker import actions
-from worker.faces.quality import NO_GATES, STANDARD, STRICT, Gates
 from worker.ledger import Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
@@ -39,6 +38,7 @@ from worker.models.identity import Identity
 from worker.runtime import Runtime
 from worker.store.memory import MemoryStore
 from worker.tasks import perform
+from worker.vision.quality import NO_GATES, STANDARD, STRICT, Gates
 
 HEADER = "X-Face-Quality"
 COLLECTION = "tenant.facedb.00000000"

@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facesearch import valkey
-from facesearch.up import listen
+from facesearch.embedded import servers
+from facesearch.embedded.up import listen
 from processes import API_KEY, broker, wait_for
 
 
 @pytest.mark.embedded("it starts the broker late and ends it")
 def test_from_the_start_without_a_broker_to_its_loss(tmp_path: Path) -> None:
-    environment = {"REDIS_URL": valkey.url(tmp_path / "v.sock"), "FACESEARCH_API_KEY": API_KEY}
+    environment = {"REDIS_URL": servers.url(tmp_path / "v.sock"), "FACESEARCH_API_KEY": API_KEY}
     log = tmp_path / "log"
     with (
         listen("127.0.0.1", 0) as listening,

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from facesearch import valkey
-from gateway.jobs import Wanted
-from gateway.line import Line
-from gateway.repeats import Repeats
-from gateway.room import FEW, Room
+from facesearch.embedded import servers
+from gateway.dispatch.broker_room import FEW, Room
+from gateway.dispatch.idempotency import Repeats
+from gateway.dispatch.jobs import Wanted
+from gateway.dispatch.redis_connection import Line
 from processes import wait_for
 from redis_servers import server
 from shared.contract import Status
 from shared.errors import InvalidRequest
+from shared.idempotency import order, record
 from shared.jobs import DeleteJob, Once, Outcome, new_gateway_id, new_job_id, new_request_id
-from shared.once import order, record
 from shared.redis_clients import connect, connect_blocking
 from worker.ledger import Ledger
 
@@ -71,12 +71,12 @@ class Scene:
 def broker(tmp_path: Path) -> Iterator[str]:
     """As `facesearch up` starts one, with 8 MB."""
     path = tmp_path / "v.sock"
-    command = valkey.broker_command(tmp_path / "valkey", path, most_bytes=8 * 2**20)
+    command = servers.broker_command(tmp_path / "valkey", path, most_bytes=8 * 2**20)
     with server(tmp_path / "other", *command[1:]):
-        with Redis.from_url(valkey.url(path)) as client:
+        with Redis.from_url(servers.url(path)) as client:
             wait_for(path.exists)
             wait_for(client.ping)
-        yield valkey.url(path)
+        yield servers.url(path)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from processes import broker, wait_for
 from service import Service
 from shared.broker import UNACKED
 from shared.redis_clients import connect, connect_blocking
-from worker.lifeline import Lifeline
+from worker.delivery.lifeline import Lifeline
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 

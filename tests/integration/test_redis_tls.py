@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import ConnectionError as RedisConnectionError
 
-from facesearch import doctor
+from facesearch.cli import doctor
 from portraits import hopper_jpeg
 from redis_servers import ESCAPED, PASSWORD, Tls, tls_in_front, tls_redis
 from service import Service

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 
+from gateway.dispatch.results import Results
 from gateway.health import gateway_state, service_state
-from gateway.results import Results
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
 from shared.jobs import new_gateway_id, new_job_id, new_request_id

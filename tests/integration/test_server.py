@@ -13,13 +13,13 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from gateway import uploads
-from gateway.answers import answer
-from gateway.bodies import when_read
-from gateway.middleware import errors, request_id
-from gateway.routes import ready
-from gateway.server import Site, serve
-from gateway.timeouts import Timeouts
+from gateway.body import uploads
+from gateway.body.reading import when_read
+from gateway.calls.handlers import ready
+from gateway.http.answers import answer
+from gateway.http.middleware import errors, request_id
+from gateway.http.server import Site, serve
+from gateway.http.timeouts import Timeouts
 from shared.contract import Status
 from shared.errors import Unauthorized
 

@@ -14,7 +14,7 @@ from processes import wait_for
 from shared.contract import Status
 from shared.control import DEFAULT, DROPPED, Control
 from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id, new_request_id
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 from table_faces import TableFaces
 from worker import actions
 from worker.ledger import Ledger
@@ -24,8 +24,8 @@ from worker.models.identity import Identity
 from worker.runtime import Runtime
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.sweeper import Sweeper
 from worker.tasks import perform
+from worker.upkeep.sweeper import Sweeper
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 

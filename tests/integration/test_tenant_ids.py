@@ -16,7 +16,7 @@ from shared.redis_clients import connect, connect_blocking
 from worker.ledger import Ledger
 from worker.models.identity import Identity
 from worker.store.memory import MemoryStore
-from worker.sweeper import Sweeper
+from worker.upkeep.sweeper import Sweeper
 
 IMAGE = hopper_jpeg()
 SPACE = Identity("test", "0" * 64, 1, 4)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from facesearch.main import main
+from facesearch.cli.main import main
 from shared.control import DROPPED
 
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"

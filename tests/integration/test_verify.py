@@ -10,7 +10,7 @@ import pytest
 import qdrant_edge
 from redis import Redis
 
-from facesearch import data
+from facesearch.embedded import data_directory
 from homes import Home, command, done, faces, ours, refused
 
 pytestmark = pytest.mark.embedded("it looks at data directories")
@@ -45,7 +45,7 @@ class TestADataDirectory:
 
     def test_one_that_is_not_there_or_in_use(self, home: Home, tmp_path: Path) -> None:
         assert "there is no data directory" in refused("verify", "--data-dir", tmp_path / "nothing")
-        with data.opened(home.folder):
+        with data_directory.opened(home.folder):
             said = refused("verify", "--data-dir", home.folder)
         assert "in use by another instance; stop that one" in said
         assert "`facesearch backup DIR`" in said
@@ -117,7 +117,7 @@ class TestADataDirectory:
     def test_files_that_kill_whoever_maps_them(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bus error, as a mapped file that is cut short makes."""
         died = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
-        monkeypatch.setattr("worker.store.examine.COMMAND", ("-c", died))
+        monkeypatch.setattr("worker.store.edge.examine.COMMAND", ("-c", died))
         said = only(wrong("--data-dir", home.folder))
         assert f"{home.collection}: the engine dies of it (exit status -7)" in said
 

@@ -12,6 +12,7 @@ from redis import Redis
 
 from shared.contract import FACE_DELETED, MAX_ADDED, Faces, Result, Status
 from shared.errors import ImageUnreadable, OperatorError
+from shared.idempotency import ASKED, record
 from shared.jobs import (
     AddJob,
     CompareJob,
@@ -23,12 +24,10 @@ from shared.jobs import (
     new_job_id,
     new_request_id,
 )
-from shared.once import ASKED, record
-from shared.tracing import NoTraces
+from shared.observability.tracing import NoTraces
 from table_faces import TableFaces
 from worker import actions
 from worker.actions import as_number, result_of
-from worker.faces.service import EMBED_AT_ONCE, Choice
 from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
@@ -38,6 +37,7 @@ from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once
+from worker.vision.service import EMBED_AT_ONCE, Choice
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"

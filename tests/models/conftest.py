@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from worker.faces.decode import configure_opencv
-from worker.faces.service import FaceService
 from worker.models import catalog, files
-from worker.models.arcface import ArcFace
-from worker.models.session import open_session
-from worker.models.yunet import YuNet
+from worker.vision.arcface import ArcFace
+from worker.vision.decode import configure_opencv
+from worker.vision.service import FaceService
+from worker.vision.session import open_session
+from worker.vision.yunet import YuNet
 
 
 @dataclass(frozen=True)

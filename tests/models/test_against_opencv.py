@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from portraits import astronaut_png, hopper_jpeg, pixels, scale, side_by_side
-from worker.faces.geometry import TEMPLATE, align
-from worker.models.session import open_session
-from worker.models.yunet import YuNet, resize
+from worker.vision.geometry import TEMPLATE, align
+from worker.vision.session import open_session
+from worker.vision.yunet import YuNet, resize
 
 PICTURES = {
     "astronaut": astronaut_png(),

@@ -11,7 +11,7 @@ from seeing import Ours, naive, ours
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
-from worker.faces.geometry import overlap
+from worker.vision.geometry import overlap
 
 PORTRAITS = (astronaut_png(), hopper_jpeg())
 

@@ -10,14 +10,14 @@ import pytest
 from canonical import MIN_SCORE, PICTURES, SIDE, fetched, pinned, reference
 from portraits import pixels
 from shared.settings import Settings
-from worker.faces.decode import configure_opencv, decode
-from worker.faces.geometry import align
-from worker.faces.service import FaceService
 from worker.models import files
-from worker.models.arcface import ArcFace
 from worker.models.catalog import Embedder
-from worker.models.session import open_session
-from worker.models.yunet import YuNet
+from worker.vision.arcface import ArcFace
+from worker.vision.decode import configure_opencv, decode
+from worker.vision.geometry import align
+from worker.vision.service import FaceService
+from worker.vision.session import open_session
+from worker.vision.yunet import YuNet
 
 DETECTORS = [model for model in fetched() if model.task == "detection"]
 EMBEDDERS = [model for model in fetched() if isinstance(model, Embedder)]

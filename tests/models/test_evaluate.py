@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from facesearch.main import main
+from facesearch.cli.main import main
 from portraits import astronaut_png, bmp, darken, faceless_png, hopper_jpeg, pixels, png, reencode, scale
 
 DARK = png(np.zeros((64, 64, 3), np.uint8))

@@ -5,12 +5,12 @@ import pytest
 
 from portraits import astronaut_png, darken, hopper_jpeg, pixels, reencode, rotate, scale
 from shared.settings import Settings
-from worker.faces.geometry import align
-from worker.faces.looking import SIDE
-from worker.faces.service import FaceService
 from worker.models import catalog, files
-from worker.models.arcface import ArcFace
-from worker.models.session import open_session
+from worker.vision.arcface import ArcFace
+from worker.vision.geometry import align
+from worker.vision.passes import SIDE
+from worker.vision.service import FaceService
+from worker.vision.session import open_session
 
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 CHANGES = {

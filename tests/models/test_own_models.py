@@ -11,18 +11,18 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 
-from facesearch.main import main
+from facesearch.cli.main import main
+from facesearch.evaluation import calibrating
 from portraits import astronaut_png, darken, hopper_jpeg, jpeg, pixels
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from tiny_embedders import GRID, expected, grid_means, model, saved
-from worker.evaluation import calibrating
-from worker.faces.decode import decode
-from worker.faces.geometry import align
-from worker.models import described, files
+from worker.models import custom, files
 from worker.models.identity import identity
 from worker.models.versions import PREPARATION_VERSION
 from worker.runtime import open_faces
+from worker.vision.decode import decode
+from worker.vision.geometry import align
 
 PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 
@@ -59,12 +59,12 @@ def fails(folder, command):
     """That a command ends with one line that holds the text, and describes nothing."""
 
     def run(text, *arguments, **variables):
-        before = described.names(folder)
+        before = custom.names(folder)
         result = command(*arguments, **variables)
         assert result.exit_code == 1
         assert re.search(text, result.stderr), result.stderr
         assert result.stderr.splitlines()[-1].startswith("facesearch: ")
-        assert described.names(folder) == before
+        assert custom.names(folder) == before
 
     return run
 
@@ -103,7 +103,7 @@ def test_vectors_are_those_of_the_file_fed_as_described(tmp_path, folder, comman
     path = saved(grid_means(side, dimension=way_in.get("dimension")), tmp_path / "own.onnx")
     result = command("models", "add", path, *options)
     assert result.exit_code == 0, result.output
-    own = described.find("own", "embedding", folder)
+    own = custom.find("own", "embedding", folder)
     assert own.dimension == way_in.get("dimension", 3 * GRID * GRID)
     assert own.input_size == side
     faces = open_faces(settings(folder, "own"), own)
@@ -121,7 +121,7 @@ def test_it_is_kept_with_its_digest_and_prepared(folder, command, file):
     result = command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
     assert result.exit_code == 0, result.output
     digest = files.sha256(file)
-    own = described.find("own-model", "embedding", folder)
+    own = custom.find("own-model", "embedding", folder)
     assert (own.sha256, own.size, own.file) == (digest, file.stat().st_size, "Own Model.onnx")
     assert (own.licence, own.commercial, own.calibration) == ("MIT", True, None)
     assert files.is_ready(own, folder)
@@ -140,7 +140,7 @@ def test_it_is_kept_with_its_digest_and_prepared(folder, command, file):
 def test_of_a_model_whose_licence_nobody_told_commercial_use_is_refused(folder, command, fails, file):
     result = command("models", "add", file, "--like", "arcface")
     assert "counts as not for commercial use" in result.stdout
-    assert described.find("own-model", "embedding", folder).licence == "LicenseRef-unknown"
+    assert custom.find("own-model", "embedding", folder).licence == "LicenseRef-unknown"
     fails("may not be used commercially", "models", "pull", "own-model", FACESEARCH_ACCEPT_NONCOMMERCIAL="false")
 
 
@@ -148,7 +148,7 @@ def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
     command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
     listed = command("models", "list", FACESEARCH_EMBEDDER="own-model").stdout
     assert re.search(r"^own-model \* +embedding +ready +none +yes +MIT$", listed, re.MULTILINE)
-    prepared = files.prepared_path(described.find("own-model", "embedding", folder), folder)
+    prepared = files.prepared_path(custom.find("own-model", "embedding", folder), folder)
     prepared.unlink()
     assert command("models", "pull", "own-model").exit_code == 0
     assert prepared.is_file()
@@ -157,8 +157,8 @@ def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
     assert re.search(
         r"^FAIL +models +no calibration has been measured for own-model.*facesearch calibrate", told, re.MULTILINE
     )
-    kept = described.find("own-model", "embedding", folder)
-    described.write_calibration(kept, described.find("sface-2021dec", "embedding", folder).calibration, folder)
+    kept = custom.find("own-model", "embedding", folder)
+    custom.write_calibration(kept, custom.find("sface-2021dec", "embedding", folder).calibration, folder)
     told = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
     assert re.search(r"^ok +embedding +own-model$", told, re.MULTILINE)
 
@@ -170,12 +170,12 @@ def test_another_machine_takes_the_folder(tmp_path, folder, command, file):
     for prepared in other.glob(f"*prepared-v{PREPARATION_VERSION}*"):
         prepared.unlink()
     assert command("models", "pull", "own-model", FACESEARCH_MODELS_DIR=str(other)).exit_code == 0
-    assert described.find("own-model", "embedding", other) == described.find("own-model", "embedding", folder)
+    assert custom.find("own-model", "embedding", other) == custom.find("own-model", "embedding", folder)
 
 
 def test_a_file_whose_digest_changed_is_refused(folder, command, fails, file):
     command("models", "add", file, "--like", "arcface")
-    own = described.find("own-model", "embedding", folder)
+    own = custom.find("own-model", "embedding", folder)
     files.prepared_path(own, folder).unlink()
     (folder / f"{own.sha256[:16]}-{own.file}").write_bytes(b"another")
     fails("cannot get the model own-model .*has sha256", "models", "pull", "own-model")
@@ -209,12 +209,12 @@ def test_the_same_name_for_another_way_in_is_refused_and_for_the_same_keeps_the_
     folder, command, fails, file
 ):
     command("models", "add", file, "--like", "arcface")
-    before = described.find("own-model", "embedding", folder)
-    calibration = described.find("sface-2021dec", "embedding", folder).calibration
-    described.write_calibration(before, calibration, folder)
+    before = custom.find("own-model", "embedding", folder)
+    calibration = custom.find("sface-2021dec", "embedding", folder).calibration
+    custom.write_calibration(before, calibration, folder)
     fails("describes another model or another way in", "models", "add", file, "--like", "sface")
     assert command("models", "add", file, "--like", "arcface", "--licence", "MIT").exit_code == 0
-    after = described.find("own-model", "embedding", folder)
+    after = custom.find("own-model", "embedding", folder)
     assert (after.licence, after.calibration) == ("MIT", calibration)
     assert identity(after) == identity(before)
 
@@ -313,7 +313,7 @@ def test_a_fixed_batch_and_open_sides_are_taken(tmp_path, folder, command, batch
     path = saved(grid_means(112, batch=batch, sides=sides), tmp_path / "own.onnx")
     result = command("models", "add", path, "--like", "arcface")
     assert result.exit_code == 0, result.output
-    assert files.is_ready(described.find("own", "embedding", folder), folder)
+    assert files.is_ready(custom.find("own", "embedding", folder), folder)
 
 
 class TestChecking:
@@ -323,7 +323,7 @@ class TestChecking:
         )
         assert result.exit_code == 0, result.output
         assert "6 of 6 changed photos of 2 people are closest to their own" in result.stdout
-        mine = described.find("mine", "embedding", folder)
+        mine = custom.find("mine", "embedding", folder)
         built_in = open_faces(Settings(), weights.entry).describe_prominent(hopper_jpeg()).vector
         again = open_faces(settings(folder, "mine"), mine).describe_prominent(hopper_jpeg()).vector
         np.testing.assert_allclose(again, built_in, atol=1e-6)
@@ -395,10 +395,10 @@ class TestCalibrating:
         assert re.search(r"^65 +1 in 77 +0\.\d+ +0\.\d+ +count +1 in \d+ +0\.00%$", result.stdout, re.MULTILINE)
         assert re.search(r"^95 +1 in 100,000 +0\.\d+ +0\.\d+ +tail +", result.stdout, re.MULTILINE)
         assert "Not kept" in result.stdout
-        before = described.find(own, "embedding", folder)
+        before = custom.find(own, "embedding", folder)
         assert before.calibration is None
         result = calibrate(crowd, "--model", own, "--write")
-        after = described.find(own, "embedding", folder)
+        after = custom.find(own, "embedding", folder)
         assert f"Kept in {folder / own}.json" in result.stdout
         (cosine,) = re.findall(r"^80 +1 in 1,000 +(\S+)", result.stdout, re.MULTILINE)
         assert after.calibration.confidence(float(cosine)) == pytest.approx(80)
@@ -415,16 +415,16 @@ class TestCalibrating:
         assert result.exit_code == 0, result.output
         own = folder / f"{name}.calibration.json"
         assert f"Kept in {own}" in result.stdout
-        assert described.find(name, "embedding", folder).calibration != weights.entry.calibration
+        assert custom.find(name, "embedding", folder).calibration != weights.entry.calibration
         assert re.search(rf"^{name} \* +embedding +ready +own ", command("models", "list").stdout, re.MULTILINE)
         own.unlink()
-        assert described.find(name, "embedding", folder) == weights.entry
+        assert custom.find(name, "embedding", folder) == weights.entry
 
     def test_a_model_that_knows_nobody_again_is_refused(self, folder, calibrate, crowd, own):
         result = calibrate(crowd, "--model", own, "--write", likeness=3)
         assert result.exit_code == 1
         assert "does not know people again" in result.stderr
-        assert described.find(own, "embedding", folder).calibration is None
+        assert custom.find(own, "embedding", folder).calibration is None
 
     def test_two_people_are_too_few(self, fails, own, people):
         fails("faces of 2 people, .*250 people", "calibrate", people, "--model", own)

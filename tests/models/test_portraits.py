@@ -22,8 +22,8 @@ from portraits import (
 )
 from shared.contract import MAX_ADDED
 from shared.errors import FaceNotDetected
-from worker.faces.geometry import turned
 from worker.models.catalog import calibrated
+from worker.vision.geometry import turned
 
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 CHANGES = {

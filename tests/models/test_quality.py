@@ -8,9 +8,9 @@ import pytest
 from gateway.openapi.portrait import BASE64
 from portraits import astronaut_png, crop, darken, hopper_jpeg, jpeg, pixels, png, reencode, rotate, scale
 from shared.contract import Flaw
-from worker.faces.geometry import align
-from worker.faces.quality import STANDARD, STRICT, Quality, measure
-from worker.faces.service import Face, FaceService
+from worker.vision.geometry import align
+from worker.vision.quality import STANDARD, STRICT, Quality, measure
+from worker.vision.service import Face, FaceService
 
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 STILL_FINE = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from portraits import astronaut_png, hopper_jpeg, jpeg, pixels, png
 from shared.errors import FaceNotDetected
-from worker.faces.geometry import turned
-from worker.faces.quality import GATES
 from worker.models.catalog import calibrated
+from worker.vision.geometry import turned
+from worker.vision.quality import GATES
 
 # The portraits' heads, as (x, y, side) of a square part; the face's width is about half of the side.
 HEADS = ((astronaut_png, (140, 20, 200)), (hopper_jpeg, (150, 20, 260)))

@@ -155,7 +155,7 @@ open("/proc/self/comm", "w").write("another name")
 
 
 def test_a_library_that_reports_to_its_maker(guard: Guard, ours: Path) -> None:
-    """ONNX Runtime, not told to leave it: what shared/telemetry.py is for."""
+    """ONNX Runtime, not told to leave it: what shared/observability/telemetry.py is for."""
     home = ours.parent / "home"
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}

@@ -133,7 +133,7 @@ def nothing_was_done(guard: Guard, told: list[str]) -> Iterator[None]:
 
 ONE_PROCESS = """
 import json, sys
-from facesearch.main import main
+from facesearch.cli.main import main
 
 for words, expected in json.loads(sys.argv[1]):
     try:
@@ -293,7 +293,7 @@ import numpy as np
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant.opening import open_qdrant
 
 url, port = sys.argv[1], int(sys.argv[2])
 for grpc in (False, True):

@@ -16,7 +16,7 @@ from qdrant_client import models
 
 from qdrant_standin import info, translate
 from qdrant_standin.refused import Refused, missing
-from worker.store.edge_shards import OpenShards
+from worker.store.edge.shards import OpenShards
 
 _NAME = re.compile(r"[^/\x00-\x1f<>:\"\\|?*.][^/\x00-\x1f<>:\"\\|?*]{0,254}")
 

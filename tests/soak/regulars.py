@@ -17,7 +17,7 @@ from fuzz.mutations import seeded
 from fuzz.oracle import wrong
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
 from shared.contract import FACE_DELETED, Call, Status
-from shared.once import HEADER
+from shared.idempotency import HEADER
 
 REGULARS: Final = 6
 """Callers: more than a worker on two cores has threads."""

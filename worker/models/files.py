@@ -169,8 +169,8 @@ def _keep_digest(prepared: Path, digest: str) -> None:
 
 def _prepare(model: Model, source_file: Path, target: Path) -> None:
     # The graph library takes 0.3 s to import, and a gateway's image has none; only fetching needs it.
-    from worker.models.prepare import prepare_file  # noqa: PLC0415 -- see above
-    from worker.models.prepare_int8 import prepare_int8_file  # noqa: PLC0415 -- see above
+    from worker.models.preparation.graph import prepare_file  # noqa: PLC0415 -- see above
+    from worker.models.preparation.int8 import prepare_int8_file  # noqa: PLC0415 -- see above
 
     if ranges := _ranges(model):
         prepare_int8_file(source_file, target, ranges)

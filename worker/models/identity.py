@@ -3,9 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
-from worker.faces.service import PREPROCESSING_VERSION
 from worker.models.catalog import MODELS, Embedder
 from worker.models.versions import INT8_VERSION, RESULT_VERSION
+from worker.vision.service import PREPROCESSING_VERSION
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import uuid
 from typing import Final
 
 from worker.store.base import Store, StoreUnavailable
-from worker.store.edge_catching_up import LONGEST_S
+from worker.store.edge.catching_up import LONGEST_S
 
 POLL_S: Final = 0.2
 

@@ -3,7 +3,7 @@
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Store
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
 
 
@@ -20,6 +20,6 @@ def open_store(settings: Settings, identity: Identity) -> Store:
             return EdgeStore(folder, identity, settings.edge_open_collections, sync=sync)
         case "qdrant":
             # qdrant_client takes 0.75 s and 75 MB to import, Qdrant Edge 0.02 s and 2 MB: who embeds need not wait.
-            from worker.store.qdrant_opening import open_qdrant  # noqa: PLC0415 - see above
+            from worker.store.qdrant.opening import open_qdrant  # noqa: PLC0415 - see above
 
             return open_qdrant(settings, identity)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.models.identity import Identity
-from worker.store import edge_files
 from worker.store.base import PAGE, Point, StoreUnavailable, Vector
-from worker.store.edge import EdgeStore
+from worker.store.edge import files as edge_files
+from worker.store.edge.store import EdgeStore
 
 OURS = Identity("sface", "0" * 64, 1, 128)
 OTHERS = Identity("other", "1" * 64, 1, 64)
@@ -186,7 +186,7 @@ import os, signal, sys
 from contextlib import closing
 from pathlib import Path
 from worker.models.identity import Identity
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 seen = 0

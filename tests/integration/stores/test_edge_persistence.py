@@ -14,9 +14,10 @@ import pytest
 from processes import wait_for
 from shared.errors import OperatorError
 from worker.models.identity import Identity
-from worker.store import edge, edge_files
 from worker.store.base import Point, StoreError, StoreUnavailable, Vector
-from worker.store.edge import EdgeStore
+from worker.store.edge import files
+from worker.store.edge import store as edge
+from worker.store.edge.store import EdgeStore
 
 OURS = Identity("sface", "0" * 64, 1, 16)
 
@@ -47,7 +48,7 @@ class TestPowerCut:
         with closing(EdgeStore(folder, OURS, 8, sync=True)) as store:
             point = face(1)
             store.add("db", [point])
-            monkeypatch.setattr(edge_files, "sync", synced.append)
+            monkeypatch.setattr(files, "sync", synced.append)
             store.add("db", [face(2)])
             assert folder / "db" / "shard" / "wal" in synced
             synced.clear()
@@ -62,7 +63,7 @@ class TestPowerCut:
             store.add("other", [face(1)])
         with closing(opened(folder)) as store:
             synced: list[Path] = []
-            monkeypatch.setattr(edge_files, "sync", synced.append)
+            monkeypatch.setattr(files, "sync", synced.append)
             store.add("db", [face(2)])
             wait_for(lambda: folder / "db" / "shard" / "wal" in synced)
             store.search("other", unit(1), 1, 0)
@@ -97,7 +98,7 @@ import sys, threading, uuid, numpy as np
 from pathlib import Path
 from worker.models.identity import Identity
 from worker.store.base import Point
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 16), 2)
 axis = np.eye(16, dtype=np.float32)[0]
@@ -140,7 +141,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from worker.models.identity import Identity
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 16), 2)
 print("open", flush=True)
@@ -207,7 +208,7 @@ def test_more_collections_than_may_be_open(folder: Path) -> None:
 
 
 def test_half_made_and_half_removed_collections_are_cleared_at_the_start(folder: Path) -> None:
-    leftover = folder / f"{edge_files._TEMPORARY}1" / "shard"
+    leftover = folder / f"{files._TEMPORARY}1" / "shard"
     leftover.mkdir(parents=True)
     (leftover / "edge_config.json").write_text("half of i")
     store = opened(folder)

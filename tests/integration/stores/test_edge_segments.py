@@ -16,10 +16,10 @@ import qdrant_edge as engine
 from structlog.testing import capture_logs
 
 from worker.models.identity import Identity
-from worker.store import edge_catching_up, edge_segments
 from worker.store.base import Point, Store, StoreUnavailable
-from worker.store.edge import EdgeStore
-from worker.store.edge_files import EdgeFiles
+from worker.store.edge import catching_up, segments
+from worker.store.edge.files import EdgeFiles
+from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
 
 DIMENSION = 64
@@ -47,7 +47,7 @@ def indexed(store: EdgeStore) -> int:
 
 def not_indexed(store: EdgeStore) -> int:
     with store._shards.use("db") as shard:
-        return edge_segments.not_indexed(shard.engine)
+        return segments.not_indexed(shard.engine)
 
 
 def recall(store: Store, reference: Store) -> float:
@@ -132,7 +132,7 @@ import signal, sys, uuid, numpy as np
 from pathlib import Path
 from worker.models.identity import Identity
 from worker.store.base import Point
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 
 store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 64), 2, 4000)
 number, moment = int(sys.argv[2]), float(sys.argv[3])
@@ -314,10 +314,10 @@ def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
-    monkeypatch.setattr(edge_catching_up, "WAIT_S", 0.1)
+    monkeypatch.setattr(catching_up, "WAIT_S", 0.1)
     reading, writing = os.pipe()
     never_ends = subprocess.Popen(["cat"], stdin=reading)
-    monkeypatch.setattr(edge_segments, "optimize_apart", lambda *_: never_ends)
+    monkeypatch.setattr(segments, "optimize_apart", lambda *_: never_ends)
     with closing(opened(folder)) as store:
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="being indexed"):

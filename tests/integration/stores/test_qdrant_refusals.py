@@ -12,8 +12,8 @@ import pytest
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import StoreError, StoreUnavailable
-from worker.store.qdrant import QdrantStore
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.store import QdrantStore
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 REASON = {"status": {"error": 'Service internal error: shard of "Ada Lovelace" has no active replica'}, "time": 0.1}

@@ -20,9 +20,9 @@ from qdrant_server import Server, served
 from redis_servers import certified
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store import qdrant_crowd, qdrant_search
 from worker.store.base import Point, Store, StoreError, StoreUnavailable
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant import collection_count, search
+from worker.store.qdrant.opening import open_qdrant
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -118,7 +118,7 @@ class TestWhatIsAskedFor:
     def test_few_are_compared_one_by_one_and_many_by_the_graph(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(qdrant_search, "COUNTED_FOR_S", 0)
+        monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
         with opened(server, qdrant_grpc=grpc, exact_below=3, qdrant_oversampling=3, qdrant_hnsw_ef=100) as store:
             for faces in range(1, 4):
                 store.add(db, [face()])
@@ -135,7 +135,7 @@ class TestWhatIsAskedFor:
     def test_so_are_those_of_a_facedb_among_many(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(qdrant_search, "COUNTED_FOR_S", 0)
+        monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
         other = f"{db}-other"
         with opened(server, qdrant_grpc=grpc, placement="shared", exact_below=3) as store:
             store.add(db, [face() for _ in range(3)])
@@ -158,7 +158,7 @@ class TestWhatIsAskedFor:
 def test_many_collections_are_warned_of_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: bool
 ) -> None:
-    monkeypatch.setattr(qdrant_crowd, "MANY", 3)
+    monkeypatch.setattr(collection_count, "MANY", 3)
     with served(tmp_path) as server, opened(server, qdrant_grpc=grpc) as store, capture_logs() as logs:
         for number in range(3):
             store.add(f"t.db{number}", [face()])  # the first one is counted, the others within the same minute

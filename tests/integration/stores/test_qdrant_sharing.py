@@ -10,9 +10,9 @@ from qdrant_client import QdrantClient, models
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import IdentityMismatch, Point, Store, StoreError, StoreUnavailable
-from worker.store.qdrant import QdrantStore
-from worker.store.qdrant_patience import Patience
-from worker.store.qdrant_shared import SharedQdrantStore
+from worker.store.qdrant.retries import Patience
+from worker.store.qdrant.shared_collection import SharedQdrantStore
+from worker.store.qdrant.store import QdrantStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
 

@@ -15,9 +15,9 @@ from qdrant_server import Server, served
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store import qdrant_snapshots
 from worker.store.base import Point, Store
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant import snapshots
+from worker.store.qdrant.opening import open_qdrant
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -68,10 +68,10 @@ class Snapshots:
     said: list[str] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
-        qdrant_snapshots.save(self._settings(), folder, self.said.append)
+        snapshots.save(self._settings(), folder, self.said.append)
 
     def load(self, folder: Path, *, overwrite: bool = False, known: Container[str] = Everything()) -> None:
-        qdrant_snapshots.load(self._settings(), folder, overwrite, self.said.append, known)
+        snapshots.load(self._settings(), folder, overwrite, self.said.append, known)
 
     def _settings(self) -> Settings:
         return Settings(qdrant_url=self.url, qdrant_api_key=self.key, store_timeout_s=self.timeout_s)

@@ -22,10 +22,10 @@ from qdrant_server import served
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import PAGE, IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
-from worker.store.edge import EdgeStore
-from worker.store.edge_segments import INDEX_FROM
+from worker.store.edge.segments import INDEX_FROM
+from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
-from worker.store.qdrant_opening import open_qdrant
+from worker.store.qdrant.opening import open_qdrant
 
 DIMENSION = 16
 OURS = Identity("sface", "0" * 64, 1, DIMENSION)

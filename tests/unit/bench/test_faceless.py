@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from faceless import HEAD, Bench, FalseFace, Pass, Recording, lost, pictures, read_seen, with_face, write_seen
 
-from worker.faces.geometry import TEMPLATE, CloseScores, Detection, Image
-from worker.faces.service import FaceService
+from worker.vision.geometry import TEMPLATE, CloseScores, Detection, Image
+from worker.vision.service import FaceService
 
 
 def face(score: float) -> Detection:

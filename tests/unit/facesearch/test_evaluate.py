@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from facesearch.main import main
+from facesearch.cli.main import main
 from portraits import astronaut_png, hopper_jpeg
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from facesearch import data, swap
+from facesearch.backup import swap
+from facesearch.embedded import data_directory
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -42,7 +43,7 @@ def test_an_error_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_process_was_making_is_forgotten(tmp_path: Path) -> None:
     fill(tmp_path, OLD)
     fill(tmp_path / "restoring", {"faces/c": "half"})
-    with data.opened(tmp_path) as folder:
+    with data_directory.opened(tmp_path) as folder:
         assert contents(folder)["faces/a"] == "old"
         with swap.replacing(folder) as making:
             assert list(making.iterdir()) == []
@@ -59,7 +60,7 @@ def test_once_decided_it_is_finished_by_whoever_opens_the_directory_next(tmp_pat
         if old.is_dir():
             shutil.rmtree(old)
         new.replace(old)
-    with data.opened(tmp_path) as folder:
+    with data_directory.opened(tmp_path) as folder:
         assert contents(folder) == NEW
     assert not (tmp_path / "restored").exists()
 
@@ -67,5 +68,5 @@ def test_once_decided_it_is_finished_by_whoever_opens_the_directory_next(tmp_pat
 def test_killed_while_it_removed_the_old(tmp_path: Path) -> None:
     fill(tmp_path, {"valkey/b": "old"})  # faces are gone already
     fill(tmp_path / "restored", NEW)
-    with data.opened(tmp_path) as folder:
+    with data_directory.opened(tmp_path) as folder:
         assert contents(folder) == NEW

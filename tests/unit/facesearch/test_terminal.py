@@ -8,10 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from facesearch.console import fitting, print_paragraph, print_table
-from facesearch.greeting import welcome
-from facesearch.main import main
-from facesearch.reference import listing
+from facesearch.cli.console import fitting, print_paragraph, print_table
+from facesearch.cli.main import main
+from facesearch.cli.settings import listing
+from facesearch.embedded.banner import welcome
 
 KEYS = (
     ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"),

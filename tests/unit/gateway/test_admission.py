@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import admission as module
-from gateway.admission import ALWAYS, PATIENCE, SHARE, Admission, GatewayFull, Overloaded
+from gateway.access import admission as module
+from gateway.access.admission import ALWAYS, PATIENCE, SHARE, Admission, GatewayFull, Overloaded
 from shared.contract import Status
 
 

@@ -6,10 +6,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from gateway.admission import GatewayFull
-from gateway.answers import answer, error_answer
-from gateway.holding import BodyMemoryFull
-from gateway.middleware import REQUEST_ID, errors, request_id
+from gateway.access.admission import GatewayFull
+from gateway.body.memory import BodyMemoryFull
+from gateway.http.answers import answer, error_answer
+from gateway.http.middleware import REQUEST_ID, errors, request_id
 from shared import errors as domain
 from shared.contract import MESSAGES, Status
 

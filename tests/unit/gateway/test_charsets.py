@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from gateway.charsets import CHARSETS, UTF_8, Charset, named, text
+from gateway.body.charsets import CHARSETS, UTF_8, Charset, named, text
 from shared.errors import InvalidRequest
 
 ASCII = bytes(range(128))

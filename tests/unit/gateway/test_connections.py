@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from gateway.connections import FRESH_S, LOG_EVERY_S, RESERVE, Connections, room
+from gateway.http.connections import FRESH_S, LOG_EVERY_S, RESERVE, Connections, room
 from gateway.metrics import ConnectionMetrics
 
 

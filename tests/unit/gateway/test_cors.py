@@ -8,9 +8,9 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.answers import answer
-from gateway.cors import MAX_AGE_S, cors
-from gateway.middleware import errors, request_id
+from gateway.http.answers import answer
+from gateway.http.cors import MAX_AGE_S, cors
+from gateway.http.middleware import errors, request_id
 from shared import errors as domain
 from shared.contract import Call, Status
 from shared.origins import parse

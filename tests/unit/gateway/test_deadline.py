@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.deadline import within
-from gateway.jobs import GRACE_S
+from gateway.dispatch.deadline import within
+from gateway.dispatch.jobs import GRACE_S
 from shared.errors import Unavailable
 
 OVER = -GRACE_S

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import StreamReader
 
-from gateway.framing import SPARE_BYTES, Framing
+from gateway.http.framing import SPARE_BYTES, Framing
 
 
 def body() -> StreamReader:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gateway.jobs import Wanted
+from gateway.dispatch.jobs import Wanted
 from shared.contract import Faces
 from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_id, new_request_id
 

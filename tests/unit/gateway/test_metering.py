@@ -10,11 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from redis import ConnectionError as RedisConnectionError
 
-from gateway import metering
-from gateway.answers import answer
-from gateway.metering import CALLER, METER, Meter, metered
-from gateway.middleware import errors
-from gateway.usage import usage_answer
+from gateway.admin.usage import usage_answer
+from gateway.calls import metering
+from gateway.calls.metering import CALLER, METER, Meter, metered
+from gateway.http.answers import answer
+from gateway.http.middleware import errors
 from shared.contract import Call, Status
 from shared.control import Key, Scope
 from shared.errors import InvalidRequest

@@ -7,10 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
-from gateway import multipart
-from gateway.charsets import named
-from gateway.headers import parse
-from gateway.multipart import MAX_HEADERS, MAX_PARTS
+from gateway.body import multipart
+from gateway.body.charsets import named
+from gateway.body.header_values import parse
+from gateway.body.multipart import MAX_HEADERS, MAX_PARTS
 from shared.errors import InvalidRequest
 
 Expected = tuple[str, bytes, bool]

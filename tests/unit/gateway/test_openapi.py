@@ -13,13 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from gateway import images
 from gateway.admin.bodies import parsed
 from gateway.admin.operations import OPERATIONS
+from gateway.body import encoded_images
+from gateway.body.uploads import Parameters
+from gateway.calls.handlers import SETTINGS, openapi
+from gateway.calls.parameters import (
+    AddFaceParameters,
+    DelFaceParameters,
+    FaceCompareParameters,
+    SearchFaceParameters,
+    check,
+)
 from gateway.openapi import admin, document, portrait
-from gateway.parameters import AddFaceParameters, DelFaceParameters, FaceCompareParameters, SearchFaceParameters, check
-from gateway.routes import SETTINGS, openapi
-from gateway.uploads import Parameters
 from shared.contract import CHARGED, MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
 from shared.errors import InvalidRequest
 from shared.settings import Settings
@@ -261,7 +267,7 @@ class TestParameters:
         sent = {name: value.pop(name).encode() for name in MODELS[call].images}
         taken = check(MODELS[call], Parameters(text=value, images=sent))
         for name in MODELS[call].images:
-            assert images.check(getattr(taken, name), 1_000_000)
+            assert encoded_images.check(getattr(taken, name), 1_000_000)
 
     @pytest.mark.parametrize("call", Call)
     def test_every_text_has_an_example_that_is_taken_as_it_is(self, call: Call) -> None:
@@ -293,9 +299,13 @@ class TestParameters:
     )
     def test_what_is_documented_is_what_is_checked(self, call: Call, text: dict[str, str]) -> None:
         identifier = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
-        images = dict.fromkeys(("img", "img1", "img2"), "YQ==")
-        documented = validator(SCHEMAS[MODELS[call].__name__]).is_valid(text | images | {"person_id": identifier})
-        given_ = Parameters(text | {"person_id": identifier}, {name: image.encode() for name, image in images.items()})
+        encoded_images = dict.fromkeys(("img", "img1", "img2"), "YQ==")
+        documented = validator(SCHEMAS[MODELS[call].__name__]).is_valid(
+            text | encoded_images | {"person_id": identifier}
+        )
+        given_ = Parameters(
+            text | {"person_id": identifier}, {name: image.encode() for name, image in encoded_images.items()}
+        )
         try:
             taken = bool(check(MODELS[call], given_))
         except InvalidRequest:

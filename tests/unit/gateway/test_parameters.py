@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.parameters import (
+from gateway.body.uploads import Parameters
+from gateway.calls.parameters import (
     AddFaceParameters,
     DelFaceParameters,
     FaceCompareParameters,
@@ -16,7 +17,6 @@ from gateway.parameters import (
     add_face_parameters,
     check,
 )
-from gateway.uploads import Parameters
 from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
 from shared.jobs import AddJob

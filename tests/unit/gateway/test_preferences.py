@@ -10,11 +10,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission import GatewayFull
-from gateway.answers import STATUS, answer
-from gateway.metering import call_of
-from gateway.middleware import errors
-from gateway.preferences import KNOWN, http_status, written
+from gateway.access.admission import GatewayFull
+from gateway.calls.metering import call_of
+from gateway.calls.preferences import KNOWN, http_status, written
+from gateway.http.answers import STATUS, answer
+from gateway.http.middleware import errors
 from shared import errors as domain
 from shared.contract import MIN_CONFIDENCE, SURE_CONFIDENCE, Call, HttpStatus, Status
 from shared.control import Key, Scope

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway import headers, multipart
-from gateway.images import MAX_IMG_CHARACTERS
-from gateway.uploads import (
+from gateway.body import header_values, multipart
+from gateway.body.encoded_images import MAX_IMG_CHARACTERS
+from gateway.body.uploads import (
     MAX_OTHERS_BYTES,
     Parameters,
     max_body_bytes,
     parse_json,
     parse_multipart,
 )
-from gateway.urlencoded import unquote
+from gateway.body.urlencoded import unquote
 from hostile import Hostile
 from hostile_bodies import BODIES, FORM
 from hostile_runs import answer_to_body, parse
@@ -216,7 +216,7 @@ class TestMultipart:
             b"Content-Type: image/jpeg\r\n\r\n" + image + b"\r\n--" + boundary + b"\r\n"
             b"content-disposition: form-data; name=name\r\n\r\nGrace\r\n--" + boundary + b"--\r\nepilogue"
         )
-        content_type = headers.parse(f'multipart/form-data; boundary="{boundary.decode()}"', "Content-Type")
+        content_type = header_values.parse(f'multipart/form-data; boundary="{boundary.decode()}"', "Content-Type")
         given_ = parse_multipart(body, multipart.boundary(content_type))
         assert given_ == Parameters(text={"name": "Grace"}, images={"img": image}, files={"img"})
 
@@ -243,7 +243,7 @@ class TestMultipart:
     )
     def test_a_boundary_is_needed(self, content_type: str) -> None:
         with pytest.raises(InvalidRequest, match="boundary"):
-            multipart.boundary(headers.parse("multipart/form-data" + content_type, "Content-Type"))
+            multipart.boundary(header_values.parse("multipart/form-data" + content_type, "Content-Type"))
 
     @given(
         st.lists(

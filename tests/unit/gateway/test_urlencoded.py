@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.urlencoded import MAX_BACKSLASHED_BYTES, MAX_FIELDS, MAX_NAME_BYTES, Form, Kept
+from gateway.body.urlencoded import MAX_BACKSLASHED_BYTES, MAX_FIELDS, MAX_NAME_BYTES, Form, Kept
 from shared.errors import InvalidRequest
 
 KEPT = {b"img": Kept(20, b"\r\n\t"), b"name": Kept(10), b"long": Kept(100_000)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cores import cores
+from shared.host.cores import cores
 
 ALL = len(os.sched_getaffinity(0))
 

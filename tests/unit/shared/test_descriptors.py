@@ -7,7 +7,7 @@ import pytest
 
 RAISE = """
 import resource
-from shared.descriptors import raise_limit
+from shared.host.descriptors import raise_limit
 print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -20,6 +20,6 @@ def test_the_soft_limit_becomes_the_hard_one(soft: int, hard: int) -> None:
 
 
 def test_where_all_is_raised_already_nothing_changes() -> None:
-    twice = "from shared.descriptors import raise_limit; print(raise_limit() == raise_limit())"
+    twice = "from shared.host.descriptors import raise_limit; print(raise_limit() == raise_limit())"
     done = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

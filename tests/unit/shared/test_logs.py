@@ -8,7 +8,7 @@ import pytest
 
 CRASH = """
 import logging, structlog, threading
-from shared import logs
+from shared.observability import logs
 
 logs.configure("info", {style!r}, "worker")
 

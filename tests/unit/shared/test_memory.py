@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.memory import memory_bytes
+from shared.host.memory import memory_bytes
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 MB = 1_000_000

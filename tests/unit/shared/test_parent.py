@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.parent import die_with_parent
+from shared.host.parent import die_with_parent
 
 PR_GET_PDEATHSIG = 2  # linux/prctl.h
 

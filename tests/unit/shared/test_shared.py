@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.contract import FREE_NAME, LONGEST_NAME, MESSAGES, NAME, Result, Status
 from shared.errors import ContractError, InvalidRequest, OperatorError, SeveralFaces, TooManyRequests
+from shared.idempotency import KEY, record
 from shared.jobs import (
     AddJob,
     CompareJob,
@@ -25,7 +26,6 @@ from shared.jobs import (
     new_request_id,
     person_id,
 )
-from shared.once import KEY, record
 from shared.settings import Settings
 
 

@@ -6,8 +6,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.errors import OperatorError
+from shared.observability.tracing import NoTraces, OpenTelemetryTraces, open_tracer
 from shared.settings import Settings
-from shared.tracing import NoTraces, OpenTelemetryTraces, open_tracer
 
 
 @pytest.fixture

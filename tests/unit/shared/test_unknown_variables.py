@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from facesearch import main as command_line
+from facesearch.cli import main as command_line
 from shared.settings import Settings
 from shared.unknown_variables import UnknownVariable, unknown_variables
 

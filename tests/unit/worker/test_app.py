@@ -9,7 +9,7 @@ from celery.worker.request import Request
 from kombu import Connection
 from kombu.transport.virtual import Message
 
-from gateway.messages import Messages, delivery_tag
+from gateway.dispatch.messages import Messages, delivery_tag
 from shared.broker import UNACKED_INDEX
 from shared.errors import OperatorError
 from shared.jobs import (
@@ -41,13 +41,6 @@ def test_every_job_has_its_task_and_none_is_lost_with_its_worker() -> None:
 
 def test_only_json_is_accepted() -> None:
     assert create_celery(SETTINGS).conf.accept_content == ["json"]
-
-
-def test_what_celery_loads_is_such_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "unix:///nowhere.sock")
-    from worker.celery import app  # noqa: PLC0415 -- it reads the settings when it is loaded
-
-    assert AddJob.task in app.tasks
 
 
 def test_a_worker_without_a_broker_says_what_to_do() -> None:

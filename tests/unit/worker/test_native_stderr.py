@@ -10,7 +10,7 @@ from worker.native_stderr import LINE_BYTES, LINES, Lines
 
 SCENE = """
 import ctypes, os, sys, time
-from shared import logs
+from shared.observability import logs
 from worker import native_stderr
 
 native_stderr.to_log()
@@ -92,7 +92,7 @@ def test_the_last_words_of_the_interpreter_are_on_stderr_itself() -> None:
 
 
 def test_what_ends_a_stuck_worker_is_on_stderr_itself() -> None:
-    ended = python("-c", SCENE + "from worker import timelimit\ndef stuck(): timelimit.end()\nstuck()")
+    ended = python("-c", SCENE + "from worker.delivery.time_limit import end\ndef stuck(): end()\nstuck()")
     assert ended.returncode == 1
     assert "in stuck" in ended.stderr
 

@@ -7,7 +7,7 @@ import pytest
 from redis import ConnectionError as RedisConnectionError
 
 from shared.fair_queue import ANNOUNCE, DONE, TENANT, extra_threads
-from worker.turns import Turns
+from worker.delivery.turns import Turns
 
 JOB = f"{'0' * 12}.{'0' * 32}"
 

@@ -8,7 +8,7 @@ from redis import AuthenticationError, BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.redis_url import parse
-from worker import waiting
+from worker.delivery import waiting
 
 
 class Late:

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from facesearch.models import pull_each
+from facesearch.cli.models import pull_each
 from worker.models import files
 from worker.models.catalog import Model, WheelSource
 from worker.models.fetch import FetchError, UnreachableError, fetch, fetching

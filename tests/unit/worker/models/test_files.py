@@ -14,7 +14,7 @@ from worker.models import files
 from worker.models.catalog import Embedder, Model, UrlSource
 from worker.models.fetch import FetchError, UnreachableError
 from worker.models.files import is_ready, prepared_path, pull
-from worker.models.session import open_session
+from worker.vision.session import open_session
 
 FIRST, SECOND = UrlSource("https://first.test/m.onnx"), UrlSource("https://second.test/m.onnx")
 

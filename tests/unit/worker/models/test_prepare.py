@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from shared.errors import OperatorError
-from worker.models.prepare import prepare, unpacked
-from worker.models.quantization import dequantize
-from worker.models.session import onnxruntime
+from worker.models.preparation.graph import prepare, unpacked
+from worker.models.preparation.quantization import dequantize
+from worker.vision.session import onnxruntime
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model_chains import DIMENSION, SIDE, STAGES, convolved, embedder, images, run, spelled_out
 from shared.errors import OperatorError
-from worker.models.prepare_chain import DEVIATIONS, read
+from worker.models.preparation.chain import DEVIATIONS, read
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -9,10 +9,10 @@ from hypothesis.extra.numpy import arrays
 
 from model_chains import STAGES, convolved, embedder, images, run
 from shared.errors import OperatorError
-from worker.models.prepare import prepare
-from worker.models.prepare_chain import read
-from worker.models.prepare_int8 import FLOAT_STAGES, prepare_int8_file, quantize
-from worker.models.quantization import quantize_rows
+from worker.models.preparation.chain import read
+from worker.models.preparation.graph import prepare
+from worker.models.preparation.int8 import FLOAT_STAGES, prepare_int8_file, quantize
+from worker.models.preparation.quantization import quantize_rows
 
 seeds = st.integers(0, 2**32 - 1)
 

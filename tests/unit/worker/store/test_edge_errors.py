@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from worker.store.base import IdentityMismatch, StoreError, StoreUnavailable
-from worker.store.edge_errors import explained
+from worker.store.edge.errors import explained
 
 FOLDER = Path("/data/faces/db")
 

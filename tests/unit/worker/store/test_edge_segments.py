@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.store import edge_segments
-from worker.store.edge_segments import LARGEST, changes, config
+from worker.store.edge import segments
+from worker.store.edge.segments import LARGEST, changes, config
 
 
 @pytest.mark.parametrize(("dimension", "kilobytes"), [(128, 12_500), (512, 50_000), (16, 1562)])
@@ -24,9 +24,9 @@ def test_there_is_no_graph_and_no_thread_for_each_segment() -> None:
 
 
 def test_the_best_by_int8_are_compared_again_in_full() -> None:
-    assert not edge_segments.SEARCH.exact
-    assert edge_segments.SEARCH.quantization.rescore
-    assert edge_segments.SEARCH.quantization.oversampling == 2
+    assert not segments.SEARCH.exact
+    assert segments.SEARCH.quantization.rescore
+    assert segments.SEARCH.quantization.oversampling == 2
 
 
 @given(index_from=st.integers(1, 10**6))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from worker.store.base import StoreUnavailable
-from worker.store.edge_shards import OpenShards
+from worker.store.edge.shards import OpenShards
 
 
 class Shard:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.backup import faces_path
+from shared.backup_request import faces_path
 from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store import faces_file

@@ -9,11 +9,11 @@ import pytest
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.edge import EdgeStore
+from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
 from worker.store.opening import open_store
-from worker.store.qdrant import QdrantStore
-from worker.store.qdrant_shared import SharedQdrantStore
+from worker.store.qdrant.shared_collection import SharedQdrantStore
+from worker.store.qdrant.store import QdrantStore
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 

@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.store.qdrant_connection import connect
-from worker.store.qdrant_patience import Patience
+from worker.store.qdrant.connection import connect
+from worker.store.qdrant.retries import Patience
 
 
 @pytest.mark.parametrize("url", [None, "ftp://qdrant", "http://qdrant:port"])

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.store.qdrant_layout import checked_layout
+from worker.store.qdrant.layout import checked_layout
 
 
 @pytest.mark.parametrize(("replicas", "consistency"), [(1, 1), (2, 1), (2, 2), (3, 2)])

@@ -3,8 +3,8 @@
 import pytest
 
 from shared.settings import Settings
-from worker.store import qdrant_search
-from worker.store.qdrant_search import Sizes, search_params
+from worker.store.qdrant import search
+from worker.store.qdrant.search import Sizes, search_params
 
 
 @pytest.mark.parametrize(("size", "exact"), [(0, True), (99, True), (100, False), (10**9, False)])
@@ -36,11 +36,11 @@ class Counter:
 
 def test_a_count_is_believed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(qdrant_search.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(search.time, "monotonic", lambda: now[0])
     sizes, count = Sizes(), Counter()
     assert [sizes.of("db", count) for _ in range(3)] == [0, 0, 0]
     count.count = 7
-    now[0] += qdrant_search.COUNTED_FOR_S - 0.1
+    now[0] += search.COUNTED_FOR_S - 0.1
     assert sizes.of("db", count) == 0
     now[0] += 0.2
     assert [sizes.of("db", count) for _ in range(3)] == [7, 7, 7]
@@ -53,7 +53,7 @@ def test_each_collection_has_its_own() -> None:
 
 
 def test_no_more_are_remembered_than_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qdrant_search, "_MOST_COUNTS", 10)
+    monkeypatch.setattr(search, "_MOST_COUNTS", 10)
     sizes = Sizes()
     for number in range(100):
         sizes.of(str(number), lambda: 1)

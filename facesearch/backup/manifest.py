@@ -1,0 +1,152 @@
+"""The folder of a backup: begun empty, finished by its manifest, and checked by it."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from shared.control.layout import now
+from shared.errors import OperatorError
+from shared.host.disk import sync
+
+MANIFEST: Final = "manifest.json"
+CONTROL: Final = "control.jsonl"
+FACES: Final = "faces"
+
+VERSION: Final = 1
+
+Kind = Literal["embedded", "qdrant"]
+
+
+class File(BaseModel):
+    """name: its path within the folder, with slashes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a backup's folder holds. faces: of which kind. release: of facesearch, that wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = VERSION
+    created: AwareDatetime
+    faces: Kind
+    release: str
+    files: list[File]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+class _Version(BaseModel):
+    """What every version has."""
+
+    version: int
+    release: str
+
+
+def begin(folder: Path) -> None:
+    """Make the folder, for its owner alone. Raises OperatorError when it holds something or cannot be made."""
+    try:
+        if (folder / MANIFEST).exists():
+            raise OperatorError(f"{folder} holds a backup already; choose another folder")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = sorted(path.name for path in folder.iterdir())
+        if CONTROL in held:
+            raise OperatorError(f"{folder} holds a backup that was cut short; remove it or choose another folder")
+        if held:
+            raise OperatorError(f"{folder} is not empty; choose another folder")
+        folder.chmod(0o700)
+        (folder / CONTROL).touch(mode=0o600)  # from here on it is seen to be cut short
+        (folder / FACES).mkdir(mode=0o700)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> OperatorError:
+    """That nothing can be written into the folder, and what to do."""
+    if isinstance(error, PermissionError):
+        place = error.filename or folder
+        return OperatorError(
+            f"cannot write to {place} ({error.strerror}); this command runs as user {os.getuid()}, which has to be "
+            "allowed to: give it the folder with chown, or choose another"
+        )
+    return OperatorError(f"cannot write to {folder} ({error.strerror}); mend that or choose another")
+
+
+def finish(folder: Path, faces: Kind) -> Manifest:
+    """Write the manifest of all that is in the folder. Raises OSError."""
+    files = [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    made = Manifest(created=now(), faces=faces, release=version("facesearch"), files=files)
+    unfinished = folder / f".{MANIFEST}"
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(made.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(folder / MANIFEST)
+    for path in (folder / FACES, folder):
+        sync(path)
+    return made
+
+
+def read(folder: Path) -> Manifest:
+    """Raises OperatorError when the folder holds no backup, or one of a later release."""
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        cut = (folder / CONTROL).exists()
+        what = "a backup that was cut short: it has no manifest.json" if cut else "no backup"
+        raise OperatorError(f"{folder} holds {what}") from None
+    except OSError as error:
+        raise OperatorError(f"cannot read {folder / MANIFEST} ({error.strerror})") from None
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError:
+        pass
+    try:
+        later = _Version.model_validate_json(text)
+    except ValidationError:
+        raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes") from None
+    if later.version == VERSION:
+        raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes")
+    raise OperatorError(
+        f"{folder} is a backup of version {later.version}, and this release reads version {VERSION}; use release "
+        f"{later.release}, which wrote it"
+    )
+
+
+def damages(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """A line for each file that is not there, or not what it was. All of each file is read."""
+    for file in manifest.files:
+        if not _is_within(file.name):
+            yield f"{folder / MANIFEST} is damaged: {file.name!r} is no file of a backup"
+            continue
+        path = folder / file.name
+        try:
+            found = _file(folder, path)
+        except OSError as error:
+            yield f"{path} cannot be read ({error.strerror}); the backup is not whole"
+            continue
+        if found != file:
+            yield f"{path} is damaged: its size or checksum is not that of the manifest"
+
+
+def _is_within(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _file(folder: Path, path: Path) -> File:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)

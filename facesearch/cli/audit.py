@@ -1,0 +1,32 @@
+"""`facesearch audit`: who changed tenants, keys and facedbs, and who tried wrong admin keys."""
+
+from pathlib import Path
+
+import click
+
+from facesearch.cli.connection import ask
+from facesearch.cli.console import data_dir_option, json_option, moment, print_json, print_table, reported
+from shared import audit as trail
+
+
+@click.command()
+@click.option("--last", default=100, show_default=True, type=click.IntRange(1), help="How many of the newest.")
+@data_dir_option
+@json_option
+@reported
+def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
+    """List the last changes of tenants, keys and facedbs, and wrong admin keys, oldest first.
+
+    10000 changes are kept, whether they came over the admin API or by a command, and 1000 lines about wrong keys.
+    """
+    found = ask(data_dir, lambda control: trail.last(control.redis, last))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("WHEN", "ACTION", "WHAT", "BY"), [_row(event) for event in found])
+
+
+def _row(event: trail.Kept) -> tuple[str, ...]:
+    named = ("tenant", event.tenant), ("facedb", event.facedb), ("key", event.key), ("attempts", event.attempts)
+    what = ", ".join(f"{kind} {value}" for kind, value in named if value is not None)
+    return moment(event.at), event.action, what, event.by

@@ -1,0 +1,81 @@
+"""`facesearch calibrate`: what the confidences of a model mean, measured on one's own photos."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from facesearch.cli.console import print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.models import detector_in_use, pull_each
+from shared.host.cores import cores
+from worker.models import catalog, custom
+
+if TYPE_CHECKING:
+    from facesearch.evaluation.calibrating import Measured
+    from facesearch.evaluation.fitting import Level
+
+_HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "TOLD BY", "HERE", "SAME PERSON REFUSED")
+
+_LEGEND: Final = """
+STANDS FOR, HERE: pairs of strangers that reach the confidence, as it is meant and in these photos. TOLD BY count:
+so many pairs here do; by tail: there are too few, the cosine is extrapolated from how the others thin out. ERROR: one
+standard error of the cosine, by who is in the folder; two of them are what chance may do."""
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--model", "name", help="Which embedder.  [default: the one in use]")
+@click.option("--write", is_flag=True, help="Keep it in the models folder, in place of the one before.")
+@click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
+@reported
+@worker_only
+def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) -> None:
+    """Measure an embedder's table from cosine to confidence on the photos in DIR, a folder for each person.
+
+    250 people are enough, two photos of 30 of them; a thousand are better.
+    """
+    settings = settings_from()
+    # What sees takes a second to import, which the other commands need not wait for.
+    from facesearch.evaluation.calibrating import measure  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.run import listed  # noqa: PLC0415 -- see above
+
+    model = custom.find(name or settings.embedder, "embedding", settings.models_dir)
+    catalog.permitted(model, settings.accept_noncommercial)
+    photos = listed(folder)
+    pull_each([detector_in_use(settings), model], settings.models_dir, remark)
+    with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
+        measured = measure(settings, model, photos, threads or cores(), lambda: bar.update(1), remark)
+    _print(model, measured)
+    if write:
+        path = custom.write_calibration(model, measured.calibration(), settings.models_dir)
+        click.echo(f"\nKept in {path}. Workers that start now use it; faces stay as they are.")
+    else:
+        click.echo("\nNot kept: --write does.")
+
+
+def _print(model: catalog.Embedder, measured: "Measured") -> None:
+    click.echo(
+        f"{model.name}: {measured.faces:,} faces on {measured.photos:,} photos of {measured.people:,} people; "
+        f"{measured.genuine:,} pairs of one person, {measured.strangers:,} of strangers\n"
+    )
+    print_table(_HEAD, map(_row, measured.levels))
+    click.echo(_LEGEND)
+
+
+def _row(level: "Level") -> tuple[str, ...]:
+    return (
+        str(level.confidence),
+        _one_in(level.far),
+        f"{level.cosine:.4f}",
+        f"{level.error:.4f}",
+        "count" if level.counted else "tail",
+        _one_in(level.accepted),
+        f"{level.refused:.2%}",
+    )
+
+
+def _one_in(part: float) -> str:
+    if part >= 0.1:
+        return f"{part:.0%}"
+    return f"1 in {1 / part:,.0f}" if part else "none"

@@ -1,0 +1,282 @@
+"""`facesearch doctor`: what is installed, reachable and ready, of what is needed in this place."""
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, cast
+
+from redis import Redis, RedisError, ResponseError
+from redis import TimeoutError as RedisTimeoutError
+
+from facesearch.cli import installed, models
+from facesearch.cli.connection import unanswered
+from facesearch.cli.installed import Role
+from facesearch.cli.refused_facedbs import refused
+from facesearch.embedded import servers
+from facesearch.embedded.sockets import admin_port
+from shared.broker import RESULT_PREFIX
+from shared.errors import OperatorError
+from shared.presence import said
+from shared.redis_clients import connect_blocking
+from shared.settings import Settings
+from shared.unknown_variables import unknown_variables
+from worker.models import files
+
+TIMEOUT_S: Final = 2.0
+
+PACKAGES: Final[dict[str, frozenset[Role]]] = {
+    "aiohttp": frozenset({"gateway", "all"}),
+    "celery": frozenset({"gateway", "worker", "all"}),
+    "redis": frozenset({"gateway", "worker", "all"}),
+    "opencv-python-headless": frozenset({"worker", "all"}),
+    "onnxruntime": frozenset({"worker", "all"}),
+    "qdrant-client": frozenset({"worker", "all"}),
+    "qdrant-edge-py": frozenset({"worker", "all"}),
+    "simplejpeg": frozenset({"worker", "all"}),
+}
+"""Who needs each."""
+
+INSTEAD: Final = {"onnxruntime": "onnxruntime-gpu"}
+"""A package that has the same modules, and may be there in place of the other."""
+
+WHAT: Final[dict[Role, str]] = {
+    "gateway": "a gateway: it has no models and no store",
+    "worker": "a worker: no caller reaches it",
+    "all": "gateway and worker",
+}
+
+DETAIL: Final = 23
+"""Characters before the detail of a finding."""
+
+LOW_DISK_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """needed: whether the service cannot run while this is not well."""
+
+    subject: str
+    well: bool
+    detail: str
+    needed: bool = True
+
+
+def diagnose(settings: Settings, role: Role | None, say: Callable[[str], None]) -> bool:
+    """Print a line for each finding. role: what this place is for; None: what can run here. Returns whether all that is
+    needed is well.
+    """
+    well = True
+    for finding in _findings(settings, role):
+        mark = "ok" if finding.well else "FAIL" if finding.needed else "no"
+        say(f"{mark:<5} {finding.subject:<16} {finding.detail}")
+        well = well and (finding.well or not finding.needed)
+    return well
+
+
+def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
+    role = given or installed.role()
+    yield Finding("checked", True, f"{WHAT[role]}, {'as asked' if given else 'by what is installed'}")
+    yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
+    yield _packages(role)
+    yield from (Finding("variable", False, str(unknown), needed=False) for unknown in unknown_variables())
+    if role != "gateway":
+        yield from _models(settings)
+    if settings.redis_url is None:
+        yield _valkey() if role == "all" else _no_redis(role)
+    else:
+        yield _redis("redis", "REDIS_URL", lambda: settings.broker)
+        if settings.images_url is not None:
+            yield _redis("image store", "FACESEARCH_IMAGES_URL", lambda: settings.images)
+    if role == "gateway":
+        if settings.redis_url is not None:
+            yield from _of_a_gateway(settings)
+    else:
+        yield from _store(settings, role)
+    if role != "worker":
+        yield _service(settings)
+        yield _admin(settings)
+
+
+def _packages(role: Role) -> Finding:
+    found, missing = [], []
+    for package in (package for package, roles in PACKAGES.items() if role in roles):
+        there = next((name for name in (package, INSTEAD.get(package, package)) if _version(name)), None)
+        if there is None:
+            missing.append(package)
+        else:
+            found.append(f"{there} {_version(there)}")
+    lacks = f"missing: {', '.join(missing)}; install facesearch again"
+    return Finding("packages", not missing, lacks if missing else ", ".join(found))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _store(settings: Settings, role: Role) -> Iterator[Finding]:
+    if settings.store_kind == "qdrant":
+        yield _qdrant(settings)
+    if settings.store_kind == "edge" or (role == "all" and settings.redis_url is None):
+        yield from _data(settings.data_dir)
+    yield from _facedbs(settings)
+
+
+def _no_redis(role: Role) -> Finding:
+    what = "its queue, results and keys are there" if role == "gateway" else "its jobs come from there"
+    return Finding("redis", False, f"REDIS_URL is not set, and a {role} by itself needs it: {what}")
+
+
+def _of_a_gateway(settings: Settings) -> Iterator[Finding]:
+    """What a gateway does with the broker besides looking keys up."""
+    try:
+        with connect_blocking(settings.broker, TIMEOUT_S) as redis:
+            yield _asked("results", "a gateway can subscribe to them", lambda: _subscribe(redis))
+            yield _asked("limits", _limits(settings), lambda: redis.eval("return 1", 0))
+            yield _workers(redis)
+    except OperatorError:
+        return  # of the URL, which was said already
+
+
+def _asked(subject: str, detail: str, ask: Callable[[], object]) -> Finding:
+    """A finding that is well if the broker does what is asked."""
+    try:
+        ask()
+    except ResponseError as error:
+        return Finding(subject, False, f"the Redis of REDIS_URL refuses it ({error}); allow it to the user of its URL")
+    except RedisError as error:
+        return Finding(subject, False, f"the Redis of REDIS_URL does not answer ({type(error).__name__})")
+    return Finding(subject, True, detail)
+
+
+def _subscribe(redis: Redis) -> None:
+    """Raises RedisError."""
+    with closing(redis.pubsub()) as pubsub:  # type: ignore[no-untyped-call]
+        pubsub.psubscribe(f"{RESULT_PREFIX}doctor.*")
+        if pubsub.get_message(timeout=TIMEOUT_S) is None:
+            raise RedisTimeoutError("no answer to a subscription")
+
+
+def _workers(redis: Redis) -> Finding:
+    """Not needed: a gateway may be there first."""
+    try:
+        alive = sum(record is not None for record in said(redis).values())
+    except RedisError as error:
+        return Finding("worker", False, f"unknown ({type(error).__name__})", needed=False)
+    detail = f"{alive} alive" if alive else "none is alive: requests end in FAIL until one is"
+    return Finding("worker", alive > 0, detail, needed=False)
+
+
+def _limits(settings: Settings) -> str:
+    """Of a key that has none of its own, and of this gateway."""
+    rate = f"{settings.rate:g} requests a second" if settings.rate else "any number of requests a second"
+    concurrency = f"{settings.concurrency} at once" if settings.concurrency else "any number at once"
+    return f"{rate} and {concurrency} for each key, {settings.in_flight} at once for this gateway"
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    try:
+        used = models.in_use(settings)
+    except OperatorError as error:
+        yield Finding("models", False, str(error))
+        return
+    for model in used:
+        try:
+            files.prepared_path(model, settings.models_dir)
+        except OperatorError as error:
+            yield Finding(model.task, False, str(error))
+        else:
+            yield Finding(model.task, True, model.name)
+
+
+def _valkey() -> Finding:
+    """The embedded server starts on this machine at all."""
+    try:
+        command = [str(servers.binary()), "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout  # noqa: S603 -- the packaged binary
+    except (OperatorError, OSError, subprocess.SubprocessError) as error:
+        return Finding("valkey", False, str(error))
+    return Finding("valkey", True, f"embedded, {' '.join(said.split()[:3])}")
+
+
+def _redis(subject: str, variable: str, url: Callable[[], str]) -> Finding:
+    try:
+        with connect_blocking(url(), TIMEOUT_S) as redis:
+            server = cast("dict[str, str]", redis.info("server"))
+    except OperatorError as error:
+        return Finding(subject, False, str(error))
+    except RedisError as error:
+        return Finding(subject, False, unanswered(url(), variable, error))
+    return Finding(subject, True, f"answers, version {server['redis_version']}")
+
+
+def _qdrant(settings: Settings) -> Finding:
+    reached, detail = _get(f"{(settings.qdrant_url or '').rstrip('/')}/readyz")
+    return Finding("qdrant", reached, detail if reached else f"{detail}; start it, or correct QDRANT_URL")
+
+
+def _data(folder: Path) -> Iterator[Finding]:
+    existing = folder if folder.exists() else next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("data directory", False, f"{folder} cannot be written; choose another with --data-dir")
+        return
+    free = shutil.disk_usage(existing).free
+    state = "in use by a running instance" if _locked(folder) else "free to use" if folder.exists() else "will be made"
+    advice = "" if free > LOW_DISK_BYTES else "; make room: with less than 128 MiB nothing is added"
+    left = f"{folder}: {state}, {free / 2**30:.1f} GiB of disk left{advice}"
+    yield Finding("data directory", free > LOW_DISK_BYTES, left)
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _facedbs(settings: Settings) -> Iterator[Finding]:
+    """Nothing where nobody can tell."""
+    why = refused(settings)
+    if why is not None:
+        yield Finding("facedbs", not why, why or "none is refused for the model that made its faces")
+
+
+def _service(settings: Settings) -> Finding:
+    """Not needed: one may ask before starting it."""
+    address = f"http://{settings.host}:{settings.port}"
+    reached, detail = _get(f"{address}/readyz?verbose=1")
+    return Finding("service", reached, f"{address} {detail}", needed=False)
+
+
+def _admin(settings: Settings) -> Finding:
+    """Neither: it is there when there is an admin key, which it wants to see before it says anything else."""
+    address = f"http://{settings.admin_host}:{admin_port(settings)}"
+    reached, detail = _get(f"{address}/admin/v1/tenants")
+    guarded = detail.startswith("answers 401")
+    return Finding("admin API", reached or guarded, f"{address} {'is there' if guarded else detail}", needed=False)
+
+
+def _get(url: str) -> tuple[bool, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310 -- URLs of the settings
+            return response.status == 200, "is ready"
+    except urllib.error.HTTPError as error:
+        return False, f"answers {error.code}: {error.read(500).decode(errors='replace')}"
+    except (OSError, ValueError) as error:
+        return False, f"does not answer ({getattr(error, 'reason', error)})"

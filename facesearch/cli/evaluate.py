@@ -1,0 +1,80 @@
+"""`facesearch evaluate`: how well people are told apart on one's own photos."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facesearch.cli.console import json_option, print_table, remark, reported, settings_from, worker_only
+from shared.errors import OperatorError
+from shared.host.cores import cores
+
+if TYPE_CHECKING:
+    from facesearch.evaluation.result import Evaluation
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write plots and tables there.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
+@reported
+@worker_only
+def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int | None) -> None:
+    """Tell how well people are told apart on the photos in DIR, a folder for each person.
+
+    Faces are found and described on the CPU as a search does, with the models of the settings. Nothing is sent anywhere
+    or stored, and no service is needed.
+    """
+    settings = settings_from()
+    # What sees takes a second to import, which the other commands need not wait for.
+    from facesearch.evaluation import report, run  # noqa: PLC0415 -- see above
+
+    if report_file is not None:
+        # Before minutes of work.
+        _require_writable(report_file.parent)
+    photos = run.listed(folder)
+    with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
+        found = run.evaluate(settings, photos, threads or cores(), lambda: bar.update(1), remark)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _print(found)
+    if report_file is not None:
+        _write(report_file, report.html(found))
+        remark(f"report written to {report_file}")
+
+
+def _print(found: "Evaluation") -> None:
+    from facesearch.evaluation import summary  # noqa: PLC0415 -- as above
+
+    for line in summary.summary(found):
+        click.echo(line)
+    for table in summary.tables(found):
+        click.echo(f"\n{table.title}\n")
+        print_table(table.head, table.rows)
+        click.echo()
+        click.echo(click.wrap_text(table.text, 100))
+    if not found.levels:
+        click.echo("\nThe model has no calibration, so no confidences: `facesearch calibrate` measures one.")
+
+
+def _require_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise OperatorError(f"cannot write into {folder}; choose another place with --report")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OperatorError(f"cannot write {path}: {error.strerror}; choose another file with --report") from error

@@ -1,0 +1,106 @@
+"""`facesearch facedbs`: the face databases of a tenant."""
+
+from pathlib import Path
+
+import click
+
+from facesearch.cli.auditing import change
+from facesearch.cli.connection import ask
+from facesearch.cli.console import (
+    data_dir_option,
+    json_option,
+    moment,
+    print_json,
+    print_table,
+    reported,
+    tenant_option,
+    yes_option,
+)
+from shared.control import Control, Facedb, Tenant
+
+
+@click.group()
+def facedbs() -> None:
+    """Create, list and drop the face databases of a tenant."""
+
+
+@facedbs.command("create")
+@click.argument("name")
+@tenant_option
+@data_dir_option
+@json_option
+@reported
+def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None:
+    """Create the empty facedb NAME."""
+    facedb = change(
+        data_dir,
+        "facedb.create",
+        lambda control: control.create_facedb(tenant, name),
+        lambda made: {"tenant": tenant, "facedb": made.name},
+    )
+    if as_json:
+        print_json(facedb)
+    else:
+        click.echo(f"facedb {facedb.name} of tenant {tenant} created")
+
+
+@facedbs.command("list")
+@tenant_option
+@data_dir_option
+@json_option
+@reported
+def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
+    """List the facedbs of a tenant."""
+
+    async def both(control: Control) -> tuple[Tenant, list[Facedb]]:
+        return await control.tenant(tenant), await control.facedbs(tenant)
+
+    owner, found = ask(data_dir, both)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (facedb.name, "yes" if facedb.name == owner.facedb else "", moment(facedb.created), facedb.collection)
+            for facedb in found
+        ]
+        print_table(("FACEDB", "DEFAULT", "CREATED", "COLLECTION"), rows)
+
+
+@facedbs.command("default")
+@click.argument("name")
+@tenant_option
+@data_dir_option
+@reported
+def default(name: str, tenant: str, data_dir: Path | None) -> None:
+    """Make NAME the facedb that is meant when a request names none."""
+    change(
+        data_dir,
+        "facedb.default",
+        lambda control: control.set_default_facedb(tenant, name),
+        lambda _: {"tenant": tenant, "facedb": name},
+    )
+    click.echo(f"facedb {name} is the default of tenant {tenant}")
+
+
+@facedbs.command("drop")
+@click.argument("name")
+@tenant_option
+@data_dir_option
+@yes_option
+@reported
+def drop(name: str, tenant: str, data_dir: Path | None, yes: bool) -> None:
+    """Drop the facedb NAME with all its faces."""
+
+    async def existing(control: Control) -> Facedb | None:
+        await control.tenant(tenant)
+        return await control.facedb(tenant, name)
+
+    if ask(data_dir, existing) is not None and not yes:
+        click.confirm(f"Drop facedb {name} of tenant {tenant} with all its faces?", abort=True, err=True)
+    change(
+        data_dir,
+        "facedb.drop",
+        lambda control: control.drop_facedb(tenant, name),
+        lambda _: {"tenant": tenant, "facedb": name},
+    )
+    click.echo(f"facedb {name} of tenant {tenant} dropped; a worker removes its faces within minutes")

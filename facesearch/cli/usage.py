@@ -1,0 +1,62 @@
+"""`facesearch usage`: what was used, as a table, CSV or JSON."""
+
+import json
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO
+
+import click
+
+from facesearch.cli.connection import ask
+from facesearch.cli.console import data_dir_option, json_option, print_table, remark, reported
+from shared.usage import Period, Usage, as_csv, as_dict, read, totals
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+_TARIFF = {True: "charged", False: "free"}
+
+
+@click.command()
+@click.option("--from", "first", type=_DAY, help="First day, in UTC.")
+@click.option("--to", "last", type=_DAY, help="Last day, which is included.")
+@click.option("--tenant", help="Only this one. Requests that no key let in are those of the tenant '?'.")
+@click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - for stdout.")
+@json_option
+@data_dir_option
+@reported
+def usage(
+    first: datetime | None,
+    last: datetime | None,
+    tenant: str | None,
+    csv_file: IO[str] | None,
+    as_json: bool,
+    data_dir: Path | None,
+) -> None:
+    """Print how many requests were answered, by day, tenant, key, call and status, and which the tariff charges."""
+    period = Period(_date(first), _date(last))
+    rows = ask(data_dir, lambda control: read(control.redis, period, tenant))
+    if csv_file is not None:
+        csv_file.write(as_csv(rows))
+    elif as_json:
+        click.echo(json.dumps(as_dict(rows), indent=2))
+    else:
+        _print_tables(rows)
+
+
+def _print_tables(rows: Sequence[Usage]) -> None:
+    """A line for each counter, and one for each tenant's total."""
+    if not rows:
+        remark("nothing was used in this period")
+        return
+    lines = [
+        (str(row.day), row.tenant, row.key, row.key_name, row.call, row.status, _TARIFF[row.charged], str(row.count))
+        for row in rows
+    ]
+    print_table(("DAY", "TENANT", "KEY", "NAME", "CALL", "STATUS", "TARIFF", "REQUESTS"), lines)
+    click.echo()
+    sums = [(tenant, str(total.charged), str(total.free)) for tenant, total in totals(rows).items()]
+    print_table(("TENANT", "CHARGED", "FREE"), sums)
+
+
+def _date(moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()

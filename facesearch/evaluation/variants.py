@@ -1,0 +1,28 @@
+"""What happens to photos of one face: darker, saved again, not quite upright."""
+
+import cv2
+import numpy as np
+
+from worker.vision.decode import decode
+from worker.vision.geometry import Image
+
+
+def variants(data: bytes) -> dict[str, bytes]:
+    """Other photos of what an encoded one shows, encoded, by what was done to it. Raises ImageUnreadable."""
+    image = decode(data)
+    return {
+        "half as bright": _encoded(".png", (image * 0.5).astype(np.uint8)),
+        "saved again at JPEG quality 40": _encoded(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, 40),
+        "turned by 8 degrees": _encoded(".png", _turned(image, 8)),
+    }
+
+
+def _turned(image: Image, degrees: float) -> Image:
+    """About its middle, counter-clockwise; what comes into view is as the border was."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _encoded(suffix: str, image: Image, *options: int) -> bytes:
+    return cv2.imencode(suffix, image, options)[1].tobytes()

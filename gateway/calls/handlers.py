@@ -1,0 +1,180 @@
+"""Paths and handlers. A handler translates between HTTP and the contract and calls one function; it decides nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import wraps
+from typing import Final
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from gateway.access.admission import Admission
+from gateway.access.authentication import HEADER, Auth, require
+from gateway.access.limits import Limits
+from gateway.body import encoded_images, uploads
+from gateway.body.memory import HELD, Holding
+from gateway.body.reading import when_read
+from gateway.calls import parameters
+from gateway.calls.metering import CALLER
+from gateway.calls.parameters import (
+    DelFaceParameters,
+    FaceCompareParameters,
+    M,
+    SearchFaceParameters,
+    add_face_parameters,
+)
+from gateway.calls.preferences import KNOWN, written
+from gateway.dispatch.deadline import Deadline, within
+from gateway.dispatch.idempotency import Repeats, checked
+from gateway.dispatch.jobs import Jobs, Wanted
+from gateway.dispatch.results import Results
+from gateway.health import VERBOSE, gateway_state, service_state
+from gateway.http.answers import QUALITY, answer, repeated
+from gateway.http.middleware import IDENTIFIER
+from gateway.metrics import METRICS
+from gateway.openapi import document
+from shared.contract import Call, Faces, Flaw, Status
+from shared.control import Caller, Scope
+from shared.idempotency import HEADER as IDEMPOTENCY_KEY
+from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
+from shared.presence import OK
+from shared.settings import Settings
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+AUTH: Final = web.AppKey("auth", Auth)
+ADMISSION: Final = web.AppKey("admission", Admission)
+LIMITS: Final = web.AppKey("limits", Limits)
+HOLDING: Final = web.AppKey("holding", Holding)
+JOBS: Final = web.AppKey("jobs", Jobs)
+REPEATS: Final = web.AppKey("repeats", Repeats)
+RESULTS: Final = web.AppKey("results", Results)
+REDIS: Final = web.AppKey("redis", Redis)
+IMAGES: Final = web.AppKey("images", Redis)
+STOP: Final = web.AppKey("stop", asyncio.Event)
+"""Set when the gateway has been told to stop: it still answers, and is not ready for more."""
+
+DEADLINE: Final = web.RequestKey("deadline", Deadline)
+
+routes = web.RouteTableDef()
+
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller], Awaitable[Wanted]]], _Handler]:
+    """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
+    a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
+    held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
+    Idempotency-Key if it has one. All of it has one deadline.
+    """
+
+    def decorate(handler: Callable[[web.Request, Caller], Awaitable[Wanted]]) -> _Handler:
+        @wraps(handler)
+        async def handle(request: web.Request) -> web.Response:
+            async with AsyncExitStack() as held:
+                held.enter_context(request.app[ADMISSION].place())
+                async with within(request.app[SETTINGS].deadline_s) as request[DEADLINE]:
+                    with request.app[METRICS].stages.time("limits"):
+                        key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
+                        require(scope, key)
+                        request[CALLER] = key
+                        held.enter_context(request.app[ADMISSION].share(key.tenant_id))
+                        await held.enter_async_context(request.app[LIMITS].hold(key))
+                    request[HELD] = held.enter_context(request.app[HOLDING].request(key))
+                    identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
+                    return await _done(request, key, await handler(request, key), identifier)
+
+        routes.post(f"/v1/{call}", name=call, expect_handler=when_read)(handle)
+        return handle
+
+    return decorate
+
+
+async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: str | None) -> web.Response:
+    """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
+    settings = request.app[SETTINGS]
+    once: Once | Outcome | None = None
+    if identifier is not None:
+        once = await request.app[REPEATS].begin(key.tenant_id, identifier, wanted, request[IDENTIFIER])
+    if isinstance(once, Outcome):
+        outcome, make = once, repeated
+    else:
+        moment = request[DEADLINE].moment
+        outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, moment, once)
+        request[DEADLINE].met()
+        make = answer
+        if once is not None and outcome.status is not Status.FAIL:
+            make = answer if await request.app[REPEATS].is_first(once) else repeated
+    response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
+    # Only a request that goes beyond the contract is told that there are several faces.
+    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
+        response.headers[QUALITY] = outcome.reason
+    return response
+
+
+async def _given(model: type[M], request: web.Request) -> M:
+    with request.app[METRICS].stages.time("upload"), request[DEADLINE].paused():
+        given = parameters.check(model, await uploads.read(request, *model.images, hold=request[HELD].now))
+        request[HELD].now(given.images_size)
+        return given
+
+
+@_call(Call.ADD_FACE, Scope.ADD)
+async def add_face(request: web.Request, key: Caller) -> Wanted:
+    given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
+    which = {} if given.faces is Faces.ALL else {"faces": given.faces}
+    return Wanted(AddJob, collection, {"name": given.name, **which}, (given.img,))
+
+
+@_call(Call.SEARCH_FACE, Scope.SEARCH)
+async def search_face(request: web.Request, key: Caller) -> Wanted:
+    given = await _given(SearchFaceParameters, request)
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
+    return Wanted(SearchJob, collection, images=(given.img,))
+
+
+@_call(Call.DELETE_FACE, Scope.DELETE)
+async def delete_face(request: web.Request, key: Caller) -> Wanted:
+    given = await _given(DelFaceParameters, request)
+    collection = await request.app[AUTH].collection(key, given.facedb)
+    return Wanted(DeleteJob, collection, {"person_id": str(given.as_uuid())})
+
+
+@_call(Call.COMPARE_FACES, Scope.SEARCH)
+async def compare_faces(request: web.Request, _key: Caller) -> Wanted:
+    given = await _given(FaceCompareParameters, request)
+    both = (given.img1, given.img2)
+    encoded_images.check_all(both, request.app[SETTINGS].max_pixels)
+    return Wanted(CompareJob, images=both)
+
+
+@routes.get("/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """The API's document; anybody may read it."""
+    settings = request.app[SETTINGS]
+    text = document.text(settings.names, settings.http_status)
+    return web.Response(text=text, content_type="application/json")
+
+
+@routes.get("/healthz")
+async def health(_request: web.Request) -> web.Response:
+    """The process lives."""
+    return answer(Status.OK, "alive")
+
+
+@routes.get("/readyz")
+async def ready(request: web.Request) -> web.Response:
+    """For balancers: 200 while this gateway answers callers, be it with FAIL; 503 while it starts and once it stops.
+    With ?verbose=1, for people and monitors: 200 when the whole service would do its work now, else 503, and what is
+    missing.
+    """
+    stop = request.app.get(STOP)
+    if stop is not None and stop.is_set():
+        return answer(Status.FAIL, {"gateway": "is stopping"})
+    parts = {"gateway": gateway_state(request.app[RESULTS])}
+    if request.query.get(VERBOSE, "0") != "0":
+        parts |= await service_state(request.app[REDIS], request.app[RESULTS])
+    return answer(Status.OK if set(parts.values()) == {OK} else Status.FAIL, parts)

@@ -1,0 +1,114 @@
+"""Requests with an Idempotency-Key: the first outcome is given again, and what had none is done with the effect of one.
+
+shared/idempotency.py has the header and the record. FAIL is never given again: a repetition tries anew, in the first's
+name.
+"""
+
+import asyncio
+import re
+from typing import Final
+
+from redis import RedisError
+
+from gateway.dispatch.broker_room import Room
+from gateway.dispatch.jobs import Wanted
+from gateway.dispatch.redis_connection import Line, Script
+from shared.errors import InvalidRequest, Unavailable
+from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
+from shared.jobs import Once, Outcome
+
+ASK_S: Final = 0.3
+"""How long an outcome that is there waits to learn whether it is charged: a thousand times as long as that takes."""
+
+FORGOTTEN: Final = 32
+"""So many records are forgotten with one request at most: it takes the broker half a millisecond, and makes room for
+more than it takes."""
+
+# KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key as
+# bytes, begin of all records' keys, how many there may be. Answers what the record then says.
+#
+# A record that is over is in the order until it is the oldest. What is asked under its key again comes once more, at
+# the end: it goes a little early if the tenant makes as many records as it may.
+_BEGIN: Final = Script(f"""
+local record, order = KEYS[1], KEYS[2]
+local said = redis.call('HMGET', record, '{ASKED}', '{ORIGIN}', '{OUTCOME}')
+if said[1] then return said end
+redis.call('HSET', record, '{ASKED}', ARGV[1], '{ORIGIN}', ARGV[2])
+redis.call('EXPIRE', record, ARGV[3])
+local length = redis.call('RPUSH', order, ARGV[4])
+redis.call('EXPIRE', order, ARGV[3])
+for _ = 1, {FORGOTTEN} do
+  local oldest = redis.call('LINDEX', order, 0)
+  local key = ARGV[5] .. string.format(('%02x'):rep(#oldest), oldest:byte(1, -1))
+  if length <= tonumber(ARGV[6]) and redis.call('EXISTS', key) == 1 then break end
+  if key == record then break end
+  redis.call('UNLINK', key)
+  redis.call('LPOP', order)
+  length = length - 1
+end
+return {{ARGV[1], ARGV[2], false}}
+""")
+
+
+# KEYS: record. Whether the request is the first; of a record that is gone, nobody can be another.
+_ANSWER: Final = Script(f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
+return redis.call('HSETNX', KEYS[1], '{ANSWERED}', '1')
+""")
+
+
+class Repeats:
+    """keep_s: seconds for which an outcome is given again, whole, >= 1. room: says how many records a tenant may have
+    now; beyond it the oldest are forgotten.
+    """
+
+    def __init__(self, redis: Line, keep_s: int, room: Room) -> None:
+        self._redis = redis
+        self._keep_s = keep_s
+        self._room = room
+
+    async def begin(self, tenant_id: str, key: str, wanted: Wanted, request_id: str) -> Once | Outcome:
+        """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
+
+        Raises InvalidRequest when something else was asked for under the key, Unavailable when Redis cannot be asked.
+        """
+        where = record(tenant_id, key)
+        try:
+            asked, origin, outcome = await self._redis.run(
+                _BEGIN,
+                [where, order(where)],
+                [
+                    wanted.digest(),
+                    request_id,
+                    self._keep_s,
+                    digest(where),
+                    records(tenant_id),
+                    self._room.records,
+                ],
+            )
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"idempotency: {type(error).__name__}") from error
+        if asked.decode() != wanted.digest():
+            raise InvalidRequest(f"{HEADER} was used before, for a request with other parameters; take a new one")
+        if outcome is not None:
+            return Outcome.model_validate_json(outcome)
+        return Once(record=where, origin=origin.decode(), keep_s=self._keep_s)
+
+    async def is_first(self, once: Once) -> bool:
+        """Whether no other request was answered with the outcome yet: of several at once one is charged. True where
+        Redis cannot be asked, or does not answer within ASK_S.
+        """
+        try:
+            async with asyncio.timeout(ASK_S):
+                return bool(await self._redis.run(_ANSWER, [once.record], []))
+        except (RedisError, OSError):  # TimeoutError is an OSError
+            return True
+
+
+def checked(values: list[str]) -> str | None:
+    """The Idempotency-Key of a request by what its headers of that name say. Raises InvalidRequest."""
+    if not values:
+        return None
+    if len(values) > 1 or not re.fullmatch(KEY, values[0]):
+        raise InvalidRequest(f"{HEADER} must be 1 to 255 visible ASCII characters without spaces, and given once")
+    return values[0]

@@ -1,0 +1,67 @@
+"""What wraps every request: an id for its log lines, and an answer in the contract's shape whatever goes wrong."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from gateway.access.admission import GatewayFull, Overloaded
+from gateway.body.memory import BodyMemoryFull
+from gateway.http.answers import answer, error_answer
+from shared.contract import MESSAGES, Call, Status
+from shared.errors import ContractError, TooManyRequests, Unavailable
+from shared.jobs import new_request_id
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.stdlib.get_logger(__name__)
+
+REQUEST_ID: Final = "X-Request-Id"
+IDENTIFIER: Final = web.RequestKey("identifier", str)
+"""The id of a request, which its job and all log lines on the way carry."""
+
+_METERED: Final = (TooManyRequests, GatewayFull, Overloaded, BodyMemoryFull)
+"""What is metered and not logged one by one: a line for each would let a caller flood the log."""
+
+_PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
+
+UNKNOWN_PATH: Final = f"unknown path, use {_PATHS}"
+
+
+def wrong_method(allowed: str) -> str:
+    """What the caller is told of a path that takes these methods only."""
+    return f"method not allowed here, use {allowed}"
+
+
+@web.middleware
+async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Bind a fresh id to the log and return it, so that a caller can name the request to the operator."""
+    identifier = request[IDENTIFIER] = new_request_id()
+    with structlog.contextvars.bound_contextvars(request_id=identifier):
+        response = await handler(request)
+    response.headers[REQUEST_ID] = identifier
+    return response
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes the contract's JSON; no exception's text reaches a caller."""
+    try:
+        return await handler(request)
+    except ContractError as error:
+        if isinstance(error, Unavailable) and not isinstance(error, _METERED):
+            log.warning("request_failed", path=request.path, reason=error.reason)
+        return error_answer(error)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = answer(Status.INVALID_REQUEST, wrong_method(allowed), 405)
+        response.headers["Allow"] = allowed
+        return response
+    except web.HTTPNotFound:
+        return answer(Status.INVALID_REQUEST, UNKNOWN_PATH, 404)
+    except web.HTTPException as error:
+        return answer(Status.INVALID_REQUEST, error.reason, error.status)
+    except Exception:
+        log.exception("request_crashed", path=request.path)
+        return answer(Status.FAIL, MESSAGES[Status.FAIL])

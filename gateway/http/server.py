@@ -1,0 +1,107 @@
+"""Running applications: several in one process, each on a socket of its own, up to an orderly end."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+from yarl import URL
+
+from gateway.calls.handlers import STOP
+from gateway.http.acceptor import Accepting, listen
+from gateway.http.connection import Connection, not_served, refused
+from gateway.http.connections import Connections
+from gateway.http.timeouts import TIMEOUTS, Timeouts
+
+SHUTDOWN_MARGIN_S: Final = 5.0
+"""How much longer than their deadline requests in flight may take to finish after SIGTERM."""
+
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """An application, where it listens, a socket or an address, and its connections: by default a few."""
+
+    app: web.Application
+    host: str | None = None
+    port: int = 0
+    sock: socket.socket | None = None
+    connections: Connections = field(default_factory=Connections)
+
+
+async def serve(
+    sites: Sequence[Site],
+    stop: asyncio.Event,
+    timeouts: Timeouts | None = None,
+    *,
+    drain_s: float = 0,
+    deadline_s: float = 10,
+) -> None:
+    """Serve every site until `stop` is set and for drain_s seconds more, in which the applications, who know of `stop`,
+    say that they are not ready; then let requests in flight finish, deadline_s and SHUTDOWN_MARGIN_S at most.
+
+    Raises OSError when an address cannot be listened on, and whatever an application raises when it starts.
+    """
+    timeouts = timeouts or Timeouts()
+    runners: list[web.AppRunner] = []
+    listening: list[Accepting] = []
+    try:
+        for site in sites:
+            site.app[TIMEOUTS] = timeouts
+            site.app[STOP] = stop
+            runner = web.AppRunner(site.app, shutdown_timeout=deadline_s + SHUTDOWN_MARGIN_S, access_log=None)
+            runners.append(runner)
+            await runner.setup()
+            listening.extend(await _listen(site, runner, timeouts, stop))
+        await stop.wait()
+        await asyncio.sleep(drain_s)
+    finally:
+        for accepting in listening:
+            accepting.close()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+
+async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> list[Accepting]:
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the application has not been started")
+    server.request_handler = _refusing_in_json(server.request_handler, stop)
+    loop = asyncio.get_running_loop()
+
+    def connection() -> Connection:
+        return Connection(server, loop=loop, timeouts=timeouts, connections=site.connections)
+
+    sockets = await listen(site.host, site.port) if site.sock is None else [site.sock]
+    return [Accepting(sock, site.connections, connection) for sock in sockets]
+
+
+def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
+    """The Expect header is judged by aiohttp, before any middleware is called. Once it has been told to stop, a gateway
+    ends each connection with its next answer, which says so: nobody sends a request into one that is being closed.
+    """
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            refusal = not_served(request)
+            response = await handler(_without_spare_slashes(request)) if refusal is None else refusal
+        except web.HTTPExpectationFailed as error:
+            response = refused(error.status, "Expect must be 100-continue")
+        if stop.is_set():
+            response.force_close()
+        return response
+
+    return handle
+
+
+def _without_spare_slashes(request: web.BaseRequest) -> web.BaseRequest:
+    """The request as if its path had one slash between its parts and none at its end: callers join URLs carelessly, and
+    a redirect would lose the body of most.
+    """
+    path = request.rel_url.raw_path
+    plain = "/" + "/".join(part for part in path.split("/") if part)
+    if path == plain or not path.startswith("/"):
+        return request
+    return request.clone(rel_url=URL.build(path=plain, query_string=request.rel_url.raw_query_string, encoded=True))

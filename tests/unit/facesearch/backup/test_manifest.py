@@ -1,0 +1,106 @@
+"""The folder of a backup: whole, or seen not to be."""
+
+import json
+import stat
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from facesearch.backup import manifest
+from shared.errors import OperatorError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A backup that is finished."""
+    folder = tmp_path / "new" / "backup"
+    manifest.begin(folder)
+    (folder / manifest.CONTROL).write_text("control\n")
+    (folder / manifest.FACES / "t.db.jsonl").write_text("faces\n")
+    manifest.finish(folder, "embedded")
+    return folder
+
+
+def damages(folder: Path) -> list[str]:
+    return list(manifest.damages(folder, manifest.read(folder)))
+
+
+def test_it_is_for_its_owner_alone_and_lists_every_file(folder: Path) -> None:
+    made = manifest.read(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [file.name for file in made.files] == ["control.jsonl", "faces/t.db.jsonl"]
+    assert made.bytes == len("control\nfaces\n")
+    assert (made.faces, made.release, made.version) == ("embedded", version("facesearch"), 1)
+    assert damages(folder) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["control.jsonl", "faces", "manifest.json"]
+
+
+def test_an_empty_folder_is_taken_and_closed_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    manifest.begin(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_backup_is_never_written_over(folder: Path) -> None:
+    with pytest.raises(OperatorError, match="holds a backup already"):
+        manifest.begin(folder)
+
+
+def test_one_that_was_cut_short_is_no_backup_and_says_so(folder: Path) -> None:
+    (folder / manifest.MANIFEST).unlink()
+    with pytest.raises(OperatorError, match="holds a backup that was cut short; remove it"):
+        manifest.begin(folder)
+    with pytest.raises(OperatorError, match=r"cut short: it has no manifest\.json"):
+        manifest.read(folder)
+
+
+def test_what_others_keep_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("")
+    with pytest.raises(OperatorError, match="is not empty"):
+        manifest.begin(tmp_path)
+    with pytest.raises(OperatorError, match="holds no backup"):
+        manifest.read(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match=r"cannot write to .*file/backup"):
+        manifest.begin(tmp_path / "file" / "backup")
+
+
+@pytest.mark.parametrize("name", ["control.jsonl", "faces/t.db.jsonl"])
+def test_every_damaged_file_is_told(folder: Path, name: str) -> None:
+    path = folder / name
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole + b"x", bytes([whole[0] ^ 1]) + whole[1:], b""):
+        path.write_bytes(damaged)
+        (line,) = damages(folder)
+        assert str(path) in line
+        assert "checksum" in line
+    path.unlink()
+    (line,) = damages(folder)
+    assert line == f"{path} cannot be read (No such file or directory); the backup is not whole"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "release": "1"}', "\udcff"])
+def test_a_damaged_manifest(folder: Path, text: str) -> None:
+    (folder / manifest.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(OperatorError, match=r"manifest\.json is damaged"):
+        manifest.read(folder)
+
+
+def test_one_of_a_later_release_names_it(folder: Path) -> None:
+    (folder / manifest.MANIFEST).write_text(json.dumps({"version": 2, "release": "9.1", "parts": []}))
+    with pytest.raises(OperatorError, match=r"version 2, and this release reads version 1; use release 9\.1"):
+        manifest.read(folder)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "faces/../../secret", ""])
+def test_nothing_outside_the_folder_is_read(folder: Path, name: str) -> None:
+    path = folder / manifest.MANIFEST
+    text = json.loads(path.read_text())
+    text["files"][0]["name"] = name
+    path.write_text(json.dumps(text))
+    (line,) = damages(folder)
+    assert line == f"{path} is damaged: {name!r} is no file of a backup"

@@ -1,0 +1,202 @@
+"""How well people are told apart."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from facesearch.evaluation import pairs as pairs_module
+from facesearch.evaluation.metrics import (
+    chance_of_stranger,
+    equal_error_rate,
+    expected_strangers,
+    false_accept_curve,
+    false_reject_curve,
+    identify,
+    step_of,
+    threshold,
+    true_accepts,
+)
+from facesearch.evaluation.pairs import STEPS, compare
+
+
+def at(*degrees: float) -> np.ndarray:
+    """Unit vectors in a plane: their cosines are those of the angles between them."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@st.composite
+def folders(draw: st.DrawFn) -> tuple[np.ndarray, list[str]]:
+    """Vectors and people of a folder that can be compared; some photos without a face, some alike to the last bit."""
+    people = draw(st.lists(st.sampled_from("abcdef"), min_size=3, max_size=40))
+    assume(1 < len(set(people)) < len(people))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    vectors = rng.integers(-2, 3, (len(people), 3)).astype(np.float64)
+    vectors[(vectors == 0).all(axis=1)] = 1
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[draw(st.lists(st.integers(0, len(people) - 1), max_size=4))] = np.nan
+    return vectors, people
+
+
+def every_pair(vectors: np.ndarray, people: list[str]) -> tuple[list[float], list[float]]:
+    """Cosines of the pairs of one person, and of strangers, one by one; -inf without a face."""
+    genuine, strangers = [], []
+    for i in range(len(people)):
+        for j in range(i + 1, len(people)):
+            cosine = float(np.dot(vectors[i], vectors[j]))
+            (genuine if people[i] == people[j] else strangers).append(-np.inf if np.isnan(cosine) else cosine)
+    return genuine, strangers
+
+
+def test_pairs_of_a_person_are_accepted_when_more_alike_than_that_part_of_strangers() -> None:
+    vectors, people = at(0, 10, 50, 80, 95), ["ann", "ann", "ann", "bob", "bob"]
+    # Ann's photos are 10, 40 and 50 degrees apart, Bob's 15; of the six pairs of both the closest are 30 and 45.
+    assert true_accepts(vectors, people, [1e-9]) == {1e-9: pytest.approx(2 / 4)}
+    assert true_accepts(vectors, people, [2 / 6]) == {2 / 6: pytest.approx(3 / 4)}
+
+
+def test_a_photo_without_a_face_is_never_accepted() -> None:
+    vectors = at(0, 1, 0, 90)
+    vectors[2] = np.nan
+    assert true_accepts(vectors, ["ann", "ann", "ann", "bob"], [1e-3]) == {1e-3: pytest.approx(1 / 3)}
+
+
+def test_where_no_stranger_shows_a_face_those_who_do_are_accepted() -> None:
+    vectors = at(0, 120, 0)
+    vectors[2] = np.nan
+    assert true_accepts(vectors, ["ann", "ann", "bob"], [1e-3]) == {1e-3: 1}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_more_false_accepts_never_mean_fewer_true_ones(seed: int) -> None:
+    vectors = np.random.default_rng(seed).standard_normal((30, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    fars = (1e-3, 1e-2, 1e-1, 0.5)
+    found = true_accepts(vectors, [str(number % 10) for number in range(30)], fars)
+    assert [found[far] for far in fars] == sorted(found.values())
+    assert all(0 <= tar <= 1 for tar in found.values())
+
+
+def test_without_pairs_of_both_kinds_there_is_nothing_to_tell() -> None:
+    for people in (["ann", "ann"], ["ann", "bob"]):
+        with pytest.raises(ValueError, match="two photos of one person, and two people"):
+            true_accepts(at(0, 10), people, [1e-3])
+
+
+@given(folders())
+def test_all_pairs_are_those_that_are_counted_one_by_one(folder: tuple[np.ndarray, list[str]]) -> None:
+    vectors, people = folder
+    genuine, strangers = every_pair(vectors, people)
+    # Between the cosines that such vectors can have.
+    levels = (-0.71234, 0.12345, 0.81234)
+    found = compare(vectors, people, levels)
+    assert (found.genuine_count, found.strangers_count) == (len(genuine), len(strangers))
+    assert found.genuine.tolist() == pytest.approx(sorted((x for x in genuine if x > -2), reverse=True))
+    assert found.closest.tolist() == pytest.approx(sorted((x for x in strangers if x > -2), reverse=True))
+    for number, level in enumerate(levels):
+        assert found.strangers_at[number].sum() == 2 * sum(cosine >= level for cosine in strangers)
+        assert found.genuine_at[number].sum() == sum(cosine >= level for cosine in genuine)
+        assert found.strangers_reaching[step_of(level)] == sum(cosine >= level for cosine in strangers)
+        assert found.genuine_reaching[step_of(level)] == sum(cosine >= level for cosine in genuine)
+
+
+@given(folders(), st.sampled_from([1e-9, 0.05, 0.3, 1]))
+def test_true_accepts_are_those_that_are_counted_one_by_one(folder: tuple[np.ndarray, list[str]], far: float) -> None:
+    vectors, people = folder
+    # Rounded, as whether two that are equal but for rounding are equal is chance.
+    genuine, strangers = (np.round(cosines, 9) for cosines in every_pair(vectors, people))
+    least = threshold(np.sort(strangers)[::-1], far)
+    assume(not np.isin(least, genuine))
+    assert true_accepts(vectors, people, [far])[far] == pytest.approx((genuine > least).mean())
+
+
+def test_it_does_not_matter_in_what_pieces_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(1).standard_normal((300, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    people = [str(number % 90) for number in range(300)]
+    whole = compare(vectors, people, (0.5,))
+    monkeypatch.setattr(pairs_module, "ROWS", 7)
+    monkeypatch.setattr(pairs_module, "KEPT_LEAST", 50)
+    pieces = compare(vectors, people, (0.5,))
+    kept = len(pieces.closest)
+    assert 50 <= kept == np.ceil(0.02 * whole.strangers_count) < len(whole.closest)
+    assert pieces.closest.tolist() == pytest.approx(whole.closest[:kept].tolist())
+    assert (np.sort(pieces.closest_of, axis=1) == np.sort(whole.closest_of[:kept], axis=1)).all()
+    assert (pieces.strangers_at == whole.strangers_at).all()
+    assert (pieces.genuine_at == whole.genuine_at).all()
+    assert pieces.genuine.tolist() == pytest.approx(whole.genuine.tolist())
+
+
+@given(folders())
+def test_curves_only_fall_and_only_rise_and_meet_at_the_equal_error_rate(folder: tuple[np.ndarray, list[str]]) -> None:
+    found = compare(*folder)
+    accepts, rejects = false_accept_curve(found), false_reject_curve(found)
+    assert (np.diff(accepts) <= 0).all()
+    assert (np.diff(rejects) >= 0).all()
+    # Whatever the threshold, one of both errors is no smaller than where they are equal, and the other no larger.
+    eer = equal_error_rate(found)
+    assert np.minimum(accepts, rejects).max() - 1e-12 <= eer <= np.maximum(accepts, rejects).min() + 1e-12
+
+
+def test_the_equal_error_rate_of_people_who_are_never_confused_is_0_and_of_chance_a_half() -> None:
+    assert equal_error_rate(compare(at(0, 1, 90, 91), ["ann", "ann", "bob", "bob"])) == 0
+    same = compare(np.tile(at(0), (4, 1)), ["ann", "ann", "bob", "bob"])
+    assert equal_error_rate(same) == pytest.approx(0.5)
+
+
+@given(st.floats(-1, 1))
+def test_a_step_is_never_below_its_cosine(cosine: float) -> None:
+    assert step_of(cosine) * 2 / STEPS - 1 >= cosine - 1e-9
+    assert (step_of(cosine) - 1) * 2 / STEPS - 1 < cosine
+
+
+def test_a_probe_is_compared_with_the_first_photo_of_everybody() -> None:
+    # Ann's second photo is next to Bob's first, and Bob's second to Ann's first, but for Cem nobody comes near.
+    vectors, people = at(0, 40, 50, 20, 180, 185), ["ann", "ann", "bob", "bob", "cem", "cem"]
+    found = identify(vectors, people)
+    assert found.ranks.tolist() == [2, 2, 1]
+    assert found.gallery == 3
+    assert (found.rate(1), found.rate(2)) == (pytest.approx(1 / 3), 1)
+
+
+def test_whoever_is_as_alike_as_the_right_person_is_before_them() -> None:
+    assert identify(at(0, 0, 0), ["ann", "bob", "ann"]).ranks.tolist() == [2]
+
+
+@pytest.mark.parametrize("faceless", [0, 1])
+def test_without_a_face_nobody_is_found(faceless: int) -> None:
+    vectors = at(0, 0, 90)
+    vectors[faceless] = np.nan
+    assert identify(vectors, ["ann", "ann", "bob"]).ranks.tolist() == [3]
+
+
+@given(folders())
+def test_ranks_are_those_that_are_counted_one_by_one(folder: tuple[np.ndarray, list[str]]) -> None:
+    vectors, people = folder
+    first = {person: people.index(person) for person in people}
+    wanted = []
+    for number, person in enumerate(people):
+        if number == first[person]:
+            continue
+        own = np.dot(vectors[number], vectors[first[person]])
+        others = [np.dot(vectors[number], vectors[i]) for name, i in first.items() if name != person]
+        assume(all(abs(own - other) > 1e-9 for other in others))
+        wanted.append(len(first) + 1 if np.isnan(own) else 1 + sum(other > own for other in others))
+    assert identify(vectors, people).ranks.tolist() == wanted
+
+
+def test_nobody_to_find_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nobody has two photos"):
+        identify(at(0, 90), ["ann", "bob"])
+
+
+def test_strangers_in_a_library() -> None:
+    assert expected_strangers(1e-3, 10_000) == pytest.approx(10)
+    assert chance_of_stranger(1e-3, 10_000) == pytest.approx(1 - 0.999**10_000)
+    assert (chance_of_stranger(0, 10**6), chance_of_stranger(1, 10)) == (0, 1)
+
+
+@given(st.floats(0, 1), st.integers(1, 10**6))
+def test_at_least_one_stranger_is_no_likelier_than_strangers_are_many(far: float, library: int) -> None:
+    assert 0 <= chance_of_stranger(far, library) <= min(1, expected_strangers(far, library)) + 1e-12

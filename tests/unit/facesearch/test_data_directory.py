@@ -1,0 +1,94 @@
+"""The data directory: one instance at a time, a key of its own, sockets whose path is short enough."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from facesearch.embedded import data_directory
+from shared.errors import OperatorError
+
+
+def test_a_second_instance_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path / "new" / "folder") as folder:
+        with pytest.raises(OperatorError, match="in use by another instance"), data_directory.opened(folder):
+            pass
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with data_directory.opened(folder):
+        pass
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_folder_that_others_may_look_into_is_closed(tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir(mode=0o755)
+    ours.chmod(0o755)
+    for _ in ("empty", "of an earlier release"):
+        with data_directory.opened(ours):
+            assert permissions(ours) == 0o700
+        ours.chmod(0o755)
+
+
+def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path) -> None:
+    shared = tmp_path / "home"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "index.html").touch()
+    with data_directory.opened(shared):
+        assert permissions(shared) == 0o755
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match=r"cannot use the data directory .*file/x: Not a directory"):
+        data_directory.opened(tmp_path / "file" / "x").__enter__()
+
+
+def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "a-key"
+    key = data_directory.kept_key(path)
+    assert len(key) >= 32
+    assert data_directory.kept_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_empty_key_file_opens_nothing(tmp_path: Path) -> None:
+    (tmp_path / "api-key").write_text("\n")
+    with pytest.raises(OperatorError, match="is empty"):
+        data_directory.kept_key(tmp_path / "api-key")
+
+
+def test_sockets_live_in_the_data_directory(tmp_path: Path) -> None:
+    folder = Path(os.path.relpath(tmp_path))
+    with data_directory.run_folder(folder) as run:
+        assert run == folder / "run"
+        (run / "broker.sock").touch()
+    with data_directory.run_folder(folder) as run:
+        assert list(run.iterdir()) == [], "what a killed instance left is gone"
+
+
+def test_or_in_a_short_private_folder_when_its_path_is_too_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    (deep / "run").symlink_to("/nowhere")  # left by a killed instance
+    with data_directory.run_folder(deep) as run:
+        assert len(str(run)) < data_directory.LONGEST_SOCKET_PATH - len("/broker.sock")
+        assert run.samefile(deep / "run"), "found from the data directory"
+        assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    assert not run.exists()
+    assert not (deep / "run").is_symlink()
+
+
+def test_the_brokers_socket_is_found_from_the_data_directory(tmp_path: Path) -> None:
+    assert not data_directory.broker_socket(tmp_path).exists()
+    for folder in (tmp_path / "short", tmp_path / ("d" * 100)):
+        folder.mkdir()
+        with data_directory.run_folder(folder) as run:
+            (run / "broker.sock").touch()
+            assert data_directory.broker_socket(folder) == run / "broker.sock"
+        (folder / "run" / "broker.sock").unlink(missing_ok=True)
+        assert not data_directory.broker_socket(folder).exists()

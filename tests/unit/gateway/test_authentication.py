@@ -1,0 +1,133 @@
+"""Keys and facedbs are looked up once in a while, and only what is found is remembered."""
+
+import pytest
+from redis import ConnectionError as RedisConnectionError
+
+from gateway.access import authentication
+from gateway.access.authentication import Auth
+from shared.control import Caller, Facedb, Scope, records
+from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
+
+
+def key(tenant: str, *scopes: Scope, expires: int | None = None, tenant_id: str | None = None) -> Caller:
+    may = scopes or frozenset(Scope)
+    return Caller(
+        id="k", tenant=tenant, tenant_id=tenant_id or tenant, name="n", scopes=may, created=0, expires=expires
+    )
+
+
+class Directory:
+    """Control data in two dictionaries, counting look-ups."""
+
+    def __init__(self) -> None:
+        self.keys = {"key-a": key("a"), "key-b": key("b")}
+        self.facedbs = {("a", "main"): "a.main", ("a", "extra"): "a.extra", ("b", "main"): "b.main"}
+        self.lookups = 0
+        self.down = False
+
+    async def caller(self, secret: str) -> Caller | None:
+        self._count()
+        return self.keys.get(secret)
+
+    async def facedb_of(self, caller: Caller, name: str | None) -> Facedb | None:
+        self._count()
+        name = name or "main"
+        collection = self.facedbs.get((caller.tenant_id, name))
+        return None if collection is None else Facedb(name=name, collection=collection, created=0)
+
+    def _count(self) -> None:
+        self.lookups += 1
+        if self.down:
+            raise RedisConnectionError("redis://:hunter2@h")
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -> None:
+    subject = Auth(directory)
+    a, b = await subject.key("key-a"), await subject.key("key-b")
+    assert await subject.collection(a, None) == "a.main"
+    assert await subject.collection(a, "extra") == "a.extra"
+    assert await subject.collection(b, None) == "b.main"
+    messages = []
+    for name in ("extra", "nobodys"):
+        with pytest.raises(InvalidRequest) as error:
+            await subject.collection(b, name)
+        messages.append(error.value.message)
+    assert len(set(messages)) == 1, "nobody learns what others have"
+
+
+async def test_who_has_the_name_of_a_former_tenant_does_not_get_what_is_remembered_of_it(directory: Directory) -> None:
+    subject = Auth(directory)
+    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
+    directory.keys["key-of-the-new"] = key("a", tenant_id="another")
+    directory.facedbs[("another", "main")] = "a.main.new"
+    assert await subject.collection(await subject.key("key-of-the-new"), None) == "a.main.new"
+    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
+
+
+@pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])
+async def test_without_a_known_key_nothing_opens(directory: Directory, secret: str | None) -> None:
+    with pytest.raises(Unauthorized):
+        await Auth(directory).key(secret)
+
+
+async def test_hits_are_remembered_for_seconds_and_misses_are_not(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Auth(directory)
+    for _ in range(5):
+        await subject.collection(await subject.key("key-a"), None)
+    assert directory.lookups == 2
+    for _ in range(5):
+        with pytest.raises(Unauthorized):
+            await subject.key("wrong")
+    assert directory.lookups == 7
+    del directory.keys["key-a"]
+    assert await subject.key("key-a"), "a revoked key works on for the seconds of the cache"
+    monkeypatch.setattr(authentication.time, "monotonic", lambda: 1e9)
+    with pytest.raises(Unauthorized):
+        await subject.key("key-a")
+
+
+async def test_the_cache_is_bounded(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "CACHE_ENTRIES", 3)
+    subject = Auth(directory)
+    directory.keys = {f"key-{n}": key("a") for n in range(20)}
+    for secret in directory.keys:
+        await subject.key(secret)
+    assert len(subject._keys._entries) <= 3
+
+
+async def test_when_nothing_can_be_looked_up_it_is_the_services_fault(directory: Directory) -> None:
+    subject = Auth(directory)
+    known = await subject.key("key-a")
+    directory.down = True
+    for attempt in (subject.key("key-b"), subject.collection(known, "extra")):
+        with pytest.raises(Unavailable) as error:
+            await attempt
+        assert "hunter2" not in error.value.reason
+    assert await subject.key("key-a"), "who was just seen may still come in"
+
+
+async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
+    directory.keys["reader"] = key("a", Scope.SEARCH)
+    subject = Auth(directory)
+    reader = await subject.key("reader")
+    authentication.require(Scope.SEARCH, reader)
+    for scope in (Scope.ADD, Scope.DELETE):
+        with pytest.raises(Forbidden, match=f"may not {scope}"):
+            authentication.require(scope, reader)
+
+
+async def test_a_key_expires_even_while_it_is_remembered(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records.time, "time", lambda: 1000.0)
+    directory.keys["brief"] = key("a", expires=1001)
+    subject = Auth(directory)
+    assert await subject.key("brief")
+    monkeypatch.setattr(records.time, "time", lambda: 1001.0)
+    with pytest.raises(Unauthorized):
+        await subject.key("brief")

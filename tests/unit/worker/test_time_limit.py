@@ -1,0 +1,132 @@
+"""A worker with a stuck thread ends itself."""
+
+from pathlib import Path
+
+import pytest
+
+from processes import python
+from worker.delivery.time_limit import LOOK_S, limit_s
+
+SCENE = """
+import ctypes, threading, time
+from shared.jobs import SearchJob, new_gateway_id, new_job_id, new_request_id
+from worker.delivery.time_limit import Stopwatch, TimeLimit
+
+limit = TimeLimit(1)
+job = SearchJob(job_id=new_job_id(new_gateway_id(), new_request_id()), collection="a.b.00000000", deadline=0)
+
+def stuck():
+    with limit.job(job):
+        threading.Event().wait(30)
+
+def locked():
+    ctypes.PyDLL(None).sleep(30)  # and keeps the interpreter lock
+
+limit.start()
+"""
+
+
+def test_a_job_that_does_not_end_ends_the_process_and_tells_where_it_is() -> None:
+    ended = python("-c", SCENE + "threading.Thread(target=stuck).start(); time.sleep(30)")
+    assert ended.returncode == 1
+    assert "job_stuck" in ended.stdout + ended.stderr
+    assert "in stuck" in ended.stderr
+
+
+def test_an_interpreter_lock_that_is_not_given_back_ends_the_process() -> None:
+    ended = python("-c", SCENE + "time.sleep(0.1); locked()")
+    assert ended.returncode == 1
+    assert "in locked" in ended.stderr
+
+
+def test_a_consumer_that_beats_no_more_ends_the_process_unless_it_said_so() -> None:
+    ended = python("-c", SCENE + "limit.beat(); time.sleep(30)")
+    assert ended.returncode == 1
+    assert "consumer_stuck" in ended.stdout + ended.stderr
+    ended = python("-c", SCENE + "limit.beat(); limit.beat_no_more(); time.sleep(3); limit.stop()")
+    assert ended.returncode == 0
+
+
+def test_jobs_that_end_in_time_do_not() -> None:
+    again = "for _ in range(3):\n  with limit.job(job): time.sleep(0.7)\n"
+    ended = python("-c", SCENE + again + "limit.stop(); print('whole')")
+    assert (ended.returncode, ended.stdout) == (0, "whole\n")
+
+
+CROWDED = """
+from worker.vision.decoding_room import Room
+
+room = Room(100_000_000)
+limit.stop()
+limit = TimeLimit(1, room.waited_s)
+limit.start()
+taken = []
+
+def waiting():
+    stopwatch = Stopwatch(room.waited_s)
+    with limit.job(job, "its tag"), room.of(100_000_000):
+        taken.append(stopwatch.seconds())
+
+told = 0
+with room.of(100_000_000):
+    thread = threading.Thread(target=waiting)
+    thread.start()
+    for _ in range(30):
+        time.sleep(0.1)
+        told += limit.waited().get("its tag", 0)
+thread.join()
+limit.stop()
+print(told, taken[0])
+"""
+
+
+def test_waiting_for_room_does_not_count_and_puts_off_that_the_job_is_given_to_another() -> None:
+    ended = python("-c", SCENE + CROWDED)
+    assert ended.returncode == 0, ended.stderr
+    told, taken = map(float, ended.stdout.split())
+    assert told > 1.5  # far beyond the limit
+    assert taken < 1
+
+
+STARVED = """
+import subprocess, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(9)]
+
+taken = []
+
+def working():
+    stopwatch = Stopwatch()
+    with limit.job(job, "its tag"):
+        end = time.thread_time() + 0.5
+        while time.thread_time() < end:
+            pass
+    taken.append(stopwatch.seconds())
+
+waited = 0
+begun = time.monotonic()
+thread = threading.Thread(target=working)
+thread.start()
+while thread.is_alive():
+    thread.join(0.05)
+    waited += limit.waited().get("its tag", 0)
+for other in others:
+    other.kill()
+limit.stop()
+print(time.monotonic() - begun, waited, taken[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not tell who waits for what")
+def test_waiting_for_a_processor_does_not_count() -> None:
+    ended = python("-c", "import os" + SCENE + STARVED)
+    assert ended.returncode == 0, ended.stderr
+    lasted, waited, taken = map(float, ended.stdout.split())
+    assert lasted > 1.5  # far beyond the limit
+    assert lasted - waited < 1  # what is told for its redelivery to be put off keeps it within the limit
+    assert taken < 1  # so does the job's own stopwatch
+
+
+def test_a_job_is_never_with_two_workers() -> None:
+    """The limit, the look that notices and the second that kombu takes are within the visibility timeout."""
+    assert limit_s(5) + LOOK_S <= 5

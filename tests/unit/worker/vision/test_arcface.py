@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from worker.models.catalog import Embedder
+from worker.vision.arcface import ArcFace
+
+SIDE = 4
+
+
+def embedder(**changes):
+    basics = {"name": "e", "file": "e.onnx", "sha256": "0" * 64, "size": None, "sources": (), "licence": "MIT"}
+    return Embedder(**basics, commercial=True, input_size=SIDE, dimension=3, **changes)
+
+
+class Means:
+    """A session that answers with each image's mean per channel, and remembers what it was given."""
+
+    def __init__(self, answer=None):
+        self.given = []
+        self.answer = answer
+
+    def run(self, tensor):
+        self.given.append(tensor)
+        return {"out": tensor.mean(axis=(2, 3)) if self.answer is None else self.answer}
+
+
+def crops(rng, count):
+    return rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def test_one_run_for_a_batch_and_rows_in_order():
+    rng = np.random.default_rng(0)
+    session, batch = Means(), crops(rng, 5)
+    vectors = ArcFace(session, embedder()).embed(batch)
+    assert len(session.given) == 1
+    assert session.given[0].dtype == np.float32
+    assert session.given[0].flags.c_contiguous
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    expected = batch[..., ::-1].mean(axis=(1, 2))
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [30, 20, 10]),
+        ({"channels": "BGR"}, [10, 20, 30]),
+        ({"mean": 127.5, "scale": 127.5}, [-97.5 / 127.5, -107.5 / 127.5, -117.5 / 127.5]),
+    ],
+)
+def test_channels_and_range_are_the_entrys(changes, expected):
+    session = Means()
+    image = np.full((1, SIDE, SIDE, 3), [10, 20, 30], dtype=np.uint8)
+    ArcFace(session, embedder(**changes)).embed(image)
+    np.testing.assert_allclose(session.given[0][0, :, 0, 0], expected, rtol=1e-6)
+
+
+def test_no_crops_no_vectors_and_no_run():
+    session = Means()
+    vectors = ArcFace(session, embedder()).embed(np.empty((0, SIDE, SIDE, 3), np.uint8))
+    assert vectors.shape == (0, 3)
+    assert session.given == []
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_vectors_that_are_zero_or_not_finite_are_refused(value):
+    answer = np.ones((2, 3), np.float32)
+    answer[1] = value
+    with pytest.raises(ValueError, match="zero or not finite"):
+        ArcFace(Means(answer), embedder()).embed(np.zeros((2, SIDE, SIDE, 3), np.uint8))
+
+
+def test_another_dimension_is_refused():
+    with pytest.raises(ValueError, match="gave shape"):
+        ArcFace(Means(np.ones((1, 4), np.float32)), embedder()).embed(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+
+
+def test_crops_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="is needed"):
+        ArcFace(Means(), embedder()).embed(np.zeros((1, SIDE + 1, SIDE, 3), np.uint8))

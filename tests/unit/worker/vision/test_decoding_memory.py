@@ -1,0 +1,82 @@
+"""What an image weighs is told by its header, before a pixel is decoded, and is no less than what decoding it takes."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostile import DECODED
+from hostile_images import IMAGES
+from image_parts import flat_png, large_photo
+from portraits import hopper_jpeg, jpeg, pixels
+from processes import python
+from worker.vision.decoding_memory import weight
+from worker.vision.decoding_room import FREE
+
+MEASURED = """
+import sys
+from pathlib import Path
+from hostile_images import IMAGES
+from portraits import hopper_jpeg
+from worker.vision.decode import configure_opencv, decode
+
+def status(field):
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024
+
+configure_opencv()
+(item,) = [item for item in IMAGES if item.name == sys.argv[1]]
+data = item.make()
+decode(hopper_jpeg())
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+decode(data, whole=sys.argv[2] == "whole")
+print(status("VmHWM") - before)
+"""
+
+LARGE = [item.name for item in IMAGES if item.answer == DECODED and weight(item.make(), whole=True) > 5 * FREE]
+"""Smaller ones are not told from what a process takes anyway."""
+
+
+@pytest.mark.parametrize("how", ["whole", "made smaller"])
+@pytest.mark.parametrize("name", LARGE)
+def test_decoding_takes_no_more_than_the_weight(name: str, how: str) -> None:
+    (item,) = [item for item in IMAGES if item.name == name]
+    path = os.pathsep.join(str(Path(__file__).parents[4] / part) for part in ("", "tests"))
+    ended = python("-c", MEASURED, name, how, PYTHONPATH=path)
+    assert ended.returncode == 0, ended.stderr
+    told = weight(item.make(), whole=how == "whole")
+    assert int(ended.stdout) <= max(told, 2 * FREE) * 1.05
+
+
+def test_the_dearest_are_among_those_that_are_measured() -> None:
+    assert len(LARGE) >= 6
+
+
+def test_what_most_callers_send_weighs_nothing_that_anybody_waits_for() -> None:
+    assert weight(hopper_jpeg(), whole=True) < FREE
+    assert weight(large_photo(), whole=False) < 3 * FREE
+    assert 6 * 48_000_000 * 0.9 < weight(large_photo(), whole=True) < 6 * 48_000_000 * 1.1
+    assert weight(flat_png(7000, 7000), whole=False) == 7 * 49_000_000
+
+
+def test_a_progressive_photo_holds_all_its_coefficients_however_small_it_is_made() -> None:
+    photo = jpeg(pixels(hopper_jpeg()), progressive=True)
+    assert weight(photo, whole=True) > weight(hopper_jpeg(), whole=True)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]))
+def test_what_is_no_image_weighs_something_or_nothing_and_raises_nothing(data: bytes, start: bytes) -> None:
+    assert weight(start + data, whole=True) >= 0
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_so_does_what_is_damaged(data: st.DataObject) -> None:
+    image = bytearray(data.draw(st.sampled_from([hopper_jpeg(), flat_png(30, 20)])))
+    for _ in range(data.draw(st.integers(1, 5))):
+        image[data.draw(st.integers(0, min(len(image), 700) - 1))] = data.draw(st.integers(0, 255))
+    assert weight(bytes(image), whole=False) >= 0

@@ -1,0 +1,156 @@
+"""Where fine passes look, and what they find there, with a detector that is given."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.vision.fine_passes import (
+    FINEST,
+    LEAST_FINE_SIDE,
+    OVERLAP,
+    STEP,
+    TILE,
+    find_fine,
+    fine_sides,
+    spans,
+    wants_fine,
+)
+from worker.vision.geometry import TEMPLATE, CloseScores, Detection, overlap
+from worker.vision.passes import SIDE
+from worker.vision.refinement import SURE_REFINED
+
+
+@given(st.integers(1, 60_000))
+def test_tiles_cover_a_side_and_share_enough_with_their_neighbours(length):
+    found = spans(length)
+    assert found[0][0] == 0
+    assert found[-1][0] + found[-1][1] == length
+    assert len({size for _, size in found}) == 1
+    assert 1 <= found[0][1] <= max(TILE, 1)
+    for (first, size), (second, _) in pairwise(found):
+        assert first < second
+        assert first + size - second >= OVERLAP - 1
+
+
+@given(st.integers(1, 60_000))
+def test_each_pass_is_at_most_so_much_finer_than_the_one_before(longest):
+    sides = [SIDE, *fine_sides(longest)]
+    assert sides == sorted(set(sides))
+    assert all(finer <= STEP * coarser + STEP for coarser, finer in pairwise(sides))
+    # Never more than the picture has, and in large ones a face of 40 pixels keeps enough of them.
+    assert sides[-1] <= max(longest, SIDE)
+    assert sides[-1] >= min(round(FINEST * longest), longest)
+    assert longest < LEAST_FINE_SIDE or sides[-1] >= LEAST_FINE_SIDE
+
+
+@pytest.mark.parametrize(("longest", "wanted"), [(640, False), (1066, False), (1067, True), (4000, True)])
+def test_where_a_face_of_40_pixels_may_be_missed_as_a_whole(longest, wanted):
+    assert wants_fine(longest) is wanted
+
+
+def face(x, y, size, score=0.6):
+    points = (TEMPLATE - 56) * np.float32(size / 112) + np.float32([x, y])
+    return Detection((x - size / 2, y - size / 2, size, size), points, score)
+
+
+class Seeing:
+    """Sees white squares as faces, as large as they are in what it looks at, cut where they are cut off."""
+
+    def __init__(self, refined_score=0.95, least=10, closely=1.0):
+        self.refined_score = refined_score
+        self.least = least
+        self.closely = closely
+        self.shapes = []
+
+    def detect(self, image, side):
+        assert max(image.shape[:2]) == side, "tiles are looked at as they are"
+        self.shapes.append(image.shape[:2])
+        found = []
+        left = image[..., 0] > 127
+        while left.any():
+            top, x = np.argwhere(left)[0]
+            down = top
+            while down < image.shape[0] and left[down, x]:
+                down += 1
+            right = x
+            while right < image.shape[1] and left[top, right]:
+                right += 1
+            left[top:down, max(0, x - 1) : right + 1] = False
+            if min(down - top, right - x) >= self.least:
+                found.append((x, top, right - x, down - top))
+        return [
+            replace(face(x + width / 2, y + height / 2, width), box=(float(x), float(y), float(width), float(height)))
+            for x, y, width, height in found
+        ]
+
+    def refine(self, _image, detections):
+        return [replace(one, refined_score=self.refined_score) for one in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(*[self.closely] * 3) for _ in detections]
+
+
+def picture(width, height, *squares):
+    image = np.zeros((height, width, 3), np.uint8)
+    for x, y, size in squares:
+        image[y : y + size, x : x + size] = 255
+    return image
+
+
+def found(image, **more):
+    given = {"known": [], "doubtful": [], "finer": True} | more
+    return find_fine(Seeing(), image, given.pop("known"), given.pop("doubtful"), **given)
+
+
+@given(st.integers(0, 3000 - 60), st.integers(0, 1500 - 60), st.integers(40, 60))
+def test_a_small_face_is_found_once_wherever_it_lies(x, y, size):
+    (one,) = found(picture(3000, 1500, (x, y, size)))
+    assert overlap(one.box, (x, y, size, size)) > 0.8
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 45])
+def test_a_face_comes_back_to_where_it_is_whichever_way_up_the_picture_is_looked_at(degrees):
+    (one,) = found(picture(1500, 1100, (1300, 200, 50)), degrees=degrees)
+    assert one.centre == pytest.approx((1325, 225), abs=3)
+    assert one.box[2:] == pytest.approx((50, 50), abs=4)
+
+
+@pytest.mark.parametrize(("width", "height"), [(8000, 120), (120, 8000)])
+def test_a_strip_is_looked_at_along_its_whole_length(width, height):
+    squares = [(30 + 900 * number, 30, 60) if width > height else (30, 30 + 900 * number, 60) for number in range(9)]
+    assert len(found(picture(width, height, *squares))) == 9
+
+
+def test_known_faces_are_not_found_again_nor_parts_of_them():
+    # A large known face, and an eye of it that the detector takes for a face.
+    known = face(600, 500, 400)
+    assert found(picture(1500, 1000, (550, 450, 60)), known=[known]) == []
+
+
+@pytest.mark.parametrize(("score", "faces"), [(SURE_REFINED, 1), (SURE_REFINED - 0.01, 0)])
+def test_only_a_refined_score_makes_a_face_of_what_is_doubtful(score, faces):
+    doubtful = [face(100, 100, 30)]
+    seen = find_fine(Seeing(score), picture(300, 200), [], doubtful, finer=False)
+    assert [one.box for one in seen] == [one.box for one in doubtful][:faces]
+
+
+@pytest.mark.parametrize(("closely", "faces"), [(0.9, 1), (0.8, 0)])
+def test_nor_is_what_a_close_look_does_not_find(closely, faces):
+    doubtful = [face(100, 100, 30)]
+    assert len(find_fine(Seeing(0.9, closely=closely), picture(300, 200), [], doubtful, finer=False)) == faces
+
+
+def test_nothing_is_looked_at_where_no_finer_pass_is_wanted():
+    seeing = Seeing()
+    assert find_fine(seeing, picture(3000, 2000, (10, 10, 50)), [], [], finer=False) == []
+    assert seeing.shapes == []
+
+
+def test_no_tile_is_larger_than_there_is_memory_for():
+    seeing = Seeing()
+    find_fine(seeing, picture(6000, 4000), [], [], finer=True)
+    assert max(max(shape) for shape in seeing.shapes) <= TILE

@@ -1,0 +1,137 @@
+"""How often faces are refined, and how far that may move them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from worker.vision.geometry import SAME_WITHIN, TEMPLATE, CloseScores, Detection
+from worker.vision.refinement import (
+    BLURRED_SCORE,
+    BLURRED_SMALLER,
+    CERTAIN_REFINED,
+    CERTAIN_TOGETHER,
+    LEAST_CLOSELY,
+    REFINED_AT_MOST,
+    REFINED_AT_ONCE,
+    certain,
+    refined,
+)
+
+SIDE = 60.0
+
+
+def face(x):
+    return Detection((x, 10.0, SIDE, SIDE), TEMPLATE * np.float32(SIDE / 112) + np.float32([x, 10]), 0.95)
+
+
+LEFT, MIDDLE, RIGHT = face(5.0), face(90.0), face(200.0)
+
+
+class Turning:
+    """Turns MIDDLE about its own middle, each time by the next of the given degrees, and then no more."""
+
+    def __init__(self, *degrees):
+        self.degrees = list(degrees)
+        self.given = []
+
+    def __call__(self, detections):
+        self.given.append([one.box for one in detections])
+        turn = np.radians(self.degrees.pop(0) if self.degrees else 0)
+        matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+
+        def turned(one):
+            points = (one.landmarks - one.middle) @ matrix + one.middle
+            return replace(one, landmarks=points.astype(np.float32), refined_score=0.9)
+
+        return [turned(one) if one.box == MIDDLE.box else replace(one, refined_score=0.9) for one in detections]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "times"), [([0], 1), ([7], 1), ([-7], 1), ([13], 2), ([-13, 9], 3), ([13, 9, 9, 9], 3), ([13, 3, 9], 2)]
+)
+def test_a_face_is_refined_again_while_that_turns_it_much(degrees, times):
+    turning = Turning(*degrees)
+    refined(turning, [MIDDLE])
+    assert len(turning.given) == times
+
+
+def test_only_faces_that_were_turned_are_refined_again():
+    turning = Turning(20)
+    found = refined(turning, [LEFT, MIDDLE, RIGHT])
+    assert turning.given == [[LEFT.box, MIDDLE.box, RIGHT.box], [MIDDLE.box]]
+    assert [one.box for one in found] == [LEFT.box, MIDDLE.box, RIGHT.box]
+
+
+def test_so_many_are_refined_at_once_and_no_more():
+    turning = Turning()
+    refined(turning, [LEFT] * (2 * REFINED_AT_ONCE + 1))
+    assert [len(given) for given in turning.given] == [REFINED_AT_ONCE, REFINED_AT_ONCE, 1]
+
+
+def test_no_face_is_refined_without_a_call():
+    turning = Turning()
+    assert refined(turning, []) == []
+    assert turning.given == []
+
+
+def test_a_face_does_not_drift_to_its_neighbour():
+    step = 0.8 * SAME_WITHIN * SIDE
+
+    class Drifting(Turning):
+        """And moves it to the right, each time by less than is allowed at once."""
+
+        def __call__(self, detections):
+            return [
+                replace(one, landmarks=one.landmarks + np.float32([step, 0])) for one in super().__call__(detections)
+            ]
+
+    drifting = Drifting(20, 20, 20)
+    (found,) = refined(drifting, [MIDDLE])
+    assert 1 < len(drifting.given) <= REFINED_AT_MOST
+    assert found.middle[0] == pytest.approx(MIDDLE.middle[0] + step, abs=0.01)
+
+
+class Close:
+    """Gives every face the same scores, and remembers which were looked at."""
+
+    def __init__(self, smaller=1.0, larger=1.0, mirrored=1.0):
+        self.scores = CloseScores(smaller, larger, mirrored)
+        self.given = []
+
+    def __call__(self, faces):
+        self.given.append(list(faces))
+        return [self.scores] * len(faces)
+
+
+def scored(score, refined_score):
+    return replace(MIDDLE, score=score, refined_score=refined_score)
+
+
+def test_what_scores_enough_is_a_face_without_a_close_look():
+    close = Close(0, 0, 0)
+    enough = [scored(0.89, CERTAIN_TOGETHER - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
+    too_little = [scored(0.89, CERTAIN_TOGETHER - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
+    assert certain(close, [*enough, *too_little]) == [True, True, False, False]
+    assert close.given == [too_little]
+
+
+@pytest.mark.parametrize("less", range(3))
+def test_the_mean_of_all_crops_tells_what_is_a_face(less):
+    for short, is_face in ((0.0, True), (0.01, False)):
+        scores = [LEAST_CLOSELY + 1e-9] * 3
+        scores[less] -= 4 * short
+        assert certain(Close(*scores), [scored(0.85, LEAST_CLOSELY)]) == [is_face]
+
+
+def test_a_blurred_face_is_one_if_it_is_one_made_smaller():
+    # Enlarged, it looks like none, however it is mirrored.
+    faces = [scored(BLURRED_SCORE, 0.5), scored(BLURRED_SCORE, None)]
+    assert certain(Close(BLURRED_SMALLER, 0, 0), faces) == [True, True]
+    assert certain(Close(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
+
+
+def test_as_many_are_looked_at_closely_at_once_as_are_refined():
+    close = Close()
+    assert certain(close, [scored(0.8, 0.9) for _ in range(REFINED_AT_ONCE + 1)]) == [True] * (REFINED_AT_ONCE + 1)
+    assert [len(given) for given in close.given] == [REFINED_AT_ONCE, 1]

@@ -1,0 +1,282 @@
+"""The order of things, with a detector and an embedder that are given."""
+
+import hashlib
+import random
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from image_parts import large_photo
+from portraits import png
+from shared.errors import FaceNotDetected, ImageUnreadable
+from worker.vision.decoding_memory import weight
+from worker.vision.decoding_room import Room
+from worker.vision.geometry import TEMPLATE, CloseScores, Detection
+from worker.vision.service import Choice, FaceService
+
+
+def face(x, size):
+    return Detection((x, 10.0, size, size), TEMPLATE + np.float32(x), 0.95)
+
+
+class Seeing:
+    """Finds the faces it was told, on the sides it was told; refining marks them."""
+
+    def __init__(self, *faces, at=(320, 640)):
+        self.faces = list(faces)
+        self.at = at
+        self.sides = []
+
+    def detect(self, _image, side):
+        self.sides.append(side)
+        return self.faces if side in self.at else []
+
+    def refine(self, _image, detections):
+        return [replace(detection, refined_score=1.0) for detection in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(1, 1, 1) for _ in detections]
+
+
+class Describing:
+    """Each crop's unit vector is its own number in the batch; the batches are remembered."""
+
+    size = 112
+
+    def __init__(self):
+        self.batches = []
+
+    def embed(self, crops):
+        self.batches.append(crops)
+        return np.eye(8, dtype=np.float32)[: len(crops)]
+
+
+IMAGE = png(np.full((200, 300, 3), 100, np.uint8))
+RIGHT, LEFT, LARGE = face(200.0, 20.0), face(5.0, 20.0), face(90.0, 60.0)
+
+
+def test_all_faces_from_left_to_right_in_one_batch():
+    describing = Describing()
+    faces = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_all(IMAGE)
+    assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
+    assert [crops.shape for crops in describing.batches] == [(3, 112, 112, 3)]
+    assert [f.vector.argmax() for f in faces] == [0, 1, 2]
+
+
+class Choosing(Choice):
+    """Looks at the faces of 30 pixels and more and takes every other of these; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def found(self, sizes):
+        self.asked.append([round(size) for size in sizes])
+        return [number for number, size in enumerate(sizes) if size >= 30]
+
+    def go_on(self):
+        self.asked.append("go on")
+
+    def shown(self, number, quality):
+        self.asked.append((number, round(quality.size)))
+        return number % 2 == 1
+
+
+def test_what_is_chosen_is_embedded_and_keeps_its_number():
+    describing, choosing = Describing(), Choosing()
+    faces = FaceService(Seeing(RIGHT, LARGE, LEFT, face(240.0, 40.0)), describing).describe_all(IMAGE, choosing)
+    assert choosing.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
+    assert [(f.number, f.detection.box) for f in faces] == [(1, LARGE.box), (3, face(240.0, 40.0).box)]
+    assert [len(crops) for crops in describing.batches] == [2]
+
+
+def test_where_none_is_chosen_none_is_embedded():
+    describing = Describing()
+    assert FaceService(Seeing(LEFT, RIGHT), describing).describe_all(IMAGE, Choosing()) == []
+    assert describing.batches == []
+
+
+def test_one_may_stop_before_every_sixteen_faces():
+    class Stopping(Choosing):
+        def go_on(self):
+            super().go_on()
+            if self.asked.count("go on") > 2:
+                raise ZeroDivisionError
+
+    describing, stopping = Describing(), Stopping()
+    many = [face(30.0 * number, 30.0) for number in range(100)]
+    with pytest.raises(ZeroDivisionError):
+        FaceService(Seeing(*many), describing).describe_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
+    assert [len(crops) for crops in describing.batches] == [8, 8]
+
+
+def test_only_the_most_prominent_is_embedded():
+    describing = Describing()
+    found = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_prominent(IMAGE)
+    assert found.detection.box == LARGE.box
+    assert [len(crops) for crops in describing.batches] == [1]
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_no_face(method):
+    with pytest.raises(FaceNotDetected):
+        getattr(FaceService(Seeing(), Describing()), method)(IMAGE)
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_no_image(method):
+    with pytest.raises(ImageUnreadable):
+        getattr(FaceService(Seeing(LEFT), Describing()), method)(b"no image")
+
+
+def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
+    seeing = Seeing(LARGE, LEFT)
+    found = FaceService(seeing, Describing()).describe_all(IMAGE)
+    assert seeing.sides == [320, 640]
+    assert [face.detection.box for face in found] == [LEFT.box, LARGE.box]
+
+
+@pytest.mark.parametrize("at", [(320,), (640,)])
+def test_a_large_face_that_one_side_alone_shows_is_enrolled(at):
+    (found,) = FaceService(Seeing(LARGE, at=at), Describing()).describe_all(IMAGE)
+    assert found.detection.box == LARGE.box
+
+
+def test_a_large_face_is_enrolled_as_a_search_finds_it():
+    class Moving(Seeing):
+        """The same face, found two pixels further right at the full side."""
+
+        def detect(self, image, side):
+            return [face(92.0, 60.0)] if side == 640 else super().detect(image, side)
+
+    enrolled = FaceService(Moving(LARGE), Describing()).describe_all(IMAGE)
+    searched = FaceService(Moving(LARGE), Describing()).describe_prominent(IMAGE)
+    assert [face.detection.box for face in enrolled] == [searched.detection.box]
+
+
+def test_a_large_face_is_found_at_half_the_side():
+    seeing = Seeing(LARGE)
+    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    assert seeing.sides == [320]
+
+
+def test_where_half_the_side_shows_a_small_face_the_full_side_has_the_last_word():
+    seeing = Seeing(LEFT)
+    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    assert seeing.sides == [320, 640]
+
+
+@pytest.mark.parametrize("at", [(320,), (640,)])
+def test_what_one_side_alone_shows_is_found(at):
+    assert FaceService(Seeing(LEFT, at=at), Describing()).describe_prominent(IMAGE).detection.box == LEFT.box
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_landmarks_are_refined_before_a_face_is_embedded(method):
+    found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
+    faces = found if method == "describe_all" else [found]
+    assert [face.detection.refined_score for face in faces] == [1.0]
+
+
+class Counting(Room):
+    """Remembers what it was asked for, and what of it is held."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+        self.asked: list[int] = []
+        self.held = 0
+
+    @contextmanager
+    def of(self, size):
+        self.asked.append(size)
+        self.held += 1
+        assert self.held == 1, "a thread that has room waits for none"
+        try:
+            with super().of(size):
+                yield
+        finally:
+            self.held -= 1
+
+
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(method):
+    room = Counting()
+
+    class Watching(Describing):
+        def embed(self, crops):
+            assert room.held == 1
+            return super().embed(crops)
+
+    getattr(FaceService(Seeing(LARGE), Watching(), room=room), method)(IMAGE)
+    with pytest.raises(FaceNotDetected):
+        getattr(FaceService(Seeing(), Describing(), room=room), method)(IMAGE)
+    assert room.held == 0
+    assert set(room.asked) == {weight(IMAGE, whole=True)}
+
+
+def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
+    room = Counting()
+    photo = large_photo()
+    with pytest.raises(FaceNotDetected):
+        FaceService(Seeing(), Describing(), room=room).describe_prominent(photo)
+    assert room.asked == [weight(photo, whole=False), weight(photo, whole=True)]
+    assert room.held == 0
+
+
+class AnyWorld:
+    """A detector that sees anything anywhere, but the same in the same pixels. seed: of what it sees."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def _drawn(self, *about):
+        return random.Random(repr((self.seed, *about)))  # noqa: S311 -- to be repeated
+
+    def detect(self, image, side):
+        drawn = self._drawn(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, side)
+        height, width = image.shape[:2]
+        found = []
+        for _ in range(drawn.choice([0, 0, 1, 2, 4])):
+            size = drawn.uniform(0.03, 0.5) * min(height, width)
+            x, y = drawn.uniform(0, width - size), drawn.uniform(0, height - size)
+            points = TEMPLATE * np.float32(size / 112) + np.float32([x, y])
+            found.append(Detection((x, y, size, size), points, drawn.choice([0.55, 0.7, 0.81, 0.88, 0.91, 0.97])))
+        return found
+
+    def refine(self, _image, detections):
+        scores = [0.0, 0.4, 0.7, 0.85, 0.95]
+        return [replace(one, refined_score=self._drawn("refined", one.box).choice(scores)) for one in detections]
+
+    def look_closely(self, _image, detections):
+        return [CloseScores(*(self._drawn(part, one.box).choice([0, 0.9]) for part in "slm")) for one in detections]
+
+
+class Blank:
+    """Describes as many faces as there are, and none of them."""
+
+    size = 112
+
+    def embed(self, crops):
+        return np.zeros((len(crops), 8), np.float32)
+
+
+WORLD = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0))
+def test_the_face_of_a_search_is_always_one_of_an_add(seed):
+    """One rule decides what is a face, in every pass and way up, large and small, sure and doubtful."""
+    try:
+        added = [each.detection.box for each in FaceService(AnyWorld(seed), Blank()).describe_all(WORLD)]
+    except FaceNotDetected:
+        added = []
+    try:
+        searched = [FaceService(AnyWorld(seed), Blank()).describe_prominent(WORLD).detection.box]
+    except FaceNotDetected:
+        searched = []
+    assert bool(searched) == bool(added)
+    assert set(searched) <= set(added)

@@ -1,0 +1,225 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from worker.vision.geometry import SURROUNDINGS, TEMPLATE, Detection
+from worker.vision.yunet import STRIDES, YuNet, decode, non_maximum_suppression, resize
+
+sides = st.integers(1, 3000)
+
+
+def iou(a, b):
+    """Two boxes x y w h, plainly."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def plain_suppression(boxes, scores, limit):
+    """The textbook's loop."""
+    kept = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(iou(boxes[i], boxes[j]) <= limit for j in kept):
+            kept.append(i)
+    return kept
+
+
+# Whole numbers, so that both ways of computing an overlap round alike.
+whole_boxes = st.integers(0, 12).flatmap(
+    lambda n: hnp.arrays(np.float32, (n, 4), elements=st.integers(1, 20).map(float), fill=st.nothing())
+)
+
+
+@given(boxes=whole_boxes, data=st.data())
+def test_suppression_equals_the_textbooks(boxes, data):
+    count = len(boxes)
+    levels = st.integers(1, 8).map(lambda x: x / 8)
+    scores = data.draw(hnp.arrays(np.float32, count, elements=levels, fill=st.nothing()))
+    assert non_maximum_suppression(boxes, scores, 0.3).tolist() == plain_suppression(boxes, scores, 0.3)
+
+
+@given(height=sides, width=sides, side=st.sampled_from([320, 640]))
+def test_resize_makes_the_longest_side_as_asked_and_keeps_proportions(height, width, side):
+    resized, factor = resize(np.zeros((height, width, 3), np.uint8), side)
+    assert max(resized.shape[:2]) == side
+    # Half a pixel of rounding, and less than one that halvings leave out.
+    assert abs(min(resized.shape[:2]) - min(height, width) * side / max(height, width)) <= 1.5
+    # What a halving leaves out is less than two pixels a halving.
+    np.testing.assert_allclose(factor * resized.shape[1::-1], [width, height], atol=2 * max(height, width) / side)
+
+
+def test_a_photo_that_shrinks_is_averaged():
+    noise = np.random.default_rng(0).integers(0, 2, (2560, 2560, 1), dtype=np.uint8).repeat(3, 2) * 255
+    resized, _ = resize(noise, 320)
+    # Averages of 64 fair coins have a deviation of 16; four samples would leave 64.
+    assert resized.std() < 20
+
+
+def outputs(height, width):
+    """No face anywhere, as the network says it for an input of that size."""
+    result = {}
+    for stride in STRIDES:
+        cells = (height // stride) * (width // stride)
+        result |= {
+            f"{kind}_{stride}": np.zeros((1, cells, size), np.float32)
+            for kind, size in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        }
+    return result
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_decode_places_a_cell(stride):
+    found = outputs(64, 96)
+    row, column = 1, 2
+    cell = row * (96 // stride) + column
+    found[f"cls_{stride}"][0, cell] = 0.9
+    found[f"obj_{stride}"][0, cell] = 0.4
+    found[f"bbox_{stride}"][0, cell] = [0.5, 0.25, np.log(2), np.log(3)]
+    found[f"kps_{stride}"][0, cell] = np.arange(10) / 10
+    boxes, landmarks, scores = decode(found, 96, 0.5)
+    np.testing.assert_allclose(scores, [0.6], rtol=1e-6)
+    centre = [(column + 0.5) * stride, (row + 0.25) * stride]
+    size = [2 * stride, 3 * stride]
+    np.testing.assert_allclose(boxes, [[centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size]], rtol=1e-6)
+    expected = (np.arange(10).reshape(5, 2) / 10 + [column, row]) * stride
+    np.testing.assert_allclose(landmarks, [expected], rtol=1e-6)
+
+
+class Canned:
+    """A session that always sees one face, and remembers what it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def run(self, tensor):
+        self.given.append(tensor)
+        found = outputs(*tensor.shape[2:])
+        found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
+        found["bbox_32"][0, 0] = [1, 1, np.log(2), np.log(2)]
+        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
+
+
+def test_detections_are_in_pixels_of_the_image():
+    session = Canned()
+    (found,) = YuNet(session, 0.8).detect(np.full((160, 320, 3), 7, np.uint8), 640)
+    assert session.given[0].shape == (1, 3, 320, 640)
+    assert found.box == pytest.approx((0, 0, 32, 32))
+    assert found.landmarks.shape == (5, 2)
+    assert found.landmarks.dtype == np.float32
+    assert found.score == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (33, 47), (640, 640)])
+def test_any_size_is_padded_to_multiples_of_32(shape):
+    session = Canned()
+    YuNet(session, 0.8).detect(np.full((*shape, 3), 255, np.uint8), 640)
+    (given,) = session.given
+    assert given.shape[2] % 32 == given.shape[3] % 32 == 0
+    assert max(given.shape[2:]) == 640
+    assert given.max() == 255
+
+
+def test_nothing_at_the_least_score_is_no_face():
+    assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8), 640) == []
+
+
+class Refining:
+    """A session that sees, on every crop, faces with box and landmarks given in pixels of the crop, and a score."""
+
+    def __init__(self, *faces):
+        self.faces = faces
+        self.given = []
+
+    def run(self, tensor):
+        self.given.append(tensor)
+        found = outputs(*tensor.shape[2:])
+        for cell, ((x, y, width, height), landmarks, *score) in enumerate(self.faces):
+            found["cls_32"][0, cell] = found["obj_32"][0, cell] = score[0] if score else 0.95
+            centre = (
+                (x + width / 2) / 32 - cell,
+                (y + height / 2) / 32,
+            )  # from the corner of its cell in the first row
+            found["bbox_32"][0, cell] = [*centre, np.log(width / 32), np.log(height / 32)]
+            found["kps_32"][0, cell] = (np.asarray(landmarks) / 32 - np.float32([cell, 0])).reshape(-1)
+        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
+
+
+IMAGE = np.full((300, 300, 3), 90, np.uint8)
+FACES = [
+    Detection((20.0, 20.0, 90.0, 90.0), TEMPLATE + 10, 0.9),
+    Detection((150.0, 150.0, 90.0, 90.0), TEMPLATE + 150, 0.8),
+]
+IN_THE_MIDDLE = (56, 56, 112, 112)
+
+
+def test_all_faces_are_refined_at_once():
+    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + 3  # three pixels to the right of where they were, and below
+    session = Refining((IN_THE_MIDDLE, there))
+    refined = YuNet(session, 0.8).refine(IMAGE, FACES)
+    assert [tensor.shape for tensor in session.given] == [(2, 3, SURROUNDINGS, SURROUNDINGS)]
+    for before, after in zip(FACES, refined, strict=True):
+        assert (after.box, after.score) == (before.box, before.score)
+        assert after.refined_score == pytest.approx(0.95)
+        np.testing.assert_allclose(after.landmarks, before.landmarks + 2, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("box", "shift"),
+    [(IN_THE_MIDDLE, 0.26 * 112), ((100, 100, 24, 24), 0), ((4, 4, 216, 216), 0)],
+    ids=["beside", "small", "large"],
+)
+def test_another_face_near_by_changes_no_landmarks_and_is_not_this_one(box, shift):
+    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + np.float32([shift, 0])
+    refined = YuNet(Refining((box, there)), 0.8).refine(IMAGE, FACES)
+    assert [after.refined_score for after in refined] == [0, 0]
+    assert all(after.landmarks is before.landmarks for before, after in zip(FACES, refined, strict=True))
+
+
+def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score():
+    here = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2
+    session = Refining((IN_THE_MIDDLE, here + 2, 0.8), ((150, 56, 100, 112), here + 20, 0.95))
+    refined = YuNet(session, 0.8).refine(IMAGE, FACES)
+    assert [after.refined_score for after in refined] == pytest.approx([0.8, 0.8])
+    for before, after in zip(FACES, refined, strict=True):
+        np.testing.assert_allclose(after.landmarks, before.landmarks + 2 * 0.5 * 4 / 3, atol=1)
+
+
+class BySide(Refining):
+    """Sees a face in the middle of each crop, or beside it, and scores it by the side of the crop."""
+
+    def __init__(self, beside=0.0):
+        super().__init__()
+        self.beside = beside
+
+    def run(self, tensor):
+        side = tensor.shape[3]
+        landmarks = (TEMPLATE - 56) * np.float32(side / 150) + np.float32([side / 2 + self.beside * side, side / 2])
+        self.faces = [((side / 4, side / 4, side / 2, side / 2), landmarks, side / 1000 + 0.5)]
+        return super().run(tensor)
+
+
+def test_a_close_look_is_at_three_more_crops():
+    session = BySide()
+    scores = YuNet(session, 0.8).look_closely(IMAGE, FACES)
+    assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, SURROUNDINGS)]
+    for closely in scores:
+        assert closely == pytest.approx((0.628, 0.788, 0.724))
+
+
+def test_a_neighbour_scores_nothing_in_a_close_look():
+    assert YuNet(BySide(beside=0.2), 0.8).look_closely(IMAGE, FACES) == [(0, 0, 0)] * 2
+
+
+def test_the_last_crop_of_a_close_look_is_the_refined_one_mirrored():
+    image = np.random.default_rng(1).integers(0, 256, IMAGE.shape, np.uint8)
+    session = Refining()
+    YuNet(session, 0.8).refine(image, FACES)
+    YuNet(session, 0.8).look_closely(image, FACES)
+    np.testing.assert_array_equal(session.given[-1][..., ::-1], session.given[0])
+
+
+def test_no_face_is_refined_without_a_run():
+    assert YuNet(Canned(), 0.8).refine(IMAGE, []) == []

@@ -1,0 +1,213 @@
+"""The folder that EdgeStore keeps: one folder a collection, held by one process at a time.
+
+    <folder>/.lock                         flock of the process that uses the folder
+    <folder>/<collection>/collection.json  name and identity
+    <folder>/<collection>/shard/           the engine's files
+    <folder>/<collection>/shard.new/       what takes their place, written as a whole; whoever opens the collection next
+                                           finishes that if a process was killed
+    <folder>/.tmp-<uuid>/                  being made or being removed; cleared at the next start
+
+Names that start with a point cannot be a collection's.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from shared.errors import OperatorError
+from shared.host.disk import sync, sync_tree
+from worker.store.base import StoreError
+
+_TEMPORARY = ".tmp-"
+
+_NEW: Final = "shard.new"
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
+"""Collections are called tenant.facedb; nothing here may lead out of the folder."""
+
+
+def names(folder: Path) -> list[str]:
+    """Every collection of the folder, damaged ones too, sorted. Raises OSError if the folder cannot be read."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def strangers(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
+    """Those of the collections that remember another identity than ours, with that one; whoever has the folder open."""
+    found: dict[str, str] = {}
+    for collection in collections:
+        with suppress(FileNotFoundError, StoreError):
+            found[collection] = _identity(folder, collection)
+    return {collection: identity for collection, identity in found.items() if identity != ours}
+
+
+def _path(folder: Path, collection: str) -> Path:
+    if not _NAME.fullmatch(collection):
+        raise StoreError(f"{collection!r} cannot be the name of a collection")
+    return folder / collection
+
+
+def _identity(folder: Path, collection: str) -> str:
+    path = _path(folder, collection)
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        described = json.loads((path / "collection.json").read_bytes())
+        name, identity = described["collection"], described["identity"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}/collection.json is damaged: restore or drop the collection") from error
+    # A file system that ignores case would otherwise give one tenant's collection to another.
+    if name != collection or not isinstance(identity, str):
+        raise StoreError(f"{path} holds collection {name!r}, not {collection!r}")
+    return identity
+
+
+class EdgeFiles:
+    """The collections' folders. Holds the lock from construction until `release`.
+
+    Raises OperatorError if the folder is in use or cannot be written. Methods raise OSError if the disk does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / ".lock").open("a+")
+        except OSError as error:
+            raise OperatorError(
+                f"cannot write to {folder} ({error.strerror}); mend that or set another folder"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip()
+            self._lock.close()
+            raise OperatorError(
+                f"{folder} is in use by another process ({holder or 'starting'}); stop that one, set another "
+                "FACESEARCH_DATA_DIR, or give both a QDRANT_URL to share"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"pid {os.getpid()}\n")
+        self._lock.flush()
+        self._using: set[Path] = set()
+        self.clear()
+
+    @property
+    def lock(self) -> int:
+        """Descriptor of the lock, which whoever has a copy of it holds."""
+        return self._lock.fileno()
+
+    def release(self) -> None:
+        self._lock.close()
+
+    def names(self) -> list[str]:
+        """Every collection, damaged ones too, sorted."""
+        return names(self.folder)
+
+    def path(self, collection: str) -> Path:
+        """The collection's folder. Raises StoreError on a name that could lead anywhere else."""
+        return _path(self.folder, collection)
+
+    def shard(self, collection: str) -> Path:
+        return self.path(collection) / "shard"
+
+    def identity(self, collection: str) -> str:
+        """What the collection remembers. Raises FileNotFoundError if there is none, StoreError if it is damaged."""
+        return _identity(self.folder, collection)
+
+    def make(self, collection: str, identity: str, fill: Callable[[Path], None]) -> None:
+        """Make the collection whole or not at all. fill gets the path of the shard to create."""
+        final = self.path(collection)
+        with self.temporary() as temporary:
+            fill(temporary / "shard")
+            description = temporary / "collection.json"
+            description.write_text(json.dumps({"collection": collection, "identity": identity}), "utf-8")
+            for path in (description, temporary):
+                sync(path)
+            temporary.rename(final)
+        sync(self.folder)
+
+    def remove(self, collection: str) -> None:
+        """Remove the collection at once, its bytes right after. Nothing happens if it is not there."""
+        with self._name() as gone:
+            try:
+                self.path(collection).rename(gone)
+            except FileNotFoundError:
+                return
+            sync(self.folder)
+            shutil.rmtree(gone)
+
+    def replace(self, collection: str, shard: Path) -> None:
+        """Put a shard, in a `temporary` folder, in the place of the collection's. Nobody has either open. Whenever the
+        process is killed, the collection is then as before or as after.
+        """
+        sync_tree(shard)
+        shard.rename(self.path(collection) / _NEW)  # decides
+        sync(self.path(collection))
+        self.settle(collection)
+
+    def settle(self, collection: str) -> None:
+        """Finish a replacement that was decided. Nobody has the collection open. Nothing happens if there is none."""
+        new, shard = self.path(collection) / _NEW, self.shard(collection)
+        if not new.exists():
+            return
+        with self._name() as gone:
+            with suppress(FileNotFoundError):  # the process was killed right after
+                shard.rename(gone)
+            new.rename(shard)
+            sync(self.path(collection))
+            sync(self.folder)
+            if gone.exists():
+                shutil.rmtree(gone)
+
+    def clear(self) -> None:
+        """Remove what waits to be removed: what a killed process left, and what could not be removed before."""
+        for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+            if leftover not in self._using:
+                shutil.rmtree(leftover)
+
+    def used_bytes(self, collection: str) -> int:
+        """What the collection takes on the disk."""
+        blocks = 0
+        for path in self.path(collection).rglob("*"):
+            with suppress(FileNotFoundError):  # the engine removed it meanwhile
+                blocks += path.lstat().st_blocks
+        return blocks * 512
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A folder of its own for the block, which ends with it."""
+        with self._name() as path:
+            path.mkdir()
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def sync_log(self, collection: str) -> None:
+        """Have the disk hold the write-ahead log of a collection's shard. Nothing happens if it is not there."""
+        log = self.shard(collection) / "wal"
+        with suppress(FileNotFoundError):  # dropped since, or cut by the engine
+            for path in (*log.iterdir(), log):
+                with suppress(FileNotFoundError):
+                    sync(path)
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    @contextmanager
+    def _name(self) -> Iterator[Path]:
+        """A name that `clear` leaves alone inside the block."""
+        path = self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
+        self._using.add(path)
+        try:
+            yield path
+        finally:
+            self._using.discard(path)

@@ -1,0 +1,187 @@
+"""A server's collections, as workers of one identity use them: made when first written to, and checked when first met.
+
+The vectors are *named* by the identity. So every call is refused by the server itself if the collection was dropped and
+made again under another identity meanwhile, and what was verified once can be kept without asking again.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Literal
+
+from qdrant_client import models
+from qdrant_client.client_base import QdrantBase
+
+from shared.settings import Settings
+from worker.models.identity import Identity
+from worker.store.base import StoreError, StoreUnavailable, check_identity
+from worker.store.qdrant.collection_count import Crowd
+from worker.store.qdrant.errors import Answer, Missing
+from worker.store.qdrant.layout import (
+    FACEDB_INDEX,
+    FACEDB_KEY,
+    SHARED_PREFIX,
+    layout,
+    of_facedb,
+    write_ordering,
+)
+from worker.store.qdrant.retries import Patience
+
+Placement = Literal["separate", "shared"]
+
+METADATA_KEYS: Final[dict[Placement, str]] = {"separate": "facesearch_identity", "shared": "facesearch_shared_identity"}
+"""By placement: where in a collection's metadata its identity stands."""
+
+_DROPS_MEANWHILE: Final = 10  # of a collection, during one write to it
+
+
+class Collections:
+    """Those of one placement. Methods raise IdentityMismatch where a collection is not ours."""
+
+    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+        self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
+        self._client, self._patience = client, patience
+        self._identity = identity
+        self._settings = settings
+        self._metadata_key = METADATA_KEYS[settings.placement]
+        self._ordering = write_ordering(settings)
+        self._verified: set[str] = set()  # collections known to be there and ours; add and discard are atomic
+        self._crowd = Crowd()
+
+    def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
+        """Upsert; makes the collection if there is none."""
+        for _ in range(_DROPS_MEANWHILE):
+            with contextlib.suppress(Missing):  # another worker dropped it in between
+                self._write(name, points)
+                return
+        raise StoreUnavailable(f"collection {name} is being dropped again and again")
+
+    def delete(self, name: str, selector: models.PointsSelector) -> None:
+        self.read(name, lambda: self._remove(name, selector), None)
+
+    def delete_of_any(self, name: str, selector: models.PointsSelector) -> None:
+        """Points of a collection of any identity."""
+        self._patience.call(lambda: self._remove(name, selector))
+
+    def read(self, name: str, call: Callable[[], Answer], missing: Answer) -> Answer:
+        """What the call on the collection returns, or else `missing`."""
+        if not self._known(name):
+            return missing
+        try:
+            return self._on_points(name, call)
+        except Missing:
+            return missing
+
+    def names(self) -> list[str]:
+        """All names on the server, of whatever kind."""
+        return [found.name for found in self._patience.call(self._client.get_collections).collections]
+
+    def shared_names(self) -> list[str]:
+        """Of them, the shared collections of all identities."""
+        return [name for name in self.names() if name.startswith(SHARED_PREFIX)]
+
+    def count_in(self, shared: str, facedb: str) -> int:
+        """Points of a facedb in a shared collection; 0 if there is none."""
+        try:
+            return self._patience.call(
+                lambda: self._client.count(shared, count_filter=of_facedb(facedb), exact=True).count
+            )
+        except Missing:
+            return 0
+
+    def remembered(self, name: str) -> str | None:
+        """The identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
+        metadata = self._described(name).config.metadata or {}
+        identity = metadata.get(self._metadata_key)
+        return identity if isinstance(identity, str) else None
+
+    def strangers(self, wanted: Collection[str]) -> dict[str, str]:
+        """Those of these collections that remember another identity, with that one; "" where facesearch did not make
+        them. One call for each that was not met before.
+        """
+        found: dict[str, str] = {}
+        for name in set(wanted).intersection(self.names()) - self._verified:
+            with contextlib.suppress(Missing):  # dropped since
+                remembered = self.remembered(name)
+                if remembered != str(self._identity):
+                    found[name] = remembered or ""
+        return found
+
+    def drop(self, name: str) -> None:
+        self._patience.call(lambda: self._client.delete_collection(name))
+        self._verified.discard(name)
+
+    def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
+        def upsert() -> None:
+            done(self._client.upsert(name, points, wait=True, ordering=self._ordering))
+
+        if not self._known(name):
+            self._make(name)
+        self._on_points(name, upsert)
+
+    def _remove(self, name: str, selector: models.PointsSelector) -> None:
+        done(self._client.delete(name, selector, wait=True, ordering=self._ordering))
+
+    def _known(self, name: str) -> bool:
+        if name in self._verified:
+            return True
+        try:
+            remembered = self.remembered(name)
+        except Missing:
+            self._refuse_shared(name)
+            return False
+        check_identity(name, remembered, self._identity)
+        self._index(name)
+        self._verified.add(name)
+        return True
+
+    def _described(self, name: str) -> models.CollectionInfo:
+        return self._patience.call(lambda: self._client.get_collection(name))
+
+    def _make(self, name: str) -> None:
+        arguments = layout(self._settings, self._identity, self.vector_name)
+        metadata = {self._metadata_key: str(self._identity)}
+        try:
+            self._patience.call(lambda: self._client.create_collection(name, metadata=metadata, **arguments))
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            if not self._known(name):  # else another worker made it at the same moment
+                raise (Missing if "already exists" in str(error) else StoreError)(str(error)) from None
+        self._index(name)
+        if self._settings.placement == "separate":
+            self._crowd.grown(self.names)
+
+    def _index(self, name: str) -> None:
+        """Whoever made the collection may have died before this, and asking twice does no harm."""
+        if self._settings.placement == "shared":
+            self._patience.call(
+                lambda: done(self._client.create_payload_index(name, FACEDB_KEY, FACEDB_INDEX, wait=True))
+            )
+
+    def _on_points(self, name: str, call: Callable[[], Answer]) -> Answer:
+        """The answer of a call on a known collection. A refusal may mean that it is no longer the one we knew."""
+        try:
+            return self._patience.call(call)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            self._verified.discard(name)
+            self._known(name)
+            raise
+
+    def _refuse_shared(self, name: str) -> None:
+        """Raises StoreError if the facedb lies in a shared collection, which this placement does not look into."""
+        if self._settings.placement == "shared":
+            return
+        for shared in self.shared_names():
+            if self.count_in(shared, name):
+                raise StoreError(
+                    f"{name} lies in a shared collection; set FACESEARCH_PLACEMENT=shared, or drop it there"
+                )
+
+
+def done(result: models.UpdateResult) -> None:
+    """Raises StoreUnavailable unless the write is applied: acknowledged alone is not searchable yet."""
+    if result.status != models.UpdateStatus.COMPLETED:
+        raise StoreUnavailable(f"Qdrant has not applied the write yet: {result.status.value}")

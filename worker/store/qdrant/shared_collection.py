@@ -1,0 +1,172 @@
+"""A Qdrant server or cluster with all facedbs in one collection: for more of them than a cluster carries collections.
+
+There is one such collection for each identity, so that a server may hold faces of two models while one replaces the
+other. Which identity a facedb is of is known by where its points are: before a worker writes it looks whether a
+collection of another identity has any. A facedb without a face is none.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
+
+from qdrant_client import models
+from qdrant_client.client_base import QdrantBase
+
+from shared.settings import Settings
+from worker.models.identity import Identity
+from worker.store.base import (
+    IdentityMismatch,
+    Match,
+    Point,
+    StoreError,
+    Vector,
+    check_identity,
+    checked,
+    ranked,
+)
+from worker.store.qdrant.collections import Collections
+from worker.store.qdrant.errors import Missing
+from worker.store.qdrant.layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
+from worker.store.qdrant.pages import Pages
+from worker.store.qdrant.retries import CHECK_S, Patience, operation
+from worker.store.qdrant.search import Searches
+
+_MOST_FACEDBS: Final = 1_000_000  # more than one listing holds nobody has asked for
+
+
+class SharedQdrantStore:
+    """A Store on a Qdrant server, of placement "shared". Closes the client when it is closed itself."""
+
+    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+        self.identity = identity
+        self._client, self._patience = client, patience
+        self._collections = Collections(client, patience, identity, settings)
+        self._home = SHARED_PREFIX + self._collections.vector_name
+        self._searches = Searches(client, self._collections.vector_name, settings)
+        self._pages = Pages(client, self._collections)
+        self._settled: set[str] = set()  # facedbs that have had points of ours; add and discard are atomic
+
+    @operation
+    def add(self, collection: str, points: Sequence[Point]) -> None:
+        checked([point.vector for point in points], self.identity.dimension)
+        if not points:
+            return
+        structs = [
+            models.PointStruct(
+                id=_point_id(collection, point.person_id),
+                vector={self._collections.vector_name: point.vector.tolist()},
+                payload={FACEDB_KEY: collection, "person_id": str(point.person_id), "name": point.name},
+            )
+            for point in points
+        ]
+        self._refuse_another_identity(collection)
+        self._collections.write(self._home, structs)
+        if collection not in self._settled:
+            try:  # a worker of another identity may have begun the same facedb since: of the two, one at least sees it
+                self._refuse_another_identity(collection)
+            except IdentityMismatch:
+                self._collections.delete(self._home, models.PointIdsList(points=[struct.id for struct in structs]))
+                raise
+            self._settled.add(collection)
+
+    @operation
+    def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
+        checked([vector], self.identity.dimension)
+        only = of_facedb(collection)
+
+        def query() -> list[models.ScoredPoint]:
+            return self._searches.nearest(self._home, collection, vector, limit, min_cosine, only)
+
+        nothing: list[models.ScoredPoint] = []
+        found = self._collections.read(self._home, query, nothing)
+        if not found:
+            self._refuse_another_identity(collection)
+        payloads = ((point.payload or {}, point.score) for point in found)
+        return ranked(((uuid.UUID(p["person_id"]), p["name"], score) for p, score in payloads), min_cosine)
+
+    @operation
+    def contains(self, collection: str, person_id: uuid.UUID) -> bool:
+        ids = [_point_id(collection, person_id)]
+
+        def retrieve() -> bool:
+            return bool(self._client.retrieve(self._home, ids, with_payload=False, with_vectors=False))
+
+        found = self._collections.read(self._home, retrieve, missing=False)
+        if not found:
+            self._refuse_another_identity(collection)
+        return found
+
+    @operation
+    def delete(self, collection: str, person_id: uuid.UUID) -> None:
+        self._refuse_another_identity(collection)
+        self._collections.delete(self._home, models.PointIdsList(points=[_point_id(collection, person_id)]))
+
+    def points(self, collection: str) -> Iterator[Point]:
+        self._refuse_another_identity(collection)
+        for record in self._pages.records(self._home, of_facedb(collection)):
+            yield self._pages.point(collection, record.payload or {}, record.vector)
+
+    @operation
+    def count(self, collection: str) -> int:
+        return sum(self._collections.count_in(home, collection) for home in self._collections.shared_names())
+
+    def collections(self) -> list[str]:
+        """Those with a face, of any identity."""
+        return sorted(set().union(*map(self._held_by, self._collections.shared_names())))
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for home in self._collections.shared_names():
+            if home != self._home:
+                with contextlib.suppress(Missing):  # dropped since
+                    remembered = self._collections.remembered(home) or ""
+                    found.update(dict.fromkeys(self._held_by(home).intersection(collections), remembered))
+        return found
+
+    @operation
+    def drop(self, collection: str) -> None:
+        """Of any identity."""
+        selector = models.FilterSelector(filter=of_facedb(collection))
+        for home in self._collections.shared_names():
+            self._collections.delete_of_any(home, selector)
+        self._settled.discard(collection)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
+        return False
+
+    def check(self) -> None:
+        # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
+        with self._patience.operation(at_most_s=CHECK_S):
+            self._patience.call(lambda: self._client.collection_exists(self._home))
+
+    def check_room(self) -> None:
+        """A server tells of its disk with the write that it refuses."""
+
+    def close(self) -> None:
+        self._patience.end()
+        self._client.close()
+
+    def _held_by(self, home: str) -> set[str]:
+        """The facedbs that have points in a shared collection. Raises Missing."""
+
+        def facet() -> models.FacetResponse:
+            return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
+
+        # The engine lists values of points that are no more, too.
+        return {str(hit.value) for hit in self._patience.call(facet).hits if hit.count}
+
+    def _refuse_another_identity(self, facedb: str) -> None:
+        """Raises IdentityMismatch if another identity's collection holds points of the facedb, and StoreError if it has
+        a collection of its own, which this placement does not look into.
+        """
+        for name in self._collections.names():
+            if name == facedb:
+                raise StoreError(f"{facedb} has a collection of its own; set FACESEARCH_PLACEMENT=separate, or drop it")
+            if name.startswith(SHARED_PREFIX) and name != self._home and self._collections.count_in(name, facedb):
+                check_identity(facedb, self._collections.remembered(name), self.identity)
+
+
+def _point_id(facedb: str, person_id: uuid.UUID) -> str:
+    """The same person_id in two facedbs is two points."""
+    return str(uuid.uuid5(person_id, facedb))

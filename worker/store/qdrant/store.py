@@ -1,0 +1,120 @@
+"""A Qdrant server or cluster: one collection a facedb, its identity in the collection's metadata."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from qdrant_client import models
+from qdrant_client.client_base import QdrantBase
+
+from shared.settings import Settings
+from worker.models.identity import Identity
+from worker.store.base import (
+    IdentityMismatch,
+    Match,
+    Point,
+    Vector,
+    checked,
+    ranked,
+)
+from worker.store.qdrant.collections import Collections
+from worker.store.qdrant.errors import Missing
+from worker.store.qdrant.pages import Pages
+from worker.store.qdrant.retries import CHECK_S, Patience, operation
+from worker.store.qdrant.search import Searches
+
+
+class QdrantStore:
+    """A Store on a Qdrant server, of placement "separate". Closes the client when it is closed itself."""
+
+    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+        self.identity = identity
+        self._client, self._patience = client, patience
+        self._collections = Collections(client, patience, identity, settings)
+        self._searches = Searches(client, self._collections.vector_name, settings)
+        self._pages = Pages(client, self._collections)
+
+    @operation
+    def add(self, collection: str, points: Sequence[Point]) -> None:
+        checked([point.vector for point in points], self.identity.dimension)
+        if not points:
+            return
+        structs = [
+            models.PointStruct(
+                id=str(point.person_id),
+                vector={self._collections.vector_name: point.vector.tolist()},
+                payload={"name": point.name},
+            )
+            for point in points
+        ]
+        self._collections.write(collection, structs)
+
+    @operation
+    def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
+        checked([vector], self.identity.dimension)
+
+        def query() -> list[models.ScoredPoint]:
+            return self._searches.nearest(collection, collection, vector, limit, min_cosine)
+
+        nothing: list[models.ScoredPoint] = []
+        found = self._collections.read(collection, query, nothing)
+        return ranked(((uuid.UUID(str(p.id)), (p.payload or {})["name"], p.score) for p in found), min_cosine)
+
+    @operation
+    def contains(self, collection: str, person_id: uuid.UUID) -> bool:
+        def retrieve() -> bool:
+            return bool(self._client.retrieve(collection, [str(person_id)], with_payload=False, with_vectors=False))
+
+        return self._collections.read(collection, retrieve, missing=False)
+
+    @operation
+    def delete(self, collection: str, person_id: uuid.UUID) -> None:
+        self._collections.delete(collection, models.PointIdsList(points=[str(person_id)]))
+
+    def points(self, collection: str) -> Iterator[Point]:
+        for record in self._pages.records(collection):
+            yield self._pages.point(collection, {"person_id": str(record.id), **(record.payload or {})}, record.vector)
+
+    def count(self, collection: str) -> int:
+        try:
+            return self._patience.call(lambda: self._client.count(collection, exact=True).count)
+        except Missing:
+            return 0
+
+    def collections(self) -> list[str]:
+        """Ours only: a server may hold those of others. One call for each, so each has its own time limit."""
+        ours = []
+        for name in self._collections.names():
+            with contextlib.suppress(Missing):  # dropped since
+                if self._collections.remembered(name) is not None:
+                    ours.append(name)
+        return sorted(ours)
+
+    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+        return self._collections.strangers(collections)
+
+    @operation
+    def drop(self, collection: str) -> None:
+        """Of any identity, but IdentityMismatch if it is no collection of facesearch at all."""
+        try:
+            remembered = self._collections.remembered(collection)
+        except Missing:
+            return
+        if remembered is None:
+            raise IdentityMismatch(f"collection {collection} was not made by facesearch: it stays")
+        self._collections.drop(collection)
+
+    def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
+        return False
+
+    def check(self) -> None:
+        # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
+        with self._patience.operation(at_most_s=CHECK_S):
+            self._patience.call(lambda: self._client.collection_exists("facesearch"))
+
+    def check_room(self) -> None:
+        """A server tells of its disk with the write that it refuses."""
+
+    def close(self) -> None:
+        self._patience.end()
+        self._client.close()

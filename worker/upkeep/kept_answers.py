@@ -1,0 +1,81 @@
+"""Answers that are kept under Idempotency-Keys (shared/idempotency.py) and name faces that are no more.
+
+The record stays for as long as it would have, so that a repetition does nothing: it would add the face again. What was
+answered is replaced.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+from uuid import UUID
+
+from redis import Redis
+
+from shared.contract import Status
+from shared.control.inventory import in_use, names_of_tenants
+from shared.idempotency import OUTCOME, RECORDS, tenant_of
+from shared.jobs import Outcome
+from worker.store.base import IdentityMismatch, Store
+
+ERASED: Final = Outcome(
+    status=Status.INVALID_REQUEST,
+    message="what was answered under this Idempotency-Key named a face that is deleted, and was erased",
+)
+
+BATCH: Final = 200
+"""Records that are read at once."""
+
+# KEYS: record. ARGV: field, what it says, what it shall say. Answers whether it was so.
+_REPLACE: Final = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
+
+def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
+    """Replace every kept answer that names a face which is in no face database of its tenant any more. Returns how many
+    that were. Raises RedisError and StoreError.
+    """
+    collections, names = tuple(in_use(redis)), names_of_tenants(redis)
+    forgotten = 0
+    for record, text in _answers(redis):
+        tenant = names.get(tenant_of(record), tenant_of(record))
+        # Of a tenant without any the faces may be anywhere.
+        near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
+        faces = _faces(text)
+        if faces is None or not all(any(_holds(store, collection, face) for collection in near) for face in faces):
+            forgotten += cast("int", redis.eval(_REPLACE, 1, record, OUTCOME, text, ERASED.model_dump_json()))
+        step()
+    return forgotten
+
+
+def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
+    """Each record that has an answer, and that."""
+    cursor = 0
+    while True:
+        cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, f"{RECORDS}*", BATCH))
+        with redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key.decode(), OUTCOME)
+            answers = cast("list[bytes | None]", pipe.execute())
+        yield from ((key.decode(), text) for key, text in zip(keys, answers, strict=True) if text is not None)
+        if not cursor:
+            return
+
+
+def _faces(text: bytes) -> list[UUID] | None:
+    """Those that an answer names; None when it cannot be read, so that it may name any."""
+    try:
+        said: Any = Outcome.model_validate_json(text).message
+        entries = said if isinstance(said, list) else []
+        return [UUID(entry["person_id"]) for entry in entries]
+    except ValueError:  # of JSON, of what it says, or of an id
+        return None
+
+
+def _holds(store: Store, collection: str, face: UUID) -> bool:
+    """Faces of another model cannot be asked for: they count as there."""
+    try:
+        return store.contains(collection, face)
+    except IdentityMismatch:
+        return True

@@ -1,0 +1,46 @@
+"""ArcFace-style embedders (SFace, ArcFace, ...): from aligned crops to unit vectors, as the catalogue entry says."""
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.models.catalog import Embedder
+from worker.vision.session import Session, Tensor
+
+
+class ArcFace:
+    """An embedder over a prepared graph. May be called from several threads."""
+
+    def __init__(self, session: Session, model: Embedder) -> None:
+        self._session = session
+        self._model = model
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the crops it takes."""
+        return self._model.input_size
+
+    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """crops: uint8 (N, size, size, 3) BGR, N >= 0. Returns float32 (N, dimension), each row of length 1.
+
+        Raises ValueError on other shapes and when a vector is zero or not finite: stores would take it silently.
+        """
+        side, dimension = self.size, self._model.dimension
+        if crops.shape[1:] != (side, side, 3):
+            raise ValueError(f"crops of shape {crops.shape} where (N, {side}, {side}, 3) is needed")
+        if not len(crops):
+            return np.empty((0, dimension), dtype=np.float32)
+        (vectors,) = self._session.run(self._blob(crops)).values()
+        if vectors.shape != (len(crops), dimension):
+            raise ValueError(f"the model gave shape {vectors.shape} where ({len(crops)}, {dimension}) is needed")
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise ValueError("the model gave a vector that is zero or not finite")
+        return np.asarray(vectors / lengths, dtype=np.float32)
+
+    def _blob(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+        """float32 (N, 3, size, size) in the model's channel order and range."""
+        channels = crops[..., ::-1] if self._model.channels == "RGB" else crops
+        blob = np.ascontiguousarray(channels.transpose(0, 3, 1, 2), dtype=np.float32)
+        if self._model.mean or self._model.scale != 1:
+            blob = (blob - np.float32(self._model.mean)) / np.float32(self._model.scale)
+        return blob

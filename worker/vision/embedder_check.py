@@ -1,0 +1,120 @@
+"""Whether an embedder that somebody brought works as it is described, told without a photo."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import OperatorError
+from worker.models.catalog import Embedder
+from worker.models.preparation.form import form
+from worker.models.preparation.graph import prepare_file
+from worker.vision.arcface import ArcFace
+from worker.vision.session import Session, open_session
+
+CROPS: Final = 4
+
+SAME: Final = 0.999
+"""Least cosine of two vectors that should be the same but for rounding."""
+
+ALIKE: Final = 0.9999
+"""Cosine from which on vectors of images that have nothing in common are one and the same."""
+
+
+def tried(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
+    """The model with the dimension that the file gives, and what was found to be well, a line each.
+
+    model: as described, its dimension aside. Raises OperatorError that says what is wrong.
+    """
+    said = form(file)
+    if said.side not in {None, model.input_size}:
+        raise OperatorError(
+            f"{file} takes crops of {said.side} pixels where {model.input_size} are described; say --size {said.side}"
+        )
+    with TemporaryDirectory(prefix="facesearch-") as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        try:
+            prepare_file(file, prepared, dynamic_sides=False)
+        except OperatorError:
+            raise
+        except Exception as error:  # a graph may be wrong in any way
+            raise OperatorError(f"cannot prepare {file}: {_short(error)}") from error
+        session = open_session(prepared)
+        crops = _crops(model.input_size)
+        model = replace(model, dimension=_dimension(file, session, crops))
+        found = [f"one image (N, 3, {model.input_size}, {model.input_size}) in, one vector (N, {model.dimension}) out"]
+        together = _embedded(file, session, model, crops)
+        found.append("vectors are finite and not zero")
+        found += _compared(file, session, model, crops, together)
+        found += _as_original(file, model, crops, together)
+    return model, found
+
+
+def _crops(side: int) -> npt.NDArray[np.uint8]:
+    """uint8 (CROPS, side, side, 3): noise of several coarsenesses, with nothing in common."""
+    rng = np.random.default_rng(0)
+    crops = []
+    for coarse in range(CROPS):
+        cells = max(2, side >> coarse)
+        places = np.arange(side) * cells // side
+        crops.append(rng.integers(0, 256, (cells, cells, 3), np.uint8)[places][:, places])
+    return np.stack(crops)
+
+
+def _dimension(file: Path, session: Session, crops: npt.NDArray[np.uint8]) -> int:
+    blob = np.ascontiguousarray(crops[:1].transpose(0, 3, 1, 2), np.float32)
+    try:
+        (vector,) = session.run(blob).values()
+    except Exception as error:  # ONNX Runtime's errors share no other base class
+        raise OperatorError(
+            f"{file} does not run on crops of {crops.shape[1]} pixels: {_short(error)}; --size says another size"
+        ) from error
+    if vector.ndim != 2 or len(vector) != 1 or vector.shape[1] < 2:
+        raise OperatorError(f"{file} gives shape {vector.shape} for one face where (1, dimension) is needed")
+    return int(vector.shape[1])
+
+
+def _embedded(file: Path, session: Session, model: Embedder, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    try:
+        return ArcFace(session, model).embed(crops)
+    except Exception as error:  # as above, and what ArcFace refuses
+        raise OperatorError(f"{file} does not work for {len(crops)} faces at once: {_short(error)}") from error
+
+
+def _compared(
+    file: Path,
+    session: Session,
+    model: Embedder,
+    crops: npt.NDArray[np.uint8],
+    together: npt.NDArray[np.float32],
+) -> list[str]:
+    alone = np.concatenate([_embedded(file, session, model, crops[i : i + 1]) for i in range(len(crops))])
+    if float((alone * together).sum(axis=1).min()) < SAME:
+        raise OperatorError(f"{file} gives a face another vector when others are embedded with it")
+    alike = together @ together.T
+    if float(alike[~np.eye(len(crops), dtype=bool)].min()) > ALIKE:
+        raise OperatorError(f"{file} gives the same vector for whatever it is shown; check --mean, --scale, --channels")
+    return [f"{len(crops)} at once give what they give one by one", "other images give other vectors"]
+
+
+def _as_original(
+    file: Path, model: Embedder, crops: npt.NDArray[np.uint8], prepared: npt.NDArray[np.float32]
+) -> list[str]:
+    try:
+        session = open_session(file)
+    except (OperatorError, ValueError):  # the second of weights that the file lists as inputs
+        return ["not compared with the file itself, which ONNX Runtime does not run as it is"]
+    alone = np.concatenate([_embedded(file, session, model, crops[i : i + 1]) for i in range(len(crops))])
+    least = float((alone * prepared).sum(axis=1).min())
+    if least < SAME:
+        raise OperatorError(
+            f"what was prepared of {file} gives other vectors than the file itself (cosine {least:.3f})"
+        )
+    return ["the prepared graph gives what the file gives"]
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

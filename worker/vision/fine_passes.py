@@ -1,0 +1,148 @@
+"""Fine detection passes: faces that are too small for a picture's longest side to be looked at as a whole.
+
+Pure but for the detector, which is given. docs/decisions/0016-faces.md has what each number was measured by.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from worker.vision.geometry import Box, Detection, Image, overlap, resize, turned
+from worker.vision.passes import SAME, SIDE, Detector, turned_back
+from worker.vision.refinement import SURE_REFINED, certain, refined
+
+FINEST: Final = 0.6
+"""Part of a picture's size at which it is looked at most finely: faces of 40 pixels, as it was sent, have 24 there, of
+which the detector proposes all."""
+
+LEAST_FINE_SIDE: Final = 1024
+"""Longest side in pixels of the finest pass at least, as far as the picture has so many."""
+
+TILE: Final = 1024
+"""Side in pixels of a tile at most: what it takes in memory does not depend on the picture."""
+
+OVERLAP: Final = 128
+"""Pixels that neighbouring tiles share: each face of up to 100 pixels lies whole in one of them."""
+
+STEP: Final = 3.0
+"""How many times finer than the pass before a pass is at most: there a face that the one before may miss, of less than
+28 pixels, has less than 100."""
+
+
+def wants_fine(longest: int) -> bool:
+    """Whether faces of 40 pixels may be missed at SIDE in a picture of that longest side in pixels."""
+    return longest * FINEST > SIDE
+
+
+def fine_sides(longest: int) -> list[int]:
+    """Longest sides in pixels of the fine passes of a picture of that longest side, the finest last. None where it has
+    no more than SIDE.
+    """
+    finest = max(round(longest * FINEST), min(longest, LEAST_FINE_SIDE))
+    if finest <= SIDE:
+        return []
+    passes = math.ceil(math.log(finest / SIDE, STEP))
+    return [round(finest / STEP**coarser) for coarser in reversed(range(passes))]
+
+
+def find_fine(
+    detector: Detector,
+    image: Image,
+    known: Sequence[Detection],
+    doubtful: Sequence[Detection],
+    degrees: int = 0,
+    *,
+    finer: bool,
+) -> list[Detection]:
+    """Faces that only a refined score tells from anything else, refined, in pixels of the image, in no order.
+
+    known: faces that are not to be found once more. doubtful: candidates that the photo as a whole has shown. Both in
+    pixels of the image. finer: run the fine passes too. degrees: way up in which the picture is looked at,
+    counter-clockwise; eighths as the quarter before.
+    """
+    found = list(known)
+
+    def judge(candidates: Sequence[Detection]) -> None:
+        new = _distinct(candidates, found)
+        faces = refined(lambda detections: detector.refine(image, detections), new) if new else []
+        likely = [face for face in faces if (face.refined_score or 0) >= SURE_REFINED]
+        are_faces = certain(lambda detections: detector.look_closely(image, detections), likely)
+        found.extend(face for face, is_one in zip(likely, are_faces, strict=True) if is_one)
+
+    judge(doubtful)
+    for side in fine_sides(max(image.shape[:2])) if finer else ():
+        scaled, factor = resize(image, side)
+        judge(
+            [
+                _moved(face, (left, top), factor)
+                for left, top, part, inner in _tiles(scaled)
+                for face in _upright(detector, part, degrees - degrees % 90)
+                if _within(face.box, inner)
+            ]
+        )
+    return found[len(known) :]
+
+
+def _upright(detector: Detector, part: Image, degrees: int) -> list[Detection]:
+    """Candidates of a tile that is looked at turned, in its own pixels."""
+    if not degrees:
+        return detector.detect(part, max(part.shape[:2]))
+    there, matrix = turned(part, degrees)
+    one = np.ones(2, np.float32)
+    return [turned_back(face, matrix, one) for face in detector.detect(there, max(there.shape[:2]))]
+
+
+def _moved(face: Detection, corner: tuple[int, int], factor: np.ndarray) -> Detection:
+    """A face of a tile in pixels of the picture. corner: left and top of the tile. factor: float32 (2,)."""
+    x, y, width, height = face.box
+    (left, top), (across, down) = corner, factor.tolist()
+    box = ((x + left) * across, (y + top) * down, width * across, height * down)
+    return Detection(box, (face.landmarks + np.array(corner, np.float32)) * factor, face.score)
+
+
+def _tiles(image: Image) -> Iterator[tuple[int, int, Image, Box]]:
+    """Left, top and pixels of each tile, and the box within which a face must lie to be whole: up to the border of the
+    tile where that is the picture's, else short of it.
+    """
+    height, width = image.shape[:2]
+    for (top, down), (left, across) in product(spans(height), spans(width)):
+        margin = OVERLAP // 8
+        x, y = margin if left else -math.inf, margin if top else -math.inf
+        right = across - margin if left + across < width else math.inf
+        bottom = down - margin if top + down < height else math.inf
+        part = np.ascontiguousarray(image[top : top + down, left : left + across])
+        yield left, top, part, (x, y, right, bottom)
+
+
+def spans(length: int) -> list[tuple[int, int]]:
+    """Start and length of the tiles of one side of a picture in pixels: as few as there can be, of one length of up to
+    TILE, the neighbours of which share OVERLAP or more.
+    """
+    count = max(1, math.ceil((length - OVERLAP) / (TILE - OVERLAP)))
+    size = math.ceil((length + (count - 1) * OVERLAP) / count)
+    return [(round(number * (length - size) / max(1, count - 1)), size) for number in range(count)]
+
+
+def _within(box: Box, inner: Box) -> bool:
+    """Whether a box lies within inner: left, top, right and bottom."""
+    x, y, width, height = box
+    left, top, right, bottom = inner
+    return x >= left and y >= top and x + width <= right and y + height <= bottom
+
+
+def _distinct(candidates: Sequence[Detection], known: Sequence[Detection]) -> list[Detection]:
+    """Candidates, best first, that are neither a known face, nor part of one, nor another candidate's."""
+    kept: list[Detection] = []
+    for face in sorted(candidates, key=lambda face: -face.score):
+        if all(overlap(face.box, other.box) <= SAME and not _inside(face, other) for other in (*known, *kept)):
+            kept.append(face)
+    return kept
+
+
+def _inside(face: Detection, other: Detection) -> bool:
+    """Whether the middle of the face lies in the box of the other: there is no face on a face."""
+    (x, y), (left, top, width, height) = face.centre, other.box
+    return left <= x <= left + width and top <= y <= top + height

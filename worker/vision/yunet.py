@@ -1,0 +1,200 @@
+"""YuNet, the face detector: from an image to boxes, landmarks and scores.
+
+Source: W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023; decoding as in OpenCV's
+modules/objdetect/src/face_detect.cpp, vectorised. OpenCV's FaceDetectorYN is the reference in the tests.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from worker.vision.geometry import (
+    ENLARGED,
+    SAME_WITHIN,
+    SURROUNDINGS,
+    CloseScores,
+    Detection,
+    Image,
+    brought_back,
+    brought_there,
+    resize,
+    surroundings,
+)
+from worker.vision.session import Session, Tensor
+
+STRIDES = (8, 16, 32)
+_GRID = 32  # the coarsest stride: the input's sides must be multiples of it
+CANDIDATE_SCORE = 0.5
+"""Least score of a candidate. Of faces of 20 pixels the detector gives 95 in 100 as much, but 0.8 only to 82."""
+
+_NMS_IOU = 0.3  # OpenCV Zoo's default for this model
+
+# That there is a face is known by then; the score only has to be better than nothing.
+_REFINING_SCORE = 0.3
+
+# A face's width on the crop around it is about half of the crop's side: what is much smaller or larger is another face.
+_REFINED_SIZES = (0.25, 0.9)
+
+# The crops of CloseScores, in its order: the side in pixels, how many times the size it has in a crop to embed a face
+# has there, and whether the crop is mirrored.
+_CLOSE_CROPS = ((128, 0.6 * ENLARGED, False), (288, 1.3 * ENLARGED, False), (SURROUNDINGS, ENLARGED, True))
+
+Floats = npt.NDArray[np.float32]
+
+
+class YuNet:
+    """A detector over a prepared YuNet graph. May be called from several threads."""
+
+    def __init__(self, session: Session, min_score: float = CANDIDATE_SCORE, *, square: bool = False) -> None:
+        """min_score: least score, (0, 1), of a candidate; whether it is a face, only its refined score tells. square:
+        make every image a square with black, so that all of them have one shape and can share a call on a GPU.
+        """
+        self._session = session
+        self._min_score = min_score
+        self._square = square
+
+    def detect(self, image: Image, side: int) -> list[Detection]:
+        """Faces in pixels of the image, best score first. image: uint8 (H, W, 3) BGR, any size from 1 x 1.
+
+        side: longest side in pixels to work at; half of it takes a quarter of the time and misses the smallest faces.
+        """
+        resized, factor = resize(image, side)
+        (found,) = self._run([resized], self._min_score, side if self._square else 1)
+        return [_scaled(detection, factor) for detection in found]
+
+    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+        """The same faces with landmarks and refined scores from an upright crop of one size around each, all at once.
+
+        Of several faces on a crop, the nearest to the one that is refined counts. One that is not found there, or only
+        as another one, keeps its landmarks and has a refined score of 0.
+        """
+        if not detections:
+            return []
+        crops, matrices = zip(*(surroundings(image, detection.landmarks) for detection in detections), strict=True)
+        found = self._run(crops, _REFINING_SCORE)
+        return [
+            _refined(detection, again, matrix)
+            for detection, again, matrix in zip(detections, found, matrices, strict=True)
+        ]
+
+    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+        """What each refined face scores on three more upright crops, all faces at once; 0 where it is not found."""
+        if not detections:
+            return []
+        scores = [self._scores(image, detections, *crop) for crop in _CLOSE_CROPS]
+        return [CloseScores(*each) for each in zip(*scores, strict=True)]
+
+    def _scores(
+        self, image: Image, detections: Sequence[Detection], side: int, enlarged: float, mirrored: bool
+    ) -> list[float]:
+        crops, middles = [], []
+        for detection in detections:
+            crop, matrix = surroundings(image, detection.landmarks, side, enlarged)
+            middle = brought_there(detection.landmarks, matrix).mean(axis=0)
+            crops.append(np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop)
+            middles.append(np.array([side - 1 - middle[0], middle[1]]) if mirrored else middle)
+        faces = (
+            _same(found, middle, side) for found, middle in zip(self._run(crops, _REFINING_SCORE), middles, strict=True)
+        )
+        return [0.0 if face is None else face.score for face in faces]
+
+    def _run(self, images: Sequence[Image], min_score: float, least_side: int = 1) -> list[list[Detection]]:
+        """Faces in each of several images of one size, best score first."""
+        blob = _blob(images, least_side)
+        outputs = self._session.run(blob)
+        found = []
+        for number in range(len(images)):
+            of_one = {name: values[number : number + 1] for name, values in outputs.items()}
+            boxes, landmarks, scores = decode(of_one, blob.shape[3], min_score)
+            keep = non_maximum_suppression(boxes, scores, _NMS_IOU)
+            found.append(
+                [
+                    Detection((box[0], box[1], box[2], box[3]), points, score)
+                    for box, points, score in zip(
+                        boxes[keep].tolist(), landmarks[keep], scores[keep].tolist(), strict=True
+                    )
+                ]
+            )
+        return found
+
+
+def _scaled(detection: Detection, factor: Floats) -> Detection:
+    """factor: float32 (2,), of x and of y."""
+    x, y, width, height = (np.array(detection.box, dtype=np.float32) * np.tile(factor, 2)).tolist()
+    return Detection((x, y, width, height), detection.landmarks * factor, detection.score)
+
+
+def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArray[np.float64]) -> Detection:
+    """The detection with the landmarks and the score of the nearest face on its crop, if that is the same face."""
+    same = _same(again, brought_there(detection.landmarks, matrix).mean(axis=0), SURROUNDINGS)
+    if same is None:
+        return replace(detection, refined_score=0.0)
+    return replace(detection, landmarks=brought_back(same.landmarks, matrix), refined_score=same.score)
+
+
+def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detection | None:
+    """The face for which a crop of that side was made: the one found nearest to `middle`, (2,), which is the middle of
+    its landmarks. None where the nearest is another face, or nothing was found.
+    """
+    there = np.asarray(middle).tolist()
+    like = [one for one in found if _REFINED_SIZES[0] <= one.box[2] / side <= _REFINED_SIZES[1]]
+    nearest = min(like, key=lambda one: math.dist(one.middle, there), default=None)
+    if nearest is None or math.dist(nearest.middle, there) > SAME_WITHIN * nearest.box[2]:
+        return None
+    return nearest
+
+
+def _blob(images: Sequence[Image], least_side: int) -> Tensor:
+    """float32 (N, 3, H', W') of N images of one size: BGR in 0..255 as the model was trained, black up to least_side
+    and to the next multiples of 32.
+    """
+    height, width = images[0].shape[:2]
+    rows, columns = (-(-max(size, least_side) // _GRID) * _GRID for size in (height, width))
+    padded = np.zeros((len(images), 3, rows, columns), dtype=np.float32)
+    for image, planes in zip(images, padded, strict=True):
+        # Planes first, then floats: four times as fast as one transposed assignment.
+        for plane, channel in zip(planes, cv2.split(image), strict=True):
+            plane[:height, :width] = channel
+    return padded
+
+
+def decode(outputs: dict[str, Tensor], width: int, min_score: float) -> tuple[Floats, Floats, Floats]:
+    """Candidates of at least min_score, not yet rid of doubles: boxes (K, 4) x y w h, landmarks (K, 5, 2), scores (K,).
+
+    outputs: cls_s, obj_s (1, N, 1) in [0, 1], bbox_s (1, N, 4) and kps_s (1, N, 10) for each stride s, N cells row by
+    row. width: of the network's input in pixels. The score is the geometric mean of class and objectness.
+    """
+    boxes, landmarks, scores = [], [], []
+    for stride in STRIDES:
+        score = np.sqrt(outputs[f"cls_{stride}"].clip(0, 1) * outputs[f"obj_{stride}"].clip(0, 1)).reshape(-1)
+        (cells,) = np.nonzero(score >= min_score)
+        corner = np.stack([cells % (width // stride), cells // (width // stride)], axis=1).astype(np.float32)
+        offsets = outputs[f"bbox_{stride}"].reshape(-1, 4)[cells]
+        size = np.exp(offsets[:, 2:]) * stride
+        boxes.append(np.concatenate([(corner + offsets[:, :2]) * stride - size / 2, size], axis=1))
+        points = outputs[f"kps_{stride}"].reshape(-1, 5, 2)[cells]
+        landmarks.append((points + corner[:, None]) * stride)
+        scores.append(score[cells])
+    return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
+
+
+def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np.intp]:
+    """Indices of the boxes to keep, best score first: each one that overlaps no better kept one by more than max_iou.
+
+    boxes: (K, 4) x y w h. scores: (K,). Equal scores: the first in order. Overlap is intersection over union.
+    """
+    left, right = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    area = boxes[:, 2] * boxes[:, 3]
+    rest = np.argsort(-scores, kind="stable")
+    keep = []
+    while rest.size:
+        best, rest = rest[0], rest[1:]
+        keep.append(best)
+        sides = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
+        shared = sides.clip(0).prod(axis=1)
+        rest = rest[shared <= max_iou * (area[best] + area[rest] - shared)]
+    return np.array(keep, dtype=np.intp)
