@@ -4,8 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from worker.models.catalog import MODELS, Embedder
-from worker.models.versions import INT8_VERSION, RESULT_VERSION
-from worker.vision.service import PREPROCESSING_VERSION
+from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
 
 
 @dataclass(frozen=True)

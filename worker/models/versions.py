@@ -1,14 +1,18 @@
-"""Versions of what is made of a model's file. Apart from what makes it: names of files need no graph library."""
+"""Versions of what decides an embedding. A leaf: identities and file names need neither OpenCV nor a graph library."""
 
 from typing import Final
 
+PREPROCESSING_VERSION: Final = 3
+"""Version of every step between the image bytes and the embedder: decoding, detection, alignment (worker/vision).
+Raised when a change there changes embeddings; embeddings of different versions are never compared (identity.py)."""
+
 PREPARATION_VERSION: Final = 2
-"""Raised when a change in prepare.py changes the prepared graph. Cached graphs of another version are not used."""
+"""Version of the prepared graph (preparation/graph.py). Cached graphs of another version are not used."""
 
 RESULT_VERSION: Final = 1
-"""Raised when a change in prepare.py changes what a prepared graph gives by more than rounding, a millionth of a
-vector's length. Embeddings of different versions are never compared (see identity.py)."""
+"""Version of what a prepared graph computes. Raised when a change in preparation/graph.py changes vectors by more than
+rounding, a millionth of their length; embeddings of different versions are never compared (identity.py)."""
 
 INT8_VERSION: Final = 1
-"""Raised when a change in prepare_int8.py, in prepare_chain.py or of the ranges changes what comes out in 8 bits.
-Embeddings of different versions are never compared (see identity.py)."""
+"""Version of what an 8-bit graph computes. Raised when a change in preparation/int8.py, preparation/chain.py or
+ranges.py changes its vectors; embeddings of different versions are never compared (identity.py)."""

@@ -17,10 +17,6 @@ from worker.vision.geometry import CloseScores, Detection, Image, align, left_to
 from worker.vision.passes import LEAST_SCORE, Detector, Look, look
 from worker.vision.quality import Quality, measure, size
 
-PREPROCESSING_VERSION: Final = 3
-"""Of everything between the bytes and the embedder: decoding, working size, alignment. Raised when a change there
-changes embeddings; embeddings of different versions are never compared (see worker/models/identity.py)."""
-
 EMBED_AT_ONCE: Final = 16
 """Faces of an image that are described together: a quarter of a second of one core, after which one may stop."""
 

@@ -7,8 +7,7 @@ from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.catalog import MODELS, Embedder, UrlSource, calibrated, find, permitted
 from worker.models.identity import Identity, identity
-from worker.models.versions import INT8_VERSION, RESULT_VERSION
-from worker.vision.service import PREPROCESSING_VERSION
+from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
 
 
 def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
