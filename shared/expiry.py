@@ -10,7 +10,7 @@ _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta
 _DURATION: Final = re.compile(r"([0-9]{1,6})([hdw])")
 
 
-def moment(text: str) -> datetime | None:
+def parse(text: str) -> datetime | None:
     """`never` (None), a time from now such as `12h`, `30d` or `4w`, a date (its start) or a moment in ISO 8601; UTC
     unless it says otherwise. Raises OperatorError.
     """

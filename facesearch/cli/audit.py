@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from facesearch.cli.connection import ask
-from facesearch.cli.console import data_dir_option, json_option, moment, print_json, print_table, reported
+from facesearch.cli.console import data_dir_option, format_time, json_option, print_json, print_table, reported
 from shared import audit as trail
 
 
@@ -29,4 +29,4 @@ def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
 def _row(event: trail.Kept) -> tuple[str, ...]:
     named = ("tenant", event.tenant), ("facedb", event.facedb), ("key", event.key), ("attempts", event.attempts)
     what = ", ".join(f"{kind} {value}" for kind, value in named if value is not None)
-    return moment(event.at), event.action, what, event.by
+    return format_time(event.at), event.action, what, event.by

@@ -153,5 +153,5 @@ def _broken(cell: str, width: int) -> list[str]:
     return [cell] if len(cell) <= width else wrap(cell, width)
 
 
-def moment(when: datetime | None) -> str:
+def format_time(when: datetime | None) -> str:
     return "never" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"

@@ -8,8 +8,8 @@ from facesearch.cli.auditing import change
 from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
+    format_time,
     json_option,
-    moment,
     print_json,
     print_table,
     reported,
@@ -60,7 +60,7 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
         print_json(found)
     else:
         rows = [
-            (facedb.name, "yes" if facedb.name == owner.facedb else "", moment(facedb.created), facedb.collection)
+            (facedb.name, "yes" if facedb.name == owner.facedb else "", format_time(facedb.created), facedb.collection)
             for facedb in found
         ]
         print_table(("FACEDB", "DEFAULT", "CREATED", "COLLECTION"), rows)

@@ -10,8 +10,8 @@ from facesearch.cli.auditing import change
 from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
+    format_time,
     json_option,
-    moment,
     print_json,
     print_table,
     remark,
@@ -67,7 +67,7 @@ def create(
     as_json: bool,
 ) -> None:
     """Create a key and print it, this once."""
-    until = expiry.moment(expires)
+    until = expiry.parse(expires)
     may = frozenset(map(Scope, scopes)) or frozenset(Scope)
     key, secret = change(
         data_dir,
@@ -88,7 +88,7 @@ def create(
         print_json(key, key=secret)
     else:
         click.echo(secret)
-        remark(f"key {key.id} of tenant {tenant}: may {_scopes(key)}; expires: {moment(key.expires)}")
+        remark(f"key {key.id} of tenant {tenant}: may {_scopes(key)}; expires: {format_time(key.expires)}")
         remark("It is shown this once: only a hash of it is kept.")
 
 
@@ -136,17 +136,17 @@ def _row(key: Key) -> tuple[str, ...]:
         key.id,
         key.name,
         _scopes(key),
-        moment(key.expires),
+        format_time(key.expires),
         _limit(key.rate),
         _limit(key.concurrency),
         _answers(key),
-        moment(key.created),
+        format_time(key.created),
     )
     return (*row, _state(key)) if isinstance(key, KeyRecord) else row
 
 
 def _state(key: KeyRecord) -> str:
-    return f"revoked {moment(key.revoked)}" if key.revoked else key.state()
+    return f"revoked {format_time(key.revoked)}" if key.revoked else key.state()
 
 
 def _scopes(key: Key) -> str:

@@ -15,7 +15,7 @@ from facesearch.backup import control_data, manifest, swap
 from facesearch.cli import auditing
 from facesearch.cli.backup import BROKER, KEY_FILES
 from facesearch.cli.connection import silent
-from facesearch.cli.console import backup_only, data_dir_option, moment, remark, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, format_time, remark, reported, settings_from
 from facesearch.embedded import data_directory, stopped_broker
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
@@ -76,7 +76,7 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
         raise OperatorError(f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}") from None
     told = "" if faces is None else f"{faces} faces of "
     click.echo(
-        f"restored: {told}{len(backup.collections)} facedbs, from the backup of {moment(backup.manifest.created)}"
+        f"restored: {told}{len(backup.collections)} facedbs, from the backup of {format_time(backup.manifest.created)}"
     )
 
 

@@ -8,8 +8,8 @@ from facesearch.cli.auditing import change
 from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
+    format_time,
     json_option,
-    moment,
     print_json,
     print_table,
     remark,
@@ -51,7 +51,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [(tenant.name, tenant.facedb, moment(tenant.created)) for tenant in found]
+        rows = [(tenant.name, tenant.facedb, format_time(tenant.created)) for tenant in found]
         print_table(("TENANT", "DEFAULT FACEDB", "CREATED"), rows)
 
 

@@ -58,5 +58,5 @@ def _print_tables(rows: Sequence[Usage]) -> None:
     print_table(("TENANT", "CHARGED", "FREE"), sums)
 
 
-def _date(moment: datetime | None) -> date | None:
-    return None if moment is None else moment.date()
+def _date(when: datetime | None) -> date | None:
+    return None if when is None else when.date()

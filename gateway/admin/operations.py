@@ -45,7 +45,7 @@ async def create_key(control: Control, tenant: str, body: NewKey) -> IssuedKey:
         tenant,
         body.name,
         scopes=body.scopes,
-        expires=None if body.expires is None else expiry.moment(body.expires),
+        expires=None if body.expires is None else expiry.parse(body.expires),
         rate=body.rate,
         concurrency=body.concurrency,
         http_status=body.http_status,

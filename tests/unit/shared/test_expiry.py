@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import OperatorError
-from shared.expiry import moment
+from shared.expiry import parse
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from shared.expiry import moment
     ],
 )
 def test_a_moment(text: str, meant: datetime | None) -> None:
-    assert moment(text) == meant
+    assert parse(text) == meant
 
 
 @pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("30d", 720), ("4w", 672)])
 def test_a_time_from_now(text: str, hours: int) -> None:
-    meant = moment(text)
+    meant = parse(text)
     assert meant is not None
     assert timedelta(seconds=-2) < meant - datetime.now(UTC) - timedelta(hours=hours) <= timedelta()
 
@@ -34,9 +34,9 @@ def test_a_time_from_now(text: str, hours: int) -> None:
 )
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(OperatorError, match="is no time; write"):
-        moment(text)
+        parse(text)
 
 
 def test_the_edges_of_time() -> None:
     with pytest.raises(OperatorError, match="is no time"):
-        moment("0001-01-01T00:00+14:00")
+        parse("0001-01-01T00:00+14:00")
