@@ -1,0 +1,1 @@
+"""The Celery side: it takes jobs, runs the models and reads and writes the store."""

@@ -1,0 +1,1 @@
+"""The commands of `facesearch`, one module for each."""

@@ -1,0 +1,1 @@
+"""The service on one machine: Valkey servers, gateway and worker, supervised."""

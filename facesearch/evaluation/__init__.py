@@ -1,0 +1,1 @@
+"""Recognition measured on a folder of photos, and calibrations fitted to it."""

@@ -1,0 +1,1 @@
+"""Who may make a call, and when: authentication, admission and limits."""

@@ -1,0 +1,1 @@
+"""Request bodies: forms, multipart and JSON, read within bounds of size, time and memory."""

@@ -1,0 +1,1 @@
+"""The handlers of the calls: parameters in, an answer out, metered."""

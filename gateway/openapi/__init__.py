@@ -1,0 +1,1 @@
+"""The OpenAPI documents of the calls and of the admin API."""

@@ -1,0 +1,1 @@
+"""What the machine or container allows: cores, memory, disk and file descriptors."""

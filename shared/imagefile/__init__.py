@@ -1,0 +1,1 @@
+"""Headers of image files, as gateway and worker both read them."""

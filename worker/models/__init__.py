@@ -1,0 +1,1 @@
+"""The models: catalogue, identity, calibration, files and preparation."""

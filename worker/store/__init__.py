@@ -1,0 +1,1 @@
+"""The store of embeddings: one interface, implemented by Qdrant Edge, a Qdrant server and memory."""

@@ -1,0 +1,1 @@
+"""Work beside jobs: removing dropped collections, writing backups, erasing."""
