@@ -165,24 +165,26 @@ class Metrics:
                 raise
 
     @contextmanager
-    def job(self, job: Job, headers: Mapping[str, Any]) -> Iterator["Doing"]:
-        """The block does that job; headers: of its message. It tells the outcome's status to what this yields."""
+    def job(self, job: Job, headers: Mapping[str, Any]) -> Iterator["JobTimer"]:
+        """Time the block, which does the job and sets the status of the timer that this yields. headers: those of the
+        job's message.
+        """
         sent = headers.get(SENT)
         if isinstance(sent, float):  # clocks of two machines may differ
             self._queue.observe(max(0.0, time.time() - sent))
         task = _task(type(job))
-        doing = Doing()
+        timer = JobTimer()
         with (
             self._in_flight.track_inprogress(),
             self._seconds.labels(task).time(),
             self.tracer.resumed(headers, task, job_id=job.job_id),
         ):
-            yield doing
-        self._jobs.labels(task, doing.status).inc()
+            yield timer
+        self._jobs.labels(task, timer.status).inc()
 
 
-class Doing:
-    """A job that is being done, and how it ended."""
+class JobTimer:
+    """The measurement of one job. status: how the job ended, to be set by the code that does it."""
 
     status: Status = Status.FAIL
 

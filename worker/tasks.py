@@ -41,9 +41,9 @@ def register(app: Celery, runtime: Callable[[], Runtime], turns: Callable[[], Tu
             job, headers = job_type.model_validate(message), this.request.headers or {}
             tag = (this.request.properties or {}).get("delivery_tag")
             taken = turns().turn(job.job_id, headers)
-            with taken, limit.job(job, tag), runtime().metrics.job(job, headers) as doing:
+            with taken, limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
                 outcome = perform_once(job, action, runtime())
-                doing.status = outcome.status
+                timer.status = outcome.status
             return outcome.model_dump(mode="json")
 
         app.task(run, name=job_type.task, **DELIVERY)

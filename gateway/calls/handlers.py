@@ -27,7 +27,7 @@ from gateway.calls.parameters import (
 from gateway.calls.preferences import KNOWN, written
 from gateway.dispatch.deadline import Deadline, within
 from gateway.dispatch.idempotency import Repeats, checked
-from gateway.dispatch.jobs import Jobs, Wanted
+from gateway.dispatch.jobs import JobRequest, Jobs
 from gateway.dispatch.results import Results
 from gateway.health import VERBOSE, gateway_state, service_state
 from gateway.http.answers import QUALITY, answer, repeated
@@ -61,14 +61,14 @@ routes = web.RouteTableDef()
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller], Awaitable[Wanted]]], _Handler]:
+def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller], Awaitable[JobRequest]]], _Handler]:
     """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
     a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
     held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
     Idempotency-Key if it has one. All of it has one deadline.
     """
 
-    def decorate(handler: Callable[[web.Request, Caller], Awaitable[Wanted]]) -> _Handler:
+    def decorate(handler: Callable[[web.Request, Caller], Awaitable[JobRequest]]) -> _Handler:
         @wraps(handler)
         async def handle(request: web.Request) -> web.Response:
             async with AsyncExitStack() as held:
@@ -90,7 +90,7 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
     return decorate
 
 
-async def _done(request: web.Request, key: Caller, wanted: Wanted, identifier: str | None) -> web.Response:
+async def _done(request: web.Request, key: Caller, wanted: JobRequest, identifier: str | None) -> web.Response:
     """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
     settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
@@ -120,35 +120,35 @@ async def _given(model: type[M], request: web.Request) -> M:
 
 
 @_call(Call.ADD_FACE, Scope.ADD)
-async def add_face(request: web.Request, key: Caller) -> Wanted:
+async def add_face(request: web.Request, key: Caller) -> JobRequest:
     given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
     which = {} if given.faces is Faces.ALL else {"faces": given.faces}
-    return Wanted(AddJob, collection, {"name": given.name, **which}, (given.img,))
+    return JobRequest(AddJob, collection, {"name": given.name, **which}, (given.img,))
 
 
 @_call(Call.SEARCH_FACE, Scope.SEARCH)
-async def search_face(request: web.Request, key: Caller) -> Wanted:
+async def search_face(request: web.Request, key: Caller) -> JobRequest:
     given = await _given(SearchFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
     encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
-    return Wanted(SearchJob, collection, images=(given.img,))
+    return JobRequest(SearchJob, collection, encoded=(given.img,))
 
 
 @_call(Call.DELETE_FACE, Scope.DELETE)
-async def delete_face(request: web.Request, key: Caller) -> Wanted:
+async def delete_face(request: web.Request, key: Caller) -> JobRequest:
     given = await _given(DelFaceParameters, request)
     collection = await request.app[AUTH].collection(key, given.facedb)
-    return Wanted(DeleteJob, collection, {"person_id": str(given.as_uuid())})
+    return JobRequest(DeleteJob, collection, {"person_id": str(given.as_uuid())})
 
 
 @_call(Call.COMPARE_FACES, Scope.SEARCH)
-async def compare_faces(request: web.Request, _key: Caller) -> Wanted:
+async def compare_faces(request: web.Request, _key: Caller) -> JobRequest:
     given = await _given(FaceCompareParameters, request)
     both = (given.img1, given.img2)
     encoded_images.check_all(both, request.app[SETTINGS].max_pixels)
-    return Wanted(CompareJob, images=both)
+    return JobRequest(CompareJob, encoded=both)
 
 
 @routes.get("/openapi.json")

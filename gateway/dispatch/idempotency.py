@@ -11,7 +11,7 @@ from typing import Final
 from redis import RedisError
 
 from gateway.dispatch.broker_room import Room
-from gateway.dispatch.jobs import Wanted
+from gateway.dispatch.jobs import JobRequest
 from gateway.dispatch.redis_connection import Line, Script
 from shared.errors import InvalidRequest, Unavailable
 from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
@@ -67,7 +67,7 @@ class Repeats:
         self._keep_s = keep_s
         self._room = room
 
-    async def begin(self, tenant_id: str, key: str, wanted: Wanted, request_id: str) -> Once | Outcome:
+    async def begin(self, tenant_id: str, key: str, job_request: JobRequest, request_id: str) -> Once | Outcome:
         """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
 
         Raises InvalidRequest when something else was asked for under the key, Unavailable when Redis cannot be asked.
@@ -78,7 +78,7 @@ class Repeats:
                 _BEGIN,
                 [where, order(where)],
                 [
-                    wanted.digest(),
+                    job_request.digest(),
                     request_id,
                     self._keep_s,
                     digest(where),
@@ -88,7 +88,7 @@ class Repeats:
             )
         except (RedisError, OSError) as error:
             raise Unavailable(f"idempotency: {type(error).__name__}") from error
-        if asked.decode() != wanted.digest():
+        if asked.decode() != job_request.digest():
             raise InvalidRequest(f"{HEADER} was used before, for a request with other parameters; take a new one")
         if outcome is not None:
             return Outcome.model_validate_json(outcome)

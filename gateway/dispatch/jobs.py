@@ -39,27 +39,29 @@ _IS_LOST: Final = Script(fair_queue.IS_LOST)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a checked request asks for. collection: None where no facedb is meant. given: what only that kind of job
-    carries. images: in their order; empty where none is needed.
+class JobRequest:
+    """The job that a checked request asks for, before it has an id.
+
+    collection: of the face database; None for a job about none. fields: those that only this type of job has, as JSON
+    values. encoded: the images in the order of the call's image parameters, each as its encoded bytes.
     """
 
-    kind: type[Job]
+    job_type: type[Job]
     collection: str | None = None
-    given: Mapping[str, str | None] = field(default_factory=dict)
-    images: tuple[bytes, ...] = ()
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    encoded: tuple[bytes, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of all of it, in hexadecimal: two requests with the same one ask for the same."""
-        # Where one image ends and the next begins is told by the sizes of all but the first.
-        sizes = [len(image) for image in self.images[1:]]
-        text = json.dumps([self.kind.task, self.collection, sorted(self.given.items()), *sizes])
-        return hashlib.sha256(b"\0".join((text.encode(), b"".join(self.images)))).hexdigest()
+        """Return the SHA-256 of the request in hexadecimal: requests with the same digest ask for the same."""
+        # The sizes of all but the first image say where one ends and the next begins.
+        sizes = [len(image) for image in self.encoded[1:]]
+        text = json.dumps([self.job_type.task, self.collection, sorted(self.fields.items()), *sizes])
+        return hashlib.sha256(b"\0".join((text.encode(), b"".join(self.encoded)))).hexdigest()
 
-    def job(self, **more: Any) -> Job:
-        """The job that does it. more: what every job carries."""
+    def job(self, **common: Any) -> Job:
+        """Return the job. common: the fields that every job has."""
         about = {} if self.collection is None else {"collection": self.collection}
-        return self.kind.model_validate({**about, **self.given, **more})
+        return self.job_type.model_validate({**about, **self.fields, **common})
 
 
 class Jobs:
@@ -86,13 +88,14 @@ class Jobs:
         self._background: set[asyncio.Task[None]] = set()
 
     async def do(
-        self, tenant: str, request_id: str, wanted: Wanted, deadline: float, once: Once | None = None
+        self, tenant: str, request_id: str, job_request: JobRequest, deadline: float, once: Once | None = None
     ) -> Outcome:
-        """Have a worker do what is wanted, when it is that tenant's turn. deadline: Unix time in seconds. Raises
-        Unavailable when no outcome came in time.
+        """Have a worker do the job when it is that tenant's turn, and return its outcome. deadline: Unix time in
+        seconds. Raises Unavailable when no outcome came in time.
         """
-        job = wanted.job(job_id=new_job_id(self._gateway_id, request_id), deadline=deadline, once=once)
-        return await self._run(tenant, job, {image_key(job.job_id, n): image for n, image in enumerate(wanted.images)})
+        job = job_request.job(job_id=new_job_id(self._gateway_id, request_id), deadline=deadline, once=once)
+        images = {image_key(job.job_id, number): image for number, image in enumerate(job_request.encoded)}
+        return await self._run(tenant, job, images)
 
     async def close(self) -> None:
         if self._background:

@@ -13,7 +13,7 @@ from redis import Redis
 from facesearch.embedded import servers
 from gateway.dispatch.broker_room import FEW, Room
 from gateway.dispatch.idempotency import Repeats
-from gateway.dispatch.jobs import Wanted
+from gateway.dispatch.jobs import JobRequest
 from gateway.dispatch.redis_connection import Line
 from processes import wait_for
 from redis_servers import server
@@ -33,8 +33,8 @@ FIFTY = Outcome(
 )
 
 
-def wanted(person_id: str = "x") -> Wanted:
-    return Wanted(DeleteJob, "t.f.00000000", {"person_id": person_id})
+def job_request(person_id: str = "x") -> JobRequest:
+    return JobRequest(DeleteJob, "t.f.00000000", {"person_id": person_id})
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Scene:
 
     async def asked(self, key: str, outcome: Outcome | None = NOT_THERE, tenant: str = "t") -> Once | Outcome:
         """A request under that key, which ends so."""
-        once = await self.repeats.begin(tenant, key, wanted(), new_request_id())
+        once = await self.repeats.begin(tenant, key, job_request(), new_request_id())
         if isinstance(once, Once) and outcome is not None:
             job = DeleteJob(
                 job_id=new_job_id(new_gateway_id(), new_request_id()),
@@ -121,7 +121,7 @@ async def test_the_order_forgets_what_is_over(scene: Scene) -> None:
 async def test_another_request_under_a_key_is_still_refused_after_its_outcome(scene: Scene) -> None:
     await scene.asked("k")
     with pytest.raises(InvalidRequest, match="other parameters"):
-        await scene.repeats.begin("t", "k", wanted("y"), new_request_id())
+        await scene.repeats.begin("t", "k", job_request("y"), new_request_id())
 
 
 async def test_of_a_broker_that_is_nearly_full_a_tenant_takes_no_more(scene: Scene) -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gateway.dispatch.jobs import Wanted
+from gateway.dispatch.jobs import JobRequest
 from shared.contract import Faces
 from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_id, new_request_id
 
@@ -12,46 +12,46 @@ COLLECTION = "tenant.facedb.00000000"
 
 
 def test_requests_that_ask_for_something_else_have_another_digest() -> None:
-    wanted = [
-        Wanted(SearchJob, COLLECTION, images=(b"ab",)),
-        Wanted(SearchJob, COLLECTION, images=(b"abc",)),
-        Wanted(SearchJob, "tenant.facedb.00000001", images=(b"ab",)),
-        Wanted(AddJob, COLLECTION, {"name": None}, (b"ab",)),
-        Wanted(AddJob, COLLECTION, {"name": ""}, (b"ab",)),
-        Wanted(AddJob, COLLECTION, {"name": None, "faces": Faces.ONE}, (b"ab",)),
-        Wanted(AddJob, COLLECTION, {"name": None, "faces": Faces.LARGEST}, (b"ab",)),
-        *(Wanted(CompareJob, images=(b"abcd"[:at], b"abcd"[at:])) for at in range(5)),
-        Wanted(CompareJob, images=(b"cd", b"ab")),
+    requests = [
+        JobRequest(SearchJob, COLLECTION, encoded=(b"ab",)),
+        JobRequest(SearchJob, COLLECTION, encoded=(b"abc",)),
+        JobRequest(SearchJob, "tenant.facedb.00000001", encoded=(b"ab",)),
+        JobRequest(AddJob, COLLECTION, {"name": None}, (b"ab",)),
+        JobRequest(AddJob, COLLECTION, {"name": ""}, (b"ab",)),
+        JobRequest(AddJob, COLLECTION, {"name": None, "faces": Faces.ONE}, (b"ab",)),
+        JobRequest(AddJob, COLLECTION, {"name": None, "faces": Faces.LARGEST}, (b"ab",)),
+        *(JobRequest(CompareJob, encoded=(b"abcd"[:at], b"abcd"[at:])) for at in range(5)),
+        JobRequest(CompareJob, encoded=(b"cd", b"ab")),
     ]
-    assert len({each.digest() for each in wanted}) == len(wanted)
-    for one, other in itertools.product(wanted, repeat=2):
+    assert len({each.digest() for each in requests}) == len(requests)
+    for one, other in itertools.product(requests, repeat=2):
         assert (one.digest() == other.digest()) == (one == other)
 
 
 def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
     """Records of an Idempotency-Key outlive an upgrade."""
-    assert Wanted(AddJob, COLLECTION, {"name": "x"}, (b"ab",)).digest() == (
+    assert JobRequest(AddJob, COLLECTION, {"name": "x"}, (b"ab",)).digest() == (
         "1522ba0c4a620ca8181765eb1832475100c08304a8c20315ed0ef71134083283"
     )
-    assert Wanted(SearchJob, COLLECTION, images=(b"ab",)).digest() == (
+    assert JobRequest(SearchJob, COLLECTION, encoded=(b"ab",)).digest() == (
         "bda4bf10325da3957116f9cff0c8d0672390ef210c3000654321d21789d314e1"
     )
 
 
 @pytest.mark.parametrize(
-    ("wanted", "more"),
+    ("job_request", "more"),
     [
-        (Wanted(AddJob, COLLECTION, {"name": "x"}, (b"a",)), {"collection": COLLECTION, "name": "x"}),
+        (JobRequest(AddJob, COLLECTION, {"name": "x"}, (b"a",)), {"collection": COLLECTION, "name": "x"}),
         (
-            Wanted(AddJob, COLLECTION, {"name": "x", "faces": Faces.ONE}, (b"a",)),
+            JobRequest(AddJob, COLLECTION, {"name": "x", "faces": Faces.ONE}, (b"a",)),
             {"collection": COLLECTION, "name": "x", "faces": "one"},
         ),
-        (Wanted(SearchJob, COLLECTION, images=(b"a",)), {"collection": COLLECTION}),
-        (Wanted(CompareJob, images=(b"a", b"b")), {}),
+        (JobRequest(SearchJob, COLLECTION, encoded=(b"a",)), {"collection": COLLECTION}),
+        (JobRequest(CompareJob, encoded=(b"a", b"b")), {}),
     ],
 )
-def test_the_job_carries_what_its_kind_carries_and_no_image(wanted: Wanted, more: dict[str, str]) -> None:
+def test_the_job_carries_what_its_kind_carries_and_no_image(job_request: JobRequest, more: dict[str, str]) -> None:
     job_id = new_job_id(new_gateway_id(), new_request_id())
-    job = wanted.job(job_id=job_id, deadline=2.5, once=None)
-    assert type(job) is wanted.kind
+    job = job_request.job(job_id=job_id, deadline=2.5, once=None)
+    assert type(job) is job_request.job_type
     assert job.model_dump() == {"job_id": job_id, "deadline": 2.5, "once": None} | more
