@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from redis import Redis
 
+from shared import lua
 from shared.backup_request import LEASE_S, SILENT_S
 from shared.errors import OperatorError
 from shared.presence import said
@@ -21,12 +22,7 @@ SAY_EVERY_S: Final = 5.0
 
 RENEW_EVERY_S: Final = 1.0
 
-# KEYS: request. ARGV: the request as we made it, and for how many seconds it stands from now on; 0: no longer.
-_RENEW: Final = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
-return redis.call('EXPIRE', KEYS[1], ARGV[2])
-"""
+_RENEW: Final = lua.load(__package__, "worker_request")
 
 
 class Progress(Protocol):

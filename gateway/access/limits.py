@@ -18,6 +18,7 @@ import structlog
 from redis import RedisError
 
 from gateway.dispatch.redis_connection import Line, Script
+from shared import lua
 from shared.control import LEAST_RATE, MOST_RATE, Key
 from shared.errors import TooFast, TooManyRequests, Unavailable
 
@@ -36,31 +37,7 @@ answer goes out, and Redis takes the lease back when it gets to it."""
 _PAID: Final = 0
 _TOO_MANY: Final = -1
 
-# The generic cell rate algorithm: one number per key instead of a list of requests. A refused request costs nothing.
-# KEYS: rate, leases. ARGV: microseconds between requests, microseconds of burst, concurrency, name and microseconds of
-# the lease; 0: no such limit. Answers _PAID, _TOO_MANY, or the microseconds after which a request would be let in. What
-# lies further ahead than it ever can was written before the clock was put back.
-_TAKE: Final = Script("""
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local interval, burst, concurrency, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
-local paid
-if interval > 0 then
-  paid = tonumber(redis.call('GET', KEYS[1]) or 0)
-  if paid > now + burst then paid = now end
-  paid = math.max(now, paid) + interval
-  if paid - now > burst then return math.ceil(paid - now - burst) end
-end
-if concurrency > 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. string.format('%.0f', now + lease), '+inf')
-  if redis.call('ZCARD', KEYS[2]) >= concurrency then return -1 end
-  redis.call('ZADD', KEYS[2], now + lease, ARGV[4])
-  redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000))
-end
-if interval > 0 then redis.call('SET', KEYS[1], paid, 'PX', math.ceil((paid - now) / 1000)) end
-return 0
-""")
+_TAKE: Final = Script(lua.load(__package__, "limits", PAID=_PAID, TOO_MANY=_TOO_MANY))
 
 
 class Limits:

@@ -17,6 +17,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from gateway.http.answers import REPEATED, STATUS
+from shared import lua
 from shared.contract import Call, Status
 from shared.control import Key
 from shared.usage import DAYS, NOBODY, counter, day_key
@@ -34,15 +35,7 @@ RETRY_S: Final = 0.2
 REMEMBER_S: Final = 86_400
 """How long the number of a gateway's last batch is kept: a batch may be tried again for so long and counts once."""
 
-# One batch, once: a batch whose answer was lost comes again under its number.
-# KEYS: number of the last batch, set of days, counters of the day. ARGV: number, seconds to keep it, day, and then
-# counter and count by turns.
-_ADD: Final = """
-if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return end
-for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-redis.call('SADD', KEYS[2], ARGV[3])
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-"""
+_ADD: Final = lua.load(__package__, "metering")
 
 
 class Meter:

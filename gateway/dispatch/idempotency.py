@@ -13,6 +13,7 @@ from redis import RedisError
 from gateway.dispatch.broker_room import Room
 from gateway.dispatch.jobs import JobRequest
 from gateway.dispatch.redis_connection import Line, Script
+from shared import lua
 from shared.errors import InvalidRequest, Unavailable
 from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
 from shared.jobs import Once, Outcome
@@ -24,37 +25,10 @@ FORGOTTEN: Final = 32
 """So many records are forgotten with one request at most: it takes the broker half a millisecond, and makes room for
 more than it takes."""
 
-# KEYS: record, order. ARGV: what is asked, the request's id, seconds to keep the record, SHA-256 of the key as
-# bytes, begin of all records' keys, how many there may be. Answers what the record then says.
-#
-# A record that is over is in the order until it is the oldest. What is asked under its key again comes once more, at
-# the end: it goes a little early if the tenant makes as many records as it may.
-_BEGIN: Final = Script(f"""
-local record, order = KEYS[1], KEYS[2]
-local said = redis.call('HMGET', record, '{ASKED}', '{ORIGIN}', '{OUTCOME}')
-if said[1] then return said end
-redis.call('HSET', record, '{ASKED}', ARGV[1], '{ORIGIN}', ARGV[2])
-redis.call('EXPIRE', record, ARGV[3])
-local length = redis.call('RPUSH', order, ARGV[4])
-redis.call('EXPIRE', order, ARGV[3])
-for _ = 1, {FORGOTTEN} do
-  local oldest = redis.call('LINDEX', order, 0)
-  local key = ARGV[5] .. string.format(('%02x'):rep(#oldest), oldest:byte(1, -1))
-  if length <= tonumber(ARGV[6]) and redis.call('EXISTS', key) == 1 then break end
-  if key == record then break end
-  redis.call('UNLINK', key)
-  redis.call('LPOP', order)
-  length = length - 1
-end
-return {{ARGV[1], ARGV[2], false}}
-""")
-
-
-# KEYS: record. Whether the request is the first; of a record that is gone, nobody can be another.
-_ANSWER: Final = Script(f"""
-if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
-return redis.call('HSETNX', KEYS[1], '{ANSWERED}', '1')
-""")
+_BEGIN: Final = Script(
+    lua.load(__package__, "idempotency_begin", ASKED=ASKED, ORIGIN=ORIGIN, OUTCOME=OUTCOME, FORGOTTEN=FORGOTTEN)
+)
+_ANSWER: Final = Script(lua.load(__package__, "idempotency_answer", ANSWERED=ANSWERED))
 
 
 class Repeats:

@@ -1,4 +1,4 @@
-"""What a worker says to the fair queue (shared/fair_queue.py): how many jobs it takes at once, and when one is done."""
+"""What a worker says to the fair queue (shared/fair_queue/): how many jobs it takes at once, and when one is done."""
 
 import time
 import uuid

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from redis import Redis
 
+from shared import lua
 from shared.contract import Status
 from shared.control.inventory import in_use, names_of_tenants
 from shared.idempotency import OUTCOME, RECORDS, tenant_of
@@ -24,12 +25,7 @@ ERASED: Final = Outcome(
 BATCH: Final = 200
 """Records that are read at once."""
 
-# KEYS: record. ARGV: field, what it says, what it shall say. Answers whether it was so.
-_REPLACE: Final = """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return 1
-"""
+_REPLACE: Final = lua.load(__package__, "kept_answers")
 
 
 def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:

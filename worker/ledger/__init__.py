@@ -26,6 +26,7 @@ from typing import Final, cast
 
 from redis import Redis
 
+from shared import lua
 from shared.contract import AddedFace, Status
 from shared.control import DROP_AFTER_S, DROPPED
 from shared.errors import Unavailable
@@ -62,89 +63,12 @@ _RELEASED: Final = 0
 _WRITTEN: Final = -1
 """What _CLAIM answers while somebody writes the face."""
 
-# KEYS: counter, this job's draw. ARGV: how many, how long to remember.
-_DRAW: Final = """
-local drawn = redis.call('GET', KEYS[2])
-if drawn then return tonumber(drawn) end
-local first = redis.call('INCRBY', KEYS[1], ARGV[1]) - ARGV[1]
-redis.call('SET', KEYS[2], first, 'EX', ARGV[2])
-return first
-"""
-
-# KEYS: DROPPED, faces' fs:adding, their claims, the record if there is one. ARGV: collection, job, WRITE_S, OUTLIVE_S,
-# how many faces. Answers the faces that are claimed, counted from 0, and makes the job a writer of the others. Nil: the
-# collection was dropped.
-_BEGIN: Final = f"""
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
-local ends = redis.call('TIME')[1] + ARGV[3]
-local count = tonumber(ARGV[5])
-local record = KEYS[2 + 2 * count]
-local keep = tonumber(ARGV[3])
-if record then keep = math.max(redis.call('TTL', record), 0) + ARGV[4] end
-local claimed = {{}}
-for face = 1, count do
-  local adding = KEYS[1 + face]
-  if redis.call('EXISTS', KEYS[1 + count + face]) == 1 then
-    table.insert(claimed, face - 1)
-  else
-    redis.call('ZADD', adding, ends, ARGV[2])
-    if record then redis.call('ZADD', adding, 0, '{OPEN}') end
-    if redis.call('TTL', adding) < keep then redis.call('EXPIRE', adding, keep) end
-  end
-end
-return claimed
-"""
-
-# KEYS: faces' fs:adding, their claims. ARGV: job. Makes it no writer of them. Answers the claimed ones, counted from 0.
-_END: Final = """
-local claimed = {}
-for face = 1, #KEYS / 2 do
-  redis.call('ZREM', KEYS[face], ARGV[1])
-  if redis.call('EXISTS', KEYS[#KEYS / 2 + face]) == 1 then table.insert(claimed, face - 1) end
-end
-return claimed
-"""
-
-# KEYS: claim, fs:adding. ARGV: origin, seconds in which no other may claim, seconds to remember who did at least.
-# Answers whether it holds, or _WRITTEN. Where an add is open the claim is kept for as long as it may be repeated.
-_CLAIM: Final = f"""
-local now = tonumber(redis.call('TIME')[1])
-local held = redis.call('GET', KEYS[1])
-if held then
-  local owner, ends = string.match(held, '^(%x+) (%d+)$')
-  if owner ~= ARGV[1] and tonumber(ends) > now then return 0 end
-end
-local keep = tonumber(ARGV[3])
-local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if last[1] then
-  if tonumber(last[2]) > now then return {_WRITTEN} end
-  keep = math.max(keep, redis.call('TTL', KEYS[2]) + 1)
-end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. (now + ARGV[2]), 'EX', keep)
-return 1
-"""
-
-# KEYS: claim. ARGV: origin. Ends what it holds, and nothing that another took over since.
-_RELEASE: Final = f"""
-local held = redis.call('GET', KEYS[1])
-if held and string.match(held, '^%x+') == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[1] .. ' {_RELEASED}', 'KEEPTTL')
-end
-"""
-
-# KEYS: record, order of the tenant's records, the first request's draw, fs:adding of the faces that were added. ARGV:
-# outcome, as how many more records it counts, seconds to remember the draw. Answers the outcome that is kept: the first
-# one. A record whose time is over stays away. Who the first was is needed until there is an outcome, and what it drew
-# by a job that is delivered again.
-_KEEP: Final = f"""
-if redis.call('EXISTS', KEYS[1]) == 0 then return ARGV[1] end
-for face = 4, #KEYS do redis.call('ZREM', KEYS[face], '{OPEN}') end
-if redis.call('HSETNX', KEYS[1], '{OUTCOME}', ARGV[1]) == 0 then return redis.call('HGET', KEYS[1], '{OUTCOME}') end
-redis.call('HDEL', KEYS[1], '{ORIGIN}')
-for _ = 1, ARGV[2] do redis.call('RPUSHX', KEYS[2], '') end
-redis.call('EXPIRE', KEYS[3], ARGV[3])
-return ARGV[1]
-"""
+_DRAW: Final = lua.load(__name__, "draw_names")
+_BEGIN: Final = lua.load(__name__, "begin_adding", OPEN=OPEN)
+_END: Final = lua.load(__name__, "end_adding")
+_CLAIM: Final = lua.load(__name__, "claim_deletion", WRITTEN=_WRITTEN)
+_RELEASE: Final = lua.load(__name__, "release_deletion", RELEASED=_RELEASED)
+_KEEP: Final = lua.load(__name__, "keep_outcome", OPEN=OPEN, OUTCOME=OUTCOME, ORIGIN=ORIGIN)
 
 
 @dataclass(frozen=True)

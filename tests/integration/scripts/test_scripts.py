@@ -1,0 +1,208 @@
+"""Each Lua script of the product on a real Valkey: what it returns and what it leaves, by its KEYS and ARGV.
+
+tests/architecture/test_lua.py demands a `test_<name>` for each file.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from facesearch.backup import worker_request
+from gateway.access import limits
+from gateway.calls import metering
+from gateway.dispatch import idempotency
+from processes import empty_redis
+from shared import fair_queue
+from shared.jobs import QUEUE
+from worker import ledger
+from worker.upkeep import kept_answers
+
+FOREVER = time.time() + 3600
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with empty_redis(tmp_path_factory.mktemp("valkey")) as url, Redis.from_url(url, decode_responses=True) as redis:
+        yield redis
+
+
+@pytest.fixture
+def redis(server: Redis) -> Redis:
+    server.flushdb()
+    return server
+
+
+class TestFairQueue:
+    def test_enter(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ENTER, 0, "t", "job", fair_queue.item("job", FOREVER, "message"))
+        assert redis.lrange(QUEUE, 0, -1) == ["message"], "no worker announced threads: released at once"
+        assert redis.hgetall("fs:fair:running") == {"t": "1"}
+        assert redis.exists("fs:fair:line:t", fair_queue.HELD, fair_queue.WAITING) == 0
+
+    def test_announce(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 2, 1, 60)
+        assert redis.hgetall("fs:fair:slots") == {"threads": "2", "extra": "1"}
+        redis.eval(fair_queue.ANNOUNCE, 0, "other", 4, 2, 60)
+        assert redis.hgetall("fs:fair:slots") == {"threads": "6", "extra": "3"}
+        for worker in ("worker", "other"):
+            redis.eval(fair_queue.ANNOUNCE, 0, worker, 0, 0, 60)
+        assert redis.exists("fs:fair:slots", "fs:fair:workers") == 0
+
+    def test_done(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 1, 0, 60)
+        for job in ("first", "second"):
+            redis.eval(fair_queue.ENTER, 0, "t", job, fair_queue.item(job, FOREVER, job))
+        assert (redis.lrange(QUEUE, 0, -1), redis.llen(fair_queue.HELD)) == (["first"], 1)
+        redis.eval(fair_queue.DONE, 0, "t", "first", 1.5)
+        assert (redis.lrange(QUEUE, 0, -1), redis.llen(fair_queue.HELD)) == (["second", "first"], 0)
+        assert redis.zscore("fs:fair:used", "t") == pytest.approx(1.5 + fair_queue.NOMINAL_S)
+
+    def test_withdraw(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 1, 0, 60)
+        items = {job: fair_queue.item(job, FOREVER, job) for job in ("released", "waiting")}
+        for job, item in items.items():
+            redis.eval(fair_queue.ENTER, 0, "t", job, item)
+        for job in ("waiting", "released"):
+            redis.eval(fair_queue.WITHDRAW, 0, "t", job, items[job], job)
+        assert redis.exists(QUEUE, "fs:fair:line:t", fair_queue.HELD, fair_queue.WAITING, "fs:fair:running") == 0
+
+    def test_is_lost(self, redis: Redis) -> None:
+        def is_lost() -> int:
+            return redis.eval(fair_queue.IS_LOST, 0, "t", "tag")
+
+        assert is_lost() == 1
+        redis.lpush("fs:fair:line:t", "another")
+        assert is_lost() == 0, "it may be among those that wait"
+        redis.delete("fs:fair:line:t")
+        redis.hset("unacked", "tag", "taken")
+        assert is_lost() == 0, "a worker has it"
+
+
+class TestLedger:
+    def test_draw_names(self, redis: Redis) -> None:
+        def draw(origin: str, count: int) -> int:
+            return redis.eval(ledger._DRAW, 2, "counter", f"drawn:{origin}", count, 60)
+
+        assert [draw("a", 3), draw("b", 1), draw("a", 3)] == [0, 3, 0]
+        assert redis.get("counter") == "4"
+        assert 0 < redis.ttl("drawn:a") <= 60
+
+    def test_begin_adding(self, redis: Redis) -> None:
+        keys = ["dropped", "adding:0", "adding:1", "deletion:0", "deletion:1", "record"]
+        redis.set("deletion:1", "somebody")
+        redis.set("record", "", ex=1000)
+        assert redis.eval(ledger._BEGIN, len(keys), *keys, "collection", "job", 75, 320, 2) == [1]
+        assert redis.zrange("adding:0", 0, -1) == [ledger.OPEN, "job"]
+        assert redis.exists("adding:1") == 0
+        assert 1000 < redis.ttl("adding:0") <= 1320
+        redis.zadd("dropped", {"collection": 1})
+        assert redis.eval(ledger._BEGIN, len(keys), *keys, "collection", "job", 75, 320, 2) is None
+
+    def test_end_adding(self, redis: Redis) -> None:
+        for face in range(2):
+            redis.zadd(f"adding:{face}", {"job": 1, "other": 1})
+        redis.set("deletion:1", "somebody")
+        assert redis.eval(ledger._END, 4, "adding:0", "adding:1", "deletion:0", "deletion:1", "job") == [1]
+        assert [redis.zrange(f"adding:{face}", 0, -1) for face in range(2)] == [["other"], ["other"]]
+
+    def test_claim_deletion(self, redis: Redis) -> None:
+        def claim(origin: str) -> int:
+            return redis.eval(ledger._CLAIM, 2, "deletion", "adding", origin, 30, 320)
+
+        assert [claim("a"), claim("b"), claim("a")] == [1, 0, 1]
+        assert 300 < redis.ttl("deletion") <= 320
+        redis.zadd("adding", {"job": time.time() + 60})
+        assert claim("a") == ledger._WRITTEN
+
+    def test_release_deletion(self, redis: Redis) -> None:
+        redis.set("deletion", "a 2000000000", ex=320)
+        redis.eval(ledger._RELEASE, 1, "deletion", "b")
+        assert redis.get("deletion") == "a 2000000000", "not the one who holds it"
+        redis.eval(ledger._RELEASE, 1, "deletion", "a")
+        assert redis.get("deletion") == "a 0"
+        assert 300 < redis.ttl("deletion") <= 320
+
+    def test_keep_outcome(self, redis: Redis) -> None:
+        def keep(outcome: str) -> str:
+            return redis.eval(ledger._KEEP, 4, "record", "order", "drawn", "adding", outcome, 2, 60)
+
+        assert keep("late") == "late"
+        assert redis.exists("record") == 0, "an expired record is not made again"
+        redis.hset("record", "origin", "a")
+        redis.zadd("adding", {ledger.OPEN: 0})
+        redis.rpush("order", "digest")
+        redis.set("drawn", 7, ex=1000)
+        assert [keep("first"), keep("second")] == ["first", "first"]
+        assert redis.hgetall("record") == {"outcome": "first"}
+        assert redis.lrange("order", 0, -1) == ["digest", "", ""]
+        assert redis.exists("adding") == 0
+        assert 0 < redis.ttl("drawn") <= 60
+
+
+class TestGateway:
+    def test_limits(self, redis: Redis) -> None:
+        def take(lease: str, interval_us: int, concurrency: int) -> int:
+            return redis.eval(
+                limits._TAKE.text, 2, "rate", "leases", interval_us, interval_us, concurrency, lease, 10**7
+            )
+
+        assert [take("a", 0, 2), take("b", 0, 2), take("c", 0, 2)] == [limits._PAID, limits._PAID, limits._TOO_MANY]
+        assert redis.zrange("leases", 0, -1) == ["a", "b"]
+        hour_us = 3_600_000_000
+        assert take("d", hour_us, 0) == limits._PAID
+        assert 0 < take("e", hour_us, 0) <= hour_us
+        assert 0 < redis.ttl("leases") <= 10
+        assert 0 < redis.ttl("rate") <= 3600
+
+    def test_idempotency_begin(self, redis: Redis) -> None:
+        def begin(key: str, asked: str, most: int = 2) -> list[str | None]:
+            arguments = [asked, f"request-{key}", 60, bytes.fromhex(key), "once:", most]
+            return redis.eval(idempotency._BEGIN.text, 2, f"once:{key}", "order", *arguments)
+
+        # Text, so that the client may decode it.
+        first, second, third = ("61" * 32, "62" * 32, "63" * 32)
+        assert begin(first, "x") == ["x", f"request-{first}", None]
+        assert begin(first, "y") == ["x", f"request-{first}", None], "what was asked first"
+        begin(second, "x")
+        begin(third, "x")
+        assert sorted(redis.keys("once:*")) == [f"once:{second}", f"once:{third}"], "the oldest is forgotten"
+        assert redis.lrange("order", 0, -1) == ["b" * 32, "c" * 32]
+        assert 0 < redis.ttl(f"once:{third}") <= 60
+
+    def test_idempotency_answer(self, redis: Redis) -> None:
+        def answer() -> int:
+            return redis.eval(idempotency._ANSWER.text, 1, "record")
+
+        assert [answer(), answer()] == [1, 1], "nobody can be another request of a record that is gone"
+        redis.hset("record", "outcome", "{}")
+        assert [answer(), answer()] == [1, 0]
+
+    def test_metering(self, redis: Redis) -> None:
+        def add(batch: int) -> None:
+            redis.eval(metering._ADD, 3, "batch", "days", "day", batch, 60, "2026-01-01", "a", 2, "b", 1)
+
+        add(1)
+        add(1)
+        add(2)
+        assert redis.hgetall("day") == {"a": "4", "b": "2"}, "a batch that is sent again counts once"
+        assert (redis.smembers("days"), redis.get("batch")) == ({"2026-01-01"}, "2")
+
+
+def test_kept_answers(redis: Redis) -> None:
+    redis.hset("record", "outcome", "old")
+    assert redis.eval(kept_answers._REPLACE, 1, "record", "outcome", "other", "new") == 0
+    assert redis.eval(kept_answers._REPLACE, 1, "record", "outcome", "old", "new") == 1
+    assert redis.hgetall("record") == {"outcome": "new"}
+
+
+def test_worker_request(redis: Redis) -> None:
+    def renew(text: str, seconds: int) -> int:
+        return redis.eval(worker_request._RENEW, 1, "request", text, seconds)
+
+    redis.set("request", "ours")
+    assert [renew("theirs", 15), redis.ttl("request")] == [0, -1]
+    assert renew("ours", 15) == 1
+    assert 0 < redis.ttl("request") <= 15
+    assert [renew("theirs", 0), renew("ours", 0), redis.exists("request")] == [0, 1, 0]
