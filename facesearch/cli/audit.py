@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from facesearch.cli.connection import ask
 from facesearch.cli.console import data_dir_option, format_time, json_option, print_json, print_table, reported
+from facesearch.cli.control import query
 from shared import audit as trail
 
 
@@ -19,7 +19,7 @@ def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
 
     10000 changes are kept, whether they came over the admin API or by a command, and 1000 lines about wrong keys.
     """
-    found = ask(data_dir, lambda control: trail.last(control.redis, last))
+    found = query(data_dir, lambda control: trail.last(control.redis, last))
     if as_json:
         print_json(found)
     else:

@@ -11,9 +11,9 @@ import click
 from redis import Redis, RedisError
 
 from facesearch.backup import control_data, manifest, rotation, served_faces, worker_request
-from facesearch.cli.connection import silent
 from facesearch.cli.console import backup_only, data_dir_option, remark, reported, settings_from
 from facesearch.embedded import data_directory, servers, stopped_broker
+from facesearch.embedded.broker import describe_failure
 from shared.backup_request import faces_path
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
@@ -61,7 +61,7 @@ def _back_up(settings: Settings, folder: Path) -> None:
     try:
         made = _write(settings, folder)
     except RedisError as error:
-        raise OperatorError(f"{silent(settings, error)}; there is no backup") from None
+        raise OperatorError(f"{describe_failure(settings, error)}; there is no backup") from None
     except OSError as error:
         raise OperatorError(f"cannot write to {folder} ({error.strerror}), so there is no backup") from None
     click.echo(f"{folder}: {made.bytes / 1e6:.1f} MB, checked by its manifest.json")

@@ -19,10 +19,10 @@ from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from facesearch.cli import installed, models
-from facesearch.cli.connection import unanswered
 from facesearch.cli.installed import Role
 from facesearch.cli.refused_facedbs import refused
 from facesearch.embedded import servers
+from facesearch.embedded.broker import describe_redis_failure
 from facesearch.embedded.sockets import admin_port
 from shared.broker import RESULT_PREFIX
 from shared.errors import OperatorError
@@ -218,7 +218,7 @@ def _redis(subject: str, variable: str, url: Callable[[], str]) -> Finding:
     except OperatorError as error:
         return Finding(subject, False, str(error))
     except RedisError as error:
-        return Finding(subject, False, unanswered(url(), variable, error))
+        return Finding(subject, False, describe_redis_failure(url(), variable, error))
     return Finding(subject, True, f"answers, version {server['redis_version']}")
 
 

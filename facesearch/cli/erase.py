@@ -12,11 +12,11 @@ from redis import Redis, RedisError
 
 from facesearch.backup import worker_request
 from facesearch.backup.served_faces import remove_left
-from facesearch.cli import auditing
 from facesearch.cli.backup import broker
-from facesearch.cli.connection import silent
 from facesearch.cli.console import data_dir_option, remark, reported, settings_from
+from facesearch.cli.control import record_event
 from facesearch.embedded import append_only
+from facesearch.embedded.broker import describe_failure
 from shared.broker import RESULT_PREFIX
 from shared.control import DROPPED
 from shared.erasure_request import REQUEST, Progress, Request, progress_key
@@ -45,12 +45,12 @@ def erase(now: bool, data_dir: Path | None) -> None:
             redis, home = broker(stack, settings)
             if now:
                 redis.ping()  # what does not begin is no event
-                auditing.tell(redis, "erase")
+                record_event(redis, "erase")
                 _erase(settings, redis, home)
             else:
                 _say_what_waits(redis)
     except RedisError as error:
-        raise OperatorError(f"{silent(settings, error)}; not everything was erased: do it again") from None
+        raise OperatorError(f"{describe_failure(settings, error)}; not everything was erased: do it again") from None
 
 
 def _say_what_waits(redis: Redis) -> None:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from facesearch.cli.auditing import change
-from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -16,6 +14,7 @@ from facesearch.cli.console import (
     tenant_option,
     yes_option,
 )
+from facesearch.cli.control import change, query
 from shared.control import Control, Facedb, Tenant
 
 
@@ -55,7 +54,7 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
     async def both(control: Control) -> tuple[Tenant, list[Facedb]]:
         return await control.tenant(tenant), await control.facedbs(tenant)
 
-    owner, found = ask(data_dir, both)
+    owner, found = query(data_dir, both)
     if as_json:
         print_json(found)
     else:
@@ -95,7 +94,7 @@ def drop(name: str, tenant: str, data_dir: Path | None, yes: bool) -> None:
         await control.tenant(tenant)
         return await control.facedb(tenant, name)
 
-    if ask(data_dir, existing) is not None and not yes:
+    if query(data_dir, existing) is not None and not yes:
         click.confirm(f"Drop facedb {name} of tenant {tenant} with all its faces?", abort=True, err=True)
     change(
         data_dir,

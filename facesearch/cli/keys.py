@@ -6,8 +6,6 @@ from typing import get_args
 
 import click
 
-from facesearch.cli.auditing import change
-from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -18,6 +16,7 @@ from facesearch.cli.console import (
     reported,
     tenant_option,
 )
+from facesearch.cli.control import change, query
 from shared import expiry
 from shared.contract import Confidences, HttpStatus
 from shared.control import Control, Key, KeyRecord, Scope
@@ -104,7 +103,7 @@ def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool)
     async def asked(control: Control) -> Sequence[Key]:
         return await control.key_records(tenant) if ended_too else await control.keys(tenant)
 
-    found = ask(data_dir, asked)
+    found = query(data_dir, asked)
     if as_json:
         print_json(found)
         return

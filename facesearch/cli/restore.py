@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from redis import RedisError
 
-from facesearch.backup import control_data, manifest, swap
-from facesearch.cli import auditing
+from facesearch.backup import control_data, manifest
 from facesearch.cli.backup import BROKER, KEY_FILES
-from facesearch.cli.connection import silent
 from facesearch.cli.console import backup_only, data_dir_option, format_time, remark, reported, settings_from
-from facesearch.embedded import data_directory, stopped_broker
+from facesearch.cli.control import record_event
+from facesearch.embedded import data_directory, stopped_broker, swap
+from facesearch.embedded.broker import describe_failure
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
@@ -71,7 +71,7 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
     try:
         faces = _put(settings, backup, overwrite)
     except RedisError as error:
-        raise OperatorError(f"{silent(settings, error)}; then restore again with --overwrite") from None
+        raise OperatorError(f"{describe_failure(settings, error)}; then restore again with --overwrite") from None
     except OSError as error:
         raise OperatorError(f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}") from None
     told = "" if faces is None else f"{faces} faces of "
@@ -231,4 +231,4 @@ def _put_control(settings: Settings, backup: _Backup, making: Path | None) -> No
         where = stopped_broker.serving(making / BROKER)
     with where as redis:
         control_data.put(redis, backup.entries, backup.once())
-        auditing.tell(redis, "restore")
+        record_event(redis, "restore")

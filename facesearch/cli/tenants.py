@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from facesearch.cli.auditing import change
-from facesearch.cli.connection import ask
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -16,6 +14,7 @@ from facesearch.cli.console import (
     reported,
     yes_option,
 )
+from facesearch.cli.control import change, query
 from shared.control import Control
 
 
@@ -47,7 +46,7 @@ def create(name: str, data_dir: Path | None, as_json: bool) -> None:
 @reported
 def list_all(data_dir: Path | None, as_json: bool) -> None:
     """List all tenants."""
-    found = ask(data_dir, lambda control: control.tenants())
+    found = query(data_dir, lambda control: control.tenants())
     if as_json:
         print_json(found)
     else:
@@ -66,7 +65,7 @@ def drop(name: str, data_dir: Path | None, yes: bool) -> None:
     async def holdings(control: Control) -> tuple[int, int]:
         return len(await control.keys(name)), len(await control.facedbs(name))
 
-    keys, facedbs = ask(data_dir, holdings)
+    keys, facedbs = query(data_dir, holdings)
     if not yes:
         what = f"tenant {name} with its keys ({keys}) and facedbs ({facedbs}) and all their faces"
         click.confirm(f"Drop {what}?", abort=True, err=True)

@@ -8,8 +8,8 @@ from typing import IO
 
 import click
 
-from facesearch.cli.connection import ask
 from facesearch.cli.console import data_dir_option, json_option, print_table, remark, reported
+from facesearch.cli.control import query
 from shared.usage import Period, Usage, as_csv, as_dict, read, totals
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -34,7 +34,7 @@ def usage(
 ) -> None:
     """Print how many requests were answered, by day, tenant, key, call and status, and which the tariff charges."""
     period = Period(_date(first), _date(last))
-    rows = ask(data_dir, lambda control: read(control.redis, period, tenant))
+    rows = query(data_dir, lambda control: read(control.redis, period, tenant))
     if csv_file is not None:
         csv_file.write(as_csv(rows))
     elif as_json:

@@ -7,7 +7,7 @@ faces/        Qdrant Edge, one folder per collection
 valkey/       append-only file of the broker: control data and the queue
 images/       working folder of the image store, which never writes to it
 handover/     faces on their way from the worker to a backup
-restor…/      what a restore is about to put in place: facesearch/backup/swap.py
+restor…/      what a restore is about to put in place: facesearch/embedded/swap.py
 run/          Unix sockets (or a link to a folder with a shorter path)
 """
 
@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from facesearch.backup import swap
+from facesearch.embedded import swap
 from shared.control import FIRST_KEY_FILE
 from shared.errors import OperatorError
 
@@ -40,7 +40,7 @@ def opened(folder: Path) -> Iterator[Path]:
     """The directory, made if need be and locked for this instance. Yields its absolute path. It is closed to everybody
     else, unless it holds other things than ours, or belongs to somebody else; and what this process and its children
     make, here or elsewhere, is for its owner only meanwhile. A restore that was cut short once it was decided
-    (facesearch/backup/swap.py) is finished first.
+    (facesearch/embedded/swap.py) is finished first.
 
     Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
     """

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from redis import BusyLoadingError, RedisError
 from redis.asyncio import Redis
 
-from facesearch.cli.connection import unanswered
 from facesearch.embedded import data_directory, servers
 from facesearch.embedded.banner import welcome
+from facesearch.embedded.broker import describe_redis_failure
 from facesearch.embedded.sockets import Door, admin_port, listen
 from facesearch.embedded.supervisor import Children, Command
 from shared.broker_memory import MEMORY
@@ -84,7 +84,7 @@ async def _require_given(settings: Settings) -> None:
             except BusyLoadingError:
                 continue  # it reads its append-only file, for which the children wait
             except (RedisError, OSError) as error:  # TimeoutError is an OSError
-                raise OperatorError(unanswered(url, variable, error)) from None
+                raise OperatorError(describe_redis_failure(url, variable, error)) from None
 
 
 def _key(given: SecretStr | None, path: Path) -> str:

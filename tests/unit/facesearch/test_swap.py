@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facesearch.backup import swap
-from facesearch.embedded import data_directory
+from facesearch.embedded import data_directory, swap
 
 
 def contents(folder: Path) -> dict[str, str]:
