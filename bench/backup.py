@@ -159,7 +159,6 @@ def main() -> None:
         found = measure(Path(folder), *((10_000, 1, 3.0) if quick else (100_000, 3, 15.0)))
     found = {"photos": photos.source(), **found}
     print(json.dumps(found))
-    results.keep("backup", found)
     for name in ("alone", "during_backups"):
         run = found[name]
         print(f"{name:>15}: {run['per_second']:.1f}/s  p50 {run['p50_ms']:.0f}  p99 {run['p99_ms']:.0f} ms")

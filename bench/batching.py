@@ -105,7 +105,6 @@ def measure(*, quick: bool) -> dict[str, Any]:
 def main() -> None:
     found = measure(quick=results.is_quick())
     print(json.dumps(found))
-    results.keep("batching", found)
     for run in found["runs"]:
         speed = f"{run['per_second']:7.1f}/s  {run['rows_a_call']:5.2f} rows a call"
         print(

@@ -6,9 +6,9 @@
 FOLDER is what bench/negatives.py collected. SCORE takes the place of the least score of the settings, to look at what
 nearly is a face. TEXT: only pictures with it in their path. CSV: a seen.csv of an earlier run, with which what is seen
 on photos of ../shared/faces/lfw is compared: all of them as they come, and every one in some of the changes of
-bench/turned.py. --quick: every fortieth picture and photo, and nothing is kept.
+bench/changed_photos.py. --quick: every fortieth picture and photo.
 
-Prints JSON and a table, and keeps the JSON. Into FOLDER go false_faces.csv (each face: picture, call, score, side of
+Prints JSON and a table. Into FOLDER go false_faces.csv (each face: picture, call, score, side of
 the pass that saw it, whether the picture was turned for it, roll in degrees, box and landmarks in pixels), sheets/ (the
 pictures with these faces marked) and seen.csv (each photo, change and score; 0 where no face is seen).
 """
@@ -27,11 +27,10 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import results
+from changed_photos import CHANGES, QUALITY, written
 from negatives import FOLDER
 from photos import LFW
 from seeing import ours
-from turned import CHANGES, QUALITY, written
 
 from shared.errors import FaceNotDetected, ImageUnreadable
 from shared.settings import Settings
@@ -316,7 +315,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     os.nice(NICE)
     options = arguments()
-    whole = not (options.score or options.only or options.no_photos)
     settings = Settings(detection_score=options.score) if options.score else Settings()
     looking = bench(settings)
     try:
@@ -334,8 +332,6 @@ def main() -> None:
         if options.against:
             gone = lost(read_seen(options.against), seen)
             found["lost"] = {"count": len(gone), "of": len(seen), "photos": gone[:100]}
-    if whole:
-        results.keep("faceless", found)
     print(json.dumps(found))
     print(table(found))
 

@@ -34,4 +34,4 @@ SFACE_RANGES: Final[tuple[Range, ...]] = (
     (-0.754, 0.801),
 )
 """SFace 2021dec, from its second convolution on. Measured on the faces of 100 people of Labeled Faces in the Wild by
-`bench/int8.py ranges`: between these, 255 steps cost the PReLU after it the least mean square."""
+`bench/int8_ranges.py`: between these, 255 steps cost the PReLU after it the least mean square."""
