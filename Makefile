@@ -97,7 +97,7 @@ check-deploy: $(VENV)/.deploy ## Validate Dockerfiles, compose files, the Helm c
 
 docs: $(VENV)/.runtime ## Write what is generated: docs/settings.md, docs/openapi.json, docs/openapi-admin.json and the chart's schema
 	@$(BIN)/python -m gateway.openapi.document > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
-	@$(BIN)/python -m gateway.openapi.admin > docs/openapi-admin.json.new && mv docs/openapi-admin.json.new docs/openapi-admin.json
+	@$(BIN)/python -m gateway.admin.document > docs/openapi-admin.json.new && mv docs/openapi-admin.json.new docs/openapi-admin.json
 	@{ sed '/^| variable/,$$d' docs/settings.md; env -u COLUMNS -u XDG_DATA_HOME -u XDG_CACHE_HOME $(BIN)/facesearch settings; } \
 	  > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 	@PYTHONPATH=deploy $(BIN)/python -m check.settings

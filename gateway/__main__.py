@@ -15,10 +15,11 @@ import uvloop
 
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
+from gateway.app_keys import METRICS
 from gateway.http.connections import Connections, room
 from gateway.http.server import Site, serve
-from gateway.metrics import METRICS, ConnectionMetrics
-from gateway.monitoring import create_metrics_app
+from gateway.metrics import ConnectionMetrics
+from gateway.monitoring.broker import create_metrics_app
 from shared import unknown_variables
 from shared.errors import OperatorError
 from shared.host.descriptors import raise_limit

@@ -11,32 +11,36 @@ from redis import RedisError
 from gateway.access.admission import Admission
 from gateway.access.authentication import Auth
 from gateway.access.limits import Limits
-from gateway.body.memory import Holding
-from gateway.body.uploads import max_body_bytes
-from gateway.calls.handlers import (
+from gateway.app_keys import (
     ADMISSION,
     AUTH,
-    HOLDING,
-    IMAGES,
+    BODY_MEMORY,
+    IDEMPOTENCY,
+    IMAGE_STORE,
     JOBS,
     LIMITS,
+    METRICS,
     REDIS,
-    REPEATS,
     RESULTS,
     SETTINGS,
-    routes,
 )
+from gateway.body.memory import Holding
+from gateway.body.uploads import max_body_bytes
+from gateway.calls import handlers
+from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
 from gateway.calls.preferences import http_status
 from gateway.dispatch.broker_room import Room
 from gateway.dispatch.idempotency import Repeats
 from gateway.dispatch.jobs import GRACE_S, Jobs
-from gateway.dispatch.redis_connection import Line
 from gateway.dispatch.results import RECONNECT_S, Results
 from gateway.http.cors import cors
 from gateway.http.middleware import errors, request_id
 from gateway.http.timeouts import TIMEOUTS, Timeouts
-from gateway.metrics import METRICS, Metrics, measured
+from gateway.metrics import Metrics
+from gateway.monitoring import probes
+from gateway.openapi.routes import routes as openapi_routes
+from gateway.redis_connection import Line
 from shared.control import Control
 from shared.jobs import new_gateway_id
 from shared.observability.tracing import open_tracer
@@ -68,7 +72,7 @@ def create_app(settings: Settings) -> web.Application:
     )
     app[SETTINGS] = settings
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"))
-    app.add_routes(routes)
+    app.add_routes([*handlers.routes, *openapi_routes, *probes.routes])
     app.cleanup_ctx.append(_resources)
     return app
 
@@ -89,22 +93,22 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
             await stack.enter_async_context(aclosing(Line(client))) for client in (redis, images)
         ]
         admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
-        jobs = Jobs(settings, gateway_id, broker_line, images_line, results, admission, metrics)
+        jobs = Jobs(settings, gateway_id, broker_line, images_line, results, admission.job, metrics)
         stack.push_async_callback(jobs.close)
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
         app[AUTH] = Auth(control)
         app[ADMISSION] = admission
-        app[HOLDING] = Holding(settings.body_memory_bytes)
-        metrics.watch(app[HOLDING])
+        app[BODY_MEMORY] = body_memory = Holding(settings.body_memory_bytes)
+        metrics.watch_body_memory(lambda: body_memory.held, body_memory.total)
         app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
         room = Room(redis, settings.idempotency_records)
         stack.push_async_callback(_cancel, asyncio.create_task(room.watch()))
-        app[REPEATS] = Repeats(broker_line, settings.idempotency_s, room)
+        app[IDEMPOTENCY] = Repeats(broker_line, settings.idempotency_s, room)
         app[REDIS] = redis
-        app[IMAGES] = images
+        app[IMAGE_STORE] = images
         app[RESULTS] = results
         app[JOBS] = jobs
         log.info("gateway_started", gateway_id=gateway_id)

@@ -3,23 +3,16 @@
 Label values are this service's own words: nothing that a caller sends becomes one.
 """
 
-from collections.abc import Awaitable, Callable
-from time import perf_counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
-import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.body.memory import Holding
-from gateway.calls.metering import call_of
-from gateway.http.answers import REJECTED, STATUS
-from shared.contract import STATUSES_OF, Call
+from shared.contract import STATUSES_OF, Call, Status
 from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.observability.stages import Stages
 from shared.observability.tracing import Tracer
-
-log = structlog.stdlib.get_logger(__name__)
 
 STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
 """Look-up of the key and its limits; reading and checking the parameters; images to the image store; job to the broker;
@@ -101,37 +94,21 @@ class Metrics:
             for call in calls:
                 self._requests.labels(call, status)
 
-    def watch(self, holding: Holding) -> None:
-        """Tell what requests hold, by it, whenever the metrics are read."""
-        self._body_memory.set_function(lambda: holding.held)
-        self._body_memory_max.set(holding.total)
+    def watch_body_memory(self, held: Callable[[], int], total: int) -> None:
+        """Report the bytes of bodies that requests hold, as `held` returns them at each scrape, and their limit."""
+        self._body_memory.set_function(held)
+        self._body_memory_max.set(total)
 
-    async def measure(
-        self, call: Call, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Handle a request of that call, and count it by its answer."""
-        start = perf_counter()
-        with self._in_flight.track_inprogress(), self.tracer.resumed(request.headers, call):
-            response = await handler(request)
-        status, rejected, seconds = response.get(STATUS), response.get(REJECTED), perf_counter() - start
+    def in_flight(self) -> AbstractContextManager[None]:
+        """Count a request as being handled during the block."""
+        return self._in_flight.track_inprogress()
+
+    def answered(self, call: Call, status: Status | None, rejected: str | None, seconds: float) -> None:
+        """Count an answered request. status None: the answer was no contract answer. rejected: one of REASONS, None
+        for an input that was not turned down.
+        """
         self._seconds.labels(call).observe(seconds)
         if status is not None:
             self._requests.labels(call, status).inc()
         if rejected is not None:
             self._rejected.labels(rejected).inc()
-        log.debug("request_answered", call=call, status=status, seconds=round(seconds, 4))
-        return response
-
-
-METRICS: Final = web.AppKey("metrics", Metrics)
-
-
-@web.middleware
-async def measured(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Measure each call; goes around whatever turns errors into answers."""
-    call = call_of(request)
-    if call is None:
-        return await handler(request)
-    return await request.app[METRICS].measure(call, request, handler)

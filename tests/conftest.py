@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 import backends
-from gateway.dispatch.redis_connection import Line
+from gateway.redis_connection import Line
 from processes import empty_redis
 from service import UNHURRIED, Service
 from shared.control import DEFAULT, Control

@@ -11,7 +11,7 @@ import yaml
 import gateway.metrics
 import worker.metrics
 from check import documents, schemas
-from gateway.monitoring import BrokerMetrics
+from gateway.monitoring.broker import BrokerMetrics
 from shared.observability.tracing import NoTraces
 
 QDRANT: Final = frozenset(

@@ -5,10 +5,9 @@ from typing import Final, Generic, TypeVar
 
 from redis import RedisError
 
+from gateway.http.headers import API_KEY
 from shared.control import Caller, Control, Facedb, Key, Scope
 from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
-
-HEADER: Final = "X-API-Key"
 
 CACHE_S: Final = 3.0
 """How long a looked-up key or facedb is trusted: a revoked key works this much longer at most."""
@@ -17,7 +16,7 @@ CACHE_ENTRIES: Final = 10_000
 
 MAX_KEY_LENGTH: Final = 256
 
-UNAUTHORIZED: Final = f"{HEADER} header is missing, or its key is unknown or has expired"
+UNAUTHORIZED: Final = f"{API_KEY} header is missing, or its key is unknown or has expired"
 
 T = TypeVar("T")
 

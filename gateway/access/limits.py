@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 from redis import RedisError
 
-from gateway.dispatch.redis_connection import Line, Script
+from gateway.redis_connection import Line, Script
 from shared import lua
 from shared.control import LEAST_RATE, MOST_RATE, Key
 from shared.errors import TooFast, TooManyRequests, Unavailable

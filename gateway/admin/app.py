@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic_core import to_jsonable_python
 
+from gateway.admin import document
 from gateway.admin.auditing import audit, telling
 from gateway.admin.bodies import MAX_BODY_BYTES, parsed
 from gateway.admin.middleware import authenticated, explained
@@ -16,7 +17,6 @@ from gateway.admin.wrong_keys import WrongKeys
 from gateway.body.reading import read_body, when_read
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
-from gateway.openapi import admin
 from shared.audit import Event
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
@@ -62,7 +62,7 @@ async def _usage(request: web.Request) -> web.Response:
 
 
 async def _openapi(_request: web.Request) -> web.Response:
-    return web.Response(text=admin.text(), content_type="application/json")
+    return web.Response(text=document.text(), content_type="application/json")
 
 
 def _resources(settings: Settings, wrong_keys: WrongKeys) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from aiohttp import ClientError, HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion11, web
 
+from gateway.http.framing import BODY_BROKEN
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 from shared.errors import BodyUnreadable
-
-BROKEN: Final = (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError)
-"""What reading a body raises when no more of it will come. RuntimeError is how aiohttp says that the connection was
-closed before the first read."""
 
 _UNASKED: Final = web.RequestKey("unasked", bool)
 """Whether the caller waits to be asked for the body."""
@@ -59,7 +55,7 @@ async def receive(request: web.Request, limit: int, take: Callable[[bytes], None
                 timeout.reschedule(start + min(allowed, timeouts.body_s))
     except TimeoutError:
         raise BodyUnreadable("body took too long to arrive") from None
-    except BROKEN:
+    except BODY_BROKEN:
         raise BodyUnreadable("body ended too early or its transfer encoding is broken") from None
     return size
 

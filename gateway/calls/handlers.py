@@ -1,19 +1,16 @@
 """Paths and handlers. A handler translates between HTTP and the contract and calls one function; it decides nothing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import wraps
 from typing import Final
 
 from aiohttp import web
-from redis.asyncio import Redis
 
-from gateway.access.admission import Admission
-from gateway.access.authentication import HEADER, Auth, require
-from gateway.access.limits import Limits
+from gateway.access.authentication import require
+from gateway.app_keys import ADMISSION, AUTH, BODY_MEMORY, IDEMPOTENCY, JOBS, LIMITS, METRICS, SETTINGS
 from gateway.body import encoded_images, uploads
-from gateway.body.memory import HELD, Holding
+from gateway.body.memory import HELD
 from gateway.body.reading import when_read
 from gateway.calls import parameters
 from gateway.calls.metering import CALLER
@@ -26,33 +23,15 @@ from gateway.calls.parameters import (
 )
 from gateway.calls.preferences import KNOWN, written
 from gateway.dispatch.deadline import Deadline, within
-from gateway.dispatch.idempotency import Repeats, checked
-from gateway.dispatch.jobs import JobRequest, Jobs
-from gateway.dispatch.results import Results
-from gateway.health import VERBOSE, gateway_state, service_state
-from gateway.http.answers import QUALITY, answer, repeated
+from gateway.dispatch.idempotency import checked
+from gateway.dispatch.jobs import JobRequest
+from gateway.http.answers import answer, replayed
+from gateway.http.headers import API_KEY, QUALITY
 from gateway.http.middleware import IDENTIFIER
-from gateway.metrics import METRICS
-from gateway.openapi import document
 from shared.contract import Call, Faces, Flaw, Status
 from shared.control import Caller, Scope
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
-from shared.presence import OK
-from shared.settings import Settings
-
-SETTINGS: Final = web.AppKey("settings", Settings)
-AUTH: Final = web.AppKey("auth", Auth)
-ADMISSION: Final = web.AppKey("admission", Admission)
-LIMITS: Final = web.AppKey("limits", Limits)
-HOLDING: Final = web.AppKey("holding", Holding)
-JOBS: Final = web.AppKey("jobs", Jobs)
-REPEATS: Final = web.AppKey("repeats", Repeats)
-RESULTS: Final = web.AppKey("results", Results)
-REDIS: Final = web.AppKey("redis", Redis)
-IMAGES: Final = web.AppKey("images", Redis)
-STOP: Final = web.AppKey("stop", asyncio.Event)
-"""Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
 
@@ -75,12 +54,12 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
                 held.enter_context(request.app[ADMISSION].place())
                 async with within(request.app[SETTINGS].deadline_s) as request[DEADLINE]:
                     with request.app[METRICS].stages.time("limits"):
-                        key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(HEADER))
+                        key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(API_KEY))
                         require(scope, key)
                         request[CALLER] = key
                         held.enter_context(request.app[ADMISSION].share(key.tenant_id))
                         await held.enter_async_context(request.app[LIMITS].hold(key))
-                    request[HELD] = held.enter_context(request.app[HOLDING].request(key))
+                    request[HELD] = held.enter_context(request.app[BODY_MEMORY].request(key))
                     identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                     return await _done(request, key, await handler(request, key), identifier)
 
@@ -95,16 +74,16 @@ async def _done(request: web.Request, key: Caller, wanted: JobRequest, identifie
     settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
     if identifier is not None:
-        once = await request.app[REPEATS].begin(key.tenant_id, identifier, wanted, request[IDENTIFIER])
+        once = await request.app[IDEMPOTENCY].begin(key.tenant_id, identifier, wanted, request[IDENTIFIER])
     if isinstance(once, Outcome):
-        outcome, make = once, repeated
+        outcome, make = once, replayed
     else:
         moment = request[DEADLINE].moment
         outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, moment, once)
         request[DEADLINE].met()
         make = answer
         if once is not None and outcome.status is not Status.FAIL:
-            make = answer if await request.app[REPEATS].is_first(once) else repeated
+            make = answer if await request.app[IDEMPOTENCY].is_first(once) else replayed
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
     # Only a request that goes beyond the contract is told that there are several faces.
     if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
@@ -149,32 +128,3 @@ async def compare_faces(request: web.Request, _key: Caller) -> JobRequest:
     both = (given.img1, given.img2)
     encoded_images.check_all(both, request.app[SETTINGS].max_pixels)
     return JobRequest(CompareJob, encoded=both)
-
-
-@routes.get("/openapi.json")
-async def openapi(request: web.Request) -> web.Response:
-    """The API's document; anybody may read it."""
-    settings = request.app[SETTINGS]
-    text = document.text(settings.names, settings.http_status)
-    return web.Response(text=text, content_type="application/json")
-
-
-@routes.get("/healthz")
-async def health(_request: web.Request) -> web.Response:
-    """The process lives."""
-    return answer(Status.OK, "alive")
-
-
-@routes.get("/readyz")
-async def ready(request: web.Request) -> web.Response:
-    """For balancers: 200 while this gateway answers callers, be it with FAIL; 503 while it starts and once it stops.
-    With ?verbose=1, for people and monitors: 200 when the whole service would do its work now, else 503, and what is
-    missing.
-    """
-    stop = request.app.get(STOP)
-    if stop is not None and stop.is_set():
-        return answer(Status.FAIL, {"gateway": "is stopping"})
-    parts = {"gateway": gateway_state(request.app[RESULTS])}
-    if request.query.get(VERBOSE, "0") != "0":
-        parts |= await service_state(request.app[REDIS], request.app[RESULTS])
-    return answer(Status.OK if set(parts.values()) == {OK} else Status.FAIL, parts)

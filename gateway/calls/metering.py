@@ -16,7 +16,8 @@ from aiohttp import web
 from redis import RedisError
 from redis.asyncio import Redis
 
-from gateway.http.answers import REPEATED, STATUS
+from gateway.http.answers import STATUS
+from gateway.http.headers import REPLAYED
 from shared import lua
 from shared.contract import Call, Status
 from shared.control import Key
@@ -110,6 +111,6 @@ async def metered(
     """Count the answer of each call; goes around whatever turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
-    if status is not None and call is not None and REPEATED not in response.headers:
+    if status is not None and call is not None and REPLAYED not in response.headers:
         request.app[METER].count(call, status, request.get(CALLER))
     return response

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from gateway.dispatch.broker_room import Room
 from gateway.dispatch.jobs import JobRequest
-from gateway.dispatch.redis_connection import Line, Script
+from gateway.redis_connection import Line, Script
 from shared import lua
 from shared.errors import InvalidRequest, Unavailable
 from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records

@@ -4,19 +4,18 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 from redis import RedisError
 
-from gateway.access.admission import Admission
 from gateway.dispatch.messages import Messages, delivery_tag
-from gateway.dispatch.redis_connection import Line, Script
 from gateway.dispatch.results import Results
 from gateway.metrics import Metrics
+from gateway.redis_connection import Line, Script
 from shared import fair_queue
 from shared.errors import Unavailable
 from shared.fair_queue import TENANT, item
@@ -65,7 +64,10 @@ class JobRequest:
 
 
 class Jobs:
-    """Claim check, dispatch and waiting: everything between a checked request and its outcome."""
+    """Claim check, dispatch and waiting: everything between a checked request and its outcome.
+
+    in_flight: the block that it makes for a tenant spans each of the tenant's jobs, from dispatch to outcome.
+    """
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Jobs:
         broker: Line,
         images: Line,
         results: Results,
-        admission: Admission,
+        in_flight: Callable[[str], AbstractContextManager[None]],
         metrics: Metrics,
     ) -> None:
         self._broker = broker
@@ -82,7 +84,7 @@ class Jobs:
         self._gateway_id = gateway_id
         self._images = images
         self._results = results
-        self._admission = admission
+        self._in_flight = in_flight
         self._metrics = metrics
         self._messages = Messages(settings)
         self._background: set[asyncio.Task[None]] = set()
@@ -112,7 +114,7 @@ class Jobs:
                         with self._metrics.stages.time("claim_check"):
                             for key, image in images.items():
                                 await self._images.call("SET", key, image, "EX", self._image_ttl_s)
-                    with self._admission.job(tenant):
+                    with self._in_flight(tenant):
                         return await self._outcome(tenant, job, outcome)
         except TimeoutError:
             raise Unavailable("no outcome before the deadline") from None

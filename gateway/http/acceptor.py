@@ -18,7 +18,7 @@ import structlog
 from gateway.http.answers import answer
 from gateway.http.connection import Connection, as_bytes
 from gateway.http.connections import LOG_EVERY_S, Connections
-from gateway.http.middleware import REQUEST_ID
+from gateway.http.headers import REQUEST_ID
 from shared.contract import MESSAGES, Status
 from shared.jobs import new_request_id
 

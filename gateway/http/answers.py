@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.http.headers import REPLAYED
 from shared.contract import Message, Status
 from shared.errors import ContractError, Forbidden, TooFast, TooManyRequests, Unauthorized, Unavailable
 
@@ -21,12 +22,6 @@ _HTTP_STATUS: Mapping[type[ContractError], int] = {
 
 STATUS: Final = web.ResponseKey("contract_status", Status)
 """Where a response keeps its contract status, for whoever meters it."""
-
-REPEATED: Final = "Idempotent-Replayed"
-"""Header of an answer that was given before, under the same Idempotency-Key."""
-
-QUALITY: Final = "X-Face-Quality"
-"""Header of a FACE_DETECT_FAILED that says what is wrong with the face, where the operator wants it said."""
 
 REJECTED: Final = web.ResponseKey("rejected", str)
 """Likewise why it turned an input down, if it did; see shared.errors.ContractError."""
@@ -48,10 +43,10 @@ def answer(
     return response
 
 
-def repeated(status: Status, message: Message) -> web.Response:
+def replayed(status: Status, message: Message) -> web.Response:
     """An answer that another request was given."""
     response = answer(status, message)
-    response.headers[REPEATED] = "true"
+    response.headers[REPLAYED] = "true"
     return response
 
 

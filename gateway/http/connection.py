@@ -21,11 +21,10 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, InvalidHeader, InvalidURLError, LineTooLong
 
-from gateway.body.reading import BROKEN
 from gateway.http.answers import answer
 from gateway.http.connections import Connections
-from gateway.http.framing import Framing
-from gateway.http.middleware import REQUEST_ID
+from gateway.http.framing import BODY_BROKEN, Framing
+from gateway.http.headers import REQUEST_ID
 from gateway.http.slow_readers import Taking
 from gateway.http.timeouts import Timeouts
 from shared.contract import MESSAGES, Status
@@ -253,7 +252,7 @@ class Connection(web.RequestHandler):
                 async for _ in body.iter_any():
                     if body.total_bytes > most:
                         return False
-        except (TimeoutError, BodyUnreadable, *BROKEN):
+        except (TimeoutError, BodyUnreadable, *BODY_BROKEN):
             return False
         return not self._broken
 

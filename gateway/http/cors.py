@@ -10,16 +10,14 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.access.authentication import HEADER
-from gateway.http.answers import QUALITY, REPEATED
-from gateway.http.middleware import REQUEST_ID
+from gateway.http.headers import API_KEY, QUALITY, REPLAYED, REQUEST_ID
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.origins import ANY
 
-REQUEST_HEADERS: Final = f"{HEADER}, {hdrs.CONTENT_TYPE}, {IDEMPOTENCY_KEY}, traceparent, tracestate"
+REQUEST_HEADERS: Final = f"{API_KEY}, {hdrs.CONTENT_TYPE}, {IDEMPOTENCY_KEY}, traceparent, tracestate"
 """What a page may send: all that the gateway reads and that browsers do not let through anyway."""
 
-ANSWER_HEADERS: Final = f"{REQUEST_ID}, {hdrs.RETRY_AFTER}, {REPEATED}, {QUALITY}"
+ANSWER_HEADERS: Final = f"{REQUEST_ID}, {hdrs.RETRY_AFTER}, {REPLAYED}, {QUALITY}"
 """What a page may read, likewise."""
 
 MAX_AGE_S: Final = 7200

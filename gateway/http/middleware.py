@@ -6,23 +6,18 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from gateway.access.admission import GatewayFull, Overloaded
-from gateway.body.memory import BodyMemoryFull
 from gateway.http.answers import answer, error_answer
+from gateway.http.headers import REQUEST_ID
 from shared.contract import MESSAGES, Call, Status
-from shared.errors import ContractError, TooManyRequests, Unavailable
+from shared.errors import ContractError, Unavailable
 from shared.jobs import new_request_id
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.stdlib.get_logger(__name__)
 
-REQUEST_ID: Final = "X-Request-Id"
 IDENTIFIER: Final = web.RequestKey("identifier", str)
 """The id of a request, which its job and all log lines on the way carry."""
-
-_METERED: Final = (TooManyRequests, GatewayFull, Overloaded, BodyMemoryFull)
-"""What is metered and not logged one by one: a line for each would let a caller flood the log."""
 
 _PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
@@ -50,7 +45,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ContractError as error:
-        if isinstance(error, Unavailable) and not isinstance(error, _METERED):
+        # Refusals of an input are metrics alone: a line for each would let a caller flood the log.
+        if isinstance(error, Unavailable) and error.rejected is None:
             log.warning("request_failed", path=request.path, reason=error.reason)
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:

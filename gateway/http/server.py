@@ -9,11 +9,13 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from gateway.calls.handlers import STOP
 from gateway.http.acceptor import Accepting, listen
 from gateway.http.connection import Connection, not_served, refused
 from gateway.http.connections import Connections
 from gateway.http.timeouts import TIMEOUTS, Timeouts
+
+STOP: Final = web.AppKey("stop", asyncio.Event)
+"""Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 SHUTDOWN_MARGIN_S: Final = 5.0
 """How much longer than their deadline requests in flight may take to finish after SIGTERM."""

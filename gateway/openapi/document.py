@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from gateway.access.authentication import HEADER, UNAUTHORIZED, forbidden
+from gateway.access.authentication import UNAUTHORIZED, forbidden
 from gateway.calls.parameters import (
     AddFaceParameters,
     Checked,
@@ -20,9 +20,9 @@ from gateway.calls.parameters import (
     SearchFaceParameters,
     add_face_parameters,
 )
-from gateway.health import VERBOSE
-from gateway.http.answers import QUALITY, REPEATED
-from gateway.http.middleware import REQUEST_ID, UNKNOWN_PATH, wrong_method
+from gateway.http.headers import API_KEY, QUALITY, REPLAYED, REQUEST_ID
+from gateway.http.middleware import UNKNOWN_PATH, wrong_method
+from gateway.monitoring.health import VERBOSE
 from gateway.openapi.answers import answers, envelope, example, of, schemas
 from gateway.openapi.requests import Json, bodies, body_example, image, schema
 from shared.contract import MAX_ADDED, MESSAGES, STATUSES_OF, Call, Flaw, HttpStatus, Names, Status
@@ -83,7 +83,7 @@ _REFUSALS: Final = {
     401: (
         "Unauthorized",
         (
-            f"The header {HEADER} is missing, or its key is unknown, revoked or expired. Nothing was done. Send a key "
+            f"The header {API_KEY} is missing, or its key is unknown, revoked or expired. Nothing was done. Send a key "
             "that works; the operator makes them."
         ),
         Status.INVALID_REQUEST,
@@ -127,7 +127,7 @@ _ONCE: Final[Json] = {
 _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
     REQUEST_ID: ("Names this request.", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
-    REPEATED: ("Always true: this answer was given before, under the same Idempotency-Key.", {"const": "true"}),
+    REPLAYED: ("Always true: this answer was given before, under the same Idempotency-Key.", {"const": "true"}),
     QUALITY: (
         (
             "What is wrong with the face, where FACE_DETECT_FAILED means that it is not shown well enough, if it is "
@@ -155,12 +155,12 @@ def document(names: Names = "strict", http_status: HttpStatus = "mapped") -> Jso
                 "ApiKey": {
                     "type": "apiKey",
                     "in": "header",
-                    "name": HEADER,
+                    "name": API_KEY,
                     "description": "A key of a tenant, which the operator makes: `facesearch keys create`.",
                 }
             },
             "headers": {
-                name: {"description": description, "required": name not in (REPEATED, QUALITY), "schema": type_}
+                name: {"description": description, "required": name not in (REPLAYED, QUALITY), "schema": type_}
                 for name, (description, type_) in _HEADERS.items()
             },
             "schemas": {
@@ -204,7 +204,7 @@ def _response(description: str, content: Json, *headers: str) -> Json:
 
 def _of_a_call(call: Call) -> tuple[str, ...]:
     """The headers that its answers may have."""
-    return (REPEATED, QUALITY) if call in STATUSES_OF[Status.FACE_DETECT_FAILED] else (REPEATED,)
+    return (REPLAYED, QUALITY) if call in STATUSES_OF[Status.FACE_DETECT_FAILED] else (REPLAYED,)
 
 
 def _refusal(code: int) -> Json:

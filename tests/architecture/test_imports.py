@@ -37,7 +37,7 @@ ALLOWED = {
     "onnxruntime": ("worker/vision/session.py",),
     "prometheus_client": (
         "gateway/metrics.py",
-        "gateway/monitoring.py",
+        "gateway/monitoring/",
         "shared/observability/metrics.py",
         "shared/observability/stages.py",
         "worker/metrics.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from gateway.metrics import Metrics as GatewayMetrics
-from gateway.monitoring import BrokerMetrics
+from gateway.monitoring.broker import BrokerMetrics
 from shared.observability.tracing import NoTraces
 from worker.metrics import Metrics as WorkerMetrics
 

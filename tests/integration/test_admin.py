@@ -10,10 +10,10 @@ import jsonschema_rs
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.admin import document as admin
 from gateway.admin.app import CONTROL, create_admin_app
 from gateway.admin.bodies import MAX_BODY_BYTES
 from gateway.admin.operations import OPERATIONS
-from gateway.openapi import admin
 from shared.control import Scope
 from shared.settings import Settings
 

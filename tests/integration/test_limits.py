@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.access.limits import Limits
-from gateway.dispatch.redis_connection import Line
+from gateway.redis_connection import Line
 from processes import broker, gateway, wait_for
 from shared.control import LEAST_RATE, MOST_RATE, Key, Scope
 from shared.errors import TooManyRequests, Unavailable

@@ -14,7 +14,7 @@ from facesearch.embedded import servers
 from gateway.dispatch.broker_room import FEW, Room
 from gateway.dispatch.idempotency import Repeats
 from gateway.dispatch.jobs import JobRequest
-from gateway.dispatch.redis_connection import Line
+from gateway.redis_connection import Line
 from processes import wait_for
 from redis_servers import server
 from shared.contract import Status

@@ -8,8 +8,8 @@ from redis import RedisError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from gateway.dispatch import redis_connection as module
-from gateway.dispatch.redis_connection import Line, Script
+from gateway import redis_connection as module
+from gateway.redis_connection import Line, Script
 from processes import broker
 from shared.redis_clients import connect
 

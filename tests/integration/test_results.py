@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dispatch.results import Results
-from gateway.health import gateway_state, service_state
+from gateway.monitoring.health import gateway_state, service_state
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
 from shared.jobs import new_gateway_id, new_job_id, new_request_id

@@ -15,11 +15,11 @@ from aiohttp import web
 
 from gateway.body import uploads
 from gateway.body.reading import when_read
-from gateway.calls.handlers import ready
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
 from gateway.http.server import Site, serve
 from gateway.http.timeouts import Timeouts
+from gateway.monitoring.probes import ready
 from shared.contract import Status
 from shared.errors import Unauthorized
 

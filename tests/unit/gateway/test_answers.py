@@ -9,7 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 from gateway.access.admission import GatewayFull
 from gateway.body.memory import BodyMemoryFull
 from gateway.http.answers import answer, error_answer
-from gateway.http.middleware import REQUEST_ID, errors, request_id
+from gateway.http.headers import REQUEST_ID
+from gateway.http.middleware import errors, request_id
 from shared import errors as domain
 from shared.contract import MESSAGES, Status
 

@@ -132,7 +132,7 @@ def test_it_says_once_a_second_that_it_refuses(
 
 def test_metrics_tell_what_is_held() -> None:
     metrics, holding = Metrics(NoTraces()), Holding(TOTAL)
-    metrics.watch(holding)
+    metrics.watch_body_memory(lambda: holding.held, holding.total)
     with holding.request(ANN) as held:
         held.now(300)
         assert metrics.registry.get_sample_value("facesearch_body_memory_bytes") == 300

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from gateway.admin import document as admin
 from gateway.admin.bodies import parsed
 from gateway.admin.operations import OPERATIONS
+from gateway.app_keys import SETTINGS
 from gateway.body import encoded_images
 from gateway.body.uploads import Parameters
-from gateway.calls.handlers import SETTINGS, openapi
 from gateway.calls.parameters import (
     AddFaceParameters,
     DelFaceParameters,
@@ -25,7 +26,8 @@ from gateway.calls.parameters import (
     SearchFaceParameters,
     check,
 )
-from gateway.openapi import admin, document, portrait
+from gateway.openapi import document, portrait
+from gateway.openapi.routes import openapi
 from shared.contract import CHARGED, MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
 from shared.errors import InvalidRequest
 from shared.settings import Settings

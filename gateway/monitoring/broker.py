@@ -14,9 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 from redis.asyncio import Redis
 
-from gateway.calls.handlers import IMAGES, REDIS, RESULTS
-from gateway.health import living_workers
-from gateway.metrics import METRICS
+from gateway.app_keys import IMAGE_STORE, METRICS, REDIS, RESULTS
+from gateway.monitoring.health import living_workers
 from shared.broker import UNACKED
 from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
 from shared.jobs import QUEUE, SENT
@@ -101,7 +100,7 @@ def create_metrics_app(gateway: web.Application) -> web.Application:
     broker = BrokerMetrics(gateway[METRICS].registry)
 
     async def metrics(_request: web.Request) -> web.Response:
-        await broker.refresh(gateway[REDIS], gateway[IMAGES], gateway[RESULTS].subscribed)
+        await broker.refresh(gateway[REDIS], gateway[IMAGE_STORE], gateway[RESULTS].subscribed)
         body = generate_latest(gateway[METRICS].registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the admin API, made from the table of its operations (gateway/admin/operations.py).
 
-docs/openapi-admin.json is this document; a test keeps them equal, and `python -m gateway.openapi.admin` prints it.
+docs/openapi-admin.json is this document; a test keeps them equal, and `python -m gateway.admin.document` prints it.
 """
 
 import json
@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaMode
 from gateway.admin.bodies import Body, DefaultFacedb, NewFacedb, NewKey, NewTenant
 from gateway.admin.middleware import HEADER, UNAUTHORIZED
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
-from gateway.http.middleware import REQUEST_ID
+from gateway.http.headers import REQUEST_ID
 from gateway.openapi.answers import envelope
 from gateway.openapi.requests import Json
 from shared.contract import MESSAGES, STATUSES_OF, Call, Status

@@ -1,0 +1,13 @@
+"""Names of the headers that the gateway reads and writes, beside HTTP's own and shared.idempotency.HEADER."""
+
+from typing import Final
+
+API_KEY: Final = "X-API-Key"
+
+REQUEST_ID: Final = "X-Request-Id"
+
+REPLAYED: Final = "Idempotent-Replayed"
+"""On an answer that was given before, under the same Idempotency-Key."""
+
+QUALITY: Final = "X-Face-Quality"
+"""On a FACE_DETECT_FAILED, where the operator wants it: what is wrong with the face."""

@@ -1,0 +1,16 @@
+"""`GET /openapi.json`: the API's document."""
+
+from aiohttp import web
+
+from gateway.app_keys import SETTINGS
+from gateway.openapi import document
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/openapi.json")
+async def openapi(request: web.Request) -> web.Response:
+    """The document; needs no key."""
+    settings = request.app[SETTINGS]
+    text = document.text(settings.names, settings.http_status)
+    return web.Response(text=text, content_type="application/json")
