@@ -49,10 +49,11 @@ test: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage
 	$(BIN)/pytest --cov --cov-report= --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 	@$(BIN)/python tests/coverage_by_package.py
 
-lint: $(VENV)/.dev ## Check style (ruff), formatting and types (mypy)
+lint: $(VENV)/.dev ## Check style (ruff), formatting, types (mypy) and who imports whom (import-linter)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 unit: $(VENV)/.dev ## Run only the tests that need no server and no model
 	$(BIN)/pytest tests/unit tests/architecture $(PYTEST_ARGS)
