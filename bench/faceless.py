@@ -35,7 +35,7 @@ from seeing import ours
 from shared.errors import FaceNotDetected, ImageUnreadable
 from shared.settings import Settings
 from worker.vision.decode import decode
-from worker.vision.geometry import Detection, Image, roll
+from worker.vision.geometry import Detection, Pixels, roll
 from worker.vision.service import Detector, FaceService
 
 THREADS: Final = 2
@@ -70,14 +70,14 @@ class Recording:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._detector, name)
 
-    def detect(self, image: Image, side: int) -> list[Detection]:
+    def detect(self, image: Pixels, side: int) -> list[Detection]:
         found: list[Detection] = self._detector.detect(image, side)
         as_it_comes = np.array_equal(image, self._local.image)
         for face in found:
             self._local.passes.setdefault(face.score, Pass(side, not as_it_comes))
         return found
 
-    def begin(self, image: Image) -> None:
+    def begin(self, image: Pixels) -> None:
         """What is detected in from now on belongs to this image."""
         self._local.passes = {}
         self._local.image = image

@@ -19,7 +19,7 @@ from shared.errors import ContractError
 from shared.settings import Settings
 from worker.models import custom
 from worker.runtime import open_faces
-from worker.vision.decoding_memory import weight
+from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.decoding_room import Room
 
 LARGE_BYTES: Final = 100_000_000
@@ -39,7 +39,7 @@ def measure(threads: int, bound: str) -> None:
     room = Room(settings.decoded_mb * 1_000_000) if bound == "bound" else None
     faces = open_faces(settings, custom.find(settings.embedder, "embedding", settings.models_dir), room=room)
     images = [item.make() for item in IMAGES if item.answer == DECODED]
-    images = [image for image in images if weight(image, whole=True) >= LARGE_BYTES]
+    images = [image for image in images if decoding_bytes(image, full_size=True) >= LARGE_BYTES]
     empty = status_mib("VmRSS")
 
     def look(image: bytes) -> None:

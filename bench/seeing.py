@@ -56,7 +56,8 @@ def ours(settings: Settings) -> Ours:
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)))
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
-    return Ours(yunet, arcface, FaceService(yunet, arcface, least_score=settings.detection_score), embedder)
+    service = FaceService(yunet, arcface, least_score=settings.detection_score, max_pixels=settings.max_pixels)
+    return Ours(yunet, arcface, service, embedder)
 
 
 def naive(settings: Settings) -> See:

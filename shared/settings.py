@@ -22,6 +22,7 @@ from shared.contract import Confidences, HttpStatus, Names
 from shared.errors import OperatorError
 from shared.host.cores import cores
 from shared.host.memory import memory_bytes
+from shared.imagefile.header import DEFAULT_MAX_PIXELS
 from shared.redis_url import parse
 
 SECRETS_DIR: Final = Path("/run/secrets")
@@ -288,8 +289,9 @@ class Settings(BaseSettings):
         "load balancers go first. 0: nobody balances; in Kubernetes 5 to 10.",
     )
     max_pixels: Annotated[int, Field(ge=1)] = Field(
-        default=50_000_000,
-        description="Most pixels an image may claim. 50 million: the largest common phone photos, 150 MB decoded.",
+        default=DEFAULT_MAX_PIXELS,
+        description="Most pixels an image may claim, for gateways and workers alike. 50 million: the largest common "
+        "phone photos, 150 MB decoded.",
     )
 
     # Worker

@@ -72,7 +72,9 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
         detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
         # On a GPU all images need one shape, or they could not share a call.
         yunet = YuNet(detect, square=settings.device == "cuda")
-        faces = FaceService(yunet, ArcFace(embed, embedder), observer, settings.detection_score, room)
+        faces = FaceService(
+            yunet, ArcFace(embed, embedder), observer, settings.detection_score, room, settings.max_pixels
+        )
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
@@ -99,7 +101,9 @@ def open_faces(
         catalog.permitted(model, settings.accept_noncommercial)
     detect = open_session(files.prepared_path(detector, settings.models_dir))
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
-    return FaceService(YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, room)
+    return FaceService(
+        YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, room, settings.max_pixels
+    )
 
 
 def _sessions(

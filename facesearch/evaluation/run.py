@@ -4,22 +4,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from facesearch.evaluation.result import Evaluation, Tally, evaluation
 from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError
+from shared.imagefile.header import SIGNATURE_BYTES, kind_of
 from shared.settings import Settings
 from worker.models import custom
 from worker.models.identity import identity
 from worker.runtime import open_faces
 from worker.vision.quality import GATES, Gate
 from worker.vision.service import FaceService
-
-STARTS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
-"""How files of JPEG, PNG and BMP begin, whatever they are called."""
 
 Missing = Literal["no face", "poor"]
 Seen = npt.NDArray[np.float32] | Missing
@@ -72,7 +70,7 @@ def _is_photo(path: Path) -> bool:
     """By its first bytes; of a file that may not be read nothing else is known than that it is none to skip."""
     try:
         with path.open("rb") as file:
-            return file.read(8).startswith(STARTS)
+            return kind_of(file.read(SIGNATURE_BYTES)) is not None
     except PermissionError:
         return True
 

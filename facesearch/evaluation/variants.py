@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from worker.vision.decode import decode
-from worker.vision.geometry import Image
+from worker.vision.geometry import Pixels
 
 
 def variants(data: bytes) -> dict[str, bytes]:
@@ -17,12 +17,12 @@ def variants(data: bytes) -> dict[str, bytes]:
     }
 
 
-def _turned(image: Image, degrees: float) -> Image:
+def _turned(image: Pixels, degrees: float) -> Pixels:
     """About its middle, counter-clockwise; what comes into view is as the border was."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _encoded(suffix: str, image: Image, *options: int) -> bytes:
+def _encoded(suffix: str, image: Pixels, *options: int) -> bytes:
     return cv2.imencode(suffix, image, options)[1].tobytes()

@@ -15,10 +15,11 @@ from aiohttp import web
 
 from gateway.body import charsets, header_values, json_object, multipart
 from gateway.body.charsets import UTF_8, Charset
-from gateway.body.encoded_images import LINE_BREAKS, MAX_IMG_CHARACTERS, begins_as_image
+from gateway.body.encoded_images import LINE_BREAKS, MAX_IMG_CHARACTERS
 from gateway.body.reading import receive
 from gateway.body.urlencoded import Form, Kept
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
+from shared.imagefile.header import resembles_image
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
 """What all but the images may take in a body that is as large as can be."""
@@ -226,7 +227,7 @@ def parse_multipart(body: bytes, boundary: bytes, charset: Charset = UTF_8) -> P
     charset = _named_by_field([(part.name.encode(), part.value) for part in parts], charset)
     for part in parts:
         if part.name in _IMAGES:
-            parameters.add_image(part.name, part.value, part.has_filename or begins_as_image(part.value))
+            parameters.add_image(part.name, part.value, part.has_filename or resembles_image(part.value))
         elif part.name in _KNOWN:
             own = header_values.parse(part.content_type, "Content-Type of a part").parameters.get("charset")
             parameters.add_text(part.name, part.value, charsets.named(own, f"the part {part.name}") if own else charset)

@@ -1,27 +1,31 @@
-"""Where the segments of a JPEG are (ITU-T T.81, annex B), for gateway and worker alike: both see the same frame.
+"""The segments of a JPEG (ITU-T T.81, annex B).
 
 Markers are found as libjpeg finds them, and so as browsers do: phones and old cameras leave bytes between segments,
-lose an FF or are off by a byte or two in a length. No pixel is decoded.
+lose an FF or are off by a byte or two in a length.
 """
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import ImageUnreadable
 
-START: Final = b"\xff\xd8\xff"
+SIGNATURE: Final = b"\xff\xd8\xff"
+"""The start of image, and the FF of the next marker."""
 
 MAX_SEGMENTS: Final = 1000
-"""Photos have 10 to 100. Half a million empty ones fit into 2 MiB."""
+"""Most segments that are read. Photos have 10 to 100; half a million empty ones fit into 2 MiB."""
 
 MAX_SKIPPED_BYTES: Final = 1 << 18
-"""Between segments, in all: four segments of the longest kind that lost their markers."""
+"""Most bytes between segments, in all: four segments of the longest kind that lost their markers."""
 
 FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those three are DHT, JPG and DAC
 COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
-"""Baseline, extended, progressive. The others are lossless, hierarchical and arithmetic, and nobody writes them."""
+"""Baseline, extended and progressive frames. Lossless, hierarchical and arithmetic ones are hardly ever written."""
+
+PROGRESSIVE_FRAME: Final = 0xC2
 
 START_OF_SCAN: Final = 0xDA
 END_OF_IMAGE: Final = 0xD9
@@ -39,8 +43,10 @@ _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment. code: of its marker. start, end: where it lies, marker and length included. content: what follows
-    the length. until: where the next marker is, or the end of all data; entropy-coded data lies between end and until.
+    """One segment.
+
+    code: second byte of its marker. start, end: its position, marker and length included. content: the bytes after the
+    length. until: position of the next marker, or the end of the data; entropy-coded data lies between end and until.
     """
 
     code: int
@@ -50,11 +56,45 @@ class Segment:
     until: int
 
 
-def segments(data: bytes) -> Iterator[Segment]:
-    """The segments in their order, up to and with the end of image, or to where the data ends.
+@dataclass(frozen=True)
+class Frame:
+    """A frame header (B.2.2). width, height: pixels as stored. components: as stored, three bytes each if well-formed:
+    identifier, sampling factors (horizontal and vertical, four bits each), quantisation table.
+    """
 
-    Raises ImageUnreadable on a marker that libjpeg does not know, and on more segments or bytes between them than
-    MAX_SEGMENTS and MAX_SKIPPED_BYTES.
+    code: int
+    width: int
+    height: int
+    components: bytes
+
+
+def frame_of(segment: Segment) -> Frame:
+    """Return the frame header in a segment with one of the FRAMES codes. Raises ImageUnreadable if it is cut off."""
+    try:
+        height, width = struct.unpack_from(">xHH", segment.content)
+    except struct.error:
+        raise ImageUnreadable("header cut off") from None
+    return Frame(segment.code, width, height, segment.content[6:])
+
+
+def read_frame(data: bytes) -> Frame:
+    """Return the frame header of a JPEG, which is in the first of its SOF0 to SOF15 segments.
+
+    Raises ImageUnreadable if there is none before the first scan, or if it is not one of COMMON_FRAMES.
+    """
+    for segment in segments(data):
+        if segment.code in COMMON_FRAMES:
+            return frame_of(segment)
+        if segment.code in (*FRAMES, START_OF_SCAN):
+            break
+    raise ImageUnreadable("jpeg without frame header")
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Yield the segments in order, up to and including the end of image, or to where the data ends.
+
+    Raises ImageUnreadable on a marker that libjpeg does not know, and on more than MAX_SEGMENTS segments or
+    MAX_SKIPPED_BYTES bytes between them.
     """
     skippable = MAX_SKIPPED_BYTES
     marker = _MARKER.search(data, 2, 2 + skippable)

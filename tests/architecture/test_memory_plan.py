@@ -8,7 +8,7 @@ import yaml
 
 from shared.fair_queue import extra_threads
 from shared.settings import Settings
-from worker.vision.decoding_memory import COEFFICIENT_BYTES, INKED_JPEG_BYTES
+from worker.vision.decoding_memory import CMYK_JPEG_BYTES, COEFFICIENT_BYTES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (
@@ -19,7 +19,7 @@ BASE, EACH = (float(number) for number in re.findall(r"Plan (\d+) MB, (\d+) MB a
 
 SETTINGS = Settings()
 
-DEAREST_MB = (INKED_JPEG_BYTES + 4 * COEFFICIENT_BYTES) * SETTINGS.max_pixels / 1e6
+DEAREST_MB = (CMYK_JPEG_BYTES + 4 * COEFFICIENT_BYTES) * SETTINGS.max_pixels / 1e6
 """One image alone: it is let in however little room there is."""
 
 UNITS = {"g": 2**30 / 1e6, "m": 2**20 / 1e6, "Gi": 2**30 / 1e6, "Mi": 2**20 / 1e6}

@@ -1,6 +1,7 @@
 """What is a face, and which faces of a picture are found, with the real weights on pictures made of the portraits."""
 
 import random
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portraits import astronaut_png, hopper_jpeg, jpeg, pixels, png
-from shared.errors import FaceNotDetected
-from worker.models.catalog import calibrated
+from shared.errors import FaceNotDetected, ImageUnreadable
+from shared.settings import Settings
+from worker.models.catalog import calibrated, find
+from worker.runtime import open_faces
 from worker.vision.geometry import turned
 from worker.vision.quality import GATES
 
@@ -121,3 +124,12 @@ def test_text_is_no_face(faces, seed):
     except FaceNotDetected:
         return
     assert all(GATES["standard"].flaw(face.quality) for face in found)
+
+
+def test_the_setting_for_the_most_pixels_reaches_the_worker():
+    height, width = pixels(hopper_jpeg()).shape[:2]
+    for limit, refused in ((width * height, False), (width * height - 1, True)):
+        chosen = Settings(max_pixels=limit)
+        service = open_faces(chosen, find(chosen.embedder, "embedding"))
+        with pytest.raises(ImageUnreadable, match="too many pixels") if refused else nullcontext():
+            service.describe_prominent(hopper_jpeg())

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.vision.geometry import Box, Detection, Image, overlap, resize, turned
+from worker.vision.geometry import Box, Detection, Pixels, overlap, resize, turned
 from worker.vision.passes import SAME, SIDE, Detector, turned_back
 from worker.vision.refinement import SURE_REFINED, certain, refined
 
@@ -50,7 +50,7 @@ def fine_sides(longest: int) -> list[int]:
 
 def find_fine(
     detector: Detector,
-    image: Image,
+    image: Pixels,
     known: Sequence[Detection],
     doubtful: Sequence[Detection],
     degrees: int = 0,
@@ -86,7 +86,7 @@ def find_fine(
     return found[len(known) :]
 
 
-def _upright(detector: Detector, part: Image, degrees: int) -> list[Detection]:
+def _upright(detector: Detector, part: Pixels, degrees: int) -> list[Detection]:
     """Candidates of a tile that is looked at turned, in its own pixels."""
     if not degrees:
         return detector.detect(part, max(part.shape[:2]))
@@ -103,7 +103,7 @@ def _moved(face: Detection, corner: tuple[int, int], factor: np.ndarray) -> Dete
     return Detection(box, (face.landmarks + np.array(corner, np.float32)) * factor, face.score)
 
 
-def _tiles(image: Image) -> Iterator[tuple[int, int, Image, Box]]:
+def _tiles(image: Pixels) -> Iterator[tuple[int, int, Pixels, Box]]:
     """Left, top and pixels of each tile, and the box within which a face must lie to be whole: up to the border of the
     tile where that is the picture's, else short of it.
     """

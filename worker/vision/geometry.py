@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 """uint8, shape (height, width, 3), BGR, C-contiguous."""
 
 Points = npt.NDArray[np.float32]
@@ -119,7 +119,7 @@ def similarity_transform(src: npt.ArrayLike, dst: npt.ArrayLike) -> npt.NDArray[
     return np.column_stack([linear, target_mean - linear @ source_mean])
 
 
-def align(image: Image, landmarks: Points, size: int = CROP_SIZE) -> Image:
+def align(image: Pixels, landmarks: Points, size: int = CROP_SIZE) -> Pixels:
     """The face as an upright crop, uint8 (size, size, 3), its five points on the template. Outside the image: black.
 
     Raises ValueError when the landmarks are all the same point, not finite, or like no face at all.
@@ -128,8 +128,8 @@ def align(image: Image, landmarks: Points, size: int = CROP_SIZE) -> Image:
 
 
 def surroundings(
-    image: Image, landmarks: Points, side: int = SURROUNDINGS, enlarged: float = ENLARGED
-) -> tuple[Image, npt.NDArray[np.float64]]:
+    image: Pixels, landmarks: Points, side: int = SURROUNDINGS, enlarged: float = ENLARGED
+) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """The upright face and what is around it, uint8 (side, side, 3), and the matrix of `similarity_transform` that
     brings points of the image there. enlarged: how many times the size that faces have in a crop to embed. Raises
     ValueError as `align` does.
@@ -149,7 +149,7 @@ def brought_back(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Poin
     return np.asarray((np.asarray(points, np.float64) - matrix[:, 2]) @ inverse.T, dtype=np.float32)
 
 
-def resize(image: Image, side: int) -> tuple[Image, npt.NDArray[np.float32]]:
+def resize(image: Pixels, side: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
     """The image with its longest side made `side`, the other in proportion but at least 1; and what coordinates in it
     are to be multiplied with to be the image's own: float32 (2,), of x and of y.
     """
@@ -171,7 +171,7 @@ def resize(image: Image, side: int) -> tuple[Image, npt.NDArray[np.float32]]:
     return image, factor
 
 
-def turned(image: Image, degrees: float) -> tuple[Image, npt.NDArray[np.float64]]:
+def turned(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """The whole image turned counter-clockwise, what is beside it black; and the matrix (2, 3) that brings points of it
     there.
     """
@@ -189,7 +189,7 @@ def roll(landmarks: Points) -> float:
     return math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
 
 
-def _warped(image: Image, matrix: npt.NDArray[np.float64], size: int) -> Image:
+def _warped(image: Pixels, matrix: npt.NDArray[np.float64], size: int) -> Pixels:
     shrink = int(1 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1 / _MOST_SHRINK))
     if shrink >= 2:
         # warpAffine looks at four pixels for each of the crop's, however many lie between: average those first.
@@ -197,7 +197,9 @@ def _warped(image: Image, matrix: npt.NDArray[np.float64], size: int) -> Image:
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _shrunk(image: Image, matrix: npt.NDArray[np.float64], by: int, size: int) -> tuple[Image, npt.NDArray[np.float64]]:
+def _shrunk(
+    image: Pixels, matrix: npt.NDArray[np.float64], by: int, size: int
+) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """The part of the image that a warp by `matrix` to size x size looks at, `by` times smaller, and its matrix."""
     inverse = np.linalg.inv(matrix[:, :2])
     corners = (np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]) @ inverse.T

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from worker.vision.geometry import (
     CloseScores,
     Detection,
-    Image,
+    Pixels,
     brought_back,
     left_to_right,
     most_prominent,
@@ -60,13 +60,13 @@ degrees in the nearest one (docs/decisions/0013-seeing.md)."""
 class Detector(Protocol):
     """Finds faces."""
 
-    def detect(self, image: Image, side: int) -> list[Detection]:
+    def detect(self, image: Pixels, side: int) -> list[Detection]:
         """Candidates in pixels of the image, looked for with its longest side made that many pixels; may be none."""
 
-    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+    def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         """The same faces with landmarks as good as can be, and refined scores."""
 
-    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
         """What each refined face scores on further crops."""
 
 
@@ -80,7 +80,7 @@ class Look:
 
     degrees = 0
 
-    def __init__(self, detector: Detector, image: Image, least_score: float) -> None:
+    def __init__(self, detector: Detector, image: Pixels, least_score: float) -> None:
         """least_score: score, (0, 1), from which on a candidate counts."""
         self._detector = detector
         self._image = image
@@ -197,9 +197,9 @@ class TurnedLook(Look):
     def __init__(
         self,
         detector: Detector,
-        image: Image,
+        image: Pixels,
         least_score: float,
-        small: Image,
+        small: Pixels,
         factor: npt.NDArray[np.float32],
         degrees: int,
     ) -> None:
@@ -229,7 +229,7 @@ def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.ND
     return replace(face, box=(x - width / 2, y - height / 2, width, height), landmarks=points[1:])
 
 
-def look(detector: Detector, image: Image, least_score: float) -> Look:
+def look(detector: Detector, image: Pixels, least_score: float) -> Look:
     """The image the way up in which its most prominent face has the best score and refined score together; as it comes,
     when that is surely upright or no other way scores more.
 

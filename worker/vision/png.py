@@ -1,28 +1,27 @@
-"""PNG (ISO/IEC 15948) without what can hurt.
+"""A PNG (ISO/IEC 15948) without the parts that can do harm.
 
 Text and colour profiles are compressed, and libpng inflates them: 2 MiB of zTXt chunks cost 2.8 s. It also inflates
-image data to its end, however little of it makes the image: 1 MB cost 1.1 s. So only what makes the picture reaches it.
+image data to its end, however little of it the image needs: 1 MB cost 1.1 s. So libpng is given only the chunks that
+make the picture.
 """
 
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import ImageUnreadable
-
-START: Final = b"\x89PNG\r\n\x1a\n"
+from shared.imagefile.png import SIGNATURE, PngHeader, read_header
 
 MAX_CHUNKS: Final = 10_000
-"""libpng writes 256 for 2 MiB; rows of a scanner that are a chunk each are a few thousand."""
+"""Most chunks. libpng writes 256 for 2 MiB; scanners that write a chunk a row make a few thousand."""
 
-MAX_RAW_BYTES: Final = 4 * 50_000_000
-"""Of image data once inflated."""
+RAW_BYTES_PER_PIXEL: Final = 4
+"""Most bytes of inflated image data for each pixel of the largest image: that in 8-bit RGBA."""
 
 _KEPT: Final = (b"PLTE", b"tRNS", b"eXIf")  # eXIf has the orientation
 
-# libpng takes the first and warns of every other one, on stderr: 9,994 lines for 160 kB.
+# libpng takes the first and warns of every further one on stderr: 9,994 lines for 160 kB.
 _ONCE: Final = (b"tRNS", b"eXIf")
 
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -33,65 +32,55 @@ _STEP_BYTES: Final = 1 << 17  # stays in the processor's cache
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
-@dataclass(frozen=True)
-class _Header:
-    """IHDR. colour: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha."""
+def stripped(data: bytes, work_pixels: int) -> bytes:
+    """Return the same picture without ancillary chunks, animation, and what follows its end.
 
-    width: int
-    height: int
-    depth: int
-    colour: int
-    interlaced: int
-
-    def raw_bytes(self) -> int:
-        """Of the image data once inflated: rows of whole bytes, each after a byte that names its filter."""
-        bits = self.depth * _CHANNELS[self.colour]
-        passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
-        total = 0
-        for x, y, across, down in passes:
-            columns = max(0, -(-(self.width - x) // across))
-            rows = max(0, -(-(self.height - y) // down))
-            total += rows * (1 + (columns * bits + 7) // 8) if columns else 0
-        return total
-
-
-def plain(data: bytes) -> bytes:
-    """The same picture without ancillary chunks, animation, and what follows its end.
-
-    Raises ImageUnreadable when it is cut off, or has less or more image data than its header says.
+    work_pixels: pixels of the largest image, by which the image data is bounded. Raises ImageUnreadable if the PNG is
+    cut off, has less or more image data than its header says, or more than RAW_BYTES_PER_PIXEL * work_pixels bytes.
     """
-    header: _Header | None = None
-    kept: list[bytes] = [START]
+    header = read_header(data)
+    if header.colour not in _CHANNELS or header.depth not in (1, 2, 4, 8, 16) or header.interlaced > 1:
+        raise ImageUnreadable("PNG of an unknown kind")
+    chunks = _chunks(data)
+    kept: list[bytes] = [SIGNATURE, next(chunks)[2]]
     packed: list[bytes] = []
     kinds: set[bytes] = set()
-    for kind, content, whole in _chunks(data):
-        if header is None:
-            header = _header(kind, content)
-            kept.append(whole)
-        elif kind == b"IDAT":
+    for kind, content, whole in chunks:
+        if kind == b"IDAT":
             packed.append(content)
         elif kind in _KEPT:
             if packed or (kind in _ONCE and kind in kinds):
-                continue  # out of place or once more, where libpng would warn and drop it
+                continue  # out of place or repeated, where libpng would warn and drop it
             kinds.add(kind)
             kept.append(whole)
         elif not kind[0] & 0x20 and kind != b"IEND":
             raise ImageUnreadable("PNG with a second header or an unknown critical chunk")
-    if header is None:
-        raise ImageUnreadable("PNG without a header")
-    kept.append(_chunk(b"IDAT", _image_data(b"".join(packed), header.raw_bytes())))
+    size = _raw_bytes(header)
+    if size > RAW_BYTES_PER_PIXEL * work_pixels:
+        raise ImageUnreadable("PNG with more image data than the largest image of four bytes a pixel")
+    kept.append(_chunk(b"IDAT", _image_data(b"".join(packed), size)))
     kept.append(_chunk(b"IEND", b""))
     return b"".join(kept)
 
 
-def _image_data(packed: bytes, size: int) -> bytes:
-    """Image data that is exactly as much as `size`, the bytes it inflates to.
+def _raw_bytes(header: PngHeader) -> int:
+    """Return the size of the inflated image data: rows of whole bytes, each after a byte that names its filter."""
+    bits = header.depth * _CHANNELS[header.colour]
+    passes = _ADAM7 if header.interlaced else ((0, 0, 1, 1),)
+    total = 0
+    for x, y, across, down in passes:
+        columns = max(0, -(-(header.width - x) // across))
+        rows = max(0, -(-(header.height - y) // down))
+        total += rows * (1 + (columns * bits + 7) // 8) if columns else 0
+    return total
 
-    Inflating takes most of the time that decoding takes. So what has been inflated here is not packed again but stored,
-    unless it is so much that memory matters more: no photo is, in 2 MiB.
+
+def _image_data(packed: bytes, size: int) -> bytes:
+    """Return compressed image data that inflates to exactly `size` bytes.
+
+    Inflating takes most of the time that decoding takes. So inflated data is stored, not compressed again, unless there
+    is so much of it that memory matters more: no photo of 2 MiB has as much.
     """
-    if size > MAX_RAW_BYTES:
-        raise ImageUnreadable("PNG with more image data than 50 million pixels of four bytes")
     if size > _STORED_BYTES:
         for _ in _inflated(packed, size):
             pass
@@ -100,7 +89,7 @@ def _image_data(packed: bytes, size: int) -> bytes:
 
 
 def _inflated(packed: bytes, size: int) -> Iterator[bytes]:
-    """Pieces of the inflated stream. Raises ImageUnreadable when they are not `size` bytes together."""
+    """Yield pieces of the inflated stream. Raises ImageUnreadable if they are not `size` bytes in all."""
     stream = zlib.decompressobj()
     try:
         for at in range(0, len(packed), _STEP_BYTES):
@@ -120,18 +109,9 @@ def _inflated(packed: bytes, size: int) -> Iterator[bytes]:
         raise ImageUnreadable("PNG has less image data than its header says")
 
 
-def _header(kind: bytes, content: bytes) -> _Header:
-    if kind != b"IHDR" or len(content) != 13:
-        raise ImageUnreadable("PNG without a header")
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content)
-    if colour not in _CHANNELS or depth not in (1, 2, 4, 8, 16) or interlaced > 1:
-        raise ImageUnreadable("PNG of an unknown kind")
-    return _Header(width, height, depth, colour, interlaced)
-
-
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Kind, content and whole of each chunk, up to the last one."""
-    at = len(START)
+    """Yield kind, content and all bytes of each chunk, up to IEND."""
+    at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
             raise ImageUnreadable("PNG is cut off")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.contract import Flaw
-from worker.vision.geometry import TEMPLATE, Detection, Image, Points
+from worker.vision.geometry import TEMPLATE, Detection, Pixels, Points
 
 Mode = Literal["off", "standard", "strict"]
 
@@ -142,7 +142,7 @@ def size(detection: Detection, reduction: int) -> float:
     return math.sqrt(detection.area) * reduction
 
 
-def measure(detection: Detection, crop: Image, reduction: int) -> Quality:
+def measure(detection: Detection, crop: Pixels, reduction: int) -> Quality:
     """How the face is shown. crop: as `align` makes it of the detection's landmarks. reduction: as of `size`."""
     small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import FaceNotDetected
+from shared.imagefile.header import DEFAULT_MAX_PIXELS, read_header
 from worker.vision.decode import configure_opencv, decode, reduction
-from worker.vision.decoding_memory import weight
+from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.decoding_room import Room
 from worker.vision.fine_passes import find_fine, wants_fine
-from worker.vision.geometry import CloseScores, Detection, Image, align, left_to_right, most_prominent, scaled
+from worker.vision.geometry import CloseScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
 from worker.vision.passes import LEAST_SCORE, Detector, Look, look
 from worker.vision.quality import Quality, measure, size
 
@@ -99,9 +100,10 @@ class FaceService:
         observer: Observer | None = None,
         least_score: float = LEAST_SCORE,
         room: Room | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole. room:
-        what decoded images may take at once; without one, whatever they need.
+        what decoded images may take at once; without one, whatever they need. max_pixels: most pixels of an image.
         """
         configure_opencv()
         self._observer = observer or Nobody()
@@ -109,6 +111,7 @@ class FaceService:
         self._embedder = embedder
         self._least_score = least_score
         self._room = room
+        self._max_pixels = max_pixels
 
     def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Face]:
         """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
@@ -148,22 +151,23 @@ class FaceService:
         (described,) = self._describe([prominent], [0], Choice())
         return described
 
-    def _decoded(self, data: bytes, held: ExitStack, *, whole: bool = False) -> tuple[Image, int]:
+    def _decoded(self, data: bytes, held: ExitStack, *, full_size: bool = False) -> tuple[Pixels, int]:
         """The image, and how many times smaller it is than it was sent. held: keeps its room as long as the image. One
         that was made smaller keeps none, so that a thread never waits for room while it has some.
         """
-        reduced = 1 if whole else reduction(data)
+        reduced = 1 if full_size else reduction(read_header(data, self._max_pixels))
         with ExitStack() as meanwhile:
             if self._room is not None:
                 keeping = held if reduced == 1 else meanwhile
-                keeping.enter_context(self._room.of(weight(data, whole=whole)))
+                size = decoding_bytes(data, full_size=full_size, max_pixels=self._max_pixels)
+                keeping.enter_context(self._room.of(size))
             with self._observer.stage("decode"):
-                return decode(data, whole=whole), reduced
+                return decode(data, full_size=full_size, max_pixels=self._max_pixels), reduced
 
     def _fine(
         self,
         data: bytes,
-        image: Image,
+        image: Pixels,
         reduced: int,
         seen: Look,
         held: ExitStack,
@@ -174,7 +178,7 @@ class FaceService:
         doubtful = [scaled(face, reduced) for face in seen.doubtful()]
         if not (finer or doubtful):
             return []
-        whole = image if reduced == 1 else self._decoded(data, held, whole=True)[0]
+        whole = image if reduced == 1 else self._decoded(data, held, full_size=True)[0]
         sent = [scaled(face.detection, reduced) for face in known]
         found = find_fine(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]
@@ -202,7 +206,7 @@ class _Found:
     """A refined face in pixels of an image that is `reduced` times smaller than it was sent."""
 
     detection: Detection
-    image: Image
+    image: Pixels
     reduced: int
 
     @property
@@ -224,14 +228,14 @@ class _Observed:
         self._detector = detector
         self._observer = observer
 
-    def detect(self, image: Image, side: int) -> list[Detection]:
+    def detect(self, image: Pixels, side: int) -> list[Detection]:
         with self._observer.stage("detect"):
             return self._detector.detect(image, side)
 
-    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+    def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         with self._observer.stage("refine"):
             return self._detector.refine(image, detections)
 
-    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
         with self._observer.stage("refine"):
             return self._detector.look_closely(image, detections)

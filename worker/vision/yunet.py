@@ -18,7 +18,7 @@ from worker.vision.geometry import (
     SURROUNDINGS,
     CloseScores,
     Detection,
-    Image,
+    Pixels,
     brought_back,
     brought_there,
     resize,
@@ -57,7 +57,7 @@ class YuNet:
         self._min_score = min_score
         self._square = square
 
-    def detect(self, image: Image, side: int) -> list[Detection]:
+    def detect(self, image: Pixels, side: int) -> list[Detection]:
         """Faces in pixels of the image, best score first. image: uint8 (H, W, 3) BGR, any size from 1 x 1.
 
         side: longest side in pixels to work at; half of it takes a quarter of the time and misses the smallest faces.
@@ -66,7 +66,7 @@ class YuNet:
         (found,) = self._run([resized], self._min_score, side if self._square else 1)
         return [_scaled(detection, factor) for detection in found]
 
-    def refine(self, image: Image, detections: Sequence[Detection]) -> list[Detection]:
+    def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         """The same faces with landmarks and refined scores from an upright crop of one size around each, all at once.
 
         Of several faces on a crop, the nearest to the one that is refined counts. One that is not found there, or only
@@ -81,7 +81,7 @@ class YuNet:
             for detection, again, matrix in zip(detections, found, matrices, strict=True)
         ]
 
-    def look_closely(self, image: Image, detections: Sequence[Detection]) -> list[CloseScores]:
+    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
         """What each refined face scores on three more upright crops, all faces at once; 0 where it is not found."""
         if not detections:
             return []
@@ -89,7 +89,7 @@ class YuNet:
         return [CloseScores(*each) for each in zip(*scores, strict=True)]
 
     def _scores(
-        self, image: Image, detections: Sequence[Detection], side: int, enlarged: float, mirrored: bool
+        self, image: Pixels, detections: Sequence[Detection], side: int, enlarged: float, mirrored: bool
     ) -> list[float]:
         crops, middles = [], []
         for detection in detections:
@@ -102,7 +102,7 @@ class YuNet:
         )
         return [0.0 if face is None else face.score for face in faces]
 
-    def _run(self, images: Sequence[Image], min_score: float, least_side: int = 1) -> list[list[Detection]]:
+    def _run(self, images: Sequence[Pixels], min_score: float, least_side: int = 1) -> list[list[Detection]]:
         """Faces in each of several images of one size, best score first."""
         blob = _blob(images, least_side)
         outputs = self._session.run(blob)
@@ -148,7 +148,7 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
     return nearest
 
 
-def _blob(images: Sequence[Image], least_side: int) -> Tensor:
+def _blob(images: Sequence[Pixels], least_side: int) -> Tensor:
     """float32 (N, 3, H', W') of N images of one size: BGR in 0..255 as the model was trained, black up to least_side
     and to the next multiples of 32.
     """

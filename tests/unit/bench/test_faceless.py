@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from faceless import HEAD, Bench, FalseFace, Pass, Recording, lost, pictures, read_seen, with_face, write_seen
 
-from worker.vision.geometry import TEMPLATE, CloseScores, Detection, Image
+from worker.vision.geometry import TEMPLATE, CloseScores, Detection, Pixels
 from worker.vision.service import FaceService
 
 
@@ -21,15 +21,15 @@ def face(score: float) -> Detection:
 class Eager:
     """A detector that sees a face in an image that is wider than high, sure of it in small passes alone."""
 
-    def detect(self, image: Image, side: int) -> list[Detection]:
+    def detect(self, image: Pixels, side: int) -> list[Detection]:
         if image.shape[1] <= image.shape[0]:
             return []
         return [face(0.95 if side < 400 else 0.85)]
 
-    def refine(self, _image: Image, detections: list[Detection]) -> list[Detection]:
+    def refine(self, _image: Pixels, detections: list[Detection]) -> list[Detection]:
         return [replace(one, refined_score=one.score) for one in detections]
 
-    def look_closely(self, _image: Image, detections: list[Detection]) -> list[CloseScores]:
+    def look_closely(self, _image: Pixels, detections: list[Detection]) -> list[CloseScores]:
         return [CloseScores(1, 1, 1) for _ in detections]
 
 

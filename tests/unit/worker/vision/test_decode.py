@@ -15,9 +15,11 @@ from image_parts import (
     PNG_START,
     behind_start,
     chunk,
+    flat_png,
     frame_at,
     ihdr,
     ink,
+    many_scans,
     oddly_sampled,
     photo_png,
     segment,
@@ -522,3 +524,33 @@ def test_what_phones_and_old_cameras_do_to_segments_is_taken(was, becomes):
     assert data != whole
     assert check(data, 50_000_000) == check(whole, 50_000_000)
     np.testing.assert_array_equal(decode(data), decode(whole))
+
+
+@pytest.mark.parametrize("encode", [png, bmp, jpeg])
+def test_an_image_of_more_pixels_than_the_limit_is_refused(encode):
+    data = encode(gradient(30, 40))
+    assert decode(data, max_pixels=1200).shape == (30, 40, 3)
+    with pytest.raises(ImageUnreadable, match="too many pixels"):
+        decode(data, max_pixels=1199)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: flat_png(7200, 7200), (7200, 7200, 3)),
+        (lambda: flat_png(7200, 7200, 8, 6), (7200, 7200, 3)),
+        (lambda: many_scans(3200, 3200, 64), (800, 800, 3)),
+    ],
+    ids=["52 megapixels", "207 MB of image data", "64 scans of 10 megapixels"],
+)
+def test_a_higher_limit_lets_larger_images_in(make, shape):
+    """Of 60 million pixels instead of 50: the bounds of image data and of scans rise with it."""
+    data = make()
+    with pytest.raises(ImageUnreadable):
+        decode(data)
+    assert decode(data, max_pixels=60_000_000).shape == shape
+
+
+def test_a_lower_limit_leaves_small_images_of_many_bits_alone():
+    data = png(np.full((100, 100, 4), 40_000, np.uint16))
+    assert decode(data, max_pixels=10_000).shape == (100, 100, 3)

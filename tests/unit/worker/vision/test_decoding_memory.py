@@ -12,7 +12,7 @@ from hostile_images import IMAGES
 from image_parts import flat_png, large_photo
 from portraits import hopper_jpeg, jpeg, pixels
 from processes import python
-from worker.vision.decoding_memory import weight
+from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.decoding_room import FREE
 
 MEASURED = """
@@ -32,11 +32,13 @@ data = item.make()
 decode(hopper_jpeg())
 Path("/proc/self/clear_refs").write_text("5")
 before = status("VmRSS")
-decode(data, whole=sys.argv[2] == "whole")
+decode(data, full_size=sys.argv[2] == "whole")
 print(status("VmHWM") - before)
 """
 
-LARGE = [item.name for item in IMAGES if item.answer == DECODED and weight(item.make(), whole=True) > 5 * FREE]
+LARGE = [
+    item.name for item in IMAGES if item.answer == DECODED and decoding_bytes(item.make(), full_size=True) > 5 * FREE
+]
 """Smaller ones are not told from what a process takes anyway."""
 
 
@@ -47,7 +49,7 @@ def test_decoding_takes_no_more_than_the_weight(name: str, how: str) -> None:
     path = os.pathsep.join(str(Path(__file__).parents[4] / part) for part in ("", "tests"))
     ended = python("-c", MEASURED, name, how, PYTHONPATH=path)
     assert ended.returncode == 0, ended.stderr
-    told = weight(item.make(), whole=how == "whole")
+    told = decoding_bytes(item.make(), full_size=how == "whole")
     assert int(ended.stdout) <= max(told, 2 * FREE) * 1.05
 
 
@@ -56,21 +58,21 @@ def test_the_dearest_are_among_those_that_are_measured() -> None:
 
 
 def test_what_most_callers_send_weighs_nothing_that_anybody_waits_for() -> None:
-    assert weight(hopper_jpeg(), whole=True) < FREE
-    assert weight(large_photo(), whole=False) < 3 * FREE
-    assert 6 * 48_000_000 * 0.9 < weight(large_photo(), whole=True) < 6 * 48_000_000 * 1.1
-    assert weight(flat_png(7000, 7000), whole=False) == 7 * 49_000_000
+    assert decoding_bytes(hopper_jpeg(), full_size=True) < FREE
+    assert decoding_bytes(large_photo(), full_size=False) < 3 * FREE
+    assert 6 * 48_000_000 * 0.9 < decoding_bytes(large_photo(), full_size=True) < 6 * 48_000_000 * 1.1
+    assert decoding_bytes(flat_png(7000, 7000), full_size=False) == 7 * 49_000_000
 
 
 def test_a_progressive_photo_holds_all_its_coefficients_however_small_it_is_made() -> None:
     photo = jpeg(pixels(hopper_jpeg()), progressive=True)
-    assert weight(photo, whole=True) > weight(hopper_jpeg(), whole=True)
+    assert decoding_bytes(photo, full_size=True) > decoding_bytes(hopper_jpeg(), full_size=True)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]))
 def test_what_is_no_image_weighs_something_or_nothing_and_raises_nothing(data: bytes, start: bytes) -> None:
-    assert weight(start + data, whole=True) >= 0
+    assert decoding_bytes(start + data, full_size=True) >= 0
 
 
 @settings(deadline=None)
@@ -79,4 +81,4 @@ def test_so_does_what_is_damaged(data: st.DataObject) -> None:
     image = bytearray(data.draw(st.sampled_from([hopper_jpeg(), flat_png(30, 20)])))
     for _ in range(data.draw(st.integers(1, 5))):
         image[data.draw(st.integers(0, min(len(image), 700) - 1))] = data.draw(st.integers(0, 255))
-    assert weight(bytes(image), whole=False) >= 0
+    assert decoding_bytes(bytes(image), full_size=False) >= 0

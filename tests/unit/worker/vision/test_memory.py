@@ -25,7 +25,7 @@ for limit in sys.argv[3:]:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (int(limit) << 20), resource.RLIM_INFINITY))
     try:
-        decode(data, whole=True)
+        decode(data, full_size=True)
     except MemoryError:
         outcome = "no memory"
     except ImageUnreadable:

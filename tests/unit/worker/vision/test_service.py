@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from image_parts import large_photo
 from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
-from worker.vision.decoding_memory import weight
+from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.decoding_room import Room
 from worker.vision.geometry import TEMPLATE, CloseScores, Detection
 from worker.vision.service import Choice, FaceService
@@ -132,6 +132,13 @@ def test_no_image(method):
         getattr(FaceService(Seeing(LEFT), Describing()), method)(b"no image")
 
 
+@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+def test_an_image_of_more_pixels_than_the_services_limit_is_refused(method):
+    assert getattr(FaceService(Seeing(LARGE), Describing(), max_pixels=200 * 300), method)(IMAGE)
+    with pytest.raises(ImageUnreadable, match="too many pixels"):
+        getattr(FaceService(Seeing(LARGE), Describing(), max_pixels=200 * 300 - 1), method)(IMAGE)
+
+
 def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
     seeing = Seeing(LARGE, LEFT)
     found = FaceService(seeing, Describing()).describe_all(IMAGE)
@@ -214,7 +221,7 @@ def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(meth
     with pytest.raises(FaceNotDetected):
         getattr(FaceService(Seeing(), Describing(), room=room), method)(IMAGE)
     assert room.held == 0
-    assert set(room.asked) == {weight(IMAGE, whole=True)}
+    assert set(room.asked) == {decoding_bytes(IMAGE, full_size=True)}
 
 
 def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
@@ -222,7 +229,7 @@ def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_t
     photo = large_photo()
     with pytest.raises(FaceNotDetected):
         FaceService(Seeing(), Describing(), room=room).describe_prominent(photo)
-    assert room.asked == [weight(photo, whole=False), weight(photo, whole=True)]
+    assert room.asked == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
     assert room.held == 0
 
 
