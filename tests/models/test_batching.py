@@ -150,12 +150,12 @@ def test_a_worker_on_a_gpu_batches_counts_its_batches_and_closes_them(weights, m
         # For 1, 2 and 4 rows of three shapes and of one, and one for all other shapes.
         assert opened.count((weights.detector, "cuda")) == 3 * 3 + 1
         assert opened.count((weights.embedder, "cuda")) == 3 + 1
-        assert len(worker.vision.describe_all(PHOTOS[5])) == 2
+        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
         count = worker.metrics.registry.get_sample_value
         assert count("facesearch_batch_faces_count") == 1
         assert count("facesearch_batch_faces_sum") == 2
     with pytest.raises(Unavailable):
-        worker.vision.describe_all(PHOTOS[5])
+        worker.faces.describe_all(PHOTOS[5])
 
 
 def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start_and_no_fall_back(weights, monkeypatch):  # noqa: ARG001 -- the models are there
@@ -185,7 +185,7 @@ def test_a_worker_on_a_cpu_batches_nothing(weights, monkeypatch):
     )
     with runtime.open_runtime(settings().model_copy(update={"device": "cpu"})) as worker:
         assert opened == [(weights.detector, "cpu"), (weights.embedder, "cpu")]
-        assert len(worker.vision.describe_all(PHOTOS[5])) == 2
+        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
         assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_sum") == 2
 
 
@@ -220,8 +220,8 @@ def test_on_a_gpu_no_session_ever_sees_two_shapes(weights, monkeypatch):  # noqa
     monkeypatch.setattr(runtime, "open_session", lambda path, _device: Watched(path))
     with runtime.open_runtime(settings()) as worker:
         for photo in PHOTOS[:7]:
-            worker.vision.describe_all(photo)
-            worker.vision.describe_prominent(photo)
+            worker.faces.describe_all(photo)
+            worker.faces.describe_prominent(photo)
     assert sorted(map(len, seen)) == [0, 0, *[1] * (len(seen) - 2)], "but for those of shapes that do not occur"
 
 
