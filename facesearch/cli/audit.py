@@ -10,14 +10,14 @@ from shared import audit as trail
 
 
 @click.command()
-@click.option("--last", default=100, show_default=True, type=click.IntRange(1), help="How many of the newest.")
+@click.option("--last", default=100, show_default=True, type=click.IntRange(1), help="Number of events.")
 @data_dir_option
 @json_option
 @reported
 def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
-    """List the last changes of tenants, keys and facedbs, and wrong admin keys, oldest first.
+    """List recent changes of tenants, keys and face databases, and attempts with a wrong admin key. Oldest first.
 
-    10000 changes are kept, whether they came over the admin API or by a command, and 1000 lines about wrong keys.
+    The service keeps the last 10000 changes, made through the admin API or by a command, and the last 1000 attempts.
     """
     found = query(data_dir, lambda control: trail.last(control.redis, last))
     if as_json:

@@ -31,13 +31,13 @@ BROKER: Final = "valkey"
     "--keep",
     type=click.IntRange(1),
     metavar="N",
-    help="DIR is a folder of backups: write one more, named after the time, and remove all but the newest N.",
+    help="Treat DIR as a folder of backups: add one, named after the time, and remove all but the newest N.",
 )
 @data_dir_option
 @reported
 @backup_only
 def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
-    """Write all that is kept into the new folder DIR: faces, tenants, keys, counters. The service may go on."""
+    """Write a backup of faces, tenants, keys and counters into the new folder DIR. The service may be running."""
     settings = settings_from(data_dir=data_dir)
     if settings.store_kind == "memory":
         raise OperatorError("FACESEARCH_STORE=memory keeps nothing that could be backed up")

@@ -25,15 +25,15 @@ standard error of the cosine, by who is in the folder; two of them are what chan
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--model", "name", help="Which embedder.  [default: the one in use]")
-@click.option("--write", is_flag=True, help="Keep it in the models folder, in place of the one before.")
-@click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
+@click.option("--model", "name", help="Name of the embedder.  [default: the one in use]")
+@click.option("--write", is_flag=True, help="Save the table in the models folder, replacing the previous one.")
+@click.option("--threads", type=click.IntRange(1), help="Photos processed at once.  [default: number of cores]")
 @reported
 @worker_only
 def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) -> None:
-    """Measure an embedder's table from cosine to confidence on the photos in DIR, a folder for each person.
+    """Measure an embedder's table from cosine to confidence on the photos in DIR.
 
-    250 people are enough, two photos of 30 of them; a thousand are better.
+    DIR has a folder for each person. 250 people are enough, 30 of them with two photos; a thousand are better.
     """
     settings = settings_from()
     # What sees takes a second to import, which the other commands need not wait for.

@@ -26,9 +26,9 @@ _LEAST_COLUMNS: Final = 40
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
 )
-tenant_option = click.option("--tenant", default=DEFAULT, show_default=True, help="Whose.")
+tenant_option = click.option("--tenant", default=DEFAULT, show_default=True, help="Name of the tenant.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def settings_from(**options: Any) -> Settings:

@@ -11,14 +11,17 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, cast
 
+import click
 from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from facesearch.cli import installed, models
+from facesearch.cli.console import print_paragraph, reported, settings_from
 from facesearch.cli.installed import Role
 from facesearch.cli.refused_facedbs import refused
 from facesearch.embedded import servers
@@ -69,6 +72,19 @@ class Finding:
     well: bool
     detail: str
     needed: bool = True
+
+
+@click.command()
+@click.option(
+    "--role", type=click.Choice(["gateway", "worker", "all"]), help="What to check for.  [default: what is installed]"
+)
+@reported
+def doctor(role: Role | None) -> None:
+    """Check what is installed, reachable and ready.
+
+    Exits with status 1 if something that the service needs is not.
+    """
+    sys.exit(0 if diagnose(settings_from(), role, partial(print_paragraph, indent=DETAIL)) else 1)
 
 
 def diagnose(settings: Settings, role: Role | None, say: Callable[[str], None]) -> bool:

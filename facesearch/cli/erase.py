@@ -30,14 +30,16 @@ LONGEST_RESULT_S: Final = 320.0
 
 
 @click.command()
-@click.option("--now", is_flag=True, help="Do it. Without this option the command only says what waits to be removed.")
+@click.option(
+    "--now", is_flag=True, help="Erase. Without this option the command only reports what waits to be removed."
+)
 @data_dir_option
 @reported
 def erase(now: bool, data_dir: Path | None) -> None:
-    """Leave nothing of deleted faces and dropped facedbs in any file, while the service runs or while it is stopped.
+    """Remove deleted faces and dropped face databases from every file of the service. It may be running or stopped.
 
-    It writes the files of the faces anew without them, removes dropped facedbs at once, erases kept answers that name
-    a deleted face, and has the broker rewrite its append-only file. Backups are not touched.
+    The command rewrites the files of faces, removes dropped face databases at once, erases kept answers that name a
+    deleted face, and makes the broker rewrite its append-only file. Backups are not touched.
     """
     settings = settings_from(data_dir=data_dir)
     try:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     "report_file",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Write plots and tables there.",
+    help="Write a report with plots and tables to this file.",
 )
-@click.option("--threads", type=click.IntRange(1), help="Photos at once.  [default: one a core]")
+@click.option("--threads", type=click.IntRange(1), help="Photos processed at once.  [default: number of cores]")
 @reported
 @worker_only
 def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int | None) -> None:
-    """Tell how well people are told apart on the photos in DIR, a folder for each person.
+    """Measure how well the models tell the people on the photos in DIR apart.
 
-    Faces are found and described on the CPU as a search does, with the models of the settings. Nothing is sent anywhere
-    or stored, and no service is needed.
+    DIR has a folder for each person. Faces are detected and embedded on the CPU as for a search, with the models of the
+    settings. Nothing is sent or stored, and no service is needed.
     """
     settings = settings_from()
     # What sees takes a second to import, which the other commands need not wait for.

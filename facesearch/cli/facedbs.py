@@ -30,7 +30,7 @@ def facedbs() -> None:
 @json_option
 @reported
 def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None:
-    """Create the empty facedb NAME."""
+    """Create the empty face database NAME."""
     facedb = change(
         data_dir,
         "facedb.create",
@@ -49,7 +49,7 @@ def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None
 @json_option
 @reported
 def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
-    """List the facedbs of a tenant."""
+    """List the face databases of a tenant."""
 
     async def both(control: Control) -> tuple[Tenant, list[Facedb]]:
         return await control.tenant(tenant), await control.facedbs(tenant)
@@ -71,7 +71,7 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 @reported
 def default(name: str, tenant: str, data_dir: Path | None) -> None:
-    """Make NAME the facedb that is meant when a request names none."""
+    """Make NAME the default: the face database of requests that name none."""
     change(
         data_dir,
         "facedb.default",
@@ -88,7 +88,7 @@ def default(name: str, tenant: str, data_dir: Path | None) -> None:
 @yes_option
 @reported
 def drop(name: str, tenant: str, data_dir: Path | None, yes: bool) -> None:
-    """Drop the facedb NAME with all its faces."""
+    """Drop the face database NAME with all its faces."""
 
     async def existing(control: Control) -> Facedb | None:
         await control.tenant(tenant)

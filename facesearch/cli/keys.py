@@ -28,27 +28,34 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--name", required=True, help="What it is for; need not be unique.")
+@click.option("--name", required=True, help="Name of the key; need not be unique.")
 @tenant_option
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice([scope.value for scope in Scope]),
-    help="May be repeated.  [all]",
+    help="What the key may do; may be repeated.  [default: all]",
 )
-@click.option("--expires", default="never", show_default=True, help="12h, 30d, 4w, 2030-01-31, or never.")
-@click.option("--rate", type=float, help="Requests a second, at most 1,000,000; 0: any.  [FACESEARCH_RATE]")
-@click.option("--concurrency", type=int, help="Requests at once; 0: any.  [FACESEARCH_CONCURRENCY]")
+@click.option(
+    "--expires",
+    default="never",
+    show_default=True,
+    help="When the key ends: 12h, 30d or 4w from now, 2030-01-31, or never.",
+)
+@click.option(
+    "--rate", type=float, help="Requests a second, at most 1,000,000; 0: no limit.  [default: FACESEARCH_RATE]"
+)
+@click.option("--concurrency", type=int, help="Requests at once; 0: no limit.  [default: FACESEARCH_CONCURRENCY]")
 @click.option(
     "--http-status",
     type=click.Choice(get_args(HttpStatus)),
-    help="HTTP codes of its answers; always-200: for clients that throw on any other.  [FACESEARCH_HTTP_STATUS]",
+    help="HTTP code of answers; always-200 is for clients that fail on others.  [default: FACESEARCH_HTTP_STATUS]",
 )
 @click.option(
     "--confidence",
     type=click.Choice(get_args(Confidences)),
-    help="Confidences with decimals, or whole, rounded down.  [FACESEARCH_CONFIDENCE]",
+    help="Write confidences with decimals, or rounded down to whole numbers.  [default: FACESEARCH_CONFIDENCE]",
 )
 @data_dir_option
 @json_option
@@ -65,7 +72,7 @@ def create(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Create a key and print it, this once."""
+    """Create an API key and print it; it is not shown again."""
     until = expiry.parse(expires)
     may = frozenset(map(Scope, scopes)) or frozenset(Scope)
     key, secret = change(
@@ -93,12 +100,12 @@ def create(
 
 @keys.command("list")
 @tenant_option
-@click.option("--all", "ended_too", is_flag=True, help="Those that were revoked or expired, too.")
+@click.option("--all", "ended_too", is_flag=True, help="Include revoked and expired keys.")
 @data_dir_option
 @json_option
 @reported
 def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool) -> None:
-    """List the keys of a tenant, without the keys themselves."""
+    """List the API keys of a tenant, without their secrets."""
 
     async def asked(control: Control) -> Sequence[Key]:
         return await control.key_records(tenant) if ended_too else await control.keys(tenant)
@@ -117,7 +124,7 @@ def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool)
 @data_dir_option
 @reported
 def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
-    """Revoke the key with this ID: it stops working within seconds."""
+    """Revoke the API key with this ID; it stops working within seconds."""
     was_in_file = change(
         data_dir,
         "key.revoke",

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 
-from facesearch.cli.console import print_table, remark
+from facesearch.cli.console import print_table, remark, reported, settings_from, worker_only
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models import catalog, custom, files
@@ -227,3 +227,60 @@ def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder
 
 def _given(value: _Number | None, otherwise: _Number) -> _Number:
     return otherwise if value is None else value
+
+
+@click.group()
+def models() -> None:
+    """Download and list models, and add your own."""
+
+
+@models.command("pull")
+@click.argument("names", nargs=-1)
+@reported
+@worker_only
+def models_pull(names: tuple[str, ...]) -> None:
+    """Download, verify and prepare models: the NAMES given, or those in use."""
+    pull(settings_from(), names, remark)
+
+
+@models.command("list")
+@reported
+def models_list() -> None:
+    """List all models with their task, state, calibration and licence."""
+    list_all(settings_from())
+
+
+@models.command("add")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--like",
+    required=True,
+    metavar="NAME",
+    help=f"Preprocessing: that of {' or '.join(PRESETS)}, or of a listed model.",
+)
+@click.option("--name", help="Name of the model.  [default: the file's name]")
+@click.option("--channels", type=click.Choice(["RGB", "BGR"]), help="Order of the channels.  [default: as --like]")
+@click.option("--mean", type=float, help="Subtracted from each value, which is 0 to 255.  [default: as --like]")
+@click.option("--scale", type=float, help="Divisor of the result.  [default: as --like]")
+@click.option(
+    "--size",
+    "input_size",
+    type=click.IntRange(8, custom.LARGEST_SIDE),
+    help="Side of the crop in pixels.  [default: as --like]",
+)
+@click.option("--licence", help="Licence of the model, an SPDX expression.")
+@click.option("--commercial/--no-commercial", help="Whether the licence allows commercial use.  [default: it does not]")
+@click.option(
+    "--check",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Check with the photos in this folder, person/photo.",
+)
+@reported
+@worker_only
+def models_add(file: Path, check: Path | None, **options: Any) -> None:
+    """Check that the embedder FILE (ONNX) works, and copy it with a description into the models folder.
+
+    With --check, it must also find altered photos of one face more alike than photos of two people.
+    """
+    add(settings_from(), file, Wanted(**options), check, click.echo)

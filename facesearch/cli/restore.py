@@ -58,12 +58,12 @@ class _Backup:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, readable=False))
-@click.option("--overwrite", is_flag=True, help="Replace what is there now.")
+@click.option("--overwrite", is_flag=True, help="Replace existing data.")
 @data_dir_option
 @reported
 @backup_only
 def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
-    """Put back what `facesearch backup` wrote into the folder DIR, with the service stopped."""
+    """Restore the backup in the folder DIR. The service must be stopped."""
     settings = settings_from(data_dir=data_dir)
     if settings.store_kind == "memory":
         raise OperatorError("FACESEARCH_STORE=memory keeps nothing, so nothing can be restored into it")

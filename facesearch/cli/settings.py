@@ -4,12 +4,21 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
+import click
 from pydantic.fields import FieldInfo
 
+from facesearch.cli.console import columns_of_terminal
 from shared.settings import Settings
 
 NONE: Final = "—"
 """The default of what is left out."""
+
+
+@click.command()
+def settings() -> None:
+    """Print every setting, its default and what it does."""
+    columns = columns_of_terminal()
+    click.echo(table() if columns is None else listing(columns))
 
 
 def table() -> str:

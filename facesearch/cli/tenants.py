@@ -20,7 +20,7 @@ from shared.control import Control
 
 @click.group()
 def tenants() -> None:
-    """Create, list and drop tenants: each has its own keys and facedbs."""
+    """Create, list and drop tenants, each with its own API keys and face databases."""
 
 
 @tenants.command("create")
@@ -29,7 +29,7 @@ def tenants() -> None:
 @json_option
 @reported
 def create(name: str, data_dir: Path | None, as_json: bool) -> None:
-    """Create the tenant NAME with an empty facedb, and no key yet."""
+    """Create the tenant NAME with an empty face database and no API key."""
     tenant = change(
         data_dir, "tenant.create", lambda control: control.create_tenant(name), lambda made: {"tenant": made.name}
     )
@@ -60,7 +60,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 @yes_option
 @reported
 def drop(name: str, data_dir: Path | None, yes: bool) -> None:
-    """Drop the tenant NAME: revoke its keys, forget its facedbs with all their faces."""
+    """Drop the tenant NAME with its API keys, its face databases and all their faces."""
 
     async def holdings(control: Control) -> tuple[int, int]:
         return len(await control.keys(name)), len(await control.facedbs(name))

@@ -18,9 +18,9 @@ _TARIFF = {True: "charged", False: "free"}
 
 @click.command()
 @click.option("--from", "first", type=_DAY, help="First day, in UTC.")
-@click.option("--to", "last", type=_DAY, help="Last day, which is included.")
-@click.option("--tenant", help="Only this one. Requests that no key let in are those of the tenant '?'.")
-@click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - for stdout.")
+@click.option("--to", "last", type=_DAY, help="Last day, in UTC; included.")
+@click.option("--tenant", help="Only this tenant; '?' stands for requests without a valid API key.")
+@click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - is stdout.")
 @json_option
 @data_dir_option
 @reported
@@ -32,7 +32,10 @@ def usage(
     as_json: bool,
     data_dir: Path | None,
 ) -> None:
-    """Print how many requests were answered, by day, tenant, key, call and status, and which the tariff charges."""
+    """Print how many requests were answered, and how many of them are charged.
+
+    There is a row for each day, tenant, API key, call and status.
+    """
     period = Period(_date(first), _date(last))
     rows = query(data_dir, lambda control: read(control.redis, period, tenant))
     if csv_file is not None:

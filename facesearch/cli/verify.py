@@ -36,9 +36,10 @@ _ID: Final = 32
 @reported
 @backup_only
 def verify(folder: Path | None, data_dir: Path | None) -> None:
-    """Check the backup in the folder DIR or, without one, the data directory, with the service stopped.
+    """Check the backup in DIR or, without DIR, the data directory.
 
-    Prints a line for each thing that is wrong, with what to do; exit 1 if anything is.
+    The service of a data directory must be stopped. Prints a line for each problem, with its remedy, and exits with
+    status 1 if there is any.
     """
     settings = settings_from(data_dir=data_dir)
     checking = _Checking(settings, click.echo)

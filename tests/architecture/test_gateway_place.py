@@ -67,8 +67,9 @@ TREE = """
 import json, click
 from facesearch.cli.main import main
 def leaves(group, before):
-    for name, command in group.commands.items():
-        path = [*before, name]
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command, path = group.get_command(context, name), [*before, name]
         yield from leaves(command, path) if isinstance(command, click.Group) else [" ".join(path)]
 print(json.dumps(sorted(leaves(main, []))))
 """

@@ -87,9 +87,11 @@ def test_the_readmes_commands_are_found_as_it_says_and_exist(folder: Path) -> No
     assert len(commands) == 12
     for command in commands:
         name, *arguments = command.split()
-        found: click.Command = main.commands[name]
+        context = click.Context(main)
+        found = main.get_command(context, name)
         while isinstance(found, click.Group):
-            found = found.commands[arguments.pop(0)]
+            found = found.get_command(context, arguments.pop(0))
+        assert found is not None, command
         found.make_context(name, arguments, resilient_parsing=False)
 
 

@@ -42,8 +42,10 @@ USAGE = (
 
 def commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
     yield path
-    for name, each in command.commands.items() if isinstance(command, click.Group) else ():
-        yield from commands(each, *path, name)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), *path, name)
 
 
 def too_long(text: str) -> list[str]:

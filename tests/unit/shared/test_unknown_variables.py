@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from facesearch.cli import main as command_line
+from facesearch.cli import models
+from facesearch.cli.main import main
 from shared.settings import Settings
 from shared.unknown_variables import UnknownVariable, unknown_variables
 
@@ -61,13 +62,13 @@ def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again
 ) -> None:
     handed_on = []
 
-    async def run_up(*_: object, **__: object) -> None:
+    async def run(*_: object, **__: object) -> None:
         handed_on.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
 
-    monkeypatch.setattr(command_line, "run_up", run_up)
-    monkeypatch.setattr(command_line.model_commands, "pull", lambda *_: None)
+    monkeypatch.setattr("facesearch.embedded.up.up", run)
+    monkeypatch.setattr(models, "pull", lambda *_: None)
     given = {"FACESEARCH_DEADLIN_S": "hunter2", "FACESEARCH_RATE": "5"}
-    result = CliRunner().invoke(command_line.main, ["up"], env=given)
+    result = CliRunner().invoke(main, ["up"], env=given)
     assert result.stderr.splitlines() == [
         "warning: FACESEARCH_DEADLIN_S is no setting and changes nothing; did you mean FACESEARCH_DEADLINE_S?"
     ]
@@ -75,5 +76,5 @@ def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again
 
 
 def test_small_commands_say_nothing() -> None:
-    result = CliRunner().invoke(command_line.main, ["models", "list"], env={"FACESEARCH_DEADLIN_S": "hunter2"})
+    result = CliRunner().invoke(main, ["models", "list"], env={"FACESEARCH_DEADLIN_S": "hunter2"})
     assert "DEADLIN_S" not in result.output

@@ -1,0 +1,63 @@
+"""What is not imported: commands that need no model and no store answer without waiting for their libraries."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from facesearch.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("aiohttp", "celery", "cv2", "numpy", "onnx", "onnxruntime", "qdrant_client", "qdrant_edge")
+
+LIGHT_COMMANDS = [
+    *("--help", "--version", "settings", "models list"),
+    *(f"{name} --help" for name in COMMANDS),
+    # These find no Redis, and end after everything was imported.
+    *("keys list", "tenants list", "facedbs list", "usage", "audit"),
+]
+
+# Runs each command line in turn.
+RUN = f"""
+import sys
+from click.testing import CliRunner
+from facesearch.cli.main import main
+loaded = {{}}
+for line in {LIGHT_COMMANDS!r}:
+    result = CliRunner().invoke(main, line.split())
+    assert result.output, line
+    for name in {HEAVY!r}:
+        if name in sys.modules:
+            loaded.setdefault(name, line)
+"""
+
+
+def evaluate(script: str, expression: str) -> object:
+    """The value of an expression, as JSON has it, after a script ran in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": "redis://127.0.0.1:9"}
+    source = f"{script}\nimport json\nprint(json.dumps({expression}))"
+    done = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_light_commands_load_no_heavy_library() -> None:
+    assert evaluate(RUN, "loaded") == {}
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    script = "from click.testing import CliRunner; from facesearch.cli.main import main\n"
+    script += "assert CliRunner().invoke(main, ['--help']).exit_code == 0"
+    modules = evaluate(f"import sys\n{script}", "sorted(sys.modules)")
+    assert set(modules).isdisjoint(command.module for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.get_short_help_str(1000) == COMMANDS[name].summary
