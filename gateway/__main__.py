@@ -16,7 +16,7 @@ import uvloop
 from gateway.admin.app import create_admin_app
 from gateway.app import create_app
 from gateway.app_keys import METRICS
-from gateway.http.connections import Connections, room
+from gateway.http.connections import Connections, connection_limit
 from gateway.http.server import Site, serve
 from gateway.metrics import ConnectionMetrics
 from gateway.monitoring.broker import create_metrics_app
@@ -61,7 +61,7 @@ async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None
 
 def _callers(settings: Settings, counts: ConnectionMetrics) -> Connections:
     descriptors = raise_limit()
-    most = room(descriptors, settings.connections)
+    most = connection_limit(descriptors, settings.connections)
     if most < settings.connections:
         log.info("connections_fewer", wanted=settings.connections, most=most, descriptors=descriptors)
     return Connections(most, settings.connections_per_address, settings.known_proxies, counts)

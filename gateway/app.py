@@ -24,15 +24,15 @@ from gateway.app_keys import (
     RESULTS,
     SETTINGS,
 )
-from gateway.body.memory import Holding
+from gateway.body.memory import BodyMemory
 from gateway.body.uploads import max_body_bytes
 from gateway.calls import handlers
 from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
 from gateway.calls.preferences import http_status
-from gateway.dispatch.broker_room import Room
-from gateway.dispatch.idempotency import Repeats
+from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import GRACE_S, Jobs
+from gateway.dispatch.record_quota import RecordQuota
 from gateway.dispatch.results import RECONNECT_S, Results
 from gateway.http.cors import cors
 from gateway.http.middleware import errors, request_id
@@ -40,7 +40,7 @@ from gateway.http.timeouts import TIMEOUTS, Timeouts
 from gateway.metrics import Metrics
 from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
-from gateway.redis_connection import Line
+from gateway.redis_connection import SharedConnection
 from shared.control import Control
 from shared.jobs import new_gateway_id
 from shared.observability.tracing import open_tracer
@@ -89,24 +89,24 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         results = Results(redis, gateway_id)
         serving = asyncio.create_task(_serve(settings, control, results))
         stack.push_async_callback(_cancel, serving)
-        broker_line, images_line = [
-            await stack.enter_async_context(aclosing(Line(client))) for client in (redis, images)
+        broker_connection, image_store_connection = [
+            await stack.enter_async_context(aclosing(SharedConnection(client))) for client in (redis, images)
         ]
         admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
-        jobs = Jobs(settings, gateway_id, broker_line, images_line, results, admission.job, metrics)
+        jobs = Jobs(settings, gateway_id, broker_connection, image_store_connection, results, admission.job, metrics)
         stack.push_async_callback(jobs.close)
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
         app[AUTH] = Auth(control)
         app[ADMISSION] = admission
-        app[BODY_MEMORY] = body_memory = Holding(settings.body_memory_bytes)
+        app[BODY_MEMORY] = body_memory = BodyMemory(settings.body_memory_bytes)
         metrics.watch_body_memory(lambda: body_memory.held, body_memory.total)
-        app[LIMITS] = _limits(settings, broker_line, app.get(TIMEOUTS) or Timeouts())
+        app[LIMITS] = _limits(settings, broker_connection, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
-        room = Room(redis, settings.idempotency_records)
-        stack.push_async_callback(_cancel, asyncio.create_task(room.watch()))
-        app[IDEMPOTENCY] = Repeats(broker_line, settings.idempotency_s, room)
+        quota = RecordQuota(redis, settings.idempotency_records)
+        stack.push_async_callback(_cancel, asyncio.create_task(quota.run()))
+        app[IDEMPOTENCY] = IdempotencyRecords(broker_connection, settings.idempotency_s, quota)
         app[REDIS] = redis
         app[IMAGE_STORE] = images
         app[RESULTS] = results
@@ -115,7 +115,7 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def _limits(settings: Settings, redis: Line, timeouts: Timeouts) -> Limits:
+def _limits(settings: Settings, redis: SharedConnection, timeouts: Timeouts) -> Limits:
     return Limits(
         redis,
         rate=settings.rate,

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from gateway.access.admission import Admission
 from gateway.access.authentication import Auth
 from gateway.access.limits import Limits
-from gateway.body.memory import Holding
-from gateway.dispatch.idempotency import Repeats
+from gateway.body.memory import BodyMemory
+from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import Jobs
 from gateway.dispatch.results import Results
 from gateway.metrics import Metrics
@@ -25,7 +25,7 @@ IMAGE_STORE: Final = web.AppKey("image_store", Redis)
 AUTH: Final = web.AppKey("auth", Auth)
 ADMISSION: Final = web.AppKey("admission", Admission)
 LIMITS: Final = web.AppKey("limits", Limits)
-BODY_MEMORY: Final = web.AppKey("body_memory", Holding)
+BODY_MEMORY: Final = web.AppKey("body_memory", BodyMemory)
 JOBS: Final = web.AppKey("jobs", Jobs)
-IDEMPOTENCY: Final = web.AppKey("idempotency", Repeats)
+IDEMPOTENCY: Final = web.AppKey("idempotency", IdempotencyRecords)
 RESULTS: Final = web.AppKey("results", Results)

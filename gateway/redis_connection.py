@@ -25,7 +25,7 @@ Part = str | bytes | int | float
 """Of a command."""
 
 
-class Line:
+class SharedConnection:
     """Commands to the Redis that a client of redis-py leads to; no blocking ones, which would hold up all others.
 
     It connects with its first command, and anew with the next one after a connection was lost.
@@ -33,7 +33,7 @@ class Line:
 
     def __init__(self, redis: Redis) -> None:
         self._pool = redis.connection_pool
-        self._wire: _Wire | None = None
+        self._open: _OpenConnection | None = None
         self._connecting = asyncio.Lock()
 
     async def call(self, *command: Part) -> Any:
@@ -41,17 +41,17 @@ class Line:
         that does not answer within SOCKET_TIMEOUT_S is lost, with all that waits for an answer on it, be it that who
         asked gave up before.
         """
-        wire = self._wire
+        opened = self._open
         try:
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
-                if wire is not None and wire.silent_s() > SOCKET_TIMEOUT_S:
-                    wire.end(RedisTimeoutError("no answer"))
-                if wire is None or not wire.alive:
-                    wire = await self._connected()
-                return await wire.ask(command)
+                if opened is not None and opened.silent_s() > SOCKET_TIMEOUT_S:
+                    opened.end(RedisTimeoutError("no answer"))
+                if opened is None or not opened.alive:
+                    opened = await self._connected()
+                return await opened.ask(command)
         except TimeoutError:
-            if wire is not None:
-                wire.end(RedisTimeoutError("no answer"))
+            if opened is not None:
+                opened.end(RedisTimeoutError("no answer"))
             raise RedisTimeoutError("no answer") from None
 
     async def run(self, script: "Script", keys: Sequence[str], arguments: Sequence[Part]) -> Any:
@@ -62,20 +62,20 @@ class Line:
             return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
 
     async def aclose(self) -> None:
-        if self._wire is not None:
-            await self._wire.close()
+        if self._open is not None:
+            await self._open.close()
 
-    async def _connected(self) -> "_Wire":
+    async def _connected(self) -> "_OpenConnection":
         async with self._connecting:
-            if self._wire is None or not self._wire.alive:
+            if self._open is None or not self._open.alive:
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 try:
                     await connection.connect()
                 except BaseException:  # who waits may give up, and the loop would keep the socket
                     await connection.disconnect(nowait=True)
                     raise
-                self._wire = _Wire(connection)
-            return self._wire
+                self._open = _OpenConnection(connection)
+            return self._open
 
 
 class Script:
@@ -86,7 +86,7 @@ class Script:
         self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class _Wire:
+class _OpenConnection:
     """A connection in use, until it is lost. connection: open."""
 
     def __init__(self, connection: AbstractConnection) -> None:

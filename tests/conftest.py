@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 import backends
-from gateway.redis_connection import Line
+from gateway.redis_connection import SharedConnection
 from processes import empty_redis
 from service import UNHURRIED, Service
 from shared.control import DEFAULT, Control
@@ -84,7 +84,7 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def line(redis: Redis) -> AsyncIterator[Line]:
-    """A line to it, as the gateway has one."""
-    async with aclosing(Line(redis)) as opened:
+async def connection(redis: Redis) -> AsyncIterator[SharedConnection]:
+    """A connection to it, as the gateway has one."""
+    async with aclosing(SharedConnection(redis)) as opened:
         yield opened

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 from redis import RedisError
 
-from gateway.redis_connection import Line, Script
+from gateway.redis_connection import Script, SharedConnection
 from shared import lua
 from shared.control import LEAST_RATE, MOST_RATE, Key
 from shared.errors import TooFast, TooManyRequests, Unavailable
@@ -48,7 +48,7 @@ class Limits:
     request takes.
     """
 
-    def __init__(self, redis: Line, *, rate: float, concurrency: int, lease_s: float) -> None:
+    def __init__(self, redis: SharedConnection, *, rate: float, concurrency: int, lease_s: float) -> None:
         self._redis = redis
         self._rate = rate
         self._concurrency = concurrency

@@ -14,7 +14,7 @@ from gateway.admin.middleware import authenticated, explained
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.admin.usage import usage_answer
 from gateway.admin.wrong_keys import WrongKeys
-from gateway.body.reading import read_body, when_read
+from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
 from shared.audit import Event
@@ -35,7 +35,7 @@ def create_admin_app(settings: Settings) -> web.Application:
     key = settings.admin_key.get_secret_value()
     wrong_keys = WrongKeys()
     app = web.Application(middlewares=[request_id, errors, authenticated(key, wrong_keys), explained])
-    app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=when_read) for o in OPERATIONS])
+    app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=defer_continue) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     app.cleanup_ctx.append(_resources(settings, wrong_keys))
     return app

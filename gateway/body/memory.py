@@ -1,12 +1,11 @@
-"""How many bytes of bodies and images requests hold in this gateway, so that no number of them takes all its memory.
+"""A bound on the bytes of bodies and images that requests hold in this gateway.
 
-Bytes are counted as they arrive, by what is really held, and not by what a header announces. The bound of each caller
+Bytes are counted as they arrive, by what is held in memory, not by what a header announces. The bound of each caller
 moves with what is free: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
-Switches", IEEE/ACM Transactions on Networking 6(2), 1998. Alone, a caller may hold much; whoever comes next finds room,
-however much the others would like to hold.
+Switches", IEEE/ACM Transactions on Networking 6(2), 1998. A caller alone may hold much; a newcomer finds room, however
+much the others would like to hold.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +14,15 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from gateway.throttled_log import REFUSALS_EVERY_S, ThrottledLog
 from shared.control import Key
 from shared.errors import Unavailable
 
 log = structlog.stdlib.get_logger(__name__)
 
-TENANT: Final = 2
-"""How many times as much as is free a tenant may hold. 2: more than one of its keys may, so that its other keys find
-room, and a third of all is left for the other tenants."""
-
-LOG_EVERY_S: Final = 1.0
-"""How often a gateway that refuses says so: a flood of requests is no flood of lines."""
+TENANT_FACTOR: Final = 2
+"""A tenant may hold this many times the free bytes: more than one of its keys may, so that its other keys find room,
+and a third of all is left for the other tenants."""
 
 
 class BodyMemoryFull(Unavailable):
@@ -34,11 +31,11 @@ class BodyMemoryFull(Unavailable):
     rejected = "body_memory"
 
 
-class Holding:
-    """What all requests hold, by tenant and by key. total: bytes, the most that they may hold together.
+class BodyMemory:
+    """The bytes that all requests hold, by tenant and by key. total: the most that they may hold together.
 
-    A key may hold as much as is then still free, and a tenant TENANT times as much. So one key alone may hold half of
-    all and one tenant two thirds, however many its requests; and of what they leave free the next one may have half.
+    A key may hold as much as is then still free, and a tenant TENANT_FACTOR times as much. So one key alone may hold
+    half of all and one tenant two thirds, whatever the number of its requests; the next one may have half of the rest.
     """
 
     def __init__(self, total: int) -> None:
@@ -46,51 +43,44 @@ class Holding:
         self.held = 0
         self._keys: Counter[str] = Counter()
         self._tenants: Counter[str] = Counter()
-        self._refused = 0
-        self._quiet_until = 0.0
+        self._refusals = ThrottledLog(log, REFUSALS_EVERY_S, ["refused"])
 
     @contextmanager
-    def request(self, key: Key) -> Iterator["Held"]:
-        """One request of that key; what it holds at the end of the block it holds no more."""
-        held = Held(self, key)
+    def request(self, key: Key) -> Iterator["BodyReservation"]:
+        """Make a reservation for a request of that key, which is released at the end of the block."""
+        reservation = BodyReservation(self, key)
         try:
-            yield held
+            yield reservation
         finally:
-            held.now(0)
+            reservation.resize(0)
 
     def change(self, key: Key, by: int) -> None:
-        """Count so many bytes more, or fewer. Raises BodyMemoryFull when it may not hold them."""
+        """Add bytes to what the key's requests hold; `by` may be negative. Raises BodyMemoryFull beyond the bounds."""
         free = self.total - self.held - by
-        if by > 0 and (self._keys[key.id] + by > free or self._tenants[key.tenant] + by > TENANT * free):
-            raise self._refusal()
+        if by > 0 and (self._keys[key.id] + by > free or self._tenants[key.tenant] + by > TENANT_FACTOR * free):
+            self._refusals.count("refused")
+            self._refusals.warn("body_memory_full", held=self.held, total=self.total)
+            raise BodyMemoryFull("the caller's requests hold as much memory as they may")
         self.held += by
         for counter, name in ((self._keys, key.id), (self._tenants, key.tenant)):
             counter[name] += by
             if not counter[name]:
                 del counter[name]
 
-    def _refusal(self) -> BodyMemoryFull:
-        self._refused += 1
-        if time.monotonic() >= self._quiet_until:
-            log.warning("body_memory_full", refused=self._refused, held=self.held, total=self.total)
-            self._refused = 0
-            self._quiet_until = time.monotonic() + LOG_EVERY_S
-        return BodyMemoryFull("the caller's requests hold as much memory as they may")
 
+class BodyReservation:
+    """The bytes that one request holds."""
 
-class Held:
-    """What one request holds."""
-
-    def __init__(self, holding: Holding, key: Key) -> None:
-        self._holding = holding
+    def __init__(self, memory: BodyMemory, key: Key) -> None:
+        self._memory = memory
         self._key = key
         self._size = 0
 
-    def now(self, size: int) -> None:
-        """It holds so many bytes from here on. Raises BodyMemoryFull when that is more than before and than it may."""
-        self._holding.change(self._key, size - self._size)
+    def resize(self, size: int) -> None:
+        """Hold that many bytes from now on. Raises BodyMemoryFull when these are more than before and than allowed."""
+        self._memory.change(self._key, size - self._size)
         self._size = size
 
 
-HELD: Final = web.RequestKey("held", Held)
-"""What the request holds, once its key is known."""
+BODY_RESERVATION: Final = web.RequestKey("body_reservation", BodyReservation)
+"""The reservation of a request, once its key is known."""

@@ -14,7 +14,7 @@ _UNASKED: Final = web.RequestKey("unasked", bool)
 """Whether the caller waits to be asked for the body."""
 
 
-async def when_read(request: web.Request) -> None:
+async def defer_continue(request: web.Request) -> None:
     """What a route does about the header Expect: the body is asked for when somebody reads it, so that a caller who is
     refused before does not send it. Raises HTTPExpectationFailed when something else is expected.
     """

@@ -10,8 +10,8 @@ from aiohttp import web
 from gateway.access.authentication import require
 from gateway.app_keys import ADMISSION, AUTH, BODY_MEMORY, IDEMPOTENCY, JOBS, LIMITS, METRICS, SETTINGS
 from gateway.body import encoded_images, uploads
-from gateway.body.memory import HELD
-from gateway.body.reading import when_read
+from gateway.body.memory import BODY_RESERVATION
+from gateway.body.reading import defer_continue
 from gateway.calls import parameters
 from gateway.calls.metering import CALLER
 from gateway.calls.parameters import (
@@ -59,11 +59,11 @@ def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller],
                         request[CALLER] = key
                         held.enter_context(request.app[ADMISSION].share(key.tenant_id))
                         await held.enter_async_context(request.app[LIMITS].hold(key))
-                    request[HELD] = held.enter_context(request.app[BODY_MEMORY].request(key))
+                    request[BODY_RESERVATION] = held.enter_context(request.app[BODY_MEMORY].request(key))
                     identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
                     return await _done(request, key, await handler(request, key), identifier)
 
-        routes.post(f"/v1/{call}", name=call, expect_handler=when_read)(handle)
+        routes.post(f"/v1/{call}", name=call, expect_handler=defer_continue)(handle)
         return handle
 
     return decorate
@@ -93,8 +93,10 @@ async def _done(request: web.Request, key: Caller, wanted: JobRequest, identifie
 
 async def _given(model: type[M], request: web.Request) -> M:
     with request.app[METRICS].stages.time("upload"), request[DEADLINE].paused():
-        given = parameters.check(model, await uploads.read(request, *model.images, hold=request[HELD].now))
-        request[HELD].now(given.images_size)
+        given = parameters.check(
+            model, await uploads.read(request, *model.images, hold=request[BODY_RESERVATION].resize)
+        )
+        request[BODY_RESERVATION].resize(given.images_size)
         return given
 
 

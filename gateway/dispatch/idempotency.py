@@ -10,9 +10,9 @@ from typing import Final
 
 from redis import RedisError
 
-from gateway.dispatch.broker_room import Room
 from gateway.dispatch.jobs import JobRequest
-from gateway.redis_connection import Line, Script
+from gateway.dispatch.record_quota import RecordQuota
+from gateway.redis_connection import Script, SharedConnection
 from shared import lua
 from shared.errors import InvalidRequest, Unavailable
 from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
@@ -31,15 +31,15 @@ _BEGIN: Final = Script(
 _ANSWER: Final = Script(lua.load(__package__, "idempotency_answer", ANSWERED=ANSWERED))
 
 
-class Repeats:
-    """keep_s: seconds for which an outcome is given again, whole, >= 1. room: says how many records a tenant may have
-    now; beyond it the oldest are forgotten.
+class IdempotencyRecords:
+    """keep_s: seconds for which an outcome is given again, whole, >= 1. quota: how many records a tenant
+    may have now; beyond it the oldest are removed.
     """
 
-    def __init__(self, redis: Line, keep_s: int, room: Room) -> None:
+    def __init__(self, redis: SharedConnection, keep_s: int, quota: RecordQuota) -> None:
         self._redis = redis
         self._keep_s = keep_s
-        self._room = room
+        self._quota = quota
 
     async def begin(self, tenant_id: str, key: str, job_request: JobRequest, request_id: str) -> Once | Outcome:
         """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
@@ -57,7 +57,7 @@ class Repeats:
                     self._keep_s,
                     digest(where),
                     records(tenant_id),
-                    self._room.records,
+                    self._quota.records,
                 ],
             )
         except (RedisError, OSError) as error:

@@ -15,7 +15,7 @@ from redis import RedisError
 from gateway.dispatch.messages import Messages, delivery_tag
 from gateway.dispatch.results import Results
 from gateway.metrics import Metrics
-from gateway.redis_connection import Line, Script
+from gateway.redis_connection import Script, SharedConnection
 from shared import fair_queue
 from shared.errors import Unavailable
 from shared.fair_queue import TENANT, item
@@ -73,8 +73,8 @@ class Jobs:
         self,
         settings: Settings,
         gateway_id: str,
-        broker: Line,
-        images: Line,
+        broker: SharedConnection,
+        images: SharedConnection,
         results: Results,
         in_flight: Callable[[str], AbstractContextManager[None]],
         metrics: Metrics,

@@ -42,7 +42,7 @@ _REFUSED_BYTES: Final = 64 * 1024
 who may then not see the answer."""
 
 
-class Accepting:
+class Acceptor:
     """Listens until it is closed. make: a connection for the next caller."""
 
     def __init__(self, listening: socket.socket, connections: Connections, make: Callable[[], Connection]) -> None:

@@ -25,7 +25,7 @@ from gateway.http.answers import answer
 from gateway.http.connections import Connections
 from gateway.http.framing import BODY_BROKEN, Framing
 from gateway.http.headers import REQUEST_ID
-from gateway.http.slow_readers import Taking
+from gateway.http.slow_readers import SlowReaderGuard
 from gateway.http.timeouts import Timeouts
 from shared.contract import MESSAGES, Status
 from shared.errors import BodyUnreadable
@@ -95,7 +95,7 @@ class Connection(web.RequestHandler):
         "_head_size",
         "_header_timer",
         "_last_body",
-        "_taking",
+        "_reader_guard",
         "_timeouts",
     )
 
@@ -112,7 +112,7 @@ class Connection(web.RequestHandler):
         )
         self._timeouts = timeouts
         self._connections = connections
-        self._taking: Taking | None = None
+        self._reader_guard: SlowReaderGuard | None = None
         self._framing = Framing()
         self._head_size = 0
         self._header_timer: asyncio.TimerHandle | None = None
@@ -127,18 +127,20 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self.transport is not None:
-            self._taking = Taking(self.transport, self._timeouts, self._connections.counts.dropped_slow.inc)
+            self._reader_guard = SlowReaderGuard(
+                self.transport, self._timeouts, self._connections.counts.dropped_slow.inc
+            )
         self._connections.waits(self)
         self._await_headers()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._taking is not None:
-            self._taking.begin()
+        if self._reader_guard is not None:
+            self._reader_guard.begin()
 
     def resume_writing(self) -> None:
-        if self._taking is not None:
-            self._taking.end()
+        if self._reader_guard is not None:
+            self._reader_guard.end()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -177,8 +179,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.remove(self)
-        if self._taking is not None:
-            self._taking.end()
+        if self._reader_guard is not None:
+            self._reader_guard.end()
         self._forget_headers()
         if self._ending_timer is not None:
             self._ending_timer.cancel()

@@ -48,7 +48,7 @@ class Held(Protocol):
 Refusal = Literal["full", "address"]
 
 
-def room(descriptors: int, wanted: int) -> int:
+def connection_limit(descriptors: int, wanted: int) -> int:
     """How many connections there may be with so many descriptors; at most as many as wanted."""
     return min(wanted, max(descriptors - RESERVE, descriptors // 2))
 

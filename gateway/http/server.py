@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from gateway.http.acceptor import Accepting, listen
+from gateway.http.acceptor import Acceptor, listen
 from gateway.http.connection import Connection, not_served, refused
 from gateway.http.connections import Connections
 from gateway.http.timeouts import TIMEOUTS, Timeouts
@@ -49,7 +49,7 @@ async def serve(
     """
     timeouts = timeouts or Timeouts()
     runners: list[web.AppRunner] = []
-    listening: list[Accepting] = []
+    listening: list[Acceptor] = []
     try:
         for site in sites:
             site.app[TIMEOUTS] = timeouts
@@ -66,7 +66,7 @@ async def serve(
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> list[Accepting]:
+async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: asyncio.Event) -> list[Acceptor]:
     server = runner.server
     if server is None:
         raise RuntimeError("the application has not been started")
@@ -77,7 +77,7 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: a
         return Connection(server, loop=loop, timeouts=timeouts, connections=site.connections)
 
     sockets = await listen(site.host, site.port) if site.sock is None else [site.sock]
-    return [Accepting(sock, site.connections, connection) for sock in sockets]
+    return [Acceptor(sock, site.connections, connection) for sock in sockets]
 
 
 def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:

@@ -12,7 +12,7 @@ from gateway.http.timeouts import Timeouts
 _INT: Final = struct.Struct("i")
 
 
-class Taking:
+class SlowReaderGuard:
     """Watches what has been written to a connection and not been taken; ends it when too little is taken for too long.
 
     late: called before the connection is ended.
@@ -30,7 +30,7 @@ class Taking:
     def begin(self) -> None:
         """Something could not be sent at once."""
         self._left = self._size()
-        self._timer = asyncio.get_running_loop().call_later(self._timeouts.taking_s, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._timeouts.answer_read_s, self._look)
 
     def end(self) -> None:
         """Everything is sent, or nothing will be."""
@@ -41,7 +41,7 @@ class Taking:
     def _look(self) -> None:
         self._timer = None
         taken = self._left - self._size()
-        if taken >= self._timeouts.taking_bytes:
+        if taken >= self._timeouts.answer_read_bytes:
             self.begin()
         else:
             self._late()

@@ -19,7 +19,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from facesearch.embedded.up import listen
-from gateway.body.reading import read_body, when_read
+from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.connections import Connections
 from gateway.http.middleware import errors, request_id
@@ -84,7 +84,7 @@ async def serving(
     app = web.Application(middlewares=[request_id, errors])
     app.router.add_get("/hello", hello)
     app.router.add_get("/much", a_lot)
-    app.router.add_post("/size", size, expect_handler=when_read)
+    app.router.add_post("/size", size, expect_handler=defer_continue)
     connections = Connections(most, per_address, counts=ConnectionMetrics(served.registry), clock=served.clock)
     stop = asyncio.Event()
     task = asyncio.create_task(serve([Site(app, sock=listening, connections=connections)], stop, timeouts))
@@ -196,7 +196,7 @@ class TestHowMany:
                 await until(lambda: served.counted("connections") == 0)
 
 
-HASTY = replace(PATIENT, taking_s=0.3, taking_bytes=1000)
+HASTY = replace(PATIENT, answer_read_s=0.3, answer_read_bytes=1000)
 MUCH = b"a" * 20_000_000
 """More than the system's buffers take."""
 
@@ -211,7 +211,7 @@ class TestSlowReaders:
             await until(lambda: served.counted("connections") == 0)
 
     async def test_whoever_takes_its_time_gets_all(self) -> None:
-        async with serving(timeouts=replace(HASTY, taking_s=1), much=MUCH) as served:
+        async with serving(timeouts=replace(HASTY, answer_read_s=1), much=MUCH) as served:
             caller = await Caller.at(served)
             caller.say(ASK.replace(b"hello", b"much"))
             await caller.reader.readuntil(b"\r\n\r\n")
@@ -222,7 +222,7 @@ class TestSlowReaders:
             assert served.counted("connections_dropped_total", reason="slow_reader") == 0
 
     async def test_a_trickle_does_not_help(self) -> None:
-        async with serving(timeouts=replace(HASTY, taking_bytes=1_000_000), much=MUCH) as served:
+        async with serving(timeouts=replace(HASTY, answer_read_bytes=1_000_000), much=MUCH) as served:
             with socket.create_connection(("127.0.0.1", served.port)) as caller:
                 caller.setblocking(False)
                 caller.send(ASK.replace(b"hello", b"much"))

@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.access.limits import Limits
-from gateway.redis_connection import Line
+from gateway.redis_connection import SharedConnection
 from processes import broker, gateway, wait_for
 from shared.control import LEAST_RATE, MOST_RATE, Key, Scope
 from shared.errors import TooManyRequests, Unavailable
@@ -26,7 +26,7 @@ def key(*, rate: float | None = None, concurrency: int | None = None, name: str 
     return Key(id=name, tenant="t", name=name, scopes=frozenset(Scope), created=0, rate=rate, concurrency=concurrency)
 
 
-def limits(redis: Line, *, rate: float = 0, concurrency: int = 0, lease_s: float = 60):
+def limits(redis: SharedConnection, *, rate: float = 0, concurrency: int = 0, lease_s: float = 60):
     return Limits(redis, rate=rate, concurrency=concurrency, lease_s=lease_s)
 
 
@@ -70,15 +70,15 @@ def half_sent(client: httpx.Client, body: bytes = b"a=b") -> Iterator[Callable[[
 
 
 class TestRate:
-    async def test_no_more_than_a_second_worth_at_once_over_all_gateways(self, line: Line) -> None:
-        gateways = [limits(line, rate=50) for _ in range(3)]
+    async def test_no_more_than_a_second_worth_at_once_over_all_gateways(self, connection: SharedConnection) -> None:
+        gateways = [limits(connection, rate=50) for _ in range(3)]
         start = time.monotonic()
         answers = await asyncio.gather(*(taken(gateways[n % 3], key()) for n in range(300)))
         allowed = 50 + math.floor((time.monotonic() - start) * 50) + 1
         assert 50 <= answers.count(None) <= allowed
 
-    async def test_a_slow_rate_lets_in_one_and_says_when_to_come_again(self, line: Line) -> None:
-        subject = limits(line, rate=1 / 30)
+    async def test_a_slow_rate_lets_in_one_and_says_when_to_come_again(self, connection: SharedConnection) -> None:
+        subject = limits(connection, rate=1 / 30)
         assert await taken(subject, key()) is None
         refusal = await taken(subject, key())
         assert refusal is not None
@@ -89,8 +89,8 @@ class TestRate:
         assert refusal is not None
         assert 29 <= refusal.retry_after_s <= 30
 
-    async def test_who_waits_as_told_is_let_in(self, line: Line) -> None:
-        subject = limits(line, rate=2)
+    async def test_who_waits_as_told_is_let_in(self, connection: SharedConnection) -> None:
+        subject = limits(connection, rate=2)
         answers = [await taken(subject, key()) for _ in range(3)]
         assert answers[:2] == [None, None]
         assert answers[2] is not None
@@ -100,11 +100,13 @@ class TestRate:
         assert await taken(subject, key()) is None
 
     @pytest.mark.parametrize("rate", [5e-324, 1e-12, LEAST_RATE, MOST_RATE, 1e7, 1e300])
-    async def test_rates_that_a_former_release_took_and_could_not_count_let_in(self, line: Line, rate: float) -> None:
-        assert await taken(limits(line), key(rate=rate)) is None
+    async def test_rates_that_a_former_release_took_and_could_not_count_let_in(
+        self, connection: SharedConnection, rate: float
+    ) -> None:
+        assert await taken(limits(connection), key(rate=rate)) is None
 
-    async def test_keys_do_not_share_and_their_own_rate_comes_first(self, line: Line) -> None:
-        subject = limits(line, rate=1)
+    async def test_keys_do_not_share_and_their_own_rate_comes_first(self, connection: SharedConnection) -> None:
+        subject = limits(connection, rate=1)
         assert await taken(subject, key(name="a")) is None
         assert await taken(subject, key(name="a")) is not None
         assert await taken(subject, key(name="b")) is None
@@ -113,8 +115,8 @@ class TestRate:
         unlimited = key(name="d", rate=0)
         assert [await taken(subject, unlimited) for _ in range(50)] == [None] * 50
 
-    async def test_a_clock_that_was_put_back_keeps_nobody_out(self, redis: Redis, line: Line) -> None:
-        caller, subject = key(rate=0.01, concurrency=1), limits(line)
+    async def test_a_clock_that_was_put_back_keeps_nobody_out(self, redis: Redis, connection: SharedConnection) -> None:
+        caller, subject = key(rate=0.01, concurrency=1), limits(connection)
         seconds, _ = await redis.time()
         in_an_hour = (seconds + 3600) * 10**6
         await redis.set(f"fs:rate:{caller.id}", in_an_hour)
@@ -122,8 +124,8 @@ class TestRate:
         assert await taken(subject, caller) is None
         assert isinstance(await taken(subject, caller), TooManyRequests)  # it counts again from there
 
-    async def test_what_is_kept_goes_by_itself(self, redis: Redis, line: Line) -> None:
-        subject = limits(line, rate=20, concurrency=5, lease_s=0.2)
+    async def test_what_is_kept_goes_by_itself(self, redis: Redis, connection: SharedConnection) -> None:
+        subject = limits(connection, rate=20, concurrency=5, lease_s=0.2)
         async with subject.hold(key()):
             assert sorted(await redis.keys("fs:*")) == [b"fs:leases:k", b"fs:rate:k"]
             assert 0 < await redis.pttl("fs:rate:k") <= 1000
@@ -136,8 +138,8 @@ class TestRate:
 
 
 class TestConcurrency:
-    async def test_exactly_so_many_at_once_over_all_gateways(self, line: Line) -> None:
-        gateways = [limits(line, concurrency=7) for _ in range(3)]
+    async def test_exactly_so_many_at_once_over_all_gateways(self, connection: SharedConnection) -> None:
+        gateways = [limits(connection, concurrency=7) for _ in range(3)]
         inside, most, done = 0, 0, asyncio.Event()
 
         async def request(subject: Limits) -> bool:
@@ -158,20 +160,22 @@ class TestConcurrency:
         assert sum(await asyncio.gather(*requests)) == 7
         assert most == 7
 
-    async def test_one_after_the_other_is_never_too_many(self, line: Line) -> None:
-        subject = limits(line, concurrency=1)
+    async def test_one_after_the_other_is_never_too_many(self, connection: SharedConnection) -> None:
+        subject = limits(connection, concurrency=1)
         assert [await taken(subject, key()) for _ in range(500)] == [None] * 500
 
-    async def test_a_place_is_given_back_after_an_error(self, line: Line) -> None:
-        subject = limits(line, concurrency=1)
+    async def test_a_place_is_given_back_after_an_error(self, connection: SharedConnection) -> None:
+        subject = limits(connection, concurrency=1)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 async with subject.hold(key()):
                     raise ZeroDivisionError
         assert await taken(subject, key()) is None
 
-    async def test_leases_of_a_dead_gateway_end(self, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-        dead, alive = limits(line, concurrency=2, lease_s=0.3), limits(line, concurrency=2, lease_s=60)
+    async def test_leases_of_a_dead_gateway_end(
+        self, connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dead, alive = limits(connection, concurrency=2, lease_s=0.3), limits(connection, concurrency=2, lease_s=60)
         monkeypatch.setattr(dead, "_release", AsyncMock())  # it dies before it can say that they ended
         assert [await taken(dead, key()) for _ in range(2)] == [None, None]
         refusal = await taken(alive, key())
@@ -185,8 +189,8 @@ class TestConcurrency:
         await until(let_in)
         assert time.monotonic() - start < 5
 
-    async def test_a_refusal_for_concurrency_costs_nothing_of_the_rate(self, line: Line) -> None:
-        subject = limits(line, rate=2, concurrency=1)
+    async def test_a_refusal_for_concurrency_costs_nothing_of_the_rate(self, connection: SharedConnection) -> None:
+        subject = limits(connection, rate=2, concurrency=1)
         async with subject.hold(key()):
             for _ in range(10):
                 assert str(await taken(subject, key())) == "too many requests at once"
@@ -194,8 +198,10 @@ class TestConcurrency:
 
 
 class TestBroker:
-    async def test_a_broker_that_forgot_the_script_is_told_again(self, redis: Redis, line: Line) -> None:
-        subject = limits(line, rate=1000, concurrency=10)
+    async def test_a_broker_that_forgot_the_script_is_told_again(
+        self, redis: Redis, connection: SharedConnection
+    ) -> None:
+        subject = limits(connection, rate=1000, concurrency=10)
         for _ in range(3):
             await redis.script_flush()
             assert await taken(subject, key()) is None
@@ -204,25 +210,25 @@ class TestBroker:
     async def test_a_restarted_broker(self, tmp_path: Path) -> None:
         with broker(tmp_path) as url:
             redis = connect(url)
-            line = Line(redis)
-            subject = limits(line, rate=1000, concurrency=10)
+            connection = SharedConnection(redis)
+            subject = limits(connection, rate=1000, concurrency=10)
             assert await taken(subject, key()) is None
         with pytest.raises(Unavailable) as error:
             await taken(subject, key())
         assert not isinstance(error.value, TooManyRequests)
         with broker(tmp_path):
             assert await taken(subject, key()) is None
-            await line.aclose()
+            await connection.aclose()
             await redis.aclose()
 
     async def test_without_limits_nothing_is_asked(self) -> None:
-        async with connect("unix:///nowhere.sock") as redis, aclosing(Line(redis)) as nowhere:
+        async with connect("unix:///nowhere.sock") as redis, aclosing(SharedConnection(redis)) as nowhere:
             assert await taken(limits(nowhere), key()) is None
             with pytest.raises(Unavailable):
                 await taken(limits(nowhere, rate=1), key())
 
-    async def test_more_commands_than_connections(self, line: Line) -> None:
-        subject = limits(line, concurrency=1000)
+    async def test_more_commands_than_connections(self, connection: SharedConnection) -> None:
+        subject = limits(connection, concurrency=1000)
         assert await asyncio.gather(*(taken(subject, key()) for _ in range(500))) == [None] * 500
 
 

@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from facesearch.embedded import servers
-from gateway.dispatch.broker_room import FEW, Room
-from gateway.dispatch.idempotency import Repeats
+from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import JobRequest
-from gateway.redis_connection import Line
+from gateway.dispatch.record_quota import RECORDS_WHEN_SHORT, RecordQuota
+from gateway.redis_connection import SharedConnection
 from processes import wait_for
 from redis_servers import server
 from shared.contract import Status
@@ -39,16 +39,16 @@ def job_request(person_id: str = "x") -> JobRequest:
 
 @dataclass
 class Scene:
-    """A gateway's repeats and a worker's ledger on one broker."""
+    """A gateway's idempotency records and a worker's ledger on one broker."""
 
     redis: Redis
-    repeats: Repeats
-    room: Room
+    records: IdempotencyRecords
+    quota: RecordQuota
     ledger: Ledger
 
     async def asked(self, key: str, outcome: Outcome | None = NOT_THERE, tenant: str = "t") -> Once | Outcome:
         """A request under that key, which ends so."""
-        once = await self.repeats.begin(tenant, key, job_request(), new_request_id())
+        once = await self.records.begin(tenant, key, job_request(), new_request_id())
         if isinstance(once, Once) and outcome is not None:
             job = DeleteJob(
                 job_id=new_job_id(new_gateway_id(), new_request_id()),
@@ -81,10 +81,10 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def scene(broker: str) -> AsyncIterator[Scene]:
-    async with connect(broker) as redis, aclosing(Line(redis)) as line:
+    async with connect(broker) as redis, aclosing(SharedConnection(redis)) as connection:
         with connect_blocking(broker) as client:
-            room = Room(redis, MOST)
-            yield Scene(client, Repeats(line, 86_400, room), room, Ledger(client, client))
+            quota = RecordQuota(redis, MOST)
+            yield Scene(client, IdempotencyRecords(connection, 86_400, quota), quota, Ledger(client, client))
 
 
 async def test_the_oldest_go_first(scene: Scene) -> None:
@@ -121,26 +121,26 @@ async def test_the_order_forgets_what_is_over(scene: Scene) -> None:
 async def test_another_request_under_a_key_is_still_refused_after_its_outcome(scene: Scene) -> None:
     await scene.asked("k")
     with pytest.raises(InvalidRequest, match="other parameters"):
-        await scene.repeats.begin("t", "k", job_request("y"), new_request_id())
+        await scene.records.begin("t", "k", job_request("y"), new_request_id())
 
 
 async def test_of_a_broker_that_is_nearly_full_a_tenant_takes_no_more(scene: Scene) -> None:
-    scene.room._records = 5 * FEW
-    for number in range(2 * FEW):
+    scene.quota._records = 5 * RECORDS_WHEN_SHORT
+    for number in range(2 * RECORDS_WHEN_SHORT):
         await scene.asked(f"k{number}")
-    await scene.room.ask()
-    assert scene.room.records == 5 * FEW, "there is room"
+    await scene.quota.refresh()
+    assert scene.quota.records == 5 * RECORDS_WHEN_SHORT, "there is room"
     fill(scene.redis, 0.92)
-    await scene.room.ask()
+    await scene.quota.refresh()
     before = scene.redis.info("memory")["used_memory"]
-    for number in range(FEW):
+    for number in range(RECORDS_WHEN_SHORT):
         await scene.asked(f"l{number}")
-    assert scene.kept() == FEW
-    assert await scene.is_remembered(f"l{FEW - 1}")
+    assert scene.kept() == RECORDS_WHEN_SHORT
+    assert await scene.is_remembered(f"l{RECORDS_WHEN_SHORT - 1}")
     assert scene.redis.info("memory")["used_memory"] < before
     scene.redis.delete("filler")
-    await scene.room.ask()
-    assert scene.room.records == 5 * FEW
+    await scene.quota.refresh()
+    assert scene.quota.records == 5 * RECORDS_WHEN_SHORT
 
 
 async def test_a_small_outcome_takes_little(scene: Scene) -> None:

@@ -9,55 +9,58 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway import redis_connection as module
-from gateway.redis_connection import Line, Script
+from gateway.redis_connection import Script, SharedConnection
 from processes import broker
 from shared.redis_clients import connect
 
 
-async def test_each_command_has_its_own_answer(line: Line) -> None:
+async def test_each_command_has_its_own_answer(connection: SharedConnection) -> None:
     async def one(number: int) -> bool:
-        await line.call("SET", f"k{number}", number)
-        return bool(await line.call("GET", f"k{number}") == str(number).encode())
+        await connection.call("SET", f"k{number}", number)
+        return bool(await connection.call("GET", f"k{number}") == str(number).encode())
 
     assert all(await asyncio.gather(*(one(number) for number in range(500))))
 
 
-async def test_all_of_them_share_a_connection(redis: Redis, line: Line) -> None:
+async def test_all_of_them_share_a_connection(redis: Redis, connection: SharedConnection) -> None:
     before = int((await redis.info("clients"))["connected_clients"])
-    await asyncio.gather(*(line.call("PING") for _ in range(100)))
+    await asyncio.gather(*(connection.call("PING") for _ in range(100)))
     assert int((await redis.info("clients"))["connected_clients"]) == before + 1
 
 
-async def test_a_refused_command_fails_alone(line: Line) -> None:
-    await line.call("SET", "k", "text")
+async def test_a_refused_command_fails_alone(connection: SharedConnection) -> None:
+    await connection.call("SET", "k", "text")
     good, bad, also_good = await asyncio.gather(
-        line.call("GET", "k"), line.call("LLEN", "k"), line.call("STRLEN", "k"), return_exceptions=True
+        connection.call("GET", "k"),
+        connection.call("LLEN", "k"),
+        connection.call("STRLEN", "k"),
+        return_exceptions=True,
     )
     assert (good, also_good) == (b"text", 4)
     assert isinstance(bad, ResponseError)
 
 
-async def test_who_gives_up_takes_no_answer_of_another(line: Line) -> None:
-    await line.call("SET", "k", "right")
-    asked = [asyncio.create_task(line.call("ECHO", f"wrong {number}")) for number in range(10)]
+async def test_who_gives_up_takes_no_answer_of_another(connection: SharedConnection) -> None:
+    await connection.call("SET", "k", "right")
+    asked = [asyncio.create_task(connection.call("ECHO", f"wrong {number}")) for number in range(10)]
     await asyncio.sleep(0)
     for task in asked[::2]:
         task.cancel()
-    assert await line.call("GET", "k") == b"right"
+    assert await connection.call("GET", "k") == b"right"
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert answers[1::2] == [f"wrong {number}".encode() for number in range(1, 10, 2)]
 
 
-async def test_large_and_binary_values_come_back_whole(line: Line) -> None:
+async def test_large_and_binary_values_come_back_whole(connection: SharedConnection) -> None:
     value = bytes(range(256)) * 8192
-    await line.call("SET", "k", value)
-    assert await line.call("GET", "k") == value
+    await connection.call("SET", "k", value)
+    assert await connection.call("GET", "k") == value
 
 
-async def test_a_script_that_the_broker_forgot_is_sent_again(redis: Redis, line: Line) -> None:
+async def test_a_script_that_the_broker_forgot_is_sent_again(redis: Redis, connection: SharedConnection) -> None:
     script = Script("return KEYS[1] .. ARGV[1]")
     for _ in range(2):
-        assert await line.run(script, ["a"], ["b"]) == b"ab"
+        assert await connection.run(script, ["a"], ["b"]) == b"ab"
         await redis.script_flush()
 
 
@@ -65,45 +68,47 @@ async def test_a_script_that_the_broker_forgot_is_sent_again(redis: Redis, line:
 async def test_it_finds_a_broker_that_comes_back(tmp_path: Path) -> None:
     with broker(tmp_path) as url:
         redis = connect(url)
-        line = Line(redis)
-        await line.call("PING")
-        blocked = asyncio.create_task(line.call("BLPOP", "nothing", 0))
+        connection = SharedConnection(redis)
+        await connection.call("PING")
+        blocked = asyncio.create_task(connection.call("BLPOP", "nothing", 0))
         await asyncio.sleep(0)
     with pytest.raises(RedisError):
         await blocked
     with pytest.raises((RedisError, OSError)):
-        await line.call("PING")
+        await connection.call("PING")
     with broker(tmp_path):
-        assert await line.call("PING") == b"PONG"
-        await line.aclose()
+        assert await connection.call("PING") == b"PONG"
+        await connection.aclose()
         await redis.aclose()
 
 
-async def test_a_broker_that_does_not_answer_is_lost(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_lost(
+    connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 0.2)
     first, second = await asyncio.gather(
-        line.call("BLPOP", "nothing", 0), line.call("BLPOP", "nothing", 0), return_exceptions=True
+        connection.call("BLPOP", "nothing", 0), connection.call("BLPOP", "nothing", 0), return_exceptions=True
     )
     assert isinstance(first, RedisError)
     assert isinstance(second, RedisError)
-    assert await line.call("PING") == b"PONG"
+    assert await connection.call("PING") == b"PONG"
 
 
-async def test_what_waits_when_it_is_closed_is_told(line: Line) -> None:
-    await line.call("PING")
-    blocked = asyncio.create_task(line.call("BLPOP", "nothing", 0))
+async def test_what_waits_when_it_is_closed_is_told(connection: SharedConnection) -> None:
+    await connection.call("PING")
+    blocked = asyncio.create_task(connection.call("BLPOP", "nothing", 0))
     await asyncio.sleep(0)
-    await line.aclose()
+    await connection.aclose()
     with pytest.raises(RedisError):
         await blocked
 
 
 async def test_one_that_does_not_answer_is_lost_though_nobody_waits_for_long(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 1)
-    asked = asyncio.create_task(line.call("BLPOP", "nothing", 0))
+    asked = asyncio.create_task(connection.call("BLPOP", "nothing", 0))
     await asyncio.sleep(0.1)
     asked.cancel()  # as a request does whose deadline is nearer
     await asyncio.sleep(1)
-    assert await line.call("PING") == b"PONG"
+    assert await connection.call("PING") == b"PONG"

@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 
 from gateway.body import uploads
-from gateway.body.reading import when_read
+from gateway.body.reading import defer_continue
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
 from gateway.http.server import Site, serve
@@ -68,7 +68,7 @@ async def crash(_request: web.Request) -> web.Response:
 
 def application(handler: Handler = parse, *, bare: bool = False) -> web.Application:
     app = web.Application(middlewares=[] if bare else [request_id, errors])
-    app.router.add_post("/v1/addface", handler, expect_handler=when_read)
+    app.router.add_post("/v1/addface", handler, expect_handler=defer_continue)
     return app
 
 

@@ -1,6 +1,7 @@
 """What requests hold: never more than there is, none without room for the next, and nothing that is not given back."""
 
 import re
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
@@ -8,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.body import memory as module
-from gateway.body.memory import BodyMemoryFull, Holding
+from gateway.body.memory import BodyMemory, BodyMemoryFull
 from gateway.metrics import Metrics
 from shared.contract import Status
 from shared.control import Key, Scope
@@ -25,21 +25,21 @@ def key(name: str, tenant: str) -> Key:
 ANN, ANNS_OTHER, BOB = key("ann", "a"), key("anns-other", "a"), key("bob", "b")
 
 
-def most(holding: Holding, *keys: Key) -> int:
+def most(memory: BodyMemory, *keys: Key) -> int:
     """How many bytes requests of these keys come to hold, who take one more byte each until none is let."""
-    before = holding.held
+    before = memory.held
     with ExitStack() as stack:
-        requests = [stack.enter_context(holding.request(each)) for each in keys]
+        requests = [stack.enter_context(memory.request(each)) for each in keys]
         sizes = [0] * len(keys)
         grown = True
         while grown:
             grown = False
             for number, request in enumerate(requests):
                 with suppress(BodyMemoryFull):
-                    request.now(sizes[number] + 1)
+                    request.resize(sizes[number] + 1)
                     sizes[number] += 1
                     grown = True
-        return holding.held - before
+        return memory.held - before
 
 
 @pytest.mark.parametrize(
@@ -53,42 +53,42 @@ def most(holding: Holding, *keys: Key) -> int:
     ],
 )
 def test_nobody_takes_all(keys: Sequence[Key], share: float) -> None:
-    assert most(Holding(TOTAL), *keys) == share * TOTAL
+    assert most(BodyMemory(TOTAL), *keys) == share * TOTAL
 
 
 @pytest.mark.parametrize(
     ("first", "newcomer", "share"), [(ANN, BOB, 1 / 4), (ANN, ANNS_OTHER, 1 / 6), (BOB, ANN, 1 / 4)]
 )
 def test_who_comes_next_finds_room(first: Key, newcomer: Key, share: float) -> None:
-    holding = Holding(TOTAL)
-    with holding.request(first) as held:
-        held.now(most(holding, first))
-        assert most(holding, newcomer) == pytest.approx(share * TOTAL, abs=1)
+    memory = BodyMemory(TOTAL)
+    with memory.request(first) as held:
+        held.resize(most(memory, first))
+        assert most(memory, newcomer) == pytest.approx(share * TOTAL, abs=1)
 
 
 def test_who_is_refused_holds_what_it_held_and_goes_on_once_there_is_room() -> None:
-    holding = Holding(TOTAL)
-    with holding.request(ANN) as one, holding.request(ANN) as other:
-        one.now(400)
-        other.now(100)
+    memory = BodyMemory(TOTAL)
+    with memory.request(ANN) as one, memory.request(ANN) as other:
+        one.resize(400)
+        other.resize(100)
         with pytest.raises(BodyMemoryFull) as refused:
-            other.now(300)
+            other.resize(300)
         assert refused.value.status is Status.FAIL
-        assert holding.held == 500
-        one.now(200)  # fewer than before is always right
-        other.now(300)
-        assert holding.held == 500
-    assert holding.held == 0
+        assert memory.held == 500
+        one.resize(200)  # fewer than before is always right
+        other.resize(300)
+        assert memory.held == 500
+    assert memory.held == 0
 
 
 def test_what_an_error_leaves_is_given_back() -> None:
-    holding = Holding(TOTAL)
+    memory = BodyMemory(TOTAL)
     for _ in range(10):
-        with suppress(ZeroDivisionError), holding.request(ANN) as held:
-            held.now(TOTAL // 2)
+        with suppress(ZeroDivisionError), memory.request(ANN) as held:
+            held.resize(TOTAL // 2)
             raise ZeroDivisionError
-    assert holding.held == 0
-    assert most(holding, ANN) == TOTAL // 2
+    assert memory.held == 0
+    assert most(memory, ANN) == TOTAL // 2
 
 
 KEYS = [key(f"{tenant}{number}", tenant) for tenant in "abc" for number in range(3)]
@@ -98,43 +98,43 @@ KEYS = [key(f"{tenant}{number}", tenant) for tenant in "abc" for number in range
 def test_whatever_happens_the_count_is_right_and_a_newcomer_may_have_half_of_what_is_free(
     sizes: list[tuple[Key, int]],
 ) -> None:
-    holding = Holding(TOTAL)
+    memory = BodyMemory(TOTAL)
     with ExitStack() as stack:
-        requests = {each: stack.enter_context(holding.request(each)) for each in KEYS}
+        requests = {each: stack.enter_context(memory.request(each)) for each in KEYS}
         held = dict.fromkeys(KEYS, 0)
         for caller, size in sizes:
             with suppress(BodyMemoryFull):
-                requests[caller].now(size)
+                requests[caller].resize(size)
                 held[caller] = size
-            assert holding.held == sum(held.values()) < TOTAL
-        newcomer = stack.enter_context(holding.request(key("new", "new")))
-        newcomer.now((TOTAL - holding.held) // 2)
-    assert holding.held == 0
+            assert memory.held == sum(held.values()) < TOTAL
+        newcomer = stack.enter_context(memory.request(key("new", "new")))
+        newcomer.resize((TOTAL - memory.held) // 2)
+    assert memory.held == 0
 
 
 def test_it_says_once_a_second_that_it_refuses(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    holding = Holding(TOTAL)
-    with holding.request(ANN) as held:
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    memory = BodyMemory(TOTAL)
+    with memory.request(ANN) as held:
         for _ in range(5):
             with pytest.raises(BodyMemoryFull):
-                held.now(TOTAL)
+                held.resize(TOTAL)
         now[0] += 1
         with pytest.raises(BodyMemoryFull):
-            held.now(TOTAL)
+            held.resize(TOTAL)
     said = capsys.readouterr().out
     assert re.findall(r"body_memory_full +.*refused.*?=.*?(\d+)", said) == ["1", "5"]
     assert "ann" not in said
 
 
 def test_metrics_tell_what_is_held() -> None:
-    metrics, holding = Metrics(NoTraces()), Holding(TOTAL)
-    metrics.watch_body_memory(lambda: holding.held, holding.total)
-    with holding.request(ANN) as held:
-        held.now(300)
+    metrics, memory = Metrics(NoTraces()), BodyMemory(TOTAL)
+    metrics.watch_body_memory(lambda: memory.held, memory.total)
+    with memory.request(ANN) as held:
+        held.resize(300)
         assert metrics.registry.get_sample_value("facesearch_body_memory_bytes") == 300
     assert metrics.registry.get_sample_value("facesearch_body_memory_bytes") == 0
     assert metrics.registry.get_sample_value("facesearch_body_memory_max_bytes") == TOTAL

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from gateway.http.connections import FRESH_S, LOG_EVERY_S, RESERVE, Connections, room
+from gateway.http.connections import FRESH_S, LOG_EVERY_S, RESERVE, Connections, connection_limit
 from gateway.metrics import ConnectionMetrics
 
 
@@ -153,7 +153,7 @@ class TestHowMany:
         ("descriptors", "most"), [(1024, 1024 - RESERVE), (20_000, 4096), (1_048_576, 4096), (256, 128), (64, 32)]
     )
     def test_the_descriptors_bound_them(self, descriptors: int, most: int) -> None:
-        assert room(descriptors, 4096) == most
+        assert connection_limit(descriptors, 4096) == most
 
     @given(
         st.lists(st.tuples(st.sampled_from(["enter", "work", "wait", "leave", "later"]), st.integers(0, 20))),
