@@ -1,40 +1,32 @@
-"""A group whose commands are imported when they are used, so that showing the group costs no import."""
+"""A group of commands, each of which is imported only when it is used."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import click
 
 
-@dataclass(frozen=True)
-class LazyCommand:
-    """The place of a command. module: has the command as an attribute of its name. summary: the first sentence of its
-    help.
+class LazyGroup(click.Group):
+    """A group whose commands are imported when one of them is run or asked for its own help.
+
+    The command `name` is the attribute of that name in the module `package.name`. summaries: a line of help by name.
     """
 
-    module: str
-    summary: str
-
-
-class LazyGroup(click.Group):
-    """A group of commands that are imported when one of them is run or asked for its own help."""
-
-    def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, summaries: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lazy = lazy
+        self._package = package
+        self._summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
-        return sorted(self._lazy)
+        return sorted(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- likewise
-        lazy = self._lazy.get(cmd_name)
-        if lazy is None:
+        if cmd_name not in self._summaries:
             return None
-        command: click.Command = getattr(import_module(lazy.module), cmd_name)
+        command: click.Command = getattr(import_module(f"{self._package}.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._lazy[name].summary) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self._summaries[name]) for name in self.list_commands(ctx)])
