@@ -1,6 +1,7 @@
 """Fixtures of the tests that need real servers."""
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -32,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # For all that tests import and start, before any of it.
     telemetry.refuse()
+    # A shell without job control starts what is put in the background (`make test &`) with SIGINT ignored, and a process
+    # hands that down: no command that a test starts would end by Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
     # pytest-xdist names a width, as a terminal would; what tests capture is none.
     os.environ.pop("COLUMNS", None)
