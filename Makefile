@@ -13,6 +13,8 @@ MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
+# A file of tests shares its servers, so it stays in one process; files go in the order of tests/conftest.py.
+PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -25,7 +27,7 @@ install = $(BIN)/pip install --quiet --no-deps $(1) 2> $@.said; status=$$?; \
   rm -f $@.said; exit $$status
 
 .DEFAULT_GOAL := help
-.PHONY: help up samples test lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
+.PHONY: help up samples test test-all lint format unit integration containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ \
@@ -36,17 +38,22 @@ help: ## Show this list
 	  print line }'
 	@echo
 	@echo "  make up takes HOST=$(HOST) PORT=$(PORT) DATA_DIR=<folder>;"
-	@echo "  make test takes PYTEST_ARGS='-k name' and JOBS=$(JOBS), files of tests at once"
+	@echo "  make test and make test-all take PYTEST_ARGS='-k name' and JOBS=$(JOBS),"
+	@echo "  the number of test files that run at once"
 
 up: $(VENV)/.runtime ## Install, fetch the models and serve on http://HOST:PORT (Ctrl-C stops it)
 	@exec $(BIN)/facesearch up --host '$(HOST)' --port '$(PORT)' $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
 
 samples: samples/grace.jpg ## Fetch two portraits, in the public domain, to try the calls with
 
-test: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage by package
+test: lint ## Lint, type-check and run all tests but the slow ones
+	$(BIN)/facesearch models pull
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-all: lint $(VENV)/.deploy ## Lint, type-check and run every test, with coverage by package
 	@rm -f .coverage .coverage.*
 	$(BIN)/facesearch models pull
-	$(BIN)/pytest --cov --cov-report= --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python tests/coverage_by_package.py
 
 lint: $(VENV)/.dev ## Check style (ruff), formatting, types (mypy) and who imports whom (import-linter)

@@ -20,6 +20,9 @@ from shared.control import DEFAULT, Control
 from shared.observability import telemetry
 from shared.redis_clients import connect
 
+SLOW_TIMEOUT_S = 600
+"""After which a slow test counts as hung, on a busy machine too. That of all others is in pyproject.toml."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -33,11 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # For all that tests import and start, before any of it.
     telemetry.refuse()
-    # A shell without job control starts what is put in the background (`make test &`) with SIGINT ignored, and a process
-    # hands that down: no command that a test starts would end by Ctrl-C.
+    # A shell without job control starts background jobs (`make test &`) with SIGINT ignored, and children inherit
+    # that: no command that a test starts would end by Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
+    config.addinivalue_line("markers", "slow: takes seconds on a quiet machine; left out of `make test`")
     # pytest-xdist names a width, as a terminal would; what tests capture is none.
     os.environ.pop("COLUMNS", None)
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
@@ -48,6 +52,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    # They come first, so that no process of the run is left with a long file when the others have ended.
+    items.sort(key=lambda item: item.path not in slow_files)
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
     backend = config.getoption("--backend")
     for item in items if backend != "embedded" else ():
         if mark := item.get_closest_marker("embedded"):

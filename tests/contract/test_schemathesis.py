@@ -9,8 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from contract.tenants import new_tenant
 from service import Service
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 

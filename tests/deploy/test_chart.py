@@ -9,6 +9,8 @@ import yaml
 
 from deploy_tree import ROOT
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))
 
 Objects = dict[tuple[str, str], dict[str, Any]]

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 WHERE = "/api/v1/namespaces/faces/secrets/facesearch-servers"
 MADE = {"VALKEY_PASSWORD": "first", "IMAGES_PASSWORD": "second", "QDRANT_API_KEY": "third"}
 

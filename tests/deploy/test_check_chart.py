@@ -6,6 +6,8 @@ import pytest
 
 from deploy_tree import ALERTS, DASHBOARD, ROOT, Tree
 
+pytestmark = pytest.mark.slow
+
 CHART = "deploy/helm/facesearch"
 VALUES = "deploy/helm/examples/values.yaml"
 

@@ -4,6 +4,8 @@ import pytest
 
 from deploy_tree import ALERTS, DASHBOARD, ROOT, Tree
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_files_of_the_project_are_valid() -> None:
     result = Tree(ROOT).check()

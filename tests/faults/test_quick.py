@@ -15,6 +15,8 @@ from faults.told import Book, Expected, Request
 from service import UNHURRIED, Service
 from shared.contract import Call
 
+pytestmark = pytest.mark.slow
+
 SEED = 1
 PLAYED = ("kill -9 worker", "kill -9 gateway")
 

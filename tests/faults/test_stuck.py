@@ -10,7 +10,7 @@ import pytest
 from faults.stuck import busiest, stopped, why_not
 from processes import wait_for
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 COMPUTES = "libcrypto"
 """Where it does."""

@@ -14,6 +14,8 @@ from fuzz.run import fuzz
 from service import Service
 from shared.contract import Status
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 400
 HISTORIES = 100
 

@@ -232,6 +232,7 @@ class TestIntoADataDirectory:
             assert store.collections() == [home.collection]
 
 
+@pytest.mark.slow
 class TestIntoServers:
     def test_an_embedded_service_moves_to_them(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str]

@@ -128,6 +128,7 @@ class TestARestoredService:
 
 
 class TestWhileItServes:
+    @pytest.mark.slow
     def test_what_was_acknowledged_before_is_in_it_though_adds_and_deletions_go_on(self, tmp_path: Path) -> None:
         with Service(tmp_path / "home") as service, ThreadPoolExecutor(3) as callers:
             before = {added(service) for _ in range(5)}
@@ -159,6 +160,7 @@ class TestWhileItServes:
         done("restore", backup, "--data-dir", tmp_path / "new")
         assert "nothing is wrong" in done("verify", "--data-dir", tmp_path / "new")
 
+    @pytest.mark.slow
     def test_one_that_is_interrupted_is_no_backup_and_frees_the_way(self, tmp_path: Path) -> None:
         with Service(tmp_path / "home") as service, Redis.from_url(service.broker) as redis:
             added(service)
@@ -176,6 +178,7 @@ class TestWhileItServes:
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
             done("backup", tmp_path / "d", "--data-dir", service.folder)
 
+    @pytest.mark.slow
     def test_the_worker_dies_under_it(self, tmp_path: Path) -> None:
         with Service(tmp_path / "home") as service, Redis.from_url(service.broker) as redis:
             added(service)
@@ -197,6 +200,7 @@ class TestWhileItServes:
         assert "`facesearch backup DIR`" in refused("verify", "--data-dir", restored.folder)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_document(tmp_path: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
     commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]

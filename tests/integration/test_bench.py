@@ -12,6 +12,8 @@ import pytest
 from portraits import hopper_jpeg
 from service import Service
 
+pytestmark = pytest.mark.slow
+
 LOAD = Path(__file__).parents[2] / "bench/load.py"
 
 

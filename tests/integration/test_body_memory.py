@@ -18,6 +18,8 @@ from processes import API_KEY, empty_redis, gateway_on
 from shared.control import Control
 from shared.redis_clients import connect
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 BODY_MEMORY_MIB = 64
 MORE_MEMORY = 200 * MIB

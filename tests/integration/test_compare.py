@@ -220,6 +220,7 @@ class TestNothingIsKept:
             assert answer.result().json()["status"] == "FAIL", "there is no worker"
             wait_for(lambda: not redis.keys("fs:image:*"))
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it reads what the servers wrote")
     def test_no_image_reaches_a_disk(self, compare: Compare, service: Service) -> None:
         found(compare(astronaut_png(), astronaut_png()))

@@ -404,6 +404,7 @@ BEGUN = (
 """A request, answered as one without its parameters when all of its body is there."""
 
 
+@pytest.mark.slow
 class TestFewDescriptors:
     def test_a_crowd_shuts_nobody_out(self, tmp_path: Path) -> None:
         with gateway(tmp_path, descriptors=128) as running:
@@ -461,6 +462,7 @@ _, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 RAISED = (MOST if HARD == resource.RLIM_INFINITY else min(HARD, MOST), HARD)
 
 
+@pytest.mark.slow
 def test_everything_that_is_started_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
     with Service(tmp_path / "data", through=LOW) as service:
         for process in service.processes():

@@ -109,6 +109,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_while_the_service_runs(scene: Scene) -> None:
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.fill(service)
@@ -123,6 +124,7 @@ def test_while_the_service_runs(scene: Scene) -> None:
         scene.assert_rest_is_there(service)
 
 
+@pytest.mark.slow
 def test_while_the_service_is_stopped(scene: Scene) -> None:
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.fill(service)
@@ -138,6 +140,7 @@ def test_while_the_service_is_stopped(scene: Scene) -> None:
         scene.assert_rest_is_there(service)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_loses_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", faces(2000))
     gone, kept = home.points[:300], home.points[300:]

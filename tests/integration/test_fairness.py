@@ -18,6 +18,8 @@ from shared.control.layout import TENANT_IDS
 from shared.fair_queue import HELD, LINE_PREFIX, WAITING
 from shared.redis_clients import connect
 
+pytestmark = pytest.mark.slow
+
 THREADS = 2
 GREEDY = 20
 """Adds at once of a picture of many faces."""

@@ -23,7 +23,7 @@ from worker.models.identity import Identity
 from worker.presence import Beacon
 from worker.store.memory import MemoryStore
 
-pytestmark = pytest.mark.embedded("it fills its broker")
+pytestmark = [pytest.mark.slow, pytest.mark.embedded("it fills its broker")]
 
 NOBODY = {"person_id": str(uuid.uuid4())}
 

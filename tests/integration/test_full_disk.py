@@ -15,6 +15,7 @@ from service import UNHURRIED, Service
 from worker.store.edge.store import MIN_FREE_BYTES
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.embedded("it fills the disk of its own store"),
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
 ]

@@ -11,7 +11,7 @@ from redis import Redis
 from gateway_place import Place, place
 from processes import two_free_ports, wait_for
 
-pytestmark = pytest.mark.embedded("it starts servers of its own")
+pytestmark = [pytest.mark.slow, pytest.mark.embedded("it starts servers of its own")]
 
 
 @pytest.fixture(scope="module")

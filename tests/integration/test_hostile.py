@@ -41,6 +41,7 @@ def unharmed(service: Service, call: Call) -> Iterator[None]:
     assert "Traceback" not in "".join(service.said)
 
 
+@pytest.mark.slow
 def test_images(call: Call) -> None:
     taken = {"OK", "FACE_DETECT_FAILED"}
     for item in IMAGES:

@@ -17,6 +17,8 @@ from portraits import hopper_jpeg
 from processes import broker, gateway_on, wait_for
 from shared.jobs import QUEUE
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 3
 PROMISED_S = DEADLINE_S + 2
 

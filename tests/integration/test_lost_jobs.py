@@ -15,6 +15,8 @@ from shared.jobs import QUEUE
 from worker.delivery.redelivery import Redelivery
 from worker.delivery.time_limit import TimeLimit
 
+pytestmark = pytest.mark.slow
+
 NOBODY = {"person_id": "00000000-0000-0000-0000-000000000000"}
 
 

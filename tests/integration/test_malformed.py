@@ -193,6 +193,7 @@ def test_so_it_is_in_the_queue_for_tenants_none_of_whose_jobs_run(service: Servi
     assert not redis.llen(EXTRA)
 
 
+@pytest.mark.slow
 def test_a_flood_of_it_takes_no_thread_away(service: Service, redis: Redis) -> None:
     before = len(service.said)
     for _ in range(3):

@@ -4,9 +4,13 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from image_parts import flat_png
 from portraits import hopper_jpeg
 from service import UNHURRIED, Service
+
+pytestmark = pytest.mark.slow
 
 THREADS = 4
 ROOM_MB = 350

@@ -226,6 +226,7 @@ def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -
     wait_for(lambda: counted(service.broker, tenant) == {(Call.DELETE_FACE, Status.PERSON_ID_NOT_EXIST): 2})
 
 
+@pytest.mark.slow
 @pytest.mark.embedded("it ends servers of its own, and looks at what they kept")
 class TestEndings:
     def test_a_gateway_that_is_told_to_stop_loses_nothing(self, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ class TestMetrics:
             for sent in ("Marie", "secretdb", observed.key, "default."):
                 assert sent not in text
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it kills its broker")
     def test_a_dead_broker_is_seen_and_its_numbers_are_not_the_old_ones(self, tmp_path: Path) -> None:
         own = two_free_ports()
@@ -196,6 +197,7 @@ class TestMetrics:
             wait_for(lambda: read(own, "facesearch_broker_up") == 1)
             wait_for(lambda: read(own, "facesearch_results_subscribed") == 1)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("process", ["gateway", "worker"])
     def test_a_port_that_is_taken_is_said_in_one_line(self, process: str, service: Service) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:

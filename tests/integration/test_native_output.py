@@ -13,6 +13,8 @@ from image_parts import PNG_START, chunk, ihdr
 from processes import wait_for
 from service import UNHURRIED, Service
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = 9_995
 """With the header, the image and the end as many as a PNG may have."""
 

@@ -16,6 +16,8 @@ from service import Service
 from shared.settings import Settings
 from worker.models import catalog, custom, files
 
+pytestmark = pytest.mark.slow
+
 NAME = "mine"
 
 

@@ -149,6 +149,7 @@ def counted(port: int, name: str, reason: str) -> float:
     return value
 
 
+@pytest.mark.slow
 def test_off_refuses_nothing(tmp_path: Path) -> None:
     off = {"FACESEARCH_QUALITY_ADD": "off", "FACESEARCH_QUALITY_SEARCH": "off"}
     with Service(tmp_path, off) as service:

@@ -13,6 +13,7 @@ from facesearch.embedded.up import listen
 from processes import API_KEY, broker, wait_for
 
 
+@pytest.mark.slow
 @pytest.mark.embedded("it starts the broker late and ends it")
 def test_from_the_start_without_a_broker_to_its_loss(tmp_path: Path) -> None:
     environment = {"REDIS_URL": servers.url(tmp_path / "v.sock"), "FACESEARCH_API_KEY": API_KEY}

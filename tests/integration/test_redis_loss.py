@@ -18,6 +18,8 @@ from shared.broker import UNACKED
 from shared.redis_clients import connect, connect_blocking
 from worker.delivery.lifeline import Lifeline
 
+pytestmark = pytest.mark.slow
+
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
 

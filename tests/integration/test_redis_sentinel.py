@@ -20,6 +20,8 @@ from redis_servers import ESCAPED, PASSWORD, Failover, failover
 from service import Service
 from shared.redis_clients import connect, connect_blocking
 
+pytestmark = pytest.mark.slow
+
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
 

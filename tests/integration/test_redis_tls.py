@@ -84,6 +84,7 @@ def test_a_name_that_the_certificate_lacks_may_be_let_pass(secured: Tls) -> None
     reached(f"rediss://:{ESCAPED}@localhost:{port}/1?ssl_ca_certs={secured.certificate}&ssl_check_hostname=false")
 
 
+@pytest.mark.slow
 def test_the_whole_service(secured: Tls, tmp_path: Path) -> None:
     with Service(tmp_path, {"REDIS_URL": secured.url()}) as service:
         (added,) = service.http.post("/v1/addface", data=IMG).json()["message"]

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from gateway.admin.operations import OPERATIONS
 from service import Service
 from shared.control import DROP_AFTER_S
+
+pytestmark = pytest.mark.slow
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/tenants.md").read_text()
 

@@ -118,6 +118,7 @@ class TestStartAndStop:
         assert not (tmp_path / "admin-key").exists()
         assert "chosen-by-the-admin" not in "".join(service.said)
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_first_key_that_was_revoked_stays_revoked_and_another_is_made(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
@@ -133,6 +134,7 @@ class TestStartAndStop:
             former = {"X-API-Key": service.key}
             assert again.http.post("/v1/delface", headers=former, data={"person_id": "1"}).status_code == 401
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_key_of_the_settings_that_was_revoked_stays_revoked_and_is_said_to_be(self, tmp_path: Path) -> None:
         chosen = {"FACESEARCH_API_KEY": "chosen-by-me"}
@@ -145,6 +147,7 @@ class TestStartAndStop:
         assert "API key   revoked; make another with: facesearch keys create --name NAME" in said
         assert "chosen-by-me" not in said
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_a_key_of_the_settings_is_used_and_replaces_the_one_before(self, tmp_path: Path) -> None:
         with Service(tmp_path) as own:
@@ -160,6 +163,7 @@ class TestStartAndStop:
         with Service(tmp_path / ("d" * 120)) as service:
             add(service)
 
+    @pytest.mark.slow
     def test_a_broker_that_is_given_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
         with Service(tmp_path / "data", {"REDIS_URL": valkey_url}) as service:
             assert len(service.processes()) == 3
@@ -169,6 +173,7 @@ class TestStartAndStop:
                 wait_for(lambda: not redis.keys("fs:image:*"))  # an image does not outlive its request
             assert ids(service) == [added]
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
@@ -197,6 +202,7 @@ class TestStartAndStop:
         with Service(tmp_path) as service:
             assert service.http.get("/readyz?verbose=1").status_code == 200
 
+    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
     def test_with_nothing_but_faces_of_another_release_it_does_not_start(self, tmp_path: Path) -> None:
         home = Home(tmp_path / "home")
@@ -214,6 +220,7 @@ class TestStartAndStop:
         assert re.search(r"^FAIL  facedbs +.*earlier release", told.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.embedded("it kills servers of its own")
 class TestDyingChildren:
     @pytest.mark.parametrize("name", ["-m worker", "-m gateway", "broker.sock", "images.sock"])

@@ -219,6 +219,7 @@ class TestHealth:
         assert service.http.get("/readyz?verbose=1").json() == {"status": "OK", "message": dict.fromkeys(parts, "ok")}
 
 
+@pytest.mark.slow
 @pytest.mark.embedded("it reads what the servers wrote")
 def test_no_image_reaches_a_disk(call: Call, service: Service) -> None:
     added(call("addface", img=b64(hopper_jpeg())))

@@ -1,4 +1,4 @@
-"""The real weights, as `make test` pulled them into the models folder."""
+"""The real weights, as `make test` and `make test-all` pull them into the models folder."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -13,6 +13,8 @@ from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.vision.geometry import overlap
 
+pytestmark = pytest.mark.slow
+
 PORTRAITS = (astronaut_png(), hopper_jpeg())
 
 

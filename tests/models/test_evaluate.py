@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from facesearch.cli.main import main
 from portraits import astronaut_png, bmp, darken, faceless_png, hopper_jpeg, pixels, png, reencode, scale
 
+pytestmark = pytest.mark.slow
+
 DARK = png(np.zeros((64, 64, 3), np.uint8))
 CUT_OFF = hopper_jpeg()[:20_000]
 

@@ -12,6 +12,8 @@ from worker.vision.passes import SIDE
 from worker.vision.service import FaceService
 from worker.vision.session import open_session
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 CHANGES = {
     "jpeg 40": lambda photo: reencode(photo, 40),

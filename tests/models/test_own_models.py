@@ -24,6 +24,8 @@ from worker.runtime import open_faces
 from worker.vision.decode import decode
 from worker.vision.geometry import align
 
+pytestmark = pytest.mark.slow
+
 PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 
 

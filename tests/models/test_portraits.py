@@ -25,6 +25,8 @@ from shared.errors import FaceNotDetected
 from worker.models.catalog import calibrated
 from worker.vision.geometry import turned
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 CHANGES = {
     "jpeg 60": reencode,

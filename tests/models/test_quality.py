@@ -12,6 +12,8 @@ from worker.vision.geometry import align
 from worker.vision.quality import STANDARD, STRICT, Quality, measure
 from worker.vision.service import Face, FaceService
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 STILL_FINE = {
     "jpeg 20": lambda photo: reencode(photo, 20),

@@ -17,6 +17,8 @@ from worker.runtime import open_faces
 from worker.vision.geometry import turned
 from worker.vision.quality import GATES
 
+pytestmark = pytest.mark.slow
+
 # The portraits' heads, as (x, y, side) of a square part; the face's width is about half of the side.
 HEADS = ((astronaut_png, (140, 20, 200)), (hopper_jpeg, (150, 20, 260)))
 FACES_PER_SIDE = 0.5

@@ -17,7 +17,7 @@ NOWHERE = "192.0.2.1"
 
 _WHY_NOT = why_not()
 
-pytestmark = pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)]
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from worker.models import catalog
 _WHY_NOT = why_not()
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT),
     pytest.mark.embedded("it watches servers of its own"),
 ]

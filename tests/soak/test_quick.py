@@ -7,6 +7,8 @@ import pytest
 from service import Service
 from soak.run import soak
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 15
 
 

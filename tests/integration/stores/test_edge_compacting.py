@@ -211,6 +211,7 @@ with closing(EdgeStore(folder, Identity("sface", "0" * 64, 1, 128), 8)) as store
 """Compacts, and kills itself at the given moment: each step, and each change to the folders, is one."""
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_loses_nothing(folder: Path) -> None:
     there = expected(*(seed for seed in ALL if seed != 5))
     with closing(opened(folder)) as store:

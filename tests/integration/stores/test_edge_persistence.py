@@ -118,6 +118,7 @@ for thread in range(2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acknowledged", [1, 10, 250, 1000, 3000])
 def test_kill_9_loses_no_acknowledged_point(folder: Path, acknowledged: int) -> None:
     with subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True) as child:

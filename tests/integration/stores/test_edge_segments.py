@@ -165,6 +165,7 @@ while True:
 do: then it is dead at once, of an alarm, for which the interpreter need not wait."""
 
 
+@pytest.mark.slow
 def test_dying_amid_optimising_loses_nothing_and_brings_nothing_back(folder: Path) -> None:
     there: set[int] = set()
     gone: set[int] = set()

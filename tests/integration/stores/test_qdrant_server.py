@@ -155,6 +155,7 @@ class TestWhatIsAskedFor:
         assert len(sent(server, "count", db)) == 1
 
 
+@pytest.mark.slow
 def test_many_collections_are_warned_of_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: bool
 ) -> None:
@@ -171,6 +172,7 @@ def test_many_collections_are_warned_of_once_a_minute(
     assert "FACESEARCH_PLACEMENT=shared" in warning["advice"]
 
 
+@pytest.mark.slow
 class TestTroubles:
     def test_one_that_comes_back_in_time_is_found_again(self, tmp_path: Path, db: str, grpc: bool) -> None:
         found: list[int] = []
@@ -221,6 +223,7 @@ class TestTroubles:
         assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_tls_is_checked(tmp_path: Path, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate, key = certified(tmp_path)
     with served(tmp_path / "q", KEY, tls=(certificate, key)) as server:

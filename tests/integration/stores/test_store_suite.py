@@ -454,6 +454,7 @@ class TestAnotherIdentity:
         assert names(store.search(db, unit(2), 50, 0)) == ["theirs"]
 
 
+@pytest.mark.slow
 def test_many_threads_at_once(backend: Backend, store: Store) -> None:
     """Each thread sees its own writes at once, in collections that all of them share."""
     shared = [backend.name() for _ in range(5)]  # more than Edge may keep open here
@@ -476,6 +477,7 @@ def test_many_threads_at_once(backend: Backend, store: Store) -> None:
     assert sum(store.count(db) for db in shared) == 80
 
 
+@pytest.mark.slow
 def test_dropping_while_others_write_loses_only_what_was_there(store: Store, db: str) -> None:
     start = threading.Barrier(4)
 
@@ -539,6 +541,7 @@ def test_any_sequence_of_operations_ends_as_in_the_reference(operations: list[tu
     ends_as_in_the_reference(edge, operations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SERVERS)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS)

@@ -7,6 +7,8 @@ import pytest
 from processes import python
 from worker.delivery.time_limit import LOOK_S, limit_s
 
+pytestmark = pytest.mark.slow
+
 SCENE = """
 import ctypes, threading, time
 from shared.jobs import SearchJob, new_gateway_id, new_job_id, new_request_id

@@ -79,6 +79,7 @@ def test_of_two_kinds_of_strangers_the_more_alike_ones_decide():
         assert FARS[confidence] / 3 < rate < FARS[confidence] * 3
 
 
+@pytest.mark.slow
 def test_the_error_is_of_the_size_that_other_folders_show():
     cosines, errors = [], []
     for seed in range(25):

@@ -85,6 +85,7 @@ def test_an_interval_of_strangers_is_no_narrower_than_of_independent_pairs_and_w
         assert high - low >= factor * (alone[1] - alone[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.2])
 def test_intervals_of_true_accepts_hold_what_was_found(noise: float) -> None:
     found, fars = folder(1, 200, noise), (1e-2, 1e-3)
@@ -93,6 +94,7 @@ def test_intervals_of_true_accepts_hold_what_was_found(noise: float) -> None:
         assert high - low < 0.5
 
 
+@pytest.mark.slow
 def test_intervals_of_true_accepts_hold_what_is_true_nearly_always() -> None:
     """19 of 20 would; of 40, fewer than 34 would be one chance in a hundred."""
     far = 1e-2

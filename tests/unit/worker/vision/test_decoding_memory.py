@@ -15,6 +15,8 @@ from processes import python
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.decoding_room import FREE
 
+pytestmark = pytest.mark.slow
+
 MEASURED = """
 import sys
 from pathlib import Path

@@ -9,6 +9,8 @@ import pytest
 from image_parts import oddly_sampled
 from portraits import bmp, jpeg, png
 
+pytestmark = pytest.mark.slow
+
 LIMITS_MB = (1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 384)
 """Address space that decoding may take in addition to what the process holds before it."""
 
