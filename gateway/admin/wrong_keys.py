@@ -78,6 +78,6 @@ class WrongKeys:
 def network(address: str) -> str:
     """What one caller has of addresses; one that is none stays as it is."""
     try:
-        return addresses.network(addresses.parsed(address))
+        return addresses.network(addresses.parse(address))
     except ValueError:
         return address or "unknown"

@@ -1,14 +1,13 @@
-"""Taking connections from a listening socket: those that there is room for, and none is lost when descriptors run out.
+"""Accepting connections from a listening socket as long as there is room, and losing none when descriptors run out.
 
-Not the loop's own server, which takes all there are: uvloop's closes each without a word where there is no descriptor
-for it, asyncio's tells nobody how to make room.
+The event loops' own servers accept without asking: uvloop's closes a connection silently when there is no descriptor
+for it, and asyncio's gives no chance to make room.
 """
 
 import asyncio
 import errno
 import os
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -16,34 +15,36 @@ from typing import Final
 import structlog
 
 from gateway.http.answers import answer
-from gateway.http.connection import Connection, as_bytes
-from gateway.http.connections import LOG_EVERY_S, Connections
+from gateway.http.connection import Connection, serialize
+from gateway.http.connections import Connections
 from gateway.http.headers import REQUEST_ID
+from gateway.throttled_log import CONNECTIONS_EVERY_S, ThrottledLog
 from shared.contract import MESSAGES, Status
 from shared.jobs import new_request_id
 
 log = structlog.stdlib.get_logger(__name__)
 
-AT_ONCE: Final = 16
-"""Connections taken before the loop does something else. Those given up for them are closed only then, so that many
-descriptors of the reserve may be in use meanwhile."""
+BATCH: Final = 16
+"""Connections accepted before the loop does something else. Those dropped for them are closed only then, so that up to
+this many of the reserved descriptors may be in use meanwhile."""
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be taken; Linux has 4,096 at most by default."""
+"""Connections that may wait to be accepted; Linux allows 4,096 by default."""
 
 PAUSE_S: Final = 0.1
-"""Seconds until descriptors are looked for again. They wait in the backlog meanwhile, and nobody is reset."""
+"""Seconds until the next attempt when descriptors have run out. Callers wait in the backlog meanwhile; none is
+reset."""
 
 _GONE: Final = (BlockingIOError, InterruptedError, ConnectionError)
-"""Nobody is there, or no more: as accept(2) says it."""
+"""Errors by which accept(2) reports that no connection is waiting, or that its caller has left."""
 
 _REFUSED_BYTES: Final = 64 * 1024
-"""Of what a refused caller has sent, so much is read: a socket that is closed with something unread resets its caller,
-who may then not see the answer."""
+"""Most bytes read of what a refused caller has sent: closing a socket with unread bytes resets the connection, and the
+caller may then not see the answer."""
 
 
 class Acceptor:
-    """Listens until it is closed. make: a connection for the next caller."""
+    """Accepts connections from a listening socket until it is closed. make: returns the protocol of a connection."""
 
     def __init__(self, listening: socket.socket, connections: Connections, make: Callable[[], Connection]) -> None:
         self._listening = listening
@@ -52,13 +53,13 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._resuming: asyncio.TimerHandle | None = None
-        self._quiet_until = -LOG_EVERY_S
+        self._log = ThrottledLog(log, CONNECTIONS_EVERY_S)
         listening.setblocking(False)
         listening.listen(BACKLOG)
         self._resume()
 
     def close(self) -> None:
-        """Take no more; those that were taken stay."""
+        """Accept no more; connections that were accepted stay open."""
         if self._resuming is not None:
             self._resuming.cancel()
         self._loop.remove_reader(self._listening)
@@ -69,7 +70,7 @@ class Acceptor:
         self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(BATCH):
             try:
                 sock, peer = self._listening.accept()
             except _GONE:
@@ -91,24 +92,22 @@ class Acceptor:
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError:  # the caller is gone already
+        except OSError:  # the caller has left already
             self._connections.remove(connection)
             sock.close()
 
     def _pause(self, error: OSError) -> None:
-        """Make room, and go on when there may be some. Connections that a caller has opened wait meanwhile."""
+        """Drop idle connections, and accept again after PAUSE_S. New callers wait in the backlog meanwhile."""
         self._loop.remove_reader(self._listening)
         self._resuming = self._loop.call_later(PAUSE_S, self._resume)
         self._connections.counts.paused.inc()
-        given_up = self._connections.give_up(AT_ONCE)
-        if time.monotonic() >= self._quiet_until:
-            reason = errno.errorcode.get(error.errno or 0, "?")
-            log.warning("accepting_paused", error=reason, what=os.strerror(error.errno or 0), given_up=given_up)
-            self._quiet_until = time.monotonic() + LOG_EVERY_S
+        given_up = self._connections.drop_idle(BATCH)
+        reason = errno.errorcode.get(error.errno or 0, "?")
+        self._log.warn("accepting_paused", error=reason, what=os.strerror(error.errno or 0), given_up=given_up)
 
 
 async def listen(host: str | None, port: int) -> list[socket.socket]:
-    """A socket for each address that a name has. Raises OSError when one cannot be had."""
+    """Return a listening socket for each address of a host. Raises OSError when an address cannot be used."""
     found = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -124,11 +123,11 @@ async def listen(host: str | None, port: int) -> list[socket.socket]:
 
 
 def _refuse(sock: socket.socket) -> None:
-    """FAIL at once, for as far as it is read, and the end."""
+    """Answer FAIL at once, without waiting for the request, and close."""
     response = answer(Status.FAIL, MESSAGES[Status.FAIL])
     response.headers[REQUEST_ID] = new_request_id()
     with suppress(OSError), sock:
         sock.setblocking(False)
-        sock.send(as_bytes(response))
+        sock.send(serialize(response))
         sock.shutdown(socket.SHUT_WR)
         sock.recv(_REFUSED_BYTES)

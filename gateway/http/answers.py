@@ -1,4 +1,4 @@
-"""The one envelope of every answer, and the one table from domain errors to HTTP."""
+"""The JSON envelope of every answer, and the HTTP code of every error."""
 
 import json
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ _HTTP_STATUS: Mapping[type[ContractError], int] = {
 }
 
 STATUS: Final = web.ResponseKey("contract_status", Status)
-"""Where a response keeps its contract status, for whoever meters it."""
+"""The contract status of a response, for metering."""
 
 REJECTED: Final = web.ResponseKey("rejected", str)
-"""Likewise why it turned an input down, if it did; see shared.errors.ContractError."""
+"""Why a response refuses its request, if it does, for metrics; see shared.errors.ContractError."""
 
 
 def answer(
@@ -33,7 +33,9 @@ def answer(
     http_status: int | None = None,
     retry_after_s: int = RETRY_AFTER_S,
 ) -> web.Response:
-    """The JSON object {"status": …, "message": …}; FAIL is 503 and all else 200 unless http_status says otherwise."""
+    """Return the response {"status": …, "message": …}. http_status: by default 503 for FAIL and 200 for all else.
+    retry_after_s: whole seconds, sent with FAIL only.
+    """
     if http_status is None:
         http_status = _HTTP_STATUS[Unavailable] if status is Status.FAIL else 200
     headers = {"Retry-After": str(retry_after_s)} if status is Status.FAIL else None
@@ -44,14 +46,14 @@ def answer(
 
 
 def replayed(status: Status, message: Message) -> web.Response:
-    """An answer that another request was given."""
+    """Return a response that repeats the answer of an earlier request."""
     response = answer(status, message)
     response.headers[REPLAYED] = "true"
     return response
 
 
 def error_answer(error: ContractError) -> web.Response:
-    """The answer of a domain error."""
+    """Return the response to a request that ended with this error."""
     retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else RETRY_AFTER_S
     response = answer(error.status, error.message, _HTTP_STATUS.get(type(error)), retry_after_s)
     if error.rejected is not None:

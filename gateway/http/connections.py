@@ -1,11 +1,12 @@
-"""All connections of a server: how many there may be, in all and of one address, and who goes when one more comes.
+"""All connections of a server: how many there may be, in all and from one address, and which one is dropped for a new
+one.
 
-A connection waits while no request of it is being handled: between two requests, before the first, within headers, or
-after its last answer. Those that wait make room for a new one, the one that has waited longest first. Only where none
-waits is the new one refused.
+A connection is idle while no request of it is being handled: between two requests, before the first, within headers, or
+after its last answer. For a new connection the one that has been idle longest is dropped. Only if none is idle is the
+new one refused.
 
 X-Forwarded-For is not read. One connection of a proxy carries the requests of many callers, so their addresses say
-nothing of connections: those of a trusted proxy count among all, and for no address.
+nothing about connections: those of a trusted proxy count for the total only, not for an address.
 """
 
 import time
@@ -14,53 +15,51 @@ from typing import Any, Final, Literal, Protocol
 
 import structlog
 
-from gateway.http.addresses import network, parsed
+from gateway.http import addresses
 from gateway.metrics import ConnectionMetrics
+from gateway.throttled_log import CONNECTIONS_EVERY_S, ThrottledLog
 from shared.proxies import Network
 
 log = structlog.stdlib.get_logger(__name__)
 
-NEAR: Final = 0.8
-"""Part of the connections from which on the log says so: time to act, before anybody is refused."""
+WARNING_FRACTION: Final = 0.8
+"""Part of the connections from which on the log warns: time to act before anybody is refused."""
 
-FRESH_S: Final = 1.0
-"""Seconds that a connection waits at least before it is given up: a caller that was just let in, or answered, has a
-request on the way."""
+MIN_IDLE_S: Final = 1.0
+"""Seconds that a connection is idle at least before it may be dropped: a caller that was just let in, or answered, has
+a request on the way."""
 
-LOG_EVERY_S: Final = 10.0
-"""How often the log says so at most: a flood of connections is no flood of lines."""
+RESERVED_DESCRIPTORS: Final = 256
+"""File descriptors that are not for callers: three clients of Redis have 32 connections each at most, the admin API and
+/metrics SIDE_CONNECTIONS each, and the process itself about 30."""
 
-RESERVE: Final = 256
-"""Descriptors that are not for callers: three clients of Redis have 32 connections each at most, the admin API and
-/metrics SIDE each, and the process itself about 30."""
-
-SIDE: Final = 32
-"""Connections of the admin API, and of /metrics: a few people and programs of one's own."""
+SIDE_CONNECTIONS: Final = 32
+"""Connections of the admin API, and of /metrics, which have few callers."""
 
 
-class Held(Protocol):
-    """A connection, to whoever counts it."""
+class Droppable(Protocol):
+    """A connection that can be closed."""
 
-    def give_up(self) -> None:
-        """Close it now; nobody is waiting for an answer."""
+    def drop(self) -> None:
+        """Close it now; no caller is waiting for an answer."""
 
 
 Refusal = Literal["full", "address"]
 
 
 def connection_limit(descriptors: int, wanted: int) -> int:
-    """How many connections there may be with so many descriptors; at most as many as wanted."""
-    return min(wanted, max(descriptors - RESERVE, descriptors // 2))
+    """Return how many connections there may be with so many file descriptors, at most `wanted`."""
+    return min(wanted, max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2))
 
 
 class Connections:
-    """most: connections in all. per_address: of one address, by default half of them. trusted: proxies, which have no
-    bound of their own. All that is in `counts` belongs to these connections.
+    """The connections of one server, at most `most`. per_address: from one address, by default half of them. trusted:
+    proxies, which have no limit of their own. counts: metrics of these connections. clock: seconds.
     """
 
     def __init__(
         self,
-        most: int = SIDE,
+        most: int = SIDE_CONNECTIONS,
         per_address: int | None = None,
         trusted: Sequence[Network] = (),
         counts: ConnectionMetrics | None = None,
@@ -73,95 +72,83 @@ class Connections:
         self.counts = counts or ConnectionMetrics()
         self.counts.most.set(most)
         self._clock = clock
-        self._group_of: dict[Held, Hashable] = {}
-        self._groups: dict[Hashable, set[Held]] = {}
-        self._waiting: dict[Held, float] = {}
-        self._given_up = 0
-        self._refused: dict[Refusal, int] = {"full": 0, "address": 0}
-        self._quiet_until = -LOG_EVERY_S
+        self._group_of: dict[Droppable, Hashable] = {}
+        self._groups: dict[Hashable, set[Droppable]] = {}
+        self._idle_since: dict[Droppable, float] = {}  # in order, the longest idle first
+        self._log = ThrottledLog(log, CONNECTIONS_EVERY_S, ["given_up", "refused", "refused_by_address"], clock)
 
     def group(self, peer: Any) -> Hashable:
-        """What the connections of a peer's address, as a socket tells it, are counted by; None: by nothing."""
+        """Return what the limit by address counts a peer's connections under; None: under nothing. peer: its address as
+        a socket reports it.
+        """
         if not isinstance(peer, tuple):  # a Unix socket
             return None
-        address = parsed(peer[0])
-        return None if any(address in proxies for proxies in self._trusted) else network(address)
+        address = addresses.parse(peer[0])
+        return None if any(address in proxies for proxies in self._trusted) else addresses.network(address)
 
     def make_room(self, group: Hashable) -> Refusal | None:
-        """For one more connection of that group, by giving up another where it must be; or why there is none."""
-        refusal = self._without_room(group)
+        """Make room for one more connection of that group, dropping an idle one if necessary, or return why there is
+        none.
+        """
+        refusal = self._find_room(group)
         if refusal is not None:
-            self._refused[refusal] += 1
+            self._log.count("refused" if refusal == "full" else "refused_by_address")
             self.counts.refused.labels(refusal).inc()
-        self._say()
+        if self._log.has_counts or len(self._group_of) >= WARNING_FRACTION * self._most:
+            self._log.warn("connections_many", held=len(self._group_of), most=self._most)
         return refusal
 
-    def add(self, held: Held, group: Hashable) -> None:
-        """One more, which says when it waits."""
-        self._group_of[held] = group
+    def add(self, connection: Droppable, group: Hashable) -> None:
+        """Add a connection, which is busy until set_idle is called."""
+        self._group_of[connection] = group
         if group is not None:
-            self._groups.setdefault(group, set()).add(held)
+            self._groups.setdefault(group, set()).add(connection)
         self.counts.held.set(len(self._group_of))
 
-    def waits(self, held: Held) -> None:
-        """From now on no request of this connection is being handled."""
-        self._waiting.pop(held, None)
-        if held in self._group_of:
-            self._waiting[held] = self._clock()
+    def set_idle(self, connection: Droppable) -> None:
+        """Note that no request of this connection is being handled from now on."""
+        self._idle_since.pop(connection, None)
+        if connection in self._group_of:
+            self._idle_since[connection] = self._clock()
 
-    def works(self, held: Held) -> None:
-        """A request of this connection is being handled."""
-        self._waiting.pop(held, None)
+    def set_busy(self, connection: Droppable) -> None:
+        """Note that a request of this connection is being handled."""
+        self._idle_since.pop(connection, None)
 
-    def remove(self, held: Held) -> None:
-        """It is gone. Nothing, when it is known to be."""
-        if held not in self._group_of:
+    def remove(self, connection: Droppable) -> None:
+        """Remove a connection that is closed, if it is still known."""
+        if connection not in self._group_of:
             return
-        self._waiting.pop(held, None)
-        group = self._group_of.pop(held)
+        self._idle_since.pop(connection, None)
+        group = self._group_of.pop(connection)
         if group is not None:
-            self._groups[group].discard(held)
+            self._groups[group].discard(connection)
             if not self._groups[group]:
                 del self._groups[group]
         self.counts.held.set(len(self._group_of))
 
-    def give_up(self, number: int) -> int:
-        """Close those that have waited longest, so many at most. Returns how many."""
-        given_up = 0
-        while given_up < number and self._give_up(next(iter(self._waiting), None)):
-            given_up += 1
-        return given_up
+    def drop_idle(self, number: int) -> int:
+        """Drop at most `number` connections, those that have been idle longest. Returns how many were dropped."""
+        dropped = 0
+        while dropped < number and self._drop(next(iter(self._idle_since), None)):
+            dropped += 1
+        return dropped
 
-    def _without_room(self, group: Hashable) -> Refusal | None:
+    def _find_room(self, group: Hashable) -> Refusal | None:
         own = self._groups.get(group, ())
         if len(own) >= self._per_address:
-            waiting = (held for held in own if held in self._waiting)
-            if not self._give_up(min(waiting, key=self._waiting.__getitem__, default=None)):
+            idle = (connection for connection in own if connection in self._idle_since)
+            if not self._drop(min(idle, key=self._idle_since.__getitem__, default=None)):
                 return "address"
-        if len(self._group_of) >= self._most and not self.give_up(1):
+        if len(self._group_of) >= self._most and not self.drop_idle(1):
             return "full"
         return None
 
-    def _give_up(self, held: Held | None) -> bool:
-        if held is None or self._clock() - self._waiting[held] < FRESH_S:
+    def _drop(self, connection: Droppable | None) -> bool:
+        if connection is None or self._clock() - self._idle_since[connection] < MIN_IDLE_S:
             return False
-        self.remove(held)
-        held.give_up()
-        self._given_up += 1
+        self.remove(connection)
+        connection.drop()
+        self._log.count("given_up")
         self.counts.dropped_idle.inc()
         return True
-
-    def _say(self) -> None:
-        events = self._given_up + sum(self._refused.values())
-        if (events or len(self._group_of) >= NEAR * self._most) and self._clock() >= self._quiet_until:
-            log.warning(
-                "connections_many",
-                held=len(self._group_of),
-                most=self._most,
-                given_up=self._given_up,
-                refused=self._refused["full"],
-                refused_by_address=self._refused["address"],
-            )
-            self._given_up = 0
-            self._refused = {"full": 0, "address": 0}
-            self._quiet_until = self._clock() + LOG_EVERY_S

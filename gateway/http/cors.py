@@ -1,7 +1,7 @@
-"""Web pages of other origins as callers (CORS, in the Fetch standard). Off unless the settings list origins.
+"""CORS (Fetch standard): web pages of other origins as callers. Off unless the settings list origins.
 
-Written here: PyPI's aiohttp-cors (0.8.1, of March 2025) adds its headers only to routes that are given to it one by
-one, so to no 404 or 405, and refuses a preflight with plain text where every answer of ours is the contract's JSON.
+aiohttp-cors (0.8.1) is not used: it adds its headers only to routes that are registered with it one by one, so to no
+404 or 405, and refuses a preflight in plain text where every answer of this service is JSON.
 """
 
 from collections.abc import Set as AbstractSet
@@ -15,21 +15,21 @@ from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.origins import ANY
 
 REQUEST_HEADERS: Final = f"{API_KEY}, {hdrs.CONTENT_TYPE}, {IDEMPOTENCY_KEY}, traceparent, tracestate"
-"""What a page may send: all that the gateway reads and that browsers do not let through anyway."""
+"""Headers that a page may send: those that the gateway reads and that browsers do not allow by default."""
 
 ANSWER_HEADERS: Final = f"{REQUEST_ID}, {hdrs.RETRY_AFTER}, {REPLAYED}, {QUALITY}"
-"""What a page may read, likewise."""
+"""Headers that a page may read, beside those that browsers allow by default."""
 
 MAX_AGE_S: Final = 7200
-"""How long a browser may remember the answer of a preflight, in seconds. Two hours: the longest that Chromium takes."""
+"""Seconds for which a browser may cache a preflight. Two hours: the maximum in Chromium."""
 
 
 def cors(origins: AbstractSet[str]) -> Middleware:
-    """The middleware that lets pages of these origins call, as shared/origins.py gives them, and answers the question
-    that their browsers ask before. Others are answered as if it were not there; their browsers then show them nothing.
+    """Return a middleware that lets pages of these origins call and answers their preflights. origins: as parsed by
+    shared/origins.py. Pages of other origins are answered without CORS headers, so their browsers show them nothing.
 
-    A preflight is no call: it needs no key and is neither metered nor measured. Credentials in the sense of browsers,
-    cookies for one, are never allowed: there are none, and a page needs an API key like any caller.
+    A preflight needs no key and is neither metered nor measured. Credentials in the sense of browsers, such as cookies,
+    are never allowed: there are none, and a page needs an API key like any caller.
     """
 
     @web.middleware
@@ -42,7 +42,7 @@ def cors(origins: AbstractSet[str]) -> Middleware:
         else:
             response = await handler(request)
         if ANY not in origins:
-            # For caches on the way: what the answer is like depends on who asks.
+            # For caches: the answer depends on the origin.
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if origin is not None and allowed is not None:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
@@ -53,7 +53,7 @@ def cors(origins: AbstractSet[str]) -> Middleware:
 
 
 def _is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks if a page may call a path that there is."""
+    """Whether the request is a preflight for a path that exists."""
     return (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers

@@ -1,4 +1,4 @@
-"""How much of what comes for a body is the body, and how much its chunks."""
+"""A bound on how much of a chunked body may be framing."""
 
 from typing import Final
 
@@ -10,23 +10,23 @@ BODY_BROKEN: Final = (web.RequestPayloadError, HttpProcessingError, ClientError,
 closed before the first read."""
 
 SPARE_BYTES: Final = 64 * 1024
-"""Framing that any body may have: 10,000 chunks of a byte, so that a small body may come as it likes."""
+"""Framing that any body may have: 10,000 chunks of a byte, so that small bodies may be chunked in any way."""
 
-PART: Final = 8
-"""Beyond that, framing is at most an eighth of a body: chunks of 48 bytes on average. Lines of 76 characters pass. A
-body of many chunks costs seconds, since each of them costs as much as kilobytes do."""
+BODY_PER_FRAMING: Final = 8
+"""Beyond that, framing may be an eighth of a body: chunks of 48 bytes on average. Lines of 76 characters pass. A body
+of many chunks costs seconds, since parsing a chunk costs as much as parsing kilobytes."""
 
 
 class Framing:
-    """Counts what comes for one body after another."""
+    """Counts the bytes received for one body after another."""
 
     def __init__(self) -> None:
         self._body: StreamReader | None = None
         self._received = 0
 
     def receive(self, body: StreamReader | None, size: int) -> None:
-        """A piece of so many bytes has come. body: the one that it is for and does not end in it; None: no such.
-        What comes in one piece with the headers of a body counts for nothing.
+        """Count a piece of `size` bytes. body: the body that it belongs to and that does not end in it, None if there
+        is none. The part of a body that arrives together with its headers is not counted.
         """
         if body is self._body:
             self._received += size
@@ -36,6 +36,6 @@ class Framing:
 
     @property
     def is_excessive(self) -> bool:
-        """Whether hardly any of it is the body. All that has come must have been parsed."""
-        taken = 0 if self._body is None else self._body.total_bytes
-        return self._received - taken > SPARE_BYTES + taken // PART
+        """Whether the body has too much framing. Everything received must have been parsed."""
+        parsed = 0 if self._body is None else self._body.total_bytes
+        return self._received - parsed > SPARE_BYTES + parsed // BODY_PER_FRAMING

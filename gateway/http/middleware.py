@@ -1,10 +1,10 @@
-"""What wraps every request: an id for its log lines, and an answer in the contract's shape whatever goes wrong."""
+"""Middlewares around every request: one gives it an id, one turns every error into an answer of the contract."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from gateway.http.answers import answer, error_answer
 from gateway.http.headers import REQUEST_ID
@@ -12,12 +12,10 @@ from shared.contract import MESSAGES, Call, Status
 from shared.errors import ContractError, Unavailable
 from shared.jobs import new_request_id
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 log = structlog.stdlib.get_logger(__name__)
 
 IDENTIFIER: Final = web.RequestKey("identifier", str)
-"""The id of a request, which its job and all log lines on the way carry."""
+"""The id of a request, which is part of its job's id and of every log line about it."""
 
 _PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
@@ -25,13 +23,13 @@ UNKNOWN_PATH: Final = f"unknown path, use {_PATHS}"
 
 
 def wrong_method(allowed: str) -> str:
-    """What the caller is told of a path that takes these methods only."""
+    """Return the message for a method that a path does not take. allowed: the methods that it takes."""
     return f"method not allowed here, use {allowed}"
 
 
 @web.middleware
 async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind a fresh id to the log and return it, so that a caller can name the request to the operator."""
+    """Make an id, bind it to the log and send it in X-Request-Id, so that callers can quote it to operators."""
     identifier = request[IDENTIFIER] = new_request_id()
     with structlog.contextvars.bound_contextvars(request_id=identifier):
         response = await handler(request)
@@ -41,7 +39,7 @@ async def request_id(request: web.Request, handler: Handler) -> web.StreamRespon
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error becomes the contract's JSON; no exception's text reaches a caller."""
+    """Turn every error into an answer of the contract. The text of an unexpected exception never reaches a caller."""
     try:
         return await handler(request)
     except ContractError as error:

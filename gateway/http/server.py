@@ -1,4 +1,4 @@
-"""Running applications: several in one process, each on a socket of its own, up to an orderly end."""
+"""Running several applications in one process, each on a socket of its own, with a graceful shutdown."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from gateway.http.acceptor import Acceptor, listen
-from gateway.http.connection import Connection, not_served, refused
+from gateway.http.connection import Connection, refusal, unsupported
 from gateway.http.connections import Connections
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 
@@ -18,14 +18,14 @@ STOP: Final = web.AppKey("stop", asyncio.Event)
 """Set when the gateway has been told to stop: it still answers, and is not ready for more."""
 
 SHUTDOWN_MARGIN_S: Final = 5.0
-"""How much longer than their deadline requests in flight may take to finish after SIGTERM."""
+"""Seconds beyond their deadline that requests in flight may take to finish after SIGTERM."""
 
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Site:
-    """An application, where it listens, a socket or an address, and its connections: by default a few."""
+    """An application, the socket or address that it listens on, and its connections, by default SIDE_CONNECTIONS."""
 
     app: web.Application
     host: str | None = None
@@ -42,14 +42,14 @@ async def serve(
     drain_s: float = 0,
     deadline_s: float = 10,
 ) -> None:
-    """Serve every site until `stop` is set and for drain_s seconds more, in which the applications, who know of `stop`,
-    say that they are not ready; then let requests in flight finish, deadline_s and SHUTDOWN_MARGIN_S at most.
+    """Serve every site until `stop` is set and for drain_s seconds more, in which the applications report that they are
+    not ready. Then wait for requests in flight, at most deadline_s + SHUTDOWN_MARGIN_S seconds.
 
     Raises OSError when an address cannot be listened on, and whatever an application raises when it starts.
     """
     timeouts = timeouts or Timeouts()
     runners: list[web.AppRunner] = []
-    listening: list[Acceptor] = []
+    acceptors: list[Acceptor] = []
     try:
         for site in sites:
             site.app[TIMEOUTS] = timeouts
@@ -57,12 +57,12 @@ async def serve(
             runner = web.AppRunner(site.app, shutdown_timeout=deadline_s + SHUTDOWN_MARGIN_S, access_log=None)
             runners.append(runner)
             await runner.setup()
-            listening.extend(await _listen(site, runner, timeouts, stop))
+            acceptors.extend(await _listen(site, runner, timeouts, stop))
         await stop.wait()
         await asyncio.sleep(drain_s)
     finally:
-        for accepting in listening:
-            accepting.close()
+        for acceptor in acceptors:
+            acceptor.close()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
@@ -70,7 +70,7 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: a
     server = runner.server
     if server is None:
         raise RuntimeError("the application has not been started")
-    server.request_handler = _refusing_in_json(server.request_handler, stop)
+    server.request_handler = _with_json_refusals(server.request_handler, stop)
     loop = asyncio.get_running_loop()
 
     def connection() -> Connection:
@@ -80,17 +80,18 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: a
     return [Acceptor(sock, site.connections, connection) for sock in sockets]
 
 
-def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
-    """The Expect header is judged by aiohttp, before any middleware is called. Once it has been told to stop, a gateway
-    ends each connection with its next answer, which says so: nobody sends a request into one that is being closed.
+def _with_json_refusals(handler: _Handler, stop: asyncio.Event) -> _Handler:
+    """Return the handler with JSON answers to requests that aiohttp refuses before any middleware, such as those with
+    an unknown Expect header. Once `stop` is set, each connection ends with its next answer, which says so, so that no
+    caller sends a request into a connection that is being closed.
     """
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            refusal = not_served(request)
-            response = await handler(_without_spare_slashes(request)) if refusal is None else refusal
+            refused = unsupported(request)
+            response = await handler(_without_extra_slashes(request)) if refused is None else refused
         except web.HTTPExpectationFailed as error:
-            response = refused(error.status, "Expect must be 100-continue")
+            response = refusal(error.status, "Expect must be 100-continue")
         if stop.is_set():
             response.force_close()
         return response
@@ -98,9 +99,9 @@ def _refusing_in_json(handler: _Handler, stop: asyncio.Event) -> _Handler:
     return handle
 
 
-def _without_spare_slashes(request: web.BaseRequest) -> web.BaseRequest:
-    """The request as if its path had one slash between its parts and none at its end: callers join URLs carelessly, and
-    a redirect would lose the body of most.
+def _without_extra_slashes(request: web.BaseRequest) -> web.BaseRequest:
+    """Return the request with single slashes in its path and none at its end: callers join URLs carelessly, and most
+    clients lose the body on a redirect.
     """
     path = request.rel_url.raw_path
     plain = "/" + "/".join(part for part in path.split("/") if part)

@@ -9,18 +9,19 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from gateway.http.connections import FRESH_S, LOG_EVERY_S, RESERVE, Connections, connection_limit
+from gateway.http.connections import MIN_IDLE_S, RESERVED_DESCRIPTORS, Connections, connection_limit
 from gateway.metrics import ConnectionMetrics
+from gateway.throttled_log import CONNECTIONS_EVERY_S
 
 
 class Caller:
-    """A connection that notes when it is given up."""
+    """A connection that notes when it is dropped."""
 
     def __init__(self) -> None:
-        self.given_up = False
+        self.dropped = False
 
-    def give_up(self) -> None:
-        self.given_up = True
+    def drop(self) -> None:
+        self.dropped = True
 
 
 class Clock:
@@ -44,7 +45,7 @@ def enter(connections: Connections, host: str = "192.0.2.1") -> Caller | str:
         return refusal
     caller = Caller()
     connections.add(caller, group)
-    connections.waits(caller)
+    connections.set_idle(caller)
     return caller
 
 
@@ -58,49 +59,49 @@ class TestInAll:
     def test_whoever_has_waited_longest_makes_room(self) -> None:
         connections, clock = of(3, 9)
         first, second, third = (let_in(connections) for _ in range(3))
-        connections.works(first)
+        connections.set_busy(first)
         clock.now = 5
-        connections.waits(first)
+        connections.set_idle(first)
         clock.now = 10
         let_in(connections)
-        assert [first.given_up, second.given_up, third.given_up] == [False, True, False]
+        assert [first.dropped, second.dropped, third.dropped] == [False, True, False]
 
     def test_whoever_is_being_answered_is_never_given_up(self) -> None:
         connections, clock = of(2, 9)
         for caller in (let_in(connections), let_in(connections)):
-            connections.works(caller)
+            connections.set_busy(caller)
         clock.now = 1000
         assert enter(connections) == "full"
 
     def test_whoever_has_just_come_or_was_just_answered_stays(self) -> None:
         connections, clock = of(1, 9)
         caller = let_in(connections)
-        clock.now = FRESH_S - 0.1
+        clock.now = MIN_IDLE_S - 0.1
         assert enter(connections, "192.0.2.2") == "full"
-        connections.works(caller)
+        connections.set_busy(caller)
         clock.now = 60
-        connections.waits(caller)
+        connections.set_idle(caller)
         assert enter(connections, "192.0.2.2") == "full"
-        clock.now = 60 + FRESH_S
+        clock.now = 60 + MIN_IDLE_S
         let_in(connections, "192.0.2.2")
-        assert caller.given_up
+        assert caller.dropped
 
     def test_what_is_gone_makes_room_and_may_be_told_again(self) -> None:
         connections, _ = of(1)
         caller = let_in(connections)
         for _ in range(2):
             connections.remove(caller)
-            connections.waits(caller)
-        assert connections.give_up(1) == 0
+            connections.set_idle(caller)
+        assert connections.drop_idle(1) == 0
         let_in(connections)
 
     def test_as_many_are_given_up_as_are_asked_for(self) -> None:
         connections, clock = of(5, 9)
         callers = [let_in(connections) for _ in range(5)]
         clock.now = 10
-        assert connections.give_up(3) == 3
-        assert [caller.given_up for caller in callers] == [True, True, True, False, False]
-        assert connections.give_up(3) == 2
+        assert connections.drop_idle(3) == 3
+        assert [caller.dropped for caller in callers] == [True, True, True, False, False]
+        assert connections.drop_idle(3) == 2
 
 
 class TestOfOneAddress:
@@ -115,10 +116,10 @@ class TestOfOneAddress:
         connections, clock = of(10, 2)
         other = let_in(connections, "192.0.2.2")
         busy, idle = let_in(connections), let_in(connections)
-        connections.works(busy)
+        connections.set_busy(busy)
         clock.now = 10
         let_in(connections)
-        assert [other.given_up, busy.given_up, idle.given_up] == [False, False, True]
+        assert [other.dropped, busy.dropped, idle.dropped] == [False, False, True]
 
     def test_one_network_of_ipv6_is_one_address(self) -> None:
         connections, _ = of(10, 1)
@@ -150,7 +151,8 @@ class TestOfOneAddress:
 
 class TestHowMany:
     @pytest.mark.parametrize(
-        ("descriptors", "most"), [(1024, 1024 - RESERVE), (20_000, 4096), (1_048_576, 4096), (256, 128), (64, 32)]
+        ("descriptors", "most"),
+        [(1024, 1024 - RESERVED_DESCRIPTORS), (20_000, 4096), (1_048_576, 4096), (256, 128), (64, 32)],
     )
     def test_the_descriptors_bound_them(self, descriptors: int, most: int) -> None:
         assert connection_limit(descriptors, 4096) == most
@@ -174,13 +176,13 @@ class TestHowMany:
                 case "later":
                     clock.now += number / 10
                 case "work" if some is not None:
-                    connections.works(some)
+                    connections.set_busy(some)
                 case "wait" if some is not None:
-                    connections.waits(some)
+                    connections.set_idle(some)
                 case "leave" if some is not None:
                     connections.remove(some)
                     del inside[some]
-            inside = {caller: host for caller, host in inside.items() if not caller.given_up}
+            inside = {caller: host for caller, host in inside.items() if not caller.dropped}
             hosts = list(inside.values())
             assert len(hosts) <= most
             assert all(hosts.count(host) <= per_address for host in hosts)
@@ -199,7 +201,7 @@ class TestWhatIsSaid:
             for _ in range(100):
                 assert enter(connections) == "full"
             assert len(lines) == 1
-            clock.now = LOG_EVERY_S
+            clock.now = CONNECTIONS_EVERY_S
             let_in(connections)
         _, line = lines
         assert {name: line[name] for name in ("held", "most", "given_up", "refused", "refused_by_address")} == {
