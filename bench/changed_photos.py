@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from worker.vision.geometry import turned
+from worker.vision.geometry import rotate
 
 QUALITY: Final = 95
 """JPEG quality of a changed photo."""
@@ -41,7 +41,7 @@ def small_in(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _turn(degrees: int) -> Change:
-    return lambda image: turned(image, degrees)[0]
+    return lambda image: rotate(image, degrees)[0]
 
 
 CHANGES: Final[dict[str, tuple[Change, int]]] = {

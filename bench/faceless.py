@@ -126,7 +126,7 @@ class Bench:
         except ImageUnreadable:
             return None
         found = []
-        for call, describe in (("search", self._searched), ("add", self.service.describe_all)):
+        for call, describe in (("search", self._searched), ("add", self.service.embed_all)):
             self.recording.begin(image)
             try:
                 faces = describe(data)
@@ -138,13 +138,13 @@ class Bench:
         return found
 
     def _searched(self, data: bytes) -> list[Any]:
-        return [self.service.describe_prominent(data)]
+        return [self.service.embed_most_prominent(data)]
 
     def score(self, data: bytes) -> float:
         """Of the most prominent face, 0 without one."""
         self.recording.begin(decode(data))
         try:
-            return self.service.describe_prominent(data).detection.score
+            return self.service.embed_most_prominent(data).detection.score
         except FaceNotDetected:
             return 0.0
 

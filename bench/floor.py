@@ -32,14 +32,14 @@ class Floor:
     def __init__(self, pipeline: Ours, store: Store) -> None:
         self._faces = pipeline.service
         self._store = store
-        self._least = catalog.calibrated(pipeline.embedder).cosine(MIN_CONFIDENCE)
+        self._least = catalog.calibration_of(pipeline.embedder).cosine(MIN_CONFIDENCE)
 
     def searchface(self, text: bytes) -> list[Match]:
         """text: the image in base64."""
-        return self.matches(self._faces.describe_prominent(pybase64.b64decode(text, validate=True)))
+        return self.matches(self._faces.embed_most_prominent(pybase64.b64decode(text, validate=True)))
 
     def addface(self, text: bytes) -> None:
-        faces = self._faces.describe_all(pybase64.b64decode(text, validate=True))
+        faces = self._faces.embed_all(pybase64.b64decode(text, validate=True))
         self._store.add(COLLECTION, [Point(uuid.uuid4(), "ID", face.vector) for face in faces])
 
     def matches(self, face: Face) -> list[Match]:

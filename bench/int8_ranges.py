@@ -50,7 +50,7 @@ def crops(paths: list[Path], settings: Settings) -> np.ndarray:
 
     def crop(path: Path) -> np.ndarray:
         kept = Crops()
-        FaceService(detector, kept).describe_prominent(path.read_bytes())
+        FaceService(detector, kept).embed_most_prominent(path.read_bytes())
         return kept.last[0]
 
     with ThreadPoolExecutor() as threads:

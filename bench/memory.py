@@ -20,7 +20,7 @@ from shared.settings import Settings
 from worker.models import custom
 from worker.runtime import open_faces
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.decoding_room import Room
+from worker.vision.memory_budget import MemoryBudget
 
 LARGE_BYTES: Final = 100_000_000
 
@@ -36,14 +36,14 @@ def status_mib(field: str) -> int:
 def measure(threads: int, bound: str) -> None:
     """Print one row."""
     settings = Settings()
-    room = Room(settings.decoded_mb * 1_000_000) if bound == "bound" else None
-    faces = open_faces(settings, custom.find(settings.embedder, "embedding", settings.models_dir), room=room)
+    memory = MemoryBudget(settings.decoded_mb * 1_000_000) if bound == "bound" else None
+    faces = open_faces(settings, custom.find(settings.embedder, "embedding", settings.models_dir), memory=memory)
     images = [item.make() for item in IMAGES if item.answer == DECODED]
     images = [image for image in images if decoding_bytes(image, full_size=True) >= LARGE_BYTES]
     empty = status_mib("VmRSS")
 
     def look(image: bytes) -> None:
-        for describe in (faces.describe_prominent, faces.describe_all):
+        for describe in (faces.embed_most_prominent, faces.embed_all):
             with suppress(ContractError):
                 describe(image)
 

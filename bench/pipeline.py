@@ -54,7 +54,7 @@ def by_stage(pipeline: Ours, store: Floor, data: bytes, rounds: int) -> dict[str
     prominent = most_prominent(found, (image.shape[1], image.shape[0]))
     (refined,) = pipeline.yunet.refine(image, [prominent])
     crops = np.stack([align(image, refined.landmarks)])
-    face = pipeline.service.describe_prominent(data)
+    face = pipeline.service.embed_most_prominent(data)
     return {
         "base64": ms(lambda: pybase64.b64decode(text, validate=True), rounds),
         "decode": ms(lambda: decode(data), rounds),
@@ -78,7 +78,7 @@ def against_naive(pipeline: Ours, plain: See, images: Sequence[bytes], rounds: i
             start = time.perf_counter()
             theirs = plain(data)
             between = time.perf_counter()
-            pipeline.service.describe_prominent(data)
+            pipeline.service.embed_most_prominent(data)
             ratios.append((between - start) / (time.perf_counter() - between))
             if not turn:
                 same += overlap(theirs.box, pipeline.see(data).box) >= SAME_FACE

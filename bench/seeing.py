@@ -47,7 +47,7 @@ class Ours:
 
     def see(self, data: bytes) -> Seen:
         """Decodes a second time, to know the size: not to be timed."""
-        face = self.service.describe_prominent(data)
+        face = self.service.embed_most_prominent(data)
         return Seen(face.vector, _part(face.detection, decode(data)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.errors import FaceNotDetected
 from worker.vision.quality import Quality
-from worker.vision.service import EMBED_AT_ONCE, Choice, FaceService
+from worker.vision.service import EMBED_BATCH, FaceSelection, FaceService
 
 FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
 
@@ -22,20 +22,20 @@ class TableFaces(FaceService):
         self.shown = shown or {}
         self.embedded = b""
 
-    def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Any]:
+    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Any]:
         if not data:
             raise FaceNotDetected
-        choice = choice or Choice()
+        selection = selection or FaceSelection()
         qualities = [self.shown.get(byte, FINE) for byte in data]
-        numbers = choice.found([quality.size for quality in qualities])
+        numbers = selection.candidates([quality.size for quality in qualities])
         faces = []
-        for first in range(0, len(numbers), EMBED_AT_ONCE):
-            choice.go_on()
-            chosen = [n for n in numbers[first : first + EMBED_AT_ONCE] if choice.shown(n, qualities[n])]
+        for first in range(0, len(numbers), EMBED_BATCH):
+            selection.before_batch()
+            chosen = [n for n in numbers[first : first + EMBED_BATCH] if selection.accepts(n, qualities[n])]
             faces += [self._face(data[number], number) for number in chosen]
         return faces
 
-    def describe_prominent(self, data: bytes) -> Any:
+    def embed_most_prominent(self, data: bytes) -> Any:
         if not data:
             raise FaceNotDetected
         return self._face(data[0], 0)

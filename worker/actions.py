@@ -35,7 +35,7 @@ from worker.ledger import START_S
 from worker.runtime import Runtime
 from worker.store.base import Point, StoreError
 from worker.vision.quality import Quality
-from worker.vision.service import Choice, Face
+from worker.vision.service import Face, FaceSelection
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,15 +44,15 @@ _INSTEAD: Final = "send parts of it, or faces=largest"
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     """Enrol the faces of the image that are wanted and shown well enough, from left to right."""
-    choice = _ToAdd(job, runtime)
+    selection = _ToAdd(job, runtime)
     image = _image(job, runtime)
     if job.faces is Faces.LARGEST:
-        face = runtime.faces.describe_prominent(image)
-        faces = [face] if choice.shown(face.number, face.quality) else []
+        face = runtime.faces.embed_most_prominent(image)
+        faces = [face] if selection.accepts(face.number, face.quality) else []
     else:
-        faces = runtime.faces.describe_all(image, choice)
+        faces = runtime.faces.embed_all(image, selection)
     if not faces:
-        raise FacePoor(choice.flaw)
+        raise FacePoor(selection.flaw)
     require_time(job)
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
     # A face has the same number, and so the same id, whatever is left out beside it.
@@ -156,7 +156,7 @@ def as_number(confidence: float) -> float:
 
 def _prominent(image: bytes, runtime: Runtime) -> Face:
     """The face to search for, or to compare. Raises FacePoor when it is not shown well enough."""
-    face = runtime.faces.describe_prominent(image)
+    face = runtime.faces.embed_most_prominent(image)
     gate = runtime.gates.search
     flaw = gate.flaw(face.quality) if gate is not None else None
     if flaw is not None:
@@ -164,7 +164,7 @@ def _prominent(image: bytes, runtime: Runtime) -> Face:
     return face
 
 
-class _ToAdd(Choice):
+class _ToAdd(FaceSelection):
     """The faces of an image that are added: those that are shown well enough; with Faces.ONE only if it is one.
 
     Its methods raise TooManyFaces, SeveralFaces, and Unavailable when the time is over. TooManyFaces is what cannot
@@ -186,7 +186,7 @@ class _ToAdd(Choice):
         """What is wrong with the largest of the faces that were left out. Raises ValueError when none was."""
         return max(self._left_out)[1]
 
-    def found(self, sizes: Sequence[float]) -> Sequence[int]:
+    def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
         numbers = []
         for number, size in enumerate(sizes):
             if self._gate is not None and self._gate.is_too_small(size):
@@ -198,7 +198,7 @@ class _ToAdd(Choice):
             raise TooManyFaces(f"img shows {self._found} faces; at most {MAX_ADDED} can be added at once: {_INSTEAD}")
         return numbers
 
-    def go_on(self) -> None:
+    def before_batch(self) -> None:
         require_time(self._job)
         patience_s = self._runtime.patience_s
         if self._taken.seconds() > patience_s:
@@ -207,7 +207,7 @@ class _ToAdd(Choice):
                 raise TooManyFaces(f"img shows {self._found} faces, more than can be added at once here: {_INSTEAD}")
             raise Unavailable("describing takes too long")
 
-    def shown(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- the interface's
+    def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- the interface's
         self._looked_at += 1
         flaw = self._gate.flaw(quality) if self._gate is not None else None
         if flaw is not None:

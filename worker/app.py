@@ -30,7 +30,7 @@ from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasing
 from worker.upkeep.foreign_facedbs import Strangers
 from worker.upkeep.sweeper import Sweeper
-from worker.vision.decoding_room import Room
+from worker.vision.memory_budget import MemoryBudget
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -55,9 +55,9 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
 class Process:
     """What one worker process holds: opened before it takes jobs, closed after its last one."""
 
-    def __init__(self, settings: Settings, room: Room) -> None:
+    def __init__(self, settings: Settings, memory: MemoryBudget) -> None:
         self._settings = settings
-        self._room = room
+        self._memory = memory
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
         self._strangers: Strangers | None = None
@@ -83,7 +83,7 @@ class Process:
 
     def open(self) -> None:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings, self._room))
+        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings, self._memory))
         self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
         self._turns = Turns(runtime.ledger.redis, self._settings.threads)
 
@@ -98,12 +98,12 @@ def create_celery(settings: Settings, refuse: Callable[[str], None] | None = Non
     """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
-    room = Room(settings.decoded_mb * 1_000_000)
-    process = Process(settings, room)
+    memory = MemoryBudget(settings.decoded_mb * 1_000_000)
+    process = Process(settings, memory)
     full = FullBroker()
     full.keep_publishing(app)
     where = str(parse(settings.broker))
-    limit = TimeLimit(limit_s(settings.visibility_timeout_s), room.waited_s)
+    limit = TimeLimit(limit_s(settings.visibility_timeout_s), memory.waited_s)
     tasks.register(app, lambda: process.runtime, lambda: process.turns, limit)
 
     @signals.setup_logging.connect(weak=False)

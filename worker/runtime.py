@@ -18,11 +18,11 @@ from worker.models.identity import Identity, identity
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
-from worker.vision.announcing import Announcing
 from worker.vision.arcface import ArcFace
+from worker.vision.batch_observer import BatchObserver
 from worker.vision.batched_session import BatchedSession
-from worker.vision.decoding_room import Room
-from worker.vision.geometry import SURROUNDINGS
+from worker.vision.geometry import REFINEMENT_SIDE
+from worker.vision.memory_budget import MemoryBudget
 from worker.vision.passes import COARSE_SIDE, SIDE
 from worker.vision.quality import GATES, NO_GATES, Gates
 from worker.vision.service import FaceService, Observer
@@ -34,7 +34,7 @@ from worker.vision.yunet import YuNet
 class Runtime:
     """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on, as the time
     limit counts. gates: what judges faces; nothing unless it is said. waited_s: for how long a thread has waited for
-    room, which does not count.
+    memory, which does not count.
     """
 
     faces: FaceService
@@ -49,8 +49,8 @@ class Runtime:
 
 
 @contextmanager
-def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runtime]:
-    """room: what decoded images may take at once; without one, whatever they need.
+def open_runtime(settings: Settings, memory: MemoryBudget | None = None) -> Iterator[Runtime]:
+    """memory: what decoded images may take at once; without one, whatever they need.
 
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     not there or cannot run it, the data directory is in use, or the metrics' port is taken.
@@ -59,7 +59,7 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
-    calibration = catalog.calibrated(embedder)
+    calibration = catalog.calibration_of(embedder)
     if embedder.ranges is not None and settings.device != "cpu":
         raise OperatorError(
             f"{embedder.name} is for CPUs; choose an embedder without 8 bits with FACESEARCH_EMBEDDER, or set "
@@ -73,7 +73,7 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
         # On a GPU all images need one shape, or they could not share a call.
         yunet = YuNet(detect, square=settings.device == "cuda")
         faces = FaceService(
-            yunet, ArcFace(embed, embedder), observer, settings.detection_score, room, settings.max_pixels
+            yunet, ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
         )
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
@@ -84,15 +84,23 @@ def open_runtime(settings: Settings, room: Room | None = None) -> Iterator[Runti
         ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
         yield Runtime(
-            faces, calibration, measured, ledger, space, metrics, patience_s, gates, room.waited_s if room else nothing
+            faces,
+            calibration,
+            measured,
+            ledger,
+            space,
+            metrics,
+            patience_s,
+            gates,
+            memory.waited_s if memory else nothing,
         )
 
 
 def open_faces(
-    settings: Settings, embedder: catalog.Embedder, graph: Path | None = None, room: Room | None = None
+    settings: Settings, embedder: catalog.Embedder, graph: Path | None = None, memory: MemoryBudget | None = None
 ) -> FaceService:
     """What a worker on a CPU sees with, and nothing around it. embedder: it need have no calibration. graph: the
-    embedder's, prepared, where it is not in the models folder. room: what decoded images may take at once.
+    embedder's, prepared, where it is not in the models folder. memory: what decoded images may take at once.
 
     Raises OperatorError when a model is missing or not permitted.
     """
@@ -102,7 +110,7 @@ def open_faces(
     detect = open_session(files.prepared_path(detector, settings.models_dir))
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
     return FaceService(
-        YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, room, settings.max_pixels
+        YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, memory, settings.max_pixels
     )
 
 
@@ -133,9 +141,9 @@ def _sessions(
             ) from error
         return session
 
-    detect = batched(detector, SIDE, COARSE_SIDE, SURROUNDINGS)
+    detect = batched(detector, SIDE, COARSE_SIDE, REFINEMENT_SIDE)
     embed = batched(embedder, embedder.input_size, called=metrics.embedded)
-    return detect, embed, Announcing(metrics, {"detect": detect, "refine": detect, "align": embed})
+    return detect, embed, BatchObserver(metrics, {"detect": detect, "refine": detect, "align": embed})
 
 
 def _serve(stack: ExitStack, metrics: Metrics, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from shared.host.cores import cores
 from worker.models import catalog, custom
 
 if TYPE_CHECKING:
-    from facesearch.evaluation.calibrating import Measured
+    from facesearch.evaluation.calibrate import Measured
     from facesearch.evaluation.fitting import Level
 
 _HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "TOLD BY", "HERE", "SAME PERSON REFUSED")
@@ -37,7 +37,7 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     """
     settings = settings_from()
     # What sees takes a second to import, which the other commands need not wait for.
-    from facesearch.evaluation.calibrating import measure  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.calibrate import measure  # noqa: PLC0415 -- see above
     from facesearch.evaluation.run import listed  # noqa: PLC0415 -- see above
 
     model = custom.find(name or settings.embedder, "embedding", settings.models_dir)

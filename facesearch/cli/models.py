@@ -57,7 +57,7 @@ def in_use(settings: Settings) -> list[catalog.Model]:
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     for model in (detector, embedder):
         catalog.permitted(model, settings.accept_noncommercial)
-    catalog.calibrated(embedder)
+    catalog.calibration_of(embedder)
     return [detector, embedder]
 
 
@@ -77,7 +77,7 @@ def pull_each(wanted: Sequence[catalog.Model], folder: Path, say: Say) -> None:
 def list_all(settings: Settings) -> None:
     """Print one line a model."""
     used = {settings.detector, settings.embedder}
-    found = custom.every(settings.models_dir)
+    found = custom.all_models(settings.models_dir)
     rows = [
         (
             model.name + (" *" if model.name in used else ""),
@@ -147,7 +147,7 @@ def detector_in_use(settings: Settings) -> catalog.Model:
 def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embedder, list[str]]:
     """The file as an embedder that was tried out, and what was found to be well."""
     # The graph library takes 0.3 s to import, which the other commands need not wait for.
-    from worker.vision.embedder_check import tried  # noqa: PLC0415 -- see above
+    from worker.vision.embedder_check import check_embedder  # noqa: PLC0415 -- see above
 
     kind = _kind(wanted.like, settings.models_dir)
     name = wanted.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
@@ -172,7 +172,7 @@ def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embe
     )
     if model.scale <= 0:
         raise OperatorError(f"values are divided by --scale, which must be above 0, not {model.scale}")
-    model, found = tried(file, model)
+    model, found = check_embedder(file, model)
     return _with_calibration(model, settings.models_dir), found
 
 

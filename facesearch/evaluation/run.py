@@ -123,7 +123,7 @@ def see(
 
     def look(photo: Photo) -> Seen:
         try:
-            face = faces.describe_prominent(photo.path.read_bytes())
+            face = faces.embed_most_prominent(photo.path.read_bytes())
         except FaceNotDetected:
             return "no face"
         return face.vector if gate is None or gate.flaw(face.quality) is None else "poor"

@@ -48,12 +48,12 @@ def likeness(faces: FaceService, photos: Iterable[tuple[str, bytes]]) -> Likenes
         if len(originals) == MOST_PEOPLE:
             break
         try:
-            originals[person] = faces.describe_prominent(data).vector
+            originals[person] = faces.embed_most_prominent(data).vector
         except (FaceNotDetected, ImageUnreadable):
             continue
         for variant in variants(data).values():
             try:
-                changed.append((person, faces.describe_prominent(variant).vector))
+                changed.append((person, faces.embed_most_prominent(variant).vector))
             except FaceNotDetected:
                 continue
     if len(originals) < 2 or not changed:

@@ -39,7 +39,7 @@ def vector(image: bytes) -> bytes:
     """Of the one face of the image, as it is kept: float32, little-endian."""
     settings = Settings()
     embedder = catalog.find(settings.embedder, "embedding")
-    described = open_faces(settings, embedder).describe_prominent(image).vector
+    described = open_faces(settings, embedder).embed_most_prominent(image).vector
     return described.astype("<f4").tobytes()
 
 

@@ -46,7 +46,7 @@ def calibrate(variables: dict[str, str]) -> None:
     """As `facesearch calibrate --write` ends; the photos that it takes are not in the tree."""
     folder = Path(variables["FACESEARCH_MODELS_DIR"])
     sface = catalog.find(Settings().embedder, "embedding")
-    custom.write_calibration(custom.find(NAME, "embedding", folder), catalog.calibrated(sface), folder)
+    custom.write_calibration(custom.find(NAME, "embedding", folder), catalog.calibration_of(sface), folder)
 
 
 def test_without_a_calibration_nothing_starts(tmp_path: Path, variables: dict[str, str]) -> None:

@@ -37,7 +37,7 @@ from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once
-from worker.vision.service import EMBED_AT_ONCE, Choice
+from worker.vision.service import EMBED_BATCH, FaceSelection
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"
@@ -97,8 +97,8 @@ class TestAdd:
         job = AddJob(**common(runtime, b"a", seconds=0.2), name="x")
 
         class Slow(TableFaces):
-            def describe_all(self, data: bytes, choice: Choice | None = None) -> list:
-                described = super().describe_all(data, choice)
+            def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list:
+                described = super().embed_all(data, selection)
                 while time.time() <= job.deadline:
                     pass
                 return described
@@ -108,7 +108,7 @@ class TestAdd:
 
     def test_what_memory_ran_out_for_fails_and_is_not_kept(self, runtime: Runtime) -> None:
         class Full(TableFaces):
-            def describe_all(self, *_: object) -> list:
+            def embed_all(self, *_: object) -> list:
                 raise MemoryError
 
         once = begun(runtime)
@@ -138,12 +138,12 @@ class TestAdd:
         class Working(TableFaces):
             def _face(self, byte: int, number: int) -> SimpleNamespace:
                 begun = time.thread_time()
-                while time.thread_time() - begun < 0.1 / EMBED_AT_ONCE:
+                while time.thread_time() - begun < 0.1 / EMBED_BATCH:
                     pass
                 return super()._face(byte, number)
 
         slow = replace(runtime, faces=Working(), patience_s=0.09)
-        job = AddJob(**common(runtime, bytes(range(EMBED_AT_ONCE + 1))), name="x")
+        job = AddJob(**common(runtime, bytes(range(EMBED_BATCH + 1))), name="x")
         outcome = perform(job, actions.add, slow)
         assert (outcome.status, outcome.message) == (
             Status.INVALID_REQUEST,
@@ -155,10 +155,10 @@ class TestAdd:
     def test_a_job_that_waits_for_longer_than_it_may_can_be_tried_again(self, runtime: Runtime) -> None:
         class Waiting(TableFaces):
             def _face(self, byte: int, number: int) -> SimpleNamespace:
-                time.sleep(0.1 / EMBED_AT_ONCE)
+                time.sleep(0.1 / EMBED_BATCH)
                 return super()._face(byte, number)
 
-        job = AddJob(**common(runtime, bytes(range(EMBED_AT_ONCE + 1))), name="x")
+        job = AddJob(**common(runtime, bytes(range(EMBED_BATCH + 1))), name="x")
         waiting = replace(runtime, faces=Waiting(), patience_s=0.09)
         assert perform(job, actions.add, waiting).status is Status.FAIL
         assert perform(job, actions.add, runtime).status is Status.OK
@@ -226,10 +226,10 @@ class TestCompare:
 
     def test_an_image_that_cannot_be_read_is_told_before_one_without_a_face(self, runtime: Runtime) -> None:
         class Broken(TableFaces):
-            def describe_prominent(self, data: bytes) -> SimpleNamespace:
+            def embed_most_prominent(self, data: bytes) -> SimpleNamespace:
                 if data == b"!":
                     raise ImageUnreadable
-                return super().describe_prominent(data)
+                return super().embed_most_prominent(data)
 
         broken = replace(runtime, faces=Broken())
         for images in ((b"", b"!"), (b"!", b""), (b"a", b"!")):

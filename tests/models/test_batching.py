@@ -11,11 +11,11 @@ from portraits import astronaut_png, darken, faceless_png, hopper_jpeg, pixels, 
 from shared.errors import FaceNotDetected, OperatorError, Unavailable
 from shared.settings import Settings
 from worker import runtime
-from worker.vision.announcing import Announcing
 from worker.vision.arcface import ArcFace
+from worker.vision.batch_observer import BatchObserver
 from worker.vision.batched_session import BatchedSession
-from worker.vision.geometry import SURROUNDINGS
-from worker.vision.passes import COARSE_SIDE, SIDE, TURNS
+from worker.vision.geometry import REFINEMENT_SIDE
+from worker.vision.passes import COARSE_SIDE, ROTATIONS, SIDE
 from worker.vision.service import FaceService
 from worker.vision.session import open_session
 from worker.vision.yunet import YuNet, resize
@@ -61,7 +61,7 @@ def test_a_prepared_graph_gives_each_row_what_it_gives_it_alone(weights, model, 
 def batched(weights):
     """The two models in batched sessions, which nobody has announced anything to; and how many rows each call had."""
     calls = {"detector": [], "embedder": []}
-    sides = {"detector": (SIDE, COARSE_SIDE, SURROUNDINGS), "embedder": (112,)}
+    sides = {"detector": (SIDE, COARSE_SIDE, REFINEMENT_SIDE), "embedder": (112,)}
     sessions = {
         name: BatchedSession(
             lambda name=name: open_session(getattr(weights, name)),
@@ -96,7 +96,7 @@ class Together:
 def outcome(service, photo):
     """Boxes, landmarks and vectors of all faces, None for none."""
     try:
-        found = service.describe_all(photo)
+        found = service.embed_all(photo)
     except FaceNotDetected:
         return None
     return (
@@ -110,7 +110,7 @@ def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces)
     sessions, calls = batched
     photos = PHOTOS * 2
     models = {"detect": sessions["detector"], "refine": sessions["detector"], "align": sessions["embedder"]}
-    observer = Announcing(Together(len(photos)), models)
+    observer = BatchObserver(Together(len(photos)), models)
     service = FaceService(
         YuNet(sessions["detector"]),
         ArcFace(sessions["embedder"], weights.entry),
@@ -126,7 +126,7 @@ def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces)
         for ours, theirs, tolerance in zip(found, alone, (1e-2, 1e-2, 1e-4), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=tolerance)
     seen = sum(len(found[0]) for found in outcomes if found is not None)
-    looks = sum(1 if found is not None else 1 + len(TURNS) for found in outcomes)
+    looks = sum(1 if found is not None else 1 + len(ROTATIONS) for found in outcomes)
     assert sum(calls["detector"]) == 2 * looks + seen, "each look at both sides, and each face once more"
     assert sum(calls["embedder"]) == seen
     assert max(calls["detector"]) > 1
@@ -150,12 +150,12 @@ def test_a_worker_on_a_gpu_batches_counts_its_batches_and_closes_them(weights, m
         # For 1, 2 and 4 rows of three shapes and of one, and one for all other shapes.
         assert opened.count((weights.detector, "cuda")) == 3 * 3 + 1
         assert opened.count((weights.embedder, "cuda")) == 3 + 1
-        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
+        assert len(worker.faces.embed_all(PHOTOS[5])) == 2
         count = worker.metrics.registry.get_sample_value
         assert count("facesearch_batch_faces_count") == 1
         assert count("facesearch_batch_faces_sum") == 2
     with pytest.raises(Unavailable):
-        worker.faces.describe_all(PHOTOS[5])
+        worker.faces.embed_all(PHOTOS[5])
 
 
 def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start_and_no_fall_back(weights, monkeypatch):  # noqa: ARG001 -- the models are there
@@ -185,7 +185,7 @@ def test_a_worker_on_a_cpu_batches_nothing(weights, monkeypatch):
     )
     with runtime.open_runtime(settings().model_copy(update={"device": "cpu"})) as worker:
         assert opened == [(weights.detector, "cpu"), (weights.embedder, "cpu")]
-        assert len(worker.faces.describe_all(PHOTOS[5])) == 2
+        assert len(worker.faces.embed_all(PHOTOS[5])) == 2
         assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_sum") == 2
 
 
@@ -220,8 +220,8 @@ def test_on_a_gpu_no_session_ever_sees_two_shapes(weights, monkeypatch):  # noqa
     monkeypatch.setattr(runtime, "open_session", lambda path, _device: Watched(path))
     with runtime.open_runtime(settings()) as worker:
         for photo in PHOTOS[:7]:
-            worker.faces.describe_all(photo)
-            worker.faces.describe_prominent(photo)
+            worker.faces.embed_all(photo)
+            worker.faces.embed_most_prominent(photo)
     assert sorted(map(len, seen)) == [0, 0, *[1] * (len(seen) - 2)], "but for those of shapes that do not occur"
 
 

@@ -90,7 +90,7 @@ def test_vectors(model, name):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_whole_path(faces: FaceService, weights, name):
-    found = np.stack([face.vector for face in faces.describe_all(PICTURES[name])])
+    found = np.stack([face.vector for face in faces.embed_all(PICTURES[name])])
     cosines = found @ np.array(pinned()["vectors"][weights.entry.file][name]).T
     assert len(found) == len(cosines.T)
     assert (cosines.max(axis=0) > COSINE_OF_REFINED).all()

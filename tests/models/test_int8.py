@@ -41,8 +41,8 @@ def faces(yunet, eight_bits):
 @pytest.fixture(scope="module")
 def confidence(faces, entry):
     def measure(a, b):
-        cosine = float(faces.describe_prominent(a).vector @ faces.describe_prominent(b).vector)
-        return catalog.calibrated(entry).confidence(cosine)
+        cosine = float(faces.embed_most_prominent(a).vector @ faces.embed_most_prominent(b).vector)
+        return catalog.calibration_of(entry).confidence(cosine)
 
     return measure
 

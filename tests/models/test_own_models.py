@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from facesearch.cli.main import main
-from facesearch.evaluation import calibrating
+from facesearch.evaluation import calibrate
 from portraits import astronaut_png, darken, hopper_jpeg, jpeg, pixels
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
@@ -110,7 +110,7 @@ def test_vectors_are_those_of_the_file_fed_as_described(tmp_path, folder, comman
     assert own.input_size == side
     faces = open_faces(settings(folder, "own"), own)
     for data in PORTRAITS.values():
-        face = faces.describe_prominent(data)
+        face = faces.embed_most_prominent(data)
         crop = align(decode(data), face.detection.landmarks, side)
         np.testing.assert_allclose(face.vector, expected(crop, **way_in), atol=1e-5)
 
@@ -326,8 +326,8 @@ class TestChecking:
         assert result.exit_code == 0, result.output
         assert "6 of 6 changed photos of 2 people are closest to their own" in result.stdout
         mine = custom.find("mine", "embedding", folder)
-        built_in = open_faces(Settings(), weights.entry).describe_prominent(hopper_jpeg()).vector
-        again = open_faces(settings(folder, "mine"), mine).describe_prominent(hopper_jpeg()).vector
+        built_in = open_faces(Settings(), weights.entry).embed_most_prominent(hopper_jpeg()).vector
+        again = open_faces(settings(folder, "mine"), mine).embed_most_prominent(hopper_jpeg()).vector
         np.testing.assert_allclose(again, built_in, atol=1e-6)
 
     def test_a_model_that_tells_nobody_apart_is_refused_and_not_kept(self, tmp_path, folder, fails, people):
@@ -356,7 +356,7 @@ class People:
     def __init__(self, likeness):
         self._likeness = likeness
 
-    def describe_prominent(self, data):
+    def embed_most_prominent(self, data):
         if data.endswith(b"nobody"):
             raise FaceNotDetected
         person, photo = map(int, data[2:].split())
@@ -380,7 +380,7 @@ class TestCalibrating:
     @pytest.fixture
     def calibrate(self, command, monkeypatch):
         def run(*arguments, likeness=0.3):
-            monkeypatch.setattr(calibrating, "open_faces", lambda *_: People(likeness))
+            monkeypatch.setattr(calibrate, "open_faces", lambda *_: People(likeness))
             return command("calibrate", *arguments, FACESEARCH_QUALITY_SEARCH="off")
 
         return run

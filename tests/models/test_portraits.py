@@ -22,8 +22,8 @@ from portraits import (
 )
 from shared.contract import MAX_ADDED
 from shared.errors import FaceNotDetected
-from worker.models.catalog import calibrated
-from worker.vision.geometry import turned
+from worker.models.catalog import calibration_of
+from worker.vision import geometry
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +50,8 @@ def confidence(faces, weights):
     """Confidence that the most prominent faces of two pictures are one person's."""
 
     def measure(a, b):
-        cosine = float(faces.describe_prominent(a).vector @ faces.describe_prominent(b).vector)
-        return calibrated(weights.entry).confidence(cosine)
+        cosine = float(faces.embed_most_prominent(a).vector @ faces.embed_most_prominent(b).vector)
+        return calibration_of(weights.entry).confidence(cosine)
 
     return measure
 
@@ -73,23 +73,23 @@ def test_two_people_stay_below_80(confidence):
 
 @pytest.mark.parametrize("order", [("hopper", "astronaut"), ("astronaut", "hopper")])
 def test_several_faces_come_from_left_to_right(faces, order):
-    found = faces.describe_all(side_by_side(*[PEOPLE[name] for name in order]))
+    found = faces.embed_all(side_by_side(*[PEOPLE[name] for name in order]))
     assert len(found) == 2
     assert found[0].detection.box[0] < found[1].detection.box[0]
     for face, name in zip(found, order, strict=True):
-        alone = faces.describe_prominent(PEOPLE[name]).vector
+        alone = faces.embed_most_prominent(PEOPLE[name]).vector
         assert face.vector @ alone > 0.9
         assert np.linalg.norm(face.vector) == pytest.approx(1, abs=1e-6)
 
 
 def test_the_most_prominent_is_the_larger_face(faces):
-    found = faces.describe_prominent(side_by_side(astronaut_png(), hopper_jpeg()))
-    assert found.vector @ faces.describe_prominent(hopper_jpeg()).vector > 0.9
+    found = faces.embed_most_prominent(side_by_side(astronaut_png(), hopper_jpeg()))
+    assert found.vector @ faces.embed_most_prominent(hopper_jpeg()).vector > 0.9
 
 
 def test_as_many_faces_as_can_be_added_at_once_are_found(faces):
     """Through a service it is a matter of the machine's pace and load: docs/reliability.md has figures."""
-    assert [face.number for face in faces.describe_all(crowd(MAX_ADDED))] == list(range(MAX_ADDED))
+    assert [face.number for face in faces.embed_all(crowd(MAX_ADDED))] == list(range(MAX_ADDED))
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_as_many_faces_as_can_be_added_at_once_are_found(faces):
 )
 def test_a_picture_without_a_face(faces, picture):
     with pytest.raises(FaceNotDetected):
-        faces.describe_all(picture)
+        faces.embed_all(picture)
 
 
 def turned_by(photo, degrees):
     """With all of it kept: quarters as they are, else in a larger picture with black corners."""
-    return jpeg(turned(pixels(photo), degrees)[0])
+    return jpeg(geometry.rotate(pixels(photo), degrees)[0])
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270, 30, -30, 45, -45])
@@ -115,16 +115,16 @@ def test_whichever_way_up_a_photo_comes_it_is_the_same_person(confidence, person
 @pytest.mark.parametrize("person", PEOPLE)
 def test_a_turned_photo_is_enrolled_as_it_is_searched_for(faces, person, degrees):
     photo = turned_by(PEOPLE[person], degrees)
-    (enrolled,) = faces.describe_all(photo)
-    assert enrolled.vector @ faces.describe_prominent(photo).vector > 0.999999
+    (enrolled,) = faces.embed_all(photo)
+    assert enrolled.vector @ faces.embed_most_prominent(photo).vector > 0.999999
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_faces_of_a_turned_photo_come_from_left_to_right_as_they_are_seen_upright(faces, degrees):
-    found = faces.describe_all(turned_by(side_by_side(*PEOPLE.values()), degrees))
+    found = faces.embed_all(turned_by(side_by_side(*PEOPLE.values()), degrees))
     assert len(found) == 2
     for face, photo in zip(found, PEOPLE.values(), strict=True):
-        assert face.vector @ faces.describe_prominent(photo).vector > 0.9
+        assert face.vector @ faces.embed_most_prominent(photo).vector > 0.9
 
 
 def test_a_small_face_in_a_large_photo_is_found(confidence):

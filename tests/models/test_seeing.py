@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from portraits import astronaut_png, hopper_jpeg, jpeg, pixels, png
 from shared.errors import FaceNotDetected, ImageUnreadable
 from shared.settings import Settings
-from worker.models.catalog import calibrated, find
+from worker.models.catalog import calibration_of, find
 from worker.runtime import open_faces
-from worker.vision.geometry import turned
+from worker.vision.geometry import rotate
 from worker.vision.quality import GATES
 
 pytestmark = pytest.mark.slow
@@ -62,15 +62,15 @@ def test_the_same_picture_gives_100_whatever_the_size_of_its_faces(faces, weight
     width, height = size
     unit = width / 320
     data = png(picture(width, height, (8, 8, first * unit), (width // 2 + 4, 8, second * unit)))
-    searched = faces.describe_prominent(data)
-    cosine = max(float(searched.vector @ added.vector) for added in faces.describe_all(data))
-    assert calibrated(weights.entry).confidence(cosine) == 100
+    searched = faces.embed_most_prominent(data)
+    cosine = max(float(searched.vector @ added.vector) for added in faces.embed_all(data))
+    assert calibration_of(weights.entry).confidence(cosine) == 100
 
 
 @pytest.mark.parametrize("large", [[], [(1500, 900, 200)]], ids=["alone", "beside a large one"])
 def test_small_faces_are_added_whatever_else_is_in_the_picture(faces, large):
     small = [(60 + 300 * (number % 6), 60 + 300 * (number // 6), 50) for number in range(12)]
-    assert len(faces.describe_all(jpeg(picture(2000, 1500, *small, *large), 90))) == 12 + len(large)
+    assert len(faces.embed_all(jpeg(picture(2000, 1500, *small, *large), 90))) == 12 + len(large)
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_small_faces_are_added_whatever_else_is_in_the_picture(faces, large):
     ],
 )
 def test_every_face_of_40_pixels_is_added_from_large_pictures_and_strips(faces, width, height, columns, rows, face):
-    found = faces.describe_all(jpeg(grid(width, height, columns, rows, face), 85))
+    found = faces.embed_all(jpeg(grid(width, height, columns, rows, face), 85))
     assert len(found) == columns * rows
 
 
 def test_a_strip_finds_its_faces_again(faces, weights):
     data = jpeg(grid(6000, 120, 20, 1, 50), 90)
-    searched = faces.describe_prominent(data)
-    cosine = max(float(searched.vector @ added.vector) for added in faces.describe_all(data))
-    assert calibrated(weights.entry).confidence(cosine) == 100
+    searched = faces.embed_most_prominent(data)
+    cosine = max(float(searched.vector @ added.vector) for added in faces.embed_all(data))
+    assert calibration_of(weights.entry).confidence(cosine) == 100
 
 
 @pytest.mark.parametrize("degrees", range(0, 360, 15))
@@ -100,9 +100,10 @@ def test_a_strip_finds_its_faces_again(faces, weights):
 def test_a_photo_is_itself_whichever_way_it_is_turned(faces, weights, portrait, degrees):
     image = cv2.resize(pixels(portrait()), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     cosine = float(
-        faces.describe_prominent(png(image)).vector @ faces.describe_prominent(png(turned(image, degrees)[0])).vector
+        faces.embed_most_prominent(png(image)).vector
+        @ faces.embed_most_prominent(png(rotate(image, degrees)[0])).vector
     )
-    assert calibrated(weights.entry).confidence(cosine) >= 95
+    assert calibration_of(weights.entry).confidence(cosine) >= 95
 
 
 def label(seed):
@@ -122,7 +123,7 @@ def label(seed):
 def test_text_is_no_face(faces, seed):
     """Letters of ten pixels may look like a face, and are too small to be one that is added or searched for."""
     try:
-        found = [*faces.describe_all(label(seed)), faces.describe_prominent(label(seed))]
+        found = [*faces.embed_all(label(seed)), faces.embed_most_prominent(label(seed))]
     except FaceNotDetected:
         return
     assert all(GATES["standard"].flaw(face.quality) for face in found)
@@ -134,4 +135,4 @@ def test_the_setting_for_the_most_pixels_reaches_the_worker():
         chosen = Settings(max_pixels=limit)
         service = open_faces(chosen, find(chosen.embedder, "embedding"))
         with pytest.raises(ImageUnreadable, match="too many pixels") if refused else nullcontext():
-            service.describe_prominent(hopper_jpeg())
+            service.embed_most_prominent(hopper_jpeg())

@@ -6,7 +6,7 @@ the limit does not count: no job is given to a second worker while it still runs
 
 Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
 debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do, or for room in
-memory (worker/vision/decoding_room.py): that time does not count, as far as the system tells of processors, and Linux
+memory (worker/vision/memory_budget.py): that time does not count, as far as the system tells of processors, and Linux
 does.
 
 That the looks themselves go on is watched by faulthandler, whose thread needs no interpreter lock: it ends a worker

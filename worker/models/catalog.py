@@ -232,7 +232,7 @@ def permitted(model: Model, accept_noncommercial: bool) -> Model:
     return model
 
 
-def calibrated(model: Embedder) -> Calibration:
+def calibration_of(model: Embedder) -> Calibration:
     """The model's calibration. Raises OperatorError when none was measured: its confidences would mean nothing."""
     if model.calibration is None:
         able = ", ".join(m.name for m in MODELS if isinstance(m, Embedder) and m.calibration)

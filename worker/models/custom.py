@@ -93,7 +93,7 @@ def find(name: str, task: Task, folder: Path) -> Model:
     raise catalog.unknown(name, task, known)
 
 
-def every(folder: Path) -> list[Model | OperatorError]:
+def all_models(folder: Path) -> list[Model | OperatorError]:
     """All models of the catalogue, then those described in the folder; in place of one that cannot be read, why."""
     found: list[Model | OperatorError] = []
     wanted: list[tuple[str, Task]] = [(model.name, model.task) for model in MODELS]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from shared.errors import OperatorError
 from worker.models.catalog import Embedder
-from worker.models.preparation.form import form
 from worker.models.preparation.graph import prepare_file
+from worker.models.preparation.signature import read_signature
 from worker.vision.arcface import ArcFace
 from worker.vision.session import Session, open_session
 
@@ -24,12 +24,12 @@ ALIKE: Final = 0.9999
 """Cosine from which on vectors of images that have nothing in common are one and the same."""
 
 
-def tried(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
+def check_embedder(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
     """The model with the dimension that the file gives, and what was found to be well, a line each.
 
     model: as described, its dimension aside. Raises OperatorError that says what is wrong.
     """
-    said = form(file)
+    said = read_signature(file)
     if said.side not in {None, model.input_size}:
         raise OperatorError(
             f"{file} takes crops of {said.side} pixels where {model.input_size} are described; say --size {said.side}"

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from worker.vision.geometry import Box, Detection, Pixels, overlap, resize, turned
-from worker.vision.passes import SAME, SIDE, Detector, turned_back
-from worker.vision.refinement import SURE_REFINED, certain, refined
+from worker.vision.geometry import Box, Detection, Pixels, overlap, resize, rotate
+from worker.vision.passes import SAME, SIDE, Detector, rotate_back
+from worker.vision.refinement import SURE_REFINED, refine_faces, verify_faces
 
 FINEST: Final = 0.6
 """Part of a picture's size at which it is looked at most finely: faces of 40 pixels, as it was sent, have 24 there, of
@@ -32,7 +32,7 @@ STEP: Final = 3.0
 28 pixels, has less than 100."""
 
 
-def wants_fine(longest: int) -> bool:
+def needs_fine_passes(longest: int) -> bool:
     """Whether faces of 40 pixels may be missed at SIDE in a picture of that longest side in pixels."""
     return longest * FINEST > SIDE
 
@@ -48,7 +48,7 @@ def fine_sides(longest: int) -> list[int]:
     return [round(finest / STEP**coarser) for coarser in reversed(range(passes))]
 
 
-def find_fine(
+def run_fine_passes(
     detector: Detector,
     image: Pixels,
     known: Sequence[Detection],
@@ -67,9 +67,9 @@ def find_fine(
 
     def judge(candidates: Sequence[Detection]) -> None:
         new = _distinct(candidates, found)
-        faces = refined(lambda detections: detector.refine(image, detections), new) if new else []
+        faces = refine_faces(lambda detections: detector.refine(image, detections), new) if new else []
         likely = [face for face in faces if (face.refined_score or 0) >= SURE_REFINED]
-        are_faces = certain(lambda detections: detector.look_closely(image, detections), likely)
+        are_faces = verify_faces(lambda detections: detector.score_crops(image, detections), likely)
         found.extend(face for face, is_one in zip(likely, are_faces, strict=True) if is_one)
 
     judge(doubtful)
@@ -90,9 +90,9 @@ def _upright(detector: Detector, part: Pixels, degrees: int) -> list[Detection]:
     """Candidates of a tile that is looked at turned, in its own pixels."""
     if not degrees:
         return detector.detect(part, max(part.shape[:2]))
-    there, matrix = turned(part, degrees)
+    there, matrix = rotate(part, degrees)
     one = np.ones(2, np.float32)
-    return [turned_back(face, matrix, one) for face in detector.detect(there, max(there.shape[:2]))]
+    return [rotate_back(face, matrix, one) for face in detector.detect(there, max(there.shape[:2]))]
 
 
 def _moved(face: Detection, corner: tuple[int, int], factor: np.ndarray) -> Detection:

@@ -54,7 +54,7 @@ class Detection:
         return x, y
 
 
-class CloseScores(NamedTuple):
+class CropScores(NamedTuple):
     """What the detector scores a face on three more upright crops, each in [0, 1], 0 where it is not found: where the
     face has 0.6 and 1.3 times the size that it is refined at, and mirrored. A face is one on all of them, and most of
     what only looks like one is not.
@@ -67,12 +67,12 @@ class CloseScores(NamedTuple):
 
 CROP_SIZE = 112
 
-SURROUNDINGS = 224
+REFINEMENT_SIDE = 224
 """Side in pixels of the crop on which a face is refined; a multiple of the detector's coarsest stride."""
 
 # There faces have 1.5 times the size they have in a crop to embed: about 120 pixels wide, half of the side. Of what was
 # tried (0.7 to 2 times, sides of 160 to 320) the surest on LFW, upright and tilted: docs/decisions/0011-detection.md.
-ENLARGED = 1.5
+REFINEMENT_SCALE = 1.5
 
 ALIKE = 0.75
 """Part of the largest box's area from which on a face counts as large as it: a side is within an eighth, which is how
@@ -127,8 +127,8 @@ def align(image: Pixels, landmarks: Points, size: int = CROP_SIZE) -> Pixels:
     return _warped(image, similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE)), size)
 
 
-def surroundings(
-    image: Pixels, landmarks: Points, side: int = SURROUNDINGS, enlarged: float = ENLARGED
+def face_crop(
+    image: Pixels, landmarks: Points, side: int = REFINEMENT_SIDE, enlarged: float = REFINEMENT_SCALE
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """The upright face and what is around it, uint8 (side, side, 3), and the matrix of `similarity_transform` that
     brings points of the image there. enlarged: how many times the size that faces have in a crop to embed. Raises
@@ -138,12 +138,12 @@ def surroundings(
     return _warped(image, matrix, side), matrix
 
 
-def brought_there(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
+def transform(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
     """Points (N, 2) to where a matrix (2, 3) brings them, float32 (N, 2)."""
     return np.asarray(np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2], dtype=np.float32)
 
 
-def brought_back(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
+def transform_back(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
     """Points (N, 2) to where a matrix (2, 3) brought them from, float32 (N, 2)."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.asarray((np.asarray(points, np.float64) - matrix[:, 2]) @ inverse.T, dtype=np.float32)
@@ -171,7 +171,7 @@ def resize(image: Pixels, side: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
     return image, factor
 
 
-def turned(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float64]]:
+def rotate(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """The whole image turned counter-clockwise, what is beside it black; and the matrix (2, 3) that brings points of it
     there.
     """

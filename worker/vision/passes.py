@@ -11,17 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.vision.geometry import (
-    CloseScores,
+    CropScores,
     Detection,
     Pixels,
-    brought_back,
     left_to_right,
     most_prominent,
     overlap,
     resize,
-    turned,
+    rotate,
+    transform_back,
 )
-from worker.vision.refinement import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER, certain, refined
+from worker.vision.refinement import (
+    BLURRED_SCORE,
+    LEAST_SCORE_SUM,
+    SURE_REFINED,
+    SURE_SCORE_SUM,
+    refine_faces,
+    verify_faces,
+)
 
 SIDE: Final = 640
 """Longest side in pixels at which every face is looked for. One for all, since scores depend on it."""
@@ -44,14 +51,14 @@ SURE: Final = 0.90
 """A score from which on a face is upright, by and large: of 200 photos of LFW none scores less."""
 
 
-class Turn(NamedTuple):
+class Rotation(NamedTuple):
     """degrees: counter-clockwise. below: it is tried when the best score of the photo as it comes is less."""
 
     degrees: int
     below: float
 
 
-TURNS: Final = (Turn(180, 0.92), *(Turn(degrees, SURE) for degrees in (90, 270, 45, 315, 135, 225)))
+ROTATIONS: Final = (Rotation(180, 0.92), *(Rotation(degrees, SURE) for degrees in (90, 270, 45, 315, 135, 225)))
 """Ways up in which a photo is looked at when no face in it is surely upright. Of faces that stand on their heads one in
 twenty scores more than SURE, so that this way is tried sooner. With the eighths no face is tilted by more than 22.5
 degrees in the nearest one (docs/decisions/0013-seeing.md)."""
@@ -66,11 +73,11 @@ class Detector(Protocol):
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         """The same faces with landmarks as good as can be, and refined scores."""
 
-    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
+    def score_crops(self, image: Pixels, detections: Sequence[Detection]) -> list[CropScores]:
         """What each refined face scores on further crops."""
 
 
-class Look:
+class DetectionPasses:
     """One image, one way up. Each detection pass is run when it is first asked for, and once; and each candidate is
     refined once.
 
@@ -107,12 +114,12 @@ class Look:
         face = self._first(self._pass(COARSE_SIDE))
         return face is not None and self._is_large(face)
 
-    def prominent(self) -> Detection | None:
+    def most_prominent(self) -> Detection | None:
         """The most prominent face, refined, in pixels of the image; None without one."""
         face = self._first(self._decisive)
         return None if face is None else self._refined[face]
 
-    def every(self) -> list[Detection]:
+    def all_faces(self) -> list[Detection]:
         """Every face, refined, in pixels of the image, from left to right as they are seen this way up."""
         return left_to_right([self._refined[face] for face in self._faces(self._both())], self.degrees)
 
@@ -162,13 +169,13 @@ class Look:
         """Those candidates that are faces."""
         new = [face for face in candidates if face not in self._refined]
         if new:
-            there = refined(
+            there = refine_faces(
                 lambda detections: self._detector.refine(self._image, detections), [self._back(face) for face in new]
             )
             self._refined.update(zip(new, there, strict=True))
             likely = [face for face in new if self._is_likely(face)]
-            are_faces = certain(
-                lambda detections: self._detector.look_closely(self._image, detections),
+            are_faces = verify_faces(
+                lambda detections: self._detector.score_crops(self._image, detections),
                 [self._refined[face] for face in likely],
             )
             self._are_faces.update(face for face, is_one in zip(likely, are_faces, strict=True) if is_one)
@@ -176,7 +183,7 @@ class Look:
 
     def _is_likely(self, face: Detection) -> bool:
         """Whether a refined candidate scores enough, here, to be a face."""
-        return face.score + self._score_refined(face) >= LEAST_TOGETHER or face.score >= BLURRED_SCORE
+        return face.score + self._score_refined(face) >= LEAST_SCORE_SUM or face.score >= BLURRED_SCORE
 
     def _score_refined(self, face: Detection) -> float:
         return self._refined[face].refined_score or 0.0
@@ -189,7 +196,7 @@ class Look:
         return bool(min(face.box[2:]) * COARSE_SIDE >= COARSE_FACE * max(self._seen.shape[:2]))
 
 
-class TurnedLook(Look):
+class RotatedPasses(DetectionPasses):
     """An image that was turned to be looked at. Faces are ordered as they are seen there, but lie where they do in the
     image itself, from which they are refined: nothing that comes after needs the image turned.
     """
@@ -208,39 +215,39 @@ class TurnedLook(Look):
         """
         super().__init__(detector, image, least_score)
         self.degrees = degrees
-        self._seen, self._matrix = turned(small, degrees)
+        self._seen, self._matrix = rotate(small, degrees)
         self._factor = factor
 
     def _back(self, face: Detection) -> Detection:
-        return turned_back(face, self._matrix, self._factor)
+        return rotate_back(face, self._matrix, self._factor)
 
     def _is_likely(self, face: Detection) -> bool:
         score = self._score_refined(face)
-        return score >= SURE_REFINED or face.score + score >= SURE_TOGETHER
+        return score >= SURE_REFINED or face.score + score >= SURE_SCORE_SUM
 
 
-def turned_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.NDArray[np.float32]) -> Detection:
+def rotate_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.NDArray[np.float32]) -> Detection:
     """A face of a turned image where it lies in the image that was turned by the matrix, times the factor. The box
     keeps its sides, those of the upright face, about where its middle lies.
     """
-    points = brought_back([face.centre, *face.landmarks], matrix) * factor
+    points = transform_back([face.centre, *face.landmarks], matrix) * factor
     x, y = points[0].tolist()
     width, height = np.multiply(face.box[2:], factor.mean()).tolist()
     return replace(face, box=(x - width / 2, y - height / 2, width, height), landmarks=points[1:])
 
 
-def look(detector: Detector, image: Pixels, least_score: float) -> Look:
+def choose_passes(detector: Detector, image: Pixels, least_score: float) -> DetectionPasses:
     """The image the way up in which its most prominent face has the best score and refined score together; as it comes,
     when that is surely upright or no other way scores more.
 
     What is surely upright costs the one or two passes that it takes anyway. All else costs a coarse pass for each of
-    TURNS that it is below of, and only when none of them shows a large face a full one each.
+    ROTATIONS that it is below of, and only when none of them shows a large face a full one each.
     """
-    upright = Look(detector, image, least_score)
-    turns = [turn.degrees for turn in TURNS if upright.score < turn.below]
+    upright = DetectionPasses(detector, image, least_score)
+    turns = [turn.degrees for turn in ROTATIONS if upright.score < turn.below]
     if not turns:
         return upright
     small, factor = resize(image, SIDE) if max(image.shape[:2]) > SIDE else (image, np.ones(2, np.float32))
-    looks = [TurnedLook(detector, image, least_score, small, factor, degrees) for degrees in turns]
+    looks = [RotatedPasses(detector, image, least_score, small, factor, degrees) for degrees in turns]
     sure = [other for other in looks if other.has_large and other.score >= SURE]
     return max([upright, *(sure or looks)], key=lambda seen: seen.certainty)

@@ -6,19 +6,19 @@ Pure but for the detector, which is given.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from worker.vision.geometry import SAME_WITHIN, CloseScores, Detection, distance, roll
+from worker.vision.geometry import SAME_WITHIN, CropScores, Detection, distance, roll
 
-REFINED_AGAIN: Final = 8.0
+REPEAT_DEGREES: Final = 8.0
 """Degrees by which refining must have turned a face for it to be refined once more: of a tilted face the detector sees
 the tilt too small, at 30 degrees 11 at first and 24 then. Of upright faces none is turned so much."""
 
-REFINED_AT_MOST: Final = 3
+MAX_REFINEMENTS: Final = 3
 """Times that a face is refined: what a fourth would still turn is no face, or lies on its head."""
 
-REFINED_AT_ONCE: Final = 16
+REFINEMENT_BATCH: Final = 16
 """Faces of an image that are refined together: 10 MB of crops as the detector takes them."""
 
-LEAST_TOGETHER: Final = 1.7
+LEAST_SCORE_SUM: Final = 1.7
 """Score and refined score together from which on a candidate is a face where a photo is looked at as a whole and as it
 comes. All 1,848 photos of LFW have 1.75 and more. What has less is hidden or blurred for the most part, or no face."""
 
@@ -31,11 +31,11 @@ SURE_REFINED: Final = 0.88
 most of what is no face is found there. Of 63 photos of LFW, turned, dark and small, the best candidate had 0.896 and
 more; of 6,082 pictures without a face few have 0.88 to 0.89."""
 
-SURE_TOGETHER: Final = 1.74
+SURE_SCORE_SUM: Final = 1.74
 """Both scores together from which on a candidate is a face where a photo is looked at turned, too: a masked face scores
 less than SURE_REFINED, but enough when it was detected."""
 
-CERTAIN_TOGETHER: Final = 1.79
+CERTAIN_SCORE_SUM: Final = 1.79
 """Both scores together from which on a face is not looked at closely: few photos of LFW have less. It was measured with
 the next two, on photos as they come, turned, dark and small, on masked and blurred ones, and on 6,188 pictures without
 a face."""
@@ -44,8 +44,8 @@ CERTAIN_REFINED: Final = 0.912
 """A refined score from which on it is not either, so that a crowd of small faces, which score little when they are
 detected, costs no more for it. Of 6,188 pictures without a face none has as much."""
 
-LEAST_CLOSELY: Final = 0.865
-"""Mean of the refined score and the three of a close look from which on what scores less than CERTAIN_TOGETHER is a
+LEAST_CROP_SCORE: Final = 0.865
+"""Mean of the refined score and the three of a close look from which on what scores less than CERTAIN_SCORE_SUM is a
 face. Of 2,302 photos of LFW none has less, of masked ones one in fifty; of the 15 pictures without a face that passed
 before, 11 do."""
 
@@ -56,29 +56,29 @@ blurred by up to a twelfth of their size have 0.77 and more; what is none and ha
 Refine = Callable[[Sequence[Detection]], list[Detection]]
 """The same faces with landmarks and scores as they are on an upright crop around each."""
 
-LookClosely = Callable[[Sequence[Detection]], list[CloseScores]]
+ScoreCrops = Callable[[Sequence[Detection]], list[CropScores]]
 """What each of the refined faces scores on further crops."""
 
 
-def refined(refine: Refine, detections: Sequence[Detection]) -> list[Detection]:
-    """The same faces, refined once, and those that this has turned much, up to REFINED_AT_MOST times.
+def refine_faces(refine: Refine, detections: Sequence[Detection]) -> list[Detection]:
+    """The same faces, refined once, and those that this has turned much, up to MAX_REFINEMENTS times.
 
     However often it is refined, a face stays within SAME_WITHIN of where it was detected.
     """
     found = list(detections)
     numbers = list(range(len(found)))
-    for _ in range(REFINED_AT_MOST):
+    for _ in range(MAX_REFINEMENTS):
         again = [
             face
-            for first in range(0, len(numbers), REFINED_AT_ONCE)
-            for face in refine([found[number] for number in numbers[first : first + REFINED_AT_ONCE]])
+            for first in range(0, len(numbers), REFINEMENT_BATCH)
+            for face in refine([found[number] for number in numbers[first : first + REFINEMENT_BATCH]])
         ]
         turned = []
         for number, face in zip(numbers, again, strict=True):
             before, found[number] = found[number], face
             if distance(detections[number], face) > SAME_WITHIN:
                 found[number] = before
-            elif _between(roll(face.landmarks), roll(before.landmarks)) > REFINED_AGAIN:
+            elif _between(roll(face.landmarks), roll(before.landmarks)) > REPEAT_DEGREES:
                 turned.append(number)
         numbers = turned
         if not numbers:
@@ -86,13 +86,13 @@ def refined(refine: Refine, detections: Sequence[Detection]) -> list[Detection]:
     return found
 
 
-def certain(look_closely: LookClosely, faces: Sequence[Detection]) -> list[bool]:
+def verify_faces(score_crops: ScoreCrops, faces: Sequence[Detection]) -> list[bool]:
     """Whether each of several refined faces is one, looked at closely where its scores are not enough."""
     doubted = [face for face in faces if not _is_certain(face)]
     closely = [
         scores
-        for first in range(0, len(doubted), REFINED_AT_ONCE)
-        for scores in look_closely(doubted[first : first + REFINED_AT_ONCE])
+        for first in range(0, len(doubted), REFINEMENT_BATCH)
+        for scores in score_crops(doubted[first : first + REFINEMENT_BATCH])
     ]
     rejected = {face for face, scores in zip(doubted, closely, strict=True) if not _is_face(face, scores)}
     return [face not in rejected for face in faces]
@@ -100,14 +100,14 @@ def certain(look_closely: LookClosely, faces: Sequence[Detection]) -> list[bool]
 
 def _is_certain(face: Detection) -> bool:
     refined_score = face.refined_score or 0.0
-    return refined_score >= CERTAIN_REFINED or face.score + refined_score >= CERTAIN_TOGETHER
+    return refined_score >= CERTAIN_REFINED or face.score + refined_score >= CERTAIN_SCORE_SUM
 
 
-def _is_face(face: Detection, closely: CloseScores) -> bool:
+def _is_face(face: Detection, closely: CropScores) -> bool:
     refined_score = face.refined_score or 0.0
-    if face.score >= BLURRED_SCORE and face.score + refined_score < LEAST_TOGETHER:
+    if face.score >= BLURRED_SCORE and face.score + refined_score < LEAST_SCORE_SUM:
         return closely.smaller >= BLURRED_SMALLER
-    return (refined_score + sum(closely)) / 4 >= LEAST_CLOSELY
+    return (refined_score + sum(closely)) / 4 >= LEAST_CROP_SCORE
 
 
 def _between(first: float, second: float) -> float:

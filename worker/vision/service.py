@@ -12,13 +12,13 @@ from shared.errors import FaceNotDetected
 from shared.imagefile.header import DEFAULT_MAX_PIXELS, read_header
 from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.decoding_room import Room
-from worker.vision.fine_passes import find_fine, wants_fine
-from worker.vision.geometry import CloseScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
-from worker.vision.passes import LEAST_SCORE, Detector, Look, look
+from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
+from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
+from worker.vision.memory_budget import MemoryBudget
+from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector, choose_passes
 from worker.vision.quality import Quality, measure, size
 
-EMBED_AT_ONCE: Final = 16
+EMBED_BATCH: Final = 16
 """Faces of an image that are described together: a quarter of a second of one core, after which one may stop."""
 
 
@@ -45,17 +45,17 @@ class Face:
     number: int = 0
 
 
-class Choice:
+class FaceSelection:
     """Which faces of an image are described: all, unless a subclass chooses. What its methods raise ends the work."""
 
-    def found(self, sizes: Sequence[float]) -> Sequence[int]:
+    def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
         """Called once, with the `Quality.size` of every face from left to right: the numbers of those to look at."""
         return range(len(sizes))
 
-    def go_on(self) -> None:
-        """Called before every EMBED_AT_ONCE faces: the work takes as long as there are faces."""
+    def before_batch(self) -> None:
+        """Called before every EMBED_BATCH faces: the work takes as long as there are faces."""
 
-    def shown(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
+    def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
         """Called for each that is looked at, in their order: whether it is to be described."""
         return True
 
@@ -73,7 +73,7 @@ class Observer(Protocol):
         """That many faces go through the embedder together; 0: after being aligned none does."""
 
 
-class Nobody:
+class NullObserver:
     """An Observer that does not care."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002 -- the interface's
@@ -99,56 +99,56 @@ class FaceService:
         embedder: Embedder,
         observer: Observer | None = None,
         least_score: float = LEAST_SCORE,
-        room: Room | None = None,
+        memory: MemoryBudget | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole. room:
         what decoded images may take at once; without one, whatever they need. max_pixels: most pixels of an image.
         """
         configure_opencv()
-        self._observer = observer or Nobody()
-        self._detector = _Observed(detector, self._observer)
+        self._observer = observer or NullObserver()
+        self._detector = _ObservedDetector(detector, self._observer)
         self._embedder = embedder
         self._least_score = least_score
-        self._room = room
+        self._memory = memory
         self._max_pixels = max_pixels
 
-    def describe_all(self, data: bytes, choice: Choice | None = None) -> list[Face]:
+    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
         """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
         with ExitStack() as held:
-            return self._described(data, choice or Choice(), held)
+            return self._embed_all(data, selection or FaceSelection(), held)
 
-    def _described(self, data: bytes, choice: Choice, held: ExitStack) -> list[Face]:
+    def _embed_all(self, data: bytes, selection: FaceSelection, held: ExitStack) -> list[Face]:
         image, reduced = self._decoded(data, held)
-        seen = look(self._detector, image, self._least_score)
-        found = [_Found(face, image, reduced) for face in seen.every()]
+        seen = choose_passes(self._detector, image, self._least_score)
+        found = [_Found(face, image, reduced) for face in seen.all_faces()]
         found += self._fine(data, image, reduced, seen, held, found)
         found = left_to_right(found, seen.degrees)
         self._observer.found(len(found))
         if not found:
             raise FaceNotDetected
-        numbers = choice.found([size(face.detection, face.reduced) for face in found])
+        numbers = selection.candidates([size(face.detection, face.reduced) for face in found])
         faces = []
-        for first in range(0, len(numbers), EMBED_AT_ONCE):
-            choice.go_on()
-            faces += self._describe(found, numbers[first : first + EMBED_AT_ONCE], choice)
+        for first in range(0, len(numbers), EMBED_BATCH):
+            selection.before_batch()
+            faces += self._describe(found, numbers[first : first + EMBED_BATCH], selection)
         return faces
 
-    def describe_prominent(self, data: bytes) -> Face:
+    def embed_most_prominent(self, data: bytes) -> Face:
         """The largest face of the image; of such as are as large the most central."""
         with ExitStack() as held:
-            return self._described_prominent(data, held)
+            return self._embed_most_prominent(data, held)
 
-    def _described_prominent(self, data: bytes, held: ExitStack) -> Face:
+    def _embed_most_prominent(self, data: bytes, held: ExitStack) -> Face:
         image, reduced = self._decoded(data, held)
-        seen = look(self._detector, image, self._least_score)
-        face = seen.prominent()
+        seen = choose_passes(self._detector, image, self._least_score)
+        face = seen.most_prominent()
         found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen, held)
         self._observer.found(seen.count or len(found))
         if not found:
             raise FaceNotDetected
         prominent = most_prominent(found, (reduced * image.shape[1], reduced * image.shape[0]))
-        (described,) = self._describe([prominent], [0], Choice())
+        (described,) = self._describe([prominent], [0], FaceSelection())
         return described
 
     def _decoded(self, data: bytes, held: ExitStack, *, full_size: bool = False) -> tuple[Pixels, int]:
@@ -157,10 +157,10 @@ class FaceService:
         """
         reduced = 1 if full_size else reduction(read_header(data, self._max_pixels))
         with ExitStack() as meanwhile:
-            if self._room is not None:
+            if self._memory is not None:
                 keeping = held if reduced == 1 else meanwhile
                 size = decoding_bytes(data, full_size=full_size, max_pixels=self._max_pixels)
-                keeping.enter_context(self._room.of(size))
+                keeping.enter_context(self._memory.reserve(size))
             with self._observer.stage("decode"):
                 return decode(data, full_size=full_size, max_pixels=self._max_pixels), reduced
 
@@ -169,27 +169,27 @@ class FaceService:
         data: bytes,
         image: Pixels,
         reduced: int,
-        seen: Look,
+        seen: DetectionPasses,
         held: ExitStack,
         known: Sequence["_Found"] = (),
     ) -> list["_Found"]:
         """Faces that are too small to be known yet, or too doubtful."""
-        finer = not known or wants_fine(reduced * max(image.shape[:2]))
+        finer = not known or needs_fine_passes(reduced * max(image.shape[:2]))
         doubtful = [scaled(face, reduced) for face in seen.doubtful()]
         if not (finer or doubtful):
             return []
         whole = image if reduced == 1 else self._decoded(data, held, full_size=True)[0]
         sent = [scaled(face.detection, reduced) for face in known]
-        found = find_fine(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
+        found = run_fine_passes(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]
 
-    def _describe(self, found: Sequence["_Found"], numbers: Sequence[int], choice: Choice) -> list[Face]:
+    def _describe(self, found: Sequence["_Found"], numbers: Sequence[int], selection: FaceSelection) -> list[Face]:
         """Those of the faces found that have these numbers and are chosen, embedded in one batch."""
         looked_at = [found[number] for number in numbers]
         with self._observer.stage("align"):
             crops = [align(face.image, face.detection.landmarks, self._embedder.size) for face in looked_at]
             shown = [measure(face.detection, crop, face.reduced) for face, crop in zip(looked_at, crops, strict=True)]
-            chosen = [at for at, number in enumerate(numbers) if choice.shown(number, shown[at])]
+            chosen = [at for at, number in enumerate(numbers) if selection.accepts(number, shown[at])]
         self._observer.embedded(len(chosen))
         if not chosen:
             return []
@@ -221,7 +221,7 @@ class _Found:
         return x * self.reduced, y * self.reduced
 
 
-class _Observed:
+class _ObservedDetector:
     """A Detector each pass of which is a stage."""
 
     def __init__(self, detector: Detector, observer: Observer) -> None:
@@ -236,6 +236,6 @@ class _Observed:
         with self._observer.stage("refine"):
             return self._detector.refine(image, detections)
 
-    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
+    def score_crops(self, image: Pixels, detections: Sequence[Detection]) -> list[CropScores]:
         with self._observer.stage("refine"):
-            return self._detector.look_closely(image, detections)
+            return self._detector.score_crops(image, detections)

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.vision.geometry import (
-    ENLARGED,
+    REFINEMENT_SCALE,
+    REFINEMENT_SIDE,
     SAME_WITHIN,
-    SURROUNDINGS,
-    CloseScores,
+    CropScores,
     Detection,
     Pixels,
-    brought_back,
-    brought_there,
+    face_crop,
     resize,
-    surroundings,
+    transform,
+    transform_back,
 )
 from worker.vision.session import Session, Tensor
 
@@ -39,9 +39,13 @@ _REFINING_SCORE = 0.3
 # A face's width on the crop around it is about half of the crop's side: what is much smaller or larger is another face.
 _REFINED_SIZES = (0.25, 0.9)
 
-# The crops of CloseScores, in its order: the side in pixels, how many times the size it has in a crop to embed a face
+# The crops of CropScores, in its order: the side in pixels, how many times the size it has in a crop to embed a face
 # has there, and whether the crop is mirrored.
-_CLOSE_CROPS = ((128, 0.6 * ENLARGED, False), (288, 1.3 * ENLARGED, False), (SURROUNDINGS, ENLARGED, True))
+_CLOSE_CROPS = (
+    (128, 0.6 * REFINEMENT_SCALE, False),
+    (288, 1.3 * REFINEMENT_SCALE, False),
+    (REFINEMENT_SIDE, REFINEMENT_SCALE, True),
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -74,27 +78,27 @@ class YuNet:
         """
         if not detections:
             return []
-        crops, matrices = zip(*(surroundings(image, detection.landmarks) for detection in detections), strict=True)
+        crops, matrices = zip(*(face_crop(image, detection.landmarks) for detection in detections), strict=True)
         found = self._run(crops, _REFINING_SCORE)
         return [
             _refined(detection, again, matrix)
             for detection, again, matrix in zip(detections, found, matrices, strict=True)
         ]
 
-    def look_closely(self, image: Pixels, detections: Sequence[Detection]) -> list[CloseScores]:
+    def score_crops(self, image: Pixels, detections: Sequence[Detection]) -> list[CropScores]:
         """What each refined face scores on three more upright crops, all faces at once; 0 where it is not found."""
         if not detections:
             return []
         scores = [self._scores(image, detections, *crop) for crop in _CLOSE_CROPS]
-        return [CloseScores(*each) for each in zip(*scores, strict=True)]
+        return [CropScores(*each) for each in zip(*scores, strict=True)]
 
     def _scores(
         self, image: Pixels, detections: Sequence[Detection], side: int, enlarged: float, mirrored: bool
     ) -> list[float]:
         crops, middles = [], []
         for detection in detections:
-            crop, matrix = surroundings(image, detection.landmarks, side, enlarged)
-            middle = brought_there(detection.landmarks, matrix).mean(axis=0)
+            crop, matrix = face_crop(image, detection.landmarks, side, enlarged)
+            middle = transform(detection.landmarks, matrix).mean(axis=0)
             crops.append(np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop)
             middles.append(np.array([side - 1 - middle[0], middle[1]]) if mirrored else middle)
         faces = (
@@ -130,10 +134,10 @@ def _scaled(detection: Detection, factor: Floats) -> Detection:
 
 def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArray[np.float64]) -> Detection:
     """The detection with the landmarks and the score of the nearest face on its crop, if that is the same face."""
-    same = _same(again, brought_there(detection.landmarks, matrix).mean(axis=0), SURROUNDINGS)
+    same = _same(again, transform(detection.landmarks, matrix).mean(axis=0), REFINEMENT_SIDE)
     if same is None:
         return replace(detection, refined_score=0.0)
-    return replace(detection, landmarks=brought_back(same.landmarks, matrix), refined_score=same.score)
+    return replace(detection, landmarks=transform_back(same.landmarks, matrix), refined_score=same.score)
 
 
 def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detection | None:

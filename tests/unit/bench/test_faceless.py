@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from faceless import HEAD, Bench, FalseFace, Pass, Recording, lost, pictures, read_seen, with_face, write_seen
 
-from worker.vision.geometry import TEMPLATE, CloseScores, Detection, Pixels
+from worker.vision.geometry import TEMPLATE, CropScores, Detection, Pixels
 from worker.vision.service import FaceService
 
 
@@ -29,8 +29,8 @@ class Eager:
     def refine(self, _image: Pixels, detections: list[Detection]) -> list[Detection]:
         return [replace(one, refined_score=one.score) for one in detections]
 
-    def look_closely(self, _image: Pixels, detections: list[Detection]) -> list[CloseScores]:
-        return [CloseScores(1, 1, 1) for _ in detections]
+    def score_crops(self, _image: Pixels, detections: list[Detection]) -> list[CropScores]:
+        return [CropScores(1, 1, 1) for _ in detections]
 
 
 class Constant:

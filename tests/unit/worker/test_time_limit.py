@@ -56,21 +56,21 @@ def test_jobs_that_end_in_time_do_not() -> None:
 
 
 CROWDED = """
-from worker.vision.decoding_room import Room
+from worker.vision.memory_budget import MemoryBudget
 
-room = Room(100_000_000)
+memory = MemoryBudget(100_000_000)
 limit.stop()
-limit = TimeLimit(1, room.waited_s)
+limit = TimeLimit(1, memory.waited_s)
 limit.start()
 taken = []
 
 def waiting():
-    stopwatch = Stopwatch(room.waited_s)
-    with limit.job(job, "its tag"), room.of(100_000_000):
+    stopwatch = Stopwatch(memory.waited_s)
+    with limit.job(job, "its tag"), memory.reserve(100_000_000):
         taken.append(stopwatch.seconds())
 
 told = 0
-with room.of(100_000_000):
+with memory.reserve(100_000_000):
     thread = threading.Thread(target=waiting)
     thread.start()
     for _ in range(30):

@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.models.catalog import MODELS, Embedder, UrlSource, calibrated, find, permitted
+from worker.models.catalog import MODELS, Embedder, UrlSource, calibration_of, find, permitted
 from worker.models.identity import Identity, identity
 from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
 
@@ -15,7 +15,7 @@ def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
     permitted(find(settings.detector, "detection"), accept_noncommercial=False)
     embedder = permitted(find(settings.embedder, "embedding"), accept_noncommercial=False)
     assert isinstance(embedder, Embedder)
-    assert calibrated(embedder).confidence(0.37) == 80
+    assert calibration_of(embedder).confidence(0.37) == 80
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -48,7 +48,7 @@ def test_noncommercial_models_need_consent():
 
 def test_an_uncalibrated_embedder_is_refused_with_how_to_calibrate_it():
     with pytest.raises(OperatorError, match=r"arcface-lresnet100 yet.*`facesearch calibrate DIR --model arcface-lresn"):
-        calibrated(find("arcface-lresnet100", "embedding"))
+        calibration_of(find("arcface-lresnet100", "embedding"))
 
 
 def test_only_http_urls_are_sources():

@@ -191,7 +191,7 @@ def test_a_calibration_that_does_not_rise_is_refused(tmp_path):
 def test_one_that_cannot_be_read_hides_no_other(tmp_path):
     custom.write(OWN, tmp_path)
     (tmp_path / "broken.json").write_text("{")
-    found = custom.every(tmp_path)
+    found = custom.all_models(tmp_path)
     assert [model for model in found if isinstance(model, catalog.Model)] == [*catalog.MODELS, OWN]
     (error,) = (model for model in found if isinstance(model, OperatorError))
     assert "broken.json" in str(error)

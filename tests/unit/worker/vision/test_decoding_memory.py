@@ -13,7 +13,7 @@ from image_parts import flat_png, large_photo
 from portraits import hopper_jpeg, jpeg, pixels
 from processes import python
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.decoding_room import FREE
+from worker.vision.memory_budget import FREE_BYTES
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,9 @@ print(status("VmHWM") - before)
 """
 
 LARGE = [
-    item.name for item in IMAGES if item.answer == DECODED and decoding_bytes(item.make(), full_size=True) > 5 * FREE
+    item.name
+    for item in IMAGES
+    if item.answer == DECODED and decoding_bytes(item.make(), full_size=True) > 5 * FREE_BYTES
 ]
 """Smaller ones are not told from what a process takes anyway."""
 
@@ -52,7 +54,7 @@ def test_decoding_takes_no_more_than_the_weight(name: str, how: str) -> None:
     ended = python("-c", MEASURED, name, how, PYTHONPATH=path)
     assert ended.returncode == 0, ended.stderr
     told = decoding_bytes(item.make(), full_size=how == "whole")
-    assert int(ended.stdout) <= max(told, 2 * FREE) * 1.05
+    assert int(ended.stdout) <= max(told, 2 * FREE_BYTES) * 1.05
 
 
 def test_the_dearest_are_among_those_that_are_measured() -> None:
@@ -60,8 +62,8 @@ def test_the_dearest_are_among_those_that_are_measured() -> None:
 
 
 def test_what_most_callers_send_weighs_nothing_that_anybody_waits_for() -> None:
-    assert decoding_bytes(hopper_jpeg(), full_size=True) < FREE
-    assert decoding_bytes(large_photo(), full_size=False) < 3 * FREE
+    assert decoding_bytes(hopper_jpeg(), full_size=True) < FREE_BYTES
+    assert decoding_bytes(large_photo(), full_size=False) < 3 * FREE_BYTES
     assert 6 * 48_000_000 * 0.9 < decoding_bytes(large_photo(), full_size=True) < 6 * 48_000_000 * 1.1
     assert decoding_bytes(flat_png(7000, 7000), full_size=False) == 7 * 49_000_000
 

@@ -14,12 +14,12 @@ from worker.vision.fine_passes import (
     OVERLAP,
     STEP,
     TILE,
-    find_fine,
     fine_sides,
+    needs_fine_passes,
+    run_fine_passes,
     spans,
-    wants_fine,
 )
-from worker.vision.geometry import TEMPLATE, CloseScores, Detection, overlap
+from worker.vision.geometry import TEMPLATE, CropScores, Detection, overlap
 from worker.vision.passes import SIDE
 from worker.vision.refinement import SURE_REFINED
 
@@ -49,7 +49,7 @@ def test_each_pass_is_at_most_so_much_finer_than_the_one_before(longest):
 
 @pytest.mark.parametrize(("longest", "wanted"), [(640, False), (1066, False), (1067, True), (4000, True)])
 def test_where_a_face_of_40_pixels_may_be_missed_as_a_whole(longest, wanted):
-    assert wants_fine(longest) is wanted
+    assert needs_fine_passes(longest) is wanted
 
 
 def face(x, y, size, score=0.6):
@@ -90,8 +90,8 @@ class Seeing:
     def refine(self, _image, detections):
         return [replace(one, refined_score=self.refined_score) for one in detections]
 
-    def look_closely(self, _image, detections):
-        return [CloseScores(*[self.closely] * 3) for _ in detections]
+    def score_crops(self, _image, detections):
+        return [CropScores(*[self.closely] * 3) for _ in detections]
 
 
 def picture(width, height, *squares):
@@ -103,7 +103,7 @@ def picture(width, height, *squares):
 
 def found(image, **more):
     given = {"known": [], "doubtful": [], "finer": True} | more
-    return find_fine(Seeing(), image, given.pop("known"), given.pop("doubtful"), **given)
+    return run_fine_passes(Seeing(), image, given.pop("known"), given.pop("doubtful"), **given)
 
 
 @given(st.integers(0, 3000 - 60), st.integers(0, 1500 - 60), st.integers(40, 60))
@@ -134,23 +134,23 @@ def test_known_faces_are_not_found_again_nor_parts_of_them():
 @pytest.mark.parametrize(("score", "faces"), [(SURE_REFINED, 1), (SURE_REFINED - 0.01, 0)])
 def test_only_a_refined_score_makes_a_face_of_what_is_doubtful(score, faces):
     doubtful = [face(100, 100, 30)]
-    seen = find_fine(Seeing(score), picture(300, 200), [], doubtful, finer=False)
+    seen = run_fine_passes(Seeing(score), picture(300, 200), [], doubtful, finer=False)
     assert [one.box for one in seen] == [one.box for one in doubtful][:faces]
 
 
 @pytest.mark.parametrize(("closely", "faces"), [(0.9, 1), (0.8, 0)])
 def test_nor_is_what_a_close_look_does_not_find(closely, faces):
     doubtful = [face(100, 100, 30)]
-    assert len(find_fine(Seeing(0.9, closely=closely), picture(300, 200), [], doubtful, finer=False)) == faces
+    assert len(run_fine_passes(Seeing(0.9, closely=closely), picture(300, 200), [], doubtful, finer=False)) == faces
 
 
 def test_nothing_is_looked_at_where_no_finer_pass_is_wanted():
     seeing = Seeing()
-    assert find_fine(seeing, picture(3000, 2000, (10, 10, 50)), [], [], finer=False) == []
+    assert run_fine_passes(seeing, picture(3000, 2000, (10, 10, 50)), [], [], finer=False) == []
     assert seeing.shapes == []
 
 
 def test_no_tile_is_larger_than_there_is_memory_for():
     seeing = Seeing()
-    find_fine(seeing, picture(6000, 4000), [], [], finer=True)
+    run_fine_passes(seeing, picture(6000, 4000), [], [], finer=True)
     assert max(max(shape) for shape in seeing.shapes) <= TILE

@@ -8,16 +8,16 @@ from hypothesis.extra import numpy as hnp
 
 from worker.vision.geometry import (
     ALIKE,
-    SURROUNDINGS,
+    REFINEMENT_SIDE,
     TEMPLATE,
     Detection,
     align,
-    brought_back,
+    face_crop,
     left_to_right,
     most_prominent,
     overlap,
     similarity_transform,
-    surroundings,
+    transform_back,
 )
 
 coordinates = st.floats(-1000, 1000, width=32)
@@ -189,18 +189,18 @@ def test_no_most_prominent_of_none():
 def test_what_is_brought_back_is_where_it_was(angle, scale, x, y):
     matrix = similarity(angle, scale, (x, y))
     there = apply(matrix, TEMPLATE.astype(float))
-    np.testing.assert_allclose(brought_back(there, matrix), TEMPLATE, atol=1e-3)
+    np.testing.assert_allclose(transform_back(there, matrix), TEMPLATE, atol=1e-3)
 
 
 def test_the_surroundings_show_the_face_upright_in_their_middle():
     turned = apply(similarity(math.pi / 2, 1, (300, 100)), TEMPLATE.astype(float)).astype(np.float32)
-    crop, matrix = surroundings(smooth(400, 300), turned)
-    assert crop.shape == (SURROUNDINGS, SURROUNDINGS, 3)
+    crop, matrix = face_crop(smooth(400, 300), turned)
+    assert crop.shape == (REFINEMENT_SIDE, REFINEMENT_SIDE, 3)
     there = apply(matrix, turned.astype(float))
     eyes, mouth = there[:2].mean(axis=0), there[3:].mean(axis=0)
     assert eyes[0] == pytest.approx(mouth[0], abs=2)
     assert eyes[1] < mouth[1]
-    assert np.linalg.norm(there.mean(axis=0) - SURROUNDINGS / 2) < SURROUNDINGS / 8
+    assert np.linalg.norm(there.mean(axis=0) - REFINEMENT_SIDE / 2) < REFINEMENT_SIDE / 8
 
 
 fractions = st.tuples(*[st.floats(0.01, 1)] * 4)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.vision import passes as looking
-from worker.vision.geometry import TEMPLATE, CloseScores, Detection, roll, turned
-from worker.vision.passes import COARSE_SIDE, LEAST_SCORE, SIDE, TURNS
-from worker.vision.refinement import BLURRED_SCORE, LEAST_TOGETHER, SURE_REFINED, SURE_TOGETHER
+from worker.vision import passes
+from worker.vision.geometry import TEMPLATE, CropScores, Detection, roll, rotate
+from worker.vision.passes import COARSE_SIDE, LEAST_SCORE, ROTATIONS, SIDE
+from worker.vision.refinement import BLURRED_SCORE, LEAST_SCORE_SUM, SURE_REFINED, SURE_SCORE_SUM
 
 LARGE, SMALL = 60.0, 20.0
 COARSE, FULL = COARSE_SIDE, SIDE
@@ -50,8 +50,8 @@ class Seeing:
         self.refined.extend(detections)
         return [replace(face, refined_score=self.scores.get(face.score, face.score)) for face in detections]
 
-    def look_closely(self, _image, detections):
-        return [CloseScores(*[self.closely] * 3) for _ in detections]
+    def score_crops(self, _image, detections):
+        return [CropScores(*[self.closely] * 3) for _ in detections]
 
     def detect(self, image, side):
         at = (way_up(image), side)
@@ -66,15 +66,15 @@ class Seeing:
         return [Detection(box, landmarks.astype(np.float32), score)]
 
 
-def look(seeing, image):
-    return looking.look(seeing, image, LEAST_SCORE)
+def choose_passes(seeing, image):
+    return passes.choose_passes(seeing, image, LEAST_SCORE)
 
 
 def both(degrees, score, size=LARGE):
     return {(degrees, COARSE): (score, size), (degrees, FULL): (score, size)}
 
 
-QUARTERS_AND_EIGHTHS = [turn.degrees for turn in TURNS]
+QUARTERS_AND_EIGHTHS = [turn.degrees for turn in ROTATIONS]
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,23 @@ QUARTERS_AND_EIGHTHS = [turn.degrees for turn in TURNS]
 )
 def test_passes_of_a_search(faces, passes):
     seeing = Seeing(faces)
-    look(seeing, photo()).prominent()
+    choose_passes(seeing, photo()).most_prominent()
     assert sorted(set(seeing.passes)) == sorted(passes)
 
 
 def test_a_way_up_without_a_large_face_is_looked_at_in_full_when_no_other_has_one():
     seeing = Seeing(both(90, 0.95, SMALL))
-    look(seeing, photo()).prominent()
+    choose_passes(seeing, photo()).most_prominent()
     assert set(seeing.passes) == {(turn, side) for turn in (0, *QUARTERS_AND_EIGHTHS) for side in (COARSE, FULL)}
 
 
 def test_no_pass_is_run_twice():
     for faces in ({}, both(0, 0.95), both(0, 0.85) | both(270, 0.95), both(45, 0.85, SMALL)):
         seeing = Seeing(faces)
-        found = look(seeing, photo(1200, 800))
-        found.prominent()
-        found.every()
-        assert len(seeing.passes) == len(set(seeing.passes)) <= 2 * (1 + len(TURNS))
+        found = choose_passes(seeing, photo(1200, 800))
+        found.most_prominent()
+        found.all_faces()
+        assert len(seeing.passes) == len(set(seeing.passes)) <= 2 * (1 + len(ROTATIONS))
         assert len(seeing.refined) == len(set(seeing.refined))
 
 
@@ -122,14 +122,16 @@ def test_threads_do_not_wait_for_each_other():
             return super().detect(image, side)
 
     with ThreadPoolExecutor(2) as threads:
-        found = list(threads.map(lambda image: look(Waiting(both(0, 0.95)), image).prominent(), [photo(), photo()]))
+        found = list(
+            threads.map(lambda image: choose_passes(Waiting(both(0, 0.95)), image).most_prominent(), [photo(), photo()])
+        )
     assert None not in found
 
 
 @pytest.mark.parametrize("degrees", [0, *QUARTERS_AND_EIGHTHS])
 def test_the_way_up_that_scores_most_refined_is_taken(degrees):
     faces = {at: face for turn in (0, *QUARTERS_AND_EIGHTHS) for at, face in both(turn, 0.85).items()}
-    found = look(Seeing(faces | both(degrees, 0.95)), photo()).prominent()
+    found = choose_passes(Seeing(faces | both(degrees, 0.95)), photo()).most_prominent()
     assert found.score == 0.95
     # Turning the photo counter-clockwise set the face upright.
     assert abs((roll(found.landmarks) + degrees + 180) % 360 - 180) < 0.01
@@ -137,25 +139,25 @@ def test_the_way_up_that_scores_most_refined_is_taken(degrees):
 
 def test_the_photo_as_it_comes_wins_when_nothing_scores_more():
     faces = {at: face for turn in (0, *QUARTERS_AND_EIGHTHS) for at, face in both(turn, 0.85).items()}
-    found = look(Seeing(faces), photo()).prominent()
+    found = choose_passes(Seeing(faces), photo()).most_prominent()
     assert roll(found.landmarks) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (1200, 800), (2000, 3000)])
 @pytest.mark.parametrize("degrees", QUARTERS_AND_EIGHTHS)
 def test_a_face_comes_back_to_where_it_is_in_the_photo(degrees, size):
-    found = look(Seeing(both(degrees, 0.95)), photo(*size)).prominent()
+    found = choose_passes(Seeing(both(degrees, 0.95)), photo(*size)).most_prominent()
     # It is in the middle, whichever way the photo is turned.
     np.testing.assert_allclose(found.centre, (np.array(size) - 1) / 2, atol=0.004 * max(size))
     np.testing.assert_allclose(found.landmarks.mean(axis=0), found.centre, atol=0.01 * found.box[2])
-    across = turned(np.zeros((size[1], size[0], 3), np.uint8), degrees)[0].shape
+    across = rotate(np.zeros((size[1], size[0], 3), np.uint8), degrees)[0].shape
     assert found.box[2] == pytest.approx(LARGE * max(across[:2]) / 300, rel=0.01)
 
 
 @pytest.mark.parametrize("faces", [{}, both(0, 0.95), both(0, 0.85) | both(90, 0.95), {(180, FULL): (0.95, SMALL)}])
 def test_an_add_sees_what_a_search_sees(faces):
-    searched = look(Seeing(faces), photo()).prominent()
-    added = look(Seeing(faces), photo()).every()
+    searched = choose_passes(Seeing(faces), photo()).most_prominent()
+    added = choose_passes(Seeing(faces), photo()).all_faces()
     assert [face.box for face in added] == ([] if searched is None else [searched.box])
     for face in added:
         np.testing.assert_array_equal(face.landmarks, searched.landmarks)
@@ -164,7 +166,7 @@ def test_an_add_sees_what_a_search_sees(faces):
 def test_an_add_decides_the_way_up_by_what_a_search_looks_at():
     # The full pass, which a search does without here, would call it upright.
     seeing = {(0, COARSE): (0.85, LARGE), (0, FULL): (0.95, LARGE)} | both(90, 0.92)
-    (found,) = look(Seeing(seeing), photo()).every()
+    (found,) = choose_passes(Seeing(seeing), photo()).all_faces()
     assert roll(found.landmarks) == pytest.approx(-90, abs=0.01)
 
 
@@ -176,16 +178,16 @@ def test_an_add_decides_the_way_up_by_what_a_search_looks_at():
 def test_the_way_up_is_decided_by_both_scores(upright, upside_down, degrees):
     # Of a masked face, either score alone may be hundredths better upside down.
     seeing = Seeing(both(0, upright[0]) | both(180, upside_down[0]), refined=dict([upright, upside_down]))
-    found = look(seeing, photo()).prominent()
+    found = choose_passes(seeing, photo()).most_prominent()
     assert abs(roll(found.landmarks)) == pytest.approx(degrees, abs=0.01)
 
 
 def test_what_refining_does_not_find_again_is_no_face():
-    too_little = {0.85: LEAST_TOGETHER - 0.85 - 0.01, 0.95: SURE_TOGETHER - 0.95 - 0.01}
+    too_little = {0.85: LEAST_SCORE_SUM - 0.85 - 0.01, 0.95: SURE_SCORE_SUM - 0.95 - 0.01}
     seeing = Seeing(both(0, 0.85) | both(90, 0.95), refined=too_little)
-    seen = look(seeing, photo())
-    assert seen.prominent() is None
-    assert seen.every() == []
+    seen = choose_passes(seeing, photo())
+    assert seen.most_prominent() is None
+    assert seen.all_faces() == []
     assert seen.certainty == 0
     assert seen.count == 0
 
@@ -193,14 +195,14 @@ def test_what_refining_does_not_find_again_is_no_face():
 @pytest.mark.parametrize("degrees", [0, 90, 45])
 def test_what_a_close_look_does_not_find_is_no_face_to_either_call(degrees):
     for closely, is_face in ((1.0, True), (0.5, False)):
-        seen = look(Seeing(both(degrees, 0.88), refined={0.88: 0.89}, closely=closely), photo())
-        assert [seen.prominent() is not None, len(seen.every()), seen.count] == [is_face] * 3
+        seen = choose_passes(Seeing(both(degrees, 0.88), refined={0.88: 0.89}, closely=closely), photo())
+        assert [seen.most_prominent() is not None, len(seen.all_faces()), seen.count] == [is_face] * 3
 
 
-@pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_TOGETHER - 0.85), (180, SURE_REFINED), (45, SURE_REFINED)])
+@pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_SCORE_SUM - 0.85), (180, SURE_REFINED), (45, SURE_REFINED)])
 def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, least):
     found = [
-        look(Seeing(both(degrees, 0.85), refined={0.85: score}), photo()).prominent()
+        choose_passes(Seeing(both(degrees, 0.85), refined={0.85: score}), photo()).most_prominent()
         for score in (least + 1e-9, least - 0.01)
     ]
     assert [face is not None for face in found] == [True, False]
@@ -208,8 +210,8 @@ def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, 
 
 def test_a_blurred_face_is_one_if_it_scored_enough_when_it_was_detected():
     for score, is_face in ((BLURRED_SCORE, True), (BLURRED_SCORE - 0.01, False)):
-        seen = look(Seeing(both(0, score), refined={score: 0.0}), photo())
-        assert (seen.prominent() is not None) is is_face
+        seen = choose_passes(Seeing(both(0, score), refined={score: 0.0}), photo())
+        assert (seen.most_prominent() is not None) is is_face
 
 
 class Several:
@@ -225,8 +227,8 @@ class Several:
     def refine(self, _image, detections):
         return [replace(face, refined_score=0.0 if face.box in self.false else 0.95) for face in detections]
 
-    def look_closely(self, _image, detections):
-        return [CloseScores(1, 1, 1) for _ in detections]
+    def score_crops(self, _image, detections):
+        return [CropScores(1, 1, 1) for _ in detections]
 
 
 def face(x, y, size, score=0.85):
@@ -237,7 +239,9 @@ def face(x, y, size, score=0.85):
 
 def test_the_next_most_prominent_face_is_taken_where_the_first_is_none():
     poster, person = face(80, 100, 70), face(220, 100, 50)
-    found = looking.look(Several([poster, person], [], false=[poster]), photo(320, 200), LEAST_SCORE).prominent()
+    found = passes.choose_passes(
+        Several([poster, person], [], false=[poster]), photo(320, 200), LEAST_SCORE
+    ).most_prominent()
     assert found.box == person.box
 
 
@@ -249,8 +253,8 @@ SIZES = st.tuples(*[st.floats(30, 50)] * 4)
 def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
     coarse = [face(first, 100, sizes[0]), face(second, 100, sizes[1])]
     full = [face(first, 100, sizes[2]), face(second, 100, sizes[3])]
-    searched = looking.look(Several(coarse, full), photo(320, 200), LEAST_SCORE).prominent()
-    added = looking.look(Several(coarse, full), photo(320, 200), LEAST_SCORE).every()
+    searched = passes.choose_passes(Several(coarse, full), photo(320, 200), LEAST_SCORE).most_prominent()
+    added = passes.choose_passes(Several(coarse, full), photo(320, 200), LEAST_SCORE).all_faces()
     assert searched.box in [one.box for one in added]
 
 
@@ -258,22 +262,22 @@ def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
 def test_also_where_some_candidates_are_no_faces(false, sizes):
     faces = [face(90, 100, sizes[0]), face(230, 100, sizes[1]), face(91, 100, sizes[2]), face(231, 100, sizes[3])]
     several = Several(faces[:2], faces[2:], [faces[number] for number in false])
-    searched = looking.look(several, photo(320, 200), LEAST_SCORE).prominent()
-    added = looking.look(several, photo(320, 200), LEAST_SCORE).every()
+    searched = passes.choose_passes(several, photo(320, 200), LEAST_SCORE).most_prominent()
+    added = passes.choose_passes(several, photo(320, 200), LEAST_SCORE).all_faces()
     assert (searched is None) == (not added)
     assert searched is None or searched.box in [one.box for one in added]
 
 
 def test_candidates_that_score_too_little_are_doubtful_and_no_faces():
     faint = face(100, 100, 30, LEAST_SCORE - 0.1)
-    seen = looking.look(Several([], [faint]), photo(320, 200), LEAST_SCORE)
-    assert seen.every() == []
+    seen = passes.choose_passes(Several([], [faint]), photo(320, 200), LEAST_SCORE)
+    assert seen.all_faces() == []
     assert [one.box for one in seen.doubtful()] == [faint.box]
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(-360, 360))
 def test_a_turned_image_holds_all_of_the_image(width, height, degrees):
-    image, matrix = turned(np.zeros((height, width, 3), np.uint8), degrees)
+    image, matrix = rotate(np.zeros((height, width, 3), np.uint8), degrees)
     corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)])
     there = corners @ matrix[:, :2].T + matrix[:, 2]
     assert (there > -1.01).all()
@@ -283,4 +287,4 @@ def test_a_turned_image_holds_all_of_the_image(width, height, degrees):
 @pytest.mark.parametrize("quarter", range(4))
 def test_a_quarter_turn_moves_every_pixel_to_another(quarter):
     image = np.random.default_rng(0).integers(0, 256, (7, 12, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(turned(image, 90 * quarter)[0], np.rot90(image, quarter))
+    np.testing.assert_array_equal(rotate(image, 90 * quarter)[0], np.rot90(image, quarter))

@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worker.vision.geometry import SAME_WITHIN, TEMPLATE, CloseScores, Detection
+from worker.vision.geometry import SAME_WITHIN, TEMPLATE, CropScores, Detection
 from worker.vision.refinement import (
     BLURRED_SCORE,
     BLURRED_SMALLER,
     CERTAIN_REFINED,
-    CERTAIN_TOGETHER,
-    LEAST_CLOSELY,
-    REFINED_AT_MOST,
-    REFINED_AT_ONCE,
-    certain,
-    refined,
+    CERTAIN_SCORE_SUM,
+    LEAST_CROP_SCORE,
+    MAX_REFINEMENTS,
+    REFINEMENT_BATCH,
+    refine_faces,
+    verify_faces,
 )
 
 SIDE = 60.0
@@ -52,26 +52,26 @@ class Turning:
 )
 def test_a_face_is_refined_again_while_that_turns_it_much(degrees, times):
     turning = Turning(*degrees)
-    refined(turning, [MIDDLE])
+    refine_faces(turning, [MIDDLE])
     assert len(turning.given) == times
 
 
 def test_only_faces_that_were_turned_are_refined_again():
     turning = Turning(20)
-    found = refined(turning, [LEFT, MIDDLE, RIGHT])
+    found = refine_faces(turning, [LEFT, MIDDLE, RIGHT])
     assert turning.given == [[LEFT.box, MIDDLE.box, RIGHT.box], [MIDDLE.box]]
     assert [one.box for one in found] == [LEFT.box, MIDDLE.box, RIGHT.box]
 
 
 def test_so_many_are_refined_at_once_and_no_more():
     turning = Turning()
-    refined(turning, [LEFT] * (2 * REFINED_AT_ONCE + 1))
-    assert [len(given) for given in turning.given] == [REFINED_AT_ONCE, REFINED_AT_ONCE, 1]
+    refine_faces(turning, [LEFT] * (2 * REFINEMENT_BATCH + 1))
+    assert [len(given) for given in turning.given] == [REFINEMENT_BATCH, REFINEMENT_BATCH, 1]
 
 
 def test_no_face_is_refined_without_a_call():
     turning = Turning()
-    assert refined(turning, []) == []
+    assert refine_faces(turning, []) == []
     assert turning.given == []
 
 
@@ -87,8 +87,8 @@ def test_a_face_does_not_drift_to_its_neighbour():
             ]
 
     drifting = Drifting(20, 20, 20)
-    (found,) = refined(drifting, [MIDDLE])
-    assert 1 < len(drifting.given) <= REFINED_AT_MOST
+    (found,) = refine_faces(drifting, [MIDDLE])
+    assert 1 < len(drifting.given) <= MAX_REFINEMENTS
     assert found.middle[0] == pytest.approx(MIDDLE.middle[0] + step, abs=0.01)
 
 
@@ -96,7 +96,7 @@ class Close:
     """Gives every face the same scores, and remembers which were looked at."""
 
     def __init__(self, smaller=1.0, larger=1.0, mirrored=1.0):
-        self.scores = CloseScores(smaller, larger, mirrored)
+        self.scores = CropScores(smaller, larger, mirrored)
         self.given = []
 
     def __call__(self, faces):
@@ -110,28 +110,30 @@ def scored(score, refined_score):
 
 def test_what_scores_enough_is_a_face_without_a_close_look():
     close = Close(0, 0, 0)
-    enough = [scored(0.89, CERTAIN_TOGETHER - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
-    too_little = [scored(0.89, CERTAIN_TOGETHER - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
-    assert certain(close, [*enough, *too_little]) == [True, True, False, False]
+    enough = [scored(0.89, CERTAIN_SCORE_SUM - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
+    too_little = [scored(0.89, CERTAIN_SCORE_SUM - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
+    assert verify_faces(close, [*enough, *too_little]) == [True, True, False, False]
     assert close.given == [too_little]
 
 
 @pytest.mark.parametrize("less", range(3))
 def test_the_mean_of_all_crops_tells_what_is_a_face(less):
     for short, is_face in ((0.0, True), (0.01, False)):
-        scores = [LEAST_CLOSELY + 1e-9] * 3
+        scores = [LEAST_CROP_SCORE + 1e-9] * 3
         scores[less] -= 4 * short
-        assert certain(Close(*scores), [scored(0.85, LEAST_CLOSELY)]) == [is_face]
+        assert verify_faces(Close(*scores), [scored(0.85, LEAST_CROP_SCORE)]) == [is_face]
 
 
 def test_a_blurred_face_is_one_if_it_is_one_made_smaller():
     # Enlarged, it looks like none, however it is mirrored.
     faces = [scored(BLURRED_SCORE, 0.5), scored(BLURRED_SCORE, None)]
-    assert certain(Close(BLURRED_SMALLER, 0, 0), faces) == [True, True]
-    assert certain(Close(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
+    assert verify_faces(Close(BLURRED_SMALLER, 0, 0), faces) == [True, True]
+    assert verify_faces(Close(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
 
 
-def test_as_many_are_looked_at_closely_at_once_as_are_refined():
+def test_as_many_are_looked_at_on_further_crops_at_once_as_are_refined():
     close = Close()
-    assert certain(close, [scored(0.8, 0.9) for _ in range(REFINED_AT_ONCE + 1)]) == [True] * (REFINED_AT_ONCE + 1)
-    assert [len(given) for given in close.given] == [REFINED_AT_ONCE, 1]
+    assert verify_faces(close, [scored(0.8, 0.9) for _ in range(REFINEMENT_BATCH + 1)]) == [True] * (
+        REFINEMENT_BATCH + 1
+    )
+    assert [len(given) for given in close.given] == [REFINEMENT_BATCH, 1]

@@ -14,9 +14,9 @@ from image_parts import large_photo
 from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.decoding_room import Room
-from worker.vision.geometry import TEMPLATE, CloseScores, Detection
-from worker.vision.service import Choice, FaceService
+from worker.vision.geometry import TEMPLATE, CropScores, Detection
+from worker.vision.memory_budget import MemoryBudget
+from worker.vision.service import FaceSelection, FaceService
 
 
 def face(x, size):
@@ -38,8 +38,8 @@ class Seeing:
     def refine(self, _image, detections):
         return [replace(detection, refined_score=1.0) for detection in detections]
 
-    def look_closely(self, _image, detections):
-        return [CloseScores(1, 1, 1) for _ in detections]
+    def score_crops(self, _image, detections):
+        return [CropScores(1, 1, 1) for _ in detections]
 
 
 class Describing:
@@ -61,33 +61,33 @@ RIGHT, LEFT, LARGE = face(200.0, 20.0), face(5.0, 20.0), face(90.0, 60.0)
 
 def test_all_faces_from_left_to_right_in_one_batch():
     describing = Describing()
-    faces = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_all(IMAGE)
+    faces = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).embed_all(IMAGE)
     assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
     assert [crops.shape for crops in describing.batches] == [(3, 112, 112, 3)]
     assert [f.vector.argmax() for f in faces] == [0, 1, 2]
 
 
-class Choosing(Choice):
+class Choosing(FaceSelection):
     """Looks at the faces of 30 pixels and more and takes every other of these; remembers what it was asked."""
 
     def __init__(self):
         self.asked = []
 
-    def found(self, sizes):
+    def candidates(self, sizes):
         self.asked.append([round(size) for size in sizes])
         return [number for number, size in enumerate(sizes) if size >= 30]
 
-    def go_on(self):
+    def before_batch(self):
         self.asked.append("go on")
 
-    def shown(self, number, quality):
+    def accepts(self, number, quality):
         self.asked.append((number, round(quality.size)))
         return number % 2 == 1
 
 
 def test_what_is_chosen_is_embedded_and_keeps_its_number():
     describing, choosing = Describing(), Choosing()
-    faces = FaceService(Seeing(RIGHT, LARGE, LEFT, face(240.0, 40.0)), describing).describe_all(IMAGE, choosing)
+    faces = FaceService(Seeing(RIGHT, LARGE, LEFT, face(240.0, 40.0)), describing).embed_all(IMAGE, choosing)
     assert choosing.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
     assert [(f.number, f.detection.box) for f in faces] == [(1, LARGE.box), (3, face(240.0, 40.0).box)]
     assert [len(crops) for crops in describing.batches] == [2]
@@ -95,44 +95,44 @@ def test_what_is_chosen_is_embedded_and_keeps_its_number():
 
 def test_where_none_is_chosen_none_is_embedded():
     describing = Describing()
-    assert FaceService(Seeing(LEFT, RIGHT), describing).describe_all(IMAGE, Choosing()) == []
+    assert FaceService(Seeing(LEFT, RIGHT), describing).embed_all(IMAGE, Choosing()) == []
     assert describing.batches == []
 
 
 def test_one_may_stop_before_every_sixteen_faces():
     class Stopping(Choosing):
-        def go_on(self):
-            super().go_on()
+        def before_batch(self):
+            super().before_batch()
             if self.asked.count("go on") > 2:
                 raise ZeroDivisionError
 
     describing, stopping = Describing(), Stopping()
     many = [face(30.0 * number, 30.0) for number in range(100)]
     with pytest.raises(ZeroDivisionError):
-        FaceService(Seeing(*many), describing).describe_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
+        FaceService(Seeing(*many), describing).embed_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
     assert [len(crops) for crops in describing.batches] == [8, 8]
 
 
 def test_only_the_most_prominent_is_embedded():
     describing = Describing()
-    found = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).describe_prominent(IMAGE)
+    found = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).embed_most_prominent(IMAGE)
     assert found.detection.box == LARGE.box
     assert [len(crops) for crops in describing.batches] == [1]
 
 
-@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_no_face(method):
     with pytest.raises(FaceNotDetected):
         getattr(FaceService(Seeing(), Describing()), method)(IMAGE)
 
 
-@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_no_image(method):
     with pytest.raises(ImageUnreadable):
         getattr(FaceService(Seeing(LEFT), Describing()), method)(b"no image")
 
 
-@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_an_image_of_more_pixels_than_the_services_limit_is_refused(method):
     assert getattr(FaceService(Seeing(LARGE), Describing(), max_pixels=200 * 300), method)(IMAGE)
     with pytest.raises(ImageUnreadable, match="too many pixels"):
@@ -141,14 +141,14 @@ def test_an_image_of_more_pixels_than_the_services_limit_is_refused(method):
 
 def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
     seeing = Seeing(LARGE, LEFT)
-    found = FaceService(seeing, Describing()).describe_all(IMAGE)
+    found = FaceService(seeing, Describing()).embed_all(IMAGE)
     assert seeing.sides == [320, 640]
     assert [face.detection.box for face in found] == [LEFT.box, LARGE.box]
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
 def test_a_large_face_that_one_side_alone_shows_is_enrolled(at):
-    (found,) = FaceService(Seeing(LARGE, at=at), Describing()).describe_all(IMAGE)
+    (found,) = FaceService(Seeing(LARGE, at=at), Describing()).embed_all(IMAGE)
     assert found.detection.box == LARGE.box
 
 
@@ -159,36 +159,36 @@ def test_a_large_face_is_enrolled_as_a_search_finds_it():
         def detect(self, image, side):
             return [face(92.0, 60.0)] if side == 640 else super().detect(image, side)
 
-    enrolled = FaceService(Moving(LARGE), Describing()).describe_all(IMAGE)
-    searched = FaceService(Moving(LARGE), Describing()).describe_prominent(IMAGE)
+    enrolled = FaceService(Moving(LARGE), Describing()).embed_all(IMAGE)
+    searched = FaceService(Moving(LARGE), Describing()).embed_most_prominent(IMAGE)
     assert [face.detection.box for face in enrolled] == [searched.detection.box]
 
 
 def test_a_large_face_is_found_at_half_the_side():
     seeing = Seeing(LARGE)
-    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    FaceService(seeing, Describing()).embed_most_prominent(IMAGE)
     assert seeing.sides == [320]
 
 
 def test_where_half_the_side_shows_a_small_face_the_full_side_has_the_last_word():
     seeing = Seeing(LEFT)
-    FaceService(seeing, Describing()).describe_prominent(IMAGE)
+    FaceService(seeing, Describing()).embed_most_prominent(IMAGE)
     assert seeing.sides == [320, 640]
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
 def test_what_one_side_alone_shows_is_found(at):
-    assert FaceService(Seeing(LEFT, at=at), Describing()).describe_prominent(IMAGE).detection.box == LEFT.box
+    assert FaceService(Seeing(LEFT, at=at), Describing()).embed_most_prominent(IMAGE).detection.box == LEFT.box
 
 
-@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_landmarks_are_refined_before_a_face_is_embedded(method):
     found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
-    faces = found if method == "describe_all" else [found]
+    faces = found if method == "embed_all" else [found]
     assert [face.detection.refined_score for face in faces] == [1.0]
 
 
-class Counting(Room):
+class Counting(MemoryBudget):
     """Remembers what it was asked for, and what of it is held."""
 
     def __init__(self) -> None:
@@ -197,40 +197,40 @@ class Counting(Room):
         self.held = 0
 
     @contextmanager
-    def of(self, size):
+    def reserve(self, size):
         self.asked.append(size)
         self.held += 1
         assert self.held == 1, "a thread that has room waits for none"
         try:
-            with super().of(size):
+            with super().reserve(size):
                 yield
         finally:
             self.held -= 1
 
 
-@pytest.mark.parametrize("method", ["describe_all", "describe_prominent"])
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(method):
-    room = Counting()
+    memory = Counting()
 
     class Watching(Describing):
         def embed(self, crops):
-            assert room.held == 1
+            assert memory.held == 1
             return super().embed(crops)
 
-    getattr(FaceService(Seeing(LARGE), Watching(), room=room), method)(IMAGE)
+    getattr(FaceService(Seeing(LARGE), Watching(), memory=memory), method)(IMAGE)
     with pytest.raises(FaceNotDetected):
-        getattr(FaceService(Seeing(), Describing(), room=room), method)(IMAGE)
-    assert room.held == 0
-    assert set(room.asked) == {decoding_bytes(IMAGE, full_size=True)}
+        getattr(FaceService(Seeing(), Describing(), memory=memory), method)(IMAGE)
+    assert memory.held == 0
+    assert set(memory.asked) == {decoding_bytes(IMAGE, full_size=True)}
 
 
 def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
-    room = Counting()
+    memory = Counting()
     photo = large_photo()
     with pytest.raises(FaceNotDetected):
-        FaceService(Seeing(), Describing(), room=room).describe_prominent(photo)
-    assert room.asked == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
-    assert room.held == 0
+        FaceService(Seeing(), Describing(), memory=memory).embed_most_prominent(photo)
+    assert memory.asked == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
+    assert memory.held == 0
 
 
 class AnyWorld:
@@ -257,8 +257,8 @@ class AnyWorld:
         scores = [0.0, 0.4, 0.7, 0.85, 0.95]
         return [replace(one, refined_score=self._drawn("refined", one.box).choice(scores)) for one in detections]
 
-    def look_closely(self, _image, detections):
-        return [CloseScores(*(self._drawn(part, one.box).choice([0, 0.9]) for part in "slm")) for one in detections]
+    def score_crops(self, _image, detections):
+        return [CropScores(*(self._drawn(part, one.box).choice([0, 0.9]) for part in "slm")) for one in detections]
 
 
 class Blank:
@@ -278,11 +278,11 @@ WORLD = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
 def test_the_face_of_a_search_is_always_one_of_an_add(seed):
     """One rule decides what is a face, in every pass and way up, large and small, sure and doubtful."""
     try:
-        added = [each.detection.box for each in FaceService(AnyWorld(seed), Blank()).describe_all(WORLD)]
+        added = [each.detection.box for each in FaceService(AnyWorld(seed), Blank()).embed_all(WORLD)]
     except FaceNotDetected:
         added = []
     try:
-        searched = [FaceService(AnyWorld(seed), Blank()).describe_prominent(WORLD).detection.box]
+        searched = [FaceService(AnyWorld(seed), Blank()).embed_most_prominent(WORLD).detection.box]
     except FaceNotDetected:
         searched = []
     assert bool(searched) == bool(added)

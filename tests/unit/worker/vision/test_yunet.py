@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from worker.vision.geometry import SURROUNDINGS, TEMPLATE, Detection
+from worker.vision.geometry import REFINEMENT_SIDE, TEMPLATE, Detection
 from worker.vision.yunet import STRIDES, YuNet, decode, non_maximum_suppression, resize
 
 sides = st.integers(1, 3000)
@@ -156,10 +156,10 @@ IN_THE_MIDDLE = (56, 56, 112, 112)
 
 
 def test_all_faces_are_refined_at_once():
-    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + 3  # three pixels to the right of where they were, and below
+    there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + 3  # three pixels to the right of where they were, and below
     session = Refining((IN_THE_MIDDLE, there))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
-    assert [tensor.shape for tensor in session.given] == [(2, 3, SURROUNDINGS, SURROUNDINGS)]
+    assert [tensor.shape for tensor in session.given] == [(2, 3, REFINEMENT_SIDE, REFINEMENT_SIDE)]
     for before, after in zip(FACES, refined, strict=True):
         assert (after.box, after.score) == (before.box, before.score)
         assert after.refined_score == pytest.approx(0.95)
@@ -172,14 +172,14 @@ def test_all_faces_are_refined_at_once():
     ids=["beside", "small", "large"],
 )
 def test_another_face_near_by_changes_no_landmarks_and_is_not_this_one(box, shift):
-    there = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2 + np.float32([shift, 0])
+    there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + np.float32([shift, 0])
     refined = YuNet(Refining((box, there)), 0.8).refine(IMAGE, FACES)
     assert [after.refined_score for after in refined] == [0, 0]
     assert all(after.landmarks is before.landmarks for before, after in zip(FACES, refined, strict=True))
 
 
 def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score():
-    here = (TEMPLATE - 56) * 1.5 + SURROUNDINGS / 2
+    here = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2
     session = Refining((IN_THE_MIDDLE, here + 2, 0.8), ((150, 56, 100, 112), here + 20, 0.95))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
     assert [after.refined_score for after in refined] == pytest.approx([0.8, 0.8])
@@ -203,21 +203,21 @@ class BySide(Refining):
 
 def test_a_close_look_is_at_three_more_crops():
     session = BySide()
-    scores = YuNet(session, 0.8).look_closely(IMAGE, FACES)
-    assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, SURROUNDINGS)]
+    scores = YuNet(session, 0.8).score_crops(IMAGE, FACES)
+    assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, REFINEMENT_SIDE)]
     for closely in scores:
         assert closely == pytest.approx((0.628, 0.788, 0.724))
 
 
 def test_a_neighbour_scores_nothing_in_a_close_look():
-    assert YuNet(BySide(beside=0.2), 0.8).look_closely(IMAGE, FACES) == [(0, 0, 0)] * 2
+    assert YuNet(BySide(beside=0.2), 0.8).score_crops(IMAGE, FACES) == [(0, 0, 0)] * 2
 
 
 def test_the_last_crop_of_a_close_look_is_the_refined_one_mirrored():
     image = np.random.default_rng(1).integers(0, 256, IMAGE.shape, np.uint8)
     session = Refining()
     YuNet(session, 0.8).refine(image, FACES)
-    YuNet(session, 0.8).look_closely(image, FACES)
+    YuNet(session, 0.8).score_crops(image, FACES)
     np.testing.assert_array_equal(session.given[-1][..., ::-1], session.given[0])
 
 

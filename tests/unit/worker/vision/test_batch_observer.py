@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from worker.vision.announcing import Announcing
+from worker.vision.batch_observer import BatchObserver
 
 
 class Heard:
@@ -45,7 +45,7 @@ def models():
 
 
 def test_a_model_hears_of_a_caller_when_its_stage_begins(observer, models):
-    announcing = Announcing(observer, models)
+    announcing = BatchObserver(observer, models)
     with announcing.stage("decode"):
         pass
     assert models["detect"].told == []
@@ -58,7 +58,7 @@ def test_a_model_hears_of_a_caller_when_its_stage_begins(observer, models):
 
 
 def test_who_fails_is_expected_by_no_model_any_more(observer, models):
-    with pytest.raises(ValueError, match="too small"), Announcing(observer, models).stage("detect"):
+    with pytest.raises(ValueError, match="too small"), BatchObserver(observer, models).stage("detect"):
         raise ValueError("too small")
     assert models["detect"].told == ["announced", "withdrawn"]
     assert models["align"].told == ["withdrawn"]
@@ -66,7 +66,7 @@ def test_who_fails_is_expected_by_no_model_any_more(observer, models):
 
 
 def test_the_other_observer_hears_all_but_what_the_model_tells_it(observer, models):
-    announcing = Announcing(observer, models)
+    announcing = BatchObserver(observer, models)
     with announcing.stage("embed"):
         announcing.found(3)
         announcing.embedded(3)
@@ -74,7 +74,7 @@ def test_the_other_observer_hears_all_but_what_the_model_tells_it(observer, mode
 
 
 def test_who_brings_nothing_after_all_is_expected_by_no_model_any_more(observer, models):
-    announcing = Announcing(observer, models)
+    announcing = BatchObserver(observer, models)
     with announcing.stage("align"):
         pass
     announcing.embedded(3)

@@ -10,7 +10,7 @@ from shared.errors import OperatorError
 
 
 @dataclass(frozen=True)
-class Form:
+class Signature:
     """What a file says of itself. side: of the square crop in pixels; dimension: numbers in a vector; each None where
     the file leaves it open.
     """
@@ -19,7 +19,7 @@ class Form:
     dimension: int | None
 
 
-def form(path: Path) -> Form:
+def read_signature(path: Path) -> Signature:
     """Raises OperatorError when the file is no ONNX model with one image (N, 3, side, side) in and one vector
     (N, dimension) out, both of 32-bit floats, and all its weights inside.
     """
@@ -35,7 +35,7 @@ def form(path: Path) -> Form:
     free = {name for node in graph.node for name in node.input} - {tensor.name for tensor in graph.initializer}
     image = _only(path, "input", [value for value in graph.input if value.name in free])
     vector = _only(path, "output", list(graph.output))
-    return Form(_side(path, _sizes(image)), _dimension(path, _sizes(vector)))
+    return Signature(_side(path, _sizes(image)), _dimension(path, _sizes(vector)))
 
 
 def _only(path: Path, kind: str, values: list[ValueInfoProto]) -> ValueInfoProto:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-FREE: Final = 8_000_000
+FREE_BYTES: Final = 8_000_000
 """Bytes below which nobody waits: a photo of 12 megapixels as it is searched for takes 5. So the many small images do
 not queue up behind few large ones, and a thread takes no more than that beside what has been given to it."""
 
 
-class Room:
+class MemoryBudget:
     """capacity: bytes. Who came first is let in first: a large image is not overtaken for ever by smaller ones."""
 
     def __init__(self, capacity: int) -> None:
@@ -28,9 +28,9 @@ class Room:
         self._waited: dict[int, float] = {}
 
     @contextmanager
-    def of(self, size: int) -> Iterator[None]:
+    def reserve(self, size: int) -> Iterator[None]:
         """The block may take so many bytes. In it a thread must not ask for more: it would wait for itself."""
-        if size < FREE:
+        if size < FREE_BYTES:
             yield
             return
         share = min(size, self._capacity)

@@ -7,7 +7,7 @@ from worker.vision.batched_session import BatchedSession
 from worker.vision.service import Observer
 
 
-class Announcing:
+class BatchObserver:
     """An Observer that announces the calling thread to models, and tells another Observer all but how many faces went
     together: that, the model itself knows.
     """

@@ -1,4 +1,4 @@
-"""Decoded images share a bounded room: who came first is let in first, one alone always, and nobody waits for ever."""
+"""Decoded images share bounded memory: first come, first served; one alone always gets it; nobody waits for ever."""
 
 import threading
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processes import wait_for
-from worker.vision.decoding_room import FREE, Room
+from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
 
-CAPACITY = 10 * FREE
+CAPACITY = 10 * FREE_BYTES
 
 
 class Holding:
-    """A thread that asks for room, and gives it back when it is told to."""
+    """A thread that asks for memory, and gives it back when it is told to."""
 
-    def __init__(self, room: Room, size: int) -> None:
+    def __init__(self, memory: MemoryBudget, size: int) -> None:
         self.is_in, self._leave = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(room, size))
+        self._thread = threading.Thread(target=self._run, args=(memory, size))
         self._thread.start()
         wait_for(lambda: self._thread.native_id is not None)
         self.number = self._thread.native_id or 0
 
-    def _run(self, room: Room, size: int) -> None:
-        with room.of(size):
+    def _run(self, memory: MemoryBudget, size: int) -> None:
+        with memory.reserve(size):
             self.is_in.set()
             assert self._leave.wait(30)
 
@@ -37,84 +37,84 @@ class Holding:
 
 
 @contextmanager
-def holding(room: Room, size: int) -> Iterator[Holding]:
-    held = Holding(room, size)
+def holding(memory: MemoryBudget, size: int) -> Iterator[Holding]:
+    held = Holding(memory, size)
     try:
         yield held
     finally:
         held.leave()
 
 
-def waits(room: Room, held: Holding) -> bool:
-    return room.waited_s(held.number) > 0 and not held.is_in.is_set()
+def waits(memory: MemoryBudget, held: Holding) -> bool:
+    return memory.waited_s(held.number) > 0 and not held.is_in.is_set()
 
 
 def test_what_fits_together_is_let_in_and_the_next_waits_until_there_is_room() -> None:
-    room = Room(CAPACITY)
-    with holding(room, 6 * FREE) as first, holding(room, 4 * FREE) as second:
+    memory = MemoryBudget(CAPACITY)
+    with holding(memory, 6 * FREE_BYTES) as first, holding(memory, 4 * FREE_BYTES) as second:
         assert first.is_in.wait(30)
         assert second.is_in.wait(30)
-        with holding(room, FREE) as third:
-            wait_for(lambda: waits(room, third))
+        with holding(memory, FREE_BYTES) as third:
+            wait_for(lambda: waits(memory, third))
             second.leave()
             assert third.is_in.wait(30)
 
 
 def test_an_image_that_is_larger_than_all_of_it_is_let_in_alone() -> None:
-    room = Room(CAPACITY)
-    with holding(room, FREE) as small:
+    memory = MemoryBudget(CAPACITY)
+    with holding(memory, FREE_BYTES) as small:
         assert small.is_in.wait(30)
-        with holding(room, 100 * FREE) as huge:
-            wait_for(lambda: waits(room, huge))
+        with holding(memory, 100 * FREE_BYTES) as huge:
+            wait_for(lambda: waits(memory, huge))
             small.leave()
             assert huge.is_in.wait(30)
 
 
 def test_a_large_one_is_not_overtaken_and_small_ones_wait_for_nobody() -> None:
-    room = Room(CAPACITY)
-    with holding(room, 5 * FREE) as first:
+    memory = MemoryBudget(CAPACITY)
+    with holding(memory, 5 * FREE_BYTES) as first:
         assert first.is_in.wait(30)
-        with holding(room, 9 * FREE) as large:
-            wait_for(lambda: waits(room, large))
-            with holding(room, FREE) as later, holding(room, FREE - 1) as small:
+        with holding(memory, 9 * FREE_BYTES) as large:
+            wait_for(lambda: waits(memory, large))
+            with holding(memory, FREE_BYTES) as later, holding(memory, FREE_BYTES - 1) as small:
                 assert small.is_in.wait(30)
-                wait_for(lambda: waits(room, later))
+                wait_for(lambda: waits(memory, later))
                 first.leave()
                 assert large.is_in.wait(30)
                 assert later.is_in.wait(30)
 
 
 def test_how_long_a_thread_has_waited_is_known_while_it_does_and_stays() -> None:
-    room = Room(CAPACITY)
-    with holding(room, CAPACITY) as first:
+    memory = MemoryBudget(CAPACITY)
+    with holding(memory, CAPACITY) as first:
         assert first.is_in.wait(30)
-        assert room.waited_s(first.number) < 30
-        with holding(room, CAPACITY) as second:
-            wait_for(lambda: room.waited_s(second.number) > 0.2)
+        assert memory.waited_s(first.number) < 30
+        with holding(memory, CAPACITY) as second:
+            wait_for(lambda: memory.waited_s(second.number) > 0.2)
             first.leave()
             assert second.is_in.wait(30)
-            waited = room.waited_s(second.number)
+            waited = memory.waited_s(second.number)
             assert waited > 0.2
-            assert room.waited_s(second.number) == waited
+            assert memory.waited_s(second.number) == waited
 
 
 def test_what_fails_gives_its_room_back() -> None:
-    room = Room(CAPACITY)
+    memory = MemoryBudget(CAPACITY)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), room.of(CAPACITY):
+        with pytest.raises(ZeroDivisionError), memory.reserve(CAPACITY):
             raise ZeroDivisionError
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(0, 15 * FREE), max_size=40))
+@given(st.lists(st.integers(0, 15 * FREE_BYTES), max_size=40))
 def test_it_is_never_exceeded_and_everybody_gets_in(sizes: list[int]) -> None:
-    room, lock = Room(CAPACITY), threading.Lock()
+    memory, lock = MemoryBudget(CAPACITY), threading.Lock()
     taken = most = done = 0
 
     def work(size: int) -> None:
         nonlocal taken, most, done
-        share = min(size, CAPACITY) if size >= FREE else 0
-        with room.of(size):
+        share = min(size, CAPACITY) if size >= FREE_BYTES else 0
+        with memory.reserve(size):
             with lock:
                 taken += share
                 most = max(most, taken)
