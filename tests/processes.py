@@ -20,8 +20,8 @@ from facesearch.embedded.up import listen
 API_KEY = "a key for tests"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Return as soon as the condition holds; fail when it does not in time."""
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Return as soon as the condition holds; fail when it does not in time, which is for a busy machine."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
@@ -109,7 +109,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -19,6 +19,7 @@ from fuzz.watch import bad_lines, callers, held, identities
 from hostile_images import IMAGES
 from processes import wait_for
 from service import Service
+from shared import redis_clients
 
 WARM_UP = 1000
 ROUNDS = 8
@@ -33,7 +34,11 @@ GROWTH_MB = 32
 """What a process may hold more at the end than after warming up. A leak of 2 kB a request would be 40."""
 
 GROWTH_FILES = 24
-"""Likewise open files: connections to Redis, of which a gateway may have 32 and 32, are opened when needed."""
+"""What a process may hold more open files at the end, and a worker more connections."""
+
+CONNECTIONS = 2 * redis_clients.CONNECTIONS + 8
+"""Connections of a gateway: two pools to Redis, opened when needed, which may be long after the warm-up of a busy
+machine; sockets that listen, and those that its event loop wakes itself by."""
 
 STEP = 1000
 
@@ -82,7 +87,9 @@ def _grown(report: Report) -> Iterator[str]:
         after = report.after[name]
         if after.rss_mb - before.rss_mb > GROWTH_MB:
             yield f"{name} grew from {before.rss_mb} to {after.rss_mb} MiB"
-        if after.files - before.files > GROWTH_FILES or after.threads > before.threads:
+        connections = CONNECTIONS if name == "gateway" else before.connections + GROWTH_FILES
+        grown = after.files - before.files > GROWTH_FILES or after.connections > connections
+        if grown or after.threads > before.threads:
             yield f"{name} held {before} and holds {after}"
 
 

@@ -13,10 +13,13 @@ _BAD: Final = re.compile(r'Traceback|"exception"|"level": "(error|critical)"|\[(
 
 @dataclass(frozen=True)
 class Held:
-    """What one process holds. rss_mb: resident memory in MiB."""
+    """What one process holds. rss_mb: resident memory in MiB. connections: sockets, but those of callers. files: open
+    files that are no connections.
+    """
 
     rss_mb: int
     files: int
+    connections: int
     threads: int
 
 
@@ -25,7 +28,9 @@ def held(service: Service) -> dict[str, Held]:
     found = {}
     for name in NAMES:
         child = service.child(f"-m {name}")
-        found[name] = Held(child.memory_info().rss >> 20, child.num_fds(), child.num_threads())
+        sockets = len(child.net_connections("all"))
+        connections = sockets - (callers(service) if name == "gateway" else 0)
+        found[name] = Held(child.memory_info().rss >> 20, child.num_fds() - sockets, connections, child.num_threads())
     return found
 
 

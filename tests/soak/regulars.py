@@ -28,10 +28,14 @@ USUAL: Final = 20
 KEYED: Final = 0.5
 """Part of the requests that have an Idempotency-Key."""
 
-LATE_S: Final = 12.0
-"""Of an answer: the deadline of the service, and 2 s."""
+LATE_S: Final = 2.0
+"""How much longer than the service's deadline an answer may take."""
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 20.0
+"""How much longer than the deadline an answer is waited for."""
+
+NAMED: Final = 0.5
+"""Part of the adds that give a name."""
 
 BAD_KEYS: Final = ("x" * 256, "two words", "")
 """Idempotency-Keys that are none."""
@@ -62,18 +66,25 @@ class Tally:
 
 
 class Regular:
-    """One caller, which has one request at a time. number: of its own, from 0."""
+    """One caller, which has one request at a time. number: which caller it is, from 0. deadline_s: the service's."""
 
-    def __init__(self, http: httpx.AsyncClient, facedb: str, number: int, seed: int, tally: Tally) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, facedb: str, number: int, seed: int, tally: Tally, deadline_s: float
+    ) -> None:
         self._http = http
         self._facedb = facedb
         self._image = base64.b64encode(_images()[number % len(_images())]).decode()
         self._random = seeded(seed, number)
         self._tally = tally
+        self._late_s = deadline_s + LATE_S
         self._there: dict[str, str] = {}
         self._gone: dict[str, str] = {}
         self._last: Asked | None = None
         self._named = 0
+
+    async def begin(self) -> None:
+        """Add the first face, by whose name the facedb has its counter of names before anything is measured."""
+        await self._add(named=False)
 
     async def run(self, over: Callable[[], bool]) -> None:
         """One request after the other, until it is over."""
@@ -96,13 +107,13 @@ class Regular:
     async def _change(self) -> None:
         """An add, or a deletion: the more likely, the more faces there are."""
         if self._random.random() * 2 * USUAL > len(self._there):
-            await self._add()
+            await self._add(named=self._random.random() < NAMED)
         else:
             await self._delete(self._random.choice(list(self._there)))
 
-    async def _add(self) -> None:
+    async def _add(self, *, named: bool) -> None:
         fields = {"img": self._image}
-        if self._random.random() < 0.5:
+        if named:
             self._named += 1
             fields["name"] = f"n{self._named}"
         else:
@@ -176,7 +187,7 @@ class Regular:
             return Status.FAIL, f"{type(error).__name__}: {error}"
         took_s = monotonic() - began
         problem = wrong(Answer(answer.status_code, dict(answer.headers), answer.content), call)
-        if problem is not None or took_s > LATE_S:
+        if problem is not None or took_s > self._late_s:
             self._problem(f"{call}, {problem or 'late'} after {took_s:.1f} s", str(answer.status_code), answer.text)
         body = answer.json()
         return body["status"], body["message"]

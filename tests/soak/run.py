@@ -31,9 +31,10 @@ from processes import wait_for
 from service import Service
 from shared.control import Control
 from shared.redis_clients import connect
+from shared.settings import Settings
 from soak import verdict
 from soak.readings import Reader, Reading
-from soak.regulars import REGULARS, Regular, Tally
+from soak.regulars import PATIENCE_S, REGULARS, Regular, Tally
 from soak.trend import Trend
 
 WARM_PART: Final = 1 / 3
@@ -92,11 +93,13 @@ def soak(
     seed: int,
     every_s: float = EVERY_S,
     *,
+    least: int = 0,
     hostile: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Load the service for so long, look at it all the while, and judge it. hostile: also with the images that were
-    made to hurt, which take half a minute to make and as long to send before the time begins.
+    """Load the service for that time, read what it holds meanwhile, and judge it. least: requests that are sent at
+    least, in more time if need be. hostile: whether to send hostile images too, which take half a minute to make and as
+    long to send before the time begins.
     """
     said, processes, others = len(service.said), identities(service), callers(service)
     report, tally = Report(minutes), Tally()
@@ -104,18 +107,25 @@ def soak(
     for image in IMAGES if hostile else ():
         made(image)  # not later, when the time that requests take counts
     key, facedbs = _facedbs(service)
+    deadline_s = float(service.settings.get("FACESEARCH_DEADLINE_S", Settings().deadline_s))
     with closing(Reader(service)) as reader:
 
         async def all_of_it() -> list[Reading]:
             await fuzzer.start()
             limits = httpx.Limits(max_connections=REGULARS)
             headers = {"X-API-Key": key}
-            async with httpx.AsyncClient(base_url=service.address, headers=headers, limits=limits, timeout=30) as http:
-                regulars = [Regular(http, facedb, number, seed, tally) for number, facedb in enumerate(facedbs)]
+            async with httpx.AsyncClient(
+                base_url=service.address, headers=headers, limits=limits, timeout=deadline_s + PATIENCE_S
+            ) as http:
+                regulars = [
+                    Regular(http, facedb, number, seed, tally, deadline_s) for number, facedb in enumerate(facedbs)
+                ]
+                for regular in regulars:
+                    await regular.begin()
                 for regular in FIRST * regulars:
                     await regular.search()
                 await fuzzer.run(fuzzer.hostile(ROUNDS if hostile else 0))
-                load = _Load(fuzzer, regulars, tally, reader, minutes, every_s, say)
+                load = _Load(fuzzer, regulars, tally, reader, minutes, least, every_s, say)
                 readings = await load.run()
                 for regular in regulars:
                     await regular.search()
@@ -129,7 +139,7 @@ def soak(
     warm = [reading for reading in readings if reading.at >= readings[-1].at * WARM_PART]
     report.requests = tally.requests + fuzzer.report.requests
     report.lost, report.doubled = tally.lost, tally.doubled
-    report.rows = verdict.rows(warm)
+    report.rows = verdict.rows(warm, deadline_s)
     report.kept = {kind: (last.stores["broker"].kinds[kind], size) for kind, size in each.items()}
     # A probe that adds has no name, and a face that it adds is deleted again, without a key.
     adds = fuzzer.report.requests
@@ -138,7 +148,7 @@ def soak(
         *bad_lines(service.said[said:]),
         *verdict.growth(report.rows),
         *verdict.too_many(last, most),
-        *verdict.overstaying(to_live),
+        *verdict.overstaying(to_live, deadline_s),
         *tally.problems,
         *fuzzer.report.problems,
     ]
@@ -156,6 +166,7 @@ class _Load:
         tally: Tally,
         reader: Reader,
         minutes: float,
+        least: int,
         every_s: float,
         say: Callable[[str], None],
     ) -> None:
@@ -164,6 +175,7 @@ class _Load:
         self._tally = tally
         self._reader = reader
         self._seconds = minutes * 60
+        self._least = least
         self._every_s = every_s
         self._say = say
 
@@ -178,7 +190,10 @@ class _Load:
         return looking.result()
 
     def _is_over(self) -> bool:
-        return self._age() >= self._seconds
+        return self._age() >= self._seconds and self._sent() >= self._least
+
+    def _sent(self) -> int:
+        return self._tally.requests + self._fuzzer.report.requests
 
     def _age(self) -> float:
         return time.monotonic() - self._begun
@@ -187,9 +202,8 @@ class _Load:
         readings: list[Reading] = []
         minutes = 0
         while not self._is_over():
-            sent = self._tally.requests + self._fuzzer.report.requests
             with suppress(LookupError, psutil.NoSuchProcess):  # one that starts anew is told of in the end
-                readings.append(await asyncio.to_thread(self._reader.read, self._age(), sent))
+                readings.append(await asyncio.to_thread(self._reader.read, self._age(), self._sent()))
             if readings and self._age() >= 60 * (minutes + 1):
                 minutes += 1
                 self._say(self._progress(minutes, readings[-1]))

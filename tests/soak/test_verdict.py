@@ -14,6 +14,7 @@ from soak.verdict import growth, overstaying, rows, table, too_many
 EVERY_S = 5
 COUNT = 241
 RATE = 60
+DEADLINE_S = 10
 FLAT = Counter({"fs:tenant": 2, RESULT_PREFIX: 15 * RATE, "fs:image": 30, "unacked": 1})
 
 
@@ -31,7 +32,7 @@ def reading(number: int) -> Reading:
 
 def judged(change: Callable[[int, Reading], Reading] = lambda _, read: read) -> list[str]:
     """What grows in a run in which each reading is changed so."""
-    return growth(rows([change(number, reading(number)) for number in range(COUNT)]))
+    return growth(rows([change(number, reading(number)) for number in range(COUNT)], DEADLINE_S))
 
 
 def with_process(read: Reading, name: str, **changed: float) -> Reading:
@@ -99,10 +100,10 @@ def test_a_request_leaves_one_key_at_most() -> None:
 
 
 def test_a_key_that_never_expires_or_too_late_is_told() -> None:
-    assert overstaying({"fs:tenant": -1, "fs:image": 15, "fs:once": 86_400}) == []
-    assert len(overstaying({"fs:image": -1, "fs:once": 86_401, RESULT_PREFIX: 3600})) == 3
+    assert overstaying({"fs:tenant": -1, "fs:image": 15, "fs:once": 86_400}, DEADLINE_S) == []
+    assert len(overstaying({"fs:image": -1, "fs:once": 86_401, RESULT_PREFIX: 3600}, DEADLINE_S)) == 3
 
 
 def test_the_table_has_a_line_for_each_row() -> None:
-    found = rows([reading(number) for number in range(COUNT)])
+    found = rows([reading(number) for number in range(COUNT)], DEADLINE_S)
     assert len(list(table(found))) == len(found) + 1

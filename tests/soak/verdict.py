@@ -53,20 +53,20 @@ SETTLED: Final = 2
 """Keys of a kind kept for good that may be new: at midnight, UTC, the counters of another day begin; and the queue is a
 key only while something waits in it."""
 
-LIVES_S: Final = {
-    "fs:image": 15,
-    RESULT_PREFIX: 15,
+_LIVES_S: Final = {
+    "fs:image": 5,
+    RESULT_PREFIX: 5,
     "fs:once": 86_400,
     "fs:once-order": 86_400,
     "fs:drawn": 86_400,
     "fs:deletion": 86_721,
     "fs:adding": 86_720,
     "fs:rate": 2,
-    "fs:leases": 60,
+    "fs:leases": 50,
     "fs:worker": 5,
 }
-"""Seconds that keys of a kind live at most, as docs/architecture.md has it. Of all other kinds there are as many after
-a million requests as after one."""
+_PAST_DEADLINE: Final = frozenset({"fs:image", RESULT_PREFIX, "fs:leases"})
+"""Kinds of keys whose time counts from the deadline of a request."""
 
 AT_WORK: Final = 50
 """Requests that may have begun before those seconds: as many as there are callers, and some."""
@@ -83,9 +83,16 @@ class Row:
     grows: bool | None
 
 
-def rows(readings: Sequence[Reading]) -> list[Row]:
-    """Of what was read after the warm-up. Raises ValueError for fewer than three readings."""
-    return list(chain(_processes(readings), _servers(readings), _kinds(readings)))
+def lives_s(deadline_s: float) -> dict[str, float]:
+    """Return the seconds that keys of a kind live at most, as docs/architecture.md has it, for a service with that
+    deadline of at most 60 s. Of all other kinds there are as many after a million requests as after one.
+    """
+    return {kind: most + (deadline_s if kind in _PAST_DEADLINE else 0) for kind, most in _LIVES_S.items()}
+
+
+def rows(readings: Sequence[Reading], deadline_s: float) -> list[Row]:
+    """Judge what was read after the warm-up. Raises ValueError for fewer than three readings."""
+    return list(chain(_processes(readings), _servers(readings), _kinds(readings, lives_s(deadline_s))))
 
 
 def table(judged: Sequence[Row]) -> Iterator[str]:
@@ -110,11 +117,11 @@ def too_many(reading: Reading, most: dict[str, int]) -> list[str]:
     return [f"{found[kind]} keys {kind}, of {most[kind]} requests" for kind in KEPT if found[kind] > most[kind]]
 
 
-def overstaying(to_live: dict[str, int]) -> list[str]:
-    """Sentences about kinds that are to expire, of which a key does not, or later than documented."""
+def overstaying(to_live: dict[str, int], deadline_s: float) -> list[str]:
+    """Return sentences about kinds that are to expire, of which a key does not, or later than documented."""
     return [
-        f"a key {kind} has {to_live[kind]} s to live (-1: for ever), of {most} s"
-        for kind, most in LIVES_S.items()
+        f"a key {kind} has {to_live[kind]} s to live (-1: for ever), of {most:g} s"
+        for kind, most in lives_s(deadline_s).items()
         if kind in to_live and not 0 <= to_live[kind] <= most
     ]
 
@@ -144,22 +151,22 @@ def _servers(readings: Sequence[Reading]) -> Iterator[Row]:
         yield _row(readings, name, "queue", [store.queued for store in stores], QUEUE)
 
 
-def _kinds(readings: Sequence[Reading]) -> Iterator[Row]:
+def _kinds(readings: Sequence[Reading], lives: dict[str, float]) -> Iterator[Row]:
     for name in SERVERS:
         for kind in sorted(set(chain.from_iterable(reading.stores[name].kinds for reading in readings))):
             counts = [reading.stores[name].kinds[kind] for reading in readings]
             line = trend([reading.at for reading in readings], counts)
-            yield Row(name, f"keys {kind}", line, max(counts), _grow(kind, counts, readings))
+            yield Row(name, f"keys {kind}", line, max(counts), _grow(kind, counts, readings, lives))
 
 
-def _grow(kind: str, counts: Sequence[int], readings: Sequence[Reading]) -> bool | None:
+def _grow(kind: str, counts: Sequence[int], readings: Sequence[Reading], lives: dict[str, float]) -> bool | None:
     """Whether there are more of a kind than can be explained. Those of KEPT are for `too_many`."""
     if kind in KEPT:
         return None
-    if kind not in LIVES_S:
+    if kind not in lives:
         return counts[-1] - counts[0] > SETTLED
     return any(
-        count > AT_WORK + reading.requests - _requests_until(readings, reading.at - LIVES_S[kind])
+        count > AT_WORK + reading.requests - _requests_until(readings, reading.at - lives[kind])
         for count, reading in zip(counts, readings, strict=True)
     )
 
