@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
 from pathlib import Path
 
@@ -123,16 +124,30 @@ def test_every_status_is_documented_with_its_exact_message() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     reasons = (ROOT / "docs/dependencies.md").read_text()
-    listed = re.findall(r'^  "([a-z0-9-]+)', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    made = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras, groups = made["project"]["optional-dependencies"], made["dependency-groups"]
+    lists = [made["project"]["dependencies"], *extras.values(), *groups.values()]
+    listed = {re.match(r"[A-Za-z0-9-]+", entry)[0] for entries in lists for entry in entries}
     assert len(listed) > 20
     for package in listed:
         assert re.search(rf"\b{package}\b", reasons), package
 
 
+DOCUMENTS = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"))
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+    """To a file, and where a section is named, to a heading of that name."""
+    for document in DOCUMENTS:
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", document.read_text()):
+            path = document.parent / target if target else document
+            assert path.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in anchors(path), f"{document.name}: {target}#{anchor}"
+
+
+def anchors(document: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
 def test_examples_in_the_contract_have_ids_that_are_ids() -> None:
