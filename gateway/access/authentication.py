@@ -1,8 +1,10 @@
-"""Who asks, and which face database is meant."""
+"""Authentication: whose key a request has, and which collection a facedb of that tenant is."""
 
 import time
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Final
 
+from cachetools import TTLCache
 from redis import RedisError
 
 from gateway.http.headers import API_KEY
@@ -10,7 +12,7 @@ from shared.control import Caller, Control, Facedb, Key, Scope
 from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
 
 CACHE_S: Final = 3.0
-"""How long a looked-up key or facedb is trusted: a revoked key works this much longer at most."""
+"""Seconds for which a key or facedb that was found is cached: a revoked key works this much longer at most."""
 
 CACHE_ENTRIES: Final = 10_000
 
@@ -18,57 +20,41 @@ MAX_KEY_LENGTH: Final = 256
 
 UNAUTHORIZED: Final = f"{API_KEY} header is missing, or its key is unknown or has expired"
 
-T = TypeVar("T")
-
 
 def forbidden(scope: Scope) -> str:
-    """What the caller is told whose key has no such scope."""
+    """Return the message for a key without that scope."""
     return f"this key may not {scope}"
 
 
 def require(scope: Scope, key: Key) -> None:
-    """Raises Forbidden when the key has no such scope."""
+    """Raise Forbidden if the key does not have that scope."""
     if scope not in key.scopes:
         raise Forbidden(forbidden(scope))
 
 
-class _Cache(Generic[T]):
-    """What was found lately. Only hits are kept, so strangers cannot fill it."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, tuple[float, T]] = {}
-
-    def get(self, key: str) -> T | None:
-        expires, value = self._entries.get(key, (0.0, None))
-        return value if expires > time.monotonic() else None
-
-    def put(self, key: str, value: T) -> None:
-        if len(self._entries) >= CACHE_ENTRIES:
-            self._entries.clear()
-        self._entries[key] = (time.monotonic() + CACHE_S, value)
-
-
 class Auth:
-    """Looks keys and facedbs up in the control data, through a cache of seconds."""
+    """Looks up keys and facedbs in the control data, through a cache. Only what is found is cached, so strangers cannot
+    fill it. clock: seconds.
+    """
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, clock: Callable[[], float] = time.monotonic) -> None:
         self._control = control
-        self._keys: _Cache[Caller] = _Cache()
-        self._facedbs: _Cache[Facedb] = _Cache()
+        self._keys: TTLCache[str, Caller] = TTLCache(CACHE_ENTRIES, CACHE_S, clock)
+        self._facedbs: TTLCache[str, Facedb] = TTLCache(CACHE_ENTRIES, CACHE_S, clock)
 
     async def key(self, secret: str | None) -> Caller:
-        """The caller's key. Raises Unauthorized without a known key that has not expired, and Unavailable when the key
+        """Return the key with that secret. Raises Unauthorized if it is unknown or has expired, Unavailable when it
         cannot be looked up.
         """
-        key = await self._known(secret)
+        key = await self._find_key(secret)
         if key is None or key.expired():
             raise Unauthorized(UNAUTHORIZED)
         return key
 
     async def collection(self, key: Caller, facedb: str | None) -> str:
-        """The store's collection of a facedb of this caller; None means the tenant's default.
+        """Return the store's collection of a facedb of the key's tenant; None means the tenant's default.
 
-        Raises FacedbUnknown when the caller has none of that name (whoever else may), Unavailable when it cannot be
+        Raises FacedbUnknown when that tenant has none of that name (even if another has), Unavailable when it cannot be
         looked up.
         """
         # No facedb is called "", so the default has an entry of its own.
@@ -81,10 +67,10 @@ class Auth:
                 raise Unavailable(f"facedb lookup: {type(error).__name__}") from error
             if found is None:
                 raise FacedbUnknown("facedb does not exist")
-            self._facedbs.put(entry, found)
+            self._facedbs[entry] = found
         return found.collection
 
-    async def _known(self, secret: str | None) -> Caller | None:
+    async def _find_key(self, secret: str | None) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_LENGTH:
             return None
         key = self._keys.get(secret)
@@ -94,5 +80,5 @@ class Auth:
             except RedisError as error:
                 raise Unavailable(f"key lookup: {type(error).__name__}") from error
             if key is not None:
-                self._keys.put(secret, key)
+                self._keys[secret] = key
         return key

@@ -34,10 +34,9 @@ class Counter:
         return self.count
 
 
-def test_a_count_is_believed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_is_believed_for_a_while() -> None:
     now = [0.0]
-    monkeypatch.setattr(search.time, "monotonic", lambda: now[0])
-    sizes, count = Sizes(), Counter()
+    sizes, count = Sizes(lambda: now[0]), Counter()
     assert [sizes.of("db", count) for _ in range(3)] == [0, 0, 0]
     count.count = 7
     now[0] += search.COUNTED_FOR_S - 0.1
