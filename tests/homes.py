@@ -90,7 +90,7 @@ class Home:
         with closing(self.store()) as store:
             store.add(self.collection, self.points)
         for name in (data_directory.API_KEY, data_directory.ADMIN_KEY):
-            data_directory.kept_key(self.folder / name)
+            data_directory.load_or_create_key(self.folder / name)
 
     def add_to_all(self) -> None:
         """Give the second facedb a face too."""

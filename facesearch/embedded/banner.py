@@ -1,4 +1,4 @@
-"""What `facesearch up` says once everything runs."""
+"""The text that `facesearch up` prints once the service is ready."""
 
 import shlex
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Final
 _INDENT: Final = " " * 12
 
 
-def welcome(
+def render(
     address: str,
     key_file: Path | None,
     admin_address: str,
@@ -17,21 +17,23 @@ def welcome(
     *,
     valid: bool,
 ) -> str:
-    """key_file: where the API key is; None for FACESEARCH_API_KEY. admin_key: where the admin's is. shown: the API key,
-    if it is to be shown: once, at a terminal, since journals and logs keep everything else that is written. valid:
-    whether the key still opens anything.
+    """Return the text.
+
+    key_file: the file of the API key, None if FACESEARCH_API_KEY holds it. admin_key: the file or variable of the admin
+    key. shown: the API key itself, to be shown once on a terminal and never in a journal or log. valid: whether the API
+    key exists and has not been revoked.
     """
-    where = f"in {key_file or 'FACESEARCH_API_KEY'}"
+    location = f"in {key_file or 'FACESEARCH_API_KEY'}"
     if not valid:
-        where = "revoked; make another with: facesearch keys create --name NAME"
+        location = "revoked; make another with: facesearch keys create --name NAME"
     elif shown:
-        where = f"{shown}\n{_INDENT}shown this once; it is kept in\n{_INDENT}{key_file}"
-    taken = f"$(cat {shlex.quote(str(key_file))})" if key_file and valid else "'YOUR KEY'"
+        location = f"{shown}\n{_INDENT}shown this once; it is kept in\n{_INDENT}{key_file}"
+    shell_value = f"$(cat {shlex.quote(str(key_file))})" if key_file and valid else "'YOUR KEY'"
     return f"""
 facesearch is ready.
 
   address   {address}
-  API key   {where}
+  API key   {location}
   admin     {admin_address}/admin/v1
             its key is in {admin_key}
   data      {folder}
@@ -39,7 +41,7 @@ facesearch is ready.
 For the calls below, in another terminal:
 
   URL={address}
-  KEY={taken}
+  KEY={shell_value}
 
 Does it answer? This deletes a face that is not there, through the whole
 service:

@@ -1,13 +1,13 @@
-"""The data directory of embedded mode. Nobody but its owner may look into it: it has vectors and names.
+"""The data directory of embedded mode. Only its owner may read it: it holds embeddings and names.
 
-lock          held by the instance that runs on this directory
+lock          locked by the instance that uses the directory
 api-key       the first API key, mode 0600, unless FACESEARCH_API_KEY names one
 admin-key     the key of the admin API, likewise, unless FACESEARCH_ADMIN_KEY names one
 faces/        Qdrant Edge, one folder per collection
 valkey/       append-only file of the broker: control data and the queue
-images/       working folder of the image store, which never writes to it
-handover/     faces on their way from the worker to a backup
-restor…/      what a restore is about to put in place: facesearch/embedded/swap.py
+images/       working folder of the image store, which writes nothing but its log
+handover/     faces that a worker has written for a backup in progress
+restor…/      data that a restore is about to move into place: facesearch/embedded/swap.py
 run/          Unix sockets (or a link to a folder with a shorter path)
 """
 
@@ -28,8 +28,8 @@ from shared.errors import OperatorError
 API_KEY: Final = FIRST_KEY_FILE
 ADMIN_KEY: Final = "admin-key"
 
-_OF_OTHERS: Final = 0o077
-"""Permissions that none but the owner needs."""
+_GROUP_AND_OTHERS: Final = 0o077
+"""Permission bits that are removed."""
 
 LONGEST_SOCKET_PATH: Final = 100
 """Bytes; the system's limit is 108 on Linux and 104 on macOS, its final zero included."""
@@ -37,21 +37,22 @@ LONGEST_SOCKET_PATH: Final = 100
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Path]:
-    """The directory, made if need be and locked for this instance. Yields its absolute path. It is closed to everybody
-    else, unless it holds other things than ours, or belongs to somebody else; and what this process and its children
-    make, here or elsewhere, is for its owner only meanwhile. A restore that was cut short once it was decided
-    (facesearch/embedded/swap.py) is finished first.
+    """Create the directory if it is missing, lock it and yield its absolute path.
 
-    Raises OperatorError when it cannot be made or written to, or when another instance runs on it.
+    Permissions of group and others are removed, unless the directory holds foreign files or belongs to another user.
+    Until the end of the block the umask also removes them from every file that this process and its children create. A
+    restore that was interrupted after its point of no return (facesearch/embedded/swap.py) is completed first.
+
+    Raises OperatorError if the directory cannot be created or written to, or if another instance uses it.
     """
     folder = folder.expanduser().absolute()
-    with _private(), _locked(folder):
+    with _private_umask(), _locked(folder):
         yield folder
 
 
 @contextmanager
-def _private() -> Iterator[None]:
-    before = os.umask(_OF_OTHERS)
+def _private_umask() -> Iterator[None]:
+    before = os.umask(_GROUP_AND_OTHERS)
     try:
         yield
     finally:
@@ -63,7 +64,7 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (folder / "lock").exists() or not any(folder.iterdir()):
-            _close(folder)
+            _make_private(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OperatorError(
@@ -88,14 +89,17 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _close(folder: Path) -> None:
-    if stat.S_IMODE(folder.stat().st_mode) & _OF_OTHERS:
+def _make_private(folder: Path) -> None:
+    if stat.S_IMODE(folder.stat().st_mode) & _GROUP_AND_OTHERS:
         with suppress(PermissionError):  # not the owner: a volume that is mounted for a group, say
             folder.chmod(0o700)
 
 
-def kept_key(path: Path) -> str:
-    """The key kept in that file, made with 192 random bits if there is none yet."""
+def load_or_create_key(path: Path) -> str:
+    """Return the key in the file, which is created with a random key of 192 bits if it does not exist.
+
+    Raises OperatorError if the file is empty.
+    """
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -111,16 +115,18 @@ def kept_key(path: Path) -> str:
 
 @contextmanager
 def run_folder(folder: Path) -> Iterator[Path]:
-    """Where sockets go: `run` in the data directory, or a private temporary folder that `run` then links to, since
-    the path of a Unix socket may not be long. Belongs to the holder of the lock; empty at first.
+    """Yield an empty folder for Unix sockets, whose paths must be short.
+
+    It is `run` in the data directory or, where that path is too long, a private temporary folder to which `run` is a
+    link. The caller holds the lock.
     """
     run = folder / "run"
     if run.is_symlink():
-        run.unlink()  # what it led to may be anybody's by now
+        run.unlink()  # its target may belong to somebody else by now
     if len(os.fsencode(run / "images.sock")) <= LONGEST_SOCKET_PATH:
         run.mkdir(mode=0o700, exist_ok=True)
-        for left_by_a_killed_instance in run.iterdir():
-            left_by_a_killed_instance.unlink()
+        for stale_socket in run.iterdir():  # of an instance that was killed
+            stale_socket.unlink()
         yield run
         return
     with tempfile.TemporaryDirectory(prefix="facesearch-") as short:
@@ -130,7 +136,7 @@ def run_folder(folder: Path) -> Iterator[Path]:
 
 
 def broker_socket(folder: Path) -> Path:
-    """Where the broker of the instance that runs on this directory listens; there is none if there is no such file."""
+    """Return the path of the broker's socket. It exists while an instance runs on the directory."""
     run = folder.expanduser().absolute() / "run"
-    # Not through the link: the path of a Unix socket may not be long.
+    # The link is resolved because the path of a Unix socket must be short.
     return (run.readlink() if run.is_symlink() else run) / "broker.sock"

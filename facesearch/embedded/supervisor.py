@@ -1,4 +1,7 @@
-"""Child processes that are kept alive, and that never outlive their parent."""
+"""Child processes, restarted when they end and never left running after their parent.
+
+docs/decisions/0019-supervisor.md says why this is not a library's work.
+"""
 
 import asyncio
 import os
@@ -17,19 +20,20 @@ from shared.host.parent import die_with_parent
 log = structlog.stdlib.get_logger(__name__)
 
 RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Waits before one restart after another; the last one repeats."""
+"""Delays before successive restarts; the last one repeats."""
 
 REASON_BYTES: Final = 65536
-"""Most of a reason that is read: what a pipe holds, so that no child waits for its reader."""
+"""Longest reason that is read: the capacity of a pipe, so that no child blocks while it writes."""
 
 HEALTHY_S: Final = 30.0
-"""A child that lived this long starts again with the shortest wait."""
+"""After a child ran this long its next restart has the shortest delay."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. grace_s: seconds between SIGTERM and SIGKILL. gives_reason: whether it takes --reason-fd, the file
-    descriptor to which it writes, in one line, why it cannot start.
+    """A program to run. environment: added to that of this process. inherited: file descriptors that the child keeps.
+    grace_s: seconds between SIGTERM and SIGKILL. gives_reason: whether the program takes --reason-fd, a file descriptor
+    to which it writes one line if it cannot start.
     """
 
     name: str
@@ -41,13 +45,13 @@ class Command:
 
 
 class Child:
-    """One command, running until it is stopped."""
+    """One command and the process that runs it."""
 
     def __init__(self, command: Command) -> None:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
-        self._keeping: asyncio.Task[None] | None = None
+        self._supervision: asyncio.Task[None] | None = None
         self._reason_fd: int | None = None
         self.deaths = 0
         self.reason = ""
@@ -58,29 +62,29 @@ class Child:
         return self._command.name
 
     async def start(self) -> None:
-        """Start it, and again whenever it ends by itself."""
+        """Start the process, and restart it whenever it ends by itself."""
         self._process = await self._spawn()
-        self._keeping = asyncio.create_task(self._keep())
+        self._supervision = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after the grace; returns when it is gone."""
+        """Send SIGTERM and, after the grace, SIGKILL; return when the process has ended."""
         self._stopping = True
-        if self._process is None or self._keeping is None:
+        if self._process is None or self._supervision is None:
             return
         self.signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(self._keeping), self._command.grace_s)
+            await asyncio.wait_for(asyncio.shield(self._supervision), self._command.grace_s)
         except TimeoutError:
             log.warning("child_killed", child=self.name, after_s=self._command.grace_s)
             self.signal(signal.SIGKILL)
-            await self._keeping
+            await self._supervision
 
     def signal(self, number: int) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         wait = 0
         loop = asyncio.get_running_loop()
         while self._process is not None:
@@ -92,7 +96,7 @@ class Child:
             self.reason = self._read_reason()
             self.deaths += 1
             wait = 0 if loop.time() - started > HEALTHY_S else wait
-            if self.is_up:  # before, whoever waits for it says why nothing starts
+            if self.is_up:  # before that, require_alive reports why the service does not start
                 why = {"reason": self.reason} if self.reason else {}
                 log.error("child_died", child=self.name, code=code, restart_in_s=RESTART_S[wait], **why)
             await asyncio.sleep(RESTART_S[wait])
@@ -124,20 +128,20 @@ class Child:
                 os.close(writing)
 
     def _read_reason(self) -> str:
-        """What it wrote before it ended, "" for nothing."""
+        """Return the line that the process wrote before it ended, or ""."""
         if self._reason_fd is None:
             return ""
         reading, self._reason_fd = self._reason_fd, None
         try:
             return os.read(reading, REASON_BYTES).decode(errors="replace").strip()
-        except BlockingIOError:  # a child of its own holds the other end
+        except BlockingIOError:  # a grandchild holds the other end
             return ""
         finally:
             os.close(reading)
 
 
 class Children:
-    """Commands that run together: as an asynchronous context it stops them all, the last started first."""
+    """Commands that run together. Leaving the asynchronous context stops them in reverse order of their start."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
@@ -148,19 +152,19 @@ class Children:
         await child.start()
 
     def require_alive(self) -> None:
-        """Raises OperatorError when one has ended by itself: at start that means it cannot start."""
+        """Raise OperatorError if a child has ended, which during start-up means that it cannot start."""
         for child in self._children:
             if child.deaths:
                 why = f": {child.reason}" if child.reason else "; what it said stands above or in its log"
                 raise OperatorError(f"the {child.name} cannot start{why}")
 
-    def are_up(self) -> None:
-        """Everything has started: from now on it is news when one ends."""
+    def mark_up(self) -> None:
+        """Log it from now on when a child ends: all have started."""
         for child in self._children:
             child.is_up = True
 
     def kill(self) -> None:
-        """End them all at once."""
+        """Send SIGKILL to all children."""
         for child in self._children:
             child.signal(signal.SIGKILL)
 

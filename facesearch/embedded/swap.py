@@ -1,8 +1,8 @@
-"""Replaces what a data directory holds, whole or not at all, whenever the process is killed.
+"""Atomic replacement of the contents of a data directory, also if the process is killed.
 
-What is to come is made in `restoring`, beside what is there. Renaming that folder to `restored` decides: before it
-nothing has changed, and after it everything is moved to its place, if not by this process then by whoever opens the
-data directory next.
+The new contents are written to the folder `restoring` beside the old ones. Renaming it to `restored` is the point of no
+return: before it nothing has changed, and after it the contents are moved into place, by this process or by the next
+one that opens the data directory.
 """
 
 import os
@@ -12,37 +12,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_MAKING: Final = "restoring"
-_MADE: Final = "restored"
+_INCOMPLETE: Final = "restoring"
+_COMPLETE: Final = "restored"
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder, whose files and folders take the places of those of their names in `folder` when the block ends
-    without an error. The caller holds the lock on the data directory. Raises OSError.
+    """Yield an empty folder whose entries replace those of the same names in `folder` when the block ends without an
+    error. The caller holds the lock on the data directory. Raises OSError.
     """
-    making = folder / _MAKING
-    shutil.rmtree(making, ignore_errors=True)  # left by a process that was killed
-    making.mkdir(mode=0o700)
+    incomplete = folder / _INCOMPLETE
+    shutil.rmtree(incomplete, ignore_errors=True)  # left by a process that was killed
+    incomplete.mkdir(mode=0o700)
     try:
-        yield making
-        os.sync()  # all of it is on the disk before anything of the old is given up
-        making.rename(folder / _MADE)
+        yield incomplete
+        os.sync()  # everything new is on the disk before anything old is removed
+        incomplete.rename(folder / _COMPLETE)
     except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(incomplete, ignore_errors=True)
         raise
     finish(folder)
 
 
 def finish(folder: Path) -> None:
-    """Move what was decided to its place; nothing happens if there is none. May be repeated. Raises OSError."""
-    made = folder / _MADE
-    if not made.is_dir():
+    """Move the entries of `restored`, if it exists, into place. May be repeated. Raises OSError."""
+    complete = folder / _COMPLETE
+    if not complete.is_dir():
         return
-    for new in sorted(made.iterdir()):
+    for new in sorted(complete.iterdir()):
         old = folder / new.name
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         new.replace(old)
     os.sync()
-    made.rmdir()
+    complete.rmdir()

@@ -1,4 +1,4 @@
-"""`facesearch up`: the whole service on one machine, in one command."""
+"""The whole service on one machine: two Valkey servers, a worker and a gateway as child processes."""
 
 import asyncio
 import signal
@@ -13,10 +13,9 @@ from pydantic import SecretStr
 from redis import BusyLoadingError, RedisError
 from redis.asyncio import Redis
 
-from facesearch.embedded import data_directory, servers
-from facesearch.embedded.banner import welcome
-from facesearch.embedded.broker import describe_redis_failure
-from facesearch.embedded.sockets import Door, admin_port, listen
+from facesearch.embedded import banner, data_directory, servers
+from facesearch.embedded.broker import broker_url, describe_redis_failure
+from facesearch.embedded.sockets import Endpoint, admin_port, listen
 from facesearch.embedded.supervisor import Children, Command
 from shared.broker_memory import MEMORY
 from shared.control import Control
@@ -27,26 +26,26 @@ from shared.redis_clients import connect
 from shared.settings import Settings
 
 READY_S: Final = 60.0
-"""How long everything may take to start."""
+"""Time within which the service must be ready."""
 
 ANSWER_S: Final = 5.0
-"""How long a Redis that is given may take for its first answer: it is there, or somebody has to be told."""
+"""Time within which a Redis of the settings must answer first."""
 
 POLL_S: Final = 0.05
 
 GRACE_S: Final = 10.0
-"""How much longer than a deadline a child may take to end: above the gateway's own margin."""
+"""Time beyond a request's deadline in which a child must end: above the gateway's own margin."""
 
 
 async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: bool) -> None:
-    """Start everything, report, and run until SIGINT or SIGTERM; then stop everything in order. at_terminal: what is
-    said is read at once and not kept, so that an API key that was just made may be shown.
+    """Start everything, print the banner, run until SIGINT or SIGTERM and stop everything in order.
 
-    A second signal ends the children at once. Raises OperatorError when something cannot start.
+    A second signal kills the children. at_terminal: whether `say` writes to a terminal only, so that a new API key may
+    be shown. Raises OperatorError if something cannot start.
     """
     raise_limit()
     async with AsyncExitStack() as stack:
-        await _require_given(settings)
+        await _require_reachable(settings)
         folder = stack.enter_context(data_directory.opened(settings.data_dir))
         listening = stack.enter_context(listen(settings.host, settings.port))
         admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))
@@ -55,24 +54,24 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
         stop = _stop_on_signals(children)
         key_file = None if settings.api_key else folder / data_directory.API_KEY
         is_new = key_file is not None and not key_file.exists()
-        api = Door(listening, _key(settings.api_key, folder / data_directory.API_KEY))
-        admin = Door(admin_listening, _key(settings.admin_key, folder / data_directory.ADMIN_KEY))
-        if await _unless(stop, _start(children, settings, folder, run, api, admin)):
-            children.are_up()
+        api = Endpoint(listening, _key(settings.api_key, folder / data_directory.API_KEY))
+        admin = Endpoint(admin_listening, _key(settings.admin_key, folder / data_directory.ADMIN_KEY))
+        if await _finishes_before(stop, _start(children, settings, folder, run, api, admin)):
+            children.mark_up()
             shown = api.key if is_new and at_terminal else None
-            valid = await _opens(settings, folder, api.key)
-            where = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data_directory.ADMIN_KEY)
-            say(welcome(api.address, key_file, admin.address, where, folder, shown, valid=valid))
-            await _warn(api.address, say)
+            valid = await _is_valid(settings, api.key)
+            admin_key = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data_directory.ADMIN_KEY)
+            say(banner.render(api.address, key_file, admin.address, admin_key, folder, shown, valid=valid))
+            await _warn_of_unusable_parts(api.address, say)
             await stop.wait()
         say("facesearch is stopping")
     say("facesearch has stopped")
 
 
-async def _require_given(settings: Settings) -> None:
-    """Raises OperatorError, which names the setting, unless every Redis that is given answers."""
+async def _require_reachable(settings: Settings) -> None:
+    """Raise OperatorError, which names the setting, unless every Redis of the settings answers."""
     if settings.redis_url is None:
-        return  # both are embedded
+        return  # both servers are embedded
     urls = {"REDIS_URL": settings.broker}
     if settings.images_url is not None:
         urls["FACESEARCH_IMAGES_URL"] = settings.images
@@ -82,17 +81,19 @@ async def _require_given(settings: Settings) -> None:
                 async with asyncio.timeout(ANSWER_S):
                     await redis.ping()
             except BusyLoadingError:
-                continue  # it reads its append-only file, for which the children wait
+                continue  # it loads its append-only file; the children wait for that
             except (RedisError, OSError) as error:  # TimeoutError is an OSError
                 raise OperatorError(describe_redis_failure(url, variable, error)) from None
 
 
 def _key(given: SecretStr | None, path: Path) -> str:
-    return given.get_secret_value() if given else data_directory.kept_key(path)
+    return given.get_secret_value() if given else data_directory.load_or_create_key(path)
 
 
-async def _start(children: Children, settings: Settings, folder: Path, run: Path, api: Door, admin: Door) -> None:
-    """Start the children, those that others need first, and return when the service is ready."""
+async def _start(
+    children: Children, settings: Settings, folder: Path, run: Path, api: Endpoint, admin: Endpoint
+) -> None:
+    """Start the children in order of their dependencies, and return when the service is ready."""
     environment = {
         "FACESEARCH_DATA_DIR": str(folder),
         "FACESEARCH_MODELS_DIR": str(settings.models_dir),
@@ -102,39 +103,38 @@ async def _start(children: Children, settings: Settings, folder: Path, run: Path
     async with asyncio.timeout(READY_S):
         if settings.redis_url is None:
             environment |= await _start_valkeys(children, folder, run, settings)
-        # Two processes, two ports; what else the environment says holds for both.
+        # The gateway has metrics_port, the worker the next one.
         port = settings.metrics_port
         metrics = {} if port is None else {"FACESEARCH_METRICS_PORT": str(port + 1)}
         grace_s = settings.deadline_s + GRACE_S
         worker = [sys.executable, "-m", "worker"]
         await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s, gives_reason=True))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
-        inherited = [door.listening.fileno() for door in (api, admin)]
+        inherited = [endpoint.listening.fileno() for endpoint in (api, admin)]
         argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
         await children.start(
             Command("gateway", argv, environment | keys, inherited, grace_s=grace_s + settings.drain_s)
         )
         async with aiohttp.ClientSession() as session:
-            while not _works(await _parts(session, api.address)):
+            while not _is_working(await _readiness(session, api.address)):
                 children.require_alive()
                 await asyncio.sleep(POLL_S)
 
 
-async def _opens(settings: Settings, folder: Path, key: str) -> bool:
-    """Whether the key still opens anything: an operator may have revoked it."""
-    url = settings.broker if settings.redis_url else servers.url(data_directory.broker_socket(folder))
+async def _is_valid(settings: Settings, key: str) -> bool:
+    """Return whether the API key exists: an operator may have revoked it."""
     try:
-        async with connect(url) as redis:
+        async with connect(broker_url(settings)) as redis:
             return await Control(redis).key(key) is not None
     except (RedisError, OSError):
-        return True  # it was ready a moment ago; nothing is said that is not known
+        return True  # unknown: the broker answered a moment ago
 
 
 async def _start_valkeys(children: Children, folder: Path, run: Path, settings: Settings) -> dict[str, str]:
-    """The settings that lead to them."""
+    """Start both Valkey servers and return the settings with their URLs."""
     broker, images = run / "broker.sock", run / "images.sock"
-    sync, most_bytes = settings.sync == "always", servers.broker_bytes(settings)
-    command = servers.broker_command(folder / "valkey", broker, sync=sync, most_bytes=most_bytes)
+    sync, max_bytes = settings.sync == "always", servers.broker_bytes(settings)
+    command = servers.broker_command(folder / "valkey", broker, sync=sync, max_bytes=max_bytes)
     await children.start(Command("broker", command))
     await children.start(Command("image store", servers.images_command(folder / "images", images)))
     for path in (broker, images):
@@ -146,7 +146,7 @@ async def _start_valkeys(children: Children, folder: Path, run: Path, settings: 
 
 
 async def _answers(redis: Redis) -> bool:
-    """Whether it serves: not while there is no socket, nor while it reads its append-only file."""
+    """Return whether the server answers: not before its socket exists, nor while it loads its append-only file."""
     try:
         await redis.ping()
     except (RedisError, OSError):
@@ -154,8 +154,8 @@ async def _answers(redis: Redis) -> bool:
     return True
 
 
-async def _parts(session: aiohttp.ClientSession, address: str) -> dict[str, str]:
-    """How each part of the service is; nothing as long as the gateway does not answer."""
+async def _readiness(session: aiohttp.ClientSession, address: str) -> dict[str, str]:
+    """Return the state of each part of the service; empty while the gateway does not answer."""
     try:
         async with session.get(f"{address}/readyz", params={"verbose": "1"}) as response:
             parts: dict[str, str] = (await response.json())["message"]
@@ -164,22 +164,22 @@ async def _parts(session: aiohttp.ClientSession, address: str) -> dict[str, str]
         return {}
 
 
-def _works(parts: dict[str, str]) -> bool:
-    """Whether calls are answered, though perhaps not all of them or not for long."""
+def _is_working(parts: dict[str, str]) -> bool:
+    """Return whether calls are answered, although perhaps not all of them or not for long."""
     return bool(parts) and all(state == OK for part, state in parts.items() if part not in (FACEDBS, MEMORY, DISK))
 
 
-async def _warn(address: str, say: Callable[[str], None]) -> None:
-    """Say what cannot be used of a service that works."""
+async def _warn_of_unusable_parts(address: str, say: Callable[[str], None]) -> None:
+    """Say which parts of a working service cannot be used."""
     async with aiohttp.ClientSession() as session:
-        parts = await _parts(session, address)
+        parts = await _readiness(session, address)
     for part in (FACEDBS, MEMORY, DISK):
         if (state := parts.get(part, OK)) != OK:
             say(f"Not all of it can be used: {state}.\n")
 
 
 def _stop_on_signals(children: Children) -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the next one kills."""
+    """Return an event that the first SIGINT or SIGTERM sets; the next one kills the children."""
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -192,8 +192,8 @@ def _stop_on_signals(children: Children) -> asyncio.Event:
     return stop
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether the work ended before the stop, which cancels it."""
+async def _finishes_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Return whether the work finished before the stop, which cancels it."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -51,7 +51,7 @@ class Small:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Small]:
     path = tmp_path / "small.sock"
-    command = servers.broker_command(tmp_path / "small", path, most_bytes=6 * 2**20)
+    command = servers.broker_command(tmp_path / "small", path, max_bytes=6 * 2**20)
     with server(tmp_path / "other", *command[1:]), Redis.from_url(servers.url(path)) as client:
         wait_for(path.exists)
         wait_for(lambda: answers(client))

@@ -71,7 +71,7 @@ class Scene:
 def broker(tmp_path: Path) -> Iterator[str]:
     """As `facesearch up` starts one, with 8 MB."""
     path = tmp_path / "v.sock"
-    command = servers.broker_command(tmp_path / "valkey", path, most_bytes=8 * 2**20)
+    command = servers.broker_command(tmp_path / "valkey", path, max_bytes=8 * 2**20)
     with server(tmp_path / "other", *command[1:]):
         with Redis.from_url(servers.url(path)) as client:
             wait_for(path.exists)

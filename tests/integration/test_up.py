@@ -69,8 +69,8 @@ class TestStartAndStop:
 
     def test_the_printed_lines_work_as_pasted(self, service: Service, tmp_path: Path) -> None:
         (tmp_path / "photo.jpg").write_bytes(hopper_jpeg())
-        greeting = "".join(service.said).partition("in another terminal:\n")[2].partition("Ctrl-C")[0]
-        lines = "\n".join(line for line in greeting.splitlines() if line.startswith("  "))
+        banner = "".join(service.said).partition("in another terminal:\n")[2].partition("Ctrl-C")[0]
+        lines = "\n".join(line for line in banner.splitlines() if line.startswith("  "))
         said = subprocess.run(["bash", "-ec", lines], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         answers = said.splitlines()
         assert answers[0] == '{"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}'

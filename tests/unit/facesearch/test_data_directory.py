@@ -50,16 +50,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "a-key"
-    key = data_directory.kept_key(path)
+    key = data_directory.load_or_create_key(path)
     assert len(key) >= 32
-    assert data_directory.kept_key(path) == key
+    assert data_directory.load_or_create_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_empty_key_file_opens_nothing(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("\n")
     with pytest.raises(OperatorError, match="is empty"):
-        data_directory.kept_key(tmp_path / "api-key")
+        data_directory.load_or_create_key(tmp_path / "api-key")
 
 
 def test_sockets_live_in_the_data_directory(tmp_path: Path) -> None:

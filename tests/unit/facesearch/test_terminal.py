@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from facesearch.cli.console import fitting, print_paragraph, print_table
 from facesearch.cli.main import main
 from facesearch.cli.settings import listing
-from facesearch.embedded.banner import welcome
+from facesearch.embedded import banner
 
 KEYS = (
     ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "CREATED"),
@@ -113,7 +113,7 @@ def test_a_paragraph_fits_but_for_what_cannot_be_broken(capsys: pytest.CaptureFi
     assert all(len(line) - len(line.lstrip()) == 23 and len(line) <= 80 for line in others)
 
 
-def test_the_greeting_fits_with_the_folders_of_most_people() -> None:
+def test_the_banner_fits_with_the_folders_of_most_people() -> None:
     folder = Path("/home/somebody/.local/share/facesearch")
     admin = ("http://127.0.0.1:8001", str(folder / "admin-key"))
     for file, shown, valid in (
@@ -121,14 +121,14 @@ def test_the_greeting_fits_with_the_folders_of_most_people() -> None:
         (folder / "api-key", None, True),
         (None, None, False),
     ):
-        greeting = welcome("http://127.0.0.1:8000", file, *admin, folder, shown, valid=valid)
-        assert too_long(greeting) == []
+        text = banner.render("http://127.0.0.1:8000", file, *admin, folder, shown, valid=valid)
+        assert too_long(text) == []
 
 
-def test_the_greeting_shows_a_key_only_if_it_is_asked_to() -> None:
+def test_the_banner_shows_a_key_only_if_it_is_asked_to() -> None:
     folder = Path("/a folder")
     said = [
-        welcome("a", file, "b", "c", folder, shown, valid=valid)
+        banner.render("a", file, "b", "c", folder, shown, valid=valid)
         for file, shown, valid in (
             (folder / "api-key", "the-key", True),
             (folder / "api-key", None, True),
