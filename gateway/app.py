@@ -36,11 +36,13 @@ from gateway.dispatch.record_quota import RecordQuota
 from gateway.dispatch.results import RECONNECT_S, Results
 from gateway.http.cors import cors
 from gateway.http.middleware import errors, request_id
+from gateway.http.routing import TABLE
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 from gateway.metrics import Metrics
 from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
 from gateway.redis_connection import SharedConnection
+from shared.calls import CALLS, Call
 from shared.control import Control
 from shared.jobs import new_gateway_id
 from shared.observability.tracing import open_tracer
@@ -61,18 +63,19 @@ LEASE_MARGIN_S = 2.0
 """How much longer than a body and a deadline a request may take in all: look-ups, and the delays of a busy gateway."""
 
 
-def create_app(settings: Settings) -> web.Application:
+def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Application:
     """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
     settings ask for is not installed.
     """
     shared = [cors(settings.allowed_origins)] if settings.allowed_origins else []
     app = web.Application(
         middlewares=[request_id, *shared, http_status(settings.http_status), measured, metered, errors],
-        client_max_size=max_body_bytes(2),
+        client_max_size=max_body_bytes(max(len(call.image_parameters) for call in calls)),
     )
     app[SETTINGS] = settings
-    app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"))
-    app.add_routes([*handlers.routes, *openapi_routes, *probes.routes])
+    app[TABLE] = calls
+    app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"), calls)
+    app.add_routes([*handlers.routes(calls), *openapi_routes, *probes.routes])
     app.cleanup_ctx.append(_resources)
     return app
 

@@ -3,13 +3,15 @@
 Label values are this service's own words: nothing that a caller sends becomes one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.contract import STATUSES_OF, Call, Status
+from shared.calls import CALLS, Call, action_rejections
+from shared.contract import Status
+from shared.errors import ContractError, ImageUnreadable, rejection_reasons
 from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.observability.stages import Stages
 from shared.observability.tracing import Tracer
@@ -17,21 +19,6 @@ from shared.observability.tracing import Tracer
 STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
 """Look-up of the key and its limits; reading and checking the parameters; images to the image store; job to the broker;
 the wait for its outcome."""
-
-REASONS: Final = (
-    "unauthorized",
-    "forbidden",
-    "rate",
-    "concurrency",
-    "gateway_full",
-    "overload",
-    "body_memory",
-    "body",
-    "parameter",
-    "facedb",
-    "image_size",
-    "image_format",
-)
 
 
 class ConnectionMetrics:
@@ -58,7 +45,7 @@ class ConnectionMetrics:
 class Metrics:
     """Counters of one gateway. All of them exist from the start, so that a rate over them is never missing."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, calls: Sequence[Call] = CALLS) -> None:
         self.registry = new_registry()
         self.tracer = tracer
         self.stages = Stages(
@@ -87,12 +74,11 @@ class Metrics:
             "Bodies and images that requests may hold together.",
             registry=self.registry,
         )
-        self._rejected = rejections(self.registry, REASONS)
-        for call in Call:
-            self._seconds.labels(call)
-        for status, calls in STATUSES_OF.items():
-            for call in calls:
-                self._requests.labels(call, status)
+        self._rejected = rejections(self.registry, _reasons(calls))
+        for call in calls:
+            self._seconds.labels(call.name)
+            for status in call.statuses:
+                self._requests.labels(call.name, status)
 
     def watch_body_memory(self, held: Callable[[], int], total: int) -> None:
         """Report the bytes of bodies that requests hold, as `held` returns them at each scrape, and their limit."""
@@ -104,11 +90,17 @@ class Metrics:
         return self._in_flight.track_inprogress()
 
     def answered(self, call: Call, status: Status | None, rejected: str | None, seconds: float) -> None:
-        """Count an answered request. status None: the answer was no contract answer. rejected: one of REASONS, None
-        for an input that was not turned down.
+        """Count an answered request. status None: the answer was no contract answer. rejected: the word of the error by
+        which an input was turned down, None if it was not.
         """
-        self._seconds.labels(call).observe(seconds)
+        self._seconds.labels(call.name).observe(seconds)
         if status is not None:
-            self._requests.labels(call, status).inc()
+            self._requests.labels(call.name, status).inc()
         if rejected is not None:
             self._rejected.labels(rejected).inc()
+
+
+def _reasons(calls: Sequence[Call]) -> Iterator[str]:
+    """Yield the words of what a gateway turns down: of all errors but those that only the actions of a worker raise."""
+    yield from set(rejection_reasons(ContractError)) - set(action_rejections(calls))
+    yield from rejection_reasons(ImageUnreadable)  # a gateway reads the header of an image, too

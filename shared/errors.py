@@ -1,5 +1,8 @@
 """Errors of the domain. They carry a contract status and know nothing of HTTP."""
 
+from collections.abc import Iterator
+from typing import Final
+
 from shared.contract import MESSAGES, Flaw, Status
 
 
@@ -7,7 +10,7 @@ class ContractError(Exception):
     """A request that ends with a status other than OK.
 
     The caller sees the contract's exact message; `reason` is for the log and must hold no personal data. `rejected`:
-    under which word metrics count it as an input that was turned down, None when it is none.
+    the word under which metrics count it as an input that was turned down, None if they do not.
     """
 
     status: Status
@@ -19,8 +22,13 @@ class ContractError(Exception):
 
     @property
     def message(self) -> str:
-        """The text the caller gets."""
+        """The text that the caller gets."""
         return MESSAGES[self.status]
+
+    @classmethod
+    def rejections(cls) -> tuple[str, ...]:
+        """Return every word that `rejected` of such an error may be."""
+        return () if cls.rejected is None else (cls.rejected,)
 
 
 class InvalidRequest(ContractError):
@@ -41,13 +49,13 @@ class BodyUnreadable(InvalidRequest):
 
 
 class FacedbUnknown(InvalidRequest):
-    """The caller has no facedb of that name."""
+    """The caller has no face database of that name."""
 
     rejected = "facedb"
 
 
 class TooManyFaces(InvalidRequest):
-    """The image shows more faces than can be added at once, now or later."""
+    """The image shows more faces than can be added at once, however often it is tried."""
 
     rejected = "too_many_faces"
 
@@ -86,7 +94,7 @@ class FaceNotDetected(ContractError):
 
 
 class FaceFlawed(FaceNotDetected):
-    """Faces were found, and none that is wanted. flaw: why."""
+    """Faces were detected, but none that may be used. flaw: why."""
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(f"faces: {flaw}")
@@ -94,15 +102,21 @@ class FaceFlawed(FaceNotDetected):
 
 
 class FacePoor(FaceFlawed):
-    """No face of the image is shown well enough. flaw: what is wrong with the most prominent one."""
+    """No face of the image has the quality that is required. flaw: what is wrong with the most prominent one."""
+
+    FLAWS: Final = tuple(flaw for flaw in Flaw if flaw is not Flaw.SEVERAL)
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(flaw)
         self.rejected = f"quality_{flaw}"
 
+    @classmethod
+    def rejections(cls) -> tuple[str, ...]:
+        return tuple(f"quality_{flaw}" for flaw in cls.FLAWS)
+
 
 class SeveralFaces(FaceFlawed):
-    """The image shows several faces, and its caller wants one to be added if it is the only one."""
+    """The image shows several faces, and its caller asked for one to be added if it is the only one."""
 
     rejected = "several_faces"
 
@@ -111,19 +125,19 @@ class SeveralFaces(FaceFlawed):
 
 
 class NoSimilarFace(ContractError):
-    """No face of the facedb reaches the least confidence."""
+    """No face of the face database reaches the least confidence."""
 
     status = Status.NO_SIMILAR_FACE
 
 
 class PersonUnknown(ContractError):
-    """No such face in this facedb."""
+    """The face database has no such face."""
 
     status = Status.PERSON_ID_NOT_EXIST
 
 
 class Unavailable(ContractError):
-    """The service could not do it now; a retry may succeed. retry_after_s: whole seconds after which, >= 1."""
+    """The service could not do it now. retry_after_s: whole seconds after which a retry may succeed, >= 1."""
 
     status = Status.FAIL
 
@@ -133,7 +147,7 @@ class Unavailable(ContractError):
 
 
 class TooManyRequests(Unavailable):
-    """The caller's own limit is the reason."""
+    """The caller has reached its own limit."""
 
     rejected = "concurrency"
 
@@ -145,4 +159,11 @@ class TooFast(TooManyRequests):
 
 
 class OperatorError(Exception):
-    """Something the operator has to mend. Its text is one line that says what is wrong and what to do."""
+    """Something that the operator has to mend. Its text is one line that says what is wrong and what to do."""
+
+
+def rejection_reasons(*kinds: type[ContractError]) -> Iterator[str]:
+    """Yield the words under which metrics count errors of these kinds and of the kinds below them."""
+    for kind in kinds:
+        yield from kind.rejections()
+        yield from rejection_reasons(*kind.__subclasses__())

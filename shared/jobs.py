@@ -1,8 +1,8 @@
 """The messages between gateway and workers: jobs go out, outcomes come back, images wait in a claim check.
 
-A job carries ids only. Its images lie under `image_key(job_id, number)` in the image store, with a time to live.
-Job ids are `<gateway id>.<request id>`: a gateway receives all its results through one pattern subscription, and one id
-leads through the logs of gateway and worker.
+A job carries ids only. Its images are in the image store under `image_key(job_id, number)`, with a time to live.
+Job ids are `<gateway id>.<request id>`: a gateway receives all its results through one pattern subscription, and one
+request id is in the logs of both gateway and worker.
 """
 
 import uuid
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contract import FREE_NAME, LONGEST_NAME, Faces, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
-"""The one Celery queue. Its length is what to scale workers by."""
+"""The one Celery queue. Workers are scaled by its length."""
 
 SENT: Final = "sent"
 """Header of a job's message: Unix time in seconds at which it was dispatched."""
@@ -23,10 +23,10 @@ RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Once(BaseModel):
-    """What makes a request with an Idempotency-Key happen once, however often it is sent.
+    """The idempotency record of a request, by which it has the effect of one however often it is sent.
 
-    record: Redis key of its outcome, see shared/idempotency.py. origin: id of the first request with that key. keep_s:
-    seconds for which the outcome is kept, >= 1.
+    record: Redis key of the record, see shared/idempotency.py. origin: id of the first request with that
+    Idempotency-Key. keep_s: seconds for which the record is kept, >= 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -37,7 +37,7 @@ class Once(BaseModel):
 
 
 class Job(BaseModel):
-    """What every job carries.
+    """The fields of every job.
 
     deadline: Unix time in seconds after which the caller no longer waits and nothing may be written. once: None for a
     request without an Idempotency-Key.
@@ -52,19 +52,21 @@ class Job(BaseModel):
 
     @property
     def origin(self) -> str:
-        """The request that its effects derive from: a repetition has another job_id and the same origin."""
+        """The id of the request that its effects derive from: a repetition has another job_id and the same origin."""
         return request_id_of(self.job_id) if self.once is None else self.once.origin
 
 
 class FacedbJob(Job):
-    """What a job about a face database carries. collection: the store's."""
+    """A job about a face database. collection: its collection in the store."""
 
     collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
 
 
 class AddJob(FacedbJob):
-    """Add faces of the image. name None: each face gets the facedb's next `ID<n>`. Workers take free names always:
-    which are allowed is the gateway's to say. faces: which; `all` is not sent, for workers that know no other choice.
+    """Add faces of the image.
+
+    name None: each face gets the face database's next `ID<n>`. Workers always take free names, and the gateway decides
+    which are allowed. faces: which to add; `all` is not sent, for workers of a release that knows no other choice.
     """
 
     task: ClassVar[str] = "facesearch.add"
@@ -88,14 +90,16 @@ class DeleteJob(FacedbJob):
 
 
 class CompareJob(Job):
-    """Compare the most prominent faces of the job's two images. No facedb has to do with it."""
+    """Compare the most prominent faces of two images."""
 
     task: ClassVar[str] = "facesearch.compare"
 
 
 class Outcome(BaseModel):
-    """How a job ended: always a contract status, with the message that goes to the caller. reason: what is wrong with
-    the faces, where that is why; None is left out of what is sent and kept, for gateways that do not know it.
+    """How a job ended: a status and its message for the caller.
+
+    reason: what is wrong with the faces, if that is the cause; None is not serialised, for gateways of a release that
+    does not know the field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -106,30 +110,33 @@ class Outcome(BaseModel):
 
 
 def new_gateway_id() -> str:
-    """12 hex digits that no other gateway process has."""
+    """Return 12 hexadecimal digits that no other gateway process has."""
     return uuid.uuid4().hex[:12]
 
 
 def new_request_id() -> str:
-    """32 hex digits that no other request has."""
+    """Return 32 hexadecimal digits that no other request has."""
     return uuid.uuid4().hex
 
 
 def new_job_id(gateway_id: str, request_id: str) -> str:
-    """The id of the one job of a request."""
+    """Return the id of the job of a request."""
     return f"{gateway_id}.{request_id}"
 
 
 def request_id_of(job_id: str) -> str:
-    """The request that a job does."""
+    """Return the id of the request that a job is for."""
     return job_id.partition(".")[2]
 
 
 def image_key(job_id: str, number: int = 0) -> str:
-    """Where an image of a job waits for its worker. number: 0 is the first, which most have alone."""
+    """Return the key of an image in the image store. number: its place among the images of the job, from 0."""
     return f"fs:image:{job_id}:{number}" if number else f"fs:image:{job_id}"
 
 
 def person_id(origin: str, face: int) -> uuid.UUID:
-    """The id of the face-th face that jobs of this origin add: the same again when one is delivered or sent again."""
+    """Return the id of a face that jobs of this origin add; a job that is delivered or sent again gives the same ids.
+
+    face: its number in the image, from 0, left to right.
+    """
     return uuid.uuid5(uuid.UUID(origin), str(face))

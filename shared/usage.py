@@ -10,7 +10,7 @@ Gateways write them (gateway/calls/metering.py); nothing removes them, for they 
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -18,7 +18,8 @@ from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 
-from shared.contract import CHARGED, Call, Status
+from shared.calls import CALLS, Call
+from shared.contract import Status
 from shared.control import Control, Unknown
 
 DAYS: Final = "fs:usage:days"
@@ -32,34 +33,36 @@ _SEPARATOR: Final = "|"
 COLUMNS: Final = ("day", "tenant", "key", "call", "status", "count", "charged", "key_name")
 
 
+Tariff = Mapping[str, frozenset[Status]]
+"""The charged statuses of each call by its name."""
+
+
 def day_key(day: str) -> str:
     """Where a day's counters are."""
     return f"fs:usage:{day}"
 
 
-def counter(tenant: str, key: str, call: Call, status: Status) -> str:
-    """Which of a day's counters."""
+def counter(tenant: str, key: str, call: str, status: Status) -> str:
+    """Return the field of a counter in the hash of its day. call: its name."""
     return _SEPARATOR.join((tenant, key, call, status))
 
 
 @dataclass(frozen=True, order=True)
 class Usage:
-    """So many requests of one day (UTC) that were answered alike. key: the id of the API key. key_name: its name, ""
-    where nothing is known of it any more.
+    """The number of requests of one day (UTC), key, call and status.
+
+    key: the id of the API key. call: its name. charged: whether the tariff charges them. key_name: the name of the key,
+    "" if it is no longer known.
     """
 
     day: date
     tenant: str
     key: str
-    call: Call
+    call: str
     status: Status
     count: int
+    charged: bool
     key_name: str = ""
-
-    @property
-    def charged(self) -> bool:
-        """Whether the tariff charges these."""
-        return (self.call, self.status) in CHARGED
 
     def as_row(self) -> dict[str, Any]:
         """Values by COLUMNS, as JSON and CSV have them."""
@@ -85,23 +88,25 @@ class Period:
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
-async def read(redis: Redis, period: Period, tenant: str | None = None) -> list[Usage]:
-    """The counters of a period, of one tenant or of all (NOBODY is one), in the order of Usage's fields.
+async def read(redis: Redis, period: Period, tenant: str | None = None, calls: Iterable[Call] = CALLS) -> list[Usage]:
+    """Return the counters of a period, of one tenant or of all (NOBODY is one), in the order of Usage's fields. calls:
+    the table with the tariff.
 
     Raises redis.RedisError when Redis cannot be reached, and Unknown for a tenant that there is not and that no counter
     of any day is of. One that was dropped keeps its counters.
     """
-    rows = await _counters(redis, period, tenant)
+    tariff = {call.name: call.charged for call in calls}
+    rows = await _counters(redis, period, tenant, tariff)
     if not rows and tenant is not None and tenant != NOBODY:
-        await _require_known(redis, tenant)
+        await _require_known(redis, tenant, tariff)
     return await _named(Control(redis), rows)
 
 
-async def _require_known(redis: Redis, tenant: str) -> None:
+async def _require_known(redis: Redis, tenant: str, tariff: Tariff) -> None:
     try:
         await Control(redis).tenant(tenant)
     except Unknown as error:
-        if not await _counters(redis, Period(), tenant):
+        if not await _counters(redis, Period(), tenant, tariff):
             raise Unknown(f"{error}, and none of that name was ever used; see `facesearch tenants list`") from None
 
 
@@ -116,7 +121,7 @@ async def _named(control: Control, rows: list[Usage]) -> list[Usage]:
     return [replace(row, key_name=names.get(row.key, "")) for row in rows]
 
 
-async def _counters(redis: Redis, period: Period, tenant: str | None) -> list[Usage]:
+async def _counters(redis: Redis, period: Period, tenant: str | None, tariff: Tariff) -> list[Usage]:
     known = cast("set[bytes]", await redis.smembers(DAYS))
     days = sorted(day for day in (date.fromisoformat(text.decode()) for text in known) if day in period)
     async with redis.pipeline(transaction=False) as pipeline:
@@ -124,16 +129,16 @@ async def _counters(redis: Redis, period: Period, tenant: str | None) -> list[Us
             pipeline.hgetall(day_key(day.isoformat()))
         counters = cast("list[dict[bytes, bytes]]", await pipeline.execute())
     usage = [
-        _usage(day, name.decode(), int(count))
+        _usage(day, name.decode(), int(count), tariff)
         for day, of_day in zip(days, counters, strict=True)
         for name, count in of_day.items()
     ]
     return sorted(row for row in usage if tenant is None or row.tenant == tenant)
 
 
-def _usage(day: date, name: str, count: int) -> Usage:
+def _usage(day: date, name: str, count: int, tariff: Tariff) -> Usage:
     tenant, key, call, status = name.split(_SEPARATOR)
-    return Usage(day, tenant, key, Call(call), Status(status), count)
+    return Usage(day, tenant, key, call, Status(status), count, charged=status in tariff[call])
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""What the jobs do. Each returns the message of OK or raises a ContractError."""
+"""The actions of the jobs. Each returns the message of OK or raises a ContractError."""
 
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from shared.contract import (
     Faces,
     Flaw,
     FoundFace,
+    Message,
     Result,
 )
 from shared.errors import (
@@ -39,11 +40,14 @@ from worker.vision.service import Face, FaceSelection
 
 log = structlog.stdlib.get_logger(__name__)
 
+Action = Callable[[Any, Runtime], Message]
+"""Does a job of its type."""
+
 _INSTEAD: Final = "send parts of it, or faces=largest"
 
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
-    """Enrol the faces of the image that are wanted and shown well enough, from left to right."""
+    """Add the faces of the image that the caller asks for and whose quality suffices, from left to right."""
     selection = _ToAdd(job, runtime)
     image = _image(job, runtime)
     if job.faces is Faces.LARGEST:
@@ -55,7 +59,7 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
         raise FacePoor(selection.flaw)
     require_time(job)
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
-    # A face has the same number, and so the same id, whatever is left out beside it.
+    # A face has the same number, and so the same id, whichever others are left out.
     points = [
         Point(person_id(job.origin, face.number), name, face.vector) for name, face in zip(names, faces, strict=True)
     ]
@@ -64,8 +68,8 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
 
 
 def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
-    """Write the faces but for those that were deleted: if this job is one too many, another one added them before.
-    Raises Unavailable when it is too late.
+    """Write the faces, without those that were deleted since another delivery of the job added them. Raises Unavailable
+    when it is too late.
     """
     begun = time.time()
     ours = runtime.ledger.begin_adding(job, [point.person_id for point in points])
@@ -78,13 +82,13 @@ def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
     try:
         runtime.store.add(job.collection, written)
     finally:
-        # A store does what came first, so what it may yet do after an error is undone by a later deletion.
+        # A store works in order, so a deletion undoes even a write that happens after its error was reported.
         for deleted in runtime.ledger.end_adding(job, [point.person_id for point in written]):
             runtime.store.delete(job.collection, deleted)
 
 
 def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
-    """Faces like the most prominent one, best first, ties by id."""
+    """Return the faces that match the most prominent one, best first, ties by id."""
     face = _prominent(_image(job, runtime), runtime)
     least = runtime.calibration.cosine(MIN_CONFIDENCE)
     matches = runtime.store.search(job.collection, face.vector, MAX_MATCHES, least)
@@ -98,12 +102,12 @@ def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
         }
         for match in matches
     ]
-    # Cosines that differ may round to the same confidence; the caller must see ties in order too.
+    # Different cosines may round to the same confidence, and the caller must see these ties in order, too.
     return sorted(found, key=lambda entry: (-entry["confidence"], entry["person_id"]))
 
 
 def delete(job: DeleteJob, runtime: Runtime) -> str:
-    """Delete one face. Of all jobs that try only those of one origin, which claim the deletion, succeed."""
+    """Delete one face. Only jobs of one origin succeed: that of the request that claims the deletion."""
     face = (job.collection, job.person_id)
     if not runtime.ledger.claimed_deletion(job) and not runtime.store.contains(*face):
         raise PersonUnknown
@@ -119,8 +123,8 @@ def delete(job: DeleteJob, runtime: Runtime) -> str:
 
 
 def compare(job: CompareJob, runtime: Runtime) -> Comparison:
-    """How alike the most prominent faces of both images are. An image that cannot be read is told before one without a
-    face; which of them it was goes to the log.
+    """Compare the most prominent faces of both images. An unreadable image is reported before one without a face; the
+    log says which image it was.
     """
     vectors, missing = [], None
     for number, name in enumerate(("img1", "img2")):
@@ -136,26 +140,26 @@ def compare(job: CompareJob, runtime: Runtime) -> Comparison:
 
 
 def result_of(similarity: float) -> Result:
-    """What a similarity in [0, 100] says of two faces."""
+    """Return what a similarity in [0, 100] says of two faces."""
     if similarity >= SURE_CONFIDENCE:
         return Result.SAME_PERSON
     return Result.NOT_SURE if similarity >= MIN_CONFIDENCE else Result.NOT_SAME_PERSON
 
 
 def require_time(job: Job) -> None:
-    """Raises Unavailable when the caller has given up: from then on nothing may be written."""
+    """Raise Unavailable when the deadline has passed: from then on nothing may be written."""
     if time.time() > job.deadline:
         raise Unavailable("deadline passed")
 
 
 def as_number(confidence: float) -> float:
-    """At most 3 decimals, whole numbers without a point."""
+    """Return a confidence as in the JSON: with at most 3 decimals, a whole number as an int."""
     rounded = round(confidence, 3)
     return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _prominent(image: bytes, runtime: Runtime) -> Face:
-    """The face to search for, or to compare. Raises FacePoor when it is not shown well enough."""
+    """Return the face to search for or to compare. Raises FacePoor when its quality does not suffice."""
     face = runtime.faces.embed_most_prominent(image)
     gate = runtime.gates.search
     flaw = gate.flaw(face.quality) if gate is not None else None
@@ -165,10 +169,10 @@ def _prominent(image: bytes, runtime: Runtime) -> Face:
 
 
 class _ToAdd(FaceSelection):
-    """The faces of an image that are added: those that are shown well enough; with Faces.ONE only if it is one.
+    """Selects the faces that are added: those of sufficient quality; with Faces.ONE, only a single one.
 
-    Its methods raise TooManyFaces, SeveralFaces, and Unavailable when the time is over. TooManyFaces is what cannot
-    succeed: more than MAX_ADDED, or so many that this machine has worked on them for as long as a job may take.
+    Its methods raise SeveralFaces, Unavailable when the time is over, and TooManyFaces when the job can never succeed:
+    the image has more than MAX_ADDED faces, or this machine computed for as long as a job may take.
     """
 
     def __init__(self, job: AddJob, runtime: Runtime) -> None:
@@ -183,7 +187,7 @@ class _ToAdd(FaceSelection):
 
     @property
     def flaw(self) -> Flaw:
-        """What is wrong with the largest of the faces that were left out. Raises ValueError when none was."""
+        """The flaw of the largest face that was left out. Raises ValueError when none was."""
         return max(self._left_out)[1]
 
     def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
@@ -202,7 +206,7 @@ class _ToAdd(FaceSelection):
         require_time(self._job)
         patience_s = self._runtime.patience_s
         if self._taken.seconds() > patience_s:
-            # What it worked it would work again; what it waited, for a device or a disk, it need not wait again.
+            # A repetition would need the same computing time, but not the time it waited for a device or a disk.
             if self._looked_at and self._taken.cpu_s() > patience_s:
                 raise TooManyFaces(f"img shows {self._found} faces, more than can be added at once here: {_INSTEAD}")
             raise Unavailable("describing takes too long")
@@ -230,3 +234,7 @@ def _image(job: Job, runtime: Runtime, number: int = 0) -> bytes:
     if image is None:
         raise Unavailable("image is gone")
     return image
+
+
+ACTIONS: Final[Mapping[type[Job], Action]] = {AddJob: add, SearchJob: search, DeleteJob: delete, CompareJob: compare}
+"""The action of each type of job."""

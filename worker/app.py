@@ -1,6 +1,6 @@
 """The worker's Celery application."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -10,12 +10,15 @@ from celery.worker import state
 
 from shared import unknown_variables
 from shared.broker import celery_config, celery_url
+from shared.calls import CALLS, Call
 from shared.errors import OperatorError
 from shared.fair_queue import EXTRA, extra_threads
+from shared.jobs import Job
 from shared.observability import logs
 from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
+from worker.actions import ACTIONS, Action
 from worker.delivery.full_broker import FullBroker
 from worker.delivery.lanes import consume_beside
 from worker.delivery.lifeline import Lifeline
@@ -55,9 +58,10 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
 class Process:
     """What one worker process holds: opened before it takes jobs, closed after its last one."""
 
-    def __init__(self, settings: Settings, memory: MemoryBudget) -> None:
+    def __init__(self, settings: Settings, memory: MemoryBudget, calls: Sequence[Call]) -> None:
         self._settings = settings
         self._memory = memory
+        self._calls = calls
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
         self._strangers: Strangers | None = None
@@ -83,7 +87,8 @@ class Process:
 
     def open(self) -> None:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        runtime = self._runtime = self._stack.enter_context(open_runtime(self._settings, self._memory))
+        opening = open_runtime(self._settings, self._memory, self._calls)
+        runtime = self._runtime = self._stack.enter_context(opening)
         self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
         self._turns = Turns(runtime.ledger.redis, self._settings.threads)
 
@@ -92,19 +97,24 @@ class Process:
         self._stack.close()
 
 
-def create_celery(settings: Settings, refuse: Callable[[str], None] | None = None) -> Celery:
-    """A Celery application with the tasks of all jobs, for a pool of threads in one process. refuse: is told why it
-    cannot start; the log, if nobody is named.
+def create_celery(
+    settings: Settings,
+    refuse: Callable[[str], None] | None = None,
+    calls: Sequence[Call] = CALLS,
+    actions: Mapping[type[Job], Action] = ACTIONS,
+) -> Celery:
+    """Return a Celery application with the tasks of the calls, for a pool of threads in one process. refuse: is called
+    with the reason why it cannot start; by default the reason is logged.
     """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     memory = MemoryBudget(settings.decoded_mb * 1_000_000)
-    process = Process(settings, memory)
+    process = Process(settings, memory, calls)
     full = FullBroker()
     full.keep_publishing(app)
     where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s), memory.waited_s)
-    tasks.register(app, lambda: process.runtime, lambda: process.turns, limit)
+    tasks.register(app, lambda: process.runtime, lambda: process.turns, limit, calls, actions)
 
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:

@@ -1,17 +1,19 @@
-"""What Prometheus reads of a worker. docs/operations.md tells what to make of it.
+"""The metrics of a worker for Prometheus; docs/operations.md explains them.
 
-Label values are this service's own words: nothing that a caller sent becomes one.
+No value of a label comes from a caller.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from shared.calls import CALLS, Call, action_rejections
 from shared.contract import Flaw, Status
-from shared.jobs import SENT, AddJob, CompareJob, DeleteJob, Job, SearchJob
+from shared.errors import FacePoor
+from shared.jobs import SENT, Job
 from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
 from shared.observability.stages import Stages
 from shared.observability.tracing import Tracer
@@ -19,46 +21,20 @@ from worker.models.catalog import Model
 from worker.store.base import StoreError
 
 STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
-_POOR: Final = tuple(flaw for flaw in Flaw if flaw is not Flaw.SEVERAL)
-REASONS: Final = (
-    "image_format",
-    "no_face",
-    "several_faces",
-    "too_many_faces",
-    *(f"quality_{flaw}" for flaw in _POOR),
-)
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
-_STATUSES: Final[Mapping[type[Job], tuple[Status, ...]]] = {
-    AddJob: (
-        Status.OK,
-        Status.FACE_DETECT_FAILED,
-        Status.IMAGE_INVALID_FORMAT,
-        Status.INVALID_REQUEST,
-        Status.FAIL,
-    ),
-    SearchJob: (
-        Status.OK,
-        Status.NO_SIMILAR_FACE,
-        Status.FACE_DETECT_FAILED,
-        Status.IMAGE_INVALID_FORMAT,
-        Status.FAIL,
-    ),
-    DeleteJob: (Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL),
-    CompareJob: (Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL),
-}
 
 
 def _task(job_type: type[Job]) -> str:
-    """add, search, delete or compare."""
+    """Return the label of a job, such as add."""
     return job_type.task.rpartition(".")[2]
 
 
 class Metrics:
-    """Counters of one worker. All of them exist from the start, so that a rate over them is never missing."""
+    """The metrics of one worker. All of them exist from the start, so that a rate over them is never missing."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, calls: Sequence[Call] = CALLS) -> None:
         self.registry = new_registry()
         self.tracer = tracer
         self._stages = Stages(
@@ -77,7 +53,7 @@ class Metrics:
         self._batch = histogram("batch_faces", "Faces in one call of the embedder.", buckets=_FACES)
         self._faces = histogram("faces_per_image", "Faces found in an image.", buckets=_FACES)
         self._in_flight = Gauge("facesearch_jobs_in_flight", "Jobs being done.", registry=self.registry)
-        self._rejected = rejections(self.registry, REASONS)
+        self._rejected = rejections(self.registry, action_rejections(calls))
         self._left_out = Counter(
             "facesearch_faces_left_out",
             "Faces that were not added for the way they are shown.",
@@ -103,35 +79,35 @@ class Metrics:
             "Whether the store can write; 0: adds fail, such as for want of disk.",
             registry=self.registry,
         )
-        for job_type, statuses in _STATUSES.items():
-            self._seconds.labels(_task(job_type))
-            for status in statuses:
-                self._jobs.labels(_task(job_type), status)
-        for flaw in _POOR:
+        for call in calls:
+            self._seconds.labels(_task(call.job))
+            for status in call.job_statuses:
+                self._jobs.labels(_task(call.job), status)
+        for flaw in FacePoor.FLAWS:
             self._left_out.labels(flaw)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
                 self._store_errors.labels(operation, error)
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """The block is that stage of seeing."""
+        """Time the block as that stage of a detection."""
         return self._stages.time(name)
 
     def found(self, faces: int) -> None:
-        """An image showed that many faces."""
+        """Record the number of faces detected in an image."""
         self._faces.observe(faces)
 
     def embedded(self, faces: int) -> None:
-        """That many faces go through the embedder together; 0: none does."""
+        """Record the number of faces in one call of the embedder; 0 is not recorded."""
         if faces:
             self._batch.observe(faces)
 
     def uses(self, model: Model, device: str) -> None:
-        """The worker runs that model on that device."""
+        """Record a model in use and its device."""
         self._models.labels(model.task, model.name, model.sha256, device).set(1)
 
     def watches(self, check_room: Callable[[], None]) -> None:
-        """The worker has a store, of which check_room tells, by StoreUnavailable, that it cannot write."""
+        """Watch whether the store can write: check_room raises StoreError when it cannot."""
 
         def writable() -> float:
             try:
@@ -143,20 +119,20 @@ class Metrics:
         self._writable.set_function(writable)
 
     def refused(self, facedbs: int) -> None:
-        """So many face databases are of another identity."""
+        """Record the number of face databases that are refused."""
         self._refused.set(facedbs)
 
     def rejected(self, reason: str) -> None:
-        """An input was turned down."""
+        """Count an input that was turned down."""
         self._rejected.labels(reason).inc()
 
     def left_out(self, flaw: Flaw) -> None:
-        """A face of an image to add was not added."""
+        """Count a face of an image that was not added."""
         self._left_out.labels(flaw).inc()
 
     @contextmanager
     def store(self, operation: str) -> Iterator[None]:
-        """The block is a call of the store."""
+        """Time the block as a call of the store, and count its error."""
         with self._store.time(operation):
             try:
                 yield
@@ -191,7 +167,7 @@ class JobTimer:
 
 @contextmanager
 def served(metrics: Metrics, host: str, port: int | None) -> Iterator[None]:
-    """Serve /metrics meanwhile, by a thread of its own; port None: do not. Raises OSError when the port is taken."""
+    """Serve /metrics during the block, in a thread; port None: do not. Raises OSError when the port is taken."""
     if port is None:
         yield
         return

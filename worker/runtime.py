@@ -1,10 +1,11 @@
 """The composition root: everything a worker process works with, opened once and closed in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.calls import CALLS, Call
 from shared.errors import OperatorError
 from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect_blocking
@@ -49,8 +50,10 @@ class Runtime:
 
 
 @contextmanager
-def open_runtime(settings: Settings, memory: MemoryBudget | None = None) -> Iterator[Runtime]:
-    """memory: what decoded images may take at once; without one, whatever they need.
+def open_runtime(
+    settings: Settings, memory: MemoryBudget | None = None, calls: Sequence[Call] = CALLS
+) -> Iterator[Runtime]:
+    """memory: what decoded images may take at once; without one, whatever they need. calls: those that it works for.
 
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     not there or cannot run it, the data directory is in use, or the metrics' port is taken.
@@ -66,7 +69,7 @@ def open_runtime(settings: Settings, memory: MemoryBudget | None = None) -> Iter
             "FACESEARCH_DEVICE=cpu"
         )
     with ExitStack() as stack:
-        metrics = Metrics(open_tracer(settings, "facesearch-worker"))
+        metrics = Metrics(open_tracer(settings, "facesearch-worker"), calls)
         stack.callback(metrics.tracer.close)
 
         detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)

@@ -1,16 +1,17 @@
-"""The Celery tasks: a message comes in, an outcome goes back. Delivery policy stands here, not in the bodies."""
+"""The Celery tasks, one for each call: a message comes in, an outcome goes back. Delivery policy is here alone."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import structlog
 from celery import Celery, Task
 from redis import RedisError
 
-from shared.contract import MESSAGES, Message, Status
+from shared.calls import CALLS, Call
+from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
-from shared.jobs import AddJob, CompareJob, DeleteJob, Job, Outcome, SearchJob, request_id_of
-from worker import actions
+from shared.jobs import Job, Outcome, request_id_of
+from worker.actions import ACTIONS, Action, require_time
 from worker.delivery.time_limit import TimeLimit
 from worker.delivery.turns import Turns
 from worker.runtime import Runtime
@@ -18,12 +19,10 @@ from worker.store.base import StoreError
 
 log = structlog.stdlib.get_logger(__name__)
 
-J = TypeVar("J", bound=Job)
-
 DELIVERY: Final[dict[str, Any]] = {
-    # A task belongs to the application it was registered on, whose runtime it uses.
+    # A task belongs to the application on which it was registered, since it uses its runtime.
     "shared": False,
-    # A job is done when its outcome is stored, not when it is taken: that of a killed worker goes to another one.
+    # A job is acknowledged when its outcome is stored, so that the job of a killed worker goes to another one.
     "acks_late": True,
     "reject_on_worker_lost": True,
     "bind": True,
@@ -31,12 +30,19 @@ DELIVERY: Final[dict[str, Any]] = {
 }
 
 
-def register(app: Celery, runtime: Callable[[], Runtime], turns: Callable[[], Turns], limit: TimeLimit) -> None:
-    """Register the tasks on the application; each call gets its collaborators from runtime(), is limited, and makes way
-    for the next one.
+def register(
+    app: Celery,
+    runtime: Callable[[], Runtime],
+    turns: Callable[[], Turns],
+    limit: TimeLimit,
+    calls: Iterable[Call] = CALLS,
+    actions: Mapping[type[Job], Action] = ACTIONS,
+) -> None:
+    """Register the tasks of the calls on the application. Each run gets its collaborators from runtime(), has a time
+    limit, and lets the next job of its tenant into the queue. Raises KeyError for a call without an action.
     """
 
-    def task(job_type: type[J], action: Callable[[J, Runtime], Message]) -> None:
+    def task(job_type: type[Job], action: Action) -> None:
         def run(this: Task, **message: Any) -> dict[str, Any]:
             job, headers = job_type.model_validate(message), this.request.headers or {}
             tag = (this.request.properties or {}).get("delivery_tag")
@@ -46,16 +52,15 @@ def register(app: Celery, runtime: Callable[[], Runtime], turns: Callable[[], Tu
                 timer.status = outcome.status
             return outcome.model_dump(mode="json")
 
-        app.task(run, name=job_type.task, **DELIVERY)
+        # job_type: an attribute of the task, by which its messages are checked, see worker/delivery/malformed.py.
+        app.task(run, name=job_type.task, job_type=job_type, **DELIVERY)
 
-    task(AddJob, actions.add)
-    task(SearchJob, actions.search)
-    task(DeleteJob, actions.delete)
-    task(CompareJob, actions.compare)
+    for call in calls:
+        task(call.job, actions[call.job])
 
 
-def perform_once(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
-    """Run an action unless the request ended before; under an Idempotency-Key the first outcome counts."""
+def perform_once(job: Job, action: Action, runtime: Runtime) -> Outcome:
+    """Run an action unless the request has an outcome already; under an Idempotency-Key the first outcome counts."""
     if job.once is None:
         return perform(job, action, runtime)
     try:
@@ -69,12 +74,12 @@ def perform_once(job: J, action: Callable[[J, Runtime], Message], runtime: Runti
         return _failed()
 
 
-def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -> Outcome:
-    """Run an action; whatever happens becomes an outcome, so no job is ever retried into a loop."""
+def perform(job: Job, action: Action, runtime: Runtime) -> Outcome:
+    """Run an action and return its outcome; every error becomes one, so that no job is retried in a loop."""
     identifiers = {"request_id": request_id_of(job.job_id), "job_id": job.job_id}
     with structlog.contextvars.bound_contextvars(**identifiers, task=job.task):
         try:
-            actions.require_time(job)
+            require_time(job)
             message = action(job, runtime)
             log.debug("job_answered", status=Status.OK)
             return Outcome(status=Status.OK, message=message)
@@ -91,7 +96,7 @@ def perform(job: J, action: Callable[[J, Runtime], Message], runtime: Runtime) -
             log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all
             return _failed()
         except MemoryError as error:
-            # Of no image and no caller: the same job succeeds where there is more of it.
+            # No fault of the image: the same job succeeds where there is more memory.
             log.error("job_out_of_memory", reason=str(error))  # noqa: TRY400 -- where it ran out says nothing
             return _failed()
         except Exception:

@@ -21,7 +21,8 @@ from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.http.headers import REQUEST_ID
 from gateway.openapi.answers import envelope
 from gateway.openapi.requests import Json
-from shared.contract import MESSAGES, STATUSES_OF, Call, Status
+from shared.calls import CALLS
+from shared.contract import MESSAGES, Status
 from shared.control import DEFAULT
 from shared.usage import COLUMNS
 
@@ -170,8 +171,8 @@ def _schemas() -> Json:
         "day": _DAY,
         "tenant": {"type": "string"},
         "key": {"type": "string"},
-        "call": {"enum": [call.value for call in Call]},
-        "status": {"enum": [status.value for status in STATUSES_OF]},
+        "call": {"enum": [call.name for call in CALLS]},
+        "status": {"enum": [status.value for status in Status]},
         "count": count,
         "charged": {"type": "boolean"},
         "key_name": {"type": "string"},

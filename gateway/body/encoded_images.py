@@ -5,12 +5,9 @@ from typing import Final
 
 import pybase64
 
-from shared.contract import MAX_IMAGE_BYTES
+from shared.contract import MAX_IMAGE_BYTES, MAX_IMG_CHARACTERS
 from shared.errors import ImageTooLarge, InvalidRequest
 from shared.imagefile.header import Header, read_header, resembles_image
-
-MAX_IMG_CHARACTERS: Final = -(-MAX_IMAGE_BYTES // 3) * 4
-"""Length of the largest image in standard base64."""
 
 MAX_DATA_PREFIX_BYTES: Final = 1024
 """Longest `data:…;base64,` before an image; browsers write some 25 bytes, mail programs put a file name in it."""

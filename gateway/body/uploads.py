@@ -15,18 +15,20 @@ from aiohttp import web
 
 from gateway.body import charsets, header_values, json_object, multipart
 from gateway.body.charsets import UTF_8, Charset
-from gateway.body.encoded_images import LINE_BREAKS, MAX_IMG_CHARACTERS
+from gateway.body.encoded_images import LINE_BREAKS
 from gateway.body.reading import receive
 from gateway.body.urlencoded import Form, Kept
+from shared.calls import CALLS, FieldNames, field_names
+from shared.contract import MAX_IMG_CHARACTERS
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest
 from shared.imagefile.header import resembles_image
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
 """What all but the images may take in a body that is as large as can be."""
 
-_IMAGES: Final = ("img", "img1", "img2")
-_TEXTS: Final = ("name", "facedb", "person_id", "faces")
-_KNOWN: Final = (*_IMAGES, *_TEXTS)
+KNOWN: Final = field_names(CALLS)
+"""The parameters of the API's calls. One that another call takes is read, and ignored later."""
+
 _CHARSET: Final = "_charset_"
 """The field of a form in which a browser names the charset that it used (HTML, 4.10.22; RFC 7578, 4.6)."""
 
@@ -73,15 +75,20 @@ class Parameters:
             raise InvalidRequest(f"{name} is given twice")
 
 
-async def read(request: web.Request, *images: str, hold: Callable[[int], None] = lambda _size: None) -> Parameters:
-    """The parameters of a request. images: names of those that it may have. Where it may have none, it may be as
-    large as with one, which is ignored. hold: is told, as the body arrives, how many bytes of it are held; what it
-    raises ends the reading.
+async def read(
+    request: web.Request,
+    *images: str,
+    known: FieldNames = KNOWN,
+    hold: Callable[[int], None] = lambda _size: None,
+) -> Parameters:
+    """Return the parameters of a request. images: the names of the call's image parameters; where it has none, the body
+    may be as large as with one, which is ignored. known: the parameters of all calls. hold: is called with the number
+    of bytes that are held as the body arrives; an error that it raises ends the reading.
 
     Raises InvalidRequest, or ImageTooLarge when only an image can be the cause.
     """
-    _require_no_query(request)
-    body = _body(request, images)
+    _require_no_query(request, known)
+    body = _body(request, images, known)
     limit = max_body_bytes(len(images) or 1)
 
     def take(piece: bytes) -> None:
@@ -93,8 +100,8 @@ async def read(request: web.Request, *images: str, hold: Callable[[int], None] =
     return body.parameters()
 
 
-def _require_no_query(request: web.Request) -> None:
-    for name in _KNOWN if request.query_string else ():
+def _require_no_query(request: web.Request, known: FieldNames) -> None:
+    for name in (*known.images, *known.texts) if request.query_string else ():
         if name in request.query:
             raise InvalidRequest(f"{name} belongs in the body, not in the query string")
 
@@ -116,20 +123,20 @@ class _Body(Protocol):
         """How many bytes of what has come are not in the images of the call."""
 
 
-def _body(request: web.Request, images: Sequence[str]) -> _Body:
-    """By content type. images: names of those that the call takes."""
+def _body(request: web.Request, images: Sequence[str], known: FieldNames) -> _Body:
+    """Return the body of the request's content type. images: the names of the call's image parameters."""
     content_type = header_values.parse(request.headers.get("Content-Type", ""), "Content-Type")
     label = content_type.parameters.get("charset")
     charset = charsets.named(label, "Content-Type") if label else UTF_8
     match content_type.main:
         case "application/x-www-form-urlencoded":
-            return _FormBody(images, charset)
+            return _FormBody(images, charset, known)
         case "application/json":
-            return _WholeBody(lambda body: parse_json(body, charset), lambda body: _others_of_json(body, images))
+            return _WholeBody(lambda body: parse_json(body, charset, known), lambda body: _others_of_json(body, images))
         case "multipart/form-data":
             boundary = multipart.boundary(content_type)
             return _WholeBody(
-                lambda body: parse_multipart(body, boundary, charset),
+                lambda body: parse_multipart(body, boundary, charset, known),
                 lambda body: len(body) - multipart.bytes_of(frozenset(images), body, boundary),
             )
         case _:
@@ -141,11 +148,12 @@ def _body(request: web.Request, images: Sequence[str]) -> _Body:
 class _FormBody:
     """A form, which is decoded as it arrives: escaped, it is three times as long. Images are in base64."""
 
-    def __init__(self, images: Sequence[str], charset: Charset) -> None:
-        kept = dict.fromkeys((*_TEXTS, _CHARSET), Kept(MAX_OTHERS_BYTES + 1))
+    def __init__(self, images: Sequence[str], charset: Charset, known: FieldNames) -> None:
+        kept = dict.fromkeys((*known.texts, _CHARSET), Kept(MAX_OTHERS_BYTES + 1))
         kept |= dict.fromkeys(images, Kept(MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES, LINE_BREAKS))
         self._form = Form({name.encode(): most for name, most in kept.items()})
         self._images = images
+        self._texts = known.texts
         self._charset = charset
         self._sent = 0
 
@@ -165,7 +173,7 @@ class _FormBody:
             name = charsets.text(written, charset, "a parameter's name")
             if name in self._images:
                 parameters.add_image(name, value)
-            elif name in _TEXTS:
+            elif name in self._texts:
                 parameters.add_text(name, value, charset)
         return parameters
 
@@ -220,15 +228,15 @@ def _too_large(images: Sequence[str], others: int) -> ContractError:
     return BodyUnreadable(f"body is too large, all but {' and '.join(images)} may take {MAX_OTHERS_BYTES} bytes")
 
 
-def parse_multipart(body: bytes, boundary: bytes, charset: Charset = UTF_8) -> Parameters:
+def parse_multipart(body: bytes, boundary: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
     """multipart/form-data: images as they are or in base64, both with a filename or without."""
     parameters = Parameters()
     parts = multipart.parts(body, boundary, charset)
     charset = _named_by_field([(part.name.encode(), part.value) for part in parts], charset)
     for part in parts:
-        if part.name in _IMAGES:
+        if part.name in known.images:
             parameters.add_image(part.name, part.value, part.has_filename or resembles_image(part.value))
-        elif part.name in _KNOWN:
+        elif part.name in known.texts:
             own = header_values.parse(part.content_type, "Content-Type of a part").parameters.get("charset")
             parameters.add_text(part.name, part.value, charsets.named(own, f"the part {part.name}") if own else charset)
     return parameters
@@ -244,11 +252,11 @@ def _named_by_field(pairs: Iterable[tuple[bytes, bytes]], charset: Charset) -> C
     return charsets.named(labels.pop().decode("latin-1"), _CHARSET) if labels else charset
 
 
-def parse_json(body: bytes, charset: Charset = UTF_8) -> Parameters:
+def parse_json(body: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
     """A JSON object of strings, images in base64; null is the same as left out."""
     parameters = Parameters()
     for name, value in json_object.pairs(body, charset):
-        if name not in _KNOWN or value is None:
+        if (name not in known.images and name not in known.texts) or value is None:
             continue
         if not isinstance(value, str):
             raise InvalidRequest(f"{name} must be a string, but is {json_object.kind(value)}")
@@ -256,7 +264,7 @@ def parse_json(body: bytes, charset: Charset = UTF_8) -> Parameters:
             written = value.encode()
         except UnicodeEncodeError:
             raise InvalidRequest(f"{name} has half of a surrogate pair") from None
-        if name in _IMAGES:
+        if name in known.images:
             parameters.add_image(name, written)
         else:
             parameters.add_text(name, written)

@@ -1,8 +1,7 @@
-"""Paths and handlers. A handler translates between HTTP and the contract and calls one function; it decides nothing."""
+"""The routes of the calls, and their one handler, which works by the row of its call in shared/calls.py."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import wraps
 from typing import Final
 
 from aiohttp import web
@@ -14,13 +13,6 @@ from gateway.body.memory import BODY_RESERVATION
 from gateway.body.reading import defer_continue
 from gateway.calls import parameters
 from gateway.calls.metering import CALLER
-from gateway.calls.parameters import (
-    DelFaceParameters,
-    FaceCompareParameters,
-    M,
-    SearchFaceParameters,
-    add_face_parameters,
-)
 from gateway.calls.preferences import KNOWN, written
 from gateway.dispatch.deadline import Deadline, within
 from gateway.dispatch.idempotency import checked
@@ -28,105 +20,82 @@ from gateway.dispatch.jobs import JobRequest
 from gateway.http.answers import answer, replayed
 from gateway.http.headers import API_KEY, QUALITY
 from gateway.http.middleware import IDENTIFIER
-from shared.contract import Call, Faces, Flaw, Status
-from shared.control import Caller, Scope
+from shared.calls import Call, FieldNames, field_names
+from shared.contract import Flaw, Status
+from shared.control import Caller
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
-from shared.jobs import AddJob, CompareJob, DeleteJob, Once, Outcome, SearchJob
+from shared.jobs import FacedbJob, Once, Outcome
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
-
-routes = web.RouteTableDef()
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _call(call: Call, scope: Scope) -> Callable[[Callable[[web.Request, Caller], Awaitable[JobRequest]]], _Handler]:
-    """The route of a call, named after it, and what is the same for all. What they begin with, in the contract's order:
-    a place in this gateway, a key with the scope, a share of the places for its tenant, the key's limits, all of it
-    held until the outcome is known. Then the handler says what the request wants, and it is done, once under its
-    Idempotency-Key if it has one. All of it has one deadline.
+def routes(calls: Sequence[Call]) -> list[web.RouteDef]:
+    """Return the routes of the calls, named after them."""
+    known = field_names(calls)
+    return [web.post(call.path, _handler(call, known), name=call.name, expect_handler=defer_continue) for call in calls]
+
+
+def _handler(call: Call, known: FieldNames) -> _Handler:
+    """Return the handler of a call.
+
+    Before it reads the body it takes, in the contract's order: a place in this gateway, a key with the scope, a share
+    of the places for the key's tenant, and the key's limits. It holds all of them until the outcome is known. The job
+    is done once under an Idempotency-Key. All of it has one deadline.
     """
 
-    def decorate(handler: Callable[[web.Request, Caller], Awaitable[JobRequest]]) -> _Handler:
-        @wraps(handler)
-        async def handle(request: web.Request) -> web.Response:
-            async with AsyncExitStack() as held:
-                held.enter_context(request.app[ADMISSION].place())
-                async with within(request.app[SETTINGS].deadline_s) as request[DEADLINE]:
-                    with request.app[METRICS].stages.time("limits"):
-                        key = request[KNOWN] = await request.app[AUTH].key(request.headers.get(API_KEY))
-                        require(scope, key)
-                        request[CALLER] = key
-                        held.enter_context(request.app[ADMISSION].share(key.tenant_id))
-                        await held.enter_async_context(request.app[LIMITS].hold(key))
-                    request[BODY_RESERVATION] = held.enter_context(request.app[BODY_MEMORY].request(key))
-                    identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
-                    return await _done(request, key, await handler(request, key), identifier)
+    async def handle(request: web.Request) -> web.Response:
+        app = request.app
+        async with AsyncExitStack() as held:
+            held.enter_context(app[ADMISSION].place())
+            async with within(app[SETTINGS].deadline_s) as request[DEADLINE]:
+                with app[METRICS].stages.time("limits"):
+                    key = request[KNOWN] = await app[AUTH].key(request.headers.get(API_KEY))
+                    require(call.scope, key)
+                    request[CALLER] = key
+                    held.enter_context(app[ADMISSION].share(key.tenant_id))
+                    await held.enter_async_context(app[LIMITS].hold(key))
+                request[BODY_RESERVATION] = held.enter_context(app[BODY_MEMORY].request(key))
+                identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
+                job_request = await _job_request(call, known, request, key)
+                return await _answer(request, key, job_request, identifier)
 
-        routes.post(f"/v1/{call}", name=call, expect_handler=defer_continue)(handle)
-        return handle
-
-    return decorate
+    return handle
 
 
-async def _done(request: web.Request, key: Caller, wanted: JobRequest, identifier: str | None) -> web.Response:
-    """Do it and answer; under an Idempotency-Key, answer as before if that is how it ended before."""
+async def _job_request(call: Call, known: FieldNames, request: web.Request, key: Caller) -> JobRequest:
+    """Read and check the request: first its parameters, then its face database, then its images."""
+    app = request.app
+    model = call.parameters_for(app[SETTINGS].names)
+    resize = request[BODY_RESERVATION].resize
+    with app[METRICS].stages.time("upload"), request[DEADLINE].paused():
+        given = parameters.check(model, await uploads.read(request, *call.image_parameters, known=known, hold=resize))
+        resize(sum(map(len, given.encoded)))
+    collection = None
+    if issubclass(call.job, FacedbJob):
+        collection = await app[AUTH].collection(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
+    encoded_images.check_all(given.encoded, app[SETTINGS].max_pixels)
+    return JobRequest(call.job, collection, given.job_fields(), given.encoded)
+
+
+async def _answer(request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None) -> web.Response:
+    """Have the job done and answer; a request under an Idempotency-Key that has an outcome is answered with that."""
     settings = request.app[SETTINGS]
     once: Once | Outcome | None = None
     if identifier is not None:
-        once = await request.app[IDEMPOTENCY].begin(key.tenant_id, identifier, wanted, request[IDENTIFIER])
+        once = await request.app[IDEMPOTENCY].begin(key.tenant_id, identifier, job_request, request[IDENTIFIER])
     if isinstance(once, Outcome):
         outcome, make = once, replayed
     else:
         moment = request[DEADLINE].moment
-        outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], wanted, moment, once)
+        outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], job_request, moment, once)
         request[DEADLINE].met()
         make = answer
         if once is not None and outcome.status is not Status.FAIL:
             make = answer if await request.app[IDEMPOTENCY].is_first(once) else replayed
     response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
-    # Only a request that goes beyond the contract is told that there are several faces.
+    # Without faces=one, which goes beyond the contract, no request is answered with SEVERAL.
     if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
         response.headers[QUALITY] = outcome.reason
     return response
-
-
-async def _given(model: type[M], request: web.Request) -> M:
-    with request.app[METRICS].stages.time("upload"), request[DEADLINE].paused():
-        given = parameters.check(
-            model, await uploads.read(request, *model.images, hold=request[BODY_RESERVATION].resize)
-        )
-        request[BODY_RESERVATION].resize(given.images_size)
-        return given
-
-
-@_call(Call.ADD_FACE, Scope.ADD)
-async def add_face(request: web.Request, key: Caller) -> JobRequest:
-    given = await _given(add_face_parameters(request.app[SETTINGS].names), request)
-    collection = await request.app[AUTH].collection(key, given.facedb)
-    encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
-    which = {} if given.faces is Faces.ALL else {"faces": given.faces}
-    return JobRequest(AddJob, collection, {"name": given.name, **which}, (given.img,))
-
-
-@_call(Call.SEARCH_FACE, Scope.SEARCH)
-async def search_face(request: web.Request, key: Caller) -> JobRequest:
-    given = await _given(SearchFaceParameters, request)
-    collection = await request.app[AUTH].collection(key, given.facedb)
-    encoded_images.check(given.img, request.app[SETTINGS].max_pixels)
-    return JobRequest(SearchJob, collection, encoded=(given.img,))
-
-
-@_call(Call.DELETE_FACE, Scope.DELETE)
-async def delete_face(request: web.Request, key: Caller) -> JobRequest:
-    given = await _given(DelFaceParameters, request)
-    collection = await request.app[AUTH].collection(key, given.facedb)
-    return JobRequest(DeleteJob, collection, {"person_id": str(given.as_uuid())})
-
-
-@_call(Call.COMPARE_FACES, Scope.SEARCH)
-async def compare_faces(request: web.Request, _key: Caller) -> JobRequest:
-    given = await _given(FaceCompareParameters, request)
-    both = (given.img1, given.img2)
-    encoded_images.check_all(both, request.app[SETTINGS].max_pixels)
-    return JobRequest(CompareJob, encoded=both)

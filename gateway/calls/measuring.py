@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.app_keys import METRICS
-from gateway.calls.metering import call_of
 from gateway.http.answers import REJECTED, STATUS
+from gateway.http.routing import call_of
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -21,9 +21,9 @@ async def measured(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     metrics = request.app[METRICS]
     start = perf_counter()
-    with metrics.in_flight(), metrics.tracer.resumed(request.headers, call):
+    with metrics.in_flight(), metrics.tracer.resumed(request.headers, call.name):
         response = await handler(request)
     status, seconds = response.get(STATUS), perf_counter() - start
     metrics.answered(call, status, response.get(REJECTED), seconds)
-    log.debug("request_answered", call=call, status=status, seconds=round(seconds, 4))
+    log.debug("request_answered", call=call.name, status=status, seconds=round(seconds, 4))
     return response

@@ -18,8 +18,10 @@ from redis.asyncio import Redis
 
 from gateway.http.answers import STATUS
 from gateway.http.headers import REPLAYED
+from gateway.http.routing import call_of
 from shared import lua
-from shared.contract import Call, Status
+from shared.calls import Call
+from shared.contract import Status
 from shared.control import Key
 from shared.usage import DAYS, NOBODY, counter, day_key
 
@@ -53,7 +55,7 @@ class Meter:
         """One more answered request; key None: no key let it in."""
         tenant, key_id = (key.tenant, key.id) if key else (NOBODY, NOBODY)
         today = datetime.now(UTC).date().isoformat()
-        self._gathered.setdefault(today, Counter())[counter(tenant, key_id, call, status)] += 1
+        self._gathered.setdefault(today, Counter())[counter(tenant, key_id, call.name, status)] += 1
 
     async def flush(self) -> None:
         """Add what was gathered to the counters, a batch for each day. When it raises (RedisError, OSError) nothing is
@@ -91,17 +93,9 @@ class Meter:
             log.error("usage_lost", requests=sum(batch.total() for batch in counts))  # noqa: TRY400 -- no traceback is meant
 
 
-_CALLS: Final = frozenset(Call)
-
 METER: Final = web.AppKey("meter", Meter)
 CALLER: Final = web.RequestKey("caller", Key)
 """The key that let the request in."""
-
-
-def call_of(request: web.Request) -> Call | None:
-    """Which call a request makes, by the name of its route; None for any other path."""
-    name = request.match_info.route.name
-    return Call(name) if name in _CALLS else None
 
 
 @web.middleware

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.calls.metering import call_of
+from gateway.http.routing import call_of
 from shared.contract import Confidences, HttpStatus, Message
 from shared.control import Key
 

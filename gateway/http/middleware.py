@@ -1,5 +1,6 @@
 """Middlewares around every request: one gives it an id, one turns every error into an answer of the contract."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -8,7 +9,9 @@ from aiohttp.typedefs import Handler
 
 from gateway.http.answers import answer, error_answer
 from gateway.http.headers import REQUEST_ID
-from shared.contract import MESSAGES, Call, Status
+from gateway.http.routing import calls_of
+from shared.calls import Call
+from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, Unavailable
 from shared.jobs import new_request_id
 
@@ -17,9 +20,11 @@ log = structlog.stdlib.get_logger(__name__)
 IDENTIFIER: Final = web.RequestKey("identifier", str)
 """The id of a request, which is part of its job's id and of every log line about it."""
 
-_PATHS: Final = " or ".join(", ".join(f"/v1/{call}" for call in Call).rsplit(", ", 1))
 
-UNKNOWN_PATH: Final = f"unknown path, use {_PATHS}"
+def unknown_path(calls: Sequence[Call]) -> str:
+    """Return the message for a path that is none of these calls, of which there are two at least."""
+    *others, last = (call.path for call in calls)
+    return f"unknown path, use {', '.join(others)} or {last}"
 
 
 def wrong_method(allowed: str) -> str:
@@ -53,7 +58,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers["Allow"] = allowed
         return response
     except web.HTTPNotFound:
-        return answer(Status.INVALID_REQUEST, UNKNOWN_PATH, 404)
+        return answer(Status.INVALID_REQUEST, unknown_path(calls_of(request.app)), 404)
     except web.HTTPException as error:
         return answer(Status.INVALID_REQUEST, error.reason, error.status)
     except Exception:

@@ -1,34 +1,26 @@
-"""The OpenAPI 3.1 document, made from what checks requests (gateway/calls/parameters.py) and from the contract's
-tables.
+"""The OpenAPI 3.1 document, made from the table of calls (shared/calls.py) and the contract's statuses.
 
 docs/openapi.json is this document; a test keeps them equal, and `python -m gateway.openapi.document` prints it.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Final
 
 from gateway.access.authentication import UNAUTHORIZED, forbidden
-from gateway.calls.parameters import (
-    AddFaceParameters,
-    Checked,
-    DelFaceParameters,
-    FaceCompareParameters,
-    SearchFaceParameters,
-    add_face_parameters,
-)
 from gateway.http.headers import API_KEY, QUALITY, REPLAYED, REQUEST_ID
-from gateway.http.middleware import UNKNOWN_PATH, wrong_method
+from gateway.http.middleware import unknown_path, wrong_method
 from gateway.monitoring.health import VERBOSE
 from gateway.openapi.answers import answers, envelope, example, of, schemas
 from gateway.openapi.requests import Json, bodies, body_example, image, schema
-from shared.contract import MAX_ADDED, MESSAGES, STATUSES_OF, Call, Flaw, HttpStatus, Names, Status
-from shared.control import Scope
+from shared.calls import CALLS, Call, Tag
+from shared.contract import MESSAGES, Flaw, HttpStatus, Names, Status
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.idempotency import KEY
+from shared.parameters import CallParameters
 
 _DESCRIPTION: Final = """\
 Add faces, search for the same face among those added, delete faces, compare two. Every answer is a JSON object with \
@@ -38,82 +30,23 @@ so, and where the operator sets it for all, the HTTP code is 200 whatever the st
 Parameters that are not listed are ignored. Whatever the path, 400, 404, 405, 408 and 417 refuse what is no request to \
 it: see `components/responses`."""
 
-# By call: the name of its schemas, what it does, more of it, its parameters.
-_CALLS: Final[Mapping[Call, tuple[str, str, str, type[Checked]]]] = {
-    Call.ADD_FACE: (
-        "AddFace",
-        "Add the faces of one image",
-        (
-            "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
-            "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
-            f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST."
-        ),
-        AddFaceParameters,
-    ),
-    Call.SEARCH_FACE: (
-        "SearchFace",
-        "Find the same face among those added",
-        "Searches for the most prominent face of the image. Matches are listed from high to low confidence.",
-        SearchFaceParameters,
-    ),
-    Call.DELETE_FACE: (
-        "DelFace",
-        "Delete one added face",
-        "Of any number of concurrent deletes of one id exactly one is OK.",
-        DelFaceParameters,
-    ),
-    Call.COMPARE_FACES: (
-        "FaceCompare",
-        "Tell whether two images show the same person",
-        "Compares the most prominent face of each image. Nothing is added, searched or kept.",
-        FaceCompareParameters,
-    ),
-}
+_SERVICE: Final = Tag("Service", "The service itself. Needs no key.")
 
-_FACES, _COMPARISON, _SERVICE = "Faces", "Comparison", "Service"
-_TAGS: Final = {
-    _FACES: "Faces of a face database: add, find, delete.",
-    _COMPARISON: "Two images, and no face database.",
-    _SERVICE: "The service itself. Needs no key.",
+_NAMES: Final = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    408: "RequestTimeout",
+    417: "ExpectationFailed",
+    429: "TooManyRequests",
+    503: "Unavailable",
 }
+"""The names of the responses by HTTP code, of all codes but 200."""
 
-# By HTTP code: the name of the response, what it means, its status.
-_REFUSALS: Final = {
-    400: ("BadRequest", "What was sent is no valid HTTP/1.1.", Status.INVALID_REQUEST),
-    401: (
-        "Unauthorized",
-        (
-            f"The header {API_KEY} is missing, or its key is unknown, revoked or expired. Nothing was done. Send a key "
-            "that works; the operator makes them."
-        ),
-        Status.INVALID_REQUEST,
-    ),
-    403: (
-        "Forbidden",
-        (
-            "The key is known and lacks the scope of this call: `add` for addface, `search` for searchface and "
-            "facecompare, `delete` for delface. Nothing was done. Send a key that has it."
-        ),
-        Status.INVALID_REQUEST,
-    ),
-    404: ("NotFound", "There is no such path.", Status.INVALID_REQUEST),
-    405: ("MethodNotAllowed", "The path takes another method, which the header Allow names.", Status.INVALID_REQUEST),
-    408: ("RequestTimeout", "The headers took too long to arrive.", Status.INVALID_REQUEST),
-    417: ("ExpectationFailed", "The header Expect is not 100-continue.", Status.INVALID_REQUEST),
-    429: ("TooManyRequests", "The key has reached its own limit; nothing was done.", Status.FAIL),
-    503: ("Unavailable", "The service could not do it now.", Status.FAIL),
-}
 _OF_A_CALL: Final = (401, 403, 429, 503)
-
-# What is said there, of those of which it can be known.
-_SAID: Final = {
-    401: UNAUTHORIZED,
-    403: forbidden(Scope.ADD),
-    404: UNKNOWN_PATH,
-    405: wrong_method("POST"),
-    429: MESSAGES[Status.FAIL],
-    503: MESSAGES[Status.FAIL],
-}
+"""The codes, besides 200, of an answer to a call."""
 
 _ONCE: Final[Json] = {
     "name": IDEMPOTENCY_KEY,
@@ -139,16 +72,17 @@ _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
 }
 
 
-def document(names: Names = "strict", http_status: HttpStatus = "mapped") -> Json:
-    """The document of a service with these settings; of one as it comes, if they are left out."""
-    models = {name: model for name, _, _, model in _CALLS.values()} | {"AddFace": add_face_parameters(names)}
+def document(names: Names = "strict", http_status: HttpStatus = "mapped", calls: tuple[Call, ...] = CALLS) -> Json:
+    """Return the document of a service with these settings, by default those of a new one, and these calls."""
+    models = {call: call.parameters_for(names) for call in calls}
+    tags = dict.fromkeys((*(call.tag for call in calls), _SERVICE))
     return {
         "openapi": "3.1.0",
         "info": {"title": "facesearch", "version": version("facesearch"), "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
-        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": {f"/v1/{call}": {"post": _operation(call, models[_CALLS[call][0]], http_status)} for call in Call}
+        "tags": [tag._asdict() for tag in tags],
+        "paths": {call.path: {"post": _operation(call, model, http_status)} for call, model in models.items()}
         | _others(),
         "components": {
             "securitySchemes": {
@@ -164,36 +98,33 @@ def document(names: Names = "strict", http_status: HttpStatus = "mapped") -> Jso
                 for name, (description, type_) in _HEADERS.items()
             },
             "schemas": {
-                "Image": image(SearchFaceParameters),
-                **{f"{name}Parameters": schema(model) for name, model in models.items()},
-                **schemas(),
+                "Image": image(next(model for model in models.values() if model.image_parameters)),
+                **{f"{call.title}Parameters": schema(model) for call, model in models.items()},
+                **schemas(calls),
             },
-            "examples": {
-                name: body_example(_CALLS[call][1], models[name]) for call in Call for name in [_CALLS[call][0]]
-            },
-            "responses": {name: _refusal(code) for code, (name, _, _) in _REFUSALS.items()},
+            "examples": {call.title: body_example(call) for call in calls},
+            "responses": _refusals(calls),
         },
     }
 
 
 @cache
-def text(names: Names = "strict", http_status: HttpStatus = "mapped") -> str:
-    """The document as it is served and kept."""
-    return json.dumps(document(names, http_status), indent=2, ensure_ascii=False) + "\n"
+def text(names: Names = "strict", http_status: HttpStatus = "mapped", calls: tuple[Call, ...] = CALLS) -> str:
+    """Return the document as it is served and kept."""
+    return json.dumps(document(names, http_status, calls), indent=2, ensure_ascii=False) + "\n"
 
 
-def _operation(call: Call, model: type[Checked], http_status: HttpStatus) -> Json:
-    name, summary, description, _ = _CALLS[call]
-    answered = answers(call, http_status)
+def _operation(call: Call, model: type[CallParameters], http_status: HttpStatus) -> Json:
+    headers = (REPLAYED, QUALITY) if Status.FACE_DETECT_FAILED in call.statuses else (REPLAYED,)
+    responses = {"200": _response("What became of the request: see `status`.", answers(call, http_status), *headers)}
     return {
-        "operationId": call.value,
-        "tags": [_COMPARISON if call is Call.COMPARE_FACES else _FACES],
-        "summary": summary,
-        "description": description,
+        "operationId": call.name,
+        "tags": [call.tag.name],
+        "summary": call.summary,
+        "description": call.description,
         "parameters": [_ONCE],
-        "requestBody": {"required": True, "content": bodies(name, model)},
-        "responses": {"200": _response("What became of the request: see `status`.", answered, *_of_a_call(call))}
-        | {str(code): {"$ref": f"#/components/responses/{_REFUSALS[code][0]}"} for code in _OF_A_CALL},
+        "requestBody": {"required": True, "content": bodies(call, model)},
+        "responses": responses | {str(code): {"$ref": f"#/components/responses/{_NAMES[code]}"} for code in _OF_A_CALL},
     }
 
 
@@ -202,22 +133,59 @@ def _response(description: str, content: Json, *headers: str) -> Json:
     return {"description": description, "headers": refs, "content": {"application/json": content}}
 
 
-def _of_a_call(call: Call) -> tuple[str, ...]:
-    """The headers that its answers may have."""
-    return (REPLAYED, QUALITY) if call in STATUSES_OF[Status.FACE_DETECT_FAILED] else (REPLAYED,)
+def _refusals(calls: Sequence[Call]) -> Json:
+    """Return the responses of all codes but 200 by name."""
+
+    def refusal(code: int, description: str, status: Status, message: str | None, *headers: str) -> tuple[str, Json]:
+        content: Json = {"schema": of(status)}
+        if message is not None:
+            content["examples"] = {status.value: example(status, message)}
+        return _NAMES[code], _response(description, content, *headers)
+
+    invalid, fail = Status.INVALID_REQUEST, Status.FAIL
+    return dict(
+        (
+            refusal(400, "What was sent is no valid HTTP/1.1.", invalid, None),
+            refusal(
+                401,
+                f"The header {API_KEY} is missing, or its key is unknown, revoked or expired. Nothing was done. Send a "
+                "key that works; the operator makes them.",
+                invalid,
+                UNAUTHORIZED,
+            ),
+            refusal(
+                403,
+                f"The key is known and lacks the scope of this call: {_scopes(calls)}. Nothing was done. Send a key "
+                "that has it.",
+                invalid,
+                forbidden(calls[0].scope),
+            ),
+            refusal(404, "There is no such path.", invalid, unknown_path(calls)),
+            refusal(
+                405,
+                "The path takes another method, which the header Allow names.",
+                invalid,
+                wrong_method("POST"),
+                "Allow",
+            ),
+            refusal(408, "The headers took too long to arrive.", invalid, None),
+            refusal(417, "The header Expect is not 100-continue.", invalid, None),
+            refusal(429, "The key has reached its own limit; nothing was done.", fail, MESSAGES[fail], "Retry-After"),
+            refusal(503, "The service could not do it now.", fail, MESSAGES[fail], "Retry-After"),
+        )
+    )
 
 
-def _refusal(code: int) -> Json:
-    _, description, status = _REFUSALS[code]
-    headers = ("Retry-After",) if status is Status.FAIL else ("Allow",) if code == 405 else ()
-    content: Json = {"schema": of(status)}
-    if code in _SAID:
-        content["examples"] = {status.value: example(status, _SAID[code])}
-    return _response(description, content, *headers)
+def _scopes(calls: Sequence[Call]) -> str:
+    """Return which scope each call needs, as in: `add` for addface, `delete` for delface."""
+    names: dict[str, list[str]] = {}
+    for call in calls:
+        names.setdefault(call.scope, []).append(call.name)
+    return ", ".join(f"`{scope}` for {' and '.join(calls_)}" for scope, calls_ in names.items())
 
 
 def _others() -> Json:
-    """What needs no key."""
+    """Return the paths that need no key."""
     words = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["gateway"]}
     verbose: Json = {
         "name": VERBOSE,
@@ -234,7 +202,7 @@ def _others() -> Json:
         path: {
             "get": {
                 "operationId": name,
-                "tags": [_SERVICE],
+                "tags": [_SERVICE.name],
                 "summary": summary,
                 "security": [],
                 "responses": responses,

@@ -1,6 +1,6 @@
-"""JSON Schemas of the bodies of requests, made from the models that check them: gateway/calls/parameters.py.
+"""JSON Schemas of the bodies of requests, made from the models that check them: shared/calls.py.
 
-Every example works for every tenant as it was made. Optional parameters are left out of them.
+Every example of a body works for every new tenant.
 """
 
 from typing import Any, Final
@@ -8,27 +8,14 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.calls.parameters import Checked
 from gateway.openapi.portrait import BASE64
-from shared.contract import Faces
-from shared.control import DEFAULT
+from shared.calls import Call
+from shared.parameters import CallParameters
 
 Json = dict[str, Any]
 
 _IMAGE: Final = {"$ref": "#/components/schemas/Image"}
-"""Of every image in base64: the example in it is as long as all the rest of a schema."""
-
-_EXAMPLES: Final[Json] = {
-    "img": BASE64,
-    "img1": BASE64,
-    "img2": BASE64,
-    "name": "Grace",
-    # What documents are tried out with fills in something for each parameter that has no example.
-    "facedb": DEFAULT,
-    "faces": Faces.ALL.value,
-    "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e",
-}
-_LEFT_OUT: Final = {"facedb", "faces"}
+"""The schema of every image in base64: its example is longer than the rest of the schema."""
 
 _FILE: Final[Json] = {
     "type": "string",
@@ -39,32 +26,31 @@ _FILE: Final[Json] = {
 _KINDS: Final = "image/jpeg, image/png, image/bmp, application/octet-stream"
 
 
-def bodies(name: str, model: type[Checked]) -> Json:
-    """The same parameters in each content type. Multipart takes images as files too, JSON a null as left out. name: of
-    the example of a body.
+def bodies(call: Call, model: type[CallParameters]) -> Json:
+    """Return the request bodies of a call by content type. Multipart also takes images as files, JSON null for a
+    parameter that is left out.
     """
-    examples = {name: {"$ref": f"#/components/examples/{name}"}}
-    form: Json = {"schema": {"$ref": f"#/components/schemas/{name}Parameters"}, "examples": examples}
+    examples = {call.title: {"$ref": f"#/components/examples/{call.title}"}}
+    form: Json = {"schema": {"$ref": f"#/components/schemas/{call.title}Parameters"}, "examples": examples}
     multipart, document = {"schema": schema(model)}, {"schema": schema(model), "examples": examples}
     for parameter in document["schema"]["properties"].keys() - document["schema"]["required"]:
         value = document["schema"]["properties"][parameter]
         value["type"] = ["string", "null"]
         if "enum" in value:
             value["enum"] = [*value["enum"], None]
-    if model.images:
-        multipart["schema"]["properties"] |= dict.fromkeys(model.images, _FILE)
-        multipart["encoding"] = {image: {"contentType": _KINDS} for image in model.images}
+    if model.image_parameters:
+        multipart["schema"]["properties"] |= dict.fromkeys(model.image_parameters, _FILE)
+        multipart["encoding"] = {image: {"contentType": _KINDS} for image in model.image_parameters}
     return {"application/x-www-form-urlencoded": form, "multipart/form-data": multipart, "application/json": document}
 
 
-def body_example(summary: str, model: type[Checked]) -> Json:
-    """A body that is taken, in a form and in JSON alike."""
-    value = {name: _EXAMPLES[name] for name in model.model_fields if name in _EXAMPLES.keys() - _LEFT_OUT}
-    return {"summary": summary, "value": value}
+def body_example(call: Call) -> Json:
+    """Return the example of a body that is valid both as a form and as JSON."""
+    return {"summary": call.summary, "value": {**dict.fromkeys(call.image_parameters, BASE64), **call.example}}
 
 
 class _LeftOut(GenerateJsonSchema):
-    """None is for what is left out, which JSON Schema says by not requiring it."""
+    """Generates the schema of an optional field without None, which stands for a field that is left out."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -73,26 +59,26 @@ class _LeftOut(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-def schema(model: type[Checked]) -> Json:
-    """A model's JSON Schema, without what is said for developers only."""
+def schema(model: type[CallParameters]) -> Json:
+    """Return a model's JSON Schema, without its title and docstring."""
     full = _full(model)
     properties = {
-        name: _IMAGE if name in model.images else _plain(name, property_)
+        name: _IMAGE if name in model.image_parameters else _plain(property_)
         for name, property_ in full["properties"].items()
     }
     return {"type": "object", "properties": properties, "required": full["required"]}
 
 
-def image(model: type[Checked]) -> Json:
-    """That of an image in base64, as the model has it."""
-    (name, *_) = model.images
-    return _plain(name, _full(model)["properties"][name])
+def image(model: type[CallParameters]) -> Json:
+    """Return the schema of an image in base64, from the first image parameter of the model."""
+    return _plain(_full(model)["properties"][model.image_parameters[0]]) | {"examples": [BASE64]}
 
 
-def _full(model: type[Checked]) -> Json:
+def _full(model: type[CallParameters]) -> Json:
     return model.model_json_schema(schema_generator=_LeftOut)
 
 
-def _plain(name: str, property_: Json) -> Json:
-    example = {"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {}
-    return {key: value for key, value in property_.items() if key != "title"} | example
+def _plain(property_: Json) -> Json:
+    """Return the schema of a property without its title, and with its examples at the end."""
+    plain = {key: value for key, value in property_.items() if key not in ("title", "examples")}
+    return plain | ({"examples": property_["examples"]} if "examples" in property_ else {})

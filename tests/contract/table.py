@@ -1,4 +1,4 @@
-"""The table of docs/contract.md: every status of every call, with a request that provokes it and the answer it got.
+"""The table of docs/contract.md: every status of every call, with a request that provokes it and its answer.
 
 python -m contract.table    run the requests against a service and write the table, as `make contract-table` does
 """
@@ -21,8 +21,10 @@ from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import API_KEY, gateway, wait_for
 from service import Service
 from shared import usage
-from shared.contract import CHARGED, MAX_IMAGE_BYTES, STATUSES_OF, Call, Status
+from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import MAX_IMAGE_BYTES, Status
 from shared.control import Scope
+from shared.parameters import PERSON_ID_EXAMPLE
 
 DOCUMENT = Path(__file__).parents[2] / "docs/contract.md"
 MARKS = ("<!-- made by make contract-table -->\n", "<!-- end of what make contract-table made -->\n")
@@ -30,7 +32,7 @@ MARKS = ("<!-- made by make contract-table -->\n", "<!-- end of what make contra
 POST = """post() { curl -s -w ' %{http_code}' -H "X-API-Key: $KEY" "$URL/$1" "${@:2}"; }"""
 
 # Ids differ from run to run: this one stands for the id of the one face that is added.
-ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
+ID = PERSON_ID_EXAMPLE
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 FILES = {
@@ -63,7 +65,7 @@ NO_WORKER = "¹ While no worker runs.\n"
 
 @dataclass(frozen=True)
 class Row:
-    """One request and what it is to provoke. call None: a path that is no call. idle: while no worker runs."""
+    """A request and its expected answer. call None: a path that is no call. idle: while no worker runs."""
 
     status: Status
     call: Call | None
@@ -73,53 +75,67 @@ class Row:
 
 
 IMG = "-F img=@hopper.jpg"
-NEEDED = {
-    Call.ADD_FACE: IMG,
-    Call.SEARCH_FACE: IMG,
-    Call.DELETE_FACE: f"-d person_id={ID}",
-    Call.COMPARE_FACES: "-F img1=@hopper.jpg -F img2=@hopper.jpg",
-}
-"""What makes a valid request of each call."""
 
-PROVOKED = {
-    (Status.OK, Call.ADD_FACE): f"{IMG} -F name=Grace",
-    (Status.OK, Call.SEARCH_FACE): IMG,
-    (Status.OK, Call.DELETE_FACE): f"-d person_id={ID}",
-    (Status.OK, Call.COMPARE_FACES): NEEDED[Call.COMPARE_FACES],
-    (Status.NO_SIMILAR_FACE, Call.SEARCH_FACE): "-F img=@astronaut.png",
-    (Status.FACE_DETECT_FAILED, Call.ADD_FACE): "-F img=@coffee.png",
-    (Status.FACE_DETECT_FAILED, Call.SEARCH_FACE): "-F img=@coffee.png",
-    (Status.FACE_DETECT_FAILED, Call.COMPARE_FACES): "-F img1=@hopper.jpg -F img2=@coffee.png",
-    (Status.PERSON_ID_NOT_EXIST, Call.DELETE_FACE): f"-d person_id={ID}",
-    (Status.IMAGE_INVALID_SIZE, Call.ADD_FACE): "-F img=@large.jpg",
-    (Status.IMAGE_INVALID_SIZE, Call.SEARCH_FACE): "-F img=@large.jpg",
-    (Status.IMAGE_INVALID_SIZE, Call.COMPARE_FACES): "-F img1=@hopper.jpg -F img2=@large.jpg",
-    (Status.IMAGE_INVALID_FORMAT, Call.ADD_FACE): "-F img=@hello.txt",
-    (Status.IMAGE_INVALID_FORMAT, Call.SEARCH_FACE): "-F img=@half.jpg",
-    (Status.IMAGE_INVALID_FORMAT, Call.COMPARE_FACES): "-F img1=@half.jpg -F img2=@hopper.jpg",
-    (Status.INVALID_REQUEST, Call.ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",
-    (Status.INVALID_REQUEST, Call.SEARCH_FACE): f"{IMG} -F facedb=nobodys",
-    (Status.INVALID_REQUEST, Call.DELETE_FACE): "-d name=Grace",
-    (Status.INVALID_REQUEST, Call.COMPARE_FACES): "-F img1=@hopper.jpg",
+OWN = {
+    (Status.IMAGE_INVALID_FORMAT, ADD_FACE): "-F img=@hello.txt",
+    (Status.IMAGE_INVALID_FORMAT, COMPARE_FACES): "-F img1=@half.jpg -F img2=@hopper.jpg",
+    (Status.INVALID_REQUEST, ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",
+    (Status.INVALID_REQUEST, SEARCH_FACE): f"{IMG} -F facedb=nobodys",
+    (Status.INVALID_REQUEST, COMPARE_FACES): "-F img1=@hopper.jpg",
 }
+"""What provokes a status of a call, where it is not what provokes it of any call."""
+
+LAST_IMAGE = {
+    Status.NO_SIMILAR_FACE: "astronaut.png",
+    Status.FACE_DETECT_FAILED: "coffee.png",
+    Status.IMAGE_INVALID_SIZE: "large.jpg",
+    Status.IMAGE_INVALID_FORMAT: "half.jpg",
+}
+"""The image in the place of the last one that provokes a status."""
+
+
+def needed(call: Call) -> str:
+    """The required parameters of a valid request."""
+    return _images(call) or _texts(call)
+
+
+def provoking(status: Status, call: Call) -> str:
+    """The parameters of a request that is answered with the status."""
+    if (status, call) in OWN:
+        return OWN[status, call]
+    if status in LAST_IMAGE:
+        return _images(call, LAST_IMAGE[status])
+    if status is Status.INVALID_REQUEST:
+        return "-d name=Grace"
+    return " ".join(filter(None, (_images(call), _texts(call))))
+
+
+def _images(call: Call, last: str = "hopper.jpg") -> str:
+    files = ["hopper.jpg"] * (len(call.image_parameters) - 1) + [last]
+    return " ".join(f"-F {name}=@{file}" for name, file in zip(call.image_parameters, files, strict=False))
+
+
+def _texts(call: Call) -> str:
+    option = "-F" if call.image_parameters else "-d"
+    return " ".join(f"{option} {name}={value}" for name, value in call.example.items())
 
 
 def rows() -> Iterator[Row]:
     """In the order in which they are run."""
-    for status, calls in STATUSES_OF.items():
-        for call in (call for call in Call if call in calls):
+    for status in Status:
+        for call in (call for call in CALLS if status in call.statuses):
             if status is Status.FAIL:
-                yield Row(status, call, 503, f"post v1/{call} {NEEDED[call]}", idle=True)
+                yield Row(status, call, 503, f"post v1/{call} {needed(call)}", idle=True)
             else:
-                yield Row(status, call, 200, f"post v1/{call} {PROVOKED[status, call]}")
-    scoped = dict.fromkeys(Call, "ADDS") | {Call.ADD_FACE: "SEARCHES"}
-    for call in Call:
-        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {NEEDED[call]}")
-    for call in Call:
-        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${scoped[call]} post v1/{call} {NEEDED[call]}")
-    for call in Call:
-        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW post v1/{call} {NEEDED[call]}")
-    for call in Call:
+                yield Row(status, call, 200, f"post v1/{call} {provoking(status, call)}")
+    for call in CALLS:
+        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {needed(call)}")
+    for call in CALLS:
+        key = "SEARCHES" if call.scope is Scope.ADD else "ADDS"
+        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${key} post v1/{call} {needed(call)}")
+    for call in CALLS:
+        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW post v1/{call} {needed(call)}")
+    for call in CALLS:
         yield Row(Status.INVALID_REQUEST, call, 405, f"post v1/{call} -X GET")
     yield Row(Status.INVALID_REQUEST, None, 404, f"post v1/findface {IMG}")
 
@@ -136,7 +152,7 @@ def table(service: Service) -> str:
     with _folder() as folder, gateway(folder, deadline_s=0.3, log_level="error") as idle:
         here = {"URL": service.address, **keys}
         there = {"URL": str(idle.base_url).rstrip("/"), "KEY": API_KEY}
-        _run(f"KEY=$SLOW post v1/delface {NEEDED[Call.DELETE_FACE]}", folder, here)
+        _run(f"KEY=$SLOW post v1/delface {needed(DELETE_FACE)}", folder, here)
         lines, identifier = [], ID
         for row in rows():
             answer, code = _run(row.request.replace(ID, identifier), folder, there if row.idle else here)
@@ -157,7 +173,7 @@ def written(document: str) -> tuple[str, str, str]:
 
 
 def _line(row: Row, answer: str) -> str:
-    charged = "charged" if row.call and (row.call, row.status) in CHARGED else "free"
+    charged = "charged" if row.call and row.status in row.call.charged else "free"
     mark = "¹" if row.idle else ""
     call = f"{row.call}{mark}" if row.call else ""
     return f"| `{row.status}` | {call} | {row.code} | {charged} | `{row.request}` | `{answer}` |\n"
@@ -179,7 +195,7 @@ def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[st
 
 def _require_metered(service: Service, tenant: str) -> None:
     """Every request that got as far as its own answer is counted once, and charged as the table says."""
-    expected = Counter((row.call, row.status) for row in rows() if row.code == 200)
+    expected = Counter((row.call.name, row.status) for row in rows() if row.call and row.code == 200)
 
     async def read() -> list[usage.Usage]:
         async with Redis.from_url(service.broker) as redis:

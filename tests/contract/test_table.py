@@ -2,7 +2,7 @@
 
 from contract.table import DOCUMENT, rows, table, written
 from service import Service
-from shared.contract import STATUSES_OF
+from shared.calls import CALLS
 
 
 def test_the_table_is_what_happens(service: Service) -> None:
@@ -12,4 +12,4 @@ def test_the_table_is_what_happens(service: Service) -> None:
 
 def test_it_has_every_status_of_every_call() -> None:
     shown = {(row.status, row.call) for row in rows() if row.code in (200, 503)}
-    assert shown == {(status, call) for status, calls in STATUSES_OF.items() for call in calls}
+    assert shown == {(status, call) for call in CALLS for status in call.statuses}

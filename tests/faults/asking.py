@@ -13,7 +13,8 @@ import httpx
 import portraits
 from faults.told import BROKEN, Attempt, Book, Request
 from processes import is_ready
-from shared.contract import FACE_DELETED, MAX_MATCHES, MESSAGES, STATUSES_OF, Call, Status
+from shared.calls import ADD_FACE, DELETE_FACE
+from shared.contract import FACE_DELETED, MAX_MATCHES, MESSAGES, Status
 
 LATE_S: Final = 2.0
 """How much longer than the service's deadline an answer may take."""
@@ -112,12 +113,7 @@ def _breaches(answer: httpx.Response, request: Request) -> Iterator[str]:
         yield "not status and message"
         return
     status, message = body["status"], body["message"]
-    if (
-        not isinstance(status, str)
-        or status not in STATUSES_OF
-        or request.call not in STATUSES_OF[status]
-        or status == Status.INVALID_REQUEST
-    ):
+    if not isinstance(status, str) or status not in request.call.statuses or status == Status.INVALID_REQUEST:
         yield "a status that this request cannot have"
         return
     if answer.status_code not in HTTP_STATUSES.get(status, (200,)):
@@ -129,13 +125,13 @@ def _breaches(answer: httpx.Response, request: Request) -> Iterator[str]:
 
 
 def _is_result(message: Any, request: Request) -> bool:
-    if request.call == Call.DELETE_FACE:
+    if request.call == DELETE_FACE:
         return bool(message == FACE_DELETED)
     if not isinstance(message, list) or not 1 <= len(message) <= MAX_MATCHES:
         return False
     if not all(_is_uuid(face.get("person_id")) and isinstance(face.get("name"), str) for face in message):
         return False
-    if request.call == Call.ADD_FACE:
+    if request.call == ADD_FACE:
         return [face["name"] for face in message] == [request.name]
     # One portrait for all, so all that is found is found for certain.
     return all(face["confidence"] == 100 for face in message)
@@ -150,9 +146,9 @@ def _is_uuid(text: Any) -> bool:
 
 def _form(request: Request) -> bytes:
     fields = {"facedb": request.facedb}
-    if request.call == Call.DELETE_FACE:
+    if request.call == DELETE_FACE:
         return urlencode(fields | {"person_id": request.person_id}).encode()
-    if request.call == Call.ADD_FACE:
+    if request.call == ADD_FACE:
         fields["name"] = request.name
     return urlencode(fields).encode() + b"&img=" + _portrait()
 

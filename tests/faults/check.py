@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from faults.asking import Caller
 from faults.told import NO_OUTCOME, Attempt, Book, Expected, Judged, Request
-from shared.contract import Call, Status
+from shared.calls import SEARCH_FACE
+from shared.contract import Status
 
 if TYPE_CHECKING:
     from faults.load import Load
@@ -57,7 +58,7 @@ def check(load: "Load") -> None:
         _judge_outcome(request, book)
     with closing(load.caller()) as caller:
         for facedb in book.facedbs():
-            attempt = _answered(caller, Request(Call.SEARCH_FACE, facedb), end)
+            attempt = _answered(caller, Request(SEARCH_FACE, facedb), end)
             if attempt is None:
                 book.problem(f"{facedb} cannot be searched in the end")
                 continue

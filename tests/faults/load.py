@@ -11,7 +11,8 @@ from faults.asking import Caller
 from faults.check import judge
 from faults.told import FACES, NO_OUTCOME, RIGHT, Book, Request
 from processes import wait_for
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import Status
 
 CALLERS: Final = 4
 """Twice the threads of a worker on two cores: some jobs are at work whenever a process is killed, and some wait."""
@@ -23,10 +24,8 @@ REPEAT: Final = 0.5
 """How often a caller who was not answered repeats that request next; otherwise it asks something new and leaves the old
 request for later."""
 
-MIX: Final = (Call.ADD_FACE, Call.ADD_FACE, Call.SEARCH_FACE, Call.DELETE_FACE)
+MIX: Final = (ADD_FACE, ADD_FACE, SEARCH_FACE, DELETE_FACE)
 """What callers draw from."""
-
-CALLS: Final = frozenset(MIX)
 
 RECOVER_S: Final = 90.0
 """Within which the service must answer normally again."""
@@ -94,11 +93,11 @@ class Load:
         Callers may still wait for what they asked before, so three more ask.
         """
         found = threading.Event()
-        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in CALLS]
+        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in set(MIX)]
         for probe in probes:
             probe.start()
         try:
-            wait_for(lambda: len(self._first_since(over)) == len(CALLS), RECOVER_S)
+            wait_for(lambda: len(self._first_since(over)) == len(set(MIX)), RECOVER_S)
         finally:
             found.set()
             for probe in probes:
@@ -163,7 +162,7 @@ class Load:
         attempt = caller.ask(request, self.book, give_up)
         if attempt is None or attempt.status in NO_OUTCOME:
             return False
-        if request.call == Call.SEARCH_FACE and len(request.attempts) == 1:
+        if request.call == SEARCH_FACE and len(request.attempts) == 1:
             found = attempt.message if attempt.status == Status.OK else []
             self.book.judged(judge(found, before, self.book.expected(request.facedb)))
         return True

@@ -24,7 +24,8 @@ from faults import stages
 from faults.check import check
 from faults.load import CALLERS, Load
 from faults.told import BROKEN, FACES
-from shared.contract import Call, Status
+from shared.calls import SEARCH_FACE
+from shared.contract import Status
 
 WARM: Final = 10
 """Requests served before a fault: all callers are at work, and there are faces to lose."""
@@ -124,7 +125,7 @@ def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
     return Result(
         row.name,
         requests=len(book.requests),
-        acknowledged=sum(request.acknowledged and request.call != Call.SEARCH_FACE for request in book.requests),
+        acknowledged=sum(request.acknowledged and request.call != SEARCH_FACE for request in book.requests),
         lost=len(book.lost),
         doubled=len(book.doubled),
         failed=failed,

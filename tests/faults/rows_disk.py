@@ -13,7 +13,8 @@ from faults.load import Load
 from faults.rows import PromiseBroken, Row
 from faults.stages import Up, Whole, up, whole
 from faults.told import RIGHT
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import Status
 from worker.store.edge.store import MIN_FREE_BYTES
 
 LASTS_S: Final = 4.0
@@ -30,7 +31,7 @@ LITTLE_BYTES: Final = MIN_FREE_BYTES // 2
 
 FAILED: Final = frozenset({Status.FAIL})
 
-DELETED: Final = RIGHT[Call.DELETE_FACE] | RIGHT[Call.SEARCH_FACE]
+DELETED: Final = RIGHT[DELETE_FACE] | RIGHT[SEARCH_FACE]
 """A search takes the place of a deletion while there is nothing to delete."""
 
 
@@ -71,10 +72,10 @@ def store_full(stage: Small, load: Load) -> float:
     """First too full to add, and then without a byte. What is there is found all the while."""
     with stage.disk.filled(LITTLE_BYTES):
         time.sleep(LASTS_S)
-        _require(load, {Call.ADD_FACE: FAILED, Call.SEARCH_FACE: RIGHT[Call.SEARCH_FACE], Call.DELETE_FACE: DELETED})
+        _require(load, {ADD_FACE: FAILED, SEARCH_FACE: RIGHT[SEARCH_FACE], DELETE_FACE: DELETED})
         stage.disk.fill(0)
         time.sleep(LASTS_S)
-        _require(load, {Call.ADD_FACE: FAILED, Call.SEARCH_FACE: RIGHT[Call.SEARCH_FACE]})
+        _require(load, {ADD_FACE: FAILED, SEARCH_FACE: RIGHT[SEARCH_FACE]})
     return time.monotonic()
 
 
@@ -82,7 +83,7 @@ def full(stage: Small, load: Load, lasts_s: float) -> float:
     """Nothing can be acknowledged, as nothing can be kept."""
     with stage.disk.filled():
         time.sleep(lasts_s)
-        _require(load, {Call.ADD_FACE: FAILED})
+        _require(load, {ADD_FACE: FAILED})
     return time.monotonic()
 
 

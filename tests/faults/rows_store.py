@@ -14,7 +14,8 @@ from faults.rows import PromiseBroken, Row
 from faults.stages import Valkey, Whole, valkeys, whole
 from processes import two_free_ports
 from qdrant_server import Server, served
-from shared.contract import Call, Status
+from shared.calls import DELETE_FACE
+from shared.contract import Status
 
 LASTS_S: Final = 5.0
 """A bad way: longer than an operation of the store may take, and shorter than a caller waits."""
@@ -123,7 +124,7 @@ def held(stage: Distant, load: Load) -> float:
     over = time.monotonic()
     stage.proxy.passes(LATE_S)
     while time.monotonic() < over + LATE_S:
-        load.ask(Call.DELETE_FACE)
+        load.ask(DELETE_FACE)
     return over
 
 

@@ -12,7 +12,8 @@ from faults.rows import PromiseBroken, Row
 from faults.stages import Up, Whole, whole
 from processes import python, two_free_ports, wait_for
 from shared.broker import UNACKED
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE
+from shared.contract import Status
 
 OTHER_EMBEDDER: Final = "sface-2021dec-int8"
 """Made from the file of the embedder that is the default, so that nothing has to be fetched."""
@@ -71,7 +72,7 @@ def out_of_memory(stage: Up, load: Load) -> float:
     with Redis.from_url(stage.broker_url) as redis:
         redis.config_set("maxmemory", redis.info("memory")["used_memory"] // 2)
         time.sleep(LASTS_S)
-        status = load.ask(Call.ADD_FACE)
+        status = load.ask(ADD_FACE)
         redis.config_set("maxmemory", 0)
     if status != Status.FAIL:
         raise PromiseBroken(f"a broker without memory, and an add was answered {status}")

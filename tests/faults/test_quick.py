@@ -13,7 +13,7 @@ from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
 from faults.told import Book, Expected, Request
 from service import UNHURRIED, Service
-from shared.contract import Call
+from shared.calls import ADD_FACE, DELETE_FACE
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ class TestABrokenPromiseIsTold:
         def taken_away(_: object, load: Load) -> float:
             while True:  # again only if the load deletes the same one at the same moment
                 facedb, there = self.something_there(load)
-                if self.ask(load, Request(Call.DELETE_FACE, facedb, person_id=next(iter(there.there)))):
+                if self.ask(load, Request(DELETE_FACE, facedb, person_id=next(iter(there.there)))):
                     return time.monotonic()
 
         result = self.played(service, taken_away)
@@ -55,7 +55,7 @@ class TestABrokenPromiseIsTold:
     def test_a_face_that_was_added_twice_is_doubled(self, service: Service) -> None:
         def added_again(_: object, load: Load) -> float:
             facedb, there = self.something_there(load)
-            assert self.ask(load, Request(Call.ADD_FACE, facedb, name=next(iter(there.there.values()))))
+            assert self.ask(load, Request(ADD_FACE, facedb, name=next(iter(there.there.values()))))
             return time.monotonic()
 
         result = self.played(service, added_again)

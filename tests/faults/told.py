@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import Status
 
 BROKEN: Final = "broken"
 """In the place of a status: the connection ended without an answer."""
@@ -59,9 +60,9 @@ class Request:
 
 
 RIGHT: Final = {
-    Call.ADD_FACE: frozenset({Status.OK}),
-    Call.SEARCH_FACE: frozenset({Status.OK, Status.NO_SIMILAR_FACE}),
-    Call.DELETE_FACE: frozenset({Status.OK}),
+    ADD_FACE: frozenset({Status.OK}),
+    SEARCH_FACE: frozenset({Status.OK, Status.NO_SIMILAR_FACE}),
+    DELETE_FACE: frozenset({Status.OK}),
 }
 """How each call must be answered when all is well: every image shows a face, and deleted is only what was added."""
 
@@ -110,18 +111,18 @@ class Book:
     def new(self, call: Call) -> Request:
         """The next request of that call; a search in the place of a deletion while there is nothing to delete."""
         with self._lock:
-            if call == Call.ADD_FACE or not self._adds:
+            if call == ADD_FACE or not self._adds:
                 count = sum(map(len, self._adds.values()))
                 if count >= self._faces * len(self._facedbs):
                     raise LookupError(f"all {len(self._facedbs)} facedbs are full")
-                made = Request(Call.ADD_FACE, self._facedbs[count // self._faces], name=f"n{count}")
+                made = Request(ADD_FACE, self._facedbs[count // self._faces], name=f"n{count}")
                 self._adds[made.facedb].append(made)
-            elif call == Call.DELETE_FACE and self._deletable:
+            elif call == DELETE_FACE and self._deletable:
                 facedb, person_id = self._deletable.pop(self._random.randrange(len(self._deletable)))
-                made = Request(Call.DELETE_FACE, facedb, person_id=person_id)
+                made = Request(DELETE_FACE, facedb, person_id=person_id)
                 self._deletions[person_id] = made
             else:
-                made = Request(Call.SEARCH_FACE, self._random.choice(list(self._adds)))
+                made = Request(SEARCH_FACE, self._random.choice(list(self._adds)))
             self.requests.append(made)
             return made
 
@@ -130,7 +131,7 @@ class Book:
         with self._lock:
             had = request.outcome
             request.attempts.append(attempt)
-            if request.call == Call.ADD_FACE and had is None and request.added:
+            if request.call == ADD_FACE and had is None and request.added:
                 self._deletable.append((request.facedb, request.added))
 
     def problem(self, text: str) -> None:

@@ -8,28 +8,28 @@ from fuzz.mutations import TEXTS, corpus, image, mutate, stranger
 from fuzz.probe import NOBODY, Probe, request
 from hostile import DECODED, Hostile
 from hostile_images import IMAGES
-from shared.contract import MAX_IMAGE_BYTES, Call
+from shared.calls import CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call, field_names
+from shared.contract import MAX_IMAGE_BYTES
 
-WITH_IMAGE = (Call.ADD_FACE, Call.SEARCH_FACE, Call.COMPARE_FACES)
+WITH_IMAGE = tuple(call for call in CALLS if call.image_parameters)
+KNOWN = field_names(CALLS)
 DECODABLE = {"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"}
 
 
 def images(random: Random, call: Call, image: bytes) -> dict[str, bytes]:
-    """The image as a call takes it; where it takes two, beside a valid one."""
-    if call is not Call.COMPARE_FACES:
-        return {"img": image}
-    both = dict.fromkeys(("img1", "img2"), corpus()[0])
-    return both | {random.choice(list(both)): image}
+    """The image as one of the call's image parameters, beside valid ones; as `img` where the call takes none."""
+    names = call.image_parameters or ("img",)
+    return dict.fromkeys(names, corpus()[0]) | {random.choice(names): image}
 
 
 def valid(random: Random, key: str) -> Probe:
     """What must be answered right between all the rest."""
     if random.random() < 0.2:
-        raw = request("delface", key, body(random, {"person_id": NOBODY}))
-        return Probe("valid", raw, Call.DELETE_FACE, {"PERSON_ID_NOT_EXIST"}, 200)
+        raw = request(DELETE_FACE, key, body(random, {"person_id": NOBODY}))
+        return Probe("valid", raw, DELETE_FACE, {"PERSON_ID_NOT_EXIST"}, 200)
     if random.random() < 0.2:
-        raw = request("searchface", key, body(random, {}, {"img": stranger()}))
-        return Probe("valid", raw, Call.SEARCH_FACE, {"NO_SIMILAR_FACE"}, 200)
+        raw = request(SEARCH_FACE, key, body(random, {}, {"img": stranger()}))
+        return Probe("valid", raw, SEARCH_FACE, {"NO_SIMILAR_FACE"}, 200)
     call = random.choice(WITH_IMAGE)
     raw = request(call, key, body(random, {}, images(random, call, corpus()[0])))
     return Probe("valid", raw, call, {"OK"}, 200)
@@ -46,12 +46,12 @@ def hostile_image(random: Random, key: str) -> Probe:
     if random.random() < 0.5:
         return hostile(random, key, chosen)
     damaged = {"img": mutate(random, made(chosen))}
-    return Probe("hostile", request("searchface", key, body(random, {}, damaged)), Call.SEARCH_FACE, (), 200)
+    return Probe("hostile", request(SEARCH_FACE, key, body(random, {}, damaged)), SEARCH_FACE, (), 200)
 
 
 def hostile(random: Random, key: str, chosen: Hostile) -> Probe:
     """As it is, and what it must come to. Never added: many show the stranger."""
-    call = random.choice((Call.SEARCH_FACE, Call.COMPARE_FACES))
+    call = random.choice((SEARCH_FACE, COMPARE_FACES))
     statuses = DECODABLE if chosen.answer == DECODED else {chosen.answer}
     raw = request(call, key, body(random, {}, images(random, call, made(chosen))))
     return Probe("hostile", raw, call, statuses, 200)
@@ -65,7 +65,7 @@ def made(chosen: Hostile) -> bytes:
 
 def damaged_body(random: Random, key: str) -> Probe:
     """A valid body, damaged."""
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     cut = images(random, call, corpus()[0][:3000]) if call in WITH_IMAGE else {}
     kind, data = body(random, {"person_id": NOBODY, "name": "x"}, cut)
     return Probe("body", request(call, key, (kind, mutate(random, data))), call, (), 200)
@@ -73,8 +73,8 @@ def damaged_body(random: Random, key: str) -> Probe:
 
 def parameters(random: Random, key: str) -> Probe:
     """Well-formed bodies with values that are none."""
-    call = random.choice(list(Call))
-    names = ["name", "facedb", "person_id", "faces", "img", "img1", "img2", "", "status", _text(random)]
+    call = random.choice(CALLS)
+    names = [*KNOWN.texts, *KNOWN.images, "", "status", _text(random)]
     fields = {name: _text(random) for name in random.sample(names, random.randrange(4))}
     cut = images(random, call, corpus()[0][:2000])
     content = body(random, fields, {name: image for name, image in cut.items() if name not in fields})
@@ -104,7 +104,7 @@ def structure(random: Random, key: str) -> Probe:
             ("", b"img=x"),
         )
     )
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     return Probe("structure", request(call, key, content), call, {"INVALID_REQUEST"}, 200)
 
 

@@ -21,7 +21,7 @@ from fuzz.watch import NAMES, Held
 from hostile_images import IMAGES
 from portraits import astronaut_png
 from service import Service
-from shared.contract import Call
+from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
 
 CONCURRENCY = 32
 
@@ -78,7 +78,7 @@ class Fuzzer:
 
     async def start(self) -> None:
         """The face that valid searches find."""
-        await self.send(Probe("first", self._call(Call.ADD_FACE, img=corpus()[0]), Call.ADD_FACE, {"OK"}), keep=True)
+        await self.send(Probe("first", self._call(ADD_FACE, img=corpus()[0]), ADD_FACE, {"OK"}), keep=True)
 
     async def run(self, probes: Iterator[tuple[str, Probe]]) -> None:
         """These probes, CONCURRENCY at once."""
@@ -127,20 +127,20 @@ class Fuzzer:
         if body["status"] != "OK" or not isinstance(body["message"], list) or "confidence" in body["message"][0]:
             return
         for face in body["message"]:
-            raw = self._call(Call.DELETE_FACE, person_id=face["person_id"])
-            problem = await self.send(Probe("delete", raw, Call.DELETE_FACE, {"OK"}, 200))
+            raw = self._call(DELETE_FACE, person_id=face["person_id"])
+            problem = await self.send(Probe("delete", raw, DELETE_FACE, {"OK"}, 200))
             if problem:
                 self.report.problems.append(f"delete: {problem}")
 
     async def still_right(self) -> None:
         """A person is added, found, deleted and compared; of all that was added nothing is left but the first face."""
-        added = await self._ask(Call.ADD_FACE, img=astronaut_png())
+        added = await self._ask(ADD_FACE, img=astronaut_png())
         identifier = added["message"][0]["person_id"]
-        (found,) = (await self._ask(Call.SEARCH_FACE, img=astronaut_png()))["message"]
-        deleted = await self._ask(Call.DELETE_FACE, person_id=identifier)
-        gone = await self._ask(Call.SEARCH_FACE, img=astronaut_png())
-        first = await self._ask(Call.SEARCH_FACE, img=corpus()[0])
-        compared = await self._ask(Call.COMPARE_FACES, img1=astronaut_png(), img2=astronaut_png())
+        (found,) = (await self._ask(SEARCH_FACE, img=astronaut_png()))["message"]
+        deleted = await self._ask(DELETE_FACE, person_id=identifier)
+        gone = await self._ask(SEARCH_FACE, img=astronaut_png())
+        first = await self._ask(SEARCH_FACE, img=corpus()[0])
+        compared = await self._ask(COMPARE_FACES, img1=astronaut_png(), img2=astronaut_png())
         if (found["person_id"], found["confidence"]) != (identifier, 100):
             self.report.problems.append(f"afterwards: found {found}")
         if (deleted["status"], gone["status"], len(first["message"])) != ("OK", "NO_SIMILAR_FACE", 1):

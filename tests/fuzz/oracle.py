@@ -4,7 +4,8 @@ import re
 import uuid
 
 from fuzz.client import Answer
-from shared.contract import FACE_DELETED, MESSAGES, STATUSES_OF, Call, Status
+from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, Call
+from shared.contract import FACE_DELETED, MESSAGES, Status
 
 CODES = {
     "INVALID_REQUEST": {200, 400, 401, 403, 404, 405, 408, 417},
@@ -46,7 +47,7 @@ def _wrong_code(answer: Answer, status: str) -> str | None:
 
 
 def _wrong_message(status: str, message: object, call: Call | None) -> str | None:
-    if call is not None and call not in STATUSES_OF[Status(status)]:
+    if call is not None and Status(status) not in call.statuses:
         return f"{call} cannot answer {status}"
     if status in MESSAGES:
         return None if message == MESSAGES[Status(status)] else "not the exact message"
@@ -57,11 +58,11 @@ def _wrong_message(status: str, message: object, call: Call | None) -> str | Non
 
 def _wrong_result(message: object, call: Call) -> str | None:
     """Of OK."""
-    if call is Call.DELETE_FACE:
+    if call is DELETE_FACE:
         return None if message == FACE_DELETED else "not the exact message"
-    if call is Call.COMPARE_FACES:
+    if call is COMPARE_FACES:
         return None if _is_comparison(message) else "no comparison"
-    if call is Call.ADD_FACE:
+    if call is ADD_FACE:
         return None if _is_list(message, ["name", "person_id"], 100) else "no list of faces"
     return None if _is_list(message, ["confidence", "name", "person_id"], 50) else "no list of faces"
 

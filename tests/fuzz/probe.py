@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fuzz.bodies import Body
-from shared.contract import Call
+from shared.calls import Call
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 """A person_id that was never given."""
@@ -29,7 +29,7 @@ class Probe:
 
 
 def request(
-    call: str, key: str, content: Body, method: str = "POST", headers: Mapping[str, str] | None = None
+    call: Call | str, key: str, content: Body, method: str = "POST", headers: Mapping[str, str] | None = None
 ) -> bytes:
     """A whole request. A header of None is left out."""
     kind, data = content

@@ -6,14 +6,14 @@ from fuzz.bodies import body, form
 from fuzz.contents import images
 from fuzz.mutations import corpus, mutate
 from fuzz.probe import NOBODY, Probe, request
-from shared.contract import Call
+from shared.calls import CALLS, SEARCH_FACE
 
 
 def wrong_key(random: Random, key: str) -> Probe:
     wrong = random.choice(
         (None, "", " ", "x", key[:-1], f"{key}x", key.upper(), "\xff" * 20, "x" * 5000, f"{key} {key}")
     )
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     content = body(random, {"person_id": NOBODY}, images(random, call, corpus()[0]))
     return Probe("key", request(call, key, content, headers={"X-API-Key": wrong}), call, {"INVALID_REQUEST"}, 401)
 
@@ -37,7 +37,7 @@ def headers(random: Random, key: str) -> Probe:
             {f"X-{n}": "y" for n in range(90)},
         )
     )
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     content = body(random, {"person_id": NOBODY}, images(random, call, corpus()[1]))
     return Probe("headers", request(call, key, content, headers=odd))
 
@@ -47,14 +47,14 @@ def path(random: Random, key: str) -> Probe:
     where = random.choice(paths)
     method = random.choice(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "POST"))
     if random.random() < 0.5:
-        where = random.choice(list(Call))
+        where = random.choice(CALLS).name
     raw = request(where, key, body(random, {"person_id": "x"}), method)
     return Probe("path", raw, head=method == "HEAD")
 
 
 def no_http(random: Random, key: str) -> Probe:
     """Bytes that are no HTTP: a valid head that was damaged, or another protocol."""
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     head, _, rest = request(call, key, form(random, {"person_id": NOBODY})).partition(b"\r\n\r\n")
     other = (
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
@@ -90,7 +90,7 @@ def _with_line(random: Random, head: bytes) -> bytes:
 
 def chunked(random: Random, key: str) -> Probe:
     """Chunked bodies, half of them broken."""
-    call = random.choice(list(Call))
+    call = random.choice(CALLS)
     kind, data = form(random, {"person_id": NOBODY}, images(random, call, corpus()[1][:2000]))
     step = random.choice((1, 7, 1000))
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (data[at : at + step] for at in range(0, len(data), step)))
@@ -107,7 +107,7 @@ def chunked(random: Random, key: str) -> Probe:
 
 def hangup(random: Random, key: str) -> Probe:
     """The caller is gone before the end, or right after it. A search: what it would find is nobody's loss."""
-    raw = request(Call.SEARCH_FACE, key, body(random, {}, {"img": corpus()[0]}))
+    raw = request(SEARCH_FACE, key, body(random, {}, {"img": corpus()[0]}))
     cut = len(raw) if random.random() < 0.5 else random.randrange(len(raw))
     return Probe("hangup", raw[:cut], ends=True)
 

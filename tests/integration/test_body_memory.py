@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from gateway.body.encoded_images import MAX_IMG_CHARACTERS
 from gateway.body.uploads import max_body_bytes
 from processes import API_KEY, empty_redis, gateway_on
+from shared.contract import MAX_IMG_CHARACTERS
 from shared.control import Control
 from shared.redis_clients import connect
 

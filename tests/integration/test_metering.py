@@ -25,12 +25,13 @@ from gateway.calls.metering import Meter
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import wait_for
 from service import Service
-from shared.contract import MAX_IMAGE_BYTES, STATUSES_OF, Call, Status
+from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import MAX_IMAGE_BYTES, Status
 from shared.control import Control, Key, Scope, Unknown
 from shared.usage import DAYS, NOBODY, Period, Usage, as_csv, counter, day_key, read
 
 KEY = Key(id="k1", tenant="t", name="n", scopes=frozenset(Scope), created=0)
-Counts = Counter[tuple[Call, Status]]
+Counts = Counter[tuple[str, Status]]
 
 
 def b64(image: bytes) -> str:
@@ -54,11 +55,11 @@ class TestCounters:
     async def test_a_batch_that_comes_again_counts_once(self, redis: Redis) -> None:
         first, again = Meter(redis, "gateway"), Meter(redis, "gateway")
         for meter in (first, again):  # the same batch under the same number, as when an answer was lost
-            meter.count(Call.ADD_FACE, Status.OK, KEY)
+            meter.count(ADD_FACE, Status.OK, KEY)
             await meter.flush()
         assert [row.count for row in await read(redis, Period())] == [1]
         for meter in (first, again):
-            meter.count(Call.ADD_FACE, Status.OK, KEY)
+            meter.count(ADD_FACE, Status.OK, KEY)
             await meter.flush()
         assert [row.count for row in await read(redis, Period())] == [2]
 
@@ -66,15 +67,15 @@ class TestCounters:
         meters = [Meter(redis, name) for name in ("one", "two", "three")]
         for _ in range(20):
             for meter in meters:
-                meter.count(Call.SEARCH_FACE, Status.OK, KEY)
-                meter.count(Call.SEARCH_FACE, Status.FAIL, None)
+                meter.count(SEARCH_FACE, Status.OK, KEY)
+                meter.count(SEARCH_FACE, Status.FAIL, None)
             await redis.script_flush()
             await asyncio.gather(*(meter.flush() for meter in meters))
         assert [(row.tenant, row.count) for row in await read(redis, Period())] == [(NOBODY, 60), ("t", 60)]
 
     async def test_counters_stay_and_the_rest_goes(self, redis: Redis) -> None:
         meter = Meter(redis, "gateway")
-        meter.count(Call.SEARCH_FACE, Status.OK, KEY)
+        meter.count(SEARCH_FACE, Status.OK, KEY)
         await meter.flush()
         today = datetime.now(UTC).date().isoformat()
         assert await redis.ttl(day_key(today)) == await redis.ttl(DAYS) == -1
@@ -86,7 +87,7 @@ class TestCounters:
             day = (start + timedelta(days=offset)).isoformat()
             await redis.sadd(DAYS, day)
             for tenant in ("a", "b"):
-                await redis.hset(day_key(day), counter(tenant, "k", Call.SEARCH_FACE, Status.OK), offset + 1)
+                await redis.hset(day_key(day), counter(tenant, "k", SEARCH_FACE.name, Status.OK), offset + 1)
         everything = await read(redis, Period())
         assert len(everything) == 8
         assert everything == sorted(everything)
@@ -112,8 +113,8 @@ class TestCommand:
         with SyncRedis.from_url(valkey_url) as redis:
             for day, count in (("2026-02-28", 3), ("2026-03-01", 40)):
                 redis.sadd(DAYS, day)
-                redis.hset(day_key(day), counter("t", "k", Call.SEARCH_FACE, Status.OK), count)
-                redis.hset(day_key(day), counter("u", "k", Call.ADD_FACE, Status.OK), 1)
+                redis.hset(day_key(day), counter("t", "k", SEARCH_FACE.name, Status.OK), count)
+                redis.hset(day_key(day), counter("u", "k", ADD_FACE.name, Status.OK), 1)
         runner = CliRunner(env={"REDIS_URL": valkey_url})
         return lambda *arguments: runner.invoke(usage, arguments)
 
@@ -183,38 +184,38 @@ class Book:
 
     def post(self, client: httpx.Client, call: Call, **parameters: str) -> str:
         body = client.post(f"/v1/{call}", data={"facedb": "default", **parameters}).json()
-        self.counts[call, Status(body["status"])] += 1
-        return body["message"][0]["person_id"] if call is Call.ADD_FACE and body["status"] == "OK" else ""
+        self.counts[call.name, Status(body["status"])] += 1
+        return body["message"][0]["person_id"] if call is ADD_FACE and body["status"] == "OK" else ""
 
 
 def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: str) -> None:
     book = Book()
     too_large = b64(b"\xff\xd8\xff".ljust(MAX_IMAGE_BYTES + 1, b"\0"))
     with caller(service, tenant) as client, caller(service, tenant, rate=1e-6) as limited:
-        for call in (Call.ADD_FACE, Call.SEARCH_FACE):
+        for call in (ADD_FACE, SEARCH_FACE):
             for image in (too_large, b64(b"text"), b64(faceless_png()), "%"):
                 book.post(client, call, img=image)
-        book.post(client, Call.SEARCH_FACE, img=b64(hopper_jpeg()))
-        person_id = book.post(client, Call.ADD_FACE, img=b64(hopper_jpeg()))
+        book.post(client, SEARCH_FACE, img=b64(hopper_jpeg()))
+        person_id = book.post(client, ADD_FACE, img=b64(hopper_jpeg()))
         for image in (hopper_jpeg(), astronaut_png(), hopper_jpeg()):
-            book.post(client, Call.SEARCH_FACE, img=b64(image))
+            book.post(client, SEARCH_FACE, img=b64(image))
         for image in (hopper_jpeg(), b"text", faceless_png(), b"\xff\xd8\xff".ljust(MAX_IMAGE_BYTES + 1, b"\0"), b""):
-            book.post(client, Call.COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
+            book.post(client, COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
         for wanted in (person_id, person_id, "x", ""):
-            book.post(client, Call.DELETE_FACE, person_id=wanted)
-        for call in (Call.DELETE_FACE, *Call):  # the first takes all that the key may
+            book.post(client, DELETE_FACE, person_id=wanted)
+        for call in (DELETE_FACE, *CALLS):  # the first takes all that the key may
             book.post(limited, call)
-    assert set(book.counts) == {(call, status) for status, calls in STATUSES_OF.items() for call in calls}
+    assert set(book.counts) == {(call.name, status) for call in CALLS for status in call.statuses}
     wait_for(lambda: counted(service.broker, tenant).total() == book.counts.total())
     assert counted(service.broker, tenant) == book.counts
 
 
 def test_strangers_are_counted_together(service: Service) -> None:
-    before = counted(service.broker, NOBODY)[Call.SEARCH_FACE, Status.INVALID_REQUEST]
+    before = counted(service.broker, NOBODY)[SEARCH_FACE.name, Status.INVALID_REQUEST]
     for key in ("wrong", ""):
         httpx.post(f"{service.address}/v1/searchface", headers={"X-API-Key": key})
     httpx.get(f"{service.address}/v1/searchface")  # no call: the method is another
-    wait_for(lambda: counted(service.broker, NOBODY)[Call.SEARCH_FACE, Status.INVALID_REQUEST] == before + 2)
+    wait_for(lambda: counted(service.broker, NOBODY)[SEARCH_FACE.name, Status.INVALID_REQUEST] == before + 2)
 
 
 def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -> None:
@@ -223,7 +224,7 @@ def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -
             assert (
                 client.post(service.address + path, data={"person_id": "x"}).json()["status"] == "PERSON_ID_NOT_EXIST"
             )
-    wait_for(lambda: counted(service.broker, tenant) == {(Call.DELETE_FACE, Status.PERSON_ID_NOT_EXIST): 2})
+    wait_for(lambda: counted(service.broker, tenant) == {(DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST): 2})
 
 
 @pytest.mark.slow
@@ -235,7 +236,7 @@ class TestEndings:
             with caller(service, tenant) as client:
                 for _ in range(3):
                     for _ in range(20):
-                        book.post(client, Call.DELETE_FACE, person_id="x")
+                        book.post(client, DELETE_FACE, person_id="x")
                     self.end(service.child("-m gateway"), signal.SIGTERM)
                     assert counted(service.broker, tenant) == book.counts
             service.stop()
@@ -247,11 +248,11 @@ class TestEndings:
             tenant, book = new_tenant(service), Book()
             with caller(service, tenant) as client:
                 for _ in range(20):
-                    book.post(client, Call.DELETE_FACE, person_id="x")
+                    book.post(client, DELETE_FACE, person_id="x")
                 wait_for(lambda: counted(service.broker, tenant) == book.counts)
                 flushed = book.counts.copy()
                 for _ in range(20):
-                    book.post(client, Call.DELETE_FACE, person_id="x")
+                    book.post(client, DELETE_FACE, person_id="x")
                 self.end(service.child("-m gateway"), signal.SIGKILL)
                 kept = counted(service.broker, tenant)
                 assert flushed <= kept <= book.counts
@@ -274,11 +275,11 @@ class TestEndings:
         """Until one request is answered with something else than FAIL; those are counted as well."""
 
         def answered() -> bool:
-            before = book.counts[Call.DELETE_FACE, Status.PERSON_ID_NOT_EXIST]
+            before = book.counts[DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST]
             try:
-                book.post(client, Call.DELETE_FACE, person_id="x")
+                book.post(client, DELETE_FACE, person_id="x")
             except httpx.TransportError:
                 return False
-            return book.counts[Call.DELETE_FACE, Status.PERSON_ID_NOT_EXIST] > before
+            return book.counts[DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST] > before
 
         wait_for(answered)

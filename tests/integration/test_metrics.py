@@ -24,7 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from portraits import astronaut_png, faceless_png
 from processes import python, two_free_ports, wait_for
 from service import Service
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import Status
 
 FACE = base64.b64encode(astronaut_png()).decode()
 NO_FACE = base64.b64encode(faceless_png()).decode()
@@ -106,17 +107,17 @@ def observed(tmp_path_factory: pytest.TempPathFactory, collector: Collector, por
 class TestMetrics:
     def test_every_answer_is_counted_by_call_and_status(self, observed: Service, port: int) -> None:
         def counted(call: Call, status: Status) -> float:
-            return read(port, "facesearch_requests_total", call=call, status=status)
+            return read(port, "facesearch_requests_total", call=call.name, status=status)
 
         asked = [
-            (Call.ADD_FACE, {"img": FACE}, Status.OK),
-            (Call.ADD_FACE, {"img": NO_FACE}, Status.FACE_DETECT_FAILED),
-            (Call.SEARCH_FACE, {"img": FACE}, Status.OK),
-            (Call.SEARCH_FACE, {"img": "AAAA"}, Status.IMAGE_INVALID_FORMAT),
-            (Call.DELETE_FACE, {"person_id": NOBODY}, Status.PERSON_ID_NOT_EXIST),
-            (Call.DELETE_FACE, {}, Status.INVALID_REQUEST),
-            (Call.COMPARE_FACES, {"img1": FACE, "img2": FACE}, Status.OK),
-            (Call.COMPARE_FACES, {"img1": FACE, "img2": NO_FACE}, Status.FACE_DETECT_FAILED),
+            (ADD_FACE, {"img": FACE}, Status.OK),
+            (ADD_FACE, {"img": NO_FACE}, Status.FACE_DETECT_FAILED),
+            (SEARCH_FACE, {"img": FACE}, Status.OK),
+            (SEARCH_FACE, {"img": "AAAA"}, Status.IMAGE_INVALID_FORMAT),
+            (DELETE_FACE, {"person_id": NOBODY}, Status.PERSON_ID_NOT_EXIST),
+            (DELETE_FACE, {}, Status.INVALID_REQUEST),
+            (COMPARE_FACES, {"img1": FACE, "img2": FACE}, Status.OK),
+            (COMPARE_FACES, {"img1": FACE, "img2": NO_FACE}, Status.FACE_DETECT_FAILED),
         ]
         before = [counted(call, status) for call, _, status in asked]
         for call, parameters, status in asked:

@@ -26,7 +26,7 @@ from portraits import (
     side_by_side,
 )
 from service import Service
-from shared import contract
+from shared.calls import CALLS
 from shared.contract import MAX_IMAGE_BYTES
 
 Call = Callable[..., httpx.Response]
@@ -163,8 +163,8 @@ class TestRefusing:
 
     @pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": "x" * 5000}])
     def test_a_missing_or_unknown_key(self, service: Service, headers: dict[str, str]) -> None:
-        for name in contract.Call:
-            answer = httpx.post(f"{service.address}/v1/{name}", headers=headers, data={"img": "x"})
+        for each in CALLS:
+            answer = httpx.post(f"{service.address}{each.path}", headers=headers, data={"img": "x"})
             assert answer.status_code == 401
             assert answer.json()["status"] == "INVALID_REQUEST"
 

@@ -16,7 +16,8 @@ from fuzz.client import Answer
 from fuzz.mutations import seeded
 from fuzz.oracle import wrong
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
-from shared.contract import FACE_DELETED, Call, Status
+from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import FACE_DELETED, Status
 from shared.idempotency import HEADER
 
 REGULARS: Final = 6
@@ -95,9 +96,9 @@ class Regular:
 
     async def search(self) -> None:
         """What is found must be all that was acknowledged, and nothing else."""
-        status, message = await self._ask(Call.SEARCH_FACE, {"img": self._image})
+        status, message = await self._ask(SEARCH_FACE, {"img": self._image})
         if status not in (Status.OK, Status.NO_SIMILAR_FACE):
-            self._problem(Call.SEARCH_FACE, status, message)
+            self._problem(SEARCH_FACE, status, message)
             return
         expected = Expected(self._there, self._gone, {}, frozenset())
         judged = judge(message if status == Status.OK else [], expected, expected)
@@ -118,9 +119,9 @@ class Regular:
             fields["name"] = f"n{self._named}"
         else:
             self._tally.unnamed += 1
-        status, message = await self._ask(Call.ADD_FACE, fields)
+        status, message = await self._ask(ADD_FACE, fields)
         if status != Status.OK or len(message) != 1 or message[0]["name"] != fields.get("name", message[0]["name"]):
-            self._problem(Call.ADD_FACE, status, message)
+            self._problem(ADD_FACE, status, message)
             return
         (face,) = message
         if face["person_id"] in self._there or face["person_id"] in self._gone:
@@ -129,11 +130,11 @@ class Regular:
 
     async def _delete(self, person_id: str) -> None:
         self._tally.deletions += 1
-        status, message = await self._ask(Call.DELETE_FACE, {"person_id": person_id})
+        status, message = await self._ask(DELETE_FACE, {"person_id": person_id})
         if status == Status.PERSON_ID_NOT_EXIST:
             self._tally.lost.add(f"{person_id} was added, and is unknown when it is to be deleted")
         elif (status, message) != (Status.OK, FACE_DELETED):
-            self._problem(Call.DELETE_FACE, status, message)
+            self._problem(DELETE_FACE, status, message)
             return
         self._gone[person_id] = self._there.pop(person_id)
 
@@ -143,11 +144,11 @@ class Regular:
             return
         self._tally.deletions += 1
         person_id = self._random.choice(list(self._gone))
-        status, message = await self._ask(Call.DELETE_FACE, {"person_id": person_id})
+        status, message = await self._ask(DELETE_FACE, {"person_id": person_id})
         if status == Status.OK:
             self._tally.doubled.add(f"{person_id} was deleted twice")
         elif status != Status.PERSON_ID_NOT_EXIST:
-            self._problem(Call.DELETE_FACE, status, message)
+            self._problem(DELETE_FACE, status, message)
 
     async def _repeat(self) -> None:
         """The last request with an Idempotency-Key has the same outcome, and none of the effects, again."""
@@ -162,9 +163,9 @@ class Regular:
         """Another request under the key of the last one, or under what is no key."""
         key = self._last.key if self._last is not None else "y" * 256
         key = self._random.choice((key, *BAD_KEYS))
-        status, message = await self._send(Call.DELETE_FACE, {"person_id": str(uuid.uuid4())}, key)
+        status, message = await self._send(DELETE_FACE, {"person_id": str(uuid.uuid4())}, key)
         if status != Status.INVALID_REQUEST:
-            self._problem(f"{Call.DELETE_FACE} under a key that is used or none", status, message)
+            self._problem(f"{DELETE_FACE} under a key that is used or none", status, message)
 
     async def _ask(self, call: Call, fields: Mapping[str, str]) -> tuple[str, Any]:
         """Status and message. Half of the time it can be repeated."""

@@ -16,11 +16,9 @@ from celery.worker.consumer import Consumer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from redis import DataError, RedisError
 
-from shared.jobs import AddJob, CompareJob, DeleteJob, Job, JobId, SearchJob
+from shared.jobs import Job, JobId
 
 log = structlog.stdlib.get_logger(__name__)
-
-JOBS: Final[Mapping[str, type[Job]]] = {job.task: job for job in (AddJob, SearchJob, DeleteJob, CompareJob)}
 
 _JOB_ID: Final = TypeAdapter(JobId)
 
@@ -66,14 +64,16 @@ _KEYWORDS: Final = TypeAdapter(tuple[list[None], dict[str, Any], dict[str, None]
 """A body: no positional arguments, the job, and nothing that is to follow it."""
 
 
-def complaint(message: Any) -> str | None:
-    """What is wrong with a message of kombu's, None for one that Celery takes and that is a job."""
+def complaint(message: Any, tasks: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a message of kombu's, None for one that Celery takes and that is a job. tasks: those of
+    the application, each with its job_type (see worker/tasks.py).
+    """
     try:
         headers = _Headers.model_validate(message.headers)
         _Properties.model_validate(message.properties)
     except ValidationError:
         return "envelope"
-    job = JOBS.get(headers.task)
+    job: type[Job] | None = getattr(tasks.get(headers.task), "job_type", None)
     if job is None:
         return "task"
     if (message.content_type, message.content_encoding) != ("application/json", "utf-8"):
@@ -93,7 +93,7 @@ class JobConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         take = super().create_task_handler(*arguments, **options)
 
         def on_task_received(message: Any) -> None:
-            reason = complaint(message)
+            reason = complaint(message, self.app.tasks)
             if reason is None:
                 take(message)
             else:

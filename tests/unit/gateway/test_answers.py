@@ -70,7 +70,7 @@ class TestMiddleware:
         async def handler(_request: web.Request) -> web.Response:
             raise raised
 
-        response = await errors(make_mocked_request("POST", "/v1/addface"), handler)
+        response = await errors(make_mocked_request("POST", "/v1/addface", app=web.Application()), handler)
         assert isinstance(response, web.Response)
         body = json.loads(response.text or "")
         assert (response.status, body["status"]) == (http_status, status)
@@ -82,7 +82,7 @@ class TestMiddleware:
             async def handler(_request: web.Request, error: Exception = raised) -> web.Response:
                 raise error
 
-            await errors(make_mocked_request("POST", "/v1/addface"), handler)
+            await errors(make_mocked_request("POST", "/v1/addface", app=web.Application()), handler)
         assert capsys.readouterr().out.count("request_failed") == 1
 
     async def test_every_answer_names_its_request(self) -> None:

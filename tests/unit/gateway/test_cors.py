@@ -12,7 +12,8 @@ from gateway.http.answers import answer
 from gateway.http.cors import MAX_AGE_S, cors
 from gateway.http.middleware import errors, request_id
 from shared import errors as domain
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE
+from shared.contract import Status
 from shared.origins import parse
 
 PAGE = "https://shop.example"
@@ -43,7 +44,7 @@ async def calls(origins: str) -> AsyncIterator[tuple[TestClient, list[str]]]:
         return response
 
     app = web.Application(middlewares=[request_id, cors(parse(origins)), counting, errors])
-    app.router.add_post("/v1/addface", call, name=Call.ADD_FACE)
+    app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     app.router.add_get("/openapi.json", call)
     async with TestClient(TestServer(app)) as client:
         yield client, counted

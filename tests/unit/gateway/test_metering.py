@@ -15,7 +15,8 @@ from gateway.calls import metering
 from gateway.calls.metering import CALLER, METER, Meter, metered
 from gateway.http.answers import answer
 from gateway.http.middleware import errors
-from shared.contract import Call, Status
+from shared.calls import ADD_FACE
+from shared.contract import Status
 from shared.control import Key, Scope
 from shared.errors import InvalidRequest
 from shared.usage import NOBODY, counter
@@ -61,13 +62,13 @@ def meter(broker: Broker) -> Meter:
 class TestDelivery:
     @pytest.mark.parametrize("lost", ["request", "answer"])
     async def test_a_lost_flush_counts_once(self, broker: Broker, meter: Meter, lost: str) -> None:
-        name = counter("t", "k1", Call.ADD_FACE, Status.OK)
-        meter.count(Call.ADD_FACE, Status.OK, KEY)
+        name = counter("t", "k1", ADD_FACE.name, Status.OK)
+        meter.count(ADD_FACE, Status.OK, KEY)
         broker.loses = lost
         for _ in range(3):
             with pytest.raises(RedisConnectionError):
                 await meter.flush()
-            meter.count(Call.ADD_FACE, Status.OK, KEY)
+            meter.count(ADD_FACE, Status.OK, KEY)
         broker.loses = None
         await meter.flush()
         assert broker.counts == {name: 1}
@@ -80,9 +81,9 @@ class TestDelivery:
         assert broker.batches == 0
 
     async def test_a_day_is_a_batch(self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-        meter.count(Call.ADD_FACE, Status.OK, KEY)
+        meter.count(ADD_FACE, Status.OK, KEY)
         monkeypatch.setattr(metering, "datetime", Tomorrow)
-        meter.count(Call.ADD_FACE, Status.OK, KEY)
+        meter.count(ADD_FACE, Status.OK, KEY)
         await meter.flush()
         assert broker.batches == 2
 
@@ -90,7 +91,7 @@ class TestDelivery:
         broker.loses = "request"
         for _ in range(50):
             for _ in range(100):
-                meter.count(Call.ADD_FACE, Status.OK, KEY)
+                meter.count(ADD_FACE, Status.OK, KEY)
             with pytest.raises(RedisConnectionError):
                 await meter.flush()
         assert len(meter._batches) == len(meter._gathered) == 1
@@ -102,7 +103,7 @@ class TestDelivery:
         self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(metering, "RETRY_S", 0.01)
-        meter.count(Call.ADD_FACE, Status.OK, KEY)
+        meter.count(ADD_FACE, Status.OK, KEY)
         broker.loses = "answer"
         closing = asyncio.create_task(meter.close())
         while not broker.batches:
@@ -115,7 +116,7 @@ class TestDelivery:
         self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(metering, "CLOSE_S", 0.01)
-        meter.count(Call.ADD_FACE, Status.OK, KEY)
+        meter.count(ADD_FACE, Status.OK, KEY)
         broker.loses = "request"
         await meter.close()
         assert "usage_lost" in capsys.readouterr().out
@@ -146,7 +147,7 @@ async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
 
     app = web.Application(middlewares=[metered, errors])
     app[METER] = meter
-    app.router.add_post("/v1/addface", call, name=Call.ADD_FACE)
+    app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     app.router.add_get("/healthz", health)
     async with TestClient(TestServer(app)) as client:
         for wish in ("ok", "ok", "crash", "refuse"):
@@ -156,9 +157,9 @@ async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
         await client.post("/v1/nothing")  # 404
     (counts,) = meter._gathered.values()
     assert counts == {
-        counter("t", "k1", Call.ADD_FACE, Status.OK): 2,
-        counter("t", "k1", Call.ADD_FACE, Status.FAIL): 1,
-        counter(NOBODY, NOBODY, Call.ADD_FACE, Status.INVALID_REQUEST): 1,
+        counter("t", "k1", ADD_FACE.name, Status.OK): 2,
+        counter("t", "k1", ADD_FACE.name, Status.FAIL): 1,
+        counter(NOBODY, NOBODY, ADD_FACE.name, Status.INVALID_REQUEST): 1,
     }
 
 

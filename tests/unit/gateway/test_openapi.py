@@ -19,32 +19,21 @@ from gateway.admin.operations import OPERATIONS
 from gateway.app_keys import SETTINGS
 from gateway.body import encoded_images
 from gateway.body.uploads import Parameters
-from gateway.calls.parameters import (
-    AddFaceParameters,
-    DelFaceParameters,
-    FaceCompareParameters,
-    SearchFaceParameters,
-    check,
-)
+from gateway.calls.parameters import check
 from gateway.openapi import document, portrait
 from gateway.openapi.routes import openapi
-from shared.contract import CHARGED, MESSAGES, STATUSES_OF, AddedFace, Call, Comparison, FoundFace, Status
+from shared.calls import CALLS, Call
+from shared.contract import MESSAGES, AddedFace, Comparison, FoundFace, Status
 from shared.errors import InvalidRequest
 from shared.settings import Settings
 
 DOCUMENT = document.document()
 ADMIN = admin.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
-MODELS = {
-    Call.ADD_FACE: AddFaceParameters,
-    Call.SEARCH_FACE: SearchFaceParameters,
-    Call.DELETE_FACE: DelFaceParameters,
-    Call.COMPARE_FACES: FaceCompareParameters,
-}
 
 
 def operation(call: Call) -> dict[str, Any]:
-    return DOCUMENT["paths"][f"/v1/{call}"]["post"]
+    return DOCUMENT["paths"][call.path]["post"]
 
 
 def content(call: Call) -> dict[str, Any]:
@@ -175,11 +164,11 @@ class TestAdmin:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_a_call_answers_the_statuses_of_the_contract(self, call: Call) -> None:
         schema = content(call)["schema"]
         mapping = schema["discriminator"]["mapping"]
-        assert {*mapping} | {Status.FAIL} == {status for status, calls in STATUSES_OF.items() if call in calls}
+        assert {*mapping} | {Status.FAIL} == call.statuses
         assert [ref["$ref"] for ref in schema["oneOf"]] == list(mapping.values())
         for status, ref in mapping.items():
             properties = SCHEMAS[ref.rpartition("/")[2]]["properties"]
@@ -187,19 +176,19 @@ class TestAnswers:
             if status in MESSAGES:
                 assert properties["message"] == {"const": MESSAGES[Status(status)]}
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_its_examples_are_answers(self, call: Call) -> None:
         valid = validator(content(call)["schema"])
         for example in content(call)["examples"].values():
             valid.validate(example["value"])
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_examples_tell_what_is_charged(self, call: Call) -> None:
         for name, example in content(call)["examples"].items():
-            expected = "charged" if (call, Status(name)) in CHARGED else "free"
+            expected = "charged" if Status(name) in call.charged else "free"
             assert example["summary"] == f"{name}, {expected}"
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_other_answers_are_none(self, call: Call) -> None:
         valid = validator(content(call)["schema"])
         for answer in (
@@ -228,7 +217,7 @@ class TestAnswers:
         ("code", "status"), [("401", "INVALID_REQUEST"), ("403", "INVALID_REQUEST"), ("429", "FAIL"), ("503", "FAIL")]
     )
     def test_refusals_are_contract_json_too(self, code: str, status: str) -> None:
-        for call in Call:
+        for call in CALLS:
             name = operation(call)["responses"][code]["$ref"].rpartition("/")[2]
             response = DOCUMENT["components"]["responses"][name]
             ref = response["content"]["application/json"]["schema"]["$ref"]
@@ -238,7 +227,7 @@ class TestAnswers:
 
 
 class TestParameters:
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_each_content_type_takes_the_same_parameters(self, call: Call) -> None:
         bodies = operation(call)["requestBody"]["content"]
         assert list(bodies) == ["application/x-www-form-urlencoded", "multipart/form-data", "application/json"]
@@ -246,42 +235,42 @@ class TestParameters:
             schema = body["schema"]
             if "$ref" in schema:
                 schema = SCHEMAS[schema["$ref"].rpartition("/")[2]]
-            assert list(schema["properties"]) == list(MODELS[call].model_fields)
+            assert list(schema["properties"]) == list(call.parameters.model_fields)
             for name, value in schema["properties"].items():
                 may_be_null = kind == "application/json" and name not in schema["required"]
                 assert resolved(value)["type"] == (["string", "null"] if may_be_null else "string")
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_in_json_null_is_left_out(self, call: Call) -> None:
         schema = operation(call)["requestBody"]["content"]["application/json"]["schema"]
         needed = dict.fromkeys(schema["required"], "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e")
         optional = dict.fromkeys(schema["properties"].keys() - needed.keys())
         validator(schema).validate(needed | optional)
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_its_example_is_taken(self, call: Call) -> None:
         bodies = operation(call)["requestBody"]["content"]
         (example,) = bodies["application/json"]["examples"].values()
         assert bodies["application/x-www-form-urlencoded"]["examples"] == bodies["application/json"]["examples"]
         value = dict(resolved(example)["value"])
         assert "facedb" not in value, "optional, and nobody knows which one there is"
-        validator(SCHEMAS[MODELS[call].__name__]).validate(value)
-        sent = {name: value.pop(name).encode() for name in MODELS[call].images}
-        taken = check(MODELS[call], Parameters(text=value, images=sent))
-        for name in MODELS[call].images:
+        validator(SCHEMAS[f"{call.title}Parameters"]).validate(value)
+        sent = {name: value.pop(name).encode() for name in call.image_parameters}
+        taken = check(call.parameters, Parameters(text=value, images=sent))
+        for name in call.image_parameters:
             assert encoded_images.check(getattr(taken, name), 1_000_000)
 
-    @pytest.mark.parametrize("call", Call)
+    @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_every_text_has_an_example_that_is_taken_as_it_is(self, call: Call) -> None:
-        schema = SCHEMAS[MODELS[call].__name__]
+        schema = SCHEMAS[f"{call.title}Parameters"]
         example = {name: resolved(value)["examples"][0] for name, value in schema["properties"].items()}
         validator(schema).validate(example)
         assert example.get("facedb", "default") == "default", "what every tenant has at first"
 
-    @pytest.mark.parametrize("call", [call for call in Call if call is not Call.DELETE_FACE])
+    @pytest.mark.parametrize("call", [call for call in CALLS if call.image_parameters], ids=str)
     def test_images_in_multipart_are_files(self, call: Call) -> None:
         multipart = operation(call)["requestBody"]["content"]["multipart/form-data"]
-        for name in MODELS[call].images:
+        for name in call.image_parameters:
             assert (
                 multipart["schema"]["properties"][name]["type"],
                 multipart["schema"]["properties"][name]["format"],
@@ -293,7 +282,7 @@ class TestParameters:
         assert len(portrait.BASE64) <= 6000
 
     @given(
-        st.sampled_from(Call),
+        st.sampled_from(CALLS),
         st.dictionaries(
             st.sampled_from(["name", "facedb", "faces", "other"]),
             st.text("aZ09-_ é\n", max_size=140) | st.sampled_from(["all", "largest", "one"]),
@@ -302,14 +291,14 @@ class TestParameters:
     def test_what_is_documented_is_what_is_checked(self, call: Call, text: dict[str, str]) -> None:
         identifier = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
         encoded_images = dict.fromkeys(("img", "img1", "img2"), "YQ==")
-        documented = validator(SCHEMAS[MODELS[call].__name__]).is_valid(
+        documented = validator(SCHEMAS[f"{call.title}Parameters"]).is_valid(
             text | encoded_images | {"person_id": identifier}
         )
         given_ = Parameters(
             text | {"person_id": identifier}, {name: image.encode() for name, image in encoded_images.items()}
         )
         try:
-            taken = bool(check(MODELS[call], given_))
+            taken = bool(check(call.parameters, given_))
         except InvalidRequest:
             taken = False
         assert taken == documented

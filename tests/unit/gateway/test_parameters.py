@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.body.uploads import Parameters
-from gateway.calls.parameters import (
+from gateway.calls.parameters import check
+from shared.calls import (
+    ADD_FACE,
     AddFaceParameters,
     DelFaceParameters,
     FaceCompareParameters,
     SearchFaceParameters,
-    add_face_parameters,
-    check,
 )
 from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
@@ -107,10 +107,10 @@ class TestName:
 
 
 class TestFreeName:
-    free = add_face_parameters("free")
+    free = ADD_FACE.parameters_for("free")
 
     def test_strict_is_the_contract(self) -> None:
-        assert add_face_parameters("strict") is AddFaceParameters
+        assert ADD_FACE.parameters_for("strict") is AddFaceParameters
         assert list(self.free.model_fields) == list(AddFaceParameters.model_fields), "in the same order"
 
     @pytest.mark.parametrize("name", ["", "a b", "naïve", "山田\u3000太郎", "<b>", "\U0001f642" * 128, "e\u0301"])
@@ -192,11 +192,12 @@ class TestPersonId:
     @pytest.mark.parametrize("text", ["1", "x" * 36, "4fbd9474-e09f-4e7d-9a2f-06fa1167f67", "\0", "٣" * 32 + "x"])
     def test_what_cannot_be_an_id_was_never_given_to_anybody(self, text: str) -> None:
         with pytest.raises(PersonUnknown):
-            check(DelFaceParameters, Parameters(text={"person_id": text})).as_uuid()
+            check(DelFaceParameters, Parameters(text={"person_id": text})).job_fields()
 
     @given(st.uuids())
     def test_an_id_is_that_id(self, identifier: uuid.UUID) -> None:
-        assert check(DelFaceParameters, Parameters(text={"person_id": str(identifier)})).as_uuid() == identifier
+        given_ = check(DelFaceParameters, Parameters(text={"person_id": identifier.hex}))
+        assert given_.job_fields() == {"person_id": str(identifier)}
 
 
 def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:

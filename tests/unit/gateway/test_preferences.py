@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.admission import GatewayFull
-from gateway.calls.metering import call_of
 from gateway.calls.preferences import KNOWN, http_status, written
 from gateway.http.answers import STATUS, answer
 from gateway.http.middleware import errors
+from gateway.http.routing import call_of
 from shared import errors as domain
-from shared.contract import MIN_CONFIDENCE, SURE_CONFIDENCE, Call, HttpStatus, Status
+from shared.calls import ADD_FACE
+from shared.contract import MIN_CONFIDENCE, SURE_CONFIDENCE, HttpStatus, Status
 from shared.control import Key, Scope
 from worker.actions import as_number, result_of
 
@@ -56,7 +57,7 @@ async def ask(default: HttpStatus, known: Key | None, why: str) -> tuple[web.Res
         return response
 
     app = web.Application(middlewares=[http_status(default), counting, errors])
-    app.router.add_post("/v1/addface", call, name=Call.ADD_FACE)
+    app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     async with TestClient(TestServer(app)) as client, client.post("/v1/addface") as response:
         return response, response.status, await response.text(), statuses[0]
 
@@ -94,7 +95,7 @@ class TestHttpStatus:
             return answer(Status.FAIL, "x")
 
         app = web.Application(middlewares=[http_status("always-200"), errors])
-        app.router.add_post("/v1/addface", unready, name=Call.ADD_FACE)
+        app.router.add_post("/v1/addface", unready, name=ADD_FACE.name)
         app.router.add_get("/readyz", unready)
         async with TestClient(TestServer(app)) as client:
             for method, path, code in (

@@ -12,7 +12,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.body import header_values, multipart
-from gateway.body.encoded_images import MAX_IMG_CHARACTERS
 from gateway.body.uploads import (
     MAX_OTHERS_BYTES,
     Parameters,
@@ -24,6 +23,7 @@ from gateway.body.urlencoded import unquote
 from hostile import Hostile
 from hostile_bodies import BODIES, FORM
 from hostile_runs import answer_to_body, parse
+from shared.contract import MAX_IMG_CHARACTERS
 from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidRequest, Unavailable
 
 PART = b'\r\n--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'

@@ -1,0 +1,243 @@
+"""The calls of the API, one row for each: gateway, worker, documents and tests take from this table what they know.
+
+A new call is a row here with the model of its parameters, a job in shared/jobs.py and an action in worker/actions.py.
+"""
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import Field, WithJsonSchema
+
+from shared.contract import (
+    FACE_DELETED,
+    MAX_ADDED,
+    MAX_MATCHES,
+    AddedFace,
+    Comparison,
+    Faces,
+    FoundFace,
+    Message,
+    Names,
+    Result,
+    Status,
+)
+from shared.control import Scope
+from shared.errors import (
+    ContractError,
+    FaceNotDetected,
+    ImageUnreadable,
+    NoSimilarFace,
+    PersonUnknown,
+    TooManyFaces,
+    rejection_reasons,
+)
+from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob
+from shared.parameters import (
+    PERSON_ID_EXAMPLE,
+    CallParameters,
+    Facedb,
+    FreeName,
+    Img,
+    Name,
+    PersonId,
+    WhichFaces,
+)
+
+
+class Tag(NamedTuple):
+    """A group of calls in the OpenAPI document."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Call:
+    """One call of the API.
+
+    name: the last part of its path, which metrics, usage and logs name it by. scope: what a key must have. parameters,
+    free_names: the model that checks a request, and the one where names are free if that differs. job: what a worker
+    does. raises: the errors of the worker's action, besides Unavailable. charged: the statuses of the tariff; all
+    others are free. result, result_example: the type of the message of OK, and such a message. summary, description:
+    for the document. example: the text parameters of a valid request; images come on top.
+    """
+
+    name: str
+    tag: Tag
+    scope: Scope
+    parameters: type[CallParameters]
+    free_names: type[CallParameters] | None = None
+    job: type[Job]
+    raises: tuple[type[ContractError], ...] = ()
+    charged: frozenset[Status] = frozenset()
+    result: Any
+    result_example: Message
+    summary: str
+    description: str
+    example: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> str:
+        return f"/v1/{self.name}"
+
+    @property
+    def title(self) -> str:
+        """The name of its schemas in the OpenAPI document, such as AddFace."""
+        return self.parameters.__name__.removesuffix("Parameters")
+
+    @property
+    def image_parameters(self) -> tuple[str, ...]:
+        return self.parameters.image_parameters
+
+    @cached_property
+    def job_statuses(self) -> frozenset[Status]:
+        """The statuses that a worker answers with."""
+        return frozenset({Status.OK, Status.FAIL, *(error.status for error in self.raises)})
+
+    @cached_property
+    def statuses(self) -> frozenset[Status]:
+        """The statuses that a caller is answered with."""
+        of_images = {Status.IMAGE_INVALID_SIZE, Status.IMAGE_INVALID_FORMAT} if self.image_parameters else set()
+        return self.job_statuses | {Status.INVALID_REQUEST} | of_images
+
+    def parameters_for(self, names: Names) -> type[CallParameters]:
+        """Return the model of its parameters where the operator allows these names."""
+        return self.free_names if names == "free" and self.free_names is not None else self.parameters
+
+
+FACES: Final = Tag("Faces", "Faces of a face database: add, find, delete.")
+COMPARISON: Final = Tag("Comparison", "Two images, and no face database.")
+
+
+class AddFaceParameters(CallParameters):
+    """img: the image, of any size and kind. name None: left out, which is not the same as empty."""
+
+    img: Img
+    name: Name = None
+    facedb: Facedb = None
+    faces: WhichFaces = Faces.ALL
+
+
+class AddFaceParametersFree(AddFaceParameters):
+    """The same where names are free."""
+
+    name: FreeName = None
+
+
+class SearchFaceParameters(CallParameters):
+    """img: the image, of any size and kind."""
+
+    img: Img
+    facedb: Facedb = None
+
+
+class DelFaceParameters(CallParameters):
+    """person_id: text that may be no id at all."""
+
+    person_id: PersonId
+    facedb: Facedb = None
+
+    def job_fields(self) -> dict[str, str | None]:
+        """Return the id. Raises PersonUnknown for a text that cannot be one: no face has it."""
+        try:
+            return {"person_id": str(uuid.UUID(self.person_id))}
+        except ValueError:
+            raise PersonUnknown from None
+
+
+class FaceCompareParameters(CallParameters):
+    """img1, img2: the images, of any size and kind."""
+
+    img1: Img
+    img2: Img
+
+
+ADD_FACE: Final = Call(
+    name="addface",
+    tag=FACES,
+    scope=Scope.ADD,
+    parameters=AddFaceParameters,
+    free_names=AddFaceParametersFree,
+    job=AddJob,
+    raises=(FaceNotDetected, ImageUnreadable, TooManyFaces),
+    # The source marks OK as charged and says in the same line that adding is free. It is free, and counted on its own,
+    # so that an operator can price it.
+    charged=frozenset({Status.FACE_DETECT_FAILED}),
+    result=Annotated[list[AddedFace], Field(min_length=1, max_length=MAX_ADDED)],
+    result_example=[AddedFace(name="ID0", person_id=PERSON_ID_EXAMPLE)],
+    summary="Add the faces of one image",
+    description=(
+        "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
+        "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
+        f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST."
+    ),
+    example={"name": "Grace"},
+)
+SEARCH_FACE: Final = Call(
+    name="searchface",
+    tag=FACES,
+    scope=Scope.SEARCH,
+    parameters=SearchFaceParameters,
+    job=SearchJob,
+    raises=(NoSimilarFace, FaceNotDetected, ImageUnreadable),
+    charged=frozenset({Status.OK, Status.NO_SIMILAR_FACE, Status.FACE_DETECT_FAILED}),
+    result=Annotated[list[FoundFace], Field(min_length=1, max_length=MAX_MATCHES)],
+    result_example=[FoundFace(confidence=99.123, name="Grace", person_id=PERSON_ID_EXAMPLE)],
+    summary="Find the same face among those added",
+    description="Searches for the most prominent face of the image. Matches are listed from high to low confidence.",
+)
+DELETE_FACE: Final = Call(
+    name="delface",
+    tag=FACES,
+    scope=Scope.DELETE,
+    parameters=DelFaceParameters,
+    job=DeleteJob,
+    raises=(PersonUnknown,),
+    result=Annotated[str, WithJsonSchema({"const": FACE_DELETED})],
+    result_example=FACE_DELETED,
+    summary="Delete one added face",
+    description="Of any number of concurrent deletes of one id exactly one is OK.",
+    example={"person_id": PERSON_ID_EXAMPLE},
+)
+COMPARE_FACES: Final = Call(
+    name="facecompare",
+    tag=COMPARISON,
+    scope=Scope.SEARCH,
+    parameters=FaceCompareParameters,
+    job=CompareJob,
+    raises=(FaceNotDetected, ImageUnreadable),
+    charged=frozenset({Status.OK, Status.FACE_DETECT_FAILED}),
+    result=Comparison,
+    result_example=Comparison(similarity=97.501, result=Result.SAME_PERSON),
+    summary="Tell whether two images show the same person",
+    description="Compares the most prominent face of each image. Nothing is added, searched or kept.",
+)
+
+CALLS: Final = (ADD_FACE, SEARCH_FACE, DELETE_FACE, COMPARE_FACES)
+"""All calls, in the order in which documents and messages name them."""
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """The names of the parameters that calls know, each once, in the order of the calls."""
+
+    images: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def field_names(calls: Collection[Call]) -> FieldNames:
+    """Return the names of the parameters of these calls."""
+    images = dict.fromkeys(name for call in calls for name in call.image_parameters)
+    every = dict.fromkeys(name for call in calls for name in call.parameters.model_fields)
+    return FieldNames(tuple(images), tuple(name for name in every if name not in images))
+
+
+def action_rejections(calls: Collection[Call]) -> Iterator[str]:
+    """Yield the words under which metrics count the inputs that the actions of these calls turn down."""
+    return rejection_reasons(*(error for call in calls for error in call.raises))

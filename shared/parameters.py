@@ -1,0 +1,93 @@
+"""The parameters that calls take: their types, and what the models of all calls have in common.
+
+The description of a field completes "… must be", in the OpenAPI document and in the sentence that a caller gets.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from shared.contract import FACEDB, FREE_NAME, LONGEST_NAME, MAX_IMG_CHARACTERS, NAME, Faces
+from shared.control import DEFAULT
+
+PERSON_ID_EXAMPLE = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
+
+# Line breaks and a data: prefix may come on top, so maxLength is documented only; the bytes behind it are measured.
+Img = Annotated[
+    bytes,
+    Field(min_length=1, description="the base64 of a jpeg, png or bmp image of at most 2M"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 1, "maxLength": MAX_IMG_CHARACTERS}),
+]
+Name = Annotated[
+    str | None,
+    Field(pattern=rf"^{NAME.pattern}$", description="at most 128 letters and digits", examples=["Grace"]),
+]
+FreeName = Annotated[
+    str | None,
+    Field(
+        pattern=FREE_NAME,
+        max_length=LONGEST_NAME,
+        description="at most 128 printable characters",
+        examples=["Grace"],
+    ),
+    # Without the pattern: many tools read those of a document with regular expressions that do not know \\p.
+    WithJsonSchema({"type": "string", "maxLength": LONGEST_NAME}),
+]
+# Libraries send an empty text for an optional field that was not filled in: the same as left out.
+Facedb = Annotated[
+    str | None,
+    Field(
+        pattern=rf"^({FACEDB.pattern})?$",
+        description="1 to 64 letters, digits, - or _",
+        # What every tenant has: tools that try a document out fill in something for a parameter without an example.
+        examples=[DEFAULT],
+    ),
+    AfterValidator(lambda facedb: facedb or None),
+]
+# An empty text is not the default: a caller who asks for one face must not add all because its value got lost.
+WhichFaces = Annotated[
+    Faces,
+    Field(
+        description=f"{', '.join(list(Faces)[:-1])} or {list(Faces)[-1]}",
+        examples=[Faces.ALL.value],
+        exclude_if=lambda faces: faces is Faces.ALL,
+    ),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in Faces]}),
+]
+PersonId = Annotated[
+    # Text that is no UUID is no INVALID_REQUEST but a face that does not exist, which is checked after facedb.
+    str,
+    Field(
+        min_length=1,
+        description="the person_id of an added face",
+        examples=[PERSON_ID_EXAMPLE],
+        json_schema_extra={"format": "uuid"},
+    ),
+]
+
+
+class CallParameters(BaseModel):
+    """The checked parameters of a call; every field of bytes is an image.
+
+    A model for a job about a face database has a field `facedb`, in which None means the key's own default.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    image_parameters: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that are images, in their order."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
+        cls.image_parameters = tuple(name for name, field in cls.model_fields.items() if field.annotation is bytes)
+
+    @property
+    def encoded(self) -> tuple[bytes, ...]:
+        """The images as their encoded bytes, in the order of the fields."""
+        return tuple(getattr(self, name) for name in self.image_parameters)
+
+    def job_fields(self) -> dict[str, str | None]:
+        """Return the fields that only this call's job has, as JSON values: all but the images and facedb.
+
+        May raise a ContractError for a value that is known to have no effect.
+        """
+        return self.model_dump(mode="json", exclude={"facedb", *self.image_parameters})
