@@ -1,9 +1,9 @@
-"""Stand-ins for the official images that the Dockerfile and the compose file name, made of Debian's packages and PyPI's
-under the official names, for a machine that has a Docker engine and no registry.
+"""Stand-ins for the official images, for machines that cannot pull images.
 
+They have the names that the Dockerfile and the compose file use, and are made of Debian's packages and PyPI's.
 `python tests/containers/stand_ins.py` makes those that are missing, then this project's own images on top of them. It
-needs root, debootstrap and a Docker engine. An image that has the name and is none of ours is left alone. Ours carry
-the label `facesearch.stand-in`, a digest of what they are made of, and are made anew when that changes.
+needs root, debootstrap and a Docker engine. An image of such a name that is not ours is left alone. Ours have the label
+`facesearch.stand-in`, a digest of what they are made of, and are made again when that changes.
 """
 
 import hashlib

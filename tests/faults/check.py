@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from faults.asking import Caller
-from faults.told import NO_OUTCOME, Attempt, Book, Expected, Judged, Request
+from faults.book import NO_OUTCOME, Attempt, Book, Expected, Judged, Request
+from faults.caller import Caller
 from shared.calls import SEARCH_FACE
 from shared.contract import Status
 

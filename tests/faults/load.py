@@ -7,9 +7,9 @@ from contextlib import closing
 from random import Random
 from typing import Final, Self
 
-from faults.asking import Caller
+from faults.book import FACES, NO_OUTCOME, RIGHT, Book, Request
+from faults.caller import Caller
 from faults.check import judge
-from faults.told import FACES, NO_OUTCOME, RIGHT, Book, Request
 from processes import wait_for
 from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import Status

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from faults import stages
+from faults.book import BROKEN, FACES
 from faults.check import check
 from faults.load import CALLERS, Load
-from faults.told import BROKEN, FACES
 from shared.calls import SEARCH_FACE
 from shared.contract import Status
 

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from faults.book import RIGHT
 from faults.disk import Disk, disk, why_not
 from faults.load import Load
 from faults.rows import PromiseBroken, Row
 from faults.stages import Up, Whole, up, whole
-from faults.told import RIGHT
 from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import Status
 from worker.store.edge.store import MIN_FREE_BYTES

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from faults.apart import Apart, apart
 from faults.load import Load
 from faults.rows import PromiseBroken, Row
+from faults.separate_processes import SeparateProcesses, separate_processes
 from faults.stages import Part, Up
 from processes import wait_for
 
@@ -30,17 +30,17 @@ def terminated(stage: Up, load: Load, name: str) -> float:
     return over
 
 
-def gateways(stage: Apart, load: Load) -> float:
+def gateways(stage: SeparateProcesses, load: Load) -> float:
     """One after the other: it says that it is not ready, goes on for FACESEARCH_DRAIN_S, and ends with status 0."""
     return _rolled(stage, load, stage.gateways, "gateway")
 
 
-def workers(stage: Apart, load: Load) -> float:
+def workers(stage: SeparateProcesses, load: Load) -> float:
     """One after the other: it finishes its jobs, leaves the others to its neighbour, and ends with status 0."""
     return _rolled(stage, load, stage.workers, "worker")
 
 
-def _rolled(stage: Apart, load: Load, parts: Iterable[Part], name: str) -> float:
+def _rolled(stage: SeparateProcesses, load: Load, parts: Iterable[Part], name: str) -> float:
     over = time.monotonic()
     for part in parts:
         load.go_on(BETWEEN)
@@ -56,6 +56,6 @@ def _rolled(stage: Apart, load: Load, parts: Iterable[Part], name: str) -> float
 ROWS: Final = (
     Row(f"SIGTERM gateway, {TIMES} times", partial(terminated, name="gateway"), fails=False),
     Row(f"SIGTERM worker, {TIMES} times", partial(terminated, name="worker"), fails=False),
-    Row("2 gateways rolled", gateways, stage=apart, fails=False),
-    Row("2 workers rolled", workers, stage=apart, fails=False),
+    Row("2 gateways rolled", gateways, stage=separate_processes, fails=False),
+    Row("2 workers rolled", workers, stage=separate_processes, fails=False),
 )

@@ -7,7 +7,7 @@ from typing import Final
 from faults.load import Load
 from faults.rows import PromiseBroken, Row
 from faults.stages import CHILDREN, Up
-from faults.stuck import NotStopped, stopped, why_not
+from faults.stopped_thread import NotStopped, stopped, why_not
 from processes import wait_for
 
 ENDS_S: Final = 15.0

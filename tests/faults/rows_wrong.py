@@ -6,9 +6,9 @@ from typing import Final
 
 from redis import Redis
 
-from faults.apart import Apart, apart, python_part
 from faults.load import Load
 from faults.rows import PromiseBroken, Row
+from faults.separate_processes import SeparateProcesses, python_part, separate_processes
 from faults.stages import Up, Whole, whole
 from processes import python, two_free_ports, wait_for
 from shared.broker import UNACKED
@@ -22,7 +22,7 @@ LASTS_S: Final = 3.0
 """A state that is wrong: some 60 requests."""
 
 
-def other_identity(stage: Apart, _load: Load) -> float:
+def other_identity(stage: SeparateProcesses, _load: Load) -> float:
     """A third worker has another embedder. It says so, and does no harm, whether it goes on or not."""
     other = {"FACESEARCH_EMBEDDER": OTHER_EMBEDDER}
     pulled = python("-m", "facesearch", "models", "pull", **other)
@@ -83,5 +83,5 @@ ROWS: Final = (
     Row("second instance on the data directory", second_instance, fails=False),
     Row("Ctrl-C in the middle of adds, and start again", interrupted, stage=whole, breaks=True),
     Row(f"broker out of memory for {LASTS_S:.0f} s", out_of_memory),
-    Row("worker of another identity beside two right ones", other_identity, stage=apart, faces=5),
+    Row("worker of another identity beside two right ones", other_identity, stage=separate_processes, faces=5),
 )

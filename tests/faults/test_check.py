@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faults.book import Expected, Judged
 from faults.check import judge
-from faults.told import Expected, Judged
 
 NOTHING = Expected({}, {}, {}, frozenset())
 WELL = Judged({}, ())

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from faults import stages
+from faults.book import Book, Expected, Request
 from faults.load import Load
 from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
-from faults.told import Book, Expected, Request
 from service import UNHURRIED, Service
 from shared.calls import ADD_FACE, DELETE_FACE
 

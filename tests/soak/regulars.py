@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import httpx
 
+from faults.book import Expected
 from faults.check import judge
-from faults.told import Expected
 from fuzz.client import Answer
 from fuzz.mutations import seeded
 from fuzz.oracle import wrong

@@ -21,11 +21,11 @@ GATEWAYS: Final = 2
 WORKERS: Final = 2
 
 DRAIN_S: Final = 1.0
-"""Several times as long as callers of several gateways go without a look at /readyz: see asking.LOOK_S."""
+"""Several times as long as callers of several gateways go without a look at /readyz: see caller.LOOK_S."""
 
 
 @dataclass
-class Apart(Stage):
+class SeparateProcesses(Stage):
     """environment: of gateways and workers."""
 
     broker: Valkey = field(kw_only=True)
@@ -35,12 +35,12 @@ class Apart(Stage):
     environment: dict[str, str] = field(kw_only=True)
 
     def wait_until_ready(self) -> None:
-        """Return when every worker is there and every gateway can have them work."""
+        """Return when every worker runs and every gateway reaches one."""
         wait_for(lambda: self.living_workers() == len(self.workers), 60)
         wait_for(lambda: all(map(works, self.urls)), 60)
 
     def living_workers(self) -> int:
-        """How many workers say that they are there."""
+        """Return how many workers announce themselves."""
         with Redis.from_url(self.broker_url) as redis:
             return len(list(redis.scan_iter(presence_key("*"))))
 
@@ -51,9 +51,9 @@ def python_part(package: str, log: Path, environment: dict[str, str]) -> Part:
 
 
 @contextmanager
-def apart(folder: Path, **settings: str) -> Iterator[Apart]:
-    """All of them, ready. settings: of gateways and workers, by their environment names; a Qdrant is started unless a
-    QDRANT_URL is among them.
+def separate_processes(folder: Path, **settings: str) -> Iterator[SeparateProcesses]:
+    """Start them all and wait until they are ready. settings: of gateways and workers, by their environment names; a
+    Qdrant is started unless a QDRANT_URL is among them.
     """
     with valkeys(folder) as (broker, images), ExitStack() as stack:
         if "QDRANT_URL" not in settings:
@@ -68,7 +68,7 @@ def apart(folder: Path, **settings: str) -> Iterator[Apart]:
             "FACESEARCH_LOG_LEVEL": "error",
             **settings,
         }
-        stage = Apart(
+        stage = SeparateProcesses(
             folder,
             [f"http://127.0.0.1:{port}" for port in ports],
             API_KEY,

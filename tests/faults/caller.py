@@ -1,4 +1,4 @@
-"""One attempt of a request over HTTP, and whether its answer is the contract's."""
+"""A caller: sends an attempt of a request over HTTP and judges the answer by the contract."""
 
 import base64
 import time
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 
 import portraits
-from faults.told import BROKEN, Attempt, Book, Request
+from faults.book import BROKEN, Attempt, Book, Request
 from processes import is_ready
 from shared.calls import ADD_FACE, DELETE_FACE
 from shared.contract import FACE_DELETED, MAX_MATCHES, MESSAGES, Status
@@ -20,21 +20,21 @@ LATE_S: Final = 2.0
 """How much longer than the service's deadline an answer may take."""
 
 PATIENCE_S: Final = 10.0
-"""How much longer than that one is waited for, to tell a late answer from none."""
+"""How much longer than that an answer is waited for, to tell a late one from none."""
 
 REFUSED_S: Final = 0.1
-"""Between two tries of addresses that all refuse connections."""
+"""Pause after all addresses have refused connections."""
 
 LOOK_S: Final = 0.2
-"""How long a caller of several gateways trusts that the one it calls is ready."""
+"""How long a caller of several gateways takes the current one for ready."""
 
 HTTP_STATUSES: Final = {Status.FAIL: (429, 503)}
 """All others are 200."""
 
 
 class Caller:
-    """A client with a connection of its own. urls: where gateways are reached; the next one when one refuses, which is
-    no attempt. keep: whether a connection is used again. Not for several threads.
+    """A client with a connection of its own. urls: of gateways; where one refuses, the next one is called, which is
+    the same attempt. Threads may not share it.
     """
 
     def __init__(self, urls: Sequence[str], key: str, deadline_s: float) -> None:
@@ -49,7 +49,7 @@ class Caller:
         self._http.close()
 
     def ask(self, request: Request, book: Book, give_up: Callable[[], bool]) -> Attempt | None:
-        """Send it once, and note what became of it. None when addresses refuse connections until it is to give up."""
+        """Send it once and record the attempt. Returns None when all addresses refuse until give_up is true."""
         while True:
             if len(self._urls) > 1:
                 self._choose()
@@ -77,7 +77,7 @@ class Caller:
             return attempt
 
     def _choose(self) -> None:
-        """The address of one that is ready, or else just the next one."""
+        """Choose an address that is ready, or else the next one."""
         for _ in self._urls:
             if time.monotonic() < self._trusted_until:
                 return
@@ -103,7 +103,7 @@ class Caller:
 
 
 def _breaches(answer: httpx.Response, request: Request) -> Iterator[str]:
-    """What is wrong with an answer by the contract."""
+    """Yield how an answer breaks the contract."""
     try:
         body: Any = answer.json()
     except ValueError:
@@ -155,6 +155,6 @@ def _form(request: Request) -> bytes:
 
 @cache
 def _portrait() -> bytes:
-    """The same one for all: small, so that the load costs the service and not the callers."""
+    """The portrait of all requests: small, so that the load costs the service and not the callers."""
     image = portraits.reencode(portraits.scale(portraits.astronaut_png(), 0.5), 80)
     return urlencode({"": base64.b64encode(image).decode()}).encode().removeprefix(b"=")

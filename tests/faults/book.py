@@ -1,4 +1,4 @@
-"""What callers asked and what they were told: all that the service is held to, and all that it is judged by."""
+"""The book of a load: its requests and their answers, by which the service is judged."""
 
 import threading
 import uuid
@@ -14,10 +14,10 @@ BROKEN: Final = "broken"
 """In the place of a status: the connection ended without an answer."""
 
 NO_OUTCOME: Final = frozenset({Status.FAIL, BROKEN})
-"""What leaves open whether the request was done: it is to be sent again under its key."""
+"""Statuses that leave open whether the request was done: it is sent again under its Idempotency-Key."""
 
 FACES: Final = 40
-"""Adds to one facedb at most: a search lists 50 faces, so that one search tells all that is in it."""
+"""Adds to one facedb at most. A search lists 50 faces, so one search lists all that is in it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Attempt:
 
 @dataclass
 class Request:
-    """What is asked under one Idempotency-Key, in one attempt or more. name: of an add. person_id: of a deletion."""
+    """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion."""
 
     call: Call
     facedb: str
@@ -43,18 +43,18 @@ class Request:
 
     @property
     def outcome(self) -> Attempt | None:
-        """The first attempt that was answered with anything but FAIL."""
+        """The first attempt whose answer is not FAIL, None if there is none."""
         return next((attempt for attempt in self.attempts if attempt.status not in NO_OUTCOME), None)
 
     @property
     def acknowledged(self) -> bool:
-        """Whether it was answered as it must be when all is well."""
+        """Whether the outcome is one of RIGHT."""
         outcome = self.outcome
         return outcome is not None and outcome.status in RIGHT[self.call]
 
     @property
     def added(self) -> str:
-        """The id of the face that an acknowledged add added."""
+        """The id of the face of an acknowledged add, else ""."""
         outcome = self.outcome
         return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
 
@@ -64,14 +64,13 @@ RIGHT: Final = {
     SEARCH_FACE: frozenset({Status.OK, Status.NO_SIMILAR_FACE}),
     DELETE_FACE: frozenset({Status.OK}),
 }
-"""How each call must be answered when all is well: every image shows a face, and deleted is only what was added."""
+"""Statuses of a healthy service: every image shows a face, and only faces that were added are deleted."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a facedb must hold: names by ids of the faces that were added and acknowledged. there: nobody has asked to
-    delete them. gone: their deletion was acknowledged as well. open_: their deletion has no outcome. asked: names of
-    adds that have none.
+    """What a facedb must hold: names by ids of the faces whose add was acknowledged. there: no deletion was requested.
+    gone: the deletion was acknowledged. open_: the deletion has no outcome. asked: names of adds without an outcome.
     """
 
     there: dict[str, str]
@@ -82,8 +81,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Judged:
-    """Sentences. lost: about what was acknowledged and is not so, by the face. doubled: about what is there twice, or
-    what nobody was told of.
+    """Broken promises, as sentences. lost: acknowledged changes that are gone, by face. doubled: faces that are there
+    twice, or that no caller was told of.
     """
 
     lost: dict[str, str]
@@ -91,8 +90,8 @@ class Judged:
 
 
 class Book:
-    """Every request of one load. facedbs: empty, and nobody else's; each takes so many faces. Raises LookupError when
-    more adds are asked for than they take. May be used by several threads.
+    """Every request of one load. facedbs: empty ones that nobody else uses. faces: how many each takes. Threads may
+    share it.
     """
 
     def __init__(self, facedbs: list[str], seed: int, faces: int = FACES) -> None:
@@ -109,7 +108,10 @@ class Book:
         self._deletable: list[tuple[str, str]] = []
 
     def new(self, call: Call) -> Request:
-        """The next request of that call; a search in the place of a deletion while there is nothing to delete."""
+        """Return the next request of that call; a search instead of a deletion while there is nothing to delete.
+
+        Raises LookupError when all facedbs are full.
+        """
         with self._lock:
             if call == ADD_FACE or not self._adds:
                 count = sum(map(len, self._adds.values()))
@@ -127,7 +129,7 @@ class Book:
             return made
 
     def note(self, request: Request, attempt: Attempt) -> None:
-        """Write down what became of an attempt."""
+        """Record an attempt."""
         with self._lock:
             had = request.outcome
             request.attempts.append(attempt)
@@ -135,18 +137,18 @@ class Book:
                 self._deletable.append((request.facedb, request.added))
 
     def problem(self, text: str) -> None:
-        """Write down a broken promise that is neither a loss nor a double."""
+        """Record a broken promise that is neither a loss nor a double."""
         with self._lock:
             self.problems.append(text)
 
     def judged(self, by: Judged) -> None:
-        """Write down losses and doubles, each once however often it is seen."""
+        """Record losses and doubles, each once."""
         with self._lock:
             self.lost.update(by.lost)
             self.doubled.update(by.doubled)
 
     def expected(self, facedb: str) -> Expected:
-        """What the facedb must hold now."""
+        """Return what the facedb must hold now."""
         with self._lock:
             there, gone, open_ = {}, {}, {}
             for add in self._adds[facedb]:
@@ -159,7 +161,7 @@ class Book:
             return Expected(there, gone, open_, asked)
 
     def facedbs(self) -> list[str]:
-        """Those that something was added to."""
+        """Return the facedbs that something was added to."""
         with self._lock:
             return list(self._adds)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from faults.stuck import busiest, stopped, why_not
+from faults.stopped_thread import busiest, stopped, why_not
 from processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
