@@ -30,8 +30,8 @@ from worker.delivery.waiting import await_broker
 from worker.presence import Beacon, require_same_embedder
 from worker.runtime import Runtime, open_runtime
 from worker.upkeep.backups import Backups
-from worker.upkeep.erasure import Erasing
-from worker.upkeep.foreign_facedbs import Strangers
+from worker.upkeep.erasure import Erasures
+from worker.upkeep.foreign_facedbs import ForeignFacedbs
 from worker.upkeep.sweeper import Sweeper
 from worker.vision.memory_budget import MemoryBudget
 
@@ -64,7 +64,7 @@ class Process:
         self._calls = calls
         self._stack = ExitStack()
         self._runtime: Runtime | None = None
-        self._strangers: Strangers | None = None
+        self._foreign_facedbs: ForeignFacedbs | None = None
         self._turns: Turns | None = None
 
     @property
@@ -74,10 +74,10 @@ class Process:
         return self._runtime
 
     @property
-    def strangers(self) -> Strangers:
-        if self._strangers is None:
+    def foreign_facedbs(self) -> ForeignFacedbs:
+        if self._foreign_facedbs is None:
             raise RuntimeError("the worker process has not been opened")
-        return self._strangers
+        return self._foreign_facedbs
 
     @property
     def turns(self) -> Turns:
@@ -89,11 +89,11 @@ class Process:
         """Raises OperatorError when a model is missing or the data directory is in use."""
         opening = open_runtime(self._settings, self._memory, self._calls)
         runtime = self._runtime = self._stack.enter_context(opening)
-        self._strangers = Strangers(runtime.ledger.redis, runtime.store, runtime.metrics)
+        self._foreign_facedbs = ForeignFacedbs(runtime.ledger.redis, runtime.store, runtime.metrics)
         self._turns = Turns(runtime.ledger.redis, self._settings.threads)
 
     def close(self) -> None:
-        self._runtime = self._strangers = self._turns = None
+        self._runtime = self._foreign_facedbs = self._turns = None
         self._stack.close()
 
 
@@ -132,7 +132,7 @@ def create_celery(
                 runtime = process.runtime
                 await_broker(runtime.ledger.redis, where, state.maybe_shutdown)
                 require_same_embedder(runtime.ledger.redis, runtime.identity)
-                process.strangers.require_something_served()
+                process.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:
                     log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
@@ -160,21 +160,21 @@ def create_celery(
             self.extra = consume_beside(consumer, EXTRA, extra)
             prepare(full, consumer.task_consumer.channel, self.extra.channel)
             runtime = process.runtime
-            self.strangers = process.strangers
-            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.strangers.told)
+            self.foreign_facedbs = process.foreign_facedbs
+            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.foreign_facedbs.summary)
             self.sweeper = Sweeper(runtime.ledger, runtime.store)
             self.backups = Backups(runtime.ledger.redis, runtime.store, settings.handover)
-            self.erasing = Erasing(runtime.ledger.redis, runtime.store)
+            self.erasures = Erasures(runtime.ledger.redis, runtime.store)
             self.redelivery = Redelivery(runtime.ledger.redis, limit)
             self.lifeline = Lifeline(runtime.ledger.redis, end)
             self.lifeline.start()
             process.turns.start()
             self.redelivery.start()
-            self.strangers.start()
+            self.foreign_facedbs.start()
             self.beacon.start()
             self.sweeper.start()
             self.backups.start()
-            self.erasing.start()
+            self.erasures.start()
             self.beating = consumer.timer.call_repeatedly(LOOK_S, limit.beat)
 
         def stop(self, _consumer: Any) -> None:
@@ -184,10 +184,10 @@ def create_celery(
             self.extra.cancel()  # type: ignore[no-untyped-call]
             # First the beacon: nobody must wait for this worker while it still removes something.
             self.beacon.stop()
-            self.strangers.stop()
+            self.foreign_facedbs.stop()
             self.sweeper.stop()
             self.backups.stop()
-            self.erasing.stop()
+            self.erasures.stop()
             self.redelivery.stop()
             self.lifeline.stop()
 

@@ -168,8 +168,8 @@ def collections_in(entries: Iterable[Entry]) -> list[str]:
     return [Facedb.model_validate_json(str(e.value)).collection for e in entries if e.key.startswith("fs:facedb:")]
 
 
-def holds_some(redis: Redis) -> int:
-    """How many tenants there are. Raises RedisError."""
+def count_tenants(redis: Redis) -> int:
+    """Raises RedisError."""
     return redis.scard(TENANTS)
 
 

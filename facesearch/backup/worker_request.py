@@ -1,5 +1,5 @@
-"""Waits for what a worker was asked to do through Redis: shared/backup_request.py and shared/erasure_request.py say
-how.
+"""Requests to a worker through Redis, and waiting for their end: shared/backup_request.py and
+shared/erasure_request.py describe the keys.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from redis import Redis
 
-from shared import lua
+from shared import backup_request, erasure_request, lua
 from shared.backup_request import LEASE_S, SILENT_S
 from shared.errors import OperatorError
 from shared.presence import said
@@ -36,23 +36,43 @@ P = TypeVar("P", bound=Progress)
 
 
 @dataclass(frozen=True)
-class Asking(Generic[P]):
-    """What is asked for. request, progress: keys in Redis. text: the request as it is put there. read: makes a progress
-    of what is found. line: what to say of a progress now and then. All else are words for the operator: noun: "backup".
-    busy: what another one is. did: what the worker did. again: what to do when it was lost. failed: what stands before
-    the reason of a failure.
+class Kind(Generic[P]):
+    """A kind of request: its keys, how its progress is read, and the words that the operator reads. busy: the state of
+    another request of the kind. past: what the worker did. retry: what to do after a failure. failed: stands before the
+    reason of a failure.
     """
 
-    request: str
-    progress: str
-    text: str
-    read: Callable[[bytes], P]
-    line: Callable[[P], str]
+    request_key: str
+    progress_key: Callable[[str], str]
+    parse: Callable[[bytes], P]
     noun: str
     busy: str
-    did: str
-    again: str
+    past: str
+    retry: str
     failed: str
+
+
+BACKUP: Final = Kind(
+    backup_request.REQUEST,
+    backup_request.progress_key,
+    backup_request.Progress.model_validate_json,
+    noun="backup",
+    busy="is being written",
+    past="wrote the faces",
+    retry="back up again",
+    failed="the worker could not write the faces",
+)
+
+ERASURE: Final = Kind(
+    erasure_request.REQUEST,
+    erasure_request.progress_key,
+    erasure_request.Progress.model_validate_json,
+    noun="erasure",
+    busy="is under way",
+    past="erased",
+    retry="erase again",
+    failed="not everything could be erased; mend this and erase again",
+)
 
 
 def new_id() -> str:
@@ -60,63 +80,82 @@ def new_id() -> str:
 
 
 def alive(redis: Redis) -> bool:
-    """Whether there is a worker. Raises RedisError."""
+    """Return whether there is a worker. Raises RedisError."""
     return any(said(redis).values())
 
 
 @contextmanager
-def asking_for(redis: Redis, asking: Asking[P], say: Callable[[str], None]) -> Iterator[Callable[[], P]]:
-    """Ask; nobody else can ask for the like inside. What it yields waits, and raises RedisError, and OperatorError when
-    it does not come to an end.
+def requested(
+    redis: Redis,
+    kind: Kind[P],
+    request: backup_request.Request | erasure_request.Request,
+    say: Callable[[str], None],
+    line: Callable[[P], str],
+) -> Iterator[Callable[[], P]]:
+    """Hold the request in Redis for the block, in which no other request of the kind can be made. Yields a function
+    that waits for the end and returns the last progress. line: makes a progress what is said of it every SAY_EVERY_S.
+
+    Raises OperatorError while there is another request of the kind. The function raises RedisError, and OperatorError
+    when the request fails or no worker goes on with it.
     """
-    if not redis.set(asking.request, asking.text, nx=True, ex=LEASE_S):
-        raise OperatorError(f"another {asking.noun} of this service {asking.busy}; wait for its end and try again")
+    text = request.model_dump_json()
+    if not redis.set(kind.request_key, text, nx=True, ex=LEASE_S):
+        raise OperatorError(f"another {kind.noun} of this service {kind.busy}; wait for its end and try again")
     try:
-        yield _Waiting(redis, asking, say).wait
+        yield _Wait(redis, kind, kind.progress_key(request.id), text, say, line)
     finally:
-        redis.eval(_RENEW, 1, asking.request, asking.text, 0)
+        redis.eval(_RENEW, 1, kind.request_key, text, 0)
 
 
-class _Waiting(Generic[P]):
-    def __init__(self, redis: Redis, asking: Asking[P], say: Callable[[str], None]) -> None:
-        self._redis, self._asking, self._say = redis, asking, say
+class _Wait(Generic[P]):
+    def __init__(
+        self,
+        redis: Redis,
+        kind: Kind[P],
+        progress_key: str,
+        text: str,
+        say: Callable[[str], None],
+        line: Callable[[P], str],
+    ) -> None:
+        self._redis, self._kind, self._progress_key, self._text = redis, kind, progress_key, text
+        self._say, self._line = say, line
         self._renewed = self._said = self._changed = time.monotonic()
         self._last: bytes | None = None
 
-    def wait(self) -> P:
-        asking = self._asking
+    def __call__(self) -> P:
+        kind = self._kind
         while True:
             self._renew()
-            found = cast("bytes | None", self._redis.get(asking.progress))
+            found = cast("bytes | None", self._redis.get(self._progress_key))
             now = time.monotonic()
             if found != self._last:
                 self._last, self._changed = found, now
             if found is None:
-                self._require_sign(now, f"no worker takes the {asking.noun} up; see whether one runs, and its log")
+                self._require_change(now, f"no worker takes the {kind.noun} up; see whether one runs, and its log")
             else:
-                progress = asking.read(found)
+                progress = kind.parse(found)
                 if progress.state == "failed":
-                    raise OperatorError(f"{asking.failed}: {progress.reason}")
+                    raise OperatorError(f"{kind.failed}: {progress.reason}")
                 if progress.state == "done":
                     return progress
-                self._require_sign(now, f"the worker that {asking.did} is gone; see its log, and {asking.again}")
-                self._tell(progress, now)
+                self._require_change(now, f"the worker that {kind.past} is gone; see its log, and {kind.retry}")
+                self._report(progress, now)
             time.sleep(POLL_S)
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed < RENEW_EVERY_S:
             return
-        if not self._redis.eval(_RENEW, 1, self._asking.request, self._asking.text, LEASE_S):
+        if not self._redis.eval(_RENEW, 1, self._kind.request_key, self._text, LEASE_S):
             raise OperatorError(
-                f"the {self._asking.noun} was held up for too long and lost its place; {self._asking.again}"
+                f"the {self._kind.noun} was held up for too long and lost its place; {self._kind.retry}"
             )
         self._renewed = time.monotonic()
 
-    def _require_sign(self, now: float, otherwise: str) -> None:
+    def _require_change(self, now: float, failure: str) -> None:
         if now - self._changed > SILENT_S:
-            raise OperatorError(otherwise)
+            raise OperatorError(failure)
 
-    def _tell(self, progress: P, now: float) -> None:
+    def _report(self, progress: P, now: float) -> None:
         if now - self._said >= SAY_EVERY_S:
             self._said = now
-            self._say(self._asking.line(progress))
+            self._say(self._line(progress))

@@ -23,7 +23,6 @@ from redis import TimeoutError as RedisTimeoutError
 from facesearch.cli import installed, models
 from facesearch.cli.console import print_paragraph, reported, settings_from
 from facesearch.cli.installed import Role
-from facesearch.cli.refused_facedbs import refused
 from facesearch.embedded import servers
 from facesearch.embedded.broker import describe_redis_failure
 from facesearch.embedded.sockets import admin_port
@@ -143,11 +142,18 @@ def _version(package: str) -> str | None:
 
 
 def _store(settings: Settings, role: Role) -> Iterator[Finding]:
-    if settings.store_kind == "qdrant":
-        yield _qdrant(settings)
-    if settings.store_kind == "edge" or (role == "all" and settings.redis_url is None):
+    # A gateway, which has no store, goes without NumPy.
+    from facesearch.cli.refused_facedbs import refused  # noqa: PLC0415 -- see above
+    from worker.store.opening import backend  # noqa: PLC0415 -- see above
+
+    store = backend(settings)
+    if store.url is not None:
+        yield _qdrant(store.url)
+    if store.folder is not None or (role == "all" and settings.redis_url is None):
         yield from _data(settings.data_dir)
-    yield from _facedbs(settings)
+    why = refused(settings, store)
+    if why is not None:
+        yield Finding("facedbs", not why, why or "none is refused for the model that made its faces")
 
 
 def _no_redis(role: Role) -> Finding:
@@ -238,8 +244,8 @@ def _redis(subject: str, variable: str, url: Callable[[], str]) -> Finding:
     return Finding(subject, True, f"answers, version {server['redis_version']}")
 
 
-def _qdrant(settings: Settings) -> Finding:
-    reached, detail = _get(f"{(settings.qdrant_url or '').rstrip('/')}/readyz")
+def _qdrant(url: str) -> Finding:
+    reached, detail = _get(f"{url.rstrip('/')}/readyz")
     return Finding("qdrant", reached, detail if reached else f"{detail}; start it, or correct QDRANT_URL")
 
 
@@ -264,13 +270,6 @@ def _locked(folder: Path) -> bool:
     except OSError:
         return True
     return False
-
-
-def _facedbs(settings: Settings) -> Iterator[Finding]:
-    """Nothing where nobody can tell."""
-    why = refused(settings)
-    if why is not None:
-        yield Finding("facedbs", not why, why or "none is refused for the model that made its faces")
 
 
 def _service(settings: Settings) -> Finding:

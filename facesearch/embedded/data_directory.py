@@ -28,6 +28,9 @@ from shared.errors import OperatorError
 API_KEY: Final = FIRST_KEY_FILE
 ADMIN_KEY: Final = "admin-key"
 
+FACES: Final = "faces"
+BROKER: Final = "valkey"
+
 _GROUP_AND_OTHERS: Final = 0o077
 """Permission bits that are removed."""
 

@@ -61,3 +61,25 @@ def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.get_short_help_str(1000) == SUMMARIES[name]
+
+
+@pytest.mark.parametrize("module", ["worker.store.base", "worker.store.opening", "worker.store.faces_file"])
+def test_the_interface_of_stores_loads_neither_models_libraries_nor_an_engine(module: str) -> None:
+    loaded = evaluate(f"import sys, {module}", f"[name for name in {HEAVY!r} if name in sys.modules]")
+    assert loaded == ["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "engines"),
+    [
+        ({"store": "memory"}, []),
+        ({"store": "edge"}, ["qdrant_edge"]),
+        ({"qdrant_url": "http://127.0.0.1:9"}, ["qdrant_client"]),
+    ],
+    ids=["memory", "edge", "qdrant"],
+)
+def test_a_store_loads_its_own_engine_alone(settings: dict[str, str], engines: list[str]) -> None:
+    script = "import sys; from shared.settings import Settings; from worker.store.opening import backend\n"
+    script += f"backend(Settings(**{settings!r}))"
+    engine_names = [name for name in HEAVY if name.startswith("qdrant")]
+    assert evaluate(script, f"[name for name in {engine_names!r} if name in sys.modules]") == engines

@@ -17,7 +17,7 @@ from qdrant_server import Server, served
 from shared.settings import Settings
 from worker.store.base import Store
 from worker.store.edge.store import EdgeStore
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.backend import open_qdrant
 
 KEY = "a key for tests"
 

@@ -173,7 +173,7 @@ class Asked:
         request_id = uuid.uuid4().hex
         asked = {"id": request_id, "folder": str(folder), "collections": [collection]}
         self._redis.set(REQUEST, json.dumps(asked))
-        self._worker.look()
+        self._worker.poll()
         self._redis.delete(REQUEST)
         said = self._redis.get(progress_key(request_id))
         return None if said is None else Progress.model_validate_json(said)
@@ -315,7 +315,7 @@ def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backup
     request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
     redis.set(progress_key(request.id), Progress().model_dump_json())
     redis.set(REQUEST, request.model_dump_json())
-    worker.look()
+    worker.poll()
     assert not handover.exists()
 
 
@@ -342,7 +342,7 @@ def test_when_nobody_waits_any_more_the_worker_stops(
 
 def test_a_request_of_another_release_is_left(redis: Redis, worker: Backups) -> None:
     redis.set(REQUEST, "{}")
-    worker.look()
+    worker.poll()
     assert redis.keys(f"{REQUEST}:*") == []
 
 

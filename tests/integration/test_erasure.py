@@ -14,7 +14,7 @@ from shared.erasure_request import REQUEST, Progress, Request, progress_key
 from worker.models.identity import Identity
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.upkeep.erasure import Erasing, erase
+from worker.upkeep.erasure import Erasures, erase
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 
@@ -94,7 +94,7 @@ def test_of_two_workers_one_does_it(redis: Redis, store: Held) -> None:
     store.go.set()
     key = requested(redis)
     for _ in range(2):
-        Erasing(redis, store).look()
+        Erasures(redis, store).poll()
     assert store.compacted == ["t.a.1"]
     assert told(redis, key).state == "done"
 
@@ -102,7 +102,7 @@ def test_of_two_workers_one_does_it(redis: Redis, store: Held) -> None:
 def test_without_anybody_who_waits_it_ends(redis: Redis, store: Held) -> None:
     store.filled("t.a.1")
     key = requested(redis)
-    working = threading.Thread(target=Erasing(redis, store).look)
+    working = threading.Thread(target=Erasures(redis, store).poll)
     working.start()
     assert store.reached.wait(30)
     wait_for(lambda: told(redis, key).steps > 0)
@@ -115,14 +115,14 @@ def test_without_anybody_who_waits_it_ends(redis: Redis, store: Held) -> None:
 def test_a_worker_that_is_stopped_says_so(redis: Redis, store: Held) -> None:
     store.filled("t.a.1")
     key = requested(redis)
-    erasing = Erasing(redis, store)
-    erasing.start()
+    erasures = Erasures(redis, store)
+    erasures.start()
     assert store.reached.wait(30)
-    erasing.stop()
+    erasures.stop()
     assert told(redis, key).reason == "the worker was stopped"
 
 
 def test_what_is_no_request_harms_nobody(redis: Redis, store: Held) -> None:
     redis.set(REQUEST, "{")
-    Erasing(redis, store).look()
+    Erasures(redis, store).poll()
     assert not store.reached.is_set()

@@ -294,7 +294,7 @@ import numpy as np
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.backend import open_qdrant
 
 url, port = sys.argv[1], int(sys.argv[2])
 for grpc in (False, True):

@@ -1,11 +1,10 @@
-"""For commands, which have more time than a job: a collection that is not available yet."""
+"""Waiting for a collection that is not available yet. A command has the time, a job has not."""
 
 import time
 import uuid
 from typing import Final
 
-from worker.store.base import Store, StoreUnavailable
-from worker.store.edge.catching_up import LONGEST_S
+from worker.store.base import LONGEST_INDEXING_S, Store, StoreUnavailable
 
 POLL_S: Final = 0.2
 
@@ -13,10 +12,10 @@ _NOBODY: Final = uuid.UUID(int=0)
 
 
 def await_available(store: Store, collection: str) -> None:
-    """Return when points of the collection can be read: one of an old release is indexed first, among a million for
-    14 s. Raises StoreError, and StoreUnavailable when it takes longer than indexing may.
+    """Return when the points of the collection can be read. One that an old release made is indexed first: a million
+    points take 14 s. Raises StoreError, and StoreUnavailable after LONGEST_INDEXING_S.
     """
-    end = time.monotonic() + LONGEST_S
+    end = time.monotonic() + LONGEST_INDEXING_S
     while True:
         try:
             store.contains(collection, _NOBODY)

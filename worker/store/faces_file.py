@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import OperatorError
 from worker.models.identity import Identity
-from worker.store.base import InvalidVector, Point, checked
+from worker.store.base import InvalidVector, Point, check_vectors
 
 FLOATS: Final = np.dtype("<f4")
 
@@ -102,7 +102,7 @@ def _point(line: str, dimension: int) -> Point:
     except binascii.Error:
         raise ValueError("vector") from None
     vector = np.frombuffer(numbers, FLOATS).astype(np.float32)
-    checked([vector], dimension)
+    check_vectors([vector], dimension)
     return Point(person_id, name, vector)
 
 

@@ -22,7 +22,7 @@ class MeasuredStore:
         self.collections = store.collections
         self.points = store.points
         self.count = store.count
-        self.strangers = store.strangers
+        self.foreign = store.foreign
         self.drop = store.drop
         self.compact = store.compact
         self.check = store.check

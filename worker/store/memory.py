@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import numpy as np
 
 from worker.models.identity import Identity
-from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, checked, ranked
+from worker.store.backend import Backend
+from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, check_vectors, ranked
 
 ROUNDING = 1e-6
 """How far from 1 a length is taken for 1, as Qdrant takes it."""
@@ -36,7 +37,7 @@ class MemoryStore:
         return store
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        checked([point.vector for point in points], self.identity.dimension)
+        check_vectors([point.vector for point in points], self.identity.dimension)
         if not points:
             return
         with self._lock:
@@ -44,7 +45,7 @@ class MemoryStore:
             kept.points.update({p.person_id: Point(p.person_id, p.name, _unit(p.vector)) for p in points})
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
-        checked([vector], self.identity.dimension)
+        check_vectors([vector], self.identity.dimension)
         with self._lock:
             kept = self._ours(collection)
             points = list(kept.points.values()) if kept else []
@@ -82,7 +83,7 @@ class MemoryStore:
             self._open()
             return sorted(self._collections)
 
-    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+    def foreign(self, collections: Collection[str]) -> dict[str, str]:
         with self._lock:
             self._open()
             kept = {name: str(self._collections[name].identity) for name in collections if name in self._collections}
@@ -119,8 +120,17 @@ class MemoryStore:
         return kept
 
 
+class MemoryBackend(Backend):
+    """A Backend whose store begins empty and ends with the process."""
+
+    durable = False
+
+    def open(self, identity: Identity) -> MemoryStore:
+        return MemoryStore(identity)
+
+
 def _unit(vector: Vector) -> Vector:
-    """Unit length, as the engines store it: `checked` lets a small deviation pass. What has it already, but for
+    """Unit length, as the engines store it: `check_vectors` lets a small deviation pass. What has it already, but for
     rounding, stays as it is, so that what was read can be added again.
     """
     length = float(np.linalg.norm(vector.astype(np.float64)))

@@ -1,25 +1,35 @@
-"""Which store is in use: the one place that knows."""
+"""Which store the settings name: the one place that knows. Importing it loads no engine and no client of a server."""
 
 from shared.settings import Settings
-from worker.models.identity import Identity
+from worker.models import custom
+from worker.models.identity import Identity, identity
+from worker.store.backend import Backend
 from worker.store.base import Store
-from worker.store.edge.store import EdgeStore
-from worker.store.memory import MemoryStore
+
+
+def configured_identity(settings: Settings) -> Identity:
+    """Return the identity of the embeddings of the settings' embedder. Raises OperatorError if there is none."""
+    return identity(custom.find(settings.embedder, "embedding", settings.models_dir))
+
+
+def backend(settings: Settings) -> Backend:
+    """Return the store of the settings, not open yet."""
+    # Each is imported when it is wanted: qdrant_client takes 0.75 s and 75 MB, and a gateway's commands need neither.
+    match settings.store_kind:
+        case "memory":
+            from worker.store.memory import MemoryBackend  # noqa: PLC0415 -- see above
+
+            return MemoryBackend()
+        case "edge":
+            from worker.store.edge.backend import EdgeBackend  # noqa: PLC0415 -- see above
+
+            return EdgeBackend(settings)
+        case "qdrant":
+            from worker.store.qdrant.backend import QdrantBackend  # noqa: PLC0415 -- see above
+
+            return QdrantBackend(settings)
 
 
 def open_store(settings: Settings, identity: Identity) -> Store:
-    """The store that the settings ask for. Raises OperatorError if the settings or the machine do not allow it.
-
-    A Qdrant server need not be up yet: nothing is sent before the first call.
-    """
-    match settings.store_kind:
-        case "memory":
-            return MemoryStore(identity)
-        case "edge":
-            folder, sync = settings.data_dir / "faces", settings.sync == "always"
-            return EdgeStore(folder, identity, settings.edge_open_collections, sync=sync)
-        case "qdrant":
-            # qdrant_client takes 0.75 s and 75 MB to import, Qdrant Edge 0.02 s and 2 MB: who embeds need not wait.
-            from worker.store.qdrant.opening import open_qdrant  # noqa: PLC0415 - see above
-
-            return open_qdrant(settings, identity)
+    """Return the store of the settings, open. Raises OperatorError if the settings or the machine do not allow it."""
+    return backend(settings).open(identity)

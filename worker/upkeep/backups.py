@@ -17,7 +17,7 @@ from redis import Redis
 from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, Store, StoreError
-from worker.upkeep.requests import Requested
+from worker.upkeep.requests import RequestPoller
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class _GivenUpError(Exception):
     """Nobody waits for the backup any more, the worker ends, or the folder is none of its own. The text says which."""
 
 
-class Backups(Requested):
+class Backups(RequestPoller):
     """Writes the faces of a backup when a command asks for it. handover: the folder below which it may write."""
 
     def __init__(self, redis: Redis, store: Store, handover: Path) -> None:
@@ -40,7 +40,7 @@ class Backups(Requested):
         self._store = store
         self._handover = handover
 
-    def _do(self, text: bytes) -> None:
+    def _carry_out(self, text: bytes) -> None:
         try:
             request = Request.model_validate_json(text)
         except ValidationError:

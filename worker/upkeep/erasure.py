@@ -19,7 +19,7 @@ from shared.control import DROPPED
 from shared.erasure_request import REMEMBER_S, REQUEST, Progress, Request, progress_key
 from worker.store.base import Store, StoreError
 from worker.upkeep.kept_answers import forget_deleted
-from worker.upkeep.requests import Requested
+from worker.upkeep.requests import RequestPoller
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -93,14 +93,14 @@ class _Erasure:
             self._progress = self._progress.model_copy(update={"reason": str(error)})
 
 
-class Erasing(Requested):
+class Erasures(RequestPoller):
     """Erases when a command asks for it."""
 
     def __init__(self, redis: Redis, store: Store) -> None:
-        super().__init__("erasing", redis, REQUEST)
+        super().__init__("erasures", redis, REQUEST)
         self._store = store
 
-    def _do(self, text: bytes) -> None:
+    def _carry_out(self, text: bytes) -> None:
         try:
             key = progress_key(Request.model_validate_json(text).id)
         except ValidationError:

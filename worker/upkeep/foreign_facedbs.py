@@ -25,20 +25,20 @@ LOOK_INTERVAL_S: Final = 30.0
 """They come and go with what operators do; on a Qdrant server a look is a call for each collection not met before."""
 
 
-class Strangers:
+class ForeignFacedbs:
     """Looks every LOOK_INTERVAL_S. What it tells is of the last look that got an answer."""
 
     def __init__(self, redis: Redis, store: Store, metrics: Metrics) -> None:
         self._redis, self._store, self._metrics = redis, store, metrics
         self._found: Mapping[str, str] = {}
         self._reason = ""
-        self._looking = Periodic("strangers", self.look, LOOK_INTERVAL_S)
+        self._checking = Periodic("foreign-facedbs", self.check, LOOK_INTERVAL_S)
 
     def start(self) -> None:
-        self._looking.start()
+        self._checking.start()
 
     def stop(self) -> None:
-        self._looking.stop()
+        self._checking.stop()
 
     def require_something_served(self) -> None:
         """Raises OperatorError when every face database is one. Without the broker or the store nobody knows."""
@@ -50,11 +50,11 @@ class Strangers:
             raise OperatorError(f"nothing could be served: {self._reason}")
         self._log()
 
-    def told(self) -> tuple[int, str]:
+    def summary(self) -> tuple[int, str]:
         """How many there are; which, and what to do."""
         return len(self._found), self._reason
 
-    def look(self) -> None:
+    def check(self) -> None:
         """See which there are, and tell. Raises RedisError."""
         before = self._found
         self._seen()
@@ -69,18 +69,18 @@ class Strangers:
         """Returns all face databases by collection. Raises RedisError."""
         known = in_use(self._redis)
         try:
-            found = self._store.strangers(known)
+            found = self._store.foreign(known)
         except StoreError as error:
             log.debug("identities_not_read", reason=str(error))
             return known
         if found != self._found:
-            self._reason = described(found, self._store.identity, known)
+            self._reason = describe(found, self._store.identity, known)
             self._found = found
         self._metrics.refused(len(found))
         return known
 
 
-def described(found: Mapping[str, str], ours: Identity, known: Mapping[str, str]) -> str:
+def describe(found: Mapping[str, str], ours: Identity, known: Mapping[str, str]) -> str:
     """What is wrong with the strangers and what to do, in one line. known: what a collection is to an operator."""
     sentences = []
     for identity in sorted(set(found.values())):

@@ -1,4 +1,4 @@
-"""Work that a command asks for by a key in Redis, and one of the workers does beside its jobs."""
+"""Requests that a command puts into Redis and one of the workers carries out beside its jobs."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -8,34 +8,34 @@ from redis import Redis
 
 from worker.periodic import Periodic
 
-LOOK_INTERVAL_S: Final = 1.0
-"""An operator waits for it; looking is one GET."""
+POLL_INTERVAL_S: Final = 1.0
+"""An operator waits for it; polling is one GET."""
 
 
-class Requested(ABC):
-    """Looks every LOOK_INTERVAL_S. name: of the thread. request: the key under which it is asked for."""
+class RequestPoller(ABC):
+    """Polls every POLL_INTERVAL_S. name: of the thread. request: the key of the request in Redis."""
 
     def __init__(self, name: str, redis: Redis, request: str) -> None:
         self._redis = redis
         self._request = request
         self._ending = threading.Event()
-        self._looking = Periodic(name, self.look, LOOK_INTERVAL_S)
+        self._polling = Periodic(name, self.poll, POLL_INTERVAL_S)
 
     def start(self) -> None:
         self._ending.clear()
-        self._looking.start()
+        self._polling.start()
 
     def stop(self) -> None:
-        """Work that goes on ends as failed."""
+        """Stop polling. A request that is being carried out ends as failed."""
         self._ending.set()
-        self._looking.stop()
+        self._polling.stop()
 
-    def look(self) -> None:
-        """Do what is asked for, if anything is and no worker does it. Raises RedisError."""
+    def poll(self) -> None:
+        """Carry out the request, if there is one that no worker has taken. Raises RedisError."""
         text = cast("bytes | None", self._redis.get(self._request))
         if text is not None:
-            self._do(text)
+            self._carry_out(text)
 
     @abstractmethod
-    def _do(self, text: bytes) -> None:
-        """text: the request as it stands in Redis for as long as somebody waits."""
+    def _carry_out(self, text: bytes) -> None:
+        """text: the request as it stays in Redis while the command waits."""

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from worker.models.identity import Identity
 from worker.store.base import Point, Store, StoreUnavailable
-from worker.store.edge import catching_up, segments
+from worker.store.edge import background_indexing, segments
 from worker.store.edge.files import EdgeFiles
 from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
@@ -315,7 +315,7 @@ def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
-    monkeypatch.setattr(catching_up, "WAIT_S", 0.1)
+    monkeypatch.setattr(background_indexing, "WAIT_S", 0.1)
     reading, writing = os.pipe()
     never_ends = subprocess.Popen(["cat"], stdin=reading)
     monkeypatch.setattr(segments, "optimize_apart", lambda *_: never_ends)

@@ -12,7 +12,7 @@ import pytest
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import StoreError, StoreUnavailable
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.backend import open_qdrant
 from worker.store.qdrant.store import QdrantStore
 
 OURS = Identity("sface", "0" * 64, 1, 4)

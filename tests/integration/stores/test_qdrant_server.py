@@ -21,8 +21,8 @@ from redis_servers import certified
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point, Store, StoreError, StoreUnavailable
-from worker.store.qdrant import collection_count, search
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant import collection_limit, search
+from worker.store.qdrant.backend import open_qdrant
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -159,12 +159,12 @@ class TestWhatIsAskedFor:
 def test_many_collections_are_warned_of_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: bool
 ) -> None:
-    monkeypatch.setattr(collection_count, "MANY", 3)
+    monkeypatch.setattr(collection_limit, "MANY", 3)
     with served(tmp_path) as server, opened(server, qdrant_grpc=grpc) as store, capture_logs() as logs:
         for number in range(3):
             store.add(f"t.db{number}", [face()])  # the first one is counted, the others within the same minute
         assert logs == []
-        monkeypatch.setattr(store._collections._crowd, "_count_from", 0)
+        monkeypatch.setattr(store._collections._limit, "_count_from", 0)
         for number in range(3, 6):
             store.add(f"t.db{number}", [face()])
     (warning,) = logs

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import IdentityMismatch, Point, Store, StoreError, StoreUnavailable
-from worker.store.qdrant.retries import Patience
+from worker.store.qdrant.retries import Retries
 from worker.store.qdrant.shared_collection import SharedQdrantStore
 from worker.store.qdrant.store import QdrantStore
 
@@ -26,11 +26,11 @@ def face(name: str = "") -> Point:
 
 
 def opened(client: QdrantClient, identity: Identity) -> Store:
-    return QdrantStore(client, Patience(5), identity, Settings())
+    return QdrantStore(client, Retries(5), identity, Settings())
 
 
 def opened_shared(client: QdrantClient, identity: Identity) -> Store:
-    return SharedQdrantStore(client, Patience(5), identity, Settings(placement="shared"))
+    return SharedQdrantStore(client, Retries(5), identity, Settings(placement="shared"))
 
 
 class CountingClient(QdrantClient):
@@ -156,7 +156,7 @@ def test_a_write_that_is_only_taken_note_of_is_no_add(client: CountingClient) ->
     pending = models.UpdateResult(operation_id=1, status=models.UpdateStatus.WAIT_TIMEOUT)
     client.upsert = lambda *_, **__: pending
     with pytest.raises(StoreUnavailable, match="wait_timeout"):
-        QdrantStore(client, Patience(0.1), OURS, Settings()).add("db", [face()])
+        QdrantStore(client, Retries(0.1), OURS, Settings()).add("db", [face()])
 
 
 class TestSharedPlacement:

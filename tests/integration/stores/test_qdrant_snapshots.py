@@ -16,8 +16,8 @@ from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point, Store
-from worker.store.qdrant import snapshots
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.backend import open_qdrant
+from worker.store.qdrant.snapshots import QdrantSnapshots
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -68,10 +68,10 @@ class Snapshots:
     said: list[str] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
-        snapshots.save(self._settings(), folder, self.said.append)
+        QdrantSnapshots(self._settings()).save(folder, self.said.append)
 
     def load(self, folder: Path, *, overwrite: bool = False, known: Container[str] = Everything()) -> None:
-        snapshots.load(self._settings(), folder, overwrite, self.said.append, known)
+        QdrantSnapshots(self._settings()).load(folder, overwrite, self.said.append, known)
 
     def _settings(self) -> Settings:
         return Settings(qdrant_url=self.url, qdrant_api_key=self.key, store_timeout_s=self.timeout_s)

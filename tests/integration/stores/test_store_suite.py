@@ -25,7 +25,7 @@ from worker.store.base import PAGE, IdentityMismatch, InvalidVector, Match, Poin
 from worker.store.edge.segments import INDEX_FROM
 from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
-from worker.store.qdrant.opening import open_qdrant
+from worker.store.qdrant.backend import open_qdrant
 
 DIMENSION = 16
 OURS = Identity("sface", "0" * 64, 1, DIMENSION)
@@ -439,9 +439,9 @@ class TestAnotherIdentity:
         other, none = backend.name(), backend.name()
         backend.open().add(db, [face(1)])
         backend.open(THEIRS).add(other, [face(2)])
-        assert backend.open().strangers([db, other, none]) == {other: str(THEIRS)}
-        assert backend.open(THEIRS).strangers([db, other, none]) == {db: str(OURS)}
-        assert backend.open(THEIRS).strangers([none]) == {}
+        assert backend.open().foreign([db, other, none]) == {other: str(THEIRS)}
+        assert backend.open(THEIRS).foreign([db, other, none]) == {db: str(OURS)}
+        assert backend.open(THEIRS).foreign([none]) == {}
 
     def test_an_operator_can_still_clear_up(self, backend: Backend, db: str) -> None:
         backend.open().add(db, [face(1)])

@@ -16,7 +16,7 @@ from worker.models import catalog
 from worker.models.identity import Identity, identity, remedy
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.upkeep.foreign_facedbs import Strangers, described
+from worker.upkeep.foreign_facedbs import ForeignFacedbs, describe
 
 OURS = identity(catalog.find("sface-2021dec-int8bq", "embedding"))
 OTHER = identity(catalog.find("sface-2021dec", "embedding"))
@@ -81,14 +81,14 @@ def gauge(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("facesearch_facedbs_refused")
 
 
-def strangers(store: MemoryStore, *collections: str) -> tuple[Strangers, Metrics]:
+def watched(store: MemoryStore, *collections: str) -> tuple[ForeignFacedbs, Metrics]:
     metrics = Metrics(NoTraces())
-    return Strangers(Control(*collections), store, metrics), metrics  # type: ignore[arg-type] -- as much as it needs
+    return ForeignFacedbs(Control(*collections), store, metrics), metrics  # type: ignore[arg-type] -- as much as it needs
 
 
 class TestStarting:
     def test_with_nothing_but_faces_of_another_release_it_does_not_start(self) -> None:
-        made, _ = strangers(store_with(main=older(), staff=older()), "shop.main.0", "shop.staff.0")
+        made, _ = watched(store_with(main=older(), staff=older()), "shop.main.0", "shop.staff.0")
         with pytest.raises(OperatorError) as refusal:
             made.require_something_served()
         said = str(refusal.value)
@@ -109,46 +109,46 @@ class TestStarting:
         ],
     )
     def test_with_one_that_can_be_served_it_does(self, made_by: dict[str, Identity], facedbs: list[str]) -> None:
-        made, _ = strangers(store_with(**made_by), *(f"shop.{name}.0" for name in facedbs))
+        made, _ = watched(store_with(**made_by), *(f"shop.{name}.0" for name in facedbs))
         made.require_something_served()
 
     def test_a_store_that_does_not_answer_yet_is_no_reason(self) -> None:
         store = store_with(main=older())
         store.close()
         with pytest.raises(StoreUnavailable):
-            store.strangers(["shop.main.0"])
-        strangers(store, "shop.main.0")[0].require_something_served()
+            store.foreign(["shop.main.0"])
+        watched(store, "shop.main.0")[0].require_something_served()
 
 
 class TestTelling:
     def test_how_many_and_which_until_they_are_gone(self) -> None:
         store = store_with(main=OURS, staff=older())
-        made, metrics = strangers(store, "shop.main.0", "shop.staff.0")
+        made, metrics = watched(store, "shop.main.0", "shop.staff.0")
         assert gauge(metrics) == 0
-        made.look()
-        count, reason = made.told()
+        made.check()
+        count, reason = made.summary()
         assert count == gauge(metrics) == 1
         assert reason.startswith("the faces of shop.staff.0 (facedb staff of tenant shop) were made by ")
         store.drop("shop.staff.0")
-        made.look()
-        assert made.told() == (0, "")
+        made.check()
+        assert made.summary() == (0, "")
         assert gauge(metrics) == 0
 
     def test_what_was_known_stays_while_the_store_is_away(self) -> None:
         store = store_with(main=OURS, staff=older())
-        made, metrics = strangers(store, "shop.main.0", "shop.staff.0")
-        made.look()
+        made, metrics = watched(store, "shop.main.0", "shop.staff.0")
+        made.check()
         store.close()
-        made.look()
-        assert made.told()[0] == gauge(metrics) == 1
+        made.check()
+        assert made.summary()[0] == gauge(metrics) == 1
 
     def test_many_are_counted(self) -> None:
         found = {f"shop.f{number}.0": str(older()) for number in range(8)}
-        said = described(found, OURS, {})
+        said = describe(found, OURS, {})
         assert "shop.f0.0, shop.f1.0, shop.f2.0, shop.f3.0, shop.f4.0 and 3 more were made by" in said
 
     def test_each_identity_has_its_advice(self) -> None:
-        said = described({"shop.a.0": str(OTHER), "shop.b.0": ""}, OURS, {})
+        said = describe({"shop.a.0": str(OTHER), "shop.b.0": ""}, OURS, {})
         assert re.search(r"shop\.a\.0 were made by sface-2021dec:.*set FACESEARCH_EMBEDDER=sface-2021dec again", said)
         assert "the faces of shop.b.0 were made by somebody else" in said
 

@@ -17,7 +17,7 @@ import qdrant_edge as engine
 from shared.host.disk import sync_tree
 from worker.store.base import PAGE, StoreUnavailable
 from worker.store.edge import segments
-from worker.store.edge.catching_up import CatchingUp
+from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.files import EdgeFiles
 from worker.store.edge.shards import OpenShards
 
@@ -73,7 +73,7 @@ class Compacting:
 
     files: EdgeFiles
     shards: OpenShards[Any]
-    catching_up: CatchingUp
+    indexing: BackgroundIndexing
     dimension: int
     index_from: int
     changes: Changes = field(default_factory=Changes)
@@ -101,7 +101,7 @@ class Compacting:
     def alone(self, collection: str) -> Iterator[None]:
         """Nobody else works on the collection inside."""
         with self.shards.alone(collection):
-            self.catching_up.give_up(collection)
+            self.indexing.cancel(collection)
             yield
 
     def _require_room(self, collection: str) -> None:

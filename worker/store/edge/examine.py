@@ -11,31 +11,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store.awaiting import await_available
-from worker.store.base import InvalidVector, StoreError, checked
+from worker.store.backend import Examined
+from worker.store.base import InvalidVector, StoreError, check_vectors
 from worker.store.edge.store import EdgeStore
 
 COMMAND: Final = ("-m", "worker.store.edge.examine")
 
 REFUSED: Final = 3
 """Exit status when the folder is in use: none that Python or a signal ends with."""
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What was found in a collection. ids: of its faces, hex without hyphens, one after the other. problem: what is
-    wrong first, "" for nothing.
-    """
-
-    faces: int = 0
-    ids: str = ""
-    problem: str = ""
 
 
 def examine(folder: Path, identity: Identity, collections: Sequence[str]) -> Iterator[tuple[str, Examined]]:
@@ -67,7 +57,7 @@ def _examined(store: EdgeStore, collection: str) -> Examined:
         await_available(store, collection)
         for point in store.points(collection):
             ids.append(point.person_id.hex)
-            checked([point.vector], store.identity.dimension)
+            check_vectors([point.vector], store.identity.dimension)
         counted = store.count(collection)
     except InvalidVector as error:
         return Examined(len(ids), "".join(ids), f"face {ids[-1]} has a vector of {error}")

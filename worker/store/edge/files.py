@@ -38,7 +38,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def strangers(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
+def foreign(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
     """Those of the collections that remember another identity than ours, with that one; whoever has the folder open."""
     found: dict[str, str] = {}
     for collection in collections:

@@ -7,7 +7,8 @@ docs/decisions/0009-large-embedded-collections.md has the figures.
 
 The engine holds the interpreter lock while it searches and while it optimises: nothing else of the process runs.
 Segments are therefore small enough to be made between two jobs. What takes longer, the large collection of a release
-that had no int8, is done by a process of its own (worker/store/edge/catching_up.py) before anybody uses the collection.
+that had no int8, is done by a process of its own before anybody uses the collection
+(worker/store/edge/background_indexing.py).
 """
 
 import os

@@ -27,11 +27,11 @@ from worker.store.base import (
     StoreUnavailable,
     Vector,
     check_identity,
-    checked,
+    check_vectors,
     ranked,
 )
 from worker.store.edge import files, segments
-from worker.store.edge.catching_up import CatchingUp
+from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.compaction import Compacting
 from worker.store.edge.errors import explained
 from worker.store.edge.files import EdgeFiles
@@ -103,17 +103,15 @@ class EdgeStore:
         self._index_from = index_from
         self._files = EdgeFiles(folder)
         self._shards = OpenShards(self._open, open_limit)
-        self._catching_up = CatchingUp(self._files.lock)
-        self._compacting = Compacting(
-            self._files, self._shards, self._catching_up, identity.dimension, self._index_from
-        )
+        self._indexing = BackgroundIndexing(self._files.lock)
+        self._compacting = Compacting(self._files, self._shards, self._indexing, identity.dimension, self._index_from)
         self._sync = sync
         self._unsynced: set[str] = set()
         self._syncing = Periodic("sync", self._sync_all, SYNC_S)
         self._syncing.start()
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        checked([point.vector for point in points], self.identity.dimension)
+        check_vectors([point.vector for point in points], self.identity.dimension)
         if not points:
             return
         upsert = engine.UpdateOperation.upsert_points(
@@ -133,7 +131,7 @@ class EdgeStore:
             self._written(collection)
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
-        checked([vector], self.identity.dimension)
+        check_vectors([vector], self.identity.dimension)
         request = engine.QueryRequest(
             query=engine.Query.Nearest(vector.tolist()),
             limit=limit,
@@ -192,9 +190,9 @@ class EdgeStore:
         with explained(self._files.folder):
             return self._files.names()
 
-    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+    def foreign(self, collections: Collection[str]) -> dict[str, str]:
         self._shards.check()
-        return files.strangers(self._files.folder, collections, str(self.identity))
+        return files.foreign(self._files.folder, collections, str(self.identity))
 
     def drop(self, collection: str) -> None:
         with explained(self._files.folder / collection), self._compacting.alone(collection):
@@ -225,7 +223,7 @@ class EdgeStore:
         try:
             self._shards.close()
         finally:
-            self._catching_up.close()
+            self._indexing.close()
             self._files.release()
 
     def _page(self, collection: str, begin: Any) -> tuple[list[Point], object]:
@@ -263,7 +261,7 @@ class EdgeStore:
         shard = engine.EdgeShard.load(str(path), config)
         if self._is_behind(shard):
             shard.close()
-            self._catching_up.catch_up(collection, path)
+            self._indexing.await_indexed(collection, path)
             shard = engine.EdgeShard.load(str(path))
         return _Shard(shard, identity)
 

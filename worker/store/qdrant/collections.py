@@ -15,7 +15,7 @@ from qdrant_client.client_base import QdrantBase
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import StoreError, StoreUnavailable, check_identity
-from worker.store.qdrant.collection_count import Crowd
+from worker.store.qdrant.collection_limit import CollectionLimit
 from worker.store.qdrant.errors import Answer, Missing
 from worker.store.qdrant.layout import (
     FACEDB_INDEX,
@@ -25,7 +25,7 @@ from worker.store.qdrant.layout import (
     of_facedb,
     write_ordering,
 )
-from worker.store.qdrant.retries import Patience
+from worker.store.qdrant.retries import Retries
 
 Placement = Literal["separate", "shared"]
 
@@ -38,15 +38,15 @@ _DROPS_MEANWHILE: Final = 10  # of a collection, during one write to it
 class Collections:
     """Those of one placement. Methods raise IdentityMismatch where a collection is not ours."""
 
-    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+    def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
         self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
-        self._client, self._patience = client, patience
+        self._client, self._retries = client, retries
         self._identity = identity
         self._settings = settings
         self._metadata_key = METADATA_KEYS[settings.placement]
         self._ordering = write_ordering(settings)
         self._verified: set[str] = set()  # collections known to be there and ours; add and discard are atomic
-        self._crowd = Crowd()
+        self._limit = CollectionLimit()
 
     def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         """Upsert; makes the collection if there is none."""
@@ -61,7 +61,7 @@ class Collections:
 
     def delete_of_any(self, name: str, selector: models.PointsSelector) -> None:
         """Points of a collection of any identity."""
-        self._patience.call(lambda: self._remove(name, selector))
+        self._retries.call(lambda: self._remove(name, selector))
 
     def read(self, name: str, call: Callable[[], Answer], missing: Answer) -> Answer:
         """What the call on the collection returns, or else `missing`."""
@@ -74,7 +74,7 @@ class Collections:
 
     def names(self) -> list[str]:
         """All names on the server, of whatever kind."""
-        return [found.name for found in self._patience.call(self._client.get_collections).collections]
+        return [found.name for found in self._retries.call(self._client.get_collections).collections]
 
     def shared_names(self) -> list[str]:
         """Of them, the shared collections of all identities."""
@@ -83,7 +83,7 @@ class Collections:
     def count_in(self, shared: str, facedb: str) -> int:
         """Points of a facedb in a shared collection; 0 if there is none."""
         try:
-            return self._patience.call(
+            return self._retries.call(
                 lambda: self._client.count(shared, count_filter=of_facedb(facedb), exact=True).count
             )
         except Missing:
@@ -95,7 +95,7 @@ class Collections:
         identity = metadata.get(self._metadata_key)
         return identity if isinstance(identity, str) else None
 
-    def strangers(self, wanted: Collection[str]) -> dict[str, str]:
+    def foreign(self, wanted: Collection[str]) -> dict[str, str]:
         """Those of these collections that remember another identity, with that one; "" where facesearch did not make
         them. One call for each that was not met before.
         """
@@ -108,7 +108,7 @@ class Collections:
         return found
 
     def drop(self, name: str) -> None:
-        self._patience.call(lambda: self._client.delete_collection(name))
+        self._retries.call(lambda: self._client.delete_collection(name))
         self._verified.discard(name)
 
     def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
@@ -136,13 +136,13 @@ class Collections:
         return True
 
     def _described(self, name: str) -> models.CollectionInfo:
-        return self._patience.call(lambda: self._client.get_collection(name))
+        return self._retries.call(lambda: self._client.get_collection(name))
 
     def _make(self, name: str) -> None:
         arguments = layout(self._settings, self._identity, self.vector_name)
         metadata = {self._metadata_key: str(self._identity)}
         try:
-            self._patience.call(lambda: self._client.create_collection(name, metadata=metadata, **arguments))
+            self._retries.call(lambda: self._client.create_collection(name, metadata=metadata, **arguments))
         except StoreUnavailable:
             raise
         except StoreError as error:
@@ -150,19 +150,19 @@ class Collections:
                 raise (Missing if "already exists" in str(error) else StoreError)(str(error)) from None
         self._index(name)
         if self._settings.placement == "separate":
-            self._crowd.grown(self.names)
+            self._limit.check(self.names)
 
     def _index(self, name: str) -> None:
         """Whoever made the collection may have died before this, and asking twice does no harm."""
         if self._settings.placement == "shared":
-            self._patience.call(
+            self._retries.call(
                 lambda: done(self._client.create_payload_index(name, FACEDB_KEY, FACEDB_INDEX, wait=True))
             )
 
     def _on_points(self, name: str, call: Callable[[], Answer]) -> Answer:
         """The answer of a call on a known collection. A refusal may mean that it is no longer the one we knew."""
         try:
-            return self._patience.call(call)
+            return self._retries.call(call)
         except StoreUnavailable:
             raise
         except StoreError:

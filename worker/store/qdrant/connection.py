@@ -11,7 +11,7 @@ from qdrant_client.qdrant_remote import QdrantRemote
 
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.store.qdrant.retries import Patience
+from worker.store.qdrant.retries import Retries
 
 _GRPC: Final = {
     # After a lost connection gRPC refuses calls for a second, and later for minutes, before it tries again.
@@ -38,21 +38,21 @@ class TimedClient(QdrantRemote):
     sending, reading).
     """
 
-    def __init__(self, patience: Patience, **options: Any) -> None:
-        self._patience = patience
+    def __init__(self, retries: Retries, **options: Any) -> None:
+        self._retries = retries
         super().__init__(check_compatibility=False, **options)
         self.openapi_client.client.add_middleware(self._limited)
 
     @property
     def _timeout(self) -> Any:
-        return self._patience.attempt_s()
+        return self._retries.attempt_s()
 
     @_timeout.setter
     def _timeout(self, _: Any) -> None:
         """The client's own, which is not used."""
 
     def _limited(self, request: httpx.Request, call_next: Any) -> httpx.Response:
-        seconds = self._patience.attempt_s()
+        seconds = self._retries.attempt_s()
         connecting = seconds / 3
         phases = {"connect": connecting, "pool": connecting, "write": seconds, "read": seconds - connecting}
         request.extensions["timeout"] = phases
@@ -60,7 +60,7 @@ class TimedClient(QdrantRemote):
         return response
 
 
-def connect(settings: Settings, patience: Patience) -> TimedClient:
+def connect(settings: Settings, retries: Retries) -> TimedClient:
     """A client that has not sent anything yet. Raises OperatorError on a bad URL.
 
     Certificates are checked against those that the environment's SSL_CERT_FILE holds, or else the usual authorities.
@@ -71,7 +71,7 @@ def connect(settings: Settings, patience: Patience) -> TimedClient:
     headers = {"api-key": key.get_secret_value()} if key else None
     try:
         return TimedClient(
-            patience,
+            retries,
             url=url,
             headers=headers,
             prefer_grpc=settings.qdrant_grpc,

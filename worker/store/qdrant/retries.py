@@ -23,7 +23,7 @@ CHECK_S: Final = 1.0
 _LEAST_S: Final = 0.02  # an attempt with less time than this would only cost
 
 
-class Patience:
+class Retries:
     """How long the operations of a store may take, in each thread.
 
     An operation is one method of a store, of one or several calls. What a store asks for may be asked twice: points are
@@ -79,13 +79,13 @@ class Patience:
         return float(getattr(self._thread, "end", time.monotonic() + self._timeout_s) - time.monotonic())
 
 
-class Patient(Protocol):
+class HasRetries(Protocol):
     """What has methods that are operations."""
 
-    _patience: Patience
+    _retries: Retries
 
 
-Self = TypeVar("Self", bound=Patient)
+Self = TypeVar("Self", bound=HasRetries)
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -95,7 +95,7 @@ def operation(method: Callable[Concatenate[Self, Given], Result]) -> Callable[Co
 
     @wraps(method)
     def run(self: Self, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with self._patience.operation():
+        with self._retries.operation():
             return method(self, *args, **kwargs)
 
     return run

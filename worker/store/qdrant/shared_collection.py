@@ -22,14 +22,14 @@ from worker.store.base import (
     StoreError,
     Vector,
     check_identity,
-    checked,
+    check_vectors,
     ranked,
 )
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
 from worker.store.qdrant.layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
 from worker.store.qdrant.pages import Pages
-from worker.store.qdrant.retries import CHECK_S, Patience, operation
+from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
 _MOST_FACEDBS: Final = 1_000_000  # more than one listing holds nobody has asked for
@@ -38,10 +38,10 @@ _MOST_FACEDBS: Final = 1_000_000  # more than one listing holds nobody has asked
 class SharedQdrantStore:
     """A Store on a Qdrant server, of placement "shared". Closes the client when it is closed itself."""
 
-    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+    def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
         self.identity = identity
-        self._client, self._patience = client, patience
-        self._collections = Collections(client, patience, identity, settings)
+        self._client, self._retries = client, retries
+        self._collections = Collections(client, retries, identity, settings)
         self._home = SHARED_PREFIX + self._collections.vector_name
         self._searches = Searches(client, self._collections.vector_name, settings)
         self._pages = Pages(client, self._collections)
@@ -49,7 +49,7 @@ class SharedQdrantStore:
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        checked([point.vector for point in points], self.identity.dimension)
+        check_vectors([point.vector for point in points], self.identity.dimension)
         if not points:
             return
         structs = [
@@ -72,7 +72,7 @@ class SharedQdrantStore:
 
     @operation
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
-        checked([vector], self.identity.dimension)
+        check_vectors([vector], self.identity.dimension)
         only = of_facedb(collection)
 
         def query() -> list[models.ScoredPoint]:
@@ -115,7 +115,7 @@ class SharedQdrantStore:
         """Those with a face, of any identity."""
         return sorted(set().union(*map(self._held_by, self._collections.shared_names())))
 
-    def strangers(self, collections: Collection[str]) -> dict[str, str]:
+    def foreign(self, collections: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for home in self._collections.shared_names():
             if home != self._home:
@@ -137,14 +137,14 @@ class SharedQdrantStore:
 
     def check(self) -> None:
         # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
-        with self._patience.operation(at_most_s=CHECK_S):
-            self._patience.call(lambda: self._client.collection_exists(self._home))
+        with self._retries.operation(at_most_s=CHECK_S):
+            self._retries.call(lambda: self._client.collection_exists(self._home))
 
     def check_room(self) -> None:
         """A server tells of its disk with the write that it refuses."""
 
     def close(self) -> None:
-        self._patience.end()
+        self._retries.end()
         self._client.close()
 
     def _held_by(self, home: str) -> set[str]:
@@ -154,7 +154,7 @@ class SharedQdrantStore:
             return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
 
         # The engine lists values of points that are no more, too.
-        return {str(hit.value) for hit in self._patience.call(facet).hits if hit.count}
+        return {str(hit.value) for hit in self._retries.call(facet).hits if hit.count}
 
     def _refuse_another_identity(self, facedb: str) -> None:
         """Raises IdentityMismatch if another identity's collection holds points of the facedb, and StoreError if it has

@@ -14,7 +14,7 @@ from worker.store.base import StoreUnavailable
 from worker.store.qdrant.collections import METADATA_KEYS, Placement
 from worker.store.qdrant.connection import connect
 from worker.store.qdrant.errors import Missing, refusal
-from worker.store.qdrant.retries import Patience
+from worker.store.qdrant.retries import Retries
 
 SNAPSHOT_TIMEOUT_S: Final = 3600.0
 """Of making, sending or returning one snapshot: an hour moves some 100 GB."""
@@ -26,8 +26,8 @@ class SnapshotServer:
     """The server, for the time of one backup. What takes long is asked for once: a repetition would do it twice."""
 
     def __init__(self, settings: Settings) -> None:
-        self._patience = Patience(settings.store_timeout_s)
-        self._client = connect(settings.model_copy(update={"qdrant_grpc": False}), self._patience)
+        self._retries = Retries(settings.store_timeout_s)
+        self._client = connect(settings.model_copy(update={"qdrant_grpc": False}), self._retries)
         key = settings.qdrant_api_key
         self._http = httpx.Client(
             base_url=self._client.rest_uri,
@@ -64,14 +64,14 @@ class SnapshotServer:
             )
 
     def names(self) -> list[str]:
-        return sorted(found.name for found in self._patience.call(self._client.get_collections).collections)
+        return sorted(found.name for found in self._retries.call(self._client.get_collections).collections)
 
     def count(self, name: str) -> int:
-        return self._patience.call(lambda: self._client.count(name, exact=True).count)
+        return self._retries.call(lambda: self._client.count(name, exact=True).count)
 
     def identity(self, name: str) -> tuple[Placement, str] | None:
         """Placement and identity; None if facesearch did not make the collection."""
-        metadata = self._patience.call(lambda: self._client.get_collection(name)).config.metadata or {}
+        metadata = self._retries.call(lambda: self._client.get_collection(name)).config.metadata or {}
         for placement, key in METADATA_KEYS.items():
             if isinstance(identity := metadata.get(key), str):
                 return placement, identity

@@ -1,14 +1,14 @@
-"""Backup and return of the collections on a Qdrant server of one node, by the server's own snapshots.
+"""Backup and restore of the collections on a Qdrant server of one node, by the server's own snapshots.
 
     <folder>/<collection>.snapshot   as the server made it
     <folder>/manifest.json           whose vectors, how many, and each file's checksum; written last
 
-A snapshot holds what one node holds. On a cluster of several nodes each has to be asked for its own, and each returned
-to its node; that is for the tools of whoever runs the cluster, and refused here.
+A snapshot holds what one node holds. A cluster of several nodes is refused: each node has to be asked for its own
+snapshot and given it back, which is a task for the cluster's own tools.
 """
 
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
@@ -17,17 +17,18 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import OperatorError
 from shared.settings import Settings
+from worker.store.backend import Say
 from worker.store.base import StoreError
 from worker.store.qdrant.collections import Placement
 from worker.store.qdrant.snapshot_server import SnapshotServer
 
 MANIFEST: Final = "manifest.json"
 
-Say = Callable[[str], None]
-
 
 class Saved(BaseModel):
-    """One collection of a backup. least_points, most_points: counted before and after; they differ if it was in use."""
+    """One collection of a backup. least_points, most_points: counted before and after the snapshot; they differ if the
+    collection was in use.
+    """
 
     collection: str
     placement: Placement
@@ -46,50 +47,60 @@ class Manifest(BaseModel):
     collections: list[Saved]
 
 
-def save(settings: Settings, folder: Path, say: Say) -> None:
-    """A snapshot of every collection of facesearch into the folder; none stays on the server.
+class QdrantSnapshots:
+    """Snapshots on the server of QDRANT_URL. Methods raise OperatorError."""
 
-    Raises OperatorError.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with SnapshotServer(settings) as server:
-            server.require_one_node()
-            kept = [_save_one(server, name, folder, say) for name in server.names() if server.identity(name)]
-        (folder / MANIFEST).write_text(Manifest(collections=kept).model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise OperatorError(f"cannot write to {folder} ({error.strerror}); mend that or choose another") from None
-    except StoreError as error:
-        raise OperatorError(f"nothing was saved that could be used: {error}") from None
+    def __init__(self, settings: Settings) -> None:
+        self.placement: str = settings.placement
+        self._settings = settings
 
+    def save(self, folder: Path, say: Say) -> None:
+        """Write a snapshot of every collection of facesearch into the folder; none stays on the server."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with SnapshotServer(self._settings) as server:
+                server.require_one_node()
+                kept = [_save_one(server, name, folder, say) for name in server.names() if server.identity(name)]
+            (folder / MANIFEST).write_text(Manifest(collections=kept).model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise OperatorError(f"cannot write to {folder} ({error.strerror}); mend that or choose another") from None
+        except StoreError as error:
+            raise OperatorError(f"nothing was saved that could be used: {error}") from None
 
-def load(settings: Settings, folder: Path, overwrite: bool, say: Say, known: Container[str]) -> None:
-    """Make each collection what its snapshot says. overwrite: also those that have points now. known: collections that
-    belong to somebody; others are told and left.
+    def checked(self, folder: Path) -> Sequence[Saved]:
+        """Return the collections of a backup whose files are all there and match their checksums."""
+        try:
+            manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
+            for saved in manifest.collections:
+                with _file(folder, saved).open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != saved.sha256:
+                        raise OperatorError(
+                            f"{_file(folder, saved)} is damaged: its checksum is not that of the manifest"
+                        )
+        except OSError as error:
+            raise OperatorError(f"{folder} holds no whole backup: {error.filename}: {error.strerror}") from None
+        except ValidationError:
+            raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes") from None
+        return manifest.collections
 
-    Everything is checked before anything is sent. Raises OperatorError.
-    """
-    manifest = checked(folder)
-    wanted = [saved for saved in manifest.collections if saved.placement == "shared" or saved.collection in known]
-    for saved in manifest.collections:
-        if saved not in wanted:
-            say(f"{saved.collection}: left out, as the control data knows no such collection")
-    try:
-        with SnapshotServer(settings) as server:
-            server.require_one_node()
-            for saved in wanted:
-                server.require_free(saved.collection, overwrite)
-            for saved in wanted:
-                server.upload(saved.collection, _file(folder, saved), saved.sha256)
-                points = server.count(saved.collection)
-                if not saved.least_points <= points <= saved.most_points or server.identity(saved.collection) is None:
-                    raise OperatorError(
-                        f"{saved.collection} has {points} faces after loading, and was saved with {_number(saved)}; "
-                        "restore again with --overwrite"
-                    )
-                say(f"{saved.collection}: {points} faces")
-    except StoreError as error:
-        raise OperatorError(str(error)) from None
+    def load(self, folder: Path, overwrite: bool, say: Say, known: Container[str]) -> None:
+        """Make each collection what its snapshot says. overwrite: also those that have points now. known: collections
+        of facedbs; others are reported and left out. Checks everything before it sends anything.
+        """
+        found = self.checked(folder)
+        wanted = [saved for saved in found if saved.placement == "shared" or saved.collection in known]
+        for saved in found:
+            if saved not in wanted:
+                say(f"{saved.collection}: left out, as the control data knows no such collection")
+        try:
+            with SnapshotServer(self._settings) as server:
+                server.require_one_node()
+                for saved in wanted:
+                    server.require_free(saved.collection, overwrite)
+                for saved in wanted:
+                    _load_one(server, saved, folder, say)
+        except StoreError as error:
+            raise OperatorError(str(error)) from None
 
 
 def _save_one(server: SnapshotServer, name: str, folder: Path, say: Say) -> Saved:
@@ -118,23 +129,19 @@ def _save_one(server: SnapshotServer, name: str, folder: Path, say: Say) -> Save
     return saved
 
 
-def checked(folder: Path) -> Manifest:
-    """The manifest of a backup whose files are all there and as they were. Raises OperatorError."""
-    try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
-        for saved in manifest.collections:
-            with _file(folder, saved).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != saved.sha256:
-                    raise OperatorError(f"{_file(folder, saved)} is damaged: its checksum is not that of the manifest")
-    except OSError as error:
-        raise OperatorError(f"{folder} holds no whole backup: {error.filename}: {error.strerror}") from None
-    except ValidationError:
-        raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes") from None
-    return manifest
+def _load_one(server: SnapshotServer, saved: Saved, folder: Path, say: Say) -> None:
+    server.upload(saved.collection, _file(folder, saved), saved.sha256)
+    points = server.count(saved.collection)
+    if not saved.least_points <= points <= saved.most_points or server.identity(saved.collection) is None:
+        raise OperatorError(
+            f"{saved.collection} has {points} faces after loading, and was saved with {_number(saved)}; "
+            "restore again with --overwrite"
+        )
+    say(f"{saved.collection}: {points} faces")
 
 
 def _file(folder: Path, saved: Saved) -> Path:
-    """In the folder, whatever the manifest says."""
+    """Return a path in the folder, whatever the manifest says."""
     return folder / Path(saved.file).name
 
 

@@ -14,29 +14,29 @@ from worker.store.base import (
     Match,
     Point,
     Vector,
-    checked,
+    check_vectors,
     ranked,
 )
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
 from worker.store.qdrant.pages import Pages
-from worker.store.qdrant.retries import CHECK_S, Patience, operation
+from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
 
 class QdrantStore:
     """A Store on a Qdrant server, of placement "separate". Closes the client when it is closed itself."""
 
-    def __init__(self, client: QdrantBase, patience: Patience, identity: Identity, settings: Settings) -> None:
+    def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
         self.identity = identity
-        self._client, self._patience = client, patience
-        self._collections = Collections(client, patience, identity, settings)
+        self._client, self._retries = client, retries
+        self._collections = Collections(client, retries, identity, settings)
         self._searches = Searches(client, self._collections.vector_name, settings)
         self._pages = Pages(client, self._collections)
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        checked([point.vector for point in points], self.identity.dimension)
+        check_vectors([point.vector for point in points], self.identity.dimension)
         if not points:
             return
         structs = [
@@ -51,7 +51,7 @@ class QdrantStore:
 
     @operation
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
-        checked([vector], self.identity.dimension)
+        check_vectors([vector], self.identity.dimension)
 
         def query() -> list[models.ScoredPoint]:
             return self._searches.nearest(collection, collection, vector, limit, min_cosine)
@@ -77,7 +77,7 @@ class QdrantStore:
 
     def count(self, collection: str) -> int:
         try:
-            return self._patience.call(lambda: self._client.count(collection, exact=True).count)
+            return self._retries.call(lambda: self._client.count(collection, exact=True).count)
         except Missing:
             return 0
 
@@ -90,8 +90,8 @@ class QdrantStore:
                     ours.append(name)
         return sorted(ours)
 
-    def strangers(self, collections: Collection[str]) -> dict[str, str]:
-        return self._collections.strangers(collections)
+    def foreign(self, collections: Collection[str]) -> dict[str, str]:
+        return self._collections.foreign(collections)
 
     @operation
     def drop(self, collection: str) -> None:
@@ -109,12 +109,12 @@ class QdrantStore:
 
     def check(self) -> None:
         # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
-        with self._patience.operation(at_most_s=CHECK_S):
-            self._patience.call(lambda: self._client.collection_exists("facesearch"))
+        with self._retries.operation(at_most_s=CHECK_S):
+            self._retries.call(lambda: self._client.collection_exists("facesearch"))
 
     def check_room(self) -> None:
         """A server tells of its disk with the write that it refuses."""
 
     def close(self) -> None:
-        self._patience.end()
+        self._retries.end()
         self._client.close()

@@ -16,7 +16,7 @@ from worker.store.base import (
     Match,
     Vector,
     check_identity,
-    checked,
+    check_vectors,
     ranked,
 )
 
@@ -28,31 +28,31 @@ def axis(length: float = 1) -> Vector:
 
 
 def test_unit_vectors_pass() -> None:
-    checked([], 4)
-    checked([axis(), -axis()], 4)
+    check_vectors([], 4)
+    check_vectors([axis(), -axis()], 4)
 
 
 @pytest.mark.parametrize("off", [0.9, -0.9, 0])
 def test_a_length_within_the_tolerance_passes(off: float) -> None:
-    checked([axis(1 + off * UNIT_TOLERANCE)], 4)
+    check_vectors([axis(1 + off * UNIT_TOLERANCE)], 4)
 
 
 @pytest.mark.parametrize("length", [0, 1 + 1.1 * UNIT_TOLERANCE, 1 - 1.1 * UNIT_TOLERANCE, 3e38, np.inf, np.nan])
 def test_any_other_length_does_not(length: float) -> None:
     with pytest.raises(InvalidVector, match="length"):
-        checked([axis(), axis(length)], 4)
+        check_vectors([axis(), axis(length)], 4)
 
 
 @pytest.mark.parametrize("shape", [(3,), (5,), (0,), (), (1, 4), (4, 1)])
 def test_another_shape_does_not(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidVector, match="shape"):
-        checked([np.ones(shape, np.float32)], 4)
+        check_vectors([np.ones(shape, np.float32)], 4)
 
 
 @given(hnp.arrays(np.float32, 4, elements=st.floats(width=32)))
 def test_what_passes_is_finite_and_of_unit_length(vector: Vector) -> None:
     try:
-        checked([vector], 4)
+        check_vectors([vector], 4)
     except InvalidVector:
         return
     assert np.isfinite(vector).all()
@@ -61,7 +61,7 @@ def test_what_passes_is_finite_and_of_unit_length(vector: Vector) -> None:
 
 def test_an_error_holds_no_number_of_the_vector() -> None:
     with pytest.raises(InvalidVector) as refused:
-        checked([np.array([0.123456, 0.654321, 2, 0], np.float32)], 4)
+        check_vectors([np.array([0.123456, 0.654321, 2, 0], np.float32)], 4)
     assert str(refused.value) == "length 2.108 where 1 is needed"
 
 

@@ -1,17 +1,20 @@
 """Which store the settings ask for."""
 
-import subprocess
-import sys
+import uuid
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.store.base import Point
 from worker.store.edge.store import EdgeStore
 from worker.store.memory import MemoryStore
-from worker.store.opening import open_store
+from worker.store.opening import backend, open_store
 from worker.store.qdrant.shared_collection import SharedQdrantStore
 from worker.store.qdrant.store import QdrantStore
 
@@ -48,6 +51,28 @@ def test_qdrant_without_a_url_is_the_operators(tmp_path: Path) -> None:
         open_store(Settings(data_dir=tmp_path, store="qdrant"), OURS)
 
 
-def test_who_embeds_does_not_wait_for_the_client_of_a_server() -> None:
-    code = "import sys, worker.store.opening; sys.exit('qdrant_client' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_what_commands_know_of_a_store_that_is_not_open(tmp_path: Path) -> None:
+    memory, edge, qdrant = (
+        backend(Settings(data_dir=tmp_path, store=kind, qdrant_url="http://127.0.0.1:1"))
+        for kind in ("memory", "edge", "qdrant")
+    )
+    assert [store.durable for store in (memory, edge, qdrant)] == [False, True, True]
+    assert [store.folder for store in (memory, edge, qdrant)] == [None, tmp_path / "faces", None]
+    assert [store.url for store in (memory, edge, qdrant)] == [None, None, "http://127.0.0.1:1"]
+    assert [store.snapshots is not None for store in (memory, edge, qdrant)] == [False, False, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_collections_of_an_embedded_store_are_known_while_it_is_open(tmp_path: Path) -> None:
+    edge = backend(Settings(data_dir=tmp_path, store="edge"))
+    assert edge.foreign(OURS, None) is None
+    theirs = replace(OURS, version=2)
+    with closing(edge.open(theirs)) as store:
+        store.add("shop.main.0", [Point(uuid.uuid4(), "", np.array([1, 0, 0, 0], np.float32))])
+        for collections in (None, ["shop.main.0", "shop.none.0"]):
+            assert edge.foreign(OURS, collections) == {"shop.main.0": str(theirs)}
+            assert edge.foreign(theirs, collections) == {}
+        with pytest.raises(OperatorError, match="in use"):
+            list(edge.examine(theirs))
+    assert [name for name, _ in edge.examine(theirs)] == ["shop.main.0"]
+    assert list(edge.examine(OURS)) == []

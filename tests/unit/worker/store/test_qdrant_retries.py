@@ -7,7 +7,7 @@ import pytest
 from worker.store.base import StoreError, StoreUnavailable
 from worker.store.qdrant import retries
 from worker.store.qdrant.errors import Busy
-from worker.store.qdrant.retries import CHECK_S, LONGEST_PAUSE_S, Patience, operation
+from worker.store.qdrant.retries import CHECK_S, LONGEST_PAUSE_S, Retries, operation
 
 
 class Clock:
@@ -35,10 +35,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def patient(clock: Clock, seconds: float) -> Patience:
-    patience = Patience(seconds)
-    patience._ended = clock
-    return patience
+def patient(clock: Clock, seconds: float) -> Retries:
+    retries = Retries(seconds)
+    retries._ended = clock
+    return retries
 
 
 class Server:
@@ -100,43 +100,43 @@ def test_but_not_beyond_the_time_limit(clock: Clock) -> None:
 
 
 def test_an_attempt_gets_half_of_what_is_left_or_a_second(clock: Clock) -> None:
-    patience = patient(clock, 4)
-    with patience.operation():
-        assert patience.attempt_s() == pytest.approx(2)
+    retries = patient(clock, 4)
+    with retries.operation():
+        assert retries.attempt_s() == pytest.approx(2)
         clock.now += 2.5
-        assert patience.attempt_s() == pytest.approx(1)
+        assert retries.attempt_s() == pytest.approx(1)
         clock.now += 1
-        assert patience.attempt_s() == pytest.approx(0.5)
+        assert retries.attempt_s() == pytest.approx(0.5)
         clock.now += 1
-        assert 0 < patience.attempt_s() < 0.1
+        assert 0 < retries.attempt_s() < 0.1
 
 
 def test_attempts_that_use_up_their_time_end_within_the_limit(clock: Clock) -> None:
-    patience = patient(clock, 3)
+    retries = patient(clock, 3)
     begun = clock.now
 
     def hang() -> None:
-        clock.now += patience.attempt_s()
+        clock.now += retries.attempt_s()
         raise StoreUnavailable("timed out")
 
     with pytest.raises(StoreUnavailable):
-        patience.call(hang)
+        retries.call(hang)
     assert clock.now - begun <= 3.1
 
 
 def test_all_calls_of_an_operation_share_its_time(clock: Clock) -> None:
     class Store:
         def __init__(self) -> None:
-            self._patience = patient(clock, 3)
+            self._retries = patient(clock, 3)
 
         @operation
         def two_calls(self) -> None:
-            self._patience.call(Server(clock, [], takes=2))
+            self._retries.call(Server(clock, [], takes=2))
             self.one_call()
 
         @operation
         def one_call(self) -> None:
-            self._patience.call(Server(clock, [StoreUnavailable("down")] * 100))
+            self._retries.call(Server(clock, [StoreUnavailable("down")] * 100))
 
     begun = clock.now
     with pytest.raises(StoreUnavailable):
@@ -145,35 +145,35 @@ def test_all_calls_of_an_operation_share_its_time(clock: Clock) -> None:
 
 
 def test_operations_in_a_row_and_in_other_threads_have_each_their_own(clock: Clock) -> None:
-    patience = patient(clock, 3)
-    patience.call(Server(clock, [], takes=2.9))
+    retries = patient(clock, 3)
+    retries.call(Server(clock, [], takes=2.9))
     found = []
-    with patience.operation():
+    with retries.operation():
         clock.now += 2.9
-        other = threading.Thread(target=lambda: found.append(patience.attempt_s()))
+        other = threading.Thread(target=lambda: found.append(retries.attempt_s()))
         other.start()
         other.join()
     assert found == [pytest.approx(1.5)]
-    assert patience.attempt_s() == pytest.approx(1.5)
+    assert retries.attempt_s() == pytest.approx(1.5)
 
 
 def test_a_sign_of_life_takes_less(clock: Clock) -> None:
-    patience = patient(clock, 30)
+    retries = patient(clock, 30)
     begun = clock.now
-    with pytest.raises(StoreUnavailable), patience.operation(at_most_s=CHECK_S):
-        patience.call(Server(clock, [StoreUnavailable("down")] * 100))
+    with pytest.raises(StoreUnavailable), retries.operation(at_most_s=CHECK_S):
+        retries.call(Server(clock, [StoreUnavailable("down")] * 100))
     assert clock.now - begun <= CHECK_S
 
 
 def test_once_ended_nothing_is_called() -> None:
-    patience = Patience(3)
-    patience.end()
+    retries = Retries(3)
+    retries.end()
     with pytest.raises(StoreUnavailable, match="closed"):
-        patience.call(lambda: pytest.fail("called"))
+        retries.call(lambda: pytest.fail("called"))
 
 
 def test_ending_wakes_those_who_pause() -> None:
-    patience = Patience(3600)
+    retries = Retries(3600)
     tried = threading.Event()
 
     def fail() -> None:
@@ -184,13 +184,13 @@ def test_ending_wakes_those_who_pause() -> None:
 
     def run() -> None:
         try:
-            patience.call(fail)
+            retries.call(fail)
         except StoreUnavailable as error:
             errors.append(error)
 
     pausing = threading.Thread(target=run)
     pausing.start()
     assert tried.wait(30)
-    patience.end()
+    retries.end()
     pausing.join(30)
     assert [str(error) for error in errors] == ["the store is closed"]

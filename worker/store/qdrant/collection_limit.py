@@ -16,13 +16,13 @@ how many on it is time to think of something else."""
 COUNT_EVERY_S: Final = 60.0
 
 
-class Crowd:
+class CollectionLimit:
     """Counts collections when one is made, but not more often than every COUNT_EVERY_S seconds."""
 
     def __init__(self) -> None:
         self._count_from = 0.0
 
-    def grown(self, names: Callable[[], list[str]]) -> None:
+    def check(self, names: Callable[[], list[str]]) -> None:
         """A collection was made; names: asks for those of all."""
         now = time.monotonic()
         if now < self._count_from:

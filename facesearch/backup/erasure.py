@@ -1,0 +1,90 @@
+"""Erases what was deleted from every file of the service. docs/privacy.md says what is gone without it, and when."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+
+from facesearch.backup import worker_request
+from facesearch.backup.served_faces import remove_leftovers
+from facesearch.embedded import append_only
+from shared.broker import RESULT_PREFIX
+from shared.erasure_request import Progress, Request
+from shared.errors import OperatorError
+from shared.settings import Settings
+
+POLL_S: Final = 0.1
+
+LONGEST_RESULT_S: Final = 320.0
+"""Upper bound of the time that the outcome of a job is kept: the longest deadline and what is added to it."""
+
+Say = Callable[[str], None]
+
+
+def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark: Say) -> None:
+    """Erase, and say what was done. home: the data directory, if the service is stopped. remark: says the progress.
+    Raises RedisError, and OperatorError when not everything could be erased.
+    """
+    done = _by_worker(settings, redis, remark) if home is None else _stopped(settings, redis, home)
+    say(f"Removed the faces of {done.removed} dropped facedbs.")
+    if done.compacted or not done.left:
+        say(f"Wrote the faces of {done.compacted} facedbs anew: nothing of deleted faces is in their files.")
+    if done.left:
+        say(
+            f"{done.left} facedbs are on a Qdrant server, which removes the bytes of deleted faces in its own time: "
+            "docs/privacy.md says when."
+        )
+    say(f"Erased {done.answers} answers that were kept under Idempotency-Keys and named deleted faces.")
+    remove_leftovers(redis, settings.handover)
+    _await_results(redis, remark)
+    if append_only.rewrite(redis):
+        say("The broker has rewritten its append-only file: no deleted name is in it.")
+    else:
+        say(
+            "The Redis of REDIS_URL keeps no append-only file. If it keeps snapshots, deleted names are in them until "
+            "it writes the next one."
+        )
+    say("Backups were not touched: deleted faces are in those made before they were deleted.")
+
+
+def _by_worker(settings: Settings, redis: Redis, remark: Say) -> Progress:
+    if settings.redis_url is not None and not worker_request.alive(redis):
+        raise OperatorError("no worker runs, and a worker has the faces: start one, and erase again")
+    request = Request(id=worker_request.new_id())
+
+    def line(progress: Progress) -> str:
+        return f"{progress.compacted + progress.left} facedbs …"
+
+    with worker_request.requested(redis, worker_request.ERASURE, request, remark, line) as wait:
+        return wait()
+
+
+def _stopped(settings: Settings, redis: Redis, home: Path) -> Progress:
+    """Erase in a data directory that no other process has open."""
+    # A gateway's image, where the command asks a worker, has no NumPy.
+    from worker.store.opening import configured_identity, open_store  # noqa: PLC0415 -- see above
+    from worker.upkeep.erasure import erase as erase_here  # noqa: PLC0415 -- see above
+
+    settings = settings.model_copy(update={"data_dir": home})
+    with closing(open_store(settings, configured_identity(settings))) as store:
+        done = erase_here(redis, store, lambda _: None)
+    if done.state == "failed":
+        raise OperatorError(f"not everything could be erased; mend this and erase again: {done.reason}")
+    return done
+
+
+def _await_results(redis: Redis, remark: Say) -> None:
+    """Wait until the outcomes of the last jobs, which name faces, have expired, some seconds after the deadlines of
+    their jobs. Outcomes that come meanwhile name faces that are there.
+    """
+    ends = time.monotonic() + LONGEST_RESULT_S
+    waiting = list(redis.scan_iter(f"{RESULT_PREFIX}*", 1000))
+    if waiting:
+        left_s = max(0.0, *(redis.pttl(key) / 1e3 for key in waiting))
+        remark(f"waiting up to {left_s:.0f} s until the outcomes of the last jobs, which name faces, have expired")
+    while waiting and time.monotonic() < ends:
+        time.sleep(POLL_S)
+        waiting = [key for key in waiting if redis.exists(key)]

@@ -1,0 +1,191 @@
+"""Restores a backup into the places that the settings name, with the service stopped. All of it is checked first."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+
+from facesearch.backup import control_data, manifest
+from facesearch.backup.writer import KEY_FILES, copy_keys
+from facesearch.embedded import data_directory, stopped_broker, swap
+from shared.errors import OperatorError
+from shared.redis_clients import connect_blocking
+from shared.settings import Settings
+from worker.models.identity import Identity, remedy
+from worker.store import faces_file
+from worker.store.backend import Backend
+from worker.store.base import Store, StoreError
+from worker.store.opening import backend, configured_identity
+
+REPLACED: Final = (data_directory.FACES, data_directory.BROKER, *KEY_FILES)
+"""What a restore replaces in a data directory."""
+
+BATCH: Final = 500
+"""Faces that are added at once."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was checked. entries: control data without records of Idempotency-Keys. faces: the file of each
+    collection that the control data knows; none where the faces are snapshots of a Qdrant server.
+    """
+
+    folder: Path
+    manifest: manifest.Manifest
+    identity: Identity
+    entries: Sequence[control_data.Entry]
+    faces: Mapping[str, Path]
+
+    @property
+    def collections(self) -> set[str]:
+        return set(control_data.collections_in(self.entries))
+
+    def records(self) -> Iterator[control_data.Entry]:
+        """The records of Idempotency-Keys."""
+        found = control_data.read(self.folder / manifest.CONTROL)
+        return (entry for entry in found if entry.key.startswith(control_data.ONCE))
+
+
+def check(settings: Settings, folder: Path, say: Say) -> Backup:
+    """Return the backup. Raises OperatorError unless all of it is whole and fits the settings."""
+    store = backend(settings)
+    if not store.durable:
+        raise OperatorError("FACESEARCH_STORE=memory keeps nothing, so nothing can be restored into it")
+    made = manifest.read(folder)
+    for damage in manifest.damages(folder, made):
+        raise OperatorError(damage)
+    path = folder / manifest.CONTROL
+    entries = [entry for entry in control_data.read(path) if not entry.key.startswith(control_data.ONCE)]
+    try:
+        known = control_data.collections_in(entries)
+    except ValueError:
+        raise OperatorError(f"{path} is damaged: the record of a facedb cannot be read") from None
+    ours = configured_identity(settings)
+    faces: dict[str, Path] = {}
+    if made.faces == "embedded":
+        faces = _check_files(folder, made, known, ours, say)
+    else:
+        _check_snapshots(store, folder, made, ours)
+    return Backup(folder, made, ours, entries, faces)
+
+
+def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done: Callable[[Redis], None]) -> int | None:
+    """Put back what the backup holds and return how many faces that are; None where a server was given snapshots. done
+    is called with the restored control data. Raises OperatorError, RedisError and OSError.
+    """
+    with ExitStack() as stack:
+        if settings.redis_url is not None:
+            _require_no_tenants(settings, overwrite)
+        replacement: Path | None = None
+        if settings.redis_url is None or backend(settings).folder is not None:
+            home = stack.enter_context(data_directory.opened(settings.data_dir))
+            _require_empty(home, overwrite)
+            replacement = stack.enter_context(swap.replacing(home))
+            settings = settings.model_copy(update={"data_dir": replacement})
+        faces = _put_faces(settings, backup, overwrite, say)
+        with _control(settings) as redis:
+            control_data.put(redis, backup.entries, backup.records())
+            done(redis)
+        if replacement is not None:
+            copy_keys(backup.folder, replacement)
+        return faces
+
+
+def _check_files(
+    folder: Path, made: manifest.Manifest, known: Sequence[str], ours: Identity, say: Say
+) -> dict[str, Path]:
+    """Return the file of each known collection."""
+    files: dict[str, Path] = {}
+    for file in made.files:
+        if not file.name.startswith(f"{manifest.FACES}/"):
+            continue
+        path = folder / file.name
+        header = faces_file.read_header(path)
+        if header.collection not in known:
+            say(f"{header.collection}: left out, as the control data knows no such collection")
+            continue
+        _check_identity(folder, made, header.identity, ours)
+        for _ in faces_file.read(path):
+            pass
+        files[header.collection] = path
+    return files
+
+
+def _check_snapshots(store: Backend, folder: Path, made: manifest.Manifest, ours: Identity) -> None:
+    if store.snapshots is None:
+        raise OperatorError(f"the faces of {folder} are snapshots, which only a Qdrant server reads; set QDRANT_URL")
+    for saved in store.snapshots.checked(folder / manifest.FACES):
+        _check_identity(folder, made, saved.identity, ours)
+        if saved.placement != store.snapshots.placement:
+            raise OperatorError(
+                f"the faces of {folder} are of placement {saved.placement}; set FACESEARCH_PLACEMENT={saved.placement}"
+            )
+
+
+def _check_identity(folder: Path, made: manifest.Manifest, stored: str, ours: Identity) -> None:
+    if stored != str(ours):
+        raise OperatorError(
+            f"the faces of {folder}, a backup by release {made.release}, were made by {stored}, and this service makes "
+            f"{ours}; {remedy(stored, ours)}"
+        )
+
+
+def _require_no_tenants(settings: Settings, overwrite: bool) -> None:
+    with connect_blocking(settings.broker) as redis:
+        tenants = control_data.count_tenants(redis)
+    if tenants and not overwrite:
+        raise OperatorError(
+            f"REDIS_URL holds {tenants} tenants (a gateway makes the first when it starts): nothing was restored; "
+            "--overwrite replaces them and all that is theirs"
+        )
+
+
+def _require_empty(home: Path, overwrite: bool) -> None:
+    held = [name for name in REPLACED if (home / name).exists()]
+    if held and not overwrite:
+        raise OperatorError(
+            f"{home} holds a service already ({', '.join(held)}): nothing was restored; choose another folder with "
+            "--data-dir, or --overwrite replaces it"
+        )
+
+
+def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) -> int | None:
+    store = backend(settings)
+    if backup.manifest.faces == "qdrant" and store.snapshots is not None:
+        store.snapshots.load(backup.folder / manifest.FACES, overwrite, say, backup.collections)
+        return None
+    try:
+        with closing(store.open(backup.identity)) as opened:
+            for collection in backup.faces:
+                points = opened.count(collection)
+                if points and not overwrite:
+                    raise OperatorError(
+                        f"{collection} has {points} faces: nothing was restored; --overwrite replaces them"
+                    )
+            return sum(_fill(opened, collection, path) for collection, path in backup.faces.items())
+    except StoreError as error:
+        raise OperatorError(f"the faces cannot be written: {error}; mend that, and restore with --overwrite") from None
+
+
+def _fill(store: Store, collection: str, path: Path) -> int:
+    """Replace the faces of a collection by those of the file, and return how many they are."""
+    store.drop(collection)
+    faces = 0
+    points = faces_file.read(path)
+    while batch := list(islice(points, BATCH)):
+        store.add(collection, batch)
+        faces += len(batch)
+    return faces
+
+
+def _control(settings: Settings) -> AbstractContextManager[Redis]:
+    """Return a client of the broker to restore into."""
+    if settings.redis_url is not None:
+        return connect_blocking(settings.broker, stopped_broker.ANSWER_S)
+    return stopped_broker.serving(settings.data_dir / data_directory.BROKER)

@@ -1,0 +1,98 @@
+"""Writes a backup, while the service runs or while it is stopped."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Final
+
+from redis import Redis
+
+from facesearch.backup import control_data, manifest, served_faces, worker_request
+from facesearch.embedded import data_directory, stopped_broker
+from shared.backup_request import faces_path
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker.store import awaiting, faces_file
+from worker.store.backend import Backend
+from worker.store.base import StoreError
+from worker.store.opening import backend, configured_identity
+
+KEY_FILES: Final = (data_directory.API_KEY, data_directory.ADMIN_KEY)
+
+Say = Callable[[str], None]
+
+
+def require_durable(settings: Settings) -> None:
+    """Raise OperatorError for a store that keeps nothing."""
+    if not backend(settings).durable:
+        raise OperatorError("FACESEARCH_STORE=memory keeps nothing that could be backed up")
+
+
+def write(settings: Settings, folder: Path, say: Say) -> manifest.Manifest:
+    """Write a backup into a new folder. Raises OperatorError, RedisError and OSError."""
+    store = backend(settings)
+    with stopped_broker.connected(settings, say) as (redis, home):
+        manifest.begin(folder)
+        collections = control_data.collections_of(redis)
+        with (folder / manifest.CONTROL).open("w", encoding="utf-8") as control:
+            # The records come first: an outcome that is kept must be of a face that is kept. The counters, and with
+            # them all the rest, come last: a name is never given twice.
+            _add(control, control_data.records(redis))
+            _write_faces(settings, store, redis, home, folder / manifest.FACES, collections, say)
+            _add(control, control_data.kept(redis))
+            control.flush()
+            os.fsync(control.fileno())
+        if settings.redis_url is None or store.folder is not None:
+            copy_keys(settings.data_dir.expanduser(), folder)
+        return manifest.finish(folder, "embedded" if store.snapshots is None else "qdrant")
+
+
+def copy_keys(source: Path, target: Path) -> None:
+    """Copy the key files that are there. Without them the next start makes a new first key, and the one that callers
+    have no longer opens.
+    """
+    for name in KEY_FILES:
+        if (source / name).is_file():
+            (target / name).touch(mode=0o600)
+            shutil.copyfile(source / name, target / name)
+
+
+def _write_faces(
+    settings: Settings,
+    store: Backend,
+    redis: Redis,
+    home: Path | None,
+    folder: Path,
+    collections: Sequence[str],
+    say: Say,
+) -> None:
+    """home: the data directory, if it is locked already."""
+    if store.snapshots is not None:
+        store.snapshots.save(folder, say)
+    elif home is not None:
+        _write_files(settings, store, folder, collections, say)
+    elif settings.redis_url is None or worker_request.alive(redis):
+        written = served_faces.write_faces(redis, settings.handover, folder, collections, say)
+        say(f"{written.faces} faces of {written.collections} facedbs")
+    else:
+        with data_directory.opened(settings.data_dir):
+            _write_files(settings, store, folder, collections, say)
+
+
+def _write_files(settings: Settings, store: Backend, folder: Path, collections: Sequence[str], say: Say) -> None:
+    """Write the faces of a store that no other process has open."""
+    identity = configured_identity(settings)
+    try:
+        with closing(store.open(identity)) as opened:
+            for collection in collections:
+                awaiting.await_available(opened, collection)
+                faces_file.write(faces_path(folder, collection), collection, identity, opened.points(collection))
+            say(f"{sum(map(opened.count, collections))} faces of {len(collections)} facedbs")
+    except StoreError as error:
+        raise OperatorError(f"the faces cannot be read: {error}") from None
+
+
+def _add(control: IO[str], entries: Iterable[control_data.Entry]) -> None:
+    control.writelines(entry.line() for entry in entries)
