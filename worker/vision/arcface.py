@@ -1,4 +1,4 @@
-"""ArcFace-style embedders (SFace, ArcFace, ...): from aligned crops to unit vectors, as the catalogue entry says."""
+"""Embedders of the ArcFace kind (SFace, ArcFace, ...): aligned crops to unit vectors, by the catalogue entry."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ class ArcFace:
         return self._model.input_size
 
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """crops: uint8 (N, size, size, 3) BGR, N >= 0. Returns float32 (N, dimension), each row of length 1.
+        """Return the embeddings, float32 (N, dimension), each row of length 1.
 
-        Raises ValueError on other shapes and when a vector is zero or not finite: stores would take it silently.
+        crops: uint8 (N, size, size, 3) BGR, N >= 0. Raises ValueError for other shapes, and if a vector is zero or not
+        finite: stores would accept it silently.
         """
         side, dimension = self.size, self._model.dimension
         if crops.shape[1:] != (side, side, 3):
@@ -38,7 +39,7 @@ class ArcFace:
         return np.asarray(vectors / lengths, dtype=np.float32)
 
     def _blob(self, crops: npt.NDArray[np.uint8]) -> Tensor:
-        """float32 (N, 3, size, size) in the model's channel order and range."""
+        """Return float32 (N, 3, size, size) in the model's channel order and range."""
         channels = crops[..., ::-1] if self._model.channels == "RGB" else crops
         blob = np.ascontiguousarray(channels.transpose(0, 3, 1, 2), dtype=np.float32)
         if self._model.mean or self._model.scale != 1:

@@ -1,4 +1,4 @@
-"""Who tells a batching model that a caller is about to come: the stage in which its tensor is made."""
+"""Announcing callers to batching sessions, at the stage in which a caller makes its tensor."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from worker.vision.service import Observer
 
 
 class BatchObserver:
-    """An Observer that announces the calling thread to models, and tells another Observer all but how many faces went
-    together: that, the model itself knows.
+    """An Observer that announces the calling thread to batching sessions, and passes everything on to another Observer
+    but the number of faces embedded together: the session counts those itself.
     """
 
     def __init__(self, observer: Observer, models: Mapping[str, BatchedSession]) -> None:
-        """models: stages at whose beginning a tensor is about to be made, each with the model that it is for.
+        """models: by the name of the stage in which a tensor is made, the session that it is for.
 
-        Not the stage before, such as decoding: a caller that comes much later than others may wait is no help to them.
+        Not an earlier stage, such as decoding: a caller that arrives later than others may wait does not help them.
         """
         self._observer = observer
         self._models = models

@@ -1,10 +1,11 @@
-"""A Session that runs the tensors of several callers in one call of another one. For GPUs; on a CPU it gains nothing.
+"""A Session that joins the tensors of several callers into one inference. For GPUs; on a CPU it gains nothing.
 
-Why it opens many: ONNX Runtime's CUDA provider keeps the plan of a convolution for the shape of the last call alone;
-for another shape it is made anew, layer by layer. Others measured a call of 5 ms that took 17 ms where two shapes took
-turns, and 142 ms with the provider's default search (H200, ONNX Runtime 1.29, github.com/sgl-project/sglang-omni/pull/
-2176). Batches have any number of rows, and a job shows the detector tensors of several sizes. So a batch is filled up
-to the next power of two, and each shape that comes of it has a session of its own, which never sees another one.
+It opens several sessions because ONNX Runtime's CUDA provider caches the plan of a convolution for the last shape only
+and makes it anew, layer by layer, for any other shape. Others measured 17 ms instead of 5 ms where two shapes
+alternated, and 142 ms with the provider's default search (H200, ONNX Runtime 1.29,
+github.com/sgl-project/sglang-omni/pull/2176). Batches have any number of rows, and a job passes tensors of several
+sizes to the detector. So a batch is padded to the next power of two, and each resulting shape has a session of its own
+that never sees another.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ Shape = tuple[int, ...]
 
 
 class BatchedSession:
-    """A Session. May be called from several threads at once, which is what it is for."""
+    """A Session for concurrent use by several threads."""
 
     def __init__(
         self,
@@ -28,9 +29,9 @@ class BatchedSession:
         wait_s: float,
         called: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """open_session: called for each shape and number of rows, and once more for all shapes that are not listed; its
-        sessions' outputs must have a row for each row of the tensor, and share no memory with it. shapes: of one row.
-        size, wait_s: see Batcher, in rows. called: is told the rows of each call, without those that fill it up.
+        """open_session: called for each shape and row count, and once more for all shapes not listed; its sessions'
+        outputs must have a row for each row of the tensor, and share no memory with it. shapes: of one row. size,
+        wait_s: see Batcher, in rows. called: called with the rows of each inference, without padding.
         """
         self._counts = row_counts(size)
         self._sessions = {(rows, *shape): open_session() for shape in shapes for rows in self._counts}
@@ -40,7 +41,8 @@ class BatchedSession:
         self._batcher = Batcher(self._call, size, wait_s)
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Outputs by name. tensor: float32 (N, ...), C-contiguous; more rows than `size` take several calls.
+        """Return the outputs by name. tensor: float32 (N, ...), C-contiguous; more rows than `size` take several
+        inferences.
 
         Raises what the session raised for this tensor alone, and Unavailable after close.
         """
@@ -52,27 +54,27 @@ class BatchedSession:
         return {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
 
     def announce(self) -> None:
-        """The calling thread is about to call run."""
+        """Announce that the calling thread is about to call run."""
         self._batcher.announce()
 
     def withdraw(self) -> None:
-        """The calling thread does not call run after all."""
+        """Withdraw the announcement of the calling thread."""
         self._batcher.withdraw()
 
     def close(self) -> None:
-        """Refuse new calls, and return when those that wait have been answered."""
+        """Refuse new calls, and return once the waiting ones are answered."""
         self._batcher.close()
 
     def try_out(self) -> None:
-        """Run each session of a listed shape once, on zeros. Raises what it raised.
+        """Run each session of a listed shape once, on zeros. Raises what it raises.
 
-        The first call on a GPU takes long, and tells whether its libraries and its memory are enough.
+        The first inference on a GPU takes long, and shows whether its libraries and memory suffice.
         """
         for shape, session in self._sessions.items():
             session.run(np.zeros(shape, np.float32))
 
     def _call(self, tensors: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-        """Each tensor's outputs. tensors: alike but for their number of rows, together at most `size`."""
+        """Return the outputs of each tensor. tensors: equal in shape but for their rows, at most `size` rows in all."""
         ends = np.cumsum([len(tensor) for tensor in tensors]).tolist()
         self._called(ends[-1])
         shape = (next(rows for rows in self._counts if rows >= ends[-1]), *tensors[0].shape[1:])
@@ -91,10 +93,10 @@ class BatchedSession:
         ]
 
     def _filled_up(self, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
-        """One tensor of that shape: the given ones, then zeros."""
+        """Return one tensor of that shape: the given ones, then zeros."""
         if tensors[0].shape == shape:
             return tensors[0]
-        # There is one call at a time, so the buffer is free. Fresh memory takes longer: 6.3 instead of 3.7 ms for 8
+        # Only one inference runs at a time, so the buffer is free. New memory is slower: 6.3 instead of 3.7 ms for 8
         # images of 640 x 640.
         if shape not in self._buffers:
             self._buffers[shape] = np.empty(shape, np.float32)
@@ -103,11 +105,11 @@ class BatchedSession:
         for tensor in tensors:
             buffer[start : start + len(tensor)] = tensor
             start += len(tensor)
-        # Not what was there before: were that poisoned, it would come back.
+        # Zeros, not the rows of an earlier batch: a poisoned one would come back.
         buffer[start:] = 0
         return buffer
 
 
 def row_counts(size: int) -> list[int]:
-    """The powers of two below size, and size itself. size: at least 1."""
+    """Return the powers of two below size, and size itself. size: at least 1."""
     return [2**power for power in range(size.bit_length()) if 2**power < size] + [size]

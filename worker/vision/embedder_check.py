@@ -1,4 +1,4 @@
-"""Whether an embedder that somebody brought works as it is described, told without a photo."""
+"""A check, without photos, that an operator's embedder works as described."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,21 +18,21 @@ from worker.vision.session import Session, open_session
 CROPS: Final = 4
 
 SAME: Final = 0.999
-"""Least cosine of two vectors that should be the same but for rounding."""
+"""Least cosine of two vectors that should be equal but for rounding."""
 
 ALIKE: Final = 0.9999
-"""Cosine from which on vectors of images that have nothing in common are one and the same."""
+"""Cosine from which on vectors of unrelated images count as one and the same."""
 
 
 def check_embedder(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
-    """The model with the dimension that the file gives, and what was found to be well, a line each.
+    """Return the model with the dimension of its file, and a line for each check that passed.
 
-    model: as described, its dimension aside. Raises OperatorError that says what is wrong.
+    model: as described, but for the dimension. Raises OperatorError that says what is wrong.
     """
-    said = read_signature(file)
-    if said.side not in {None, model.input_size}:
+    side = read_signature(file).side
+    if side not in {None, model.input_size}:
         raise OperatorError(
-            f"{file} takes crops of {said.side} pixels where {model.input_size} are described; say --size {said.side}"
+            f"{file} takes crops of {side} pixels where {model.input_size} are described; say --size {side}"
         )
     with TemporaryDirectory(prefix="facesearch-") as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -40,21 +40,21 @@ def check_embedder(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
             prepare_file(file, prepared, dynamic_sides=False)
         except OperatorError:
             raise
-        except Exception as error:  # a graph may be wrong in any way
+        except Exception as error:  # a graph can be wrong in any way
             raise OperatorError(f"cannot prepare {file}: {_short(error)}") from error
         session = open_session(prepared)
         crops = _crops(model.input_size)
         model = replace(model, dimension=_dimension(file, session, crops))
-        found = [f"one image (N, 3, {model.input_size}, {model.input_size}) in, one vector (N, {model.dimension}) out"]
+        passed = [f"one image (N, 3, {model.input_size}, {model.input_size}) in, one vector (N, {model.dimension}) out"]
         together = _embedded(file, session, model, crops)
-        found.append("vectors are finite and not zero")
-        found += _compared(file, session, model, crops, together)
-        found += _as_original(file, model, crops, together)
-    return model, found
+        passed.append("vectors are finite and not zero")
+        passed += _compare_batches(file, session, model, crops, together)
+        passed += _compare_with_original(file, model, crops, together)
+    return model, passed
 
 
 def _crops(side: int) -> npt.NDArray[np.uint8]:
-    """uint8 (CROPS, side, side, 3): noise of several coarsenesses, with nothing in common."""
+    """Return uint8 (CROPS, side, side, 3): unrelated noise of several grain sizes."""
     rng = np.random.default_rng(0)
     crops = []
     for coarse in range(CROPS):
@@ -68,7 +68,7 @@ def _dimension(file: Path, session: Session, crops: npt.NDArray[np.uint8]) -> in
     blob = np.ascontiguousarray(crops[:1].transpose(0, 3, 1, 2), np.float32)
     try:
         (vector,) = session.run(blob).values()
-    except Exception as error:  # ONNX Runtime's errors share no other base class
+    except Exception as error:  # ONNX Runtime's errors have no other common base
         raise OperatorError(
             f"{file} does not run on crops of {crops.shape[1]} pixels: {_short(error)}; --size says another size"
         ) from error
@@ -80,11 +80,11 @@ def _dimension(file: Path, session: Session, crops: npt.NDArray[np.uint8]) -> in
 def _embedded(file: Path, session: Session, model: Embedder, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     try:
         return ArcFace(session, model).embed(crops)
-    except Exception as error:  # as above, and what ArcFace refuses
+    except Exception as error:  # ONNX Runtime's, and those of ArcFace
         raise OperatorError(f"{file} does not work for {len(crops)} faces at once: {_short(error)}") from error
 
 
-def _compared(
+def _compare_batches(
     file: Path,
     session: Session,
     model: Embedder,
@@ -100,12 +100,12 @@ def _compared(
     return [f"{len(crops)} at once give what they give one by one", "other images give other vectors"]
 
 
-def _as_original(
+def _compare_with_original(
     file: Path, model: Embedder, crops: npt.NDArray[np.uint8], prepared: npt.NDArray[np.float32]
 ) -> list[str]:
     try:
         session = open_session(file)
-    except (OperatorError, ValueError):  # the second of weights that the file lists as inputs
+    except (OperatorError, ValueError):  # ValueError: the file lists weights as inputs
         return ["not compared with the file itself, which ONNX Runtime does not run as it is"]
     alone = np.concatenate([_embedded(file, session, model, crops[i : i + 1]) for i in range(len(crops))])
     least = float((alone * prepared).sum(axis=1).min())

@@ -1,6 +1,6 @@
-"""Fine detection passes: faces that are too small for a picture's longest side to be looked at as a whole.
+"""Fine detection passes: tiles of a large picture, for faces too small for a pass over the whole.
 
-Pure but for the detector, which is given. docs/decisions/0016-faces.md has what each number was measured by.
+Independent of the detector. docs/decisions/0016-faces.md has the measurements behind each number.
 """
 
 import math
@@ -15,31 +15,30 @@ from worker.vision.passes import SAME, SIDE, Detector, rotate_back
 from worker.vision.refinement import SURE_REFINED, refine_faces, verify_faces
 
 FINEST: Final = 0.6
-"""Part of a picture's size at which it is looked at most finely: faces of 40 pixels, as it was sent, have 24 there, of
-which the detector proposes all."""
+"""Scale of the finest pass: faces of 40 pixels in the original have 24 there, of which the detector proposes all."""
 
 LEAST_FINE_SIDE: Final = 1024
-"""Longest side in pixels of the finest pass at least, as far as the picture has so many."""
+"""Least longest side in pixels of the finest pass, if the picture is as large."""
 
 TILE: Final = 1024
-"""Side in pixels of a tile at most: what it takes in memory does not depend on the picture."""
+"""Largest side of a tile in pixels: the memory of a pass does not depend on the picture."""
 
 OVERLAP: Final = 128
 """Pixels that neighbouring tiles share: each face of up to 100 pixels lies whole in one of them."""
 
 STEP: Final = 3.0
-"""How many times finer than the pass before a pass is at most: there a face that the one before may miss, of less than
-28 pixels, has less than 100."""
+"""Largest ratio between the scales of successive passes: a face that one pass may miss, of less than 28 pixels, has
+less than 100 in the next."""
 
 
 def needs_fine_passes(longest: int) -> bool:
-    """Whether faces of 40 pixels may be missed at SIDE in a picture of that longest side in pixels."""
+    """Return whether a full pass may miss faces of 40 pixels in a picture with that longest side in pixels."""
     return longest * FINEST > SIDE
 
 
 def fine_sides(longest: int) -> list[int]:
-    """Longest sides in pixels of the fine passes of a picture of that longest side, the finest last. None where it has
-    no more than SIDE.
+    """Return the longest sides in pixels of the fine passes of a picture with that longest side, the finest last; none
+    for a picture of at most SIDE pixels.
     """
     finest = max(round(longest * FINEST), min(longest, LEAST_FINE_SIDE))
     if finest <= SIDE:
@@ -57,11 +56,11 @@ def run_fine_passes(
     *,
     finer: bool,
 ) -> list[Detection]:
-    """Faces that only a refined score tells from anything else, refined, in pixels of the image, in no order.
+    """Return the faces, refined, that only a refined score shows to be faces, in pixels of the image, in no order.
 
-    known: faces that are not to be found once more. doubtful: candidates that the photo as a whole has shown. Both in
-    pixels of the image. finer: run the fine passes too. degrees: way up in which the picture is looked at,
-    counter-clockwise; eighths as the quarter before.
+    known: faces not to be found again. doubtful: candidates of the full pass. Both in pixels of the image. finer:
+    whether to run the fine passes, too. degrees: rotation of the picture's passes, counter-clockwise; an eighth counts
+    as the quarter before it.
     """
     found = list(known)
 
@@ -87,7 +86,7 @@ def run_fine_passes(
 
 
 def _upright(detector: Detector, part: Pixels, degrees: int) -> list[Detection]:
-    """Candidates of a tile that is looked at turned, in its own pixels."""
+    """Return the candidates of a tile from a rotated pass, in the tile's own pixels."""
     if not degrees:
         return detector.detect(part, max(part.shape[:2]))
     there, matrix = rotate(part, degrees)
@@ -96,7 +95,7 @@ def _upright(detector: Detector, part: Pixels, degrees: int) -> list[Detection]:
 
 
 def _moved(face: Detection, corner: tuple[int, int], factor: np.ndarray) -> Detection:
-    """A face of a tile in pixels of the picture. corner: left and top of the tile. factor: float32 (2,)."""
+    """Return a face of a tile in pixels of the picture. corner: left and top of the tile. factor: float32 (2,)."""
     x, y, width, height = face.box
     (left, top), (across, down) = corner, factor.tolist()
     box = ((x + left) * across, (y + top) * down, width * across, height * down)
@@ -104,8 +103,8 @@ def _moved(face: Detection, corner: tuple[int, int], factor: np.ndarray) -> Dete
 
 
 def _tiles(image: Pixels) -> Iterator[tuple[int, int, Pixels, Box]]:
-    """Left, top and pixels of each tile, and the box within which a face must lie to be whole: up to the border of the
-    tile where that is the picture's, else short of it.
+    """Yield left, top and pixels of each tile, and the box (left, top, right, bottom) within which a face is whole: up
+    to the border of the tile where that is the picture's, else short of it.
     """
     height, width = image.shape[:2]
     for (top, down), (left, across) in product(spans(height), spans(width)):
@@ -118,8 +117,8 @@ def _tiles(image: Pixels) -> Iterator[tuple[int, int, Pixels, Box]]:
 
 
 def spans(length: int) -> list[tuple[int, int]]:
-    """Start and length of the tiles of one side of a picture in pixels: as few as there can be, of one length of up to
-    TILE, the neighbours of which share OVERLAP or more.
+    """Return start and length of the tiles along one side of a picture, in pixels: the fewest of equal length, up to
+    TILE, whose neighbours share at least OVERLAP.
     """
     count = max(1, math.ceil((length - OVERLAP) / (TILE - OVERLAP)))
     size = math.ceil((length + (count - 1) * OVERLAP) / count)
@@ -127,14 +126,14 @@ def spans(length: int) -> list[tuple[int, int]]:
 
 
 def _within(box: Box, inner: Box) -> bool:
-    """Whether a box lies within inner: left, top, right and bottom."""
+    """Return whether a box lies within inner: left, top, right and bottom."""
     x, y, width, height = box
     left, top, right, bottom = inner
     return x >= left and y >= top and x + width <= right and y + height <= bottom
 
 
 def _distinct(candidates: Sequence[Detection], known: Sequence[Detection]) -> list[Detection]:
-    """Candidates, best first, that are neither a known face, nor part of one, nor another candidate's."""
+    """Return the candidates, best first, that are not a known face, part of one, or another candidate's."""
     kept: list[Detection] = []
     for face in sorted(candidates, key=lambda face: -face.score):
         if all(overlap(face.box, other.box) <= SAME and not _inside(face, other) for other in (*known, *kept)):
@@ -143,6 +142,6 @@ def _distinct(candidates: Sequence[Detection], known: Sequence[Detection]) -> li
 
 
 def _inside(face: Detection, other: Detection) -> bool:
-    """Whether the middle of the face lies in the box of the other: there is no face on a face."""
+    """Return whether the centre of the face lies in the box of the other: there is no face on a face."""
     (x, y), (left, top, width, height) = face.centre, other.box
     return left <= x <= left + width and top <= y <= top + height

@@ -1,6 +1,6 @@
-"""Where faces are and how they are laid straight. Pure functions of numbers and pixels.
+"""Detections, and the transforms that crop and align them. Pure functions.
 
-Pixels are (x, y) with the centre of the first pixel at (0, 0), x to the right and y down.
+Coordinates are (x, y) in pixels with the centre of the first pixel at (0, 0), x to the right and y down.
 """
 
 import math
@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
-"""uint8, shape (height, width, 3), BGR, C-contiguous."""
+"""A decoded image: uint8, shape (height, width, 3), BGR, C-contiguous."""
 
 Points = npt.NDArray[np.float32]
-"""float32, shape (5, 2): (x, y) of right eye, left eye, nose tip, right and left mouth corner (the person's right)."""
+"""Landmarks: float32, shape (5, 2), (x, y) of right eye, left eye, nose tip, right and left mouth corner (the person's
+right)."""
 
 
 Box = tuple[float, float, float, float]
@@ -25,10 +26,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Detection:
-    """One face found in an image. box: in pixels; may reach over the border. score in [0, 1].
+    """One detected face. box: in pixels; may extend beyond the image. score: in [0, 1].
 
-    refined_score: the detector's on the upright crop around the face, [0, 1], which depends on neither the face's size
-    nor its tilt; None as long as the face was not looked at there, 0 where it is not found there.
+    refined_score: the detector's score on an upright crop around the face, in [0, 1], which depends on neither the size
+    nor the tilt of the face; None before refinement, 0 if the face was not found there.
     """
 
     box: Box
@@ -38,26 +39,26 @@ class Detection:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Of the box: x, y."""
+        """Centre of the box: x, y."""
         x, y, width, height = self.box
         return x + width / 2, y + height / 2
 
     @property
     def area(self) -> float:
-        """Of the box, in pixels."""
+        """Area of the box in pixels."""
         return self.box[2] * self.box[3]
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Of the landmarks: x, y. A tilt of the face does not move it."""
+        """Mean of the landmarks: x, y. A tilt of the face does not move it."""
         x, y = self.landmarks.mean(axis=0).tolist()
         return x, y
 
 
 class CropScores(NamedTuple):
-    """What the detector scores a face on three more upright crops, each in [0, 1], 0 where it is not found: where the
-    face has 0.6 and 1.3 times the size that it is refined at, and mirrored. A face is one on all of them, and most of
-    what only looks like one is not.
+    """The detector's scores of a face on three more upright crops, each in [0, 1], 0 where it is not found: at 0.6 and
+    1.3 times the size of the refinement crop, and mirrored. A face is found on all of them; most false detections are
+    not.
     """
 
     smaller: float
@@ -68,24 +69,25 @@ class CropScores(NamedTuple):
 CROP_SIZE = 112
 
 REFINEMENT_SIDE = 224
-"""Side in pixels of the crop on which a face is refined; a multiple of the detector's coarsest stride."""
+"""Side in pixels of the crop for refinement; a multiple of the detector's coarsest stride."""
 
-# There faces have 1.5 times the size they have in a crop to embed: about 120 pixels wide, half of the side. Of what was
-# tried (0.7 to 2 times, sides of 160 to 320) the surest on LFW, upright and tilted: docs/decisions/0011-detection.md.
+# Size of a face in the refinement crop, relative to an aligned one: about 120 pixels wide, half of the side. Of what
+# was tried (0.7 to 2 times, sides of 160 to 320) the most reliable on LFW, upright and tilted:
+# docs/decisions/0011-detection.md.
 REFINEMENT_SCALE = 1.5
 
-ALIKE = 0.75
-"""Part of the largest box's area from which on a face counts as large as it: a side is within an eighth, which is how
-far boxes of one face at two working sizes are apart."""
+PROMINENT_PART = 0.75
+"""Part of the largest box's area from which on a face counts as equally large: a side within an eighth, which is how
+much the boxes of one face differ between two sizes of a pass."""
 
 SAME_WITHIN = 0.25
-"""Sides of a face by which its landmarks may move, middle to middle, when they are refined. What is further away is a
+"""Farthest that refinement may move the middle of a face's landmarks, in sides of the face. Farther away is a
 neighbour: of 1,296 photos with several faces the nearest face on a crop was another one in a single case."""
 
-# A face of 7,168 pixels. Only landmarks that are no face's ask for more, and would ask for more memory than there is.
+# A face of 7,168 pixels. Only landmarks of false detections need more, and would need more memory than there is.
 _MOST_SHRINK = 64
 
-# Where the five points lie in the 112 x 112 crop that ArcFace-style models are trained on. Source: InsightFace,
+# The landmarks in the 112 x 112 crop that ArcFace-style models are trained on. Source: InsightFace,
 # python-package/insightface/utils/face_align.py, arcface_dst; OpenCV's FaceRecognizerSF uses the same numbers.
 TEMPLATE: Points = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -95,14 +97,14 @@ TEMPLATE.setflags(write=False)
 
 
 def similarity_transform(src: npt.ArrayLike, dst: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The rotation, uniform scale and shift that bring src closest to dst in the least squares sense.
+    """Return the rotation, uniform scale and shift that bring src closest to dst in the least squares sense.
 
-    src, dst: (N, 2). Returns float64 (2, 3), to be applied as M[:, :2] @ point + M[:, 2]. Never mirrors.
-    Raises ValueError when all points of src are the same, or any is not finite.
+    src, dst: (N, 2). Returns float64 (2, 3), to be applied as M[:, :2] @ point + M[:, 2]. Never mirrors. Raises
+    ValueError if all points of src are equal, or any is not finite.
 
-    In two dimensions Umeyama's solution (S. Umeyama, "Least-squares estimation of transformation parameters between
-    two point patterns", PAMI 13(4), 1991) needs no SVD: read points as complex numbers, and scale times rotation is
-    the one complex factor sum(conj(s) d) / sum(|s|^2) of the centred points.
+    In two dimensions Umeyama's solution (S. Umeyama, "Least-squares estimation of transformation parameters between two
+    point patterns", PAMI 13(4), 1991) needs no SVD: with points as complex numbers, scale times rotation is the complex
+    factor sum(conj(s) d) / sum(|s|^2) of the centred points.
     """
     source = np.asarray(src, dtype=np.float64)
     target = np.asarray(dst, dtype=np.float64)
@@ -120,9 +122,9 @@ def similarity_transform(src: npt.ArrayLike, dst: npt.ArrayLike) -> npt.NDArray[
 
 
 def align(image: Pixels, landmarks: Points, size: int = CROP_SIZE) -> Pixels:
-    """The face as an upright crop, uint8 (size, size, 3), its five points on the template. Outside the image: black.
+    """Return the aligned face, uint8 (size, size, 3), its landmarks on the template. Black outside the image.
 
-    Raises ValueError when the landmarks are all the same point, not finite, or like no face at all.
+    Raises ValueError if the landmarks are all equal, not finite, or unlike any face.
     """
     return _warped(image, similarity_transform(landmarks, TEMPLATE * (size / CROP_SIZE)), size)
 
@@ -130,31 +132,31 @@ def align(image: Pixels, landmarks: Points, size: int = CROP_SIZE) -> Pixels:
 def face_crop(
     image: Pixels, landmarks: Points, side: int = REFINEMENT_SIDE, enlarged: float = REFINEMENT_SCALE
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """The upright face and what is around it, uint8 (side, side, 3), and the matrix of `similarity_transform` that
-    brings points of the image there. enlarged: how many times the size that faces have in a crop to embed. Raises
-    ValueError as `align` does.
+    """Return the upright face and its surroundings, uint8 (side, side, 3), and the matrix of `similarity_transform`
+    from the image to the crop. enlarged: size of the face relative to an aligned one. Raises ValueError as `align`
+    does.
     """
     matrix = similarity_transform(landmarks, (TEMPLATE - CROP_SIZE / 2) * enlarged + side / 2)
     return _warped(image, matrix, side), matrix
 
 
 def transform(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
-    """Points (N, 2) to where a matrix (2, 3) brings them, float32 (N, 2)."""
+    """Apply a matrix (2, 3) to points (N, 2). Returns float32 (N, 2)."""
     return np.asarray(np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2], dtype=np.float32)
 
 
 def transform_back(points: npt.ArrayLike, matrix: npt.NDArray[np.float64]) -> Points:
-    """Points (N, 2) to where a matrix (2, 3) brought them from, float32 (N, 2)."""
+    """Apply the inverse of a matrix (2, 3) to points (N, 2). Returns float32 (N, 2)."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.asarray((np.asarray(points, np.float64) - matrix[:, 2]) @ inverse.T, dtype=np.float32)
 
 
 def resize(image: Pixels, side: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    """The image with its longest side made `side`, the other in proportion but at least 1; and what coordinates in it
-    are to be multiplied with to be the image's own: float32 (2,), of x and of y.
+    """Return the image with its longest side resized to `side`, the other in proportion but at least 1; and the factor,
+    float32 (2,), x and y, by which to multiply its coordinates to get the image's.
     """
     halvings = 0
-    # Halves average whole blocks, as area averaging does, at a tenth of its time; what is left is less than a half,
+    # Halving averages whole blocks, as area averaging does, in a tenth of its time; what remains is less than a half,
     # where interpolation has next to no aliasing.
     while min(image.shape[:2]) >= 2 and max(image.shape[:2]) >= 2 * side:
         height, width = (size // 2 * 2 for size in image.shape[:2])
@@ -164,7 +166,7 @@ def resize(image: Pixels, side: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
     height, width = image.shape[:2]
     longest = max(height, width)
     size = (max(1, round(width * side / longest)), max(1, round(height * side / longest)))
-    # The sides are rounded to whole pixels each for itself, so each has its own factor.
+    # Each side is rounded to whole pixels, so each has its own factor.
     factor = np.array([width / size[0], height / size[1]], dtype=np.float32) * np.float32(2**halvings)
     if size != (width, height):
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
@@ -172,8 +174,8 @@ def resize(image: Pixels, side: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
 
 
 def rotate(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """The whole image turned counter-clockwise, what is beside it black; and the matrix (2, 3) that brings points of it
-    there.
+    """Return the whole image rotated counter-clockwise, with black around it, and the matrix (2, 3) from the image to
+    it.
     """
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
@@ -184,7 +186,9 @@ def rotate(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float6
 
 
 def roll(landmarks: Points) -> float:
-    """By how many degrees, -180 to 180, a face must be turned clockwise to be upright. Raises ValueError as `align`."""
+    """Return the clockwise rotation, -180 to 180 degrees, that makes a face upright. Raises ValueError as `align`
+    does.
+    """
     matrix = similarity_transform(landmarks, TEMPLATE)
     return math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
 
@@ -192,7 +196,7 @@ def roll(landmarks: Points) -> float:
 def _warped(image: Pixels, matrix: npt.NDArray[np.float64], size: int) -> Pixels:
     shrink = int(1 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1 / _MOST_SHRINK))
     if shrink >= 2:
-        # warpAffine looks at four pixels for each of the crop's, however many lie between: average those first.
+        # warpAffine reads four pixels for each of the crop's, however many lie between: average those first.
         image, matrix = _shrunk(image, matrix, shrink, size)
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
 
@@ -200,7 +204,7 @@ def _warped(image: Pixels, matrix: npt.NDArray[np.float64], size: int) -> Pixels
 def _shrunk(
     image: Pixels, matrix: npt.NDArray[np.float64], by: int, size: int
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """The part of the image that a warp by `matrix` to size x size looks at, `by` times smaller, and its matrix."""
+    """Return the part of the image that a warp by `matrix` to size x size reads, reduced `by` times, and its matrix."""
     inverse = np.linalg.inv(matrix[:, :2])
     corners = (np.array([[0, 0], [size, 0], [0, size], [size, size]]) - matrix[:, 2]) @ inverse.T
     limit = np.array(image.shape[1::-1])
@@ -208,7 +212,7 @@ def _shrunk(
     low = np.clip(np.floor(corners.min(axis=0)) - by, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + by, low + 1, limit).astype(int)
     part = image[low[1] : high[1], low[0] : high[0]]
-    # Whole blocks only: the rest of a block at the far border is padded with that border.
+    # Whole blocks only: a partial block at the far border is padded with that border.
     height, width = part.shape[:2]
     blocks = cv2.copyMakeBorder(part, 0, -height % by, 0, -width % by, cv2.BORDER_REPLICATE)
     small = cv2.resize(blocks, None, fx=1 / by, fy=1 / by, interpolation=cv2.INTER_AREA)
@@ -219,7 +223,7 @@ def _shrunk(
 
 
 def overlap(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
+    """Return the intersection over union of two boxes, 0 to 1."""
     sides = (
         max(0.0, min(first[axis] + first[axis + 2], second[axis] + second[axis + 2]) - max(first[axis], second[axis]))
         for axis in (0, 1)
@@ -230,19 +234,19 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def distance(first: Detection, second: Detection) -> float:
-    """How far the landmarks of two detections are apart, middle to middle, in sides of the first one's box."""
+    """Return the distance between the middles of two detections, in sides of the first one's box."""
     return math.dist(first.middle, second.middle) / math.sqrt(first.area) if first.area else math.inf
 
 
 def scaled(detection: Detection, factor: float) -> Detection:
-    """The detection in an image that is factor times as large."""
+    """Return the detection in an image that is `factor` times as large."""
     x, y, width, height = detection.box
     box = (x * factor, y * factor, width * factor, height * factor)
     return replace(detection, box=box, landmarks=detection.landmarks * np.float32(factor))
 
 
 class Placed(Protocol):
-    """What has a size, in pixels, and lies somewhere: its centre's x and y."""
+    """A thing with an area in pixels and a centre, x and y."""
 
     @property
     def area(self) -> float: ...
@@ -255,7 +259,7 @@ P = TypeVar("P", bound=Placed)
 
 
 def left_to_right(detections: Iterable[P], degrees: float = 0) -> list[P]:
-    """By the middle of the box in x, then in y, of the image turned by those degrees counter-clockwise."""
+    """Sort by the centre of the box in x, then in y, of the image rotated by those degrees counter-clockwise."""
     across, down = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
     def there(detection: P) -> tuple[float, float]:
@@ -266,11 +270,12 @@ def left_to_right(detections: Iterable[P], degrees: float = 0) -> list[P]:
 
 
 def most_prominent(detections: Iterable[P], image_size: tuple[int, int]) -> P:
-    """Of the largest by box area, ALIKE or more of the very largest, the most central. image_size: width, height.
+    """Return the most prominent: of those with PROMINENT_PART of the largest area or more, the most central.
+    image_size: width, height.
 
-    Raises ValueError when there is none.
+    Raises ValueError if there is none.
     """
     found = list(detections)
-    least = ALIKE * max(detection.area for detection in found)
+    least = PROMINENT_PART * max(detection.area for detection in found)
     middle = (image_size[0] / 2, image_size[1] / 2)
     return min((d for d in found if d.area >= least), key=lambda d: (math.dist(d.centre, middle), -d.area))

@@ -1,7 +1,7 @@
-"""How much the decoded images of a worker's jobs may take at once. A job waits while others have it; one alone may take
-as much as it needs, so that no image is too large to be looked at.
+"""A bound on the memory that the decoded images of a worker's jobs take together.
 
-What a job waits here is nobody's work: worker/delivery/time_limit.py does not count it.
+A job waits while others hold the memory it needs; one alone may take as much as it needs, so no image is too large. The
+time spent waiting here does not count against a job's time limit (worker/delivery/time_limit.py).
 """
 
 import threading
@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Final
 
 FREE_BYTES: Final = 8_000_000
-"""Bytes below which nobody waits: a photo of 12 megapixels as it is searched for takes 5. So the many small images do
-not queue up behind few large ones, and a thread takes no more than that beside what has been given to it."""
+"""Reservations below this size never wait: a photo of 12 megapixels, as a search decodes it, takes 5 MB. So many small
+images do not queue behind few large ones, and a thread takes no more than this beside its reservation."""
 
 
 class MemoryBudget:
-    """capacity: bytes. Who came first is let in first: a large image is not overtaken for ever by smaller ones."""
+    """A budget of `capacity` bytes, granted in order of arrival: smaller images never overtake a large one."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -29,7 +29,9 @@ class MemoryBudget:
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
-        """The block may take so many bytes. In it a thread must not ask for more: it would wait for itself."""
+        """Reserve that many bytes for the block; waits until they are free. A thread must not nest reservations: it
+        would wait for itself.
+        """
         if size < FREE_BYTES:
             yield
             return
@@ -43,7 +45,7 @@ class MemoryBudget:
                 self._changed.notify_all()
 
     def waited_s(self, thread: int) -> float:
-        """Seconds for which a thread, by the system's number, has waited here, in all and until now."""
+        """Return the seconds a thread, by its native id, has waited here so far, in total."""
         with self._changed:
             since = self._since.get(thread)
             waited = self._waited.get(thread, 0.0)

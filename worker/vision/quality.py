@@ -1,6 +1,6 @@
-"""Whether a face is shown well enough to be told apart from others. Pure functions of numbers and pixels.
+"""Quality of a face: whether it is shown well enough to be recognised. Pure functions.
 
-docs/decisions/0015-quality.md has what each threshold was measured by, and why occlusion is not judged.
+docs/decisions/0015-quality.md has the measurements behind each threshold, and why occlusion is not judged.
 """
 
 import math
@@ -19,37 +19,37 @@ from worker.vision.geometry import TEMPLATE, Detection, Pixels, Points
 Mode = Literal["off", "standard", "strict"]
 
 SIDE: Final = 56
-"""Side in pixels to which the aligned face is brought: what is lost there, search does without."""
+"""Side in pixels to which the aligned face is reduced: recognition does not need finer detail."""
 
 INNER: Final = (slice(16, 52), slice(12, 44))
-"""Rows and columns, there, from above the eyes to the chin: no hair, no background, no border of the image."""
+"""Rows and columns of that crop from above the eyes to the chin: no hair, no background, no border of the image."""
 
 FINE: Final = (1.0, 2.0)
 COARSE: Final = (2.0, 4.0)
-"""Sigmas in pixels, there, of the two Gaussians between which detail is fine, and coarse."""
+"""Sigmas in pixels of that crop of the two Gaussians between which detail is fine, and coarse."""
 
 _LEAST_DETAIL: Final = 0.05
-"""Grey levels added to the coarse detail, so that a flat surface is not sharp by rounding."""
+"""Grey levels added to the coarse detail, so that rounding does not make a flat surface sharp."""
 
 BLACK: Final = 8
-"""Grey levels up to this one are black: what compression leaves of them says nothing of a face."""
+"""Grey levels up to this one count as black: compression leaves nothing of a face there."""
 
 WHITE: Final = 250
-"""Grey levels from this one on are white."""
+"""Grey levels from this one on count as white."""
 
 NEUTRAL_PITCH: Final = 8.0
-"""What the median face of LFW would have otherwise, in degrees: its mouth is nearer to its eyes than TEMPLATE's."""
+"""Pitch in degrees of the median face of LFW before correction: its mouth is nearer to its eyes than TEMPLATE's."""
 
-# How far towards the viewer, in pixels of TEMPLATE (about 1.8 mm each), the nose tip and the mouth are before the eyes.
+# Depth in pixels of TEMPLATE (about 1.8 mm each) of nose tip and mouth in front of the eyes.
 _DEPTHS: Final = (0, 0, 22, 6, 6)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How a face is shown.
+    """Measured quality of a face.
 
-    size: side in pixels in the photo as it was sent, the square root of its box's area. sharpness: fine detail by
-    coarse detail, whatever the contrast; about 0.8, blurred 0.4. dark, bright: parts of the face, 0 to 1, that are
+    size: side in pixels in the photo as sent, the square root of its box's area. sharpness: fine detail relative to
+    coarse detail, independent of contrast; about 0.8, blurred 0.4. dark, bright: parts of the face, 0 to 1, that are
     black, and white. yaw, pitch: degrees, from facing the camera to the right and down of the image; roll does not
     matter.
     """
@@ -64,7 +64,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a face must have. Angles in degrees, to either side."""
+    """Thresholds that a face must meet. Angles in degrees, to either side."""
 
     least_size: float
     least_sharpness: float
@@ -74,11 +74,11 @@ class Gate:
     most_pitch: float
 
     def is_too_small(self, size: float) -> bool:
-        """Whether a face of that `Quality.size` has no need to be looked at: its flaw is its size."""
+        """Return whether a face of that `Quality.size` is too small, whatever else it is."""
         return size < self.least_size
 
     def flaw(self, quality: Quality) -> Flaw | None:
-        """The first thing that is wrong, None for a face that may pass: what is too small or too dark is not called
+        """Return the first flaw of a face, None if it passes: a face that is too small or too dark is not called
         blurred.
         """
         wrong = {
@@ -98,37 +98,37 @@ STANDARD: Final = Gate(
     # At 24 pixels, as a JPEG of quality 80, other photos of the person find it 6 times out of 10 at confidence 95, at
     # 20 pixels 4 times, at quality 50 once.
     least_size=22,
-    # Between a face that was blurred with a sigma of a twentieth of its side (0.47; others find it once out of eight)
-    # and by a box of a quarter of it (0.40; never, but every fourteenth pair of such strangers is alike at 95).
+    # Between a face blurred with a sigma of a twentieth of its side (0.47; other photos find it once in eight) and by a
+    # box of a quarter of it (0.40; never, but one in fourteen such impostor pairs reaches 95).
     least_sharpness=0.44,
-    # What still passes is found. Of LFW's photos the darkest has 0.21, the brightest 0.13.
+    # Faces that pass are found. Of LFW's photos the darkest has 0.21, the brightest 0.13.
     most_dark=0.8,
     most_bright=0.85,
-    # Other photos find faces that are turned by 50 to 70 degrees as well as any: nothing that was measured says no.
+    # Other photos find faces turned by 50 to 70 degrees as well as any: no measurement supports a limit.
     most_yaw=ANY,
     most_pitch=ANY,
 )
-"""Refuses what can only do harm."""
+"""Refuses faces that can only do harm."""
 
 STRICT: Final = Gate(
-    # From here on others find 9 of 10, at JPEG qualities of 80 and 50 alike; of faces of 32 pixels 7 of 10 at 50.
+    # From here on other photos find 9 of 10, at JPEG qualities of 80 and 50 alike; of faces of 32 pixels 7 of 10 at 50.
     least_size=48,
-    # A sigma of a thirtieth of the side: found by itself 24 times out of 25. No photo of LFW is less sharp.
+    # A sigma of a thirtieth of the side: found by itself 24 times in 25. No photo of LFW is less sharp.
     least_sharpness=0.55,
     most_dark=0.3,
     most_bright=0.3,
-    # Portraits to be enrolled look into the camera: 1 in 25 of LFW's photos is turned further.
+    # Portraits for enrolment look into the camera: 1 in 25 of LFW's photos is turned further.
     most_yaw=35,
     most_pitch=20,
 )
-"""For portraits that are taken to be enrolled, and can be taken again."""
+"""For portraits that are taken for enrolment, and can be taken again."""
 
 GATES: Final[Mapping[Mode, Gate | None]] = MappingProxyType({"off": None, "standard": STANDARD, "strict": STRICT})
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What judges the faces to add, and those to search for; None: nothing does."""
+    """The gates for faces to add and to search for; None lets every face pass."""
 
     add: Gate | None
     search: Gate | None
@@ -138,12 +138,12 @@ NO_GATES: Final = Gates(None, None)
 
 
 def size(detection: Detection, reduction: int) -> float:
-    """`Quality.size` of a face. reduction: how many times smaller the image was decoded than it was sent."""
+    """Return the `Quality.size` of a face. reduction: factor by which the image was reduced when it was decoded."""
     return math.sqrt(detection.area) * reduction
 
 
 def measure(detection: Detection, crop: Pixels, reduction: int) -> Quality:
-    """How the face is shown. crop: as `align` makes it of the detection's landmarks. reduction: as of `size`."""
+    """Return the quality of a face. crop: the detection's aligned face. reduction: as for `size`."""
     small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
     dark, bright = _exposure(grey)
@@ -159,14 +159,14 @@ def _sharpness(grey: npt.NDArray[np.uint8]) -> float:
 
 
 def _exposure(grey: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """The parts of the inner face that are black and white."""
+    """Return the parts of the inner face that are black and white."""
     inner = grey[INNER]
     return float((inner <= BLACK).mean()), float((inner >= WHITE).mean())
 
 
 def _solid() -> npt.NDArray[np.float64]:
-    """(3, 5): what five points (5, 2) around their middle are multiplied with for the linear map (3, 2) that brings a
-    head there, seen from far: least squares, in a closed form.
+    """Return (3, 5), which multiplied with five centred points (5, 2) gives the linear map (3, 2) that projects a head
+    to them, seen from far: least squares in closed form.
     """
     head = np.column_stack([TEMPLATE, np.negative(_DEPTHS)]).astype(np.float64)
     return np.asarray(np.linalg.pinv(head - head.mean(axis=0)))
@@ -176,10 +176,10 @@ _SOLID: Final = _solid()
 
 
 def _pose(landmarks: Points) -> tuple[float, float]:
-    """Yaw and pitch in degrees of a head whose points are seen there. Exact for a head like TEMPLATE with _DEPTHS."""
+    """Return yaw and pitch in degrees of a head with those landmarks. Exact for a head like TEMPLATE with _DEPTHS."""
     points = np.asarray(landmarks, np.float64)
-    # The nearest two rows of a rotation to the map, which also scales and, heads being different, distorts.
+    # The two rows of a rotation nearest to the map, which also scales and, heads being different, distorts.
     left, _, right = np.linalg.svd((_SOLID @ (points - points.mean(axis=0))).T, full_matrices=False)
-    # The third row, which a roll leaves alone: pitch is a turn about the line of the eyes, yaw one about the upright.
+    # The third row, which a roll leaves unchanged: pitch turns about the line of the eyes, yaw about the vertical.
     x, y, z = np.cross(*(left @ right)).tolist()
     return math.degrees(math.atan2(x, math.hypot(y, z))), math.degrees(math.atan2(y, z)) - NEUTRAL_PITCH

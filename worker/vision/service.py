@@ -1,4 +1,4 @@
-"""From image bytes to described faces. The steps are decided here; who detects and who embeds is given."""
+"""From an encoded image to its embedded faces: decoding, detection, alignment, quality and embedding in order."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -19,24 +19,24 @@ from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector, choose_
 from worker.vision.quality import Quality, measure, size
 
 EMBED_BATCH: Final = 16
-"""Faces of an image that are described together: a quarter of a second of one core, after which one may stop."""
+"""Faces of an image that are embedded together: a quarter of a second on one core, after which a job may stop."""
 
 
 class Embedder(Protocol):
-    """Describes aligned faces."""
+    """Turns aligned faces into embeddings."""
 
     @property
     def size(self) -> int:
         """Side in pixels of the crops it takes."""
 
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """crops: uint8 (N, size, size, 3) BGR. Returns float32 (N, dimension), each row of length 1."""
+        """Return float32 (N, dimension), each row of length 1. crops: uint8 (N, size, size, 3) BGR."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Face:
-    """One face. vector: float32 (dimension,), length 1. quality: how it is shown. number: from left to right among all
-    faces of the image, from 0.
+    """One embedded face. vector: float32 (dimension,), length 1. number: from left to right among all faces of the
+    image, from 0.
     """
 
     detection: Detection
@@ -46,35 +46,39 @@ class Face:
 
 
 class FaceSelection:
-    """Which faces of an image are described: all, unless a subclass chooses. What its methods raise ends the work."""
+    """Selects the faces of an image to embed: all of them, unless a subclass says otherwise. Any exception from its
+    methods ends the work.
+    """
 
     def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
-        """Called once, with the `Quality.size` of every face from left to right: the numbers of those to look at."""
+        """Return the numbers of the faces to align and measure. Called once, with each `Quality.size` from left to
+        right.
+        """
         return range(len(sizes))
 
     def before_batch(self) -> None:
-        """Called before every EMBED_BATCH faces: the work takes as long as there are faces."""
+        """Called before every EMBED_BATCH faces: the work grows with the number of faces."""
 
     def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
-        """Called for each that is looked at, in their order: whether it is to be described."""
+        """Return whether to embed a face. Called for each candidate, in order."""
         return True
 
 
 class Observer(Protocol):
-    """Who wants to know how it goes."""
+    """Observes the steps of the work."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """The block is the stage decode, detect, refine, align or embed."""
+        """Enter the stage decode, detect, refine, align or embed for the block."""
 
     def found(self, faces: int) -> None:
-        """An image showed that many faces."""
+        """Called with the number of faces in an image."""
 
     def embedded(self, faces: int) -> None:
-        """That many faces go through the embedder together; 0: after being aligned none does."""
+        """Called with the number of faces embedded together; 0 if none was after alignment."""
 
 
 class NullObserver:
-    """An Observer that does not care."""
+    """An Observer that does nothing."""
 
     def stage(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002 -- the interface's
         return nullcontext()
@@ -87,10 +91,10 @@ class NullObserver:
 
 
 class FaceService:
-    """Describes the faces of an image. May be called from several threads.
+    """Finds and embeds the faces of an encoded image. Thread-safe.
 
-    Its methods raise shared.errors.ImageUnreadable when the bytes are no image, and FaceNotDetected when it shows
-    no face.
+    Its methods raise shared.errors.ImageUnreadable if the bytes are no image or have too many pixels, and
+    FaceNotDetected if there is no face.
     """
 
     def __init__(
@@ -102,8 +106,8 @@ class FaceService:
         memory: MemoryBudget | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
-        """least_score: score, (0, 1), from which on a candidate counts where a photo is looked at as a whole. room:
-        what decoded images may take at once; without one, whatever they need. max_pixels: most pixels of an image.
+        """least_score: least score, in (0, 1), of a candidate in passes over the whole picture. memory: budget for
+        decoded images, None for no limit. max_pixels: most pixels of an image.
         """
         configure_opencv()
         self._observer = observer or NullObserver()
@@ -114,16 +118,16 @@ class FaceService:
         self._max_pixels = max_pixels
 
     def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
-        """Every face of the image, or those that are chosen, from left to right. Only these are embedded."""
+        """Return the selected faces, by default all, from left to right. Only these are embedded."""
         with ExitStack() as held:
             return self._embed_all(data, selection or FaceSelection(), held)
 
     def _embed_all(self, data: bytes, selection: FaceSelection, held: ExitStack) -> list[Face]:
-        image, reduced = self._decoded(data, held)
-        seen = choose_passes(self._detector, image, self._least_score)
-        found = [_Found(face, image, reduced) for face in seen.all_faces()]
-        found += self._fine(data, image, reduced, seen, held, found)
-        found = left_to_right(found, seen.degrees)
+        pixels, reduced = self._decode(data, held)
+        passes = choose_passes(self._detector, pixels, self._least_score)
+        found = [_Found(face, pixels, reduced) for face in passes.all_faces()]
+        found += self._run_fine_passes(data, pixels, reduced, passes, held, found)
+        found = left_to_right(found, passes.degrees)
         self._observer.found(len(found))
         if not found:
             raise FaceNotDetected
@@ -131,98 +135,100 @@ class FaceService:
         faces = []
         for first in range(0, len(numbers), EMBED_BATCH):
             selection.before_batch()
-            faces += self._describe(found, numbers[first : first + EMBED_BATCH], selection)
+            faces += self._embed(found, numbers[first : first + EMBED_BATCH], selection)
         return faces
 
     def embed_most_prominent(self, data: bytes) -> Face:
-        """The largest face of the image; of such as are as large the most central."""
+        """Return the most prominent face."""
         with ExitStack() as held:
             return self._embed_most_prominent(data, held)
 
     def _embed_most_prominent(self, data: bytes, held: ExitStack) -> Face:
-        image, reduced = self._decoded(data, held)
-        seen = choose_passes(self._detector, image, self._least_score)
-        face = seen.most_prominent()
-        found = [_Found(face, image, reduced)] if face is not None else self._fine(data, image, reduced, seen, held)
-        self._observer.found(seen.count or len(found))
+        pixels, reduced = self._decode(data, held)
+        passes = choose_passes(self._detector, pixels, self._least_score)
+        face = passes.most_prominent()
+        if face is not None:
+            found = [_Found(face, pixels, reduced)]
+        else:
+            found = self._run_fine_passes(data, pixels, reduced, passes, held)
+        self._observer.found(passes.count or len(found))
         if not found:
             raise FaceNotDetected
-        prominent = most_prominent(found, (reduced * image.shape[1], reduced * image.shape[0]))
-        (described,) = self._describe([prominent], [0], FaceSelection())
-        return described
+        prominent = most_prominent(found, (reduced * pixels.shape[1], reduced * pixels.shape[0]))
+        (embedded,) = self._embed([prominent], [0], FaceSelection())
+        return embedded
 
-    def _decoded(self, data: bytes, held: ExitStack, *, full_size: bool = False) -> tuple[Pixels, int]:
-        """The image, and how many times smaller it is than it was sent. held: keeps its room as long as the image. One
-        that was made smaller keeps none, so that a thread never waits for room while it has some.
+    def _decode(self, data: bytes, held: ExitStack, *, full_size: bool = False) -> tuple[Pixels, int]:
+        """Return the pixels and the factor by which they were reduced. held: keeps the memory of the pixels reserved.
+        That of a reduced image is released at once, so that a thread never waits for memory while it holds some.
         """
         reduced = 1 if full_size else reduction(read_header(data, self._max_pixels))
         with ExitStack() as meanwhile:
             if self._memory is not None:
-                keeping = held if reduced == 1 else meanwhile
                 size = decoding_bytes(data, full_size=full_size, max_pixels=self._max_pixels)
-                keeping.enter_context(self._memory.reserve(size))
+                (held if reduced == 1 else meanwhile).enter_context(self._memory.reserve(size))
             with self._observer.stage("decode"):
                 return decode(data, full_size=full_size, max_pixels=self._max_pixels), reduced
 
-    def _fine(
+    def _run_fine_passes(
         self,
         data: bytes,
-        image: Pixels,
+        pixels: Pixels,
         reduced: int,
-        seen: DetectionPasses,
+        passes: DetectionPasses,
         held: ExitStack,
         known: Sequence["_Found"] = (),
     ) -> list["_Found"]:
-        """Faces that are too small to be known yet, or too doubtful."""
-        finer = not known or needs_fine_passes(reduced * max(image.shape[:2]))
-        doubtful = [scaled(face, reduced) for face in seen.doubtful()]
+        """Return the faces beside the known ones that were too small or too doubtful for the passes so far."""
+        finer = not known or needs_fine_passes(reduced * max(pixels.shape[:2]))
+        doubtful = [scaled(face, reduced) for face in passes.doubtful()]
         if not (finer or doubtful):
             return []
-        whole = image if reduced == 1 else self._decoded(data, held, full_size=True)[0]
-        sent = [scaled(face.detection, reduced) for face in known]
-        found = run_fine_passes(self._detector, whole, sent, doubtful, seen.degrees, finer=finer)
+        whole = pixels if reduced == 1 else self._decode(data, held, full_size=True)[0]
+        known_there = [scaled(face.detection, reduced) for face in known]
+        found = run_fine_passes(self._detector, whole, known_there, doubtful, passes.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]
 
-    def _describe(self, found: Sequence["_Found"], numbers: Sequence[int], selection: FaceSelection) -> list[Face]:
-        """Those of the faces found that have these numbers and are chosen, embedded in one batch."""
-        looked_at = [found[number] for number in numbers]
+    def _embed(self, found: Sequence["_Found"], numbers: Sequence[int], selection: FaceSelection) -> list[Face]:
+        """Embed in one batch those of the faces with these numbers that the selection accepts."""
+        batch = [found[number] for number in numbers]
         with self._observer.stage("align"):
-            crops = [align(face.image, face.detection.landmarks, self._embedder.size) for face in looked_at]
-            shown = [measure(face.detection, crop, face.reduced) for face, crop in zip(looked_at, crops, strict=True)]
-            chosen = [at for at, number in enumerate(numbers) if selection.accepts(number, shown[at])]
-        self._observer.embedded(len(chosen))
-        if not chosen:
+            crops = [align(face.pixels, face.detection.landmarks, self._embedder.size) for face in batch]
+            qualities = [measure(face.detection, crop, face.reduced) for face, crop in zip(batch, crops, strict=True)]
+            accepted = [at for at, number in enumerate(numbers) if selection.accepts(number, qualities[at])]
+        self._observer.embedded(len(accepted))
+        if not accepted:
             return []
         with self._observer.stage("embed"):
-            vectors = self._embedder.embed(np.stack([crops[at] for at in chosen]))
+            vectors = self._embedder.embed(np.stack([crops[at] for at in accepted]))
         return [
-            Face(looked_at[at].detection, vector, shown[at], numbers[at])
-            for at, vector in zip(chosen, vectors, strict=True)
+            Face(batch[at].detection, vector, qualities[at], numbers[at])
+            for at, vector in zip(accepted, vectors, strict=True)
         ]
 
 
-@dataclass(frozen=True, eq=False)  # as above
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class _Found:
-    """A refined face in pixels of an image that is `reduced` times smaller than it was sent."""
+    """A refined face in pixels of an image that was reduced by a factor when it was decoded."""
 
     detection: Detection
-    image: Pixels
+    pixels: Pixels
     reduced: int
 
     @property
     def area(self) -> float:
-        """Of the box, in pixels of the image as it was sent."""
+        """Area of the box in pixels of the image as sent."""
         return self.detection.area * self.reduced**2
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Of the box, in the same pixels: x, y."""
+        """Centre of the box in the same pixels: x, y."""
         x, y = self.detection.centre
         return x * self.reduced, y * self.reduced
 
 
 class _ObservedDetector:
-    """A Detector each pass of which is a stage."""
+    """A Detector whose passes are observed stages."""
 
     def __init__(self, detector: Detector, observer: Observer) -> None:
         self._detector = detector

@@ -1,5 +1,5 @@
-"""What executes a model: ONNX Runtime, behind a seam of our own. The one file that imports it: whatever else needs it,
-benchmarks and tests, takes it from here, so that it never runs before it was told to report nothing.
+"""Inference with ONNX Runtime. This is the only file that imports it; benchmarks and tests take it from here, so that
+its telemetry is always off.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from shared.observability import telemetry
 
 telemetry.refuse()
 
-import onnxruntime  # noqa: E402 -- it reports from the moment of its import, unless it was told not to
+import onnxruntime  # noqa: E402 -- its telemetry starts on import unless it is off before
 
 Tensor = npt.NDArray[np.float32]
 
@@ -24,9 +24,9 @@ _PROVIDERS: Final[Mapping[Device, dict[str, dict[str, str]]]] = {
     "cpu": {"CPUExecutionProvider": {}},
     "cuda": {
         # The default search for algorithms takes eight times as long for each new shape, and finds none that are faster
-        # (others' figures: github.com/sgl-project/sglang-omni/pull/2176, github.com/PaddlePaddle/PaddleX/pull/5057).
+        # (figures by others: github.com/sgl-project/sglang-omni/pull/2176, github.com/PaddlePaddle/PaddleX/pull/5057).
         "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
-        # What CUDA has no kernel for, shapes by and large, runs on the CPU.
+        # Operators without a CUDA kernel, mostly on shapes, run on the CPU.
         "CPUExecutionProvider": {},
     },
 }
@@ -38,11 +38,11 @@ class Session(Protocol):
     """A loaded model with one input. May be called from several threads at once."""
 
     def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Outputs by name. tensor: float32, C-contiguous, of the shape the graph declares."""
+        """Return the outputs by name. tensor: float32, C-contiguous, of the shape that the graph declares."""
 
 
 class OnnxSession:
-    """A Session on ONNX Runtime."""
+    """A Session that runs on ONNX Runtime."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         (only,) = session.get_inputs()
@@ -56,29 +56,29 @@ class OnnxSession:
 
 
 def open_session(path: Path, device: Device = "cpu", threads: int = 1) -> OnnxSession:
-    """Load the model file onto the device. threads: within one call, on the CPU.
+    """Load a model file onto a device. threads: for one inference, on the CPU.
 
-    Raises OperatorError when ONNX Runtime cannot load the file, or when the device is not there: it is never another
-    one than was asked for.
+    Raises OperatorError if ONNX Runtime cannot load the file, or if the device is not available: another one is never
+    used instead.
     """
     _require(device)
     options = onnxruntime.SessionOptions()
-    # One job per core already keeps all cores busy, and small convolutions lose more to hand-over than they gain:
-    # measured 104 images/s with a thread a job against 56 with ONNX Runtime's own threads.
+    # One job a core keeps all cores busy, and small convolutions lose more to hand-over than they gain: 104 images/s
+    # with one thread a job, 56 with ONNX Runtime's own threads.
     options.intra_op_num_threads = threads
-    # Both graphs are chains: nothing in them runs side by side.
+    # Both graphs are chains: no two nodes of them can run in parallel.
     options.inter_op_num_threads = 1
-    # Idle threads must not burn the cores that other jobs need.
+    # Idle threads must not spin on cores that other jobs need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=list(_PROVIDERS[device].items()))
-    except Exception as error:  # its errors share no other base class
+    except Exception as error:  # ONNX Runtime's errors have no other common base
         raise OperatorError(
             f"cannot load the model {path}: {' '.join(str(error).split())[:300]}; "
             "delete the file and run `facesearch models pull`"
         ) from error
-    # ONNX Runtime goes on with the CPU where a provider fails to start.
+    # ONNX Runtime falls back to the CPU if a provider fails to start.
     if session.get_providers()[0] != next(iter(_PROVIDERS[device])):
         raise OperatorError(
             f"the model {path} cannot run on {device}: its driver or libraries do not work here; `nvidia-smi` tells "

@@ -1,4 +1,4 @@
-"""YuNet, the face detector: from an image to boxes, landmarks and scores.
+"""YuNet, the face detector: from pixels to detections.
 
 Source: W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023; decoding as in OpenCV's
 modules/objdetect/src/face_detect.cpp, vectorised. OpenCV's FaceDetectorYN is the reference in the tests.
@@ -29,18 +29,17 @@ from worker.vision.session import Session, Tensor
 STRIDES = (8, 16, 32)
 _GRID = 32  # the coarsest stride: the input's sides must be multiples of it
 CANDIDATE_SCORE = 0.5
-"""Least score of a candidate. Of faces of 20 pixels the detector gives 95 in 100 as much, but 0.8 only to 82."""
+"""Least score of a candidate. Of faces of 20 pixels the detector gives 95 in 100 as much, but 0.8 to only 82."""
 
 _NMS_IOU = 0.3  # OpenCV Zoo's default for this model
 
-# That there is a face is known by then; the score only has to be better than nothing.
+# There is a face, by then; its score only has to exceed noise.
 _REFINING_SCORE = 0.3
 
-# A face's width on the crop around it is about half of the crop's side: what is much smaller or larger is another face.
+# The width of a face is about half of the side of its crop: anything much smaller or larger is another face.
 _REFINED_SIZES = (0.25, 0.9)
 
-# The crops of CropScores, in its order: the side in pixels, how many times the size it has in a crop to embed a face
-# has there, and whether the crop is mirrored.
+# The crops of CropScores, in its order: side in pixels, size of the face relative to an aligned one, whether mirrored.
 _CLOSE_CROPS = (
     (128, 0.6 * REFINEMENT_SCALE, False),
     (288, 1.3 * REFINEMENT_SCALE, False),
@@ -51,30 +50,31 @@ Floats = npt.NDArray[np.float32]
 
 
 class YuNet:
-    """A detector over a prepared YuNet graph. May be called from several threads."""
+    """A detector on a prepared YuNet graph. Thread-safe."""
 
     def __init__(self, session: Session, min_score: float = CANDIDATE_SCORE, *, square: bool = False) -> None:
-        """min_score: least score, (0, 1), of a candidate; whether it is a face, only its refined score tells. square:
-        make every image a square with black, so that all of them have one shape and can share a call on a GPU.
+        """min_score: least score, in (0, 1), of a candidate; whether it is a face, its refined score decides. square:
+        pad every image to a square with black, so that all have one shape and can share an inference on a GPU.
         """
         self._session = session
         self._min_score = min_score
         self._square = square
 
     def detect(self, image: Pixels, side: int) -> list[Detection]:
-        """Faces in pixels of the image, best score first. image: uint8 (H, W, 3) BGR, any size from 1 x 1.
+        """Return candidates in pixels of the image, best score first. image: uint8 (H, W, 3) BGR, any size from 1 x 1.
 
-        side: longest side in pixels to work at; half of it takes a quarter of the time and misses the smallest faces.
+        side: longest side in pixels of the pass; half of it takes a quarter of the time and misses the smallest faces.
         """
         resized, factor = resize(image, side)
         (found,) = self._run([resized], self._min_score, side if self._square else 1)
         return [_scaled(detection, factor) for detection in found]
 
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
-        """The same faces with landmarks and refined scores from an upright crop of one size around each, all at once.
+        """Return the same faces with landmarks and refined scores from an upright crop of one size around each, in one
+        inference.
 
-        Of several faces on a crop, the nearest to the one that is refined counts. One that is not found there, or only
-        as another one, keeps its landmarks and has a refined score of 0.
+        Of several faces on a crop, the one nearest to the given face counts. A face that is not found there keeps its
+        landmarks and has a refined score of 0.
         """
         if not detections:
             return []
@@ -86,7 +86,9 @@ class YuNet:
         ]
 
     def score_crops(self, image: Pixels, detections: Sequence[Detection]) -> list[CropScores]:
-        """What each refined face scores on three more upright crops, all faces at once; 0 where it is not found."""
+        """Return the scores of each refined face on three more upright crops, all faces in one inference a crop; 0 if
+        not found.
+        """
         if not detections:
             return []
         scores = [self._scores(image, detections, *crop) for crop in _CLOSE_CROPS]
@@ -107,7 +109,7 @@ class YuNet:
         return [0.0 if face is None else face.score for face in faces]
 
     def _run(self, images: Sequence[Pixels], min_score: float, least_side: int = 1) -> list[list[Detection]]:
-        """Faces in each of several images of one size, best score first."""
+        """Return the faces in each of several images of one size, best score first."""
         blob = _blob(images, least_side)
         outputs = self._session.run(blob)
         found = []
@@ -127,13 +129,13 @@ class YuNet:
 
 
 def _scaled(detection: Detection, factor: Floats) -> Detection:
-    """factor: float32 (2,), of x and of y."""
+    """Return the detection with coordinates multiplied by factor, float32 (2,), x and y."""
     x, y, width, height = (np.array(detection.box, dtype=np.float32) * np.tile(factor, 2)).tolist()
     return Detection((x, y, width, height), detection.landmarks * factor, detection.score)
 
 
 def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArray[np.float64]) -> Detection:
-    """The detection with the landmarks and the score of the nearest face on its crop, if that is the same face."""
+    """Return the detection with landmarks and score of the nearest face on its crop, if that is the same face."""
     same = _same(again, transform(detection.landmarks, matrix).mean(axis=0), REFINEMENT_SIDE)
     if same is None:
         return replace(detection, refined_score=0.0)
@@ -141,8 +143,8 @@ def _refined(detection: Detection, again: Sequence[Detection], matrix: npt.NDArr
 
 
 def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detection | None:
-    """The face for which a crop of that side was made: the one found nearest to `middle`, (2,), which is the middle of
-    its landmarks. None where the nearest is another face, or nothing was found.
+    """Return the face for which a crop of that side was made: the one nearest to `middle`, (2,), the mean of its
+    landmarks. None if that is another face, or nothing was found.
     """
     there = np.asarray(middle).tolist()
     like = [one for one in found if _REFINED_SIZES[0] <= one.box[2] / side <= _REFINED_SIZES[1]]
@@ -153,8 +155,8 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
 
 
 def _blob(images: Sequence[Pixels], least_side: int) -> Tensor:
-    """float32 (N, 3, H', W') of N images of one size: BGR in 0..255 as the model was trained, black up to least_side
-    and to the next multiples of 32.
+    """Return float32 (N, 3, H', W') of N images of one size: BGR in 0..255 as in training, padded with black to
+    least_side and to the next multiples of 32.
     """
     height, width = images[0].shape[:2]
     rows, columns = (-(-max(size, least_side) // _GRID) * _GRID for size in (height, width))
@@ -167,7 +169,8 @@ def _blob(images: Sequence[Pixels], least_side: int) -> Tensor:
 
 
 def decode(outputs: dict[str, Tensor], width: int, min_score: float) -> tuple[Floats, Floats, Floats]:
-    """Candidates of at least min_score, not yet rid of doubles: boxes (K, 4) x y w h, landmarks (K, 5, 2), scores (K,).
+    """Return the candidates of at least min_score, before non-maximum suppression: boxes (K, 4) x y w h, landmarks (K,
+    5, 2), scores (K,).
 
     outputs: cls_s, obj_s (1, N, 1) in [0, 1], bbox_s (1, N, 4) and kps_s (1, N, 10) for each stride s, N cells row by
     row. width: of the network's input in pixels. The score is the geometric mean of class and objectness.
@@ -187,9 +190,10 @@ def decode(outputs: dict[str, Tensor], width: int, min_score: float) -> tuple[Fl
 
 
 def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np.intp]:
-    """Indices of the boxes to keep, best score first: each one that overlaps no better kept one by more than max_iou.
+    """Return the indices of the boxes to keep, best score first: those that overlap no better kept one by more than
+    max_iou.
 
-    boxes: (K, 4) x y w h. scores: (K,). Equal scores: the first in order. Overlap is intersection over union.
+    boxes: (K, 4) x y w h. scores: (K,). Of equal scores the first comes first. Overlap is intersection over union.
     """
     left, right = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     area = boxes[:, 2] * boxes[:, 3]

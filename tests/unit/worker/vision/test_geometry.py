@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from worker.vision.geometry import (
-    ALIKE,
+    PROMINENT_PART,
     REFINEMENT_SIDE,
     TEMPLATE,
     Detection,
@@ -153,7 +153,7 @@ def test_left_to_right_sorts_by_the_middle(boxes):
 @given(boxes)
 def test_nothing_is_much_larger_than_the_most_prominent(boxes):
     best = most_prominent([found(*box) for box in boxes], (200, 200))
-    assert best.area >= ALIKE * max(width * height for _, _, width, height in boxes)
+    assert best.area >= PROMINENT_PART * max(width * height for _, _, width, height in boxes)
 
 
 @given(boxes)
@@ -164,7 +164,7 @@ def test_nothing_as_large_is_more_central_than_the_most_prominent(boxes):
     assert all(
         math.dist(best.centre, (100, 100)) <= math.dist(face.centre, (100, 100))
         for face in faces
-        if face.area >= ALIKE * largest
+        if face.area >= PROMINENT_PART * largest
     )
 
 
