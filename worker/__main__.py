@@ -1,6 +1,6 @@
 """Run a worker: `python -m worker`, with its settings in the environment.
 
-Whoever starts it may inherit it a file descriptor, as `facesearch up` does, to hear why it cannot start.
+A parent such as `facesearch up` may pass a file descriptor, to which the reason is written if the worker cannot start.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--health", action="store_true", help="tell whether a worker of this host is alive")
     parser.add_argument("--reason-fd", type=int, help="file descriptor for why it cannot start, instead of the log")
     arguments = parser.parse_args()
-    refuse = None if arguments.reason_fd is None else partial(_tell, arguments.reason_fd)
+    refuse = None if arguments.reason_fd is None else partial(_report, arguments.reason_fd)
     try:
         _run(Settings.read(), refuse, health=arguments.health)
     except OperatorError as error:
@@ -30,24 +30,24 @@ def main() -> None:
         sys.exit(1)
 
 
-def _tell(descriptor: int, reason: str) -> None:
+def _report(descriptor: int, reason: str) -> None:
     os.write(descriptor, f"{reason}\n".encode())
 
 
 def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bool) -> None:
     if health:
-        from worker.health import check  # noqa: PLC0415 -- what a worker needs takes seconds to import
+        from worker.health import check  # noqa: PLC0415 -- what a worker imports takes seconds
 
         sys.exit(check(settings))
     raise_limit()
     from shared.fair_queue import extra_threads  # noqa: PLC0415 -- see above
-    from worker import native_stderr  # noqa: PLC0415 -- see above
+    from worker import native_output  # noqa: PLC0415 -- see above
     from worker.app import create_celery  # noqa: PLC0415 -- see above
 
-    native_stderr.to_log()
+    native_output.redirect_to_log()
     # Celery warns root because pickled messages could run anything; this worker accepts JSON alone.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    # Not Celery's command line, which keeps the exit status to itself: whoever supervises a worker has to see it.
+    # Not Celery's command line, which hides the exit status from the supervisor.
     worker = create_celery(settings, refuse).Worker(
         pool_cls="threads",
         concurrency=settings.threads + extra_threads(settings.threads),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -19,15 +20,16 @@ from shared.redis_url import parse
 from shared.settings import Settings
 from worker import tasks
 from worker.actions import ACTIONS, Action
-from worker.delivery.full_broker import FullBroker
-from worker.delivery.lanes import consume_beside
-from worker.delivery.lifeline import Lifeline
-from worker.delivery.malformed import JobConsumer, guard
+from worker.delivery.broker_startup import await_broker
+from worker.delivery.broker_watch import BrokerWatch
+from worker.delivery.channel import prepare_channel
+from worker.delivery.extra_queue import consume_extra_queue
+from worker.delivery.fair_queue import FairQueueClient
+from worker.delivery.full_broker import FullBrokerLog, publish_outcomes
+from worker.delivery.malformed import JobConsumer
 from worker.delivery.redelivery import Redelivery
-from worker.delivery.time_limit import LOOK_S, TimeLimit, limit_s
-from worker.delivery.turns import Turns
-from worker.delivery.waiting import await_broker
-from worker.presence import Beacon, require_same_embedder
+from worker.delivery.time_limit import CHECK_S, TimeLimit, limit_s
+from worker.heartbeat import HeartbeatSender, require_same_embedder
 from worker.runtime import Runtime, open_runtime
 from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
@@ -38,83 +40,80 @@ from worker.vision.memory_budget import MemoryBudget
 log = structlog.stdlib.get_logger(__name__)
 
 WORKER_CONFIG: Final[dict[str, Any]] = {
-    # A job waits in the queue, where any worker can take it, and not with a worker that is busy.
+    # A job waits in the queue, where any worker can take it, not with a busy worker.
     "worker_prefetch_multiplier": 1,
-    # Presence tells who is alive (worker/presence.py); the queue needs none of Celery's own chatter.
+    # worker/heartbeat.py says who is alive; Celery's own events are not needed.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
     # A job that is delivered again though its outcome was stored is done: what it added may have been deleted since.
     "worker_deduplicate_successful_tasks": True,
-    # A worker that loses the broker ends and is started anew: see worker/delivery/lifeline.py.
+    # A worker that loses the broker ends and is started anew: see worker/delivery/broker_watch.py.
     "broker_connection_retry": False,
-    # What is no job never reaches Celery: see worker/delivery/malformed.py.
+    # Celery gets valid jobs only: see worker/delivery/malformed.py.
     "worker_consumer": JobConsumer,
-    # Jobs that a lost connection left behind are delivered again by their visibility timeout; what runs may finish.
+    # Jobs that a lost connection left behind are delivered again after the visibility timeout; running ones may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
 }
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What one worker process works with."""
+
+    runtime: Runtime
+    foreign_facedbs: ForeignFacedbs
+    fair_queue: FairQueueClient
+
+
 class Process:
-    """What one worker process holds: opened before it takes jobs, closed after its last one."""
+    """One worker process: opened before it takes jobs, closed after its last one."""
 
     def __init__(self, settings: Settings, memory: MemoryBudget, calls: Sequence[Call]) -> None:
         self._settings = settings
         self._memory = memory
         self._calls = calls
         self._stack = ExitStack()
-        self._runtime: Runtime | None = None
-        self._foreign_facedbs: ForeignFacedbs | None = None
-        self._turns: Turns | None = None
+        self._opened: Opened | None = None
 
     @property
-    def runtime(self) -> Runtime:
-        if self._runtime is None:
+    def opened(self) -> Opened:
+        if self._opened is None:
             raise RuntimeError("the worker process has not been opened")
-        return self._runtime
+        return self._opened
 
-    @property
-    def foreign_facedbs(self) -> ForeignFacedbs:
-        if self._foreign_facedbs is None:
-            raise RuntimeError("the worker process has not been opened")
-        return self._foreign_facedbs
-
-    @property
-    def turns(self) -> Turns:
-        if self._turns is None:
-            raise RuntimeError("the worker process has not been opened")
-        return self._turns
-
-    def open(self) -> None:
+    def open(self) -> Opened:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        opening = open_runtime(self._settings, self._memory, self._calls)
-        runtime = self._runtime = self._stack.enter_context(opening)
-        self._foreign_facedbs = ForeignFacedbs(runtime.ledger.redis, runtime.store, runtime.metrics)
-        self._turns = Turns(runtime.ledger.redis, self._settings.threads)
+        runtime = self._stack.enter_context(open_runtime(self._settings, self._memory, self._calls))
+        redis = runtime.ledger.redis
+        foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics)
+        self._opened = Opened(runtime, foreign_facedbs, FairQueueClient(redis, self._settings.threads))
+        return self._opened
 
     def close(self) -> None:
-        self._runtime = self._foreign_facedbs = self._turns = None
+        self._opened = None
         self._stack.close()
 
 
-def create_celery(
+def create_celery(  # noqa: C901 -- the steps share what it composes
     settings: Settings,
     refuse: Callable[[str], None] | None = None,
     calls: Sequence[Call] = CALLS,
     actions: Mapping[type[Job], Action] = ACTIONS,
 ) -> Celery:
-    """Return a Celery application with the tasks of the calls, for a pool of threads in one process. refuse: is called
-    with the reason why it cannot start; by default the reason is logged.
+    """Return a Celery application with the tasks of the calls, for a pool of threads in one process.
+
+    refuse: called with the reason when the worker cannot start; without it the reason is logged.
     """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     memory = MemoryBudget(settings.decoded_mb * 1_000_000)
     process = Process(settings, memory, calls)
-    full = FullBroker()
-    full.keep_publishing(app)
+    full = FullBrokerLog()
+    publish_outcomes(app, full)
     where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s), memory.waited_s)
-    tasks.register(app, lambda: process.runtime, lambda: process.turns, limit, calls, actions)
+    tasks.register(app, lambda: process.opened.runtime, lambda: process.opened.fair_queue, limit, calls, actions)
 
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:
@@ -122,17 +121,17 @@ def create_celery(
         unknown_variables.warn(log)
 
     class OpenStep(bootsteps.StartStopStep):
-        """Opens before the consumer takes its first job. Celery would go on if a signal's handler failed."""
+        """Opens the process before the first job. Celery would go on if a signal's handler failed."""
 
         requires = ("celery.worker.components:Timer",)
 
         def start(self, _worker: Any) -> None:
             try:
-                process.open()
-                runtime = process.runtime
-                await_broker(runtime.ledger.redis, where, state.maybe_shutdown)
-                require_same_embedder(runtime.ledger.redis, runtime.identity)
-                process.foreign_facedbs.require_something_served()
+                opened = process.open()
+                redis = opened.runtime.ledger.redis
+                await_broker(redis, where, state.maybe_shutdown)
+                require_same_embedder(redis, opened.runtime.identity)
+                opened.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:
                     log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
@@ -147,9 +146,7 @@ def create_celery(
         process.close()
 
     class BesideStep(bootsteps.StartStopStep):
-        """What goes on beside the jobs while the consumer runs: it stops when the broker is lost and starts again when
-        it is back.
-        """
+        """Runs beside the jobs while the consumer runs: stops when the broker is lost, starts when it is back."""
 
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -157,78 +154,47 @@ def create_celery(
             extra = extra_threads(settings.threads)
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
-            self.extra = consume_beside(consumer, EXTRA, extra)
-            prepare(full, consumer.task_consumer.channel, self.extra.channel)
-            runtime = process.runtime
-            self.foreign_facedbs = process.foreign_facedbs
-            self.beacon = Beacon(runtime.ledger.redis, runtime.store, runtime.identity, self.foreign_facedbs.summary)
-            self.sweeper = Sweeper(runtime.ledger, runtime.store)
-            self.backups = Backups(runtime.ledger.redis, runtime.store, settings.handover)
-            self.erasures = Erasures(runtime.ledger.redis, runtime.store)
-            self.redelivery = Redelivery(runtime.ledger.redis, limit)
-            self.lifeline = Lifeline(runtime.ledger.redis, end)
-            self.lifeline.start()
-            process.turns.start()
-            self.redelivery.start()
-            self.foreign_facedbs.start()
-            self.beacon.start()
-            self.sweeper.start()
-            self.backups.start()
-            self.erasures.start()
-            self.beating = consumer.timer.call_repeatedly(LOOK_S, limit.beat)
+            self.extra = consume_extra_queue(consumer, EXTRA, extra)
+            for channel in (consumer.task_consumer.channel, self.extra.channel):
+                prepare_channel(channel, full)
+            opened = process.opened
+            runtime = opened.runtime
+            redis, store = runtime.ledger.redis, runtime.store
+            # Stopped in this order, started in the reverse one. The heartbeat stops first: nobody must wait for this
+            # worker while it still removes something.
+            self.services = (
+                HeartbeatSender(redis, store, runtime.identity, opened.foreign_facedbs.summary),
+                opened.foreign_facedbs,
+                Sweeper(runtime.ledger, store),
+                Backups(redis, store, settings.handover),
+                Erasures(redis, store),
+                Redelivery(redis, limit),
+                BrokerWatch(redis, end),
+            )
+            for service in reversed(self.services):
+                service.start()
+            self.fair_queue = opened.fair_queue
+            self.fair_queue.start()
+            self.ticks = consumer.timer.call_repeatedly(CHECK_S, limit.consumer_ticks)
 
         def stop(self, _consumer: Any) -> None:
-            self.beating.cancel()
-            limit.beat_no_more()
-            process.turns.stop()
+            self.ticks.cancel()
+            limit.consumer_ends()
+            self.fair_queue.stop()
             self.extra.cancel()  # type: ignore[no-untyped-call]
-            # First the beacon: nobody must wait for this worker while it still removes something.
-            self.beacon.stop()
-            self.foreign_facedbs.stop()
-            self.sweeper.stop()
-            self.backups.stop()
-            self.erasures.stop()
-            self.redelivery.stop()
-            self.lifeline.stop()
+            for service in self.services:
+                service.stop()
 
     @signals.task_internal_error.connect(weak=False)
     def not_stored(exception: Any = None, **_: Any) -> None:
-        """Celery cannot store the outcome of a job, and keeps its place."""
+        """Celery cannot store the outcome of a job, and keeps the job's thread."""
         log.error("outcome_not_stored", error=type(exception).__name__)
         end()
 
     def end() -> None:
-        """Finish the jobs that run, take no other one, and end with status 1."""
+        """Finish the running jobs, take no other one, and end with status 1."""
         state.should_stop = 1
 
     app.steps["worker"].add(OpenStep)
     app.steps["consumer"].add(BesideStep)
     return app
-
-
-def prepare(full: FullBroker, *channels: Any) -> None:
-    """Have the channels of a consumer take jobs as a worker does."""
-    for channel in channels:
-        keep_client(channel)
-        guard(channel)
-    full.keep_taking(*channels)
-
-
-def keep_client(channel: Any) -> None:
-    """Let a channel of kombu's Redis transport use one client for all its commands, as threads may share it.
-
-    kombu (5.7) makes a new one to note who has a job and another to forget it: 0.1 ms each, most of it a table of 169
-    entries. Connections come from the channel's pool either way.
-    """
-    kept: Any = None
-    create = channel._create_client  # noqa: SLF001 -- kombu has no public way, and a test to tell when it changes
-
-    def created(asynchronous: bool = False) -> Any:
-        nonlocal kept
-        if asynchronous:
-            return create(asynchronous=True)
-        if kept is None or kept.connection_pool is not channel.pool:
-            kept = create()
-        return kept
-
-    channel._create_client = created  # noqa: SLF001 -- see above

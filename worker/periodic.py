@@ -1,4 +1,4 @@
-"""A thread that does one thing every few seconds, from start to stop."""
+"""A thread that runs a function at intervals."""
 
 import threading
 from collections.abc import Callable
@@ -10,9 +10,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Periodic:
-    """Calls `task` at once and then every interval_s seconds.
+    """Calls `task` when started and then every interval_s seconds until stopped, in a thread of that name.
 
-    A task that fails is tried again next time: without the broker nothing can be done, and it comes back.
+    An exception is logged and does not end the thread. One of Redis is expected while the broker is away.
     """
 
     def __init__(self, name: str, task: Callable[[], object], interval_s: float) -> None:
@@ -28,7 +28,7 @@ class Periodic:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the thread has ended; nothing happens if there is none."""
+        """Stop, and return when the thread has ended. Does nothing if it was not started."""
         if self._thread is not None:
             self._stop.set()
             self._thread.join()

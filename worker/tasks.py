@@ -12,8 +12,8 @@ from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
 from shared.jobs import Job, Outcome, request_id_of
 from worker.actions import ACTIONS, Action, require_time
+from worker.delivery.fair_queue import FairQueueClient
 from worker.delivery.time_limit import TimeLimit
-from worker.delivery.turns import Turns
 from worker.runtime import Runtime
 from worker.store.base import StoreError
 
@@ -33,7 +33,7 @@ DELIVERY: Final[dict[str, Any]] = {
 def register(
     app: Celery,
     runtime: Callable[[], Runtime],
-    turns: Callable[[], Turns],
+    fair_queue: Callable[[], FairQueueClient],
     limit: TimeLimit,
     calls: Iterable[Call] = CALLS,
     actions: Mapping[type[Job], Action] = ACTIONS,
@@ -46,8 +46,8 @@ def register(
         def run(this: Task, **message: Any) -> dict[str, Any]:
             job, headers = job_type.model_validate(message), this.request.headers or {}
             tag = (this.request.properties or {}).get("delivery_tag")
-            taken = turns().turn(job.job_id, headers)
-            with taken, limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
+            reported = fair_queue().job(job.job_id, headers)
+            with reported, limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
                 outcome = perform_once(job, action, runtime())
                 timer.status = outcome.status
             return outcome.model_dump(mode="json")

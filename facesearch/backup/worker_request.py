@@ -14,7 +14,7 @@ from redis import Redis
 from shared import backup_request, erasure_request, lua
 from shared.backup_request import LEASE_S, SILENT_S
 from shared.errors import OperatorError
-from shared.presence import said
+from shared.heartbeat import read_heartbeats
 
 POLL_S: Final = 0.1
 
@@ -81,7 +81,7 @@ def new_id() -> str:
 
 def alive(redis: Redis) -> bool:
     """Return whether there is a worker. Raises RedisError."""
-    return any(said(redis).values())
+    return any(read_heartbeats(redis).values())
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from facesearch.embedded.broker import describe_redis_failure
 from facesearch.embedded.sockets import admin_port
 from shared.broker import RESULT_PREFIX
 from shared.errors import OperatorError
-from shared.presence import said
+from shared.heartbeat import read_heartbeats
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from shared.unknown_variables import unknown_variables
@@ -194,7 +194,7 @@ def _subscribe(redis: Redis) -> None:
 def _workers(redis: Redis) -> Finding:
     """Not needed: a gateway may be there first."""
     try:
-        alive = sum(record is not None for record in said(redis).values())
+        alive = sum(record is not None for record in read_heartbeats(redis).values())
     except RedisError as error:
         return Finding("worker", False, f"unknown ({type(error).__name__})", needed=False)
     detail = f"{alive} alive" if alive else "none is alive: requests end in FAIL until one is"

@@ -5,7 +5,7 @@ from redis import RedisError
 from facesearch.embedded.broker import broker_url
 from shared.control.inventory import in_use
 from shared.errors import OperatorError
-from shared.presence import Presence, said
+from shared.heartbeat import Heartbeat, read_heartbeats
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.store.backend import Backend
@@ -22,10 +22,10 @@ def refused(settings: Settings, store: Backend) -> str | None:
     known: dict[str, str] | None = None
     try:
         with connect_blocking(broker_url(settings)) as redis:
-            records = [record for record in said(redis).values() if record is not None]
+            records = [record for record in read_heartbeats(redis).values() if record is not None]
             known = in_use(redis)
         if records:
-            return "; ".join(sorted({Presence.model_validate_json(record).refused for record in records} - {""}))
+            return "; ".join(sorted({Heartbeat.model_validate_json(record).refused for record in records} - {""}))
     except (OperatorError, RedisError, OSError):
         pass  # another finding says so
     try:

@@ -20,8 +20,8 @@ from facesearch.embedded.supervisor import Children, Command
 from shared.broker_memory import MEMORY
 from shared.control import Control
 from shared.errors import OperatorError
+from shared.heartbeat import DISK, FACEDBS, OK
 from shared.host.descriptors import raise_limit
-from shared.presence import DISK, FACEDBS, OK
 from shared.redis_clients import connect
 from shared.settings import Settings
 

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 from gateway.dispatch.results import Results
 from shared.broker_memory import MEMORY, broker_memory
-from shared.presence import DISK, FACEDBS, OK, WORKERS, Presence, presence_key
+from shared.heartbeat import DISK, FACEDBS, OK, WORKERS, Heartbeat, heartbeat_key
 
 TIMEOUT_S: Final = 2.0
 
@@ -70,25 +70,25 @@ async def _memory(redis: Redis) -> str:
     return str(memory) if memory.is_nearly_full else OK
 
 
-def _disk(workers: Sequence[Presence]) -> str:
+def _disk(workers: Sequence[Heartbeat]) -> str:
     """Of all workers: of several stores each has a disk of its own, and a call may come to any."""
     return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else "unknown"
 
 
-def _facedbs(workers: Sequence[Presence]) -> str:
+def _facedbs(workers: Sequence[Heartbeat]) -> str:
     if not workers:
         return "unknown"
     refused = max(worker.refused_count for worker in workers)
     return f"{refused} hold faces of another model and are refused; `facesearch doctor` names them" if refused else OK
 
 
-async def living_workers(redis: Redis) -> list[Presence]:
+async def living_workers(redis: Redis) -> list[Heartbeat]:
     """Those alive. Drops from the set those who are not; one that still lives puts itself back with its next beat."""
     ids = [member.decode() for member in cast("set[bytes]", await redis.smembers(WORKERS))]
     if not ids:
         return []
-    records = await redis.mget([presence_key(worker_id) for worker_id in ids])
+    records = await redis.mget([heartbeat_key(worker_id) for worker_id in ids])
     gone = [worker_id for worker_id, record in zip(ids, records, strict=True) if record is None]
     if gone:
         await redis.srem(WORKERS, *gone)
-    return [Presence.model_validate_json(record) for record in records if record is not None]
+    return [Heartbeat.model_validate_json(record) for record in records if record is not None]

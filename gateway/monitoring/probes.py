@@ -7,7 +7,7 @@ from gateway.http.answers import answer
 from gateway.http.server import STOP
 from gateway.monitoring.health import VERBOSE, gateway_state, service_state
 from shared.contract import Status
-from shared.presence import OK
+from shared.heartbeat import OK
 
 routes = web.RouteTableDef()
 

@@ -15,7 +15,7 @@ from redis import Redis
 from faults.stages import Part, Stage, Valkey, valkeys
 from processes import API_KEY, two_free_ports, wait_for, works
 from qdrant_server import served
-from shared.presence import presence_key
+from shared.heartbeat import heartbeat_key
 
 GATEWAYS: Final = 2
 WORKERS: Final = 2
@@ -42,7 +42,7 @@ class SeparateProcesses(Stage):
     def living_workers(self) -> int:
         """Return how many workers announce themselves."""
         with Redis.from_url(self.broker_url) as redis:
-            return len(list(redis.scan_iter(presence_key("*"))))
+            return len(list(redis.scan_iter(heartbeat_key("*"))))
 
 
 def python_part(package: str, log: Path, environment: dict[str, str]) -> Part:

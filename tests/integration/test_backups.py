@@ -20,7 +20,7 @@ from facesearch.backup import worker_request as waiting_for
 from processes import wait_for
 from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
 from shared.errors import OperatorError
-from shared.presence import WORKERS, Presence, presence_key
+from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
 from worker.models.identity import Identity
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, StoreUnavailable
@@ -364,5 +364,5 @@ def test_whether_there_is_a_worker(redis: Redis) -> None:
     assert not waiting_for.alive(redis)
     redis.sadd(WORKERS, "one")
     assert not waiting_for.alive(redis)
-    redis.set(presence_key("one"), Presence(store="ok", embedder="x").model_dump_json())
+    redis.set(heartbeat_key("one"), Heartbeat(store="ok", embedder="x").model_dump_json())
     assert waiting_for.alive(redis)

@@ -18,9 +18,9 @@ from processes import answers, broker, python, wait_for
 from redis_servers import server
 from service import UNHURRIED, Service
 from shared.broker import RESULT_PREFIX
-from shared.presence import PRESENCE_TTL_S, WORKERS, presence_key
+from shared.heartbeat import HEARTBEAT_TTL_S, WORKERS, heartbeat_key
+from worker.heartbeat import HeartbeatSender
 from worker.models.identity import Identity
-from worker.presence import Beacon
 from worker.store.memory import MemoryStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded("it fills its broker")]
@@ -102,7 +102,7 @@ def test_a_worker_lives_beside_it_and_goes_on_when_there_is_room(small: Small, s
         small.fill()  # again and again: what one call frees another takes
         assert delete(service) in ("FAIL", "PERSON_ID_NOT_EXIST")
         lasted = small.redis.info("server")["uptime_in_seconds"] - first
-        return lasted > PRESENCE_TTL_S + 2 and "broker_full" in "".join(service.said)
+        return lasted > HEARTBEAT_TTL_S + 2 and "broker_full" in "".join(service.said)
 
     wait_for(is_over, 60)
     said = parts(service)
@@ -157,10 +157,12 @@ def test_a_worker_that_is_killed_meanwhile_comes_back(small: Small, service: Ser
 
 
 def test_a_sign_of_life_needs_no_memory(small: Small) -> None:
-    beacon = Beacon(small.redis, MemoryStore(Identity("test", "0" * 64, 1, 4)), Identity("test", "0" * 64, 1, 4))
-    beacon.beat()
+    heartbeat = HeartbeatSender(
+        small.redis, MemoryStore(Identity("test", "0" * 64, 1, 4)), Identity("test", "0" * 64, 1, 4)
+    )
+    heartbeat.send()
     (worker,) = small.redis.smembers(WORKERS)
     small.fill()
-    small.redis.pexpire(presence_key(worker.decode()), 1000)
-    beacon.beat()
-    assert small.redis.pttl(presence_key(worker.decode())) > 1000
+    small.redis.pexpire(heartbeat_key(worker.decode()), 1000)
+    heartbeat.send()
+    assert small.redis.pttl(heartbeat_key(worker.decode())) > 1000

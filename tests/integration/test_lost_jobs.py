@@ -71,11 +71,11 @@ def test_while_a_worker_has_a_job_it_is_not_sent_again_however_long_that_takes(
 
 def test_what_a_job_has_waited_for_a_processor_puts_off_when_it_is_given_to_another_worker(broker: Redis) -> None:
     class Waited(TimeLimit):
-        def waited(self) -> dict[str, float]:
+        def new_waits(self) -> dict[str, float]:
             return {"runs": 2.5, "is done": 1.0}
 
     broker.zadd(UNACKED_INDEX, {"runs": 1000.0, "other": 1000.0})
-    Redelivery(broker, Waited(4)).put_off()
+    Redelivery(broker, Waited(4)).extend()
     assert broker.zrange(UNACKED_INDEX, 0, -1, withscores=True) == [(b"other", 1000.0), (b"runs", 1002.5)]
 
 

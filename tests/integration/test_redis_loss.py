@@ -16,14 +16,14 @@ from processes import broker, wait_for
 from service import Service
 from shared.broker import UNACKED
 from shared.redis_clients import connect, connect_blocking
-from worker.delivery.lifeline import Lifeline
+from worker.delivery.broker_watch import BrokerWatch
 
 pytestmark = pytest.mark.slow
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
 
-class TestLifeline:
+class TestBrokerWatch:
     @pytest.fixture
     def redis(self, valkey_url: str) -> Iterator[Redis]:
         with connect_blocking(valkey_url) as client:
@@ -31,32 +31,32 @@ class TestLifeline:
 
     def test_as_long_as_the_broker_answers_nothing_happens(self, redis: Redis) -> None:
         lost = Mock()
-        lifeline = Lifeline(redis, lost)
-        lifeline.start()
+        watch = BrokerWatch(redis, lost)
+        watch.start()
         wait_for(lambda: redis.info("commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 2)
-        lifeline.stop()
+        watch.stop()
         lost.assert_not_called()
 
     def test_a_broken_connection_counts_even_when_the_broker_is_back(self, redis: Redis) -> None:
         lost = Mock()
-        lifeline = Lifeline(redis, lost)
+        watch = BrokerWatch(redis, lost)
         connection = redis.client_id()  # of the only one in its pool, which is the one it will watch
-        lifeline.start()
+        watch.start()
         redis.client_kill_filter(_id=connection)
         wait_for(lambda: lost.called)
         assert redis.ping()
-        lifeline.watch()
-        lifeline.stop()
+        watch.check()
+        watch.stop()
         lost.assert_called_once()
 
     def test_a_broker_that_is_gone(self, tmp_path: Path) -> None:
         lost = Mock()
         with broker(tmp_path) as url:
             redis = connect_blocking(url)
-            lifeline = Lifeline(redis, lost)
-            lifeline.start()
+            watch = BrokerWatch(redis, lost)
+            watch.start()
         wait_for(lambda: lost.called)
-        lifeline.stop()
+        watch.stop()
         redis.close()
 
 

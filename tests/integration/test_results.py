@@ -12,8 +12,8 @@ from gateway.dispatch.results import Results
 from gateway.monitoring.health import gateway_state, service_state
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
+from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
 from shared.jobs import new_gateway_id, new_job_id, new_request_id
-from shared.presence import WORKERS, Presence, presence_key
 from shared.redis_clients import connect
 
 GATEWAY = new_gateway_id()
@@ -115,25 +115,25 @@ class TestReadiness:
         nobody = {"worker": "none is alive", "store": "unknown", "disk": "unknown", "facedbs": "unknown"}
         assert await service_state(redis, results) == well | nobody
         await redis.sadd(WORKERS, "a", "b")
-        await redis.set(presence_key("a"), Presence(store="ok", embedder="e").model_dump_json())
+        await redis.set(heartbeat_key("a"), Heartbeat(store="ok", embedder="e").model_dump_json())
         assert await service_state(redis, results) == well
         assert await redis.smembers(WORKERS) == {b"a"}
 
     async def test_one_worker_whose_store_answers_is_enough(self, redis: Redis, results: Results) -> None:
         await redis.sadd(WORKERS, "a")
-        await redis.set(presence_key("a"), Presence(store="disk full", embedder="e").model_dump_json())
+        await redis.set(heartbeat_key("a"), Heartbeat(store="disk full", embedder="e").model_dump_json())
         assert (await service_state(redis, results))["store"] == "disk full"
         await redis.sadd(WORKERS, "b")
-        await redis.set(presence_key("b"), Presence(store="ok", embedder="e").model_dump_json())
+        await redis.set(heartbeat_key("b"), Heartbeat(store="ok", embedder="e").model_dump_json())
         assert (await service_state(redis, results))["store"] == "ok"
 
     async def test_facedbs_that_a_worker_refuses_are_counted_and_not_named(
         self, redis: Redis, results: Results
     ) -> None:
         for name, count in (("a", 0), ("b", 2)):
-            said = Presence(store="ok", embedder="e", refused_count=count, refused="the faces of shop.default.0 …")
+            said = Heartbeat(store="ok", embedder="e", refused_count=count, refused="the faces of shop.default.0 …")
             await redis.sadd(WORKERS, name)
-            await redis.set(presence_key(name), said.model_dump_json())
+            await redis.set(heartbeat_key(name), said.model_dump_json())
         state = (await service_state(redis, results))["facedbs"]
         assert state == "2 hold faces of another model and are refused; `facesearch doctor` names them"
 

@@ -28,11 +28,11 @@ from shared.observability.tracing import NoTraces
 from table_faces import TableFaces
 from worker import actions
 from worker.actions import as_number, result_of
+from worker.heartbeat import HeartbeatSender, require_same_embedder
 from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
-from worker.presence import Beacon, require_same_embedder
 from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
@@ -451,25 +451,25 @@ def test_confidence_is_written_as_the_contract_says(confidence: float, text: str
 
 def test_a_beacon_says_whether_the_store_answers_and_goes_at_once(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
-    beacon = Beacon(redis, runtime.store, SPACE)
-    beacon.start()
-    beacon.beat()
+    heartbeat = HeartbeatSender(redis, runtime.store, SPACE)
+    heartbeat.start()
+    heartbeat.send()
     (worker,) = redis.smembers("fs:workers")
     assert b'"store":"ok"' in redis.get(f"fs:worker:{worker.decode()}")
     runtime.store.close()
-    beacon.beat()
+    heartbeat.send()
     assert b'"store":"ok"' not in redis.get(f"fs:worker:{worker.decode()}")
-    beacon.stop()
+    heartbeat.stop()
     assert redis.keys("fs:worker*") == []
 
 
 def test_a_worker_does_not_start_beside_one_with_another_embedder(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
-    beacon = Beacon(redis, runtime.store, Identity("another", "0" * 64, 1, 4))
-    beacon.beat()
+    heartbeat = HeartbeatSender(redis, runtime.store, Identity("another", "0" * 64, 1, 4))
+    heartbeat.send()
     with pytest.raises(OperatorError, match="use another, and this one test: set FACESEARCH_EMBEDDER alike"):
         require_same_embedder(redis, SPACE)
-    beacon.stop()
+    heartbeat.stop()
     require_same_embedder(redis, SPACE)
 
 
@@ -477,8 +477,8 @@ def test_a_new_worker_forgets_those_that_were_killed(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
     redis.sadd("fs:workers", "killed", "alive")
     redis.set("fs:worker:alive", "a presence")
-    beacon = Beacon(redis, runtime.store, SPACE)
-    beacon.start()
+    heartbeat = HeartbeatSender(redis, runtime.store, SPACE)
+    heartbeat.start()
     assert b"killed" not in redis.smembers("fs:workers")
     assert b"alive" in redis.smembers("fs:workers")
-    beacon.stop()
+    heartbeat.stop()

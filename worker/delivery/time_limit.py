@@ -1,16 +1,15 @@
-"""The hard time limit of jobs: a worker one of whose threads is stuck ends, and whoever supervises it starts a new one.
+"""The hard time limit of jobs: a worker with a stuck thread ends, and its supervisor starts a new one.
 
-No thread can be ended from outside, and Celery's own limits need a process for each job. The job goes to a new worker
-after the visibility timeout, which is longer than this limit, and which worker/delivery/redelivery.py puts off by what
-the limit does not count: no job is given to a second worker while it still runs.
+A thread cannot be ended from outside, and Celery's own limits need a process for each job. The job goes to another
+worker after the visibility timeout, which is longer than this limit and which worker/delivery/redelivery.py extends by
+what the limit does not count: no job is given to a second worker while it still runs.
 
-Time is counted in looks, not read from a clock: of a process that was stopped as a whole, with its machine or by a
-debugger, nothing is stuck. Nor is a thread that waits for a processor on a machine with too much to do, or for room in
-memory (worker/vision/memory_budget.py): that time does not count, as far as the system tells of processors, and Linux
-does.
+Time is counted in checks, not read from a clock: a process that was stopped as a whole, with its machine or by a
+debugger, is not stuck. Nor is a thread that waits for a processor on a busy machine, or for memory
+(worker/vision/memory_budget.py): such waiting does not count, as far as the operating system reports it. Linux does.
 
-That the looks themselves go on is watched by faulthandler, whose thread needs no interpreter lock: it ends a worker
-whose lock is never given back. The consumer of jobs beats, so that a stuck one is noticed too.
+faulthandler, whose thread needs no interpreter lock, ends a worker in which the checks themselves stop because the lock
+is never released. The consumer of jobs ticks, so that a stuck consumer is noticed, too.
 """
 
 import faulthandler
@@ -30,24 +29,26 @@ from worker.periodic import Periodic
 
 log = structlog.stdlib.get_logger(__name__)
 
-LOOK_S: Final = 0.5
+CHECK_S: Final = 0.5
 
-PART: Final = 0.8
-"""Of the visibility timeout. The rest is for the way from the queue to the thread, and for one look."""
+LIMIT_SHARE: Final = 0.8
+"""The limit as a fraction of the visibility timeout. The rest is for the way from the queue to the thread, and for one
+check."""
 
 GENTLE: Final = 0.75
-"""Part of the limit after which a job that can gives up by itself."""
+"""Fraction of the limit after which a job that can give up does so by itself."""
 
 LEAST_WAIT_S: Final = 0.2
-"""Shorter waits for a processor are what every job has, and are within what PART leaves."""
+"""Shorter waits for a processor are normal, and within what LIMIT_SHARE leaves."""
 
 LOCKED: Final = 2.0
-"""How many times the limit the interpreter lock may be held, or the consumer not beat: Qdrant Edge holds the lock while
-it joins segments, 0.5 s, and a broker that does not answer holds the consumer up for its time-out."""
+"""How many times the limit the interpreter lock may be held, or the consumer not tick: Qdrant Edge holds the lock while
+it joins segments, 0.5 s, and a broker that does not answer blocks the consumer for its time-out."""
 
 
 Waited = Callable[[int], float]
-"""Seconds for which a thread, by the system's number, has waited in all, for what counts as little as a processor."""
+"""Returns the seconds for which a thread, by its native id, has waited in all for something other than a processor that
+does not count either."""
 
 
 def nothing(_thread: int) -> float:
@@ -55,64 +56,64 @@ def nothing(_thread: int) -> float:
 
 
 def limit_s(visibility_timeout_s: float) -> float:
-    """Seconds a job may take where jobs are given to another worker after that many seconds."""
-    return PART * visibility_timeout_s
+    """Return the seconds that a job may take, given the visibility timeout."""
+    return LIMIT_SHARE * visibility_timeout_s
 
 
 @dataclass(eq=False)
 class _Running:
-    """A job, and how often it was looked at. tag: of its message, None for one that came by none. thread: the system's
-    number of the one that does it. waiting: how long a thread has waited, in all. waited_s: for how long that one had
-    when the job began. told_s: what `TimeLimit.waited` has told of it.
+    """A running job. tag: delivery tag of its message, None without one. thread: native id of its thread. waiting:
+    returns how long a thread has waited in all. waited_before_s: that of the thread when the job began. checks: how
+    often the job was checked. reported_s: what `TimeLimit.new_waits` has returned of it.
     """
 
     job_id: str
     tag: str | None
     thread: int
     waiting: Waited
-    waited_s: float
-    looks: int = 0
-    told_s: float = 0.0
+    waited_before_s: float
+    checks: int = 0
+    reported_s: float = 0.0
 
-    def waited(self) -> float:
-        """Seconds for which it has waited for a processor, or for room."""
-        return self.waiting(self.thread) - self.waited_s
+    def waited_s(self) -> float:
+        """Return the seconds for which the job has waited for a processor or for memory."""
+        return self.waiting(self.thread) - self.waited_before_s
 
-    def seconds(self) -> float:
-        """For how long it has been done, or has waited for anything else."""
-        return self.looks * LOOK_S - self.waited()
+    def counted_s(self) -> float:
+        """Return the seconds that count: all others since the job began."""
+        return self.checks * CHECK_S - self.waited_s()
 
 
 class TimeLimit:
-    """Ends the process when a job takes longer than limit_s seconds, which must be more than LOOK_S."""
+    """Ends the process when a job takes longer than limit_s seconds, which must be more than CHECK_S."""
 
     def __init__(self, limit_s: float, waited: Waited = nothing) -> None:
         self._limit_s = limit_s
         self._waited = waited
         self._running: set[_Running] = set()
-        self._beats = False
-        self._quiet_looks = 0
-        self._looking = Periodic("timelimit", self.look, LOOK_S)
+        self._consumer_runs = False
+        self._checks_since_tick = 0
+        self._checking = Periodic("timelimit", self.check, CHECK_S)
 
     def start(self) -> None:
-        self._looking.start()
+        self._checking.start()
 
     def stop(self) -> None:
-        self._looking.stop()
+        self._checking.stop()
         faulthandler.cancel_dump_traceback_later()
 
-    def beat(self) -> None:
-        """The consumer goes on. From the first beat on there must be more."""
-        self._quiet_looks = 0
-        self._beats = True
+    def consumer_ticks(self) -> None:
+        """Note that the consumer runs. After the first tick there must be more."""
+        self._checks_since_tick = 0
+        self._consumer_runs = True
 
-    def beat_no_more(self) -> None:
-        """The consumer ends, and waits for jobs."""
-        self._beats = False
+    def consumer_ends(self) -> None:
+        """Expect no more ticks: the consumer ends, and waits for jobs."""
+        self._consumer_runs = False
 
     @contextmanager
     def job(self, job: Job, tag: str | None = None) -> Iterator[None]:
-        """The block is that job. tag: the delivery tag of its message."""
+        """Limit the block, which does that job in this thread. tag: delivery tag of the job's message."""
         thread = threading.get_native_id()
         running = _Running(job.job_id, tag, thread, self._waited_s, self._waited_s(thread))
         self._running.add(running)
@@ -121,37 +122,37 @@ class TimeLimit:
         finally:
             self._running.remove(running)
 
-    def waited(self) -> dict[str, float]:
-        """By delivery tag, the seconds for which jobs that run have waited for a processor, or for room, since this
-        last told of them; it tells of LEAST_WAIT_S and more.
+    def new_waits(self) -> dict[str, float]:
+        """Return, by delivery tag, the seconds for which running jobs have waited since the last call: those that have
+        waited for LEAST_WAIT_S or more.
         """
-        told = {}
+        waits = {}
         for running in tuple(self._running):
-            seconds = running.waited() - running.told_s
+            seconds = running.waited_s() - running.reported_s
             if running.tag is not None and seconds >= LEAST_WAIT_S:
-                running.told_s += seconds
-                told[running.tag] = seconds
-        return told
+                running.reported_s += seconds
+                waits[running.tag] = seconds
+        return waits
 
     def _waited_s(self, thread: int) -> float:
         return _waited_s(thread) + self._waited(thread)
 
-    def look(self) -> None:
-        """Look once at all jobs."""
+    def check(self) -> None:
+        """Check all running jobs and the consumer once."""
         faulthandler.dump_traceback_later(LOCKED * self._limit_s, exit=True)
         for running in tuple(self._running):
-            running.looks += 1
-            if running.looks * LOOK_S > self._limit_s and (seconds := running.seconds()) > self._limit_s:
+            running.checks += 1
+            if running.checks * CHECK_S > self._limit_s and (seconds := running.counted_s()) > self._limit_s:
                 log.error("job_stuck", job_id=running.job_id, seconds=round(seconds, 1))
                 end()
-        self._quiet_looks += 1
-        if self._beats and self._quiet_looks * LOOK_S > LOCKED * self._limit_s:
-            log.error("consumer_stuck", seconds=self._quiet_looks * LOOK_S)
+        self._checks_since_tick += 1
+        if self._consumer_runs and self._checks_since_tick * CHECK_S > LOCKED * self._limit_s:
+            log.error("consumer_stuck", seconds=self._checks_since_tick * CHECK_S)
             end()
 
 
 class Stopwatch:
-    """What a job takes of the limit from now on. For the thread that does it."""
+    """Measures what a job takes of the limit from now on. To be used by the thread that does the job."""
 
     def __init__(self, waited: Waited = nothing) -> None:
         self._thread = threading.get_native_id()
@@ -159,19 +160,19 @@ class Stopwatch:
         self._begun = (time.monotonic(), self._waited_s(), time.thread_time())
 
     def seconds(self) -> float:
-        """As the limit counts: all but waiting for a processor, or for room."""
+        """Return the seconds as the limit counts them: without waiting for a processor or for memory."""
         return time.monotonic() - self._begun[0] - (self._waited_s() - self._begun[1])
+
+    def cpu_s(self) -> float:
+        """Return the seconds on a processor."""
+        return time.thread_time() - self._begun[2]
 
     def _waited_s(self) -> float:
         return _waited_s(self._thread) + self._waited(self._thread)
 
-    def cpu_s(self) -> float:
-        """Seconds on a processor."""
-        return time.thread_time() - self._begun[2]
-
 
 def _waited_s(thread: int) -> float:
-    """Seconds for which a thread of this process has waited for a processor, in all. 0 where nothing tells."""
+    """Return the seconds for which a thread of this process has waited for a processor in all, 0 if unknown."""
     try:
         # Nanoseconds on a processor, nanoseconds waiting for one, time slices: Documentation/scheduler/sched-stats.rst.
         return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
@@ -180,6 +181,6 @@ def _waited_s(thread: int) -> float:
 
 
 def end() -> None:
-    """End the process at once, whatever its threads do. Where they are goes to stderr, without any values."""
+    """End the process at once, whatever its threads do. Their stacks go to stderr, without values."""
     faulthandler.dump_traceback()
     os._exit(1)

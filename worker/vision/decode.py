@@ -55,7 +55,7 @@ def configure_opencv() -> None:
     """Configure OpenCV for a worker, for the whole process: one thread a call, and no log on stderr.
 
     One job a core keeps all cores busy; OpenCV's own pool would only compete with them. libjpeg and libpng still write
-    a line to stderr for a damaged image, which nothing can turn off: see worker/native_stderr.py.
+    a line to stderr for a damaged image, which nothing can turn off: see worker/native_output.py.
     """
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

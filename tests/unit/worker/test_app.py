@@ -23,7 +23,8 @@ from shared.jobs import (
     new_request_id,
 )
 from shared.settings import Settings
-from worker.app import create_celery, keep_client
+from worker.app import create_celery
+from worker.delivery.channel import share_client
 
 SETTINGS = Settings(redis_url="unix:///nowhere.sock", visibility_timeout_s=7)
 
@@ -53,7 +54,7 @@ class Client:
 
 
 class Channel:
-    """What keep_client needs of a channel of kombu's."""
+    """What share_client needs of a channel of kombu's."""
 
     pool = Client.connection_pool
 
@@ -67,7 +68,7 @@ class Channel:
 
 def test_a_channel_uses_one_client_for_its_commands_and_another_to_wait_for_jobs() -> None:
     channel = Channel()
-    keep_client(channel)
+    share_client(channel)
     first = channel._create_client()
     assert channel._create_client() is first
     assert channel._create_client(asynchronous=True) is not first
@@ -76,7 +77,7 @@ def test_a_channel_uses_one_client_for_its_commands_and_another_to_wait_for_jobs
 
 def test_a_channel_with_a_new_pool_has_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = Channel()
-    keep_client(channel)
+    share_client(channel)
     first = channel._create_client()
     pool = object()
     monkeypatch.setattr(channel, "pool", pool)

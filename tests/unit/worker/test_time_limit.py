@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from processes import python
-from worker.delivery.time_limit import LOOK_S, limit_s
+from worker.delivery.time_limit import CHECK_S, limit_s
 
 pytestmark = pytest.mark.slow
 
@@ -42,10 +42,10 @@ def test_an_interpreter_lock_that_is_not_given_back_ends_the_process() -> None:
 
 
 def test_a_consumer_that_beats_no_more_ends_the_process_unless_it_said_so() -> None:
-    ended = python("-c", SCENE + "limit.beat(); time.sleep(30)")
+    ended = python("-c", SCENE + "limit.consumer_ticks(); time.sleep(30)")
     assert ended.returncode == 1
     assert "consumer_stuck" in ended.stdout + ended.stderr
-    ended = python("-c", SCENE + "limit.beat(); limit.beat_no_more(); time.sleep(3); limit.stop()")
+    ended = python("-c", SCENE + "limit.consumer_ticks(); limit.consumer_ends(); time.sleep(3); limit.stop()")
     assert ended.returncode == 0
 
 
@@ -75,7 +75,7 @@ with memory.reserve(100_000_000):
     thread.start()
     for _ in range(30):
         time.sleep(0.1)
-        told += limit.waited().get("its tag", 0)
+        told += limit.new_waits().get("its tag", 0)
 thread.join()
 limit.stop()
 print(told, taken[0])
@@ -111,7 +111,7 @@ thread = threading.Thread(target=working)
 thread.start()
 while thread.is_alive():
     thread.join(0.05)
-    waited += limit.waited().get("its tag", 0)
+    waited += limit.new_waits().get("its tag", 0)
 for other in others:
     other.kill()
 limit.stop()
@@ -131,4 +131,4 @@ def test_waiting_for_a_processor_does_not_count() -> None:
 
 def test_a_job_is_never_with_two_workers() -> None:
     """The limit, the look that notices and the second that kombu takes are within the visibility timeout."""
-    assert limit_s(5) + LOOK_S <= 5
+    assert limit_s(5) + CHECK_S <= 5

@@ -8,7 +8,7 @@ from redis import AuthenticationError, BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.redis_url import parse
-from worker.delivery import waiting
+from worker.delivery import broker_startup
 
 
 class Late:
@@ -28,12 +28,12 @@ class Late:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "AGAIN_S", 0)
+    monkeypatch.setattr(broker_startup, "RETRY_S", 0)
 
 
 def said(redis: Late, give_up: Callable[[], None] = lambda: None) -> list[dict[str, object]]:
     with structlog.testing.capture_logs() as lines:
-        waiting.await_broker(redis, str(parse("redis://:hunter2@valkey:6379/0")), give_up)  # type: ignore[arg-type]
+        broker_startup.await_broker(redis, str(parse("redis://:hunter2@valkey:6379/0")), give_up)  # type: ignore[arg-type]
     return [dict(line) for line in lines]
 
 

@@ -7,7 +7,7 @@ import pytest
 from redis import ConnectionError as RedisConnectionError
 
 from shared.fair_queue import ANNOUNCE, DONE, TENANT, extra_threads
-from worker.delivery.turns import Turns
+from worker.delivery.fair_queue import FairQueueClient
 
 JOB = f"{'0' * 12}.{'0' * 32}"
 
@@ -35,26 +35,26 @@ def broker() -> Broker:
 
 @pytest.mark.parametrize(("threads", "extra"), [(1, 1), (2, 1), (3, 1), (4, 2), (32, 16)])
 def test_it_announces_its_threads_and_half_as_many(broker: Broker, threads: int, extra: int) -> None:
-    Turns(broker, threads).announce()
+    FairQueueClient(broker, threads).announce()
     ((script, (_, *said, _ttl)),) = broker.said
     assert (script, said) == (ANNOUNCE, [threads, extra])
     assert extra_threads(threads) == extra
 
 
 def test_it_takes_its_threads_back_when_it_stops(broker: Broker) -> None:
-    turns = Turns(broker, 2)
-    turns.start()
-    turns.stop()
+    client = FairQueueClient(broker, 2)
+    client.start()
+    client.stop()
     first, last = broker.said[0][1], broker.said[-1][1]
     assert first[0] == last[0]
     assert list(last[1:3]) == [0, 0]
 
 
 def test_a_job_that_ends_well_or_not_makes_way_for_the_next(broker: Broker) -> None:
-    turns = Turns(broker, 2)
-    with turns.turn(JOB, {TENANT: "shop"}):
+    client = FairQueueClient(broker, 2)
+    with client.job(JOB, {TENANT: "shop"}):
         assert broker.said == []
-    with pytest.raises(ZeroDivisionError), turns.turn(JOB, {TENANT: "shop"}):
+    with pytest.raises(ZeroDivisionError), client.job(JOB, {TENANT: "shop"}):
         raise ZeroDivisionError
     assert [(script, list(said[:2])) for script, said in broker.said] == [(DONE, ["shop", JOB])] * 2
     assert all(said[2] >= 0 for _, said in broker.said)
@@ -62,16 +62,16 @@ def test_a_job_that_ends_well_or_not_makes_way_for_the_next(broker: Broker) -> N
 
 @pytest.mark.parametrize("headers", [{}, {TENANT: None}, {TENANT: ["shop"]}])
 def test_a_job_of_a_gateway_that_knows_no_fair_queue_is_done_too(broker: Broker, headers: dict[str, Any]) -> None:
-    with Turns(broker, 2).turn(JOB, headers):
+    with FairQueueClient(broker, 2).job(JOB, headers):
         pass
     assert broker.said == []
 
 
 def test_a_job_is_done_though_the_broker_is_away(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     broker.away = True
-    turns = Turns(broker, 2)
-    with turns.turn(JOB, {TENANT: "shop"}):
+    client = FairQueueClient(broker, 2)
+    with client.job(JOB, {TENANT: "shop"}):
         pass
-    turns.start()
-    turns.stop()
+    client.start()
+    client.stop()
     assert "turn_not_ended" in capsys.readouterr().out

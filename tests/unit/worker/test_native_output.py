@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processes import python
-from worker.native_stderr import LINE_BYTES, LINES, Lines
+from worker.native_output import MAX_LINE_BYTES, SHOWN_LINES, LineBuffer
 
 SCENE = """
 import ctypes, os, sys, time
 from shared.observability import logs
-from worker import native_stderr
+from worker import native_output
 
-native_stderr.to_log()
+native_output.redirect_to_log()
 logs.configure("debug", "json", "worker")
 libc = ctypes.CDLL(None)
 
@@ -39,7 +39,7 @@ def test_a_flood_is_counted_in_a_few_lines() -> None:
     ended = python("-c", SCENE + "for n in range(5_000): say(b'libpng warning: %d\\n' % (n % 7)); time.sleep(0)")
     lines = logged(ended.stderr)
     assert sum(line["lines"] for line in lines) == 5_000
-    assert all(len(line["shown"]) <= LINES for line in lines)
+    assert all(len(line["shown"]) <= SHOWN_LINES for line in lines)
     assert len(lines) == len(ended.stderr.splitlines()) < 100
 
 
@@ -98,8 +98,8 @@ def test_what_ends_a_stuck_worker_is_on_stderr_itself() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=3 * LINE_BYTES)))
+@given(st.lists(st.binary(max_size=3 * MAX_LINE_BYTES)))
 def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
-    lines = Lines()
-    found = [line[:LINE_BYTES] for piece in [*pieces, b"\n"] for line in lines.of(piece)]
-    assert found == [line[:LINE_BYTES] for line in b"".join(pieces).split(b"\n") if line]
+    lines = LineBuffer()
+    found = [line[:MAX_LINE_BYTES] for piece in [*pieces, b"\n"] for line in lines.add(piece)]
+    assert found == [line[:MAX_LINE_BYTES] for line in b"".join(pieces).split(b"\n") if line]

@@ -1,0 +1,125 @@
+"""What a worker changes on the channels of kombu's Redis transport.
+
+kombu (5.7) has no public hooks for this, so `prepare_channel` replaces these attributes of a channel, once. Each
+replacement calls the original:
+
+    channel._create_client          one client for all commands, instead of a new one for each
+    channel.handlers["BRPOP"]       reads the next message: one that cannot be read is dropped
+    channel.qos.append              notes a message as taken: a full broker does not end the process
+    channel.qos.restore_visible     searches for jobs of dead workers: a full broker ends the search, with one log line
+    channel.qos.restore_by_tag      gives one of them back to the queue: one that cannot be read is dropped
+
+What is read and is no job is dropped one step later, by worker/delivery/malformed.py. Requests with an Idempotency-Key
+need no hook: worker/tasks.py looks their outcome up.
+"""
+
+import json
+from queue import Empty
+from typing import Any
+
+import structlog
+from redis import DataError, RedisError
+from redis.exceptions import OutOfMemoryError
+
+from worker.delivery.full_broker import FullBrokerLog
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def prepare_channel(channel: Any, full: FullBrokerLog) -> None:
+    """Change a channel as above. full: reports that the broker is full."""
+    share_client(channel)
+    _drop_unreadable(channel)
+    _survive_full_broker(channel.qos, full)
+
+
+def share_client(channel: Any) -> None:
+    """Have a channel use one client for all its commands, as threads may share it.
+
+    kombu makes a new client to note who has a job and another to forget it: 0.1 ms each, most of it a table of 169
+    entries. Connections come from the channel's pool either way.
+    """
+    shared: Any = None
+    create = channel._create_client  # noqa: SLF001 -- kombu has no public way, and a test tells when it changes
+
+    def get_client(asynchronous: bool = False) -> Any:
+        nonlocal shared
+        if asynchronous:
+            return create(asynchronous=True)
+        if shared is None or shared.connection_pool is not channel.pool:
+            shared = create()
+        return shared
+
+    channel._create_client = get_client  # noqa: SLF001 -- see above
+
+
+def _drop_unreadable(channel: Any) -> None:
+    """Drop what does not even become a message, in the queue and among the jobs of dead workers, where one that cannot
+    be read would keep the others from being delivered again.
+    """
+    read, restore = channel.handlers["BRPOP"], channel.qos.restore_by_tag
+    # kombu counts KeyError among these, which each envelope without a key raises.
+    connection_errors = tuple(kind for kind in channel.connection_errors if kind is not KeyError)
+
+    def read_next(**options: Any) -> object:
+        try:
+            return read(**options)
+        except (Empty, *connection_errors):
+            raise
+        except Exception as error:
+            # An error of the broker says nothing about the message; an argument that cannot be sent to it does.
+            if isinstance(error, RedisError) and not isinstance(error, DataError):
+                raise
+            log.warning("message_dropped", reason="no message", error=type(error).__name__)
+            return True
+
+    def restore_by_tag(tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        qos = channel.qos
+        with channel.conn_or_acquire(client) as connected:
+            kept = connected.hget(qos.unacked_key, tag)
+            if kept is not None and not _is_message(kept):
+                pipeline = connected.pipeline()
+                pipeline.zrem(qos.unacked_index_key, tag).hdel(qos.unacked_key, tag).execute()
+                log.warning("message_dropped", reason="no message")
+                return
+        restore(tag, client=client, leftmost=leftmost)
+
+    channel.handlers["BRPOP"] = read_next
+    channel.qos.restore_by_tag = restore_by_tag
+
+
+def _is_message(kept: bytes | str) -> bool:
+    """Return whether it is a message as kombu notes it: with its exchange and its routing key."""
+    try:
+        payload, exchange, routing_key = json.loads(kept)
+        return (
+            isinstance(payload["headers"], dict)
+            and isinstance(payload["properties"]["delivery_info"], dict)
+            and isinstance(exchange, str)
+            and isinstance(routing_key, str)
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def _survive_full_broker(qos: Any, full: FullBrokerLog) -> None:
+    """Take a job although it cannot be noted as taken: if this worker is killed now, the job's gateway notices that no
+    worker has it. Jobs of dead workers are searched for once there is memory again.
+    """
+    append, restore = qos.append, qos.restore_visible
+
+    def append_or_keep_here(message: Any, delivery_tag: str) -> None:
+        try:
+            append(message, delivery_tag)
+        except OutOfMemoryError:
+            full.report()
+            in_this_process: Any = super(type(qos), qos)
+            in_this_process.append(message, delivery_tag)
+
+    def restore_if_possible(*args: Any, **kwargs: Any) -> None:
+        try:
+            restore(*args, **kwargs)
+        except OutOfMemoryError:
+            full.report()
+
+    qos.append, qos.restore_visible = append_or_keep_here, restore_if_possible

@@ -1,0 +1,107 @@
+"""The worker's heartbeat (shared/heartbeat.py), sent by a thread as long as the worker takes jobs."""
+
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+
+from redis import Redis, RedisError
+from redis.exceptions import OutOfMemoryError
+
+from shared.errors import OperatorError
+from shared.heartbeat import (
+    HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_TTL_S,
+    OK,
+    WORKERS,
+    Heartbeat,
+    heartbeat_key,
+    read_heartbeats,
+)
+from worker.models.identity import Identity
+from worker.periodic import Periodic
+from worker.store.base import Store, StoreError
+
+
+def require_same_embedder(redis: Redis, identity: Identity) -> None:
+    """Raises OperatorError when a living worker has another embedder: the first of the two to add a face to a facedb
+    would shut the other out of it. Nothing is checked without a broker.
+    """
+    with suppress(RedisError):
+        for record in filter(None, read_heartbeats(redis).values()):
+            other = Heartbeat.model_validate_json(record)
+            if other.embedder != identity.model:
+                raise OperatorError(
+                    f"workers of this service that are alive (on {other.host}) use {other.embedder}, and this one "
+                    f"{identity.model}: set FACESEARCH_EMBEDDER alike, or stop those first"
+                )
+
+
+class HeartbeatSender:
+    """Reports every HEARTBEAT_INTERVAL_S that this worker is alive, whether its store answers and can write, and which
+    face databases it refuses.
+
+    refused: returns how many face databases are refused now, and a line that says which and what to do.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        store: Store,
+        identity: Identity,
+        refused: Callable[[], tuple[int, str]] = lambda: (0, ""),
+    ) -> None:
+        self._redis = redis
+        self._store = store
+        self._identity = identity
+        self._refused = refused
+        self._id = uuid.uuid4().hex
+        self._sending = Periodic("heartbeat", self.send, HEARTBEAT_INTERVAL_S)
+
+    def start(self) -> None:
+        with suppress(RedisError):
+            self._forget_dead_workers()
+        self._sending.start()
+
+    def stop(self) -> None:
+        """Withdraw the heartbeat, so that nobody waits for a worker that ends. Without a broker it expires."""
+        self._sending.stop()
+        with suppress(RedisError):
+            self._redis.delete(heartbeat_key(self._id))
+            self._redis.srem(WORKERS, self._id)
+
+    def send(self) -> None:
+        """Send one heartbeat. Raises redis.RedisError."""
+        store, disk = _state(self._store.check), _state(self._store.check_room)
+        count, refused = self._refused()
+        heartbeat = Heartbeat(
+            store=store,
+            disk=disk,
+            embedder=self._identity.model,
+            host=socket.gethostname(),
+            identity=str(self._identity),
+            refused_count=count,
+            refused=refused,
+        )
+        try:
+            with self._redis.pipeline() as pipeline:
+                pipeline.set(heartbeat_key(self._id), heartbeat.model_dump_json(), ex=HEARTBEAT_TTL_S)
+                pipeline.sadd(WORKERS, self._id)
+                pipeline.execute()
+        except OutOfMemoryError:
+            # Needs no memory: a health check must not end a worker because the broker is full.
+            self._redis.expire(heartbeat_key(self._id), HEARTBEAT_TTL_S)
+
+    def _forget_dead_workers(self) -> None:
+        """Remove killed workers from the set, which would grow for ever."""
+        dead = [worker_id for worker_id, record in read_heartbeats(self._redis).items() if record is None]
+        if dead:
+            self._redis.srem(WORKERS, *dead)
+
+
+def _state(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except StoreError as error:
+        return str(error)
+    return OK
