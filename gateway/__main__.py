@@ -21,6 +21,7 @@ from gateway.http.server import Site, serve
 from gateway.metrics import ConnectionMetrics
 from gateway.monitoring.broker import create_metrics_app
 from shared import unknown_variables
+from shared.calls import CALLS, Call
 from shared.errors import OperatorError
 from shared.host.descriptors import raise_limit
 from shared.observability import logs
@@ -39,16 +40,17 @@ def main() -> None:
         logs.configure(settings.log_level, settings.log_format, "gateway")
         unknown_variables.warn(log)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, arguments.fd, arguments.admin_fd))
+            runner.run(run(settings, arguments.fd, arguments.admin_fd))
     except (OperatorError, OSError) as error:  # OSError: an address cannot be had
         sys.exit(f"gateway cannot start: {error}")
 
 
-async def _run(settings: Settings, fd: int | None, admin_fd: int | None) -> None:
+async def run(settings: Settings, fd: int | None, admin_fd: int | None, calls: tuple[Call, ...] = CALLS) -> None:
+    """Serve the calls until SIGINT or SIGTERM. fd, admin_fd: inherited listening sockets."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(settings)
+    app = create_app(settings, calls)
     callers = _callers(settings, app[METRICS].connections)
     sites = [Site(app, settings.host, settings.port, _inherited(fd), callers)]
     if settings.admin_key is not None:

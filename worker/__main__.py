@@ -40,25 +40,13 @@ def _run(settings: Settings, refuse: Callable[[str], None] | None, *, health: bo
 
         sys.exit(check(settings))
     raise_limit()
-    from shared.fair_queue import extra_threads  # noqa: PLC0415 -- see above
     from worker import native_output  # noqa: PLC0415 -- see above
-    from worker.app import create_celery  # noqa: PLC0415 -- see above
+    from worker.app import create_celery, run  # noqa: PLC0415 -- see above
 
     native_output.redirect_to_log()
     # Celery warns root because pickled messages could run anything; this worker accepts JSON alone.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    # Not Celery's command line, which hides the exit status from the supervisor.
-    worker = create_celery(settings, refuse).Worker(
-        pool_cls="threads",
-        concurrency=settings.threads + extra_threads(settings.threads),
-        loglevel=settings.log_level.upper(),
-        quiet=True,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-    )
-    worker.start()
-    sys.exit(worker.exitcode)
+    sys.exit(run(create_celery(settings, refuse), settings))
 
 
 if __name__ == "__main__":

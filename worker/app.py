@@ -198,3 +198,20 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
     app.steps["worker"].add(OpenStep)
     app.steps["consumer"].add(BesideStep)
     return app
+
+
+def run(app: Celery, settings: Settings) -> int:
+    """Run the worker of the application until it ends, and return its exit status, which Celery's own command line
+    hides from a supervisor.
+    """
+    worker = app.Worker(
+        pool_cls="threads",
+        concurrency=settings.threads + extra_threads(settings.threads),
+        loglevel=settings.log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -22,9 +22,9 @@ IDENTIFIER: Final = web.RequestKey("identifier", str)
 
 
 def unknown_path(calls: Sequence[Call]) -> str:
-    """Return the message for a path that is none of these calls, of which there are two at least."""
-    *others, last = (call.path for call in calls)
-    return f"unknown path, use {', '.join(others)} or {last}"
+    """Return the message for a path that is none of these calls."""
+    paths = " or ".join(", ".join(call.path for call in calls).rsplit(", ", 1))
+    return f"unknown path, use {paths}"
 
 
 def wrong_method(allowed: str) -> str:

@@ -181,7 +181,12 @@ def _scopes(calls: Sequence[Call]) -> str:
     names: dict[str, list[str]] = {}
     for call in calls:
         names.setdefault(call.scope, []).append(call.name)
-    return ", ".join(f"`{scope}` for {' and '.join(calls_)}" for scope, calls_ in names.items())
+    return ", ".join(f"`{scope}` for {_joined(its_calls)}" for scope, its_calls in names.items())
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Return the names as in: a, b and c."""
+    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def _others() -> Json:
