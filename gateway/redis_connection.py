@@ -1,7 +1,7 @@
-"""One connection to a Redis for the commands of all requests: they go out together, and answers come back in order.
+"""One pipelined connection to a Redis for the commands of all requests.
 
-redis-py lends a connection of its pool to each command: 0.14 ms of CPU for one, most of them Python. This way it is a
-third, and what several requests have to say in one turn of the event loop is one packet. Connecting, packing and
+redis-py borrows a connection of its pool for each command, which takes 0.14 ms of CPU, most of it in Python. A shared
+connection takes a third, and sends the commands of one turn of the event loop in one packet. Connecting, packing and
 parsing are redis-py's.
 """
 
@@ -21,14 +21,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.broker import SOCKET_TIMEOUT_S
 
-Part = str | bytes | int | float
-"""Of a command."""
+Argument = str | bytes | int | float
+"""A part of a command."""
 
 
 class SharedConnection:
-    """Commands to the Redis that a client of redis-py leads to; no blocking ones, which would hold up all others.
+    """Sends commands to the Redis of a redis-py client. Blocking commands must not be sent: they would hold up all
+    others.
 
-    It connects with its first command, and anew with the next one after a connection was lost.
+    Connects with the first command, and again with the next one after a connection was lost.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -36,26 +37,26 @@ class SharedConnection:
         self._open: _OpenConnection | None = None
         self._connecting = asyncio.Lock()
 
-    async def call(self, *command: Part) -> Any:
-        """Redis's answer. Raises redis.RedisError or OSError; then the command may have been done or not. A connection
-        that does not answer within SOCKET_TIMEOUT_S is lost, with all that waits for an answer on it, be it that who
-        asked gave up before.
+    async def call(self, *command: Argument) -> Any:
+        """Return Redis's answer. Raises redis.RedisError or OSError, after which the command may have been done or not.
+        A connection that does not answer within SOCKET_TIMEOUT_S is lost with all commands that wait on it, even if the
+        caller of the unanswered one has left.
         """
         opened = self._open
         try:
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
                 if opened is not None and opened.silent_s() > SOCKET_TIMEOUT_S:
-                    opened.end(RedisTimeoutError("no answer"))
+                    opened.fail(RedisTimeoutError("no answer"))
                 if opened is None or not opened.alive:
                     opened = await self._connected()
-                return await opened.ask(command)
+                return await opened.send(command)
         except TimeoutError:
             if opened is not None:
-                opened.end(RedisTimeoutError("no answer"))
+                opened.fail(RedisTimeoutError("no answer"))
             raise RedisTimeoutError("no answer") from None
 
-    async def run(self, script: "Script", keys: Sequence[str], arguments: Sequence[Part]) -> Any:
-        """What a script answers; otherwise as `call`."""
+    async def run(self, script: "Script", keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Run a script and return its answer, loading it if Redis does not have it. Raises as `call`."""
         try:
             return await self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
@@ -71,7 +72,7 @@ class SharedConnection:
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 try:
                     await connection.connect()
-                except BaseException:  # who waits may give up, and the loop would keep the socket
+                except BaseException:  # cancelled, too: else the loop would keep the socket
                     await connection.disconnect(nowait=True)
                     raise
                 self._open = _OpenConnection(connection)
@@ -79,7 +80,7 @@ class SharedConnection:
 
 
 class Script:
-    """A Lua script, which Redis keeps under its digest."""
+    """A Lua script, which Redis caches under its digest."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -87,12 +88,12 @@ class Script:
 
 
 class _OpenConnection:
-    """A connection in use, until it is lost. connection: open."""
+    """A connection in use until it is lost. connection: an open one."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
         self._outgoing: list[bytes] = []
-        self._something = asyncio.Event()
+        self._has_outgoing = asyncio.Event()
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._lost: Exception | None = None
         self._serving = asyncio.create_task(self._serve())
@@ -102,22 +103,24 @@ class _OpenConnection:
         return self._lost is None
 
     def silent_s(self) -> float:
-        """For how long the oldest command has been without an answer; 0 when there is none."""
+        """Return the seconds that the oldest command has waited for its answer; 0 if none waits."""
         return asyncio.get_running_loop().time() - self._waiting[0][0] if self._waiting else 0.0
 
-    def ask(self, command: Sequence[Part]) -> asyncio.Future[Any]:
-        """The answer to come; who gives it up does not disturb the others. Raises what the connection was lost of."""
+    def send(self, command: Sequence[Argument]) -> asyncio.Future[Any]:
+        """Queue a command and return a future of its answer, which may be cancelled. Raises why the connection was
+        lost.
+        """
         if self._lost is not None:
             raise self._lost
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._outgoing += self._connection.pack_command(*command)
         self._waiting.append((loop.time(), future))
-        self._something.set()
+        self._has_outgoing.set()
         return future
 
-    def end(self, error: Exception) -> None:
-        """Take it for lost: whatever waits fails with that error."""
+    def fail(self, error: Exception) -> None:
+        """Treat the connection as lost: all waiting commands fail with that error."""
         self._lost = self._lost or error
         while self._waiting:
             _, future = self._waiting.popleft()
@@ -125,10 +128,10 @@ class _OpenConnection:
                 future.set_exception(error)
         if asyncio.current_task() is not self._serving:
             self._serving.cancel()
-            self._something.set()
+            self._has_outgoing.set()
 
     async def close(self) -> None:
-        self.end(RedisConnectionError("closed"))
+        self.fail(RedisConnectionError("closed"))
         await asyncio.wait({self._serving})
 
     async def _serve(self) -> None:
@@ -137,15 +140,15 @@ class _OpenConnection:
                 both.create_task(self._write())
                 both.create_task(self._read())
         except* (RedisError, OSError) as errors:
-            self.end(RedisConnectionError(f"connection lost: {type(errors.exceptions[0]).__name__}"))
+            self.fail(RedisConnectionError(f"connection lost: {type(errors.exceptions[0]).__name__}"))
         finally:
             await self._connection.disconnect(nowait=True)
 
     async def _write(self) -> None:
-        # Not for ever: in Python 3.11, wait_for, which is inside, drops a cancellation that comes as it ends.
+        # A condition, not True: in Python 3.11 the wait_for inside loses a cancellation that arrives as it ends.
         while self._lost is None:
-            await self._something.wait()
-            self._something.clear()
+            await self._has_outgoing.wait()
+            self._has_outgoing.clear()
             packed, self._outgoing = self._outgoing, []
             await self._connection.send_packed_command(packed, check_health=False)
 
@@ -154,10 +157,10 @@ class _OpenConnection:
             answer: Any
             try:
                 answer = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            except ResponseError as error:  # an answer too: to this command alone
+            except ResponseError as error:  # the answer to this command alone
                 answer = error
             _, future = self._waiting.popleft()
-            if future.done():  # nobody waits for it any more
+            if future.done():  # its caller has left
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

@@ -1,10 +1,10 @@
-"""Limits: for each key a rate and a concurrency over all gateways.
+"""Limits of each key, over all gateways: its rate and its concurrency.
 
-    fs:rate:<key id>      when the key's requests so far are paid for, Unix time in microseconds (GCRA)
+    fs:rate:<key id>      theoretical arrival time of the next request, Unix time in microseconds (GCRA)
     fs:leases:<key id>    sorted set: request in flight -> when its lease ends, Unix time in microseconds
 
-PyPI's `limits` (5.8, asynchronous too) knows no concurrency, and takes one round trip to ask for a request and a second
-to learn when to come again, by the clock of each gateway. Here one script decides both, by Redis's clock, in one.
+The package `limits` (5.8) has no concurrency limit, needs a second round trip to learn when to retry, and uses the
+clock of each gateway. Here one script decides both limits in one round trip, by Redis's clock.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from shared.errors import TooFast, TooManyRequests, Unavailable
 log = structlog.stdlib.get_logger(__name__)
 
 BURST_S: Final = 1.0
-"""So many seconds' worth of requests may come at once, at least one: a caller that was idle is not made to trickle."""
+"""Seconds' worth of requests that may arrive at once, at least one, after a caller was idle."""
 
 CONCURRENCY_RETRY_S: Final = 1
-"""When one of the caller's own requests will end cannot be known; most end within this."""
+"""Retry-After for concurrency: nobody knows when one of the caller's requests will end; most do within this."""
 
 RELEASE_S: Final = 0.3
-"""How long an answer waits until Redis has taken its lease back: a thousand times as long as that takes. Past it the
-answer goes out, and Redis takes the lease back when it gets to it."""
+"""Seconds that an answer waits at most for its lease to be released: a thousand times as long as that takes. After that
+the answer is sent, and Redis releases the lease when it can."""
 
 _PAID: Final = 0
 _TOO_MANY: Final = -1
@@ -41,11 +41,11 @@ _TAKE: Final = Script(lua.load(__package__, "limits", PAID=_PAID, TOO_MANY=_TOO_
 
 
 class Limits:
-    """Lets requests in or refuses them at once. What is refused is metered and not logged.
+    """Lets requests in or refuses them at once. Refusals are metered and not logged.
 
-    rate: requests a second of a key without one of its own; concurrency: its requests at once. 0 is no limit. lease_s:
-    how long a request counts as in flight when its gateway died without saying that it ended; to be longer than any
-    request takes.
+    rate: requests a second of a key without a rate of its own; concurrency: likewise its requests at once. 0: no limit.
+    lease_s: seconds for which a request counts as in flight if its gateway died; must exceed the duration of any
+    request.
     """
 
     def __init__(self, redis: SharedConnection, *, rate: float, concurrency: int, lease_s: float) -> None:
@@ -56,9 +56,9 @@ class Limits:
 
     @asynccontextmanager
     async def hold(self, key: Key) -> AsyncIterator[None]:
-        """One request of the key's rate, and one of its concurrency until the end of the block.
+        """Count a request against the key's rate, and during the block against its concurrency.
 
-        Raises TooManyRequests beyond either, Unavailable when Redis cannot be asked.
+        Raises TooFast or TooManyRequests beyond them, Unavailable when Redis cannot be reached.
         """
         rate = self._rate if key.rate is None else key.rate
         concurrency = self._concurrency if key.concurrency is None else key.concurrency
@@ -85,7 +85,7 @@ class Limits:
                 await self._release(leases, lease)
 
     async def _release(self, leases: str, lease: str) -> None:
-        """Before the answer, not after it: a caller that counts its own requests is never refused wrongly."""
+        """Release a lease, before the answer is sent: a caller that counts its requests is never refused wrongly."""
         try:
             async with asyncio.timeout(RELEASE_S):
                 await self._redis.call("ZREM", leases, lease)

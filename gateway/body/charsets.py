@@ -1,9 +1,9 @@
-"""The charsets that a body may name: all that contain ASCII, under the labels that the WHATWG Encoding Standard gives
-them and those of Java and Windows.
+"""The charsets that a body may name: all that contain ASCII, under the labels of the WHATWG Encoding Standard and those
+of Java and Windows.
 
-A table, and never a look-up of what a caller names: Python's codecs are also compressors, ciphers and such that keep a
-state. None of these charsets has `&`, `=`, `%`, `+`, a quote, a comma or a line break as part of another character, so
-a form may be split, and unescaped, before it is decoded, also where its bytes come as they are.
+A name that a caller sends is looked up in this table and never among Python's codecs, which include compressors,
+ciphers and stateful encodings. None of these charsets has `&`, `=`, `%`, `+`, a quote, a comma or a line break as part
+of another character, so a form can be split and unescaped before it is decoded, even if its bytes are not escaped.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from shared.errors import InvalidRequest
 
 @dataclass(frozen=True)
 class Charset:
-    """name: as callers know it. codec: Python's name of it."""
+    """name: for messages to callers. codec: Python's name."""
 
     name: str
     codec: str
@@ -22,8 +22,8 @@ class Charset:
 
 UTF_8: Final = Charset("UTF-8", "utf-8")
 
-# Decoded as browsers decode them: ISO-8859-1 as windows-1252, GBK and GB2312 as GB18030, and so on, of which each holds
-# all of the former. Only ASCII is no more than ASCII: what else is in it was named wrongly.
+# Decoded as browsers do: ISO-8859-1 as windows-1252, GBK and GB2312 as GB18030, and so on, each a superset.
+# Only ASCII is decoded strictly: any other byte shows that the charset was named wrongly.
 _LABELS: Final = {
     UTF_8: "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
     Charset("ASCII", "ascii"): "us-ascii ascii ansi_x3.4-1968 iso-ir-6 iso646-us iso_646.irv:1991 cp367 ibm367",
@@ -74,11 +74,11 @@ _LABELS: Final = {
     Charset("x-mac-cyrillic", "mac_cyrillic"): "x-mac-cyrillic x-mac-ukrainian",
 }
 CHARSETS: Final = {label: charset for charset, labels in _LABELS.items() for label in labels.split()}
-"""By label, in lower case."""
+"""Charsets by label, in lower case."""
 
 
 def named(label: str, where: str) -> Charset:
-    """The charset of a label, which was given there. Raises InvalidRequest for one that is unknown or without ASCII."""
+    """Return the charset of a label. where: names its place in errors. Raises InvalidRequest for an unknown label."""
     charset = CHARSETS.get(label.strip().lower())
     if charset is None:
         raise InvalidRequest(
@@ -89,7 +89,7 @@ def named(label: str, where: str) -> Charset:
 
 
 def text(value: bytes, charset: Charset, what: str) -> str:
-    """The text in that charset. Raises InvalidRequest, about what it is, when it is none."""
+    """Decode a value. what: names it in errors. Raises InvalidRequest if it is not text in that charset."""
     try:
         return value.decode(charset.codec)
     except UnicodeDecodeError:

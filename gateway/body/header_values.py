@@ -1,7 +1,7 @@
-"""The value of a header that has parameters: Content-Type of a request, Content-Type and Content-Disposition of a part.
+"""Parsing header values with parameters: Content-Type of a request, Content-Type and Content-Disposition of a part.
 
-One reader for all of them. Every pattern takes each character once and never goes back, so a value costs time in
-proportion to its length; aiohttp reads them with the standard library's parser of e-mail, which does not.
+No pattern backtracks, so parsing takes time in proportion to the length. aiohttp uses the standard library's e-mail
+parser, which does not.
 """
 
 import re
@@ -11,35 +11,35 @@ from typing import Final
 from shared.errors import InvalidRequest
 
 MAX_CHARACTERS: Final = 8192
-"""Of a value, as aiohttp allows for a header of a request."""
+"""Most characters of a value, as in aiohttp for a header of a request."""
 
 MAX_PARAMETERS: Final = 32
-"""Three would do."""
+"""Three are used."""
 
 _MAIN: Final = re.compile(r"[^;]*+")
 _SEPARATOR: Final = re.compile(r"[ \t]*+;[; \t]*+")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*+")
 _EQUALS: Final = re.compile(r"[ \t]*+=[ \t]*+")
-# More than tokens: boundaries that are not quoted have slashes and equals signs in them.
+# More than tokens: unquoted boundaries contain slashes and equals signs.
 _PLAIN: Final = re.compile(r'[^\s;"]*+')
 _QUOTED: Final = re.compile(r'(?s:"((?:[^"\\]|\\.)*+)")')
 
 
 @dataclass(frozen=True)
 class HeaderValue:
-    """main: what stands before the parameters, in lower case. parameters: by name, in lower case."""
+    """main: the text before the parameters, in lower case. parameters: values by name, names in lower case."""
 
     main: str
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def parse(text: str, header: str) -> HeaderValue:
-    r"""A value of that header. A backslash in a quoted parameter escapes a quote and itself, and is one before any
-    other character; a quoted parameter that has no other end ends with the value, as browsers write a name like `a\`.
-    What has no `=` is ignored.
+    r"""Parse a value of that header. In a quoted parameter a backslash escapes a quote and itself, and is literal
+    before any other character. A quoted parameter without a closing quote ends with the value, as browsers write a name
+    like `a\`. A parameter without `=` is ignored.
 
-    Raises InvalidRequest for one that is too long or has too many parameters, that has anything else behind a
-    semicolon, and that gives two values to one parameter.
+    Raises InvalidRequest for a value that is too long, has too many parameters, gives two values to one parameter, or
+    has anything but a parameter after a semicolon.
     """
     if len(text) > MAX_CHARACTERS:
         raise InvalidRequest(f"{header} is longer than {MAX_CHARACTERS} characters")
@@ -62,7 +62,7 @@ def parse(text: str, header: str) -> HeaderValue:
 
 
 def _parameter(text: str, at: int) -> tuple[str, str | None, int]:
-    """The parameter at that place: its name, its value if it has one, and where it ends."""
+    """Return the name, the value if there is one, and the end of the parameter at that index."""
     name = _NAME.match(text, at)
     end = name.end() if name else at
     equals = _EQUALS.match(text, end)
@@ -80,7 +80,7 @@ def _parameter(text: str, at: int) -> tuple[str, str | None, int]:
 
 
 def _unescaped(text: str) -> str:
-    """Without the backslashes that escape a quote or a backslash. A tenth of the time that a pattern takes."""
+    """Remove backslashes that escape a quote or a backslash. Takes a tenth of the time of a pattern."""
     return "\\".join(part.replace('\\"', '"') for part in text.split("\\\\"))
 
 

@@ -1,4 +1,4 @@
-"""A JSON object (RFC 8259) as its pairs. Pure, and bounded in what it makes of a body."""
+"""Parsing a JSON object (RFC 8259) into names and values, with a bound on what a body can expand to. Pure."""
 
 import codecs
 import json
@@ -9,26 +9,26 @@ from gateway.body.charsets import UTF_8, Charset, text
 from shared.errors import InvalidRequest
 
 MAX_COMMAS: Final = 1000
-"""Base64 has none, so they bound how many values a body makes: an empty list is 3 bytes of JSON and 64 of memory."""
+"""Bounds the number of values: base64 has no commas, and an empty list is 3 bytes of JSON and 64 of memory."""
 
 
 @dataclass(frozen=True)
 class _Object:
-    """An object with all its pairs: a dict would forget the first of two equal names."""
+    """An object with all its pairs: a dict would lose the first of two equal names."""
 
     pairs: list[tuple[str, Any]]
 
 
 def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
-    """The object's names and values in order. A string is a str and null is None; of other values only the kind is
-    told, see `kind`.
+    """Return the object's names and values in order. A string is a str and null is None; any other value only serves
+    `kind`.
 
-    The body is UTF-8, with or without a byte order mark, where no other charset is named. Raises InvalidRequest when it
-    is no JSON object.
+    charset: of the body, which may begin with a byte order mark in UTF-8. Raises InvalidRequest if it is no JSON object
+    or has more than MAX_COMMAS values.
     """
     if len(body.split(b",", MAX_COMMAS)) > MAX_COMMAS:
         raise InvalidRequest(f"body has more than {MAX_COMMAS} values")
-    # Most bodies in any charset are ASCII, which is decoded 20 times faster as what it is.
+    # Most bodies in any charset are ASCII, which is decoded 20 times faster as UTF-8.
     written = text(body.removeprefix(codecs.BOM_UTF8), UTF_8 if body.isascii() else charset, "body")
     try:
         document = _DECODER.decode(written)
@@ -40,14 +40,14 @@ def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
 
 
 def kind(value: object) -> str:
-    """What a value that is no string and not null is, and what to do about it if that helps."""
+    """Describe a value that is neither a string nor null, with a hint where one helps."""
     if isinstance(value, _Object | list):
         return "a list" if isinstance(value, list) else "an object"
     return f"{'true or false' if isinstance(value, bool) else 'a number'}; write it in quotes"
 
 
 def _no_number(_text: str) -> float:
-    """No parameter is a number, so none is worked out, however many digits it has."""
+    """Skip the conversion, which is slow for many digits: no parameter is a number."""
     return 0.0
 
 

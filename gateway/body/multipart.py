@@ -1,7 +1,7 @@
-"""multipart/form-data (RFC 7578) out of a body that is already read. Pure, and linear in its length.
+"""Parsing multipart/form-data (RFC 7578) from a complete body. Pure, and linear in its length.
 
-The library `multipart` finds the parts. What it makes of their headers is not used: gateway/body/header_values.py reads
-those as it reads those of requests.
+The library `multipart` finds the parts (decision 18). Their headers are parsed by gateway/body/header_values.py, as
+those of requests are.
 """
 
 import re
@@ -16,13 +16,13 @@ from gateway.body.header_values import HeaderValue, parse
 from shared.errors import InvalidRequest
 
 MAX_PARTS: Final = 64
-"""Four would do; browsers and frameworks add tokens and hidden fields."""
+"""Four are used; browsers and frameworks add tokens and hidden fields."""
 
 MAX_HEADERS: Final = 16
-"""Of one part; three would do."""
+"""Most headers of a part; three are used."""
 
 MAX_HEADER_BYTES: Final = 8192
-"""Of all headers of one part, as aiohttp allows for one header of a request."""
+"""Most bytes of all headers of a part, as in aiohttp for one header of a request."""
 
 MAX_BOUNDARY_BYTES: Final = 70
 """RFC 2046, 5.1.1."""
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part:
-    """One field. has_filename says nothing of what it holds. content_type: as sent, empty for none."""
+    """A part. has_filename: says nothing about the kind of its value. content_type: as sent, empty if there is none."""
 
     name: str
     value: bytes
@@ -44,7 +44,7 @@ class Part:
 
 
 def boundary(content_type: HeaderValue) -> bytes:
-    """What stands between the parts, by the header. Raises InvalidRequest without a valid one."""
+    """Return the boundary of a Content-Type. Raises InvalidRequest if there is no valid one."""
     found = content_type.parameters.get("boundary", "").encode(errors="surrogateescape")
     if not 1 <= len(found) <= MAX_BOUNDARY_BYTES or b"\r" in found or b"\n" in found:
         raise InvalidRequest(f"Content-Type multipart/form-data needs a boundary of 1 to {MAX_BOUNDARY_BYTES} bytes")
@@ -52,10 +52,10 @@ def boundary(content_type: HeaderValue) -> bytes:
 
 
 def parts(body: bytes, boundary: bytes, charset: Charset = UTF_8) -> list[Part]:
-    """The parts in order. charset: of their headers. Raises InvalidRequest when the body is no form-data, or one of
-    enormous many or large parts.
+    """Return the parts in order. charset: of their headers. Raises InvalidRequest if the body is not form-data or has
+    too many parts or headers.
 
-    What comes before the first boundary and after the last is ignored, as RFC 2046 says.
+    Anything before the first boundary and after the last is ignored (RFC 2046).
     """
     if b"--" + boundary not in body:
         raise InvalidRequest("the boundary of Content-Type is nowhere in the body")
@@ -82,7 +82,7 @@ def parts(body: bytes, boundary: bytes, charset: Charset = UTF_8) -> list[Part]:
 
 
 def bytes_of(names: frozenset[str], body: bytes, boundary: bytes) -> int:
-    """How much of a body, of which this is the beginning, is in parts of these names; 0 when it is no form-data."""
+    """Return the bytes in parts of these names, in a body that may be cut off; 0 if it is not form-data."""
 
     def read(body: bytes) -> int:
         found = _segments(_parser(boundary), body)
@@ -101,15 +101,15 @@ _MALFORMED: Final = (
 
 
 class _Parser(PushMultipartParser):  # type: ignore[misc]  # the library publishes no types
-    """Tells the parts apart, and leaves it to us what their headers must be."""
+    """Finds the parts without judging their headers."""
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
         return MultipartSegment(headerlist)
 
 
 def _parser(boundary: bytes) -> _Parser:
-    """Strict: a part's header that goes on in a second line is refused, which would cost the square of its length.
-    Latin-1 gives each byte of a header back as it is.
+    """Return a strict parser: it refuses folded headers, which would take time in the square of their length. As
+    Latin-1 every byte of a header is one character.
     """
     return _Parser(
         boundary, max_header_size=MAX_HEADER_BYTES, max_header_count=MAX_HEADERS, header_charset="latin-1", strict=True
@@ -117,7 +117,7 @@ def _parser(boundary: bytes) -> _Parser:
 
 
 def _segments(parser: _Parser, body: bytes) -> Iterator[tuple[MultipartSegment, bytes]]:
-    """The parts, and of a last one that has no end what there is of it. Raises MultipartError."""
+    """Yield the parts, including a last one that is cut off. Raises MultipartError."""
     segment: MultipartSegment | None = None
     chunks: list[bytes] = []
     for event in parser.parse(body):
@@ -133,8 +133,8 @@ def _segments(parser: _Parser, body: bytes) -> Iterator[tuple[MultipartSegment, 
 
 
 def _unpadded_if_refused(read: Callable[[bytes], T], body: bytes, boundary: bytes) -> T:
-    """What is read of a body, if need be without blanks behind the boundary on its line, which RFC 2046 allows and the
-    library refuses. Nothing of a part is changed: no part may have a line that begins so. Raises MultipartError.
+    """Return read(body). If that fails, retry without blanks after a boundary on its line, which RFC 2046 allows and
+    the library refuses. The parts are unchanged: no line of a part may begin with the boundary. Raises MultipartError.
     """
     try:
         return read(body)
@@ -142,7 +142,7 @@ def _unpadded_if_refused(read: Callable[[bytes], T], body: bytes, boundary: byte
         line = b"--" + boundary
         if line + b" " not in body and line + b"\t" not in body:
             raise
-    # It begins with bytes, not with an alternative or a look back, which is found 20 times faster.
+    # The pattern begins with literal bytes, not with an alternative or a lookbehind: 20 times faster.
     padded = re.escape(line) + b"(?<=\r\n" + re.escape(line) + b")[ \t]++(?=\r\n)"
     return read(re.sub(padded, lambda _: line, b"\r\n" + body, count=MAX_PARTS + 1))
 
@@ -168,7 +168,7 @@ def _disposition(segment: MultipartSegment, charset: Charset) -> HeaderValue:
 
 
 def _header(segment: MultipartSegment, wanted: str, charset: Charset) -> str:
-    """One header of a part. What is not in the charset does no harm: nothing that is known has such characters."""
+    """Return a header of a part, empty if absent. Undecodable bytes are replaced: no known value contains them."""
     found = [text for name, text in segment.headerlist if name == wanted]
     if len(found) > 1:
         raise InvalidRequest(f"a part has two headers {wanted}")

@@ -1,4 +1,4 @@
-"""Reading a body: bounded in bytes, in time and in rate, whatever its sender does."""
+"""Reading a body with bounds on its size, duration and rate."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,35 +10,36 @@ from gateway.http.framing import BODY_BROKEN
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 from shared.errors import BodyUnreadable
 
-_UNASKED: Final = web.RequestKey("unasked", bool)
-"""Whether the caller waits to be asked for the body."""
+_AWAITS_CONTINUE: Final = web.RequestKey("awaits_continue", bool)
+"""Whether the caller waits for 100 Continue before it sends the body."""
 
 
 async def defer_continue(request: web.Request) -> None:
-    """What a route does about the header Expect: the body is asked for when somebody reads it, so that a caller who is
-    refused before does not send it. Raises HTTPExpectationFailed when something else is expected.
+    """Handle the Expect header of a route: 100 Continue is sent when the body is read, so that a caller that is refused
+    before does not send it. Raises HTTPExpectationFailed for any other expectation.
     """
     if request.version >= HttpVersion11:
         if request.headers.get("Expect", "").lower() != "100-continue":
             raise web.HTTPExpectationFailed
-        request[_UNASKED] = True
+        request[_AWAITS_CONTINUE] = True
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The body. One of more than `limit` bytes comes cut off, but longer than `limit`. Raises as `receive`."""
+    """Return the body, cut off somewhere past `limit` bytes if it is longer. Raises as `receive`."""
     body = bytearray()
     await receive(request, limit, body.extend)
     return bytes(body)
 
 
 async def receive(request: web.Request, limit: int, take: Callable[[bytes], None]) -> int:
-    """Hand over the body piece by piece as it arrives, and say how many bytes it was. One of more than `limit` bytes
-    comes cut off, but longer than `limit`: nothing past it is read.
+    """Pass the body to `take` piece by piece as it arrives. Returns its size in bytes; reading stops with the piece
+    that exceeds `limit`.
 
-    Raises BodyUnreadable when it is compressed, too slow, broken off or wrongly framed, and what `take` raises.
+    Raises BodyUnreadable for a body that is compressed, too slow, cut off or wrongly framed, and whatever `take`
+    raises.
     """
     _require_plain(request)
-    if request.pop(_UNASKED, False):
+    if request.pop(_AWAITS_CONTINUE, False):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
     timeouts = request.app.get(TIMEOUTS) or Timeouts()
@@ -61,7 +62,7 @@ async def receive(request: web.Request, limit: int, take: Callable[[bytes], None
 
 
 def _require_plain(request: web.Request) -> None:
-    """Compressed bodies are refused, not inflated: images are compressed already, and 8 kB can inflate to 8 MB."""
+    """Refuse a compressed body with BodyUnreadable: images are compressed already, and 8 kB can inflate to 8 MB."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
         if request.headers.get(header, plain).strip().lower() not in ("", plain):
             raise BodyUnreadable(f"{header} must be {plain} or left out; send the body uncompressed")

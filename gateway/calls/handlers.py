@@ -15,7 +15,7 @@ from gateway.calls import parameters
 from gateway.calls.metering import CALLER
 from gateway.calls.preferences import KNOWN, written
 from gateway.dispatch.deadline import Deadline, within
-from gateway.dispatch.idempotency import checked
+from gateway.dispatch.idempotency import parse_header
 from gateway.dispatch.jobs import JobRequest
 from gateway.http.answers import answer, replayed
 from gateway.http.headers import API_KEY, QUALITY
@@ -57,7 +57,7 @@ def _handler(call: Call, known: FieldNames) -> _Handler:
                     held.enter_context(app[ADMISSION].share(key.tenant_id))
                     await held.enter_async_context(app[LIMITS].hold(key))
                 request[BODY_RESERVATION] = held.enter_context(app[BODY_MEMORY].request(key))
-                identifier = checked(request.headers.getall(IDEMPOTENCY_KEY, []))
+                identifier = parse_header(request.headers.getall(IDEMPOTENCY_KEY, []))
                 job_request = await _job_request(call, known, request, key)
                 return await _answer(request, key, job_request, identifier)
 
@@ -88,9 +88,9 @@ async def _answer(request: web.Request, key: Caller, job_request: JobRequest, id
     if isinstance(once, Outcome):
         outcome, make = once, replayed
     else:
-        moment = request[DEADLINE].moment
+        moment = request[DEADLINE].unix_time
         outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], job_request, moment, once)
-        request[DEADLINE].met()
+        request[DEADLINE].lift()
         make = answer
         if once is not None and outcome.status is not Status.FAIL:
             make = answer if await request.app[IDEMPOTENCY].is_first(once) else replayed

@@ -1,6 +1,6 @@
-"""The one deadline of a request: all that is done for it has this time together, whoever does not answer.
+"""The deadline of a request, which bounds everything that is done for it.
 
-It begins with the request, and stands still while the body comes, which has time limits of its own
+It starts with the request and is paused while the body arrives, which has time limits of its own
 (gateway/body/reading.py).
 """
 
@@ -14,43 +14,43 @@ from shared.errors import Unavailable
 
 
 class Deadline:
-    """Of the block that `within` made it for."""
+    """The deadline of a block of `within`."""
 
     def __init__(self, timeout: asyncio.Timeout) -> None:
         self._timeout = timeout
 
     @property
-    def moment(self) -> float:
-        """Unix time in seconds after which the caller no longer waits; GRACE_S later the block ends."""
+    def unix_time(self) -> float:
+        """Unix time in seconds until which the caller waits; GRACE_S later the block ends."""
         return time.time() + self._left_s() - GRACE_S
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The time that the block takes does not count."""
+        """Stop the clock during the block."""
         left_s = self._left_s()
-        self._end_at(None)
+        self._reschedule(None)
         try:
             yield
         finally:
-            self._end_at(asyncio.get_running_loop().time() + left_s)
+            self._reschedule(asyncio.get_running_loop().time() + left_s)
 
-    def met(self) -> None:
-        """The outcome is there. What is still to do must not take it away, and is short by itself."""
-        self._end_at(None)
+    def lift(self) -> None:
+        """Lift the deadline because the outcome is there: what remains to be done is short and must not lose it."""
+        self._reschedule(None)
 
     def _left_s(self) -> float:
         when = self._timeout.when()
         return 0.0 if when is None else when - asyncio.get_running_loop().time()
 
-    def _end_at(self, when: float | None) -> None:
+    def _reschedule(self, when: float | None) -> None:
         if not self._timeout.expired():
             self._timeout.reschedule(when)
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[Deadline]:
-    """The block has that time, and GRACE_S for what was done just before. Raises Unavailable when it takes longer: what
-    it waits for is given up.
+    """Give the block that time, and GRACE_S for outcomes that were just in time. Raises Unavailable when it takes
+    longer, and cancels what it waits for.
     """
     try:
         async with asyncio.timeout(seconds + GRACE_S) as timeout:

@@ -1,7 +1,8 @@
-"""Requests with an Idempotency-Key: the first outcome is given again, and what had none is done with the effect of one.
+"""Requests with an Idempotency-Key: repetitions get the outcome of the first request, or are done with the effect of
+one.
 
-shared/idempotency.py has the header and the record. FAIL is never given again: a repetition tries anew, in the first's
-name.
+shared/idempotency.py has the header and the record. FAIL is never repeated: a repetition tries again, under the id of
+the first request.
 """
 
 import asyncio
@@ -18,12 +19,12 @@ from shared.errors import InvalidRequest, Unavailable
 from shared.idempotency import ANSWERED, ASKED, HEADER, KEY, ORIGIN, OUTCOME, digest, order, record, records
 from shared.jobs import Once, Outcome
 
-ASK_S: Final = 0.3
-"""How long an outcome that is there waits to learn whether it is charged: a thousand times as long as that takes."""
+CHARGE_CHECK_S: Final = 0.3
+"""Seconds that an outcome waits at most to learn whether it is charged: a thousand times as long as that takes."""
 
 FORGOTTEN: Final = 32
-"""So many records are forgotten with one request at most: it takes the broker half a millisecond, and makes room for
-more than it takes."""
+"""Most records that are removed with one request: half a millisecond of the broker, and more room than the request
+takes."""
 
 _BEGIN: Final = Script(
     lua.load(__package__, "idempotency_begin", ASKED=ASKED, ORIGIN=ORIGIN, OUTCOME=OUTCOME, FORGOTTEN=FORGOTTEN)
@@ -32,8 +33,8 @@ _ANSWER: Final = Script(lua.load(__package__, "idempotency_answer", ANSWERED=ANS
 
 
 class IdempotencyRecords:
-    """keep_s: seconds for which an outcome is given again, whole, >= 1. quota: how many records a tenant
-    may have now; beyond it the oldest are removed.
+    """Records of the requests with an Idempotency-Key. keep_s: seconds for which an outcome is repeated, whole, >= 1.
+    quota: how many records a tenant may have now; beyond it the oldest are removed.
     """
 
     def __init__(self, redis: SharedConnection, keep_s: int, quota: RecordQuota) -> None:
@@ -42,9 +43,9 @@ class IdempotencyRecords:
         self._quota = quota
 
     async def begin(self, tenant_id: str, key: str, job_request: JobRequest, request_id: str) -> Once | Outcome:
-        """How to do what is wanted under that Idempotency-Key of the tenant, or how it ended before.
+        """Return how to do a request under that Idempotency-Key of the tenant, or its outcome if it was done before.
 
-        Raises InvalidRequest when something else was asked for under the key, Unavailable when Redis cannot be asked.
+        Raises InvalidRequest if the key was used for another request, Unavailable when Redis cannot be reached.
         """
         where = record(tenant_id, key)
         try:
@@ -69,18 +70,20 @@ class IdempotencyRecords:
         return Once(record=where, origin=origin.decode(), keep_s=self._keep_s)
 
     async def is_first(self, once: Once) -> bool:
-        """Whether no other request was answered with the outcome yet: of several at once one is charged. True where
-        Redis cannot be asked, or does not answer within ASK_S.
+        """Return whether no other request was answered with this outcome yet: of several at once one is charged. True
+        if Redis does not answer within CHARGE_CHECK_S.
         """
         try:
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(CHARGE_CHECK_S):
                 return bool(await self._redis.run(_ANSWER, [once.record], []))
         except (RedisError, OSError):  # TimeoutError is an OSError
             return True
 
 
-def checked(values: list[str]) -> str | None:
-    """The Idempotency-Key of a request by what its headers of that name say. Raises InvalidRequest."""
+def parse_header(values: list[str]) -> str | None:
+    """Return the Idempotency-Key of a request, None if it has none. values: of all its headers of that name. Raises
+    InvalidRequest.
+    """
     if not values:
         return None
     if len(values) > 1 or not re.fullmatch(KEY, values[0]):

@@ -1,4 +1,4 @@
-"""Dispatch a job and await its outcome."""
+"""Dispatching jobs and waiting for their outcomes."""
 
 import asyncio
 import hashlib
@@ -25,12 +25,11 @@ from shared.settings import Settings
 log = structlog.stdlib.get_logger(__name__)
 
 GRACE_S: Final = 1.0
-"""How long past its deadline a result may still arrive: the worker writes nothing later than the deadline, but what it
-wrote just before must not be answered with FAIL."""
+"""Seconds past its deadline in which an outcome may still arrive: the worker writes nothing after the deadline, but
+what it wrote just before must not be answered with FAIL."""
 
-
-LOOK_AGAIN_S: Final = 1.0
-"""How often a job without an outcome is looked for. Most have theirs long before the first time."""
+LOST_CHECK_S: Final = 1.0
+"""Seconds between checks whether a job without an outcome is lost. Most have theirs long before the first."""
 
 _ENTER: Final = Script(fair_queue.ENTER)
 _WITHDRAW: Final = Script(fair_queue.WITHDRAW)
@@ -66,7 +65,7 @@ class JobRequest:
 class Jobs:
     """Claim check, dispatch and waiting: everything between a checked request and its outcome.
 
-    in_flight: the block that it makes for a tenant spans each of the tenant's jobs, from dispatch to outcome.
+    in_flight: called with a tenant, returns a context that is entered from dispatch to outcome of each of its jobs.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Jobs:
         settings: Settings,
         gateway_id: str,
         broker: SharedConnection,
-        images: SharedConnection,
+        image_store: SharedConnection,
         results: Results,
         in_flight: Callable[[str], AbstractContextManager[None]],
         metrics: Metrics,
@@ -82,7 +81,7 @@ class Jobs:
         self._broker = broker
         self._image_ttl_s = settings.image_ttl_s
         self._gateway_id = gateway_id
-        self._images = images
+        self._image_store = image_store
         self._results = results
         self._in_flight = in_flight
         self._metrics = metrics
@@ -113,7 +112,7 @@ class Jobs:
                     if images:
                         with self._metrics.stages.time("claim_check"):
                             for key, image in images.items():
-                                await self._images.call("SET", key, image, "EX", self._image_ttl_s)
+                                await self._image_store.call("SET", key, image, "EX", self._image_ttl_s)
                     with self._in_flight(tenant):
                         return await self._outcome(tenant, job, outcome)
         except TimeoutError:
@@ -125,56 +124,55 @@ class Jobs:
                 self._in_background(self._forget(*images))
 
     async def _outcome(self, tenant: str, job: Job, outcome: asyncio.Future[Outcome]) -> Outcome:
-        """Dispatch the job and await its outcome; dispatch it again when it got lost.
+        """Dispatch the job and wait for its outcome; dispatch it again if it is lost.
 
-        kombu takes a job from the queue and only then notes who has it: killed in between, a worker loses it. Doing a
-        job twice has the effect of once, so it is enough to notice. While jobs wait in the queue this one may be among
-        them, and while it is noted a worker does it or will get it: nothing is sent then, since an overloaded service
-        must not get more to do.
+        kombu takes a job from the queue before it records which worker has it; a worker killed in between loses it. A
+        job that is done twice has the effect of once, so it may be sent again. It is not lost while jobs wait in the
+        queue, of which it may be one, nor while a worker is recorded: an overloaded service must not get more to do.
         """
         while True:
             with self._metrics.stages.time("dispatch"):
                 headers = {SENT: time.time(), TENANT: tenant, **self._metrics.tracer.carried()}
-                message = self._messages.of(job, headers)
+                message = self._messages.make(job, headers)
                 waiting = item(job.job_id, job.deadline, message)
                 await self._broker.run(_ENTER, [], [tenant, job.job_id, waiting])
             try:
                 with self._metrics.stages.time("outcome"):
                     if await self._arrives(outcome, tenant, message):
                         return outcome.result()
-            except asyncio.CancelledError:  # the time is over
+            except asyncio.CancelledError:  # the deadline is over
                 self._in_background(self._withdraw(tenant, job.job_id, waiting, message))
                 raise
             self._metrics.lost.inc()
             log.warning("job_lost", job_id=job.job_id)
 
     async def _arrives(self, outcome: asyncio.Future[Outcome], tenant: str, message: str) -> bool:
-        """Whether the outcome of a job whose message was just sent arrives; False once the job is lost."""
-        while not (await asyncio.wait({outcome}, timeout=LOOK_AGAIN_S))[0]:
+        """Wait for the outcome of a job that was just sent. Returns False if the job is lost."""
+        while not (await asyncio.wait({outcome}, timeout=LOST_CHECK_S))[0]:
             if await self._is_lost(tenant, message):
                 return False
         return True
 
     async def _is_lost(self, tenant: str, message: str) -> bool:
-        """Whether no worker has the job of that message and none will get it, by the broker's word."""
+        """Ask the broker whether no worker has the job of that message and none will get it."""
         try:
             return bool(await self._broker.run(_IS_LOST, [], [tenant, delivery_tag(message)]))
         except (RedisError, OSError):
-            return False  # a broker that comes back in time still has the job
+            return False  # a broker that returns in time still has the job
 
     async def _withdraw(self, *job: str) -> None:
-        """Take a job out of the line that nobody waits for: with no worker to drop it the line would grow."""
+        """Remove a job that nobody waits for from its tenant's queue, which would grow while no worker is alive."""
         with suppress(RedisError, OSError):
             await self._broker.run(_WITHDRAW, [], job)
 
     async def _forget(self, *image_keys: str) -> None:
         try:
-            await self._images.call("UNLINK", *image_keys)
+            await self._image_store.call("UNLINK", *image_keys)
         except (RedisError, OSError) as error:
             log.warning("image_left_to_expire", error=type(error).__name__)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Nobody has to wait for it, but the loop keeps only weak references to tasks."""
+        """Run a coroutine as a task, with a reference to it: the loop keeps only weak ones."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

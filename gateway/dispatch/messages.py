@@ -1,9 +1,8 @@
-"""The message of a job as Celery writes it, made but not sent.
+"""Celery messages for jobs, made but not sent.
 
-Celery's own way to Redis is a blocking client, a new one for each message, in a thread that the event loop hands over
-to and back: 0.45 ms of CPU a job and two thread switches, where the message takes 0.15 and a push over a shared
-connection 0.05. So all of Celery's and kombu's work on a message is theirs, up to kombu's transport, whose one method
-for sending keeps the message here; gateway/dispatch/jobs.py pushes it.
+Celery sends through a blocking Redis client, which would need a thread: 0.45 ms of CPU a job and two thread switches,
+where making the message takes 0.15 and pushing it over the shared connection 0.05. So Celery and kombu make the
+message, with a kombu transport that keeps it instead of sending, and gateway/dispatch/jobs.py pushes it.
 """
 
 import json
@@ -23,7 +22,7 @@ _PUT: Final = "put"
 
 
 class _Channel(virtual.Channel):
-    """A channel that hands each message over instead of sending it."""
+    """A channel that passes each message to a callback instead of sending it."""
 
     def _put(self, queue: str, message: Mapping[str, Any], **_: Any) -> None:
         self.connection.client.transport_options[_PUT](queue, message)
@@ -34,12 +33,11 @@ class _Transport(virtual.Transport):
 
 
 class Messages:
-    """Makes messages that a worker's Celery takes from the queue. To be used by one thread."""
+    """Makes messages for the workers' Celery. Not safe for threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._made: list[str] = []
-        # Without a result backend: with one Celery would subscribe to every single task on a connection that nobody
-        # reads.
+        # Without a result backend: with one, Celery would subscribe to every task on a connection that nobody reads.
         self._app = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
         self._app.conf.update(
             celery_config(settings),
@@ -48,15 +46,15 @@ class Messages:
             broker_transport_options={_PUT: self._keep},
         )
 
-    def of(self, job: Job, headers: Mapping[str, Any]) -> str:
-        """The message of a job, to be pushed to QUEUE. headers: to go with it, plain values."""
+    def make(self, job: Job, headers: Mapping[str, Any]) -> str:
+        """Make the message of a job, to be pushed to QUEUE. headers: of the message, plain values."""
         self._app.send_task(
             job.task,
             kwargs=job.model_dump(mode="json"),
             task_id=job.job_id,
             queue=QUEUE,
             expires=datetime.fromtimestamp(job.deadline, UTC),
-            # Celery would put a readable copy of the arguments, names included, into headers and logs.
+            # Else Celery writes the arguments, names of people included, to headers and logs.
             argsrepr="",
             kwargsrepr="",
             retry=False,
@@ -74,5 +72,5 @@ class Messages:
 
 
 def delivery_tag(message: str) -> str:
-    """What kombu knows a message by, however often it is delivered."""
+    """Return the id by which kombu knows a message, the same in every delivery."""
     return str(json.loads(message)["properties"]["delivery_tag"])

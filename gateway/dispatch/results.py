@@ -1,7 +1,7 @@
-"""Results on their way back: one subscription per gateway, and a future for every job that is awaited.
+"""Outcomes of jobs: one subscription per gateway, and a future for every job that is waited for.
 
-redis-py reconnects a subscription behind one's back and what was published meanwhile is lost. Here a lost connection is
-seen: we subscribe anew and then read the results of all pending jobs, which the workers store before they publish.
+redis-py silently reconnects a subscription, and what was published meanwhile is lost. Here a lost connection raises:
+the gateway subscribes again and reads the results of all pending jobs, which workers store before they publish.
 """
 
 import asyncio
@@ -22,40 +22,40 @@ from shared.jobs import Outcome
 log = structlog.stdlib.get_logger(__name__)
 
 QUIET_S: Final = 5.0
-"""After so long without a message the connection is asked for a sign of life; after twice so long it is lost."""
+"""Seconds without a message after which the connection is pinged; after as many more it is lost."""
 
 RECONNECT_S: Final = 0.2
 
 _FINAL_STATES: Final = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 _EXPIRED: Final = "REVOKED"
-"""What Celery calls a job that a worker got when its deadline was over: the service has more to do than it can."""
+"""Celery's state of a job that reached a worker after its deadline: the service is overloaded."""
 
 _FAILED: Final = Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
 
 
 class Results:
-    """Awaits outcomes. `redis` must not retry by itself."""
+    """Waits for outcomes. `redis` must not retry by itself."""
 
     def __init__(self, redis: Redis, gateway_id: str) -> None:
         self._redis = redis
         self._pattern = f"{RESULT_PREFIX}{gateway_id}.*"
         self._pending: dict[str, asyncio.Future[Outcome]] = {}
         self._subscribed = asyncio.Event()
-        self._met = False
+        self._was_subscribed = False
 
     @property
     def subscribed(self) -> bool:
-        """Whether results can arrive now."""
+        """Whether outcomes can arrive now."""
         return self._subscribed.is_set()
 
     @property
-    def met(self) -> bool:
-        """Whether results could arrive at any time so far."""
-        return self._met
+    def was_subscribed(self) -> bool:
+        """Whether outcomes could arrive at any time so far."""
+        return self._was_subscribed
 
     @contextmanager
     def expect(self, job_id: str) -> Iterator[asyncio.Future[Outcome]]:
-        """A future of the job's outcome, to be opened before the job is dispatched."""
+        """Yield a future of the job's outcome. Must be entered before the job is dispatched."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._pending[job_id] = future
         try:
@@ -64,16 +64,16 @@ class Results:
             del self._pending[job_id]
 
     async def listen(self) -> None:
-        """Receive until cancelled, through any number of lost connections."""
-        told = False
+        """Receive outcomes until cancelled, reconnecting when the connection is lost."""
+        logged = False
         while True:
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
-                # Said once for each loss, not once for each try to end it.
-                if self.subscribed or not told:
+                # Once for each loss, not for each attempt to reconnect.
+                if self.subscribed or not logged:
                     log.warning("results_subscription_lost", error=type(error).__name__, pending=len(self._pending))
-                told = True
+                logged = True
             finally:
                 self._subscribed.clear()
             await asyncio.sleep(RECONNECT_S)
@@ -83,7 +83,7 @@ class Results:
             await pubsub.psubscribe(self._pattern)
             await _next(pubsub)
             self._subscribed.set()
-            self._met = True
+            self._was_subscribed = True
             await self._read_missed()
             while True:
                 message = await pubsub.get_message(timeout=QUIET_S)
@@ -102,7 +102,7 @@ class Results:
 
     def _resolve(self, channel: str, data: bytes | str) -> None:
         future = self._pending.get(channel.removeprefix(RESULT_PREFIX))
-        if future is None or future.done():  # the caller is gone, or the result came twice
+        if future is None or future.done():  # the caller has left, or the result was read and received
             return
         outcome = _outcome(data)
         if outcome is not None:
@@ -110,7 +110,7 @@ class Results:
 
 
 async def _next(pubsub: Any) -> dict[str, Any]:
-    """The message that must come now. Raises ConnectionError when it does not."""
+    """Return the next message. Raises ConnectionError when none arrives within QUIET_S."""
     message: dict[str, Any] | None = await pubsub.get_message(timeout=QUIET_S)
     if message is None:
         raise ConnectionError("no answer")
@@ -118,7 +118,7 @@ async def _next(pubsub: Any) -> dict[str, Any]:
 
 
 def _outcome(data: bytes | str) -> Outcome | None:
-    """The outcome in a stored Celery result, None while it is not final. Whatever is no outcome is a FAIL."""
+    """Return the outcome in a stored Celery result, None while it is not final, FAIL if it is malformed."""
     result = json.loads(data)
     if result["status"] not in _FINAL_STATES:
         return None

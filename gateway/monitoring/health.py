@@ -27,7 +27,7 @@ def gateway_state(results: Results) -> str:
     """Of one that was not told to stop "ok", or why it is to get no requests. Until it has met its broker once it is
     starting: one with a wrong REDIS_URL never takes the place of one that works.
     """
-    return OK if results.met else "is starting: the broker has not answered yet"
+    return OK if results.was_subscribed else "is starting: the broker has not answered yet"
 
 
 async def service_state(redis: Redis, results: Results) -> dict[str, str]:

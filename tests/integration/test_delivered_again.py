@@ -32,7 +32,7 @@ class Scene:
         with Redis.from_url(self.service.broker.replace("broker.sock", "images.sock")) as images:
             images.set(image_key(self.job.job_id), hopper_jpeg(), ex=60)
         messages = Messages(Settings(redis_url=self.service.broker))
-        message = json.loads(messages.of(self.job, {}))
+        message = json.loads(messages.make(self.job, {}))
         messages.close()
         if again:
             message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True

@@ -36,7 +36,7 @@ def job() -> AddJob:
 
 def message() -> Message:
     messages = Messages(Settings(redis_url="unix:///nowhere.sock"))
-    made: Message = json.loads(messages.of(job(), {"sent": time.time()}))
+    made: Message = json.loads(messages.make(job(), {"sent": time.time()}))
     messages.close()
     return made
 

@@ -45,7 +45,7 @@ def test_a_message_is_celerys_own(valkey_url: str, job: AddJob) -> None:
     with Redis.from_url(valkey_url) as redis:
         (stored,) = redis.lrange(QUEUE, 0, -1)
     messages = Messages(settings)
-    sent, made = json.loads(stored), json.loads(messages.of(job, {"sent": 1.0}))
+    sent, made = json.loads(stored), json.loads(messages.make(job, {"sent": 1.0}))
     messages.close()
     for message in (sent, made):
         for name in FRESH:
@@ -55,6 +55,6 @@ def test_a_message_is_celerys_own(valkey_url: str, job: AddJob) -> None:
 
 def test_no_name_stands_where_celery_would_log_it(valkey_url: str, job: AddJob) -> None:
     messages = Messages(Settings(redis_url=valkey_url))
-    message = json.loads(messages.of(job, {}))
+    message = json.loads(messages.make(job, {}))
     messages.close()
     assert "NAME1" not in json.dumps({**message, "body": None})

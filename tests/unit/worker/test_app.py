@@ -96,7 +96,7 @@ def test_kombus_channel_is_such_a_one() -> None:
 def test_a_task_knows_its_message_by_the_tag_by_which_kombu_does() -> None:
     job = SearchJob(job_id=new_job_id(new_gateway_id(), new_request_id()), collection="a.b.00000000", deadline=2e9)
     messages = Messages(SETTINGS)
-    sent = messages.of(job, {})
+    sent = messages.make(job, {})
     messages.close()
     message = Message(json.loads(sent), channel=Connection("memory://").channel())
     app = create_celery(SETTINGS)
