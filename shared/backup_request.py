@@ -1,13 +1,13 @@
-"""How a backup of faces is asked for while a worker has them: the embedded store is open to its worker alone.
+"""The request for a backup of faces to a running worker: only that worker can open the embedded store.
 
-    fs:backup         JSON of Request; whoever asks renews it, so that it goes with them
-    fs:backup:<id>    JSON of Progress, from the one worker that took the request
+    fs:backup         JSON of Request; the requester renews it, so that it expires without the requester
+    fs:backup:<id>    JSON of Progress, from the worker that took the request
 
-The worker that sets the second key first is the one that writes. Nobody takes a request up a second time: if that
-worker is gone, the backup is begun anew.
+The worker that sets the second key first takes the request. A request is taken once: if that worker dies, the backup
+must be started anew.
 
-Whoever reaches Redis could ask. So a worker writes into a folder that it makes, below the one that its own settings
-name (FACESEARCH_BACKUP_DIR), and whoever asks takes the files from there.
+Anybody who reaches Redis could make a request. So a worker writes only into a folder that it creates below its own
+FACESEARCH_BACKUP_DIR, and the requester moves the files from there.
 """
 
 from pathlib import Path
@@ -18,21 +18,22 @@ from pydantic import BaseModel, ConfigDict, Field
 REQUEST: Final = "fs:backup"
 
 LEASE_S: Final = 15
-"""How long a request stands without being renewed, every second: longer than any pause of whoever asks."""
+"""Seconds for which a request stands without renewal. It is renewed every second."""
 
 REMEMBER_S: Final = 300
-"""How long a progress is kept after its last change: far beyond the lease, so that no second worker takes it up."""
+"""Seconds for which a progress is kept after its last change: far beyond the lease, so that no second worker takes the
+request."""
 
 SILENT_S: Final = 30.0
-"""Without a change for so long, the worker is taken for gone. The longest silence of one that works is the opening of
-a collection: 14 s where a million faces of an old release are indexed first."""
+"""Seconds without a change after which the worker counts as dead. Opening a collection takes longest: 14 s where a
+million faces of an old release are indexed first."""
 
 _ID: Final = r"^[0-9a-f]{32}$"
 
 
 class Request(BaseModel):
-    """Write these collections into the folder, an absolute path on the worker's machine, a file each. The worker makes
-    the folder, below that of its own settings.
+    """collections: to be written, a file each. folder: the file's folder, an absolute path on the worker's machine
+    below its FACESEARCH_BACKUP_DIR; the worker creates it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +44,7 @@ class Request(BaseModel):
 
 
 class Progress(BaseModel):
-    """collections, faces: written so far. reason: of a failure, for the operator."""
+    """collections, faces: numbers written so far. reason: why it failed, for the operator."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,7 +55,7 @@ class Progress(BaseModel):
 
 
 def faces_path(folder: Path, collection: str) -> Path:
-    """Where a collection's file is."""
+    """Return the path of a collection's file."""
     return folder / f"{collection}.jsonl"
 
 

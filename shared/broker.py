@@ -1,4 +1,4 @@
-"""How gateway and workers reach the queue: time-outs and the Celery settings that both sides must agree on."""
+"""Time-outs and Celery settings of the broker, on which gateway and workers must agree."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,18 +11,18 @@ RESULT_PREFIX: Final = "celery-task-meta-"
 """Celery's Redis backend keeps the result of a task under this prefix and publishes it on the channel of that name."""
 
 SOCKET_TIMEOUT_S: Final = 5.0
-"""A broker that does not answer a command within this is taken for gone."""
+"""A broker that does not answer a command within this time counts as lost."""
 
 UNACKED: Final = "unacked"
-"""Where kombu keeps the jobs that a worker has taken and not finished: a hash by their messages' delivery tags."""
+"""Key of kombu's hash of the jobs that workers have taken and not acknowledged, by delivery tag."""
 
 UNACKED_INDEX: Final = "unacked_index"
-"""Where it keeps when each was taken, in Unix time: a sorted set of the same tags."""
+"""Key of kombu's sorted set of the same delivery tags, by the Unix time at which each job was taken."""
 
 
 def celery_url(url: str) -> str:
-    """The URL in Celery's spelling; TLS and the name of a master are options of `celery_config`. Raises OperatorError
-    when it is wrong.
+    """Return the URL as Celery writes it; TLS and the name of a master are options in `celery_config`. Raises
+    OperatorError when the URL is wrong.
 
     >>> celery_url("unix:///run/valkey.sock?db=1")
     'redis+socket:///run/valkey.sock?virtual_host=1'
@@ -39,9 +39,7 @@ def celery_url(url: str) -> str:
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration for producer and worker alike; each adds what only it needs. Raises OperatorError when the
-    URL is wrong.
-    """
+    """Return the Celery configuration that gateway and worker share. Raises OperatorError when the URL is wrong."""
     where = parse(settings.broker)
     masters = {} if where.master is None else _masters(where)
     return {
@@ -51,7 +49,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": settings.visibility_timeout_s,
             "unacked_key": UNACKED,
             "unacked_index_key": UNACKED_INDEX,
-            # Defaults look for jobs of dead workers every 100 s; nobody waits that long.
+            # By default kombu searches for jobs of dead workers every 100 s, longer than any deadline.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "socket_timeout": SOCKET_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""How much of its memory the broker uses. One that is full takes no write, and every call ends in FAIL."""
+"""The broker's memory in use. A full broker refuses writes, and every call ends in FAIL."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -6,35 +6,35 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 NEARLY_FULL: Final = 0.9
-"""Part of its memory in use from which something has to be done: the rest is kept for what calls write and remove
-again, some kilobytes each, and for what an operator has to do."""
+"""Fraction of memory in use above which the broker counts as nearly full: the rest is for what calls write and remove
+again, some kilobytes each, and for the operator's remedies."""
 
 MEMORY: Final = "memory"
-"""The part of a service's state that tells whether the broker has room."""
+"""The part of the service's state that says whether the broker has memory left."""
 
 
 @dataclass(frozen=True)
 class BrokerMemory:
-    """Bytes in use, and how many there may be; 0: any."""
+    """used, limit: in bytes; limit 0: none."""
 
     used: int
-    most: int
+    limit: int
 
     @property
     def is_nearly_full(self) -> bool:
-        return self.most > 0 and self.used >= NEARLY_FULL * self.most
+        return self.limit > 0 and self.used >= NEARLY_FULL * self.limit
 
     def __str__(self) -> str:
-        """For people.
+        """Return a sentence for operators.
 
         >>> str(BrokerMemory(9_500_000, 10_000_000))
         "9.5 of the broker's 10 MB are in use; when it is full, every call ends in FAIL"
         """
-        used, most = (f"{number / 1e6:.3g}" for number in (self.used, self.most))
-        return f"{used} of the broker's {most} MB are in use; when it is full, every call ends in FAIL"
+        used, limit = (f"{number / 1e6:.3g}" for number in (self.used, self.limit))
+        return f"{used} of the broker's {limit} MB are in use; when it is full, every call ends in FAIL"
 
 
 async def broker_memory(redis: Redis) -> BrokerMemory:
-    """As it is now. Raises redis.RedisError and OSError."""
-    said: dict[str, Any] = await redis.info("memory")
-    return BrokerMemory(used=said["used_memory"], most=said.get("maxmemory", 0))
+    """Return the broker's memory now. Raises redis.RedisError and OSError."""
+    info: dict[str, Any] = await redis.info("memory")
+    return BrokerMemory(used=info["used_memory"], limit=info.get("maxmemory", 0))

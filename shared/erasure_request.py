@@ -1,10 +1,10 @@
-"""How an erasure is asked for while a worker has the faces: the embedded store is open to its worker alone.
+"""The request for an erasure to a running worker: only that worker can open the embedded store.
 
-    fs:erase         JSON of Request; whoever asks renews it, so that it goes with them
-    fs:erase:<id>    JSON of Progress, from the one worker that took the request
+    fs:erase         JSON of Request; the requester renews it, so that it expires without the requester
+    fs:erase:<id>    JSON of Progress, from the worker that took the request
 
-The worker that sets the second key first does it. Nobody takes a request up a second time: if that worker is gone, the
-erasure is begun anew, which costs time and nothing else.
+The worker that sets the second key first takes the request. A request is taken once: if that worker dies, the erasure
+must be started anew, which costs nothing but time.
 """
 
 from typing import Annotated, Final, Literal
@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 REQUEST: Final = "fs:erase"
 
 REMEMBER_S: Final = 300
-"""How long a progress is kept after its last change: far beyond the request, so that no second worker takes it up."""
+"""Seconds for which a progress is kept after its last change: far beyond the request, so that no second worker takes
+it."""
 
 
 class Request(BaseModel):
-    """Erase what is of nobody any more."""
+    """Erase what was deleted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,8 +28,8 @@ class Request(BaseModel):
 
 class Progress(BaseModel):
     """steps: grows while there is progress. removed: collections of dropped face databases. compacted: collections that
-    were written anew. left: those that a Qdrant server compacts in its own time. answers: kept under Idempotency-Keys
-    that named a face which is no more. reason: of a failure, for the operator.
+    were rewritten. left: collections that a Qdrant server compacts by itself, later. answers: outcomes in idempotency
+    records that named a deleted face. reason: why it failed, for the operator.
     """
 
     model_config = ConfigDict(frozen=True)

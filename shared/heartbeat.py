@@ -1,4 +1,4 @@
-"""How a worker shows that it is alive: a key that it renews, and that expires when it does not.
+"""The heartbeat of a worker: a key that it renews, and that expires when the worker dies.
 
 fs:workers               set of worker ids; readers ignore those whose key has expired
 fs:worker:<worker id>    JSON of Heartbeat, with a time to live of HEARTBEAT_TTL_S
@@ -27,7 +27,7 @@ OK: Final = "ok"
 
 
 class Heartbeat(BaseModel):
-    """What a worker reports. store: "ok", or why the store does not answer. disk: "ok", or why it cannot write. host:
+    """The state of a worker. store: "ok", or why the store does not answer. disk: "ok", or why it cannot write. host:
     the worker's host name. identity: of its embeddings. refused_count: face databases that it refuses because their
     embeddings have another identity; refused: which, and what to do, in one line.
     """

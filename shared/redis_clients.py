@@ -1,7 +1,7 @@
-"""Clients of a Redis by its URL, asynchronous and blocking.
+"""Asynchronous and blocking clients of a Redis, made from its URL.
 
-They fail visibly, and whoever uses one decides whether to try again. Where Sentinels know the master, each new
-connection asks them first: after a failover the next command finds the new one.
+They do not retry: the caller decides. With Sentinels, each new connection asks them for the master first, so the next
+command after a failover finds the new one.
 """
 
 from typing import Any, Final
@@ -18,12 +18,12 @@ from shared.broker import SOCKET_TIMEOUT_S
 from shared.redis_url import RedisUrl, parse
 
 CONNECTIONS: Final = 32
-"""Of one asynchronous client; beyond these a command waits its turn, SOCKET_TIMEOUT_S at most. Redis answers one by one
-anyway, and opening a connection costs as much as ten commands."""
+"""The most connections of an asynchronous client; a further command waits for one, for at most SOCKET_TIMEOUT_S. Redis
+executes commands one by one anyway, and opening a connection costs as much as ten commands."""
 
 
 class _AsyncMasterPool(asyncio_sentinel.SentinelConnectionPool, asyncio_connection.BlockingConnectionPool):
-    """Connections to the master, so many at most. Those to the Sentinels are closed with it."""
+    """A bounded pool of connections to the master. Closing it closes the connections to the Sentinels, too."""
 
     def __init__(self, where: RedisUrl, options: dict[str, Any]) -> None:
         kwargs = where.sentinel_options() | {"retry": options["retry"]}
@@ -36,7 +36,7 @@ class _AsyncMasterPool(asyncio_sentinel.SentinelConnectionPool, asyncio_connecti
 
 
 class _MasterPool(sentinel.SentinelConnectionPool):
-    """The same for threads, and any number."""
+    """An unbounded pool of connections to the master, for threads. Closing it closes those to the Sentinels, too."""
 
     def __init__(self, where: RedisUrl, options: dict[str, Any]) -> None:
         kwargs = where.sentinel_options() | {"retry": options["retry"]}
@@ -49,15 +49,15 @@ class _MasterPool(sentinel.SentinelConnectionPool):
 
 
 def connect(url: str) -> asyncio.Redis:
-    """An asynchronous client, which connects with its first command. Raises OperatorError when the URL is wrong."""
+    """Return an asynchronous client, which connects with its first command. Raises OperatorError for a wrong URL."""
     where = parse(url)
     retry = AsyncRetry(NoBackoff(), 0)
     options = _options(where, SOCKET_TIMEOUT_S) | {
         "retry": retry,
         "max_connections": CONNECTIONS,
         "timeout": SOCKET_TIMEOUT_S,
-        # Redis Enterprise announces maintenance. A pool that listens for it does not look whether a connection is still
-        # open (redis-py 8.1), and after a broker's restart each old connection would fail a command.
+        # For maintenance notices of Redis Enterprise. A pool with them does not check whether a connection is still
+        # open (redis-py 8.1), and after a restart of the broker each old connection would fail a command.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if where.master is not None:
@@ -67,8 +67,8 @@ def connect(url: str) -> asyncio.Redis:
 
 
 def connect_blocking(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
-    """A client for threads, which connects with its first command. timeout_s: seconds within which each command must
-    have its answer. Raises OperatorError when the URL is wrong.
+    """Return a client for threads, which connects with its first command. timeout_s: for connecting and for each
+    answer. Raises OperatorError for a wrong URL.
     """
     where = parse(url)
     retry = Retry(NoBackoff(), 0)
@@ -84,7 +84,7 @@ def _options(where: RedisUrl, timeout_s: float) -> dict[str, Any]:
 
 
 def _server(where: RedisUrl, kinds: Any) -> dict[str, Any]:
-    """Where the one server is, and which of a module's kinds of connection leads there."""
+    """Return the options for a single server, with its connection class. kinds: a connection module of redis-py."""
     if where.socket is not None:
         return {"connection_class": kinds.UnixDomainSocketConnection, "path": where.socket}
     ((host, port),) = where.hosts

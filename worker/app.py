@@ -59,7 +59,7 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Opened:
-    """What one worker process works with."""
+    """The parts of an open worker process."""
 
     runtime: Runtime
     foreign_facedbs: ForeignFacedbs

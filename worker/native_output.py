@@ -29,7 +29,7 @@ log = structlog.stdlib.get_logger(__name__)
 _LAST_MESSAGE: Final = re.compile(
     rb"Fatal Python error: |terminate called |(?:free|malloc|realloc|munmap_chunk)\(\): |double free |corrupted "
 )
-"""How the last message of a dying process begins: everything from there on is passed on unchanged, at once."""
+"""The beginning of the last message of a dying process, from which on everything is passed on unchanged, at once."""
 
 LOG_INTERVAL_S: Final = 1.0
 

@@ -1,4 +1,4 @@
-"""The composition root: everything a worker process works with, opened once and closed in order."""
+"""The composition root of a worker process: opens everything once and closes it in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -33,9 +33,10 @@ from worker.vision.yunet import YuNet
 
 @dataclass(frozen=True)
 class Runtime:
-    """Safe to use from all threads of the process. patience_s: how long a job that can give up goes on, as the time
-    limit counts. gates: what judges faces; nothing unless it is said. waited_s: for how long a thread has waited for
-    memory, which does not count.
+    """The parts that jobs use. Safe to use from all threads of the process.
+
+    patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
+    by default. waited_s: returns how long a thread has waited for memory, which does not count.
     """
 
     faces: FaceService
@@ -53,10 +54,10 @@ class Runtime:
 def open_runtime(
     settings: Settings, memory: MemoryBudget | None = None, calls: Sequence[Call] = CALLS
 ) -> Iterator[Runtime]:
-    """memory: what decoded images may take at once; without one, whatever they need. calls: those that it works for.
+    """Open the runtime of a worker for the given calls. memory: limits decoded images; without one, nothing does.
 
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
-    not there or cannot run it, the data directory is in use, or the metrics' port is taken.
+    missing or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
@@ -102,8 +103,8 @@ def open_runtime(
 def open_faces(
     settings: Settings, embedder: catalog.Embedder, graph: Path | None = None, memory: MemoryBudget | None = None
 ) -> FaceService:
-    """What a worker on a CPU sees with, and nothing around it. embedder: it need have no calibration. graph: the
-    embedder's, prepared, where it is not in the models folder. memory: what decoded images may take at once.
+    """Return the face service of a worker on a CPU. embedder: needs no calibration. graph: the embedder's prepared
+    graph if it is not in the models folder. memory: limits decoded images.
 
     Raises OperatorError when a model is missing or not permitted.
     """
@@ -120,13 +121,13 @@ def open_faces(
 def _sessions(
     stack: ExitStack, settings: Settings, detector: catalog.Model, embedder: catalog.Embedder, metrics: Metrics
 ) -> tuple[Session, Session, Observer]:
-    """What runs the detector, what runs the embedder, and who has to be told how it goes."""
+    """Return the sessions of detector and embedder, and the observer of the face service."""
 
     def opened(model: catalog.Model) -> Session:
         metrics.uses(model, settings.device)
         return open_session(files.prepared_path(model, settings.models_dir), settings.device)
 
-    # On a CPU a batch takes as long as its images one by one.
+    # On a CPU a batch takes as long as its images do one by one.
     if settings.device == "cpu":
         return opened(detector), opened(embedder), metrics
 
@@ -137,7 +138,7 @@ def _sessions(
         stack.callback(session.close)
         try:
             session.try_out()
-        except Exception as error:  # its errors share no other base class
+        except Exception as error:  # ONNX Runtime's errors share no other base class
             raise OperatorError(
                 f"the model {model.name} does not run on {settings.device}: {' '.join(str(error).split())[:300]}; if "
                 "its memory is short, lower FACESEARCH_BATCH_SIZE; FACESEARCH_DEVICE=cpu does without a GPU"

@@ -39,7 +39,7 @@ class RecordQuota:
         """Read the broker's memory. Raises redis.RedisError and OSError, and then keeps the previous limit."""
         memory = await broker_memory(self._redis)
         if memory.is_nearly_full and not self._is_short:
-            log.warning("broker_nearly_full", used=memory.used, most=memory.most)
+            log.warning("broker_nearly_full", used=memory.used, most=memory.limit)
         self._is_short = memory.is_nearly_full
 
     async def run(self) -> None:

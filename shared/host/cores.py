@@ -1,4 +1,4 @@
-"""How many cores this process may use, which in a container are fewer than the machine has."""
+"""The number of cores that this process may use: in a container, fewer than the machine has."""
 
 import math
 import os
@@ -9,7 +9,8 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
-    """Those that the process may run on; fewer, rounded up and at least 1, if a container has a smaller quota of CPU.
+    """Return the number of cores that the process may run on, or the CPU quota of its container, rounded up, if that is
+    smaller. At least 1.
 
     Source of the files: the kernel's documentation of control groups, cpu.max (v2) and cpu.cfs_quota_us (v1).
     """
@@ -19,7 +20,7 @@ def cores(cgroup: Path = _CGROUP) -> int:
 
 
 def _quota(cgroup: Path) -> float | None:
-    """CPU seconds a second, None for no limit."""
+    """Return the quota in CPU seconds a second, None without a limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

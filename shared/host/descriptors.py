@@ -1,18 +1,18 @@
-"""How many files and connections a process may have open at once."""
+"""The limit of open files and connections of a process."""
 
 import resource
 from contextlib import suppress
 from typing import Final
 
 MOST: Final = 1 << 20
-"""What is asked for at most: Linux's own default for fs.nr_open, where a container may be allowed a billion. Valkey and
-others make tables as large as their limit."""
+"""The highest limit that is set: Linux's default for fs.nr_open. A container may allow a billion, and Valkey and others
+make tables as large as their limit."""
 
 
 def raise_limit() -> int:
-    """Raise this process's soft limit of descriptors to the hard one, for itself and what it starts, and return it.
+    """Raise the soft limit of descriptors of this process and its children to the hard limit, and return it.
 
-    The soft limit is 1,024 almost everywhere, for programs that call select(); none of ours does.
+    The usual soft limit of 1,024 is for programs that call select() on many descriptors.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)

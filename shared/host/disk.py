@@ -1,11 +1,11 @@
-"""What the disk holds, and not only the system."""
+"""Flushing files to the disk."""
 
 import os
 from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold what path, a file or folder, says now. Raises OSError."""
+    """Flush a file or folder to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -14,7 +14,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """The same of a folder with all that is in it. Raises OSError."""
+    """Flush a folder and everything in it to the disk. Raises OSError."""
     for path in folder.rglob("*"):
         sync(path)
     sync(folder)

@@ -1,4 +1,4 @@
-"""How much memory this process may use, which in a container is less than the machine has."""
+"""The memory that this process may use: in a container, less than the machine has."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _OWN: Final = Path("/proc/self/cgroup")
 
 
 def memory_bytes(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
-    """The least of the machine's memory and the limits of the control groups that the process is in.
+    """Return in bytes the machine's memory, or the smallest limit of the process's control groups if that is smaller.
 
     Source of the files: the kernel's documentation of control groups, memory.max (v2) and memory.limit_in_bytes (v1).
     """
@@ -22,13 +22,13 @@ def _limits(cgroup: Path, own: Path) -> Iterator[int]:
     for file in _files(cgroup, own):
         try:
             yield int(file.read_text())
-        except (OSError, ValueError):  # no such group here, as in a container that sees its own only; "max"
+        except (OSError, ValueError):  # the group is not visible in this container; or the limit is "max"
             continue
 
 
 def _files(cgroup: Path, own: Path) -> Iterator[Path]:
-    """Where a limit may stand: in the group of the process and in all that it is part of. Each line of `own` is
-    `number:controllers:path`; v2 has one, without controllers.
+    """Yield the files that may hold a limit: of the process's group and of all its parents. Each line of `own` is
+    `number:controllers:path`; v2 has one line, without controllers.
     """
     try:
         lines = own.read_text().splitlines()

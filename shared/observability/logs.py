@@ -1,6 +1,6 @@
-"""Structured logs on stderr: a static event name, data in keywords, request and job id bound for the whole way.
+"""Structured logs on stderr: a static event name, data in keywords, and the bound ids of request and job.
 
-No key, name, image or embedding is ever passed to a logger.
+No API key, name, image or embedding is ever passed to a logger.
 """
 
 import logging
@@ -11,17 +11,17 @@ import structlog
 
 _CHATTY: Final = (
     "celery.app.trace",  # logs every result, names included, at INFO
-    "celery.pool",  # and every message, likewise, at DEBUG
-    "celery.worker.strategy",  # a line for each job; worker/tasks.py has its own
-    "httpx",  # a line for each call of Qdrant
+    "celery.pool",  # logs every message, names included, at DEBUG
+    "celery.worker.strategy",  # logs each job, as worker/tasks.py does
+    "httpx",  # logs each call of Qdrant
 )
 
 
 def configure(level: str, style: Literal["json", "console"], process: str) -> None:
-    """Send structlog's and the standard library's records through one chain. Call once at process start."""
+    """Send the records of structlog and the standard library through one chain. To be called once, at start."""
 
     def name_process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        # Not a context variable: threads do not inherit these.
+        # Not by a context variable, which threads do not inherit.
         event["process"] = process
         return event
 
@@ -34,12 +34,12 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
     ]
     renderer: structlog.typing.Processor
     if style == "json":
-        # structlog's own default prints local variables: images, names and keys.
+        # structlog's default prints local variables: images, names and keys.
         without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         common.append(structlog.processors.ExceptionRenderer(without_locals))
         renderer = structlog.processors.JSONRenderer()
     else:
-        # So does the default here, where rich is installed.
+        # So does the default renderer where rich is installed.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(

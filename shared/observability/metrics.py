@@ -1,4 +1,4 @@
-"""What the metrics of gateway and worker have in common."""
+"""Metrics that gateway and worker share."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -14,13 +14,13 @@ from prometheus_client import (
 )
 
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
-"""Seconds: finest between 20 and 200 ms, where most requests end and limits are promised; up to the deadline."""
+"""Histogram buckets in seconds: finest between 20 and 200 ms, where most requests end; up to the deadline."""
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with what is known of every process: version, memory, CPU, open files, garbage collection.
+    """Return a registry with the metrics of every process: version, memory, CPU, open files, garbage collection.
 
-    One for each application, so that several can live in one process.
+    Each application has one, so that several can run in one process.
     """
     registry = CollectorRegistry()
     registry.register(GC_COLLECTOR)
@@ -32,7 +32,7 @@ def new_registry() -> CollectorRegistry:
 
 
 def rejections(registry: CollectorRegistry, reasons: Iterable[str]) -> Counter:
-    """The counter of inputs that were turned down, with every reason there from the start."""
+    """Return the counter of rejected inputs, in which every reason is present from the start."""
     counter = Counter("facesearch_rejected", "Inputs that were turned down.", ["reason"], registry=registry)
     for reason in reasons:
         counter.labels(reason)

@@ -1,4 +1,4 @@
-"""The parts of a request, timed: a histogram by stage for Prometheus, and a span of the trace."""
+"""Times the stages of a request: a histogram by stage for Prometheus, and a span of the trace."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry, Histogram
 from shared.observability.tracing import Tracer
 
 BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds: from what a look-up takes to the deadline, in steps of about two."""
+"""Histogram buckets in seconds: from a look-up to the deadline, in steps of about two."""
 
 
 class Stages:
-    """Times stages of the given names, known at the start so that none is missing before it first happens.
+    """Times stages of the given names, all of which are present in the histogram from the start.
 
-    name, text: of the histogram. label: what its stages are called.
+    name, text: name and help of the histogram. label: the label that holds the stage.
     """
 
     def __init__(
@@ -33,6 +33,6 @@ class Stages:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """The block is that stage. Raises KeyError for a stage that was not named."""
+        """Time the block as that stage. Raises KeyError for an unknown stage."""
         with self._tracer.span(stage), self._seconds[stage].time():
             yield

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, if they are asked for: one trace follows a request through gateway, queue and worker.
+"""Optional traces by OpenTelemetry: one trace follows a request through gateway, queue and worker.
 
-Without FACESEARCH_TRACES_URL nothing is traced and the extra `otel` need not be installed.
+Without FACESEARCH_TRACES_URL nothing is traced, and the extra `otel` need not be installed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 TRACES_PATH: Final = "/v1/traces"
-"""Where a collector takes traces by OTLP over HTTP, below its base URL."""
+"""Path below a collector's base URL for traces by OTLP over HTTP."""
 
 
 class Tracer(Protocol):
-    """What gateway and worker do with traces. Attributes hold no personal data."""
+    """Makes spans. Attributes hold no personal data."""
 
     def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:
-        """The block is a span, inside of the one around it."""
+        """Make the block a span, a child of the current one."""
 
     def carried(self) -> dict[str, str]:
-        """The current span as headers of a message (W3C Trace Context); empty if there is none."""
+        """Return the current span as message headers (W3C Trace Context); empty without one."""
 
     def resumed(self, headers: Mapping[str, str], name: str, **attributes: str) -> AbstractContextManager[object]:
-        """The block is a span inside of the one that the headers carry."""
+        """Make the block a span, a child of the one in the message headers."""
 
     def close(self) -> None:
-        """Send what is left. Bounded in time."""
+        """Send the remaining spans, within a bounded time."""
 
 
 class NoTraces:
@@ -55,7 +55,7 @@ class NoTraces:
 
 
 class OpenTelemetryTraces:
-    """A Tracer over a provider of its own: nothing is registered globally, so several can live in one process."""
+    """A Tracer with a provider of its own: nothing is registered globally, so several can live in one process."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 -- an extra
@@ -68,7 +68,7 @@ class OpenTelemetryTraces:
 
     @contextmanager
     def span(self, name: str, **attributes: str) -> Iterator[None]:
-        # An exception's text may quote what a caller sent; its kind is recorded by whoever handles it.
+        # An exception's text may quote what a caller sent; its handler records the type.
         with self._tracer.start_as_current_span(
             name, attributes=attributes, record_exception=False, set_status_on_exception=False
         ):
@@ -95,7 +95,7 @@ class OpenTelemetryTraces:
 
 
 def open_tracer(settings: Settings, service: str) -> Tracer:
-    """The tracer that the settings ask for. service: what this process is called in traces.
+    """Return the tracer for the settings. service: the name of this process in traces.
 
     Raises OperatorError when traces are asked for and the extra `otel` is not installed.
     """

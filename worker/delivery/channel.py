@@ -1,4 +1,4 @@
-"""What a worker changes on the channels of kombu's Redis transport.
+"""Changes to the channels of kombu's Redis transport.
 
 kombu (5.7) has no public hooks for this, so `prepare_channel` replaces these attributes of a channel, once. Each
 replacement calls the original:

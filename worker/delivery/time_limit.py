@@ -42,8 +42,8 @@ LEAST_WAIT_S: Final = 0.2
 """Shorter waits for a processor are normal, and within what LIMIT_SHARE leaves."""
 
 LOCKED: Final = 2.0
-"""How many times the limit the interpreter lock may be held, or the consumer not tick: Qdrant Edge holds the lock while
-it joins segments, 0.5 s, and a broker that does not answer blocks the consumer for its time-out."""
+"""Multiple of the limit for which the interpreter lock may be held, or the consumer not tick: Qdrant Edge holds the
+lock while it joins segments, 0.5 s, and a broker that does not answer blocks the consumer for its time-out."""
 
 
 Waited = Callable[[int], float]

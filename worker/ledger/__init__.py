@@ -1,19 +1,21 @@
-"""What workers remember in Redis about jobs, so that a job delivered twice has the effect of one.
+"""The workers' memory of jobs, in Redis: with it a job that is delivered twice takes effect once.
 
 fs:image:<job id>, fs:image:<job id>:1  the images, in the image store (written by the gateway)
 fs:names:<collection>                   how many automatic names were drawn; persists with the control data
 fs:drawn:<origin>                       the first number that jobs of this origin drew
-fs:adding:<collection>:<person id>      the jobs that write this face, and until when; sorted set
-fs:deletion:<collection>:<person id>    the origin of the jobs that delete this face, and until when no other may
-fs:once:<tenant id>:<key>               how a request with an Idempotency-Key ended: see shared/idempotency.py
+fs:adding:<collection>:<person id>      sorted set of the jobs that write this face, by the end of their time
+fs:deletion:<collection>:<person id>    claim: the origin of the jobs that delete this face, and until when it excludes
+                                        others
+fs:once:<tenant id>:<key>               idempotency record: see shared/idempotency.py
 
-Jobs of one origin do the same: one that is delivered again, or sent again under its Idempotency-Key.
+The origin of a job is the id of its request, or under an Idempotency-Key that of the first request with the key. Jobs
+of one origin have the same effect: a job delivered again, or a request sent again.
 
-A face is either written or deleted: a job that adds it says so before it writes, and leaves out what somebody claimed
-to delete; a deletion is claimed only while nobody writes the face. Each is one script, so one of the two is first. The
-claim outlives every job that may yet write the face: those in flight, and, where an add under an Idempotency-Key has
-no outcome yet, those that repeat it as long as its record lives. That there is such an add is what fs:adding tells, by
-its member OPEN, from its first write until its outcome is kept.
+A face is either written or deleted. A job that adds a face registers as its writer first, and skips faces whose
+deletion is claimed; a deletion is claimed only while no job writes the face. Each step is one script, so one of the two
+comes first. The claim outlives every job that may still write the face: those in flight, and, while an add under an
+Idempotency-Key has no outcome, its repetitions for as long as its record lives. The member OPEN of fs:adding stands for
+such an add, from its first write until its outcome is kept.
 """
 
 import math
@@ -34,34 +36,35 @@ from shared.idempotency import ORIGIN, OUTCOME, order, records, units
 from shared.jobs import AddJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
 
 REMEMBER_S: Final = 3600
-"""How long a job's names are kept: far beyond its last possible redelivery, which its deadline bounds. With an
-Idempotency-Key that has no outcome they are kept as long as its record."""
+"""Seconds for which the names of a job are kept: far beyond its last possible redelivery, which its deadline bounds.
+Under an Idempotency-Key without an outcome they are kept as long as the record."""
 
 CLAIM_MARGIN_S: Final = 30
-"""How long past its deadline a job may take to delete what it claimed: several store time-outs."""
+"""Seconds past its deadline in which a job may delete what it claimed: several time-outs of the store."""
 
 SCANNED: Final = 1000
-"""Keys that are looked at, or removed, by one command: it takes the broker a millisecond or two."""
+"""Keys that one command scans or removes; that takes the broker 1 to 2 ms."""
 
 START_S: Final = 15
-"""Seconds within which a job that said that it writes faces begins to, or does not: the broker's time-out and more."""
+"""Seconds within which a job that registered as a writer begins to write, or does not: more than the broker's
+time-out."""
 
 WRITE_S: Final = START_S + 60
-"""Seconds from when a job says that it writes faces until it has written them or never will: 60 is the longest time-out
-of a store. So long a face cannot be deleted of which the writer was killed and its job not done again."""
+"""Seconds after which a registered writer has written or never will: 60 is the longest time-out of a store. A face
+whose writer was killed, and whose job was not done again, cannot be deleted for that long."""
 
 OUTLIVE_S: Final = DROP_AFTER_S
-"""Seconds after which no job that is in flight now can write any more: above the longest deadline that there may be."""
+"""Seconds after which no job that is in flight now can write any more: above the longest permitted deadline."""
 
 OPEN: Final = "open"
-"""Member of fs:adding of an add whose outcome is not kept: a repetition under its Idempotency-Key writes the face
+"""Member of fs:adding for an add whose outcome is not kept: a repetition under its Idempotency-Key writes the face
 again."""
 
 _RELEASED: Final = 0
-"""When the claim of a deletion that failed ended, before any time that Redis may tell."""
+"""End of the claim of a failed deletion: before any time of Redis."""
 
 _WRITTEN: Final = -1
-"""What _CLAIM answers while somebody writes the face."""
+"""What _CLAIM returns while a job writes the face."""
 
 _DRAW: Final = lua.load(__name__, "draw_names")
 _BEGIN: Final = lua.load(__name__, "begin_adding", OPEN=OPEN)
@@ -73,25 +76,25 @@ _KEEP: Final = lua.load(__name__, "keep_outcome", OPEN=OPEN, OUTCOME=OUTCOME, OR
 
 @dataclass(frozen=True)
 class Ledger:
-    """redis: control data and claims. images: where images wait. Methods raise redis.RedisError."""
+    """redis: the broker. images: the image store. Methods raise redis.RedisError."""
 
     redis: Redis
     images: Redis
 
     def image(self, job_id: str, number: int = 0) -> bytes | None:
-        """An image of a job, None when its time is over. It stays until the gateway has the outcome. number: 0 is the
-        first.
+        """Return an encoded image of a job, None when it has expired. It stays until the gateway has the outcome.
+        number: from 0.
         """
         return cast("bytes | None", self.images.get(image_key(job_id, number)))
 
     def outcome(self, once: Once) -> Outcome | None:
-        """How the request with that Idempotency-Key ended, None if it has not."""
+        """Return the outcome in an idempotency record, None without one."""
         kept = cast("bytes | None", self.redis.hget(once.record, OUTCOME))
         return None if kept is None else Outcome.model_validate_json(kept)
 
     def keep(self, job: Job, outcome: Outcome) -> Outcome:
-        """Keep how the request of a job with an Idempotency-Key ended, unless it ended before. Returns the outcome that
-        counts: the first. What it added is not written again.
+        """Keep the outcome of a job with an Idempotency-Key, unless its record has one. Return the outcome that counts:
+        the first. The faces that it added are not written again.
         """
         once = cast("Once", job.once)
         added = []
@@ -104,8 +107,8 @@ class Ledger:
         return Outcome.model_validate_json(cast("bytes", kept))
 
     def draw_names(self, job: FacedbJob, count: int) -> list[str]:
-        """`ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of the same origin
-        draw the same names again.
+        """Return `ID<n>` for each of count faces: n starts at 0 in each collection and never repeats. Jobs of one
+        origin get the same names.
         """
         keys = [_names_key(job.collection), _drawn_key(job.origin)]
         keep_s = REMEMBER_S if job.once is None else job.once.keep_s
@@ -113,9 +116,9 @@ class Ledger:
         return [f"ID{first + face}" for face in range(count)]
 
     def begin_adding(self, job: AddJob, person_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-        """Those of the faces that the job may write, within WRITE_S from now: without the ones that somebody deletes or
-        deleted. Nobody else deletes them meanwhile. Raises Unavailable when the collection's facedb was dropped, so
-        that what is added would be lost.
+        """Register the job as a writer for WRITE_S from now. Return the faces that it may write: all whose deletion is
+        not claimed. No other job deletes these meanwhile. Raises Unavailable when the facedb of the collection was
+        dropped, so that they would be lost.
         """
         keys = [DROPPED, *_adding_and_claims(job.collection, person_ids)]
         if job.once is not None:
@@ -127,19 +130,19 @@ class Ledger:
         return set(person_ids) - {person_ids[face] for face in claimed}
 
     def end_adding(self, job: AddJob, person_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
-        """Say that the job has written the faces. Returns those that somebody deletes all the same: a worker of an
-        earlier release, or one that waited until the job's time to write was over.
+        """End the registration after writing. Return the faces whose deletion is claimed nevertheless: by a worker of
+        an earlier release, or after WRITE_S.
         """
         keys = _adding_and_claims(job.collection, person_ids)
         claimed = cast("list[int]", self.redis.eval(_END, len(keys), *keys, job.job_id))
         return [person_ids[face] for face in claimed]
 
     def forget_names(self, collection: str) -> None:
-        """Forget how many names were drawn in a collection that is no more."""
+        """Forget how many names were drawn in a removed collection."""
         self.redis.delete(_names_key(collection))
 
     def forget_records(self, tenant_id: str) -> None:
-        """Forget what a tenant that is no more asked for under its Idempotency-Keys."""
+        """Forget the idempotency records of a removed tenant."""
         begin = records(tenant_id)
         found = self.redis.scan_iter(f"{begin}*", SCANNED)
         while some := list(islice(found, SCANNED)):
@@ -147,10 +150,11 @@ class Ledger:
         self.redis.unlink(order(begin))
 
     def claim_deletion(self, job: DeleteJob) -> bool:
-        """Whether jobs of this origin, of all that try at this time, are the ones to delete the face. The claim ends
-        some time after the job's deadline, so that a face whose deletion was cut short for good can be deleted again;
-        who claimed it last is remembered as long as a repetition may ask, or any job may write the face again. Raises
-        Unavailable while one writes it.
+        """Claim the deletion of a face for the origin of the job. Return whether it holds the claim.
+
+        The claim stops excluding others some time after the job's deadline, so that a face can be deleted again whose
+        deletion was interrupted; its origin is remembered as long as a repetition may ask, or any job may write the
+        face again. Raises Unavailable while a job writes the face.
         """
         lease_s = max(0, math.ceil(job.deadline - time.time())) + CLAIM_MARGIN_S
         keep_s = max(lease_s, OUTLIVE_S, 0 if job.once is None else job.once.keep_s)
@@ -161,14 +165,14 @@ class Ledger:
         return bool(held)
 
     def claimed_deletion(self, job: DeleteJob) -> bool:
-        """Whether the last who claimed the deletion was of this origin: what is gone was then deleted by it."""
+        """Return whether the origin of the job claimed the deletion last: then it deleted the missing face."""
         claim = cast("bytes | None", self.redis.get(_deletion_key(job.collection, job.person_id)))
         return claim is not None and claim.decode().split()[0] == job.origin
 
     def release_deletion(self, job: DeleteJob) -> None:
-        """Let others claim what this job holds and could not do. It may have been done all the same, by a store that
-        did not answer in time or by a repetition of the job, so who claimed it stays remembered, and nobody writes the
-        face.
+        """Let others claim a deletion that this job could not complete. The face may be deleted nevertheless, by a
+        store that answered too late or by a repetition of the job, so the origin stays remembered, and no job writes
+        the face.
         """
         self.redis.eval(_RELEASE, 1, _deletion_key(job.collection, job.person_id), job.origin)
 
