@@ -1,7 +1,7 @@
-"""The faces of one collection as a file of JSON Lines, which outlives engines and their versions.
+"""The faces of one collection as a file of JSON Lines, which does not depend on an engine or its version.
 
-First a line of Header, then one for each face: {"person_id", "name", "vector"}, the vector as base64 of little-endian
-float32. A file knows nothing of its own end; the manifest of a backup knows its length and checksum.
+The first line is a Header, each other line a face: {"person_id", "name", "vector"}, the vector as base64 of
+little-endian float32. The manifest of a backup holds the file's length and checksum.
 """
 
 import base64
@@ -24,7 +24,7 @@ FLOATS: Final = np.dtype("<f4")
 
 
 class Header(BaseModel):
-    """Whose faces they are, and which model made them. dimension: numbers in a vector."""
+    """The collection of the faces and the identity of their vectors. dimension: numbers in a vector."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,9 +34,7 @@ class Header(BaseModel):
 
 
 def write(path: Path, collection: str, identity: Identity, points: Iterable[Point]) -> None:
-    """Make the file, for its owner alone, and have the disk hold it. Raises FileExistsError, or another OSError as the
-    disk does.
-    """
+    """Write a new file that only its owner can read, and sync it to the disk. Raises OSError."""
     header = Header(collection=collection, identity=str(identity), dimension=identity.dimension)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(header.model_dump_json() + "\n")
@@ -47,7 +45,7 @@ def write(path: Path, collection: str, identity: Identity, points: Iterable[Poin
 
 
 def read_header(path: Path) -> Header:
-    """Raises OperatorError when it is damaged or cannot be read."""
+    """Raises OperatorError if the file is damaged or cannot be read."""
     try:
         with path.open(encoding="utf-8") as file:
             return _header(path, file.readline())
@@ -58,14 +56,14 @@ def read_header(path: Path) -> Header:
 
 
 def read(path: Path) -> Iterator[Point]:
-    """Each face, one by one. Raises OperatorError, which names the line, where the file is damaged or a vector is none
-    that a store would take.
+    """Yield each face. Raises OperatorError, which names the line, if the file cannot be read, is damaged or has a
+    vector that no store takes.
     """
     number = 1
     try:
         with path.open(encoding="utf-8") as file:
             dimension = _header(path, file.readline()).dimension
-            for number, line in enumerate(file, 2):  # noqa: B007 -- told if the line is damaged
+            for number, line in enumerate(file, 2):  # noqa: B007 -- for the message
                 yield _point(line, dimension)
     except OSError as error:
         raise OperatorError(f"cannot read {path} ({error.strerror})") from None

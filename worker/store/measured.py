@@ -1,4 +1,4 @@
-"""A store whose calls are timed and whose failures are counted, and which knows whether the last add was done."""
+"""A store whose calls are measured, and which remembers whether the last add failed."""
 
 import time
 import uuid
@@ -9,12 +9,12 @@ from typing import Final
 from worker.store.base import Match, Point, Store, StoreUnavailable, Vector
 
 REMEMBER_S: Final = 60.0
-"""How long a failed add says that there is no room. Nobody may add for hours, and it may be mended."""
+"""How long a failed add counts as a sign that there is no room: the next add may come hours later."""
 
 
 class MeasuredStore:
-    """A Store that is another one; `measure` gives a block for the operation of that name. What jobs do is measured,
-    what operators and periodic checks do is not.
+    """A Store that passes its calls on to another one. measure: returns a context that measures the operation of that
+    name. Calls of jobs are measured, those of operators and periodic checks are not.
     """
 
     def __init__(self, store: Store, measure: Callable[[str], AbstractContextManager[None]]) -> None:

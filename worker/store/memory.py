@@ -1,4 +1,4 @@
-"""The exact reference: everything in a dict, every search over everything. Forgets on exit."""
+"""The exact reference of all stores: points in a dict, searched one by one. Nothing outlives the process."""
 
 import copy
 import threading
@@ -12,7 +12,7 @@ from worker.store.backend import Backend
 from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, check_vectors, ranked
 
 ROUNDING = 1e-6
-"""How far from 1 a length is taken for 1, as Qdrant takes it."""
+"""Largest deviation of a length from 1 at which a vector is stored unchanged, as in Qdrant."""
 
 
 class _Collection:
@@ -22,7 +22,7 @@ class _Collection:
 
 
 class MemoryStore:
-    """A Store for tests and trials. One lock around everything: right before fast."""
+    """A Store for tests and trials, with one lock around everything."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -31,7 +31,7 @@ class MemoryStore:
         self._closed = False
 
     def under(self, identity: Identity) -> "MemoryStore":
-        """The same collections as a worker with another identity sees them."""
+        """Return the same collections for another identity."""
         store = copy.copy(self)
         store.identity = identity
         return store
@@ -51,7 +51,7 @@ class MemoryStore:
             points = list(kept.points.values()) if kept else []
         if not points:
             return []
-        # Not `@`: it may round equal rows differently, and then ties are none.
+        # Not `@`, which may round equal rows differently and so break ties.
         cosines = (np.stack([point.vector for point in points]) * _unit(vector)).sum(axis=1)
         found = zip(points, cosines.tolist(), strict=True)
         return ranked(((point.person_id, point.name, cosine) for point, cosine in found), min_cosine)[:limit]
@@ -102,7 +102,7 @@ class MemoryStore:
         self._open()
 
     def check_room(self) -> None:
-        """There is room as long as the process lives."""
+        """There is always room."""
 
     def close(self) -> None:
         self._closed = True
@@ -112,7 +112,7 @@ class MemoryStore:
             raise StoreUnavailable("the store is closed")
 
     def _ours(self, collection: str) -> _Collection | None:
-        """The collection if it exists, once its identity is known to be ours."""
+        """Return the collection, None if there is none. Raises IdentityMismatch and StoreUnavailable."""
         self._open()
         kept = self._collections.get(collection)
         if kept is not None:
@@ -130,8 +130,8 @@ class MemoryBackend(Backend):
 
 
 def _unit(vector: Vector) -> Vector:
-    """Unit length, as the engines store it: `check_vectors` lets a small deviation pass. What has it already, but for
-    rounding, stays as it is, so that what was read can be added again.
+    """Return the vector at unit length, as engines store it; `check_vectors` lets a small deviation pass. A vector of
+    unit length but for rounding is returned unchanged, so that what was read can be added again as it was.
     """
     length = float(np.linalg.norm(vector.astype(np.float64)))
     return vector if abs(length - 1) < ROUNDING else (vector / length).astype(np.float32)

@@ -318,7 +318,7 @@ def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
     monkeypatch.setattr(background_indexing, "WAIT_S", 0.1)
     reading, writing = os.pipe()
     never_ends = subprocess.Popen(["cat"], stdin=reading)
-    monkeypatch.setattr(segments, "optimize_apart", lambda *_: never_ends)
+    monkeypatch.setattr(segments, "start_optimizer", lambda *_: never_ends)
     with closing(opened(folder)) as store:
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="being indexed"):

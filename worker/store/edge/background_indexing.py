@@ -1,7 +1,6 @@
-"""Large collections of a release that had no int8: processes of their own optimise them, before anybody uses them.
+"""Indexing of large collections that a release without int8 made, in child processes, before their first use.
 
-That takes seconds, a million points 10 of them, and a job may not wait so long: while it goes on the collection is not
-available.
+A million points take 10 s, longer than a job may wait: meanwhile the collection is not available.
 """
 
 import subprocess
@@ -17,12 +16,12 @@ from worker.store.edge import segments
 log = structlog.stdlib.get_logger(__name__)
 
 WAIT_S: Final = 2.0
-"""How long jobs wait for one, from its start: below the hard limit of a job, and enough for 200,000 points."""
+"""How long a job waits for a process, from its start: less than a job's hard limit, enough for 200,000 points."""
 
 
 class BackgroundIndexing:
-    """lock: descriptor of the lock on the shards' folder, which those processes hold too: should one outlive this
-    process, nobody else opens its shard.
+    """lock: descriptor of the lock on the shards' folder. The child processes inherit it, so that no other process
+    opens a shard while a child that outlived this process works on it.
     """
 
     def __init__(self, lock: int) -> None:
@@ -30,13 +29,14 @@ class BackgroundIndexing:
         self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
 
     def await_indexed(self, collection: str, shard: Path) -> None:
-        """Have a shard that nobody has open optimised; to be called by one thread for each collection.
+        """Index a shard that is not open; called by one thread at a time for each collection.
 
-        Returns when it is, or if that failed: searches then take longer. Raises StoreUnavailable while it goes on.
+        Returns when it is indexed, or when that failed, after which searches take longer. Raises StoreUnavailable while
+        it goes on.
         """
         if collection not in self._running:
             try:
-                self._running[collection] = segments.optimize_apart(shard, self._lock), time.monotonic()
+                self._running[collection] = segments.start_optimizer(shard, self._lock), time.monotonic()
             except OSError as error:
                 log.warning("collection_not_indexed", collection=collection, reason=error.strerror)
                 return
@@ -58,7 +58,7 @@ class BackgroundIndexing:
             log.info("collection_indexed", collection=collection, seconds=round(time.monotonic() - begun, 1))
 
     def cancel(self, collection: str) -> None:
-        """Let the collection's shard be as it is. Nothing happens if nobody optimises it."""
+        """End the indexing of the collection, if there is one; its shard stays valid."""
         process, _ = self._running.pop(collection, (None, 0))
         if process is not None:
             process.kill()

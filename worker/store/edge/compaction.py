@@ -1,8 +1,8 @@
-"""Writes a collection of the embedded store anew while jobs go on: nothing of removed points stays in its files.
+"""Rewrites a collection of the embedded store without its removed points, while jobs use it.
 
-The engine keeps the vector of a removed point in its segment until an optimiser happens to make that anew, and in the
-write-ahead log, where its name is too. It cannot be told to clear either. A copy holds what is there and nothing else:
-it is filled page by page, made up for what changed meanwhile, and then takes the place of the original.
+The engine keeps the vector of a removed point in its segment until an optimiser happens to rewrite that, and vector and
+name in the write-ahead log, and has no call to clear either. So a copy is filled page by page, brought up to date with
+what changed meanwhile, and then replaces the original.
 """
 
 import threading
@@ -22,38 +22,37 @@ from worker.store.edge.files import EdgeFiles
 from worker.store.edge.shards import OpenShards
 
 LEAST_FREE: Final = 128 * 2**20
-"""Bytes that the disk must have beside the copy: as many as an add needs."""
+"""Bytes that must stay free beside the copy: as many as an add needs."""
 
 ROUNDS: Final = 10
-"""How often the copy is made up for changes before jobs have to wait for the last of them."""
-
+"""How often the copy is brought up to date before jobs have to wait for the last changes."""
 
 FLUSH_EVERY: Final = 10_000
-"""Points written between flushes, each of which takes 20 ms and the interpreter lock; one of 200,000 took 1.3 s."""
+"""Points written between flushes. A flush holds the interpreter lock for 20 ms; one of 200,000 points took 1.3 s."""
 
 
 class Changes:
-    """Which points of each collection that is being copied have changed since the copy last had them."""
+    """The points that have changed in each collection being copied, since the copy was last brought up to date."""
 
     def __init__(self) -> None:
         self._changed: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     def begin(self, collection: str) -> None:
-        """From here on changes are noted. Raises StoreUnavailable when a copy of the collection is being written."""
+        """Begin to note changes. Raises StoreUnavailable while another copy of the collection is being written."""
         with self._lock:
             if collection in self._changed:
                 raise StoreUnavailable(f"{collection} is being compacted already; wait for its end")
             self._changed[collection] = set()
 
     def note(self, collection: str, ids: Iterable[str]) -> None:
-        """These have changed: to be called after the change, while the shard is still in use."""
+        """Note changed points. Called after the change, while the shard is still in use."""
         with self._lock:
             if collection in self._changed:
                 self._changed[collection].update(ids)
 
     def take(self, collection: str) -> list[str] | None:
-        """What has changed, which from now on counts as known; None when the collection was dropped meanwhile."""
+        """Return and forget what has changed; None if the collection was dropped meanwhile."""
         with self._lock:
             changed = self._changed.get(collection)
             if changed is None:
@@ -62,14 +61,14 @@ class Changes:
             return sorted(changed)
 
     def end(self, collection: str) -> None:
-        """No copy is being written any more: it has ended, or the collection is dropped."""
+        """Stop noting changes: the copy has ended, or the collection is dropped."""
         with self._lock:
             self._changed.pop(collection, None)
 
 
 @dataclass(frozen=True)
-class Compacting:
-    """Collections of one store. dimension: of its own vectors. index_from: as EdgeStore has it."""
+class Compaction:
+    """Compaction of the collections of one store. dimension: of its own vectors. index_from: as in EdgeStore."""
 
     files: EdgeFiles
     shards: OpenShards[Any]
@@ -79,8 +78,9 @@ class Compacting:
     changes: Changes = field(default_factory=Changes)
 
     def steps(self, collection: str) -> Generator[None]:
-        """Does it, in steps that take milliseconds each. Closed early, or after an error, it leaves the collection as
-        it is. Raises FileNotFoundError when there is none, or none any more, and whatever the engine and the disk do.
+        """Compact the collection in steps of milliseconds. Closing the generator early, or an error, leaves the
+        collection as it is. Raises FileNotFoundError if there is none, or none any more, and the errors of the engine
+        and the disk.
         """
         self.files.clear()
         self.changes.begin(collection)
@@ -99,7 +99,7 @@ class Compacting:
 
     @contextmanager
     def alone(self, collection: str) -> Iterator[None]:
-        """Nobody else works on the collection inside."""
+        """Keep all other threads and processes away from the collection for the block."""
         with self.shards.alone(collection):
             self.indexing.cancel(collection)
             yield
@@ -109,7 +109,7 @@ class Compacting:
             raise StoreUnavailable(f"{self.files.folder}: the disk has no room for a copy of {collection}")
 
     def _created(self, collection: str, path: Path) -> engine.EdgeShard:
-        """An empty shard, for vectors as the collection has: those of another model may have another dimension."""
+        """Return an empty shard for vectors of the collection's dimension, which may be another model's."""
         path.mkdir(exist_ok=True)
         with self.shards.use(collection) as shard:
             some, _ = shard.engine.scroll(engine.ScrollRequest(limit=1, with_payload=False, with_vector=True))
@@ -117,7 +117,7 @@ class Compacting:
         return engine.EdgeShard.create(str(path), segments.config(self.index_from, dimension))
 
     def _filled(self, collection: str, copy: engine.EdgeShard) -> Iterator[None]:
-        every = segments.changes(self.index_from)
+        every = segments.changes_between_optimizations(self.index_from)
         unoptimized = unflushed = 0
         for count in self._pages(collection, copy):
             unoptimized += count
@@ -131,7 +131,7 @@ class Compacting:
             yield
 
     def _filled_up(self, collection: str, copy: engine.EdgeShard) -> Iterator[None]:
-        """With what changed meanwhile, until that is little."""
+        """Bring the copy up to date until little changes meanwhile."""
         for _ in range(ROUNDS):
             changed = self.changes.take(collection)
             if not changed:
@@ -142,7 +142,9 @@ class Compacting:
                 yield
 
     def _pages(self, collection: str, copy: engine.EdgeShard) -> Iterator[int]:
-        """How many points each page had. By id: an optimiser that moves points between segments hides none."""
+        """Copy page by page and yield how many points each had. Pages go by id, so that an optimiser that moves points
+        between segments hides none.
+        """
         after: Any = None
         while True:
             request = engine.ScrollRequest(offset=after, limit=PAGE, with_payload=True, with_vector=True)
@@ -154,8 +156,8 @@ class Compacting:
                 return
 
     def _put(self, collection: str, path: Path, count: int) -> None:
-        """Let the copy, of so many points, take the collection's place, with the last changes. An empty one need not be
-        kept at all.
+        """Replace the collection by the copy, which has count points, with the last changes; by nothing if it is
+        empty.
         """
         with self.alone(collection):
             changed = self.changes.take(collection)
@@ -185,7 +187,7 @@ def _write(copy: engine.EdgeShard, records: Iterable[engine.Record]) -> None:
 
 
 def _repeat(copy: engine.EdgeShard, original: engine.EdgeShard, ids: Sequence[str]) -> None:
-    """Let the copy have these points as the original has them now, or not have them either."""
+    """Make these points of the copy what they are in the original, or remove them."""
     found = original.retrieve(list(ids), with_payload=True, with_vector=True)
     _write(copy, found)
     gone = set(ids) - {str(record.id) for record in found}

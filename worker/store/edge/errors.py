@@ -1,4 +1,4 @@
-"""What Qdrant Edge and the disk raise, as the StoreError that it amounts to."""
+"""Errors of Qdrant Edge and of the disk, as StoreErrors."""
 
 import errno
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ _DISK_TEXTS = ("No space left", "quota exceeded", "Read-only file system")
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Raises StoreUnavailable for a full or read-only disk and StoreError for anything else, naming the folder."""
+def as_store_errors(folder: Path) -> Iterator[None]:
+    """Raise StoreUnavailable for a full or read-only disk and StoreError for other errors, naming the folder."""
     try:
         yield
     except StoreError:

@@ -1,9 +1,9 @@
-"""Reads every face of an embedded store, in a process of its own: the engine maps its files, and where they are cut
-short that is no error but a bus error, which kills whoever reads.
+"""Reads every face of an embedded store in a child process: the engine maps its files, and reading one that was cut
+short is a bus error, which kills the process.
 
     python -m worker.store.edge.examine FOLDER IDENTITY < names of collections, a line each
 
-answers a line of JSON for each: {"faces", "ids" (hex, 32 digits each), "problem"}.
+prints an Examined as a line of JSON for each.
 """
 
 import json
@@ -25,11 +25,11 @@ from worker.store.edge.store import EdgeStore
 COMMAND: Final = ("-m", "worker.store.edge.examine")
 
 REFUSED: Final = 3
-"""Exit status when the folder is in use: none that Python or a signal ends with."""
+"""Exit status if the folder is in use; neither Python nor a signal ends a process with it."""
 
 
 def examine(folder: Path, identity: Identity, collections: Sequence[str]) -> Iterator[tuple[str, Examined]]:
-    """Each collection with what was found in it. Raises OperatorError if the folder is in use."""
+    """Yield each collection with what was found in it. Raises OperatorError if the folder is in use."""
     left = list(collections)
     while left:
         process = subprocess.run(  # noqa: S603 -- our own
@@ -68,7 +68,7 @@ def _examined(store: EdgeStore, collection: str) -> Examined:
 
 
 def main(folder: str, identity: str) -> None:
-    """See above."""
+    """Run the child process."""
     try:
         with closing(EdgeStore(Path(folder), Identity.parse(identity), open_limit=1)) as store:
             for line in sys.stdin:

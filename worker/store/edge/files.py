@@ -1,13 +1,13 @@
-"""The folder that EdgeStore keeps: one folder a collection, held by one process at a time.
+"""The folder of an EdgeStore: a folder for each collection, used by one process at a time.
 
     <folder>/.lock                         flock of the process that uses the folder
     <folder>/<collection>/collection.json  name and identity
     <folder>/<collection>/shard/           the engine's files
-    <folder>/<collection>/shard.new/       what takes their place, written as a whole; whoever opens the collection next
-                                           finishes that if a process was killed
+    <folder>/<collection>/shard.new/       their replacement, complete; if the process is killed, the next one that
+                                           opens the collection puts it in place
     <folder>/.tmp-<uuid>/                  being made or being removed; cleared at the next start
 
-Names that start with a point cannot be a collection's.
+No collection's name starts with a dot.
 """
 
 import fcntl
@@ -30,16 +30,16 @@ _TEMPORARY = ".tmp-"
 _NEW: Final = "shard.new"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
-"""Collections are called tenant.facedb; nothing here may lead out of the folder."""
+"""Names of collections are tenant.facedb.number; none leads out of the folder."""
 
 
 def names(folder: Path) -> list[str]:
-    """Every collection of the folder, damaged ones too, sorted. Raises OSError if the folder cannot be read."""
+    """Return the names of all collections, damaged ones too, sorted. Raises OSError if the folder cannot be read."""
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def foreign(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
-    """Those of the collections that remember another identity than ours, with that one; whoever has the folder open."""
+    """Return which collections have another identity than ours, with that identity. The folder may be in use."""
     found: dict[str, str] = {}
     for collection in collections:
         with suppress(FileNotFoundError, StoreError):
@@ -69,9 +69,9 @@ def _identity(folder: Path, collection: str) -> str:
 
 
 class EdgeFiles:
-    """The collections' folders. Holds the lock from construction until `release`.
+    """The collections' folders, locked from construction until `release`.
 
-    Raises OperatorError if the folder is in use or cannot be written. Methods raise OSError if the disk does.
+    Raises OperatorError if the folder is in use or cannot be written. Methods raise OSError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -101,29 +101,31 @@ class EdgeFiles:
 
     @property
     def lock(self) -> int:
-        """Descriptor of the lock, which whoever has a copy of it holds."""
+        """Descriptor of the lock; a process that inherits it holds the lock, too."""
         return self._lock.fileno()
 
     def release(self) -> None:
         self._lock.close()
 
     def names(self) -> list[str]:
-        """Every collection, damaged ones too, sorted."""
+        """Return the names of all collections, damaged ones too, sorted."""
         return names(self.folder)
 
     def path(self, collection: str) -> Path:
-        """The collection's folder. Raises StoreError on a name that could lead anywhere else."""
+        """Return the collection's folder. Raises StoreError for a name that could lead out of the store's folder."""
         return _path(self.folder, collection)
 
     def shard(self, collection: str) -> Path:
         return self.path(collection) / "shard"
 
     def identity(self, collection: str) -> str:
-        """What the collection remembers. Raises FileNotFoundError if there is none, StoreError if it is damaged."""
+        """Return the identity of the collection. Raises FileNotFoundError if there is none, StoreError if it is
+        damaged.
+        """
         return _identity(self.folder, collection)
 
     def make(self, collection: str, identity: str, fill: Callable[[Path], None]) -> None:
-        """Make the collection whole or not at all. fill gets the path of the shard to create."""
+        """Make the collection completely or not at all. fill creates the shard at the path it is called with."""
         final = self.path(collection)
         with self.temporary() as temporary:
             fill(temporary / "shard")
@@ -135,7 +137,7 @@ class EdgeFiles:
         sync(self.folder)
 
     def remove(self, collection: str) -> None:
-        """Remove the collection at once, its bytes right after. Nothing happens if it is not there."""
+        """Remove the collection, if it is there: at once by renaming it, its bytes right after."""
         with self._name() as gone:
             try:
                 self.path(collection).rename(gone)
@@ -145,8 +147,8 @@ class EdgeFiles:
             shutil.rmtree(gone)
 
     def replace(self, collection: str, shard: Path) -> None:
-        """Put a shard, in a `temporary` folder, in the place of the collection's. Nobody has either open. Whenever the
-        process is killed, the collection is then as before or as after.
+        """Replace the collection's shard by one in a `temporary` folder; neither may be open. Whenever the process is
+        killed, the collection is as before or as after.
         """
         sync_tree(shard)
         shard.rename(self.path(collection) / _NEW)  # decides
@@ -154,7 +156,7 @@ class EdgeFiles:
         self.settle(collection)
 
     def settle(self, collection: str) -> None:
-        """Finish a replacement that was decided. Nobody has the collection open. Nothing happens if there is none."""
+        """Finish a replacement that a killed process began, if there is one. The collection may not be open."""
         new, shard = self.path(collection) / _NEW, self.shard(collection)
         if not new.exists():
             return
@@ -168,13 +170,13 @@ class EdgeFiles:
                 shutil.rmtree(gone)
 
     def clear(self) -> None:
-        """Remove what waits to be removed: what a killed process left, and what could not be removed before."""
+        """Remove temporary folders that a killed process left or that could not be removed before."""
         for leftover in self.folder.glob(f"{_TEMPORARY}*"):
             if leftover not in self._using:
                 shutil.rmtree(leftover)
 
     def used_bytes(self, collection: str) -> int:
-        """What the collection takes on the disk."""
+        """Return the bytes that the collection takes on the disk."""
         blocks = 0
         for path in self.path(collection).rglob("*"):
             with suppress(FileNotFoundError):  # the engine removed it meanwhile
@@ -183,7 +185,7 @@ class EdgeFiles:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """A folder of its own for the block, which ends with it."""
+        """Yield a new folder, which is removed after the block."""
         with self._name() as path:
             path.mkdir()
             try:
@@ -192,7 +194,7 @@ class EdgeFiles:
                 shutil.rmtree(path, ignore_errors=True)
 
     def sync_log(self, collection: str) -> None:
-        """Have the disk hold the write-ahead log of a collection's shard. Nothing happens if it is not there."""
+        """Sync the write-ahead log of the collection's shard to the disk, if it is there."""
         log = self.shard(collection) / "wal"
         with suppress(FileNotFoundError):  # dropped since, or cut by the engine
             for path in (*log.iterdir(), log):
@@ -204,7 +206,7 @@ class EdgeFiles:
 
     @contextmanager
     def _name(self) -> Iterator[Path]:
-        """A name that `clear` leaves alone inside the block."""
+        """Yield the path of a temporary folder, which `clear` leaves alone during the block."""
         path = self.folder / f"{_TEMPORARY}{uuid.uuid4()}"
         self._using.add(path)
         try:

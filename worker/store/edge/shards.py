@@ -1,4 +1,4 @@
-"""Which shards are open: the least recently used is closed, and never one that a thread is using."""
+"""A cache of open shards: the least recently used is closed, but never one that a thread is using."""
 
 import threading
 from collections import OrderedDict
@@ -19,8 +19,8 @@ Shard = TypeVar("Shard", bound=Closable)
 class OpenShards(Generic[Shard]):
     """Shards by collection, opened on demand.
 
-    open_shard: opens the shard of a collection; what it raises goes to the caller. limit: how many stay open; while
-    more than that are in use at once, that many are open.
+    open_shard: opens the shard of a collection; its exceptions go to the caller. limit: how many stay open; more are
+    open only while more are in use.
     """
 
     def __init__(self, open_shard: Callable[[str], Shard], limit: int) -> None:
@@ -34,7 +34,7 @@ class OpenShards(Generic[Shard]):
 
     @contextmanager
     def use(self, collection: str) -> Iterator[Shard]:
-        """The open shard, shared with other threads. Raises StoreUnavailable after close."""
+        """Yield the open shard, which other threads may use, too. Raises StoreUnavailable after close."""
         shard = self._enter(collection)
         try:
             yield shard
@@ -48,7 +48,7 @@ class OpenShards(Generic[Shard]):
 
     @contextmanager
     def alone(self, collection: str) -> Iterator[None]:
-        """Nobody has the shard open inside: waits for those who use it, and whoever comes later waits."""
+        """Wait until no thread uses the shard, and keep it closed for the block; other threads wait for its end."""
         with self._changed:
             self._wait_for(lambda: collection not in self._busy)
             self._busy.add(collection)
@@ -68,7 +68,7 @@ class OpenShards(Generic[Shard]):
             raise StoreUnavailable("the store is closed")
 
     def close(self) -> None:
-        """Refuse new users, wait for the present ones, close every shard."""
+        """Refuse new users, wait for the present ones and close every shard."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -98,7 +98,7 @@ class OpenShards(Generic[Shard]):
         return shard
 
     def _shrink(self) -> None:
-        """Close the least recently used shards beyond the limit, as far as nobody uses them."""
+        """Close the least recently used shards beyond the limit, except those in use."""
         while True:
             with self._changed:
                 idle = (name for name in self._open if name not in self._users and name not in self._busy)

@@ -1,8 +1,8 @@
-"""Qdrant's own engine inside this process (Qdrant Edge): one shard a collection, on disk.
+"""A store in this process, by Qdrant's own engine (Qdrant Edge): a shard on disk for each collection.
 
-What an add acknowledged is in the engine's write-ahead log, a mapped file, and so outlives a killed process. The log is
-given to the disk every second, or before each acknowledgement: a power cut takes no more than that. Searches go over
-every vector, in large collections first as int8 (worker/store/edge/segments.py).
+An acknowledged add is in the engine's write-ahead log, a mapped file, and so survives a killed process. The log is
+synced every second, or before each acknowledgement, which bounds what a power cut takes. Searches go over every vector,
+in large collections first as int8 (worker/store/edge/segments.py).
 """
 
 import threading
@@ -32,37 +32,37 @@ from worker.store.base import (
 )
 from worker.store.edge import files, segments
 from worker.store.edge.background_indexing import BackgroundIndexing
-from worker.store.edge.compaction import Compacting
-from worker.store.edge.errors import explained
+from worker.store.edge.compaction import Compaction
+from worker.store.edge.errors import as_store_errors
 from worker.store.edge.files import EdgeFiles
 from worker.store.edge.shards import OpenShards
 
 log = structlog.stdlib.get_logger(__name__)
 
 MIN_FREE_BYTES = 128 * 2**20
-"""Least free disk space for an add. The engine writes to sparse mapped files, where a full disk is no error but a bus
-error that kills the process: adds end well before, and deletes, of few bytes each, at an eighth of it."""
+"""Least free disk space for an add; an eighth of it for a delete, which takes few bytes. The engine writes to sparse
+mapped files, where a full disk is a bus error, which kills the process."""
 
 SYNC_S = 1.0
-"""How often the logs go to the disk, as those of Redis do by default. It takes 0.3 ms and no interpreter lock, whereas
-the engine's own flush writes everything and holds it for 3 ms, on a slow disk much longer."""
+"""How often the logs are synced, as those of Redis by default. A sync takes 0.3 ms without the interpreter lock; the
+engine's own flush writes everything and holds the lock for 3 ms, on a slow disk much longer."""
 
 FLUSH_EVERY = 10_000
-"""Points added or removed between flushes, which cut the write-ahead log. Unflushed, it grows for ever, and every
-100,000 make the next start 1.2 s longer; a flush after 10,000 takes 20 ms."""
+"""Points added or removed between flushes, which truncate the write-ahead log. Otherwise it grows for ever, and every
+100,000 points make the next start 1.2 s longer. A flush after 10,000 takes 20 ms."""
 
 
-class _Changes:
-    """Of points, since something was done about them."""
+class _ChangeCounter:
+    """Counts changed points, and says when a periodic task is due."""
 
     def __init__(self) -> None:
         self._count = 0
         self._lock = threading.Lock()
 
-    def are_due(self, more: int, every: int) -> bool:
-        """Whether so many more make it time to do it again, for one thread of all that change points."""
+    def add(self, changes: int, every: int) -> bool:
+        """Count changes. Returns True to one of the threads once there are `every`, and begins again at 0."""
         with self._lock:
-            self._count += more
+            self._count += changes
             if self._count < every:
                 return False
             self._count = 0
@@ -70,13 +70,13 @@ class _Changes:
 
 
 class _Shard:
-    """An open shard, and whose vectors it holds."""
+    """An open shard, and the identity of its vectors."""
 
     def __init__(self, shard: engine.EdgeShard, identity: str) -> None:
         self.engine = shard
         self.identity = identity
-        self.unflushed = _Changes()
-        self.unoptimized = _Changes()
+        self.unflushed = _ChangeCounter()
+        self.unoptimized = _ChangeCounter()
 
     def close(self) -> None:
         self.engine.close()
@@ -85,9 +85,9 @@ class _Shard:
 class EdgeStore:
     """A Store in a folder. Raises OperatorError if another process has the folder or it cannot be written.
 
-    open_limit: shards that stay open, each of 2 MB when new and 34 MB (of mapped, reclaimable file) when reopened.
-    sync: whether every change is on the disk before it is acknowledged, and not up to SYNC_S later.
-    index_from: points of a collection from which int8 is used; fewer are for tests.
+    open_limit: shards that stay open, of 2 MB each when new and 34 MB (of mapped, reclaimable file) when reopened.
+    sync: whether every change is synced before it is acknowledged, rather than up to SYNC_S later.
+    index_from: points of a collection from which int8 is used; lower in tests.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class EdgeStore:
         self._files = EdgeFiles(folder)
         self._shards = OpenShards(self._open, open_limit)
         self._indexing = BackgroundIndexing(self._files.lock)
-        self._compacting = Compacting(self._files, self._shards, self._indexing, identity.dimension, self._index_from)
+        self._compaction = Compaction(self._files, self._shards, self._indexing, identity.dimension, self._index_from)
         self._sync = sync
         self._unsynced: set[str] = set()
         self._syncing = Periodic("sync", self._sync_all, SYNC_S)
@@ -117,13 +117,13 @@ class EdgeStore:
         upsert = engine.UpdateOperation.upsert_points(
             [engine.Point(str(point.person_id), point.vector.tolist(), {"name": point.name}) for point in points]
         )
-        with explained(self._files.folder / collection):
-            self._room(MIN_FREE_BYTES)
+        with as_store_errors(self._files.folder / collection):
+            self._require_room(MIN_FREE_BYTES)
             while True:  # again only if a drop comes between
                 try:
                     with self._ours(collection) as shard:
                         shard.engine.update(upsert)
-                        self._compacting.changes.note(collection, [str(point.person_id) for point in points])
+                        self._compaction.changes.note(collection, [str(point.person_id) for point in points])
                         self._changed(collection, shard, len(points))
                     break
                 except FileNotFoundError:
@@ -139,7 +139,7 @@ class EdgeStore:
             params=segments.SEARCH,
             with_payload=True,
         )
-        with explained(self._files.folder / collection):
+        with as_store_errors(self._files.folder / collection):
             try:
                 with self._ours(collection) as shard:
                     found = shard.engine.query(request)
@@ -150,7 +150,7 @@ class EdgeStore:
         )
 
     def contains(self, collection: str, person_id: uuid.UUID) -> bool:
-        with explained(self._files.folder / collection):
+        with as_store_errors(self._files.folder / collection):
             try:
                 with self._ours(collection) as shard:
                     return bool(shard.engine.retrieve([str(person_id)], with_payload=False, with_vector=False))
@@ -158,19 +158,19 @@ class EdgeStore:
                 return False
 
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
-        with explained(self._files.folder / collection):
-            self._room(MIN_FREE_BYTES // 8)
+        with as_store_errors(self._files.folder / collection):
+            self._require_room(MIN_FREE_BYTES // 8)
             try:
                 with self._ours(collection) as shard:
                     shard.engine.update(engine.UpdateOperation.delete_points([str(person_id)]))
-                    self._compacting.changes.note(collection, [str(person_id)])
+                    self._compaction.changes.note(collection, [str(person_id)])
                     self._changed(collection, shard, 1)
             except FileNotFoundError:
                 return
             self._written(collection)
 
     def points(self, collection: str) -> Iterator[Point]:
-        after: object = None  # of the page before: where the next one begins
+        after: object = None  # id of the first point of the next page
         while True:
             page, after = self._page(collection, after)
             yield from page
@@ -178,7 +178,7 @@ class EdgeStore:
                 return
 
     def count(self, collection: str) -> int:
-        with explained(self._files.folder / collection):
+        with as_store_errors(self._files.folder / collection):
             try:
                 with self._shards.use(collection) as shard:
                     return shard.engine.count(engine.CountRequest(exact=True))
@@ -187,7 +187,7 @@ class EdgeStore:
 
     def collections(self) -> list[str]:
         self._shards.check()
-        with explained(self._files.folder):
+        with as_store_errors(self._files.folder):
             return self._files.names()
 
     def foreign(self, collections: Collection[str]) -> dict[str, str]:
@@ -195,16 +195,16 @@ class EdgeStore:
         return files.foreign(self._files.folder, collections, str(self.identity))
 
     def drop(self, collection: str) -> None:
-        with explained(self._files.folder / collection), self._compacting.alone(collection):
-            self._compacting.changes.end(collection)
+        with as_store_errors(self._files.folder / collection), self._compaction.alone(collection):
+            self._compaction.changes.end(collection)
             self._files.remove(collection)
 
     def compact(self, collection: str, rest: Callable[[], None]) -> bool:
         self._shards.check()
-        steps = self._compacting.steps(collection)
+        steps = self._compaction.steps(collection)
         with closing(steps):
             while True:
-                with explained(self._files.folder / collection):
+                with as_store_errors(self._files.folder / collection):
                     try:
                         next(steps)
                     except (StopIteration, FileNotFoundError):  # done; or never there, or dropped since
@@ -215,8 +215,8 @@ class EdgeStore:
         self._shards.check()
 
     def check_room(self) -> None:
-        with explained(self._files.folder):
-            self._room(MIN_FREE_BYTES)
+        with as_store_errors(self._files.folder):
+            self._require_room(MIN_FREE_BYTES)
 
     def close(self) -> None:
         self._syncing.stop()
@@ -227,11 +227,11 @@ class EdgeStore:
             self._files.release()
 
     def _page(self, collection: str, begin: Any) -> tuple[list[Point], object]:
-        """Points from that id on, and the id that follows them, None at the end. Pages are by id: an optimiser that
-        moves points between segments hides none.
+        """Return points from that id on and the id that follows them, None at the end. Pages go by id, so that an
+        optimiser that moves points between segments hides none.
         """
         request = engine.ScrollRequest(offset=begin, limit=PAGE, with_payload=True, with_vector=True)
-        with explained(self._files.folder / collection):
+        with as_store_errors(self._files.folder / collection):
             try:
                 with self._ours(collection) as shard:
                     found, after = shard.engine.scroll(request)
@@ -239,13 +239,13 @@ class EdgeStore:
                 return [], None
         return [_point(collection, record) for record in found], after
 
-    def _room(self, least: int) -> None:
+    def _require_room(self, least: int) -> None:
         if self._files.free_bytes() < least:
             raise StoreUnavailable(f"{self._files.folder}: less than {least >> 20} MB of disk are free")
 
     @contextmanager
     def _ours(self, collection: str) -> Iterator[_Shard]:
-        """The collection's shard. Raises FileNotFoundError if there is none, IdentityMismatch if it is not ours."""
+        """Yield the collection's shard. Raises FileNotFoundError if there is none, and IdentityMismatch."""
         with self._shards.use(collection) as shard:
             check_identity(collection, shard.identity, self.identity)
             yield shard
@@ -256,10 +256,10 @@ class EdgeStore:
         path = self._files.shard(collection)
         if identity != str(self.identity):  # to be counted or dropped
             return _Shard(engine.EdgeShard.load(str(path)), identity)
-        # With the configuration: a shard of an older release has another.
+        # With the configuration, as a shard of an older release has another one.
         config = segments.config(self._index_from, self.identity.dimension)
         shard = engine.EdgeShard.load(str(path), config)
-        if self._is_behind(shard):
+        if self._is_largely_unindexed(shard):
             shard.close()
             self._indexing.await_indexed(collection, path)
             shard = engine.EdgeShard.load(str(path))
@@ -274,14 +274,14 @@ class EdgeStore:
                 )
 
     def _written(self, collection: str) -> None:
-        """A change is in the collection's log: have the disk hold it, now or soon."""
+        """Sync the collection's log, which has a change: now, or within SYNC_S."""
         if self._sync:
             self._files.sync_log(collection)
         else:
             self._unsynced.add(collection)
 
     def _sync_all(self) -> None:
-        """What cannot be synced now is tried again next time."""
+        """Sync all logs with changes. Those that cannot be synced are tried again next time."""
         for collection in tuple(self._unsynced):
             self._unsynced.discard(collection)  # before, as it may change meanwhile
             try:
@@ -291,28 +291,28 @@ class EdgeStore:
                 log.error("log_not_synced", collection=collection, reason=error.strerror)  # noqa: TRY400 -- that says it
 
     def _changed(self, collection: str, shard: _Shard, points: int) -> None:
-        """Do what is due after that many points were added or removed."""
-        if shard.unflushed.are_due(points, FLUSH_EVERY):
+        """Flush and optimise the shard if that is due after this number of changed points."""
+        if shard.unflushed.add(points, FLUSH_EVERY):
             shard.engine.flush()
-        if shard.unoptimized.are_due(points, segments.changes(self._index_from)):
+        if shard.unoptimized.add(points, segments.changes_between_optimizations(self._index_from)):
             self._optimize(collection, shard)
 
     def _optimize(self, collection: str, shard: _Shard) -> None:
-        """If it fails, searches take longer."""
-        if self._is_behind(shard.engine) or not self._has_room(segments.LARGEST * self._index_from):
+        """Optimise the shard. If that fails, searches take longer."""
+        if self._is_largely_unindexed(shard.engine) or not self._has_room(segments.LARGEST * self._index_from):
             return
         try:
-            with explained(self._files.folder / collection):
+            with as_store_errors(self._files.folder / collection):
                 shard.engine.optimize()
         except StoreError as error:
             log.warning("collection_not_indexed", collection=collection, reason=str(error))
 
-    def _is_behind(self, shard: engine.EdgeShard) -> bool:
-        """Whether optimising would hold up the process for long."""
+    def _is_largely_unindexed(self, shard: engine.EdgeShard) -> bool:
+        """Return whether optimising would hold up the process for long."""
         return segments.not_indexed(shard) >= segments.LARGEST * self._index_from
 
     def _has_room(self, points: int) -> bool:
-        """Whether the disk has room for that many points once more."""
+        """Return whether the disk has room for this number of points once more."""
         return self._files.free_bytes() >= 2 * MIN_FREE_BYTES + points * self.identity.dimension * 8
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from worker.store.base import IdentityMismatch, StoreError, StoreUnavailable
-from worker.store.edge.errors import explained
+from worker.store.edge.errors import as_store_errors
 
 FOLDER = Path("/data/faces/db")
 
@@ -27,7 +27,7 @@ class PanicException(BaseException):
     ],
 )
 def test_it_becomes_a_store_error_that_names_the_folder(raised: BaseException, kind: type[StoreError]) -> None:
-    with pytest.raises(StoreError, match=str(FOLDER)) as seen, explained(FOLDER):
+    with pytest.raises(StoreError, match=str(FOLDER)) as seen, as_store_errors(FOLDER):
         raise raised
     assert type(seen.value) is kind
     assert len(str(seen.value)) < 300
@@ -35,6 +35,6 @@ def test_it_becomes_a_store_error_that_names_the_folder(raised: BaseException, k
 
 def test_our_own_errors_and_interrupts_pass() -> None:
     for ours in (IdentityMismatch("as it was"), KeyboardInterrupt(), SystemExit()):
-        with pytest.raises(type(ours)) as seen, explained(FOLDER):
+        with pytest.raises(type(ours)) as seen, as_store_errors(FOLDER):
             raise ours
         assert seen.value is ours

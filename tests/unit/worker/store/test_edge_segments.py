@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.store.edge import segments
-from worker.store.edge.segments import LARGEST, changes, config
+from worker.store.edge.segments import LARGEST, changes_between_optimizations, config
 
 
 @pytest.mark.parametrize(("dimension", "kilobytes"), [(128, 12_500), (512, 50_000), (16, 1562)])
@@ -31,5 +31,5 @@ def test_the_best_by_int8_are_compared_again_in_full() -> None:
 
 @given(index_from=st.integers(1, 10**6))
 def test_the_optimiser_is_asked_well_before_a_segment_is_large(index_from: int) -> None:
-    assert 1 <= changes(index_from) <= max(1, index_from // 50)
+    assert 1 <= changes_between_optimizations(index_from) <= max(1, index_from // 50)
     assert config(index_from, 16).optimizers.indexing_threshold >= 1
