@@ -1,4 +1,4 @@
-"""A warning before a server has more collections than it carries well."""
+"""A warning before a server has more collections than is recommended."""
 
 import time
 from collections.abc import Callable
@@ -9,21 +9,22 @@ import structlog
 log = structlog.stdlib.get_logger(__name__)
 
 LIMIT: Final = 1000
+"""Collections that Qdrant recommends at most (https://qdrant.tech/documentation/manage-data/multitenancy/)."""
+
 MANY: Final = 800
-"""Collections that Qdrant advises for a cluster (https://qdrant.tech/documentation/manage-data/multitenancy/), and from
-how many on it is time to think of something else."""
+"""Collections from which the warning is logged."""
 
 COUNT_EVERY_S: Final = 60.0
 
 
 class CollectionLimit:
-    """Counts collections when one is made, but not more often than every COUNT_EVERY_S seconds."""
+    """Counts collections when one is made, at most once every COUNT_EVERY_S seconds."""
 
     def __init__(self) -> None:
         self._count_from = 0.0
 
     def check(self, names: Callable[[], list[str]]) -> None:
-        """A collection was made; names: asks for those of all."""
+        """Log a warning if there are many. Called when a collection was made. names: lists all collections."""
         now = time.monotonic()
         if now < self._count_from:
             return

@@ -1,7 +1,7 @@
-"""A server's collections, as workers of one identity use them: made when first written to, and checked when first met.
+"""A server's collections, for workers of one identity: made by the first write and verified at the first use.
 
-The vectors are *named* by the identity. So every call is refused by the server itself if the collection was dropped and
-made again under another identity meanwhile, and what was verified once can be kept without asking again.
+The identity is the *name* of the vectors. So the server itself refuses every call if the collection was dropped and
+made again under another identity meanwhile, and a collection is verified once only.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ from worker.store.qdrant.retries import Retries
 Placement = Literal["separate", "shared"]
 
 METADATA_KEYS: Final[dict[Placement, str]] = {"separate": "facesearch_identity", "shared": "facesearch_shared_identity"}
-"""By placement: where in a collection's metadata its identity stands."""
+"""The key of the identity in a collection's metadata, by placement."""
 
 _DROPS_MEANWHILE: Final = 10  # of a collection, during one write to it
 
 
 class Collections:
-    """Those of one placement. Methods raise IdentityMismatch where a collection is not ours."""
+    """Collections of one placement. Methods raise IdentityMismatch for a collection of another identity."""
 
     def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
         self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
@@ -49,7 +49,7 @@ class Collections:
         self._limit = CollectionLimit()
 
     def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
-        """Upsert; makes the collection if there is none."""
+        """Upsert the points, and make the collection if there is none."""
         for _ in range(_DROPS_MEANWHILE):
             with contextlib.suppress(Missing):  # another worker dropped it in between
                 self._write(name, points)
@@ -60,11 +60,11 @@ class Collections:
         self.read(name, lambda: self._remove(name, selector), None)
 
     def delete_of_any(self, name: str, selector: models.PointsSelector) -> None:
-        """Points of a collection of any identity."""
+        """Delete points of a collection of any identity."""
         self._retries.call(lambda: self._remove(name, selector))
 
     def read(self, name: str, call: Callable[[], Answer], missing: Answer) -> Answer:
-        """What the call on the collection returns, or else `missing`."""
+        """Return the result of a call on the collection; `missing` if there is no such collection."""
         if not self._known(name):
             return missing
         try:
@@ -73,15 +73,15 @@ class Collections:
             return missing
 
     def names(self) -> list[str]:
-        """All names on the server, of whatever kind."""
+        """Return the names of all collections on the server, also of those that facesearch did not make."""
         return [found.name for found in self._retries.call(self._client.get_collections).collections]
 
     def shared_names(self) -> list[str]:
-        """Of them, the shared collections of all identities."""
+        """Return the names of the shared collections of all identities."""
         return [name for name in self.names() if name.startswith(SHARED_PREFIX)]
 
     def count_in(self, shared: str, facedb: str) -> int:
-        """Points of a facedb in a shared collection; 0 if there is none."""
+        """Return the number of points of a facedb in a shared collection; 0 if there is no such collection."""
         try:
             return self._retries.call(
                 lambda: self._client.count(shared, count_filter=of_facedb(facedb), exact=True).count
@@ -90,15 +90,13 @@ class Collections:
             return 0
 
     def remembered(self, name: str) -> str | None:
-        """The identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
+        """Return the identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
         metadata = self._described(name).config.metadata or {}
         identity = metadata.get(self._metadata_key)
         return identity if isinstance(identity, str) else None
 
     def foreign(self, wanted: Collection[str]) -> dict[str, str]:
-        """Those of these collections that remember another identity, with that one; "" where facesearch did not make
-        them. One call for each that was not met before.
-        """
+        """Do what Store.foreign does, with a call for each collection that was not verified before."""
         found: dict[str, str] = {}
         for name in set(wanted).intersection(self.names()) - self._verified:
             with contextlib.suppress(Missing):  # dropped since
@@ -153,14 +151,18 @@ class Collections:
             self._limit.check(self.names)
 
     def _index(self, name: str) -> None:
-        """Whoever made the collection may have died before this, and asking twice does no harm."""
+        """Make the payload index of a shared collection. Also called for existing ones, whose maker may have died
+        before this; making it twice does no harm.
+        """
         if self._settings.placement == "shared":
             self._retries.call(
                 lambda: done(self._client.create_payload_index(name, FACEDB_KEY, FACEDB_INDEX, wait=True))
             )
 
     def _on_points(self, name: str, call: Callable[[], Answer]) -> Answer:
-        """The answer of a call on a known collection. A refusal may mean that it is no longer the one we knew."""
+        """Return the result of a call on a verified collection. After a refusal it is verified again, as it may have
+        been dropped and made anew.
+        """
         try:
             return self._retries.call(call)
         except StoreUnavailable:
@@ -171,7 +173,7 @@ class Collections:
             raise
 
     def _refuse_shared(self, name: str) -> None:
-        """Raises StoreError if the facedb lies in a shared collection, which this placement does not look into."""
+        """Raise StoreError if the facedb is in a shared collection, which this placement does not search."""
         if self._settings.placement == "shared":
             return
         for shared in self.shared_names():
@@ -182,6 +184,6 @@ class Collections:
 
 
 def done(result: models.UpdateResult) -> None:
-    """Raises StoreUnavailable unless the write is applied: acknowledged alone is not searchable yet."""
+    """Raise StoreUnavailable unless the write is applied: one that is only acknowledged cannot be searched yet."""
     if result.status != models.UpdateStatus.COMPLETED:
         raise StoreUnavailable(f"Qdrant has not applied the write yet: {result.status.value}")

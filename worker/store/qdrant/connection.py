@@ -1,4 +1,4 @@
-"""How a client of a Qdrant server is made."""
+"""The client of a Qdrant server."""
 
 import os
 import socket
@@ -14,27 +14,27 @@ from shared.settings import Settings
 from worker.store.qdrant.retries import Retries
 
 _GRPC: Final = {
-    # After a lost connection gRPC refuses calls for a second, and later for minutes, before it tries again.
+    # By default gRPC refuses calls for a second after a lost connection, and later for minutes, before it reconnects.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 400,
-    # Channels of one address share a connection otherwise, and with it the fate of that connection.
+    # By default channels to one address share a connection, and are lost with it.
     "grpc.use_local_subchannel_pool": 1,
-    # A machine that vanished closes no connection: without pings, calls would go there until TCP gives up.
+    # A machine that vanishes closes no connection: without pings, calls would go there until TCP times out.
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 2_000,
 }
 
 
 _AT_ONCE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-"""Closing a connection takes back what of a call has not arrived. The system would go on sending it for minutes, and
-what was added and deleted meanwhile would be back."""
+"""Closing a connection discards what was not sent yet. Otherwise the system goes on sending it for minutes, and an old
+write could undo later ones."""
 
 
 class TimedClient(QdrantRemote):
-    """Qdrant's client, where each call takes its time limit when it is made.
+    """Qdrant's client, with a time limit for each call that is set when the call is made.
 
-    The client itself knows one limit, in whole seconds, for most calls of gRPC and for each phase of REST (connecting,
+    Qdrant's own has one limit, in whole seconds, for most calls of gRPC and for each phase of a REST call (connecting,
     sending, reading).
     """
 
@@ -49,7 +49,7 @@ class TimedClient(QdrantRemote):
 
     @_timeout.setter
     def _timeout(self, _: Any) -> None:
-        """The client's own, which is not used."""
+        """Ignore the client's own limit."""
 
     def _limited(self, request: httpx.Request, call_next: Any) -> httpx.Response:
         seconds = self._retries.attempt_s()
@@ -61,9 +61,9 @@ class TimedClient(QdrantRemote):
 
 
 def connect(settings: Settings, retries: Retries) -> TimedClient:
-    """A client that has not sent anything yet. Raises OperatorError on a bad URL.
+    """Return a client that has not sent anything yet. Raises OperatorError for a bad URL.
 
-    Certificates are checked against those that the environment's SSL_CERT_FILE holds, or else the usual authorities.
+    Certificates are verified by those in SSL_CERT_FILE, if the environment names one, or else by the system's.
     """
     url, key = required_url(settings), settings.qdrant_api_key
     options = dict(_GRPC) | _authorities(url)
@@ -88,14 +88,14 @@ def connect(settings: Settings, retries: Retries) -> TimedClient:
 
 
 def required_url(settings: Settings) -> str:
-    """Raises OperatorError if there is none."""
+    """Return QDRANT_URL. Raises OperatorError if it is not set."""
     if not settings.qdrant_url:
         raise OperatorError("QDRANT_URL is not set; give one, or set FACESEARCH_STORE=edge")
     return settings.qdrant_url
 
 
 def _authorities(url: str) -> dict[str, Any]:
-    """What gRPC has to be told: it knows another variable than everybody else."""
+    """Return gRPC's option for the certificates of SSL_CERT_FILE, a variable that gRPC does not read."""
     file = os.environ.get("SSL_CERT_FILE")
     if not file or not url.startswith("https"):
         return {}

@@ -1,4 +1,4 @@
-"""What a Qdrant client raises, over REST or gRPC, as the StoreError that it amounts to."""
+"""Errors of a Qdrant client, over REST or gRPC, as StoreErrors."""
 
 import json
 import re
@@ -33,7 +33,7 @@ class Missing(StoreError):
 
 
 class Busy(StoreUnavailable):
-    """The server asks to come again later; retry_after_s: in so many seconds."""
+    """The server asks for a pause of retry_after_s seconds."""
 
     def __init__(self, text: str, retry_after_s: float) -> None:
         super().__init__(text)
@@ -41,9 +41,9 @@ class Busy(StoreUnavailable):
 
 
 def answer(call: Callable[[], Answer]) -> Answer:
-    """What the call returns. Raises Missing, StoreUnavailable or StoreError.
+    """Return the result of the call. Raises Missing, StoreUnavailable or StoreError.
 
-    Raised `from None`: the client's own exception holds the server's raw body, which may quote the request.
+    They are raised `from None`, as the client's exception holds the server's raw body, which may quote the request.
     """
     try:
         return call()
@@ -63,7 +63,7 @@ def answer(call: Callable[[], Answer]) -> Answer:
 
 
 def refusal(code: int, body: bytes) -> StoreError:
-    """What an answer of REST other than 2xx amounts to. Its text has the server's reason."""
+    """Return the error for a REST answer other than 2xx, with the server's reason in its text."""
     if code in _KEY_CODES:
         return StoreError(f"Qdrant answers {code}: {_KEY_REFUSED}")
     try:
@@ -78,7 +78,7 @@ def refusal(code: int, body: bytes) -> StoreError:
 
 
 def rpc_refusal(error: grpc.RpcError) -> StoreError:
-    """What a failed call of gRPC amounts to."""
+    """Return the error for a failed gRPC call."""
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     if code in _SILENT:
         return StoreUnavailable(f"Qdrant does not answer: {code.name}")
@@ -92,5 +92,5 @@ def rpc_refusal(error: grpc.RpcError) -> StoreError:
 
 
 def _without_values(reason: str) -> str:
-    """The server quotes what it could not read, which may be a name or a vector."""
+    """Remove what the server quotes from the request, such as a name or a vector."""
     return _VALUES.sub("...", reason)[:200]

@@ -1,4 +1,4 @@
-"""What collections are asked to be when they are made. Those that exist stay as they are."""
+"""The parameters of new collections. Existing collections stay as they are."""
 
 from typing import Any, Final
 
@@ -9,17 +9,17 @@ from shared.settings import Settings
 from worker.models.identity import Identity
 
 FACEDB_KEY: Final = "facedb"
-"""Of the payload, in a shared collection: which facedb a point belongs to."""
+"""Key in the payload of a shared collection's points: the facedb of the point."""
 
 SHARED_PREFIX: Final = "facesearch_shared-"
-"""Of the names of shared collections. No facedb's own collection is called so: theirs are tenant.facedb."""
+"""Prefix of the names of shared collections. A facedb's own collection, tenant.facedb.number, never has it."""
 
 QUANTILE: Final = 0.99
 """Part of all components that int8 covers; the rest is clipped, so that outliers cost the others no precision."""
 
 
 def checked_layout(settings: Settings) -> None:
-    """Raises OperatorError if the settings contradict each other. The server would take fewer copies silently."""
+    """Raise OperatorError if the settings contradict each other. The server would silently keep fewer copies."""
     if settings.qdrant_write_consistency > settings.qdrant_replicas:
         raise OperatorError(
             f"FACESEARCH_QDRANT_WRITE_CONSISTENCY is {settings.qdrant_write_consistency}, but "
@@ -28,9 +28,9 @@ def checked_layout(settings: Settings) -> None:
 
 
 def layout(settings: Settings, identity: Identity, vector_name: str) -> dict[str, Any]:
-    """Arguments of create_collection.
+    """Return the arguments of create_collection.
 
-    In a shared collection there is no graph over everything but one for each facedb that is large enough
+    A shared collection has no graph over all points, but one for each facedb that is large enough
     (https://qdrant.tech/documentation/manage-data/multitenancy/).
     """
     vectors = models.VectorParams(
@@ -53,13 +53,13 @@ def layout(settings: Settings, identity: Identity, vector_name: str) -> dict[str
 
 
 def of_facedb(facedb: str) -> models.Filter:
-    """In a shared collection: the points of this facedb alone."""
+    """Return the filter for the points of this facedb in a shared collection."""
     return models.Filter(must=[models.FieldCondition(key=FACEDB_KEY, match=models.MatchValue(value=facedb))])
 
 
 def write_ordering(settings: Settings) -> models.WriteOrdering:
-    """Copies could apply the add and the deletion of one face in different orders unless one of them leads. medium: a
-    live one; strong would write nothing while a fixed one is away.
+    """Return the ordering of writes. With several copies one has to lead, or they could apply the add and the delete of
+    a face in different orders. medium: any live copy leads; strong would write nothing while one certain copy is away.
     """
     return models.WriteOrdering.MEDIUM if settings.qdrant_replicas > 1 else models.WriteOrdering.WEAK
 
@@ -69,4 +69,4 @@ _INT8: Final = models.ScalarQuantization(
 )
 
 FACEDB_INDEX: Final = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-"""Keeps each facedb's points together, and makes the graphs of `layout`."""
+"""Keeps the points of each facedb together, and makes the graphs of `layout`."""

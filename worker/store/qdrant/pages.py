@@ -1,4 +1,4 @@
-"""All points of a collection on a Qdrant server, a page at a time."""
+"""Reading all points of a collection on a Qdrant server, a page at a time."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from worker.store.qdrant.collections import Collections
 
 
 class Pages:
-    """Reads collections of one store from their first id to their last."""
+    """Reads the collections of one store in the order of their ids."""
 
     def __init__(self, client: QdrantBase, collections: Collections) -> None:
         self._client = client
         self._collections = collections
 
     def records(self, name: str, only: models.Filter | None = None) -> Iterator[models.Record]:
-        """Those that `only` lets through, with payload and vector. Each page is an operation of its own."""
+        """Yield the records that match the filter, with payload and vector. Each page is an operation of its own."""
         begin: Any = None
 
         def page() -> tuple[list[models.Record], Any]:
@@ -41,7 +41,7 @@ class Pages:
                 return
 
     def point(self, collection: str, payload: dict[str, Any], vectors: Any) -> Point:
-        """Raises StoreError if something of it is not there."""
+        """Return the point of a record. Raises StoreError if it lacks a name, an id or a vector."""
         try:
             vector = np.array(vectors[self._collections.vector_name], np.float32)
             return Point(uuid.UUID(payload["person_id"]), str(payload["name"]), vector)

@@ -1,4 +1,4 @@
-"""Calls that are repeated until they are answered or their operation's time is up."""
+"""Retries of calls to a server, within the time limit of the operation that they belong to."""
 
 import itertools
 import math
@@ -15,21 +15,22 @@ from worker.store.qdrant.errors import Answer, Busy, answer
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.8
-"""Pauses between attempts grow twofold. A restarting server is found within the last of them."""
+"""Pauses between attempts double up to this one, which bounds how late a server that is back is noticed."""
 
 CHECK_S: Final = 1.0
-"""At most for a sign of life: whoever asks for one has to give one, in time, too."""
+"""Time limit of Store.check, whose caller has to show every few seconds that the worker is alive."""
 
-_LEAST_S: Final = 0.02  # an attempt with less time than this would only cost
+_LEAST_S: Final = 0.02
+"""Shortest time in which an attempt is worth making."""
 
 
 class Retries:
-    """How long the operations of a store may take, in each thread.
+    """Makes the calls of a store's operations, each in the thread of its caller.
 
-    An operation is one method of a store, of one or several calls. What a store asks for may be asked twice: points are
-    written and deleted by id. So an attempt that failed, whatever became of it, is repeated with growing pauses, or
-    after as many seconds as the server asked for, until timeout_s seconds since the operation's start are over. What
-    the server refuses for its content is refused at once.
+    An operation is one method of a store and makes one or more calls. Calls may be repeated, as points are written and
+    deleted by id. So a failed attempt, whatever became of it, is repeated with growing pauses, or after the seconds
+    that the server asks for, until timeout_s seconds after the operation's start. A request that the server refuses for
+    its content is not repeated.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -39,7 +40,7 @@ class Retries:
 
     @contextmanager
     def operation(self, at_most_s: float = math.inf) -> Iterator[None]:
-        """All calls inside share one time limit; within another operation, that one's."""
+        """Give all calls in the block one time limit; within another operation, that operation's."""
         if hasattr(self._thread, "end"):
             yield
             return
@@ -50,14 +51,17 @@ class Retries:
             del self._thread.end
 
     def attempt_s(self) -> float:
-        """Seconds that an attempt may take: half of what is left, so that another may reach a healthier server, but one
-        second if there is one, as a server under load is not helped by being asked twice.
+        """Return the seconds that an attempt may take: half of the time left, so that another attempt may reach a
+        healthier server, but at least one second if that is left, as a second request does not help a server under
+        load.
         """
         left = self._left()
         return max(left / 2, min(left, 1.0), _LEAST_S)
 
     def call(self, call: Callable[[], Answer]) -> Answer:
-        """What the call returns. Raises what `answer` does, of the last attempt; StoreUnavailable after `end`."""
+        """Return the result of the call. Raises the error of the last attempt, as `answer` does, and StoreUnavailable
+        after `end`.
+        """
         with self.operation():
             for attempt in itertools.count():
                 if self._ended.is_set():
@@ -72,7 +76,7 @@ class Retries:
         raise AssertionError("unreachable")
 
     def end(self) -> None:
-        """Refuse all further calls, and let nobody pause any longer."""
+        """Refuse all further calls and end all pauses."""
         self._ended.set()
 
     def _left(self) -> float:
@@ -80,7 +84,7 @@ class Retries:
 
 
 class HasRetries(Protocol):
-    """What has methods that are operations."""
+    """A class with methods that are operations."""
 
     _retries: Retries
 
@@ -91,7 +95,7 @@ Result = TypeVar("Result")
 
 
 def operation(method: Callable[Concatenate[Self, Given], Result]) -> Callable[Concatenate[Self, Given], Result]:
-    """A method whose calls share one time limit."""
+    """Give all calls of the method one time limit."""
 
     @wraps(method)
     def run(self: Self, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:

@@ -1,4 +1,4 @@
-"""How a collection is searched: every vector compared while they are few, by the graph when they are many."""
+"""Search in a collection: exact in a small one, by the graph in a large one."""
 
 import threading
 import time
@@ -13,8 +13,8 @@ from shared.settings import Settings
 from worker.store.base import THRESHOLD_MARGIN, Vector
 
 COUNTED_FOR_S: Final = 5.0
-"""How long a number of points is believed. An error costs time and no match: exact search beyond the limit is slow, and
-the graph below it is nearly as good."""
+"""How long a count of points is used. An outdated one costs time but no match: exact search beyond the limit is slow,
+and the graph below it is nearly as good."""
 
 _MOST_COUNTS: Final = 10_000
 
@@ -38,7 +38,7 @@ class Sizes:
 
 
 class Searches:
-    """Searches of one store. vector_name: of what is searched."""
+    """Searches of one store. vector_name: name of the vectors that are searched."""
 
     def __init__(self, client: QdrantBase, vector_name: str, settings: Settings) -> None:
         self._client = client
@@ -49,8 +49,8 @@ class Searches:
     def nearest(
         self, name: str, facedb: str, vector: Vector, limit: int, min_cosine: float, only: models.Filter | None = None
     ) -> list[models.ScoredPoint]:
-        """At most limit points of the collection, of those that `only` lets through: all of the facedb's. Slightly more
-        may come than min_cosine allows, for `ranked` to cut.
+        """Return at most limit points of the facedb, which is the collection or the part of it that `only` matches.
+        Some may be slightly below min_cosine: `ranked` removes them.
         """
         size = self._sizes.of(facedb, lambda: self._client.count(name, count_filter=only, exact=False).count)
         return self._client.query_points(
@@ -66,10 +66,10 @@ class Searches:
 
 
 def search_params(settings: Settings, size: int) -> models.SearchParams:
-    """For a search among so many points.
+    """Return the parameters of a search among size points.
 
-    By the graph: what is compared first are the quantised vectors, then the best of them again in full. Points that are
-    in no graph yet are compared one by one, never left out (indexed_only).
+    By the graph, quantised vectors are compared first and the best of them again in full. Points that are in no graph
+    yet are compared one by one and never left out (indexed_only).
     """
     if size < settings.exact_below:
         return models.SearchParams(exact=True)

@@ -1,8 +1,8 @@
-"""A Qdrant server or cluster with all facedbs in one collection: for more of them than a cluster carries collections.
+"""A Qdrant server or cluster with all facedbs in one collection, for more facedbs than a cluster can have collections.
 
-There is one such collection for each identity, so that a server may hold faces of two models while one replaces the
-other. Which identity a facedb is of is known by where its points are: before a worker writes it looks whether a
-collection of another identity has any. A facedb without a face is none.
+There is one shared collection for each identity, so that a server may hold faces of two models while one replaces the
+other. The collection that has a facedb's points tells the facedb's identity: before a worker writes, it checks that no
+collection of another identity has any. A facedb without a face does not exist in the store.
 """
 
 import contextlib
@@ -32,7 +32,8 @@ from worker.store.qdrant.pages import Pages
 from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
-_MOST_FACEDBS: Final = 1_000_000  # more than one listing holds nobody has asked for
+_MOST_FACEDBS: Final = 1_000_000
+"""Limit of one listing, which the server requires."""
 
 
 class SharedQdrantStore:
@@ -63,7 +64,7 @@ class SharedQdrantStore:
         self._refuse_another_identity(collection)
         self._collections.write(self._home, structs)
         if collection not in self._settled:
-            try:  # a worker of another identity may have begun the same facedb since: of the two, one at least sees it
+            try:  # a worker of another identity may have begun the same facedb: at least one of the two notices
                 self._refuse_another_identity(collection)
             except IdentityMismatch:
                 self._collections.delete(self._home, models.PointIdsList(points=[struct.id for struct in structs]))
@@ -112,7 +113,7 @@ class SharedQdrantStore:
         return sum(self._collections.count_in(home, collection) for home in self._collections.shared_names())
 
     def collections(self) -> list[str]:
-        """Those with a face, of any identity."""
+        """Return those that have a point, of any identity."""
         return sorted(set().union(*map(self._held_by, self._collections.shared_names())))
 
     def foreign(self, collections: Collection[str]) -> dict[str, str]:
@@ -126,7 +127,7 @@ class SharedQdrantStore:
 
     @operation
     def drop(self, collection: str) -> None:
-        """Of any identity."""
+        """Remove the points of the facedb, of any identity."""
         selector = models.FilterSelector(filter=of_facedb(collection))
         for home in self._collections.shared_names():
             self._collections.delete_of_any(home, selector)
@@ -136,29 +137,29 @@ class SharedQdrantStore:
         return False
 
     def check(self) -> None:
-        # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
+        # Any answer will do; unlike the server's /readyz, this call needs the right API key.
         with self._retries.operation(at_most_s=CHECK_S):
             self._retries.call(lambda: self._client.collection_exists(self._home))
 
     def check_room(self) -> None:
-        """A server tells of its disk with the write that it refuses."""
+        """Do nothing: a server shows that its disk is full only by refusing a write."""
 
     def close(self) -> None:
         self._retries.end()
         self._client.close()
 
     def _held_by(self, home: str) -> set[str]:
-        """The facedbs that have points in a shared collection. Raises Missing."""
+        """Return the facedbs that have points in a shared collection. Raises Missing."""
 
         def facet() -> models.FacetResponse:
             return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
 
-        # The engine lists values of points that are no more, too.
+        # The engine lists values of removed points, too.
         return {str(hit.value) for hit in self._retries.call(facet).hits if hit.count}
 
     def _refuse_another_identity(self, facedb: str) -> None:
-        """Raises IdentityMismatch if another identity's collection holds points of the facedb, and StoreError if it has
-        a collection of its own, which this placement does not look into.
+        """Raise IdentityMismatch if another identity's collection has points of the facedb, and StoreError if the
+        facedb has a collection of its own, which this placement does not search.
         """
         for name in self._collections.names():
             if name == facedb:
@@ -168,5 +169,5 @@ class SharedQdrantStore:
 
 
 def _point_id(facedb: str, person_id: uuid.UUID) -> str:
-    """The same person_id in two facedbs is two points."""
+    """Return the id of the point: the same person_id in two facedbs is two points."""
     return str(uuid.uuid5(person_id, facedb))

@@ -1,4 +1,4 @@
-"""A Qdrant server, as one who takes or returns snapshots calls it. REST alone has those calls."""
+"""The calls of a Qdrant server that make and load snapshots. They exist over REST only."""
 
 import hashlib
 from pathlib import Path
@@ -17,13 +17,13 @@ from worker.store.qdrant.errors import Missing, refusal
 from worker.store.qdrant.retries import Retries
 
 SNAPSHOT_TIMEOUT_S: Final = 3600.0
-"""Of making, sending or returning one snapshot: an hour moves some 100 GB."""
+"""Time limit of making, downloading or uploading one snapshot: an hour moves some 100 GB."""
 
 _CHUNK: Final = 2**20
 
 
 class SnapshotServer:
-    """The server, for the time of one backup. What takes long is asked for once: a repetition would do it twice."""
+    """The server during one backup or restore. Calls that take long are not repeated."""
 
     def __init__(self, settings: Settings) -> None:
         self._retries = Retries(settings.store_timeout_s)
@@ -70,7 +70,7 @@ class SnapshotServer:
         return self._retries.call(lambda: self._client.count(name, exact=True).count)
 
     def identity(self, name: str) -> tuple[Placement, str] | None:
-        """Placement and identity; None if facesearch did not make the collection."""
+        """Return placement and identity; None if facesearch did not make the collection."""
         metadata = self._retries.call(lambda: self._client.get_collection(name)).config.metadata or {}
         for placement, key in METADATA_KEYS.items():
             if isinstance(identity := metadata.get(key), str):
@@ -78,7 +78,7 @@ class SnapshotServer:
         return None
 
     def create(self, name: str) -> dict[str, Any]:
-        """The server's description of a new snapshot."""
+        """Make a snapshot and return the server's description of it."""
         made: dict[str, Any] = self._ask("POST", f"{_path(name)}?wait=true")
         return made
 
@@ -86,7 +86,7 @@ class SnapshotServer:
         self._ask("DELETE", f"{_path(name)}/{quote(snapshot)}?wait=true")
 
     def download(self, name: str, snapshot: str, file: BinaryIO) -> str:
-        """The SHA-256 of what was written to the file."""
+        """Write the snapshot to the file and return its SHA-256."""
         digest = hashlib.sha256()
         try:
             with self._http.stream("GET", f"{_path(name)}/{quote(snapshot)}") as response:
@@ -105,7 +105,7 @@ class SnapshotServer:
             self._ask("POST", f"{_path(name)}/upload?{query}", files={"snapshot": file})
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
-        """The result. Raises StoreUnavailable, or what `refusal` makes of an answer."""
+        """Return the result. Raises StoreUnavailable, or the `refusal` of the answer."""
         try:
             response = self._http.request(method, path, **content)
         except httpx.HTTPError as error:

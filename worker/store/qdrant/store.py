@@ -1,4 +1,4 @@
-"""A Qdrant server or cluster: one collection a facedb, its identity in the collection's metadata."""
+"""A Qdrant server or cluster with a collection for each facedb, and the identity in the collection's metadata."""
 
 import contextlib
 import uuid
@@ -82,7 +82,7 @@ class QdrantStore:
             return 0
 
     def collections(self) -> list[str]:
-        """Ours only: a server may hold those of others. One call for each, so each has its own time limit."""
+        """Return the collections of facesearch: a server may hold others. Each has a call with its own time limit."""
         ours = []
         for name in self._collections.names():
             with contextlib.suppress(Missing):  # dropped since
@@ -95,7 +95,7 @@ class QdrantStore:
 
     @operation
     def drop(self, collection: str) -> None:
-        """Of any identity, but IdentityMismatch if it is no collection of facesearch at all."""
+        """Remove a collection of any identity. Raises IdentityMismatch if facesearch did not make it."""
         try:
             remembered = self._collections.remembered(collection)
         except Missing:
@@ -108,12 +108,12 @@ class QdrantStore:
         return False
 
     def check(self) -> None:
-        # Any answer will do, but unlike the server's /readyz this needs the API key to be right.
+        # Any answer will do; unlike the server's /readyz, this call needs the right API key.
         with self._retries.operation(at_most_s=CHECK_S):
             self._retries.call(lambda: self._client.collection_exists("facesearch"))
 
     def check_room(self) -> None:
-        """A server tells of its disk with the write that it refuses."""
+        """Do nothing: a server shows that its disk is full only by refusing a write."""
 
     def close(self) -> None:
         self._retries.end()
