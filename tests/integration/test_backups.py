@@ -25,7 +25,7 @@ from worker.models.identity import Identity
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.upkeep import backups
+from worker.upkeep import requests
 from worker.upkeep.backups import Backups
 
 OURS = Identity("sface", "0" * 64, 1, 4)
@@ -323,7 +323,7 @@ def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backup
 def test_when_nobody_waits_any_more_the_worker_stops(
     redis: Redis, store: Held, handover: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backups, "TELL_INTERVAL_S", 0)
+    monkeypatch.setattr(requests, "REPORT_INTERVAL_S", 0)
     store.add("t.a", faces(3 * PAGE))
     request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
     redis.set(REQUEST, request.model_dump_json())

@@ -1,6 +1,6 @@
-"""Face databases whose faces another model made, or another release: this worker can compare nothing with them.
+"""Face databases whose faces another model or another release made, so that this worker cannot compare with them.
 
-It refuses them one by one and serves the others. Where there are no others it does not start.
+The worker refuses these and serves the others. If there are no others it does not start.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from worker.store.base import Store, StoreError
 log = structlog.stdlib.get_logger(__name__)
 
 SHOWN: Final = 5
-"""Collections of one identity that are named; the others are counted."""
+"""Collections of one identity that are listed by name; the rest is counted."""
 
-LOOK_INTERVAL_S: Final = 30.0
-"""They come and go with what operators do; on a Qdrant server a look is a call for each collection not met before."""
+CHECK_INTERVAL_S: Final = 30.0
+"""Only operators change which there are. On a Qdrant server a check is a call for each new collection."""
 
 
 class ForeignFacedbs:
-    """Looks every LOOK_INTERVAL_S. What it tells is of the last look that got an answer."""
+    """Checks every CHECK_INTERVAL_S, and keeps the result of the last check that the store answered."""
 
     def __init__(self, redis: Redis, store: Store, metrics: Metrics) -> None:
         self._redis, self._store, self._metrics = redis, store, metrics
         self._found: Mapping[str, str] = {}
         self._reason = ""
-        self._checking = Periodic("foreign-facedbs", self.check, LOOK_INTERVAL_S)
+        self._checking = Periodic("foreign-facedbs", self.check, CHECK_INTERVAL_S)
 
     def start(self) -> None:
         self._checking.start()
@@ -41,9 +41,9 @@ class ForeignFacedbs:
         self._checking.stop()
 
     def require_something_served(self) -> None:
-        """Raises OperatorError when every face database is one. Without the broker or the store nobody knows."""
+        """Raise OperatorError if all face databases are foreign. Returns if the broker or the store does not answer."""
         try:
-            known = self._seen()
+            known = self._update()
         except RedisError:
             return
         if known and len(known) == len(self._found):
@@ -51,13 +51,13 @@ class ForeignFacedbs:
         self._log()
 
     def summary(self) -> tuple[int, str]:
-        """How many there are; which, and what to do."""
+        """Return how many there are, and one line that says which they are and what to do."""
         return len(self._found), self._reason
 
     def check(self) -> None:
-        """See which there are, and tell. Raises RedisError."""
+        """Find out which there are, and log a change. Raises RedisError."""
         before = self._found
-        self._seen()
+        self._update()
         if self._found != before:
             self._log()
 
@@ -65,8 +65,8 @@ class ForeignFacedbs:
         if self._found:
             log.error("facedbs_refused", count=len(self._found), reason=self._reason)
 
-    def _seen(self) -> Mapping[str, str]:
-        """Returns all face databases by collection. Raises RedisError."""
+    def _update(self) -> Mapping[str, str]:
+        """Ask the store, and return all face databases by collection. Raises RedisError."""
         known = in_use(self._redis)
         try:
             found = self._store.foreign(known)
@@ -81,7 +81,7 @@ class ForeignFacedbs:
 
 
 def describe(found: Mapping[str, str], ours: Identity, known: Mapping[str, str]) -> str:
-    """What is wrong with the strangers and what to do, in one line. known: what a collection is to an operator."""
+    """Return one line about foreign collections and what to do. known: the facedb of a collection, in words."""
     sentences = []
     for identity in sorted(set(found.values())):
         names = sorted(name for name, theirs in found.items() if theirs == identity)

@@ -1,7 +1,6 @@
-"""Answers that are kept under Idempotency-Keys (shared/idempotency.py) and name faces that are no more.
+"""Erasure of answers in idempotency records (shared/idempotency.py) that name deleted faces.
 
-The record stays for as long as it would have, so that a repetition does nothing: it would add the face again. What was
-answered is replaced.
+The answer is replaced, and the record stays until it expires: without it a repetition would add the face again.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,14 +28,14 @@ _REPLACE: Final = lua.load(__package__, "kept_answers")
 
 
 def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
-    """Replace every kept answer that names a face which is in no face database of its tenant any more. Returns how many
-    that were. Raises RedisError and StoreError.
+    """Replace every kept answer that names a face which no face database of its tenant has any more, and return how
+    many there were. Raises RedisError and StoreError.
     """
     collections, names = tuple(in_use(redis)), names_of_tenants(redis)
     forgotten = 0
     for record, text in _answers(redis):
         tenant = names.get(tenant_of(record), tenant_of(record))
-        # Of a tenant without any the faces may be anywhere.
+        # The faces of a tenant without collections may be in any.
         near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
         faces = _faces(text)
         if faces is None or not all(any(_holds(store, collection, face) for collection in near) for face in faces):
@@ -46,7 +45,7 @@ def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
 
 
 def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
-    """Each record that has an answer, and that."""
+    """Yield each record that has an answer, with the answer."""
     cursor = 0
     while True:
         cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, f"{RECORDS}*", BATCH))
@@ -60,17 +59,17 @@ def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
 
 
 def _faces(text: bytes) -> list[UUID] | None:
-    """Those that an answer names; None when it cannot be read, so that it may name any."""
+    """Return the faces that an answer names; None if it cannot be read, so that it may name any."""
     try:
-        said: Any = Outcome.model_validate_json(text).message
-        entries = said if isinstance(said, list) else []
+        message: Any = Outcome.model_validate_json(text).message
+        entries = message if isinstance(message, list) else []
         return [UUID(entry["person_id"]) for entry in entries]
     except ValueError:  # of JSON, of what it says, or of an id
         return None
 
 
 def _holds(store: Store, collection: str, face: UUID) -> bool:
-    """Faces of another model cannot be asked for: they count as there."""
+    """Return whether the collection has the face; True if it has faces of another model, which cannot be read."""
     try:
         return store.contains(collection, face)
     except IdentityMismatch:

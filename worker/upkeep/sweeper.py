@@ -1,6 +1,6 @@
-"""Removes what dropped facedbs leave in the store, and dropped tenants in Redis, once no job in flight can touch it.
+"""Removes the collections of dropped facedbs, and the records of dropped tenants, once no job in flight can use them.
 
-Every worker sweeps. Two that remove the same collection at once do no harm: the second finds nothing.
+Every worker sweeps. If two remove the same collection at once, the second finds nothing.
 """
 
 from typing import Final, cast
@@ -15,11 +15,11 @@ from worker.store.base import Store, StoreError
 log = structlog.stdlib.get_logger(__name__)
 
 SWEEP_INTERVAL_S: Final = 5.0
-"""Nobody waits for it: the faces cannot be found since the facedb was dropped."""
+"""Nobody waits for it: the faces cannot be found any more once the facedb is dropped."""
 
 
 class Sweeper:
-    """Looks every SWEEP_INTERVAL_S for what is due."""
+    """Removes what is due, every SWEEP_INTERVAL_S."""
 
     def __init__(self, ledger: Ledger, store: Store) -> None:
         self._ledger = ledger
@@ -33,8 +33,8 @@ class Sweeper:
         self._sweeping.stop()
 
     def sweep(self) -> None:
-        """Remove every collection that is due, with its counter of names, and the records of Idempotency-Keys of every
-        tenant that is. What cannot be removed stays due.
+        """Remove every collection that is due, with its counter of names, and the idempotency records of every tenant
+        that is due. What cannot be removed stays due. Raises RedisError.
         """
         redis = self._ledger.redis
         for collection in self._due(DROPPED):
@@ -53,5 +53,5 @@ class Sweeper:
 
     def _due(self, dropped: str) -> list[str]:
         redis = self._ledger.redis
-        seconds, _ = redis.time()  # the clock that whoever dropped it went by
+        seconds, _ = redis.time()  # the clock by which it was dropped
         return [member.decode() for member in cast("list[bytes]", redis.zrange(dropped, "-inf", seconds, byscore=True))]
