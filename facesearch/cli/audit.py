@@ -1,4 +1,4 @@
-"""`facesearch audit`: who changed tenants, keys and facedbs, and who tried wrong admin keys."""
+"""`facesearch audit`: changes of tenants, keys and face databases, and attempts with a wrong admin key."""
 
 from pathlib import Path
 
@@ -27,6 +27,6 @@ def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
 
 
 def _row(event: trail.Kept) -> tuple[str, ...]:
-    named = ("tenant", event.tenant), ("facedb", event.facedb), ("key", event.key), ("attempts", event.attempts)
-    what = ", ".join(f"{kind} {value}" for kind, value in named if value is not None)
+    subjects = ("tenant", event.tenant), ("facedb", event.facedb), ("key", event.key), ("attempts", event.attempts)
+    what = ", ".join(f"{kind} {value}" for kind, value in subjects if value is not None)
     return format_time(event.at), event.action, what, event.by

@@ -1,4 +1,4 @@
-"""What all commands share: how they read settings, fail, and print."""
+"""Options, settings, error reports and output that the commands share."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from shared.errors import OperatorError
 from shared.settings import Settings
 
 _LEAST_COLUMNS: Final = 40
-"""A terminal that is narrower gets lines of this length, which it breaks itself."""
+"""Minimum line length; a narrower terminal wraps the lines itself."""
 
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
@@ -32,12 +32,14 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def settings_from(**options: Any) -> Settings:
-    """Settings of the environment, with the options that were given on top. Raises OperatorError for a bad value."""
+    """Return the settings of the environment, overridden by options that are not None. Raises OperatorError if one is
+    invalid.
+    """
     return Settings.read(**{name: value for name, value in options.items() if value is not None})
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose OperatorError is one line on stderr and exit status 1."""
+    """Turn an OperatorError of the command into one line on stderr and exit status 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -51,8 +53,8 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def worker_only(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that does a worker's work. Where what it needs is not installed it says where to run it."""
-    return _where_installed(
+    """Make a command that needs a worker's libraries raise OperatorError, which says where to run it, without them."""
+    return _require_installed(
         command,
         "no models. Run it where a worker runs: `docker compose exec worker {name}`, in Kubernetes `kubectl exec "
         "deployment/RELEASE-facesearch-worker -- {name}`",
@@ -60,22 +62,22 @@ def worker_only(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def backup_only(command: Callable[..., None]) -> Callable[..., None]:
-    """The same for a command that reads or writes a backup, for which there is a job with a folder of its own."""
-    return _where_installed(
+    """Do the same for a command that reads or writes a backup; deployments have a job with a folder for these."""
+    return _require_installed(
         command,
         "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/DIR`, in Kubernetes as "
         "docs/operations.md says under Back up and restore",
     )
 
 
-def _where_installed(command: Callable[..., None], advice: str) -> Callable[..., None]:
+def _require_installed(command: Callable[..., None], advice: str) -> Callable[..., None]:
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
-        lacking = installed.missing(installed.FOR_WORKERS)
-        if lacking:
+        missing = installed.missing(installed.FOR_WORKERS)
+        if missing:
             name = click.get_current_context().command_path
             raise OperatorError(
-                f"`{name}` needs {lacking[0]}, which is not installed here. A gateway's image goes without it and has "
+                f"`{name}` needs {missing[0]}, which is not installed here. A gateway's image goes without it and has "
                 f"{advice.format(name=name)}"
             )
         command(*args, **kwargs)
@@ -84,12 +86,12 @@ def _where_installed(command: Callable[..., None], advice: str) -> Callable[...,
 
 
 def remark(line: str) -> None:
-    """Progress and advice go to stderr, so that stdout holds results alone."""
+    """Print progress or advice to stderr, so that stdout has results only."""
     click.echo(line, err=True)
 
 
 def print_json(value: BaseModel | Iterable[BaseModel], **more: str) -> None:
-    """A record, with more fields if need be, or a list of records."""
+    """Print a record, with additional fields, or a list of records."""
     if isinstance(value, BaseModel):
         click.echo(json.dumps(value.model_dump(mode="json") | more, indent=2))
     else:
@@ -97,19 +99,19 @@ def print_json(value: BaseModel | Iterable[BaseModel], **more: str) -> None:
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns. At a terminal cells are broken so that lines fit; elsewhere a row is one line, for scripts."""
+    """Print aligned columns. On a terminal cells are wrapped so that lines fit; elsewhere each row is one line."""
     lines = [head, *rows]
-    widths = fitting(lines, columns_of_terminal())
+    widths = column_widths(lines, terminal_columns())
     for line in lines:
-        cells = [_broken(cell, width) for cell, width in zip(line, widths, strict=True)]
+        cells = [_wrapped(cell, width) for cell, width in zip(line, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
             padded = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
             click.echo("  ".join(padded).rstrip())
 
 
 def print_paragraph(text: str, indent: int = 0) -> None:
-    """One line. At a terminal it is broken so that it fits, what follows being indented by so many characters."""
-    columns = columns_of_terminal()
+    """Print one line. On a terminal it is wrapped, and continuation lines are indented by `indent` characters."""
+    columns = terminal_columns()
     if columns is None:
         click.echo(text)
         return
@@ -117,25 +119,27 @@ def print_paragraph(text: str, indent: int = 0) -> None:
         click.echo(fill(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False))
 
 
-def columns_of_terminal() -> int | None:
-    """How many characters a line has, None when stdout is no terminal. COLUMNS in the environment wins."""
+def terminal_columns() -> int | None:
+    """Return the characters a line may have; None if stdout is no terminal and COLUMNS is not set."""
     given = os.environ.get("COLUMNS", "")
     if not given.isdecimal() and not sys.stdout.isatty():
         return None
     return max(_LEAST_COLUMNS, shutil.get_terminal_size().columns)
 
 
-def fitting(lines: Sequence[Sequence[str]], columns: int | None) -> list[int]:
-    """Widths of the columns of a table, so that together, with two spaces between them, they have at most so many
-    characters. The widest gives way first: at spaces and hyphens, and only if that is not enough within words. The
-    first column, by which a row is known, comes last.
+def column_widths(lines: Sequence[Sequence[str]], columns: int | None) -> list[int]:
+    """Return the widths of a table's columns such that a line, with two spaces between columns, fits into `columns`
+    characters.
+
+    The widest columns shrink first: down to their longest word, and within words only if that is not enough. The first
+    column, which identifies a row, shrinks last.
     """
     table = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in table]
     if columns is None:
         return widths
-    pieces = [max(len(piece) for cell in column for piece in _pieces(cell)) for column in table]
-    for least, first in ((pieces, 1), (pieces, 0), ([1] * len(widths), 1), ([1] * len(widths), 0)):
+    longest_words = [max(len(piece) for cell in column for piece in _words(cell)) for column in table]
+    for least, first in ((longest_words, 1), (longest_words, 0), ([1] * len(widths), 1), ([1] * len(widths), 0)):
         while sum(widths) + 2 * (len(widths) - 1) > columns:
             wide = [column for column in range(first, len(widths)) if widths[column] > least[column]]
             if not wide:
@@ -144,12 +148,12 @@ def fitting(lines: Sequence[Sequence[str]], columns: int | None) -> list[int]:
     return widths
 
 
-def _pieces(cell: str) -> list[str]:
-    """What is not broken unless it must be."""
+def _words(cell: str) -> list[str]:
+    """Return the words of a cell; hyphens end a word."""
     return wrap(cell, 1, break_long_words=False) or [""]
 
 
-def _broken(cell: str, width: int) -> list[str]:
+def _wrapped(cell: str, width: int) -> list[str]:
     return [cell] if len(cell) <= width else wrap(cell, width)
 
 

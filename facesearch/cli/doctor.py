@@ -1,4 +1,4 @@
-"""`facesearch doctor`: what is installed, reachable and ready, of what is needed in this place."""
+"""`facesearch doctor`: what is installed, reachable and ready for the processes that run here."""
 
 import fcntl
 import os
@@ -46,26 +46,26 @@ PACKAGES: Final[dict[str, frozenset[Role]]] = {
     "qdrant-edge-py": frozenset({"worker", "all"}),
     "simplejpeg": frozenset({"worker", "all"}),
 }
-"""Who needs each."""
+"""The roles that need each package."""
 
-INSTEAD: Final = {"onnxruntime": "onnxruntime-gpu"}
-"""A package that has the same modules, and may be there in place of the other."""
+ALTERNATIVES: Final = {"onnxruntime": "onnxruntime-gpu"}
+"""Packages that provide the same modules."""
 
-WHAT: Final[dict[Role, str]] = {
+ROLES: Final[dict[Role, str]] = {
     "gateway": "a gateway: it has no models and no store",
     "worker": "a worker: no caller reaches it",
     "all": "gateway and worker",
 }
 
-DETAIL: Final = 23
-"""Characters before the detail of a finding."""
+DETAIL_COLUMN: Final = 23
+"""Characters of a line before the detail of a finding."""
 
 LOW_DISK_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True)
 class Finding:
-    """needed: whether the service cannot run while this is not well."""
+    """One line of the report. needed: whether the service cannot run unless this is well."""
 
     subject: str
     well: bool
@@ -83,12 +83,12 @@ def doctor(role: Role | None) -> None:
 
     Exits with status 1 if something that the service needs is not.
     """
-    sys.exit(0 if diagnose(settings_from(), role, partial(print_paragraph, indent=DETAIL)) else 1)
+    sys.exit(0 if diagnose(settings_from(), role, partial(print_paragraph, indent=DETAIL_COLUMN)) else 1)
 
 
 def diagnose(settings: Settings, role: Role | None, say: Callable[[str], None]) -> bool:
-    """Print a line for each finding. role: what this place is for; None: what can run here. Returns whether all that is
-    needed is well.
+    """Print a line for each finding and return whether everything needed is well. role: None means that of what is
+    installed.
     """
     well = True
     for finding in _findings(settings, role):
@@ -100,7 +100,7 @@ def diagnose(settings: Settings, role: Role | None, say: Callable[[str], None]) 
 
 def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
     role = given or installed.role()
-    yield Finding("checked", True, f"{WHAT[role]}, {'as asked' if given else 'by what is installed'}")
+    yield Finding("checked", True, f"{ROLES[role]}, {'as asked' if given else 'by what is installed'}")
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
     yield _packages(role)
     yield from (Finding("variable", False, str(unknown), needed=False) for unknown in unknown_variables())
@@ -114,7 +114,7 @@ def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
             yield _redis("image store", "FACESEARCH_IMAGES_URL", lambda: settings.images)
     if role == "gateway":
         if settings.redis_url is not None:
-            yield from _of_a_gateway(settings)
+            yield from _gateway_use_of_broker(settings)
     else:
         yield from _store(settings, role)
     if role != "worker":
@@ -125,7 +125,7 @@ def _findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
 def _packages(role: Role) -> Finding:
     found, missing = [], []
     for package in (package for package, roles in PACKAGES.items() if role in roles):
-        there = next((name for name in (package, INSTEAD.get(package, package)) if _version(name)), None)
+        there = next((name for name in (package, ALTERNATIVES.get(package, package)) if _version(name)), None)
         if there is None:
             missing.append(package)
         else:
@@ -161,21 +161,21 @@ def _no_redis(role: Role) -> Finding:
     return Finding("redis", False, f"REDIS_URL is not set, and a {role} by itself needs it: {what}")
 
 
-def _of_a_gateway(settings: Settings) -> Iterator[Finding]:
-    """What a gateway does with the broker besides looking keys up."""
+def _gateway_use_of_broker(settings: Settings) -> Iterator[Finding]:
+    """Check what a gateway does with the broker besides looking up keys."""
     try:
         with connect_blocking(settings.broker, TIMEOUT_S) as redis:
-            yield _asked("results", "a gateway can subscribe to them", lambda: _subscribe(redis))
-            yield _asked("limits", _limits(settings), lambda: redis.eval("return 1", 0))
+            yield _checked("results", "a gateway can subscribe to them", lambda: _subscribe(redis))
+            yield _checked("limits", _limits(settings), lambda: redis.eval("return 1", 0))
             yield _workers(redis)
     except OperatorError:
-        return  # of the URL, which was said already
+        return  # the URL is wrong, which another finding says
 
 
-def _asked(subject: str, detail: str, ask: Callable[[], object]) -> Finding:
-    """A finding that is well if the broker does what is asked."""
+def _checked(subject: str, detail: str, check: Callable[[], object]) -> Finding:
+    """Return a finding that is well if the check raises no RedisError."""
     try:
-        ask()
+        check()
     except ResponseError as error:
         return Finding(subject, False, f"the Redis of REDIS_URL refuses it ({error}); allow it to the user of its URL")
     except RedisError as error:
@@ -192,7 +192,7 @@ def _subscribe(redis: Redis) -> None:
 
 
 def _workers(redis: Redis) -> Finding:
-    """Not needed: a gateway may be there first."""
+    """Count the workers; none is needed, since a gateway may be started first."""
     try:
         alive = sum(record is not None for record in read_heartbeats(redis).values())
     except RedisError as error:
@@ -202,7 +202,7 @@ def _workers(redis: Redis) -> Finding:
 
 
 def _limits(settings: Settings) -> str:
-    """Of a key that has none of its own, and of this gateway."""
+    """Return the default limits of a key, and that of this gateway, as a text."""
     rate = f"{settings.rate:g} requests a second" if settings.rate else "any number of requests a second"
     concurrency = f"{settings.concurrency} at once" if settings.concurrency else "any number at once"
     return f"{rate} and {concurrency} for each key, {settings.in_flight} at once for this gateway"
@@ -224,7 +224,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 def _valkey() -> Finding:
-    """The embedded server starts on this machine at all."""
+    """Check that the embedded Valkey server runs on this machine."""
     try:
         command = [str(servers.binary()), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout  # noqa: S603 -- the packaged binary
@@ -273,14 +273,14 @@ def _locked(folder: Path) -> bool:
 
 
 def _service(settings: Settings) -> Finding:
-    """Not needed: one may ask before starting it."""
+    """Check the gateway; not needed, since the service may not have been started yet."""
     address = f"http://{settings.host}:{settings.port}"
     reached, detail = _get(f"{address}/readyz?verbose=1")
     return Finding("service", reached, f"{address} {detail}", needed=False)
 
 
 def _admin(settings: Settings) -> Finding:
-    """Neither: it is there when there is an admin key, which it wants to see before it says anything else."""
+    """Check the admin API; not needed, since it exists only with an admin key. Without a key it answers 401."""
     address = f"http://{settings.admin_host}:{admin_port(settings)}"
     reached, detail = _get(f"{address}/admin/v1/tenants")
     guarded = detail.startswith("answers 401")

@@ -51,10 +51,10 @@ def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None
 def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
     """List the face databases of a tenant."""
 
-    async def both(control: Control) -> tuple[Tenant, list[Facedb]]:
+    async def tenant_and_facedbs(control: Control) -> tuple[Tenant, list[Facedb]]:
         return await control.tenant(tenant), await control.facedbs(tenant)
 
-    owner, found = query(data_dir, both)
+    owner, found = query(data_dir, tenant_and_facedbs)
     if as_json:
         print_json(found)
     else:

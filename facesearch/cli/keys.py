@@ -1,4 +1,4 @@
-"""`facesearch keys`: who may do what in a tenant's name."""
+"""`facesearch keys`: the API keys of a tenant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,14 +74,14 @@ def create(
 ) -> None:
     """Create an API key and print it; it is not shown again."""
     until = expiry.parse(expires)
-    may = frozenset(map(Scope, scopes)) or frozenset(Scope)
+    granted = frozenset(map(Scope, scopes)) or frozenset(Scope)
     key, secret = change(
         data_dir,
         "key.create",
         lambda control: control.create_key(
             tenant,
             name,
-            scopes=may,
+            scopes=granted,
             expires=until,
             rate=rate,
             concurrency=concurrency,
@@ -100,22 +100,22 @@ def create(
 
 @keys.command("list")
 @tenant_option
-@click.option("--all", "ended_too", is_flag=True, help="Include revoked and expired keys.")
+@click.option("--all", "include_ended", is_flag=True, help="Include revoked and expired keys.")
 @data_dir_option
 @json_option
 @reported
-def list_all(tenant: str, ended_too: bool, data_dir: Path | None, as_json: bool) -> None:
+def list_all(tenant: str, include_ended: bool, data_dir: Path | None, as_json: bool) -> None:
     """List the API keys of a tenant, without their secrets."""
 
-    async def asked(control: Control) -> Sequence[Key]:
-        return await control.key_records(tenant) if ended_too else await control.keys(tenant)
+    async def list_keys(control: Control) -> Sequence[Key]:
+        return await control.key_records(tenant) if include_ended else await control.keys(tenant)
 
-    found = query(data_dir, asked)
+    found = query(data_dir, list_keys)
     if as_json:
         print_json(found)
         return
     head: tuple[str, ...] = ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED")
-    print_table((*head, "STATE") if ended_too else head, [_row(key) for key in found])
+    print_table((*head, "STATE") if include_ended else head, [_row(key) for key in found])
 
 
 @keys.command("revoke")
@@ -137,7 +137,7 @@ def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:
 
 
 def _row(key: Key) -> tuple[str, ...]:
-    """Of a table; the record of a key has one column more."""
+    """Return the cells of a row; a KeyRecord has one more, its state."""
     row = (
         key.id,
         key.name,
@@ -160,7 +160,7 @@ def _scopes(key: Key) -> str:
 
 
 def _answers(key: Key) -> str:
-    """How they are written, where the key says it."""
+    """Return the key's own preferences for its answers."""
     return ", ".join(filter(None, (key.http_status, key.confidence))) or "default"
 
 

@@ -1,4 +1,4 @@
-"""`facesearch tenants`: who has keys and face databases of their own."""
+"""`facesearch tenants`: tenants with API keys and face databases of their own."""
 
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 def drop(name: str, data_dir: Path | None, yes: bool) -> None:
     """Drop the tenant NAME with its API keys, its face databases and all their faces."""
 
-    async def holdings(control: Control) -> tuple[int, int]:
+    async def count(control: Control) -> tuple[int, int]:
         return len(await control.keys(name)), len(await control.facedbs(name))
 
-    keys, facedbs = query(data_dir, holdings)
+    keys, facedbs = query(data_dir, count)
     if not yes:
         what = f"tenant {name} with its keys ({keys}) and facedbs ({facedbs}) and all their faces"
         click.confirm(f"Drop {what}?", abort=True, err=True)

@@ -29,7 +29,7 @@ def up(**options: Any) -> None:
     Ctrl-C stops it.
     """
     settings = settings_from(**options)
-    # At a terminal the banner matters more than the children's news, unless they were asked for.
+    # On a terminal the banner matters more than the children's logs, unless a setting asks for them.
     defaults = {
         name: value
         for name, value in (("log_level", "warning"), ("log_format", "console"))
@@ -39,10 +39,10 @@ def up(**options: Any) -> None:
     logs.configure(settings.log_level, settings.log_format, "up")
     for unknown in unknown_variables():
         remark(f"warning: {unknown}")
-        # Said once: the gateway and the worker, which would say it too, do not get it.
+        # Removed, so that gateway and worker do not repeat the warning.
         os.environ.pop(unknown.name, None)
     models.pull(settings, [], remark)
-    # Imports aiohttp, which `facesearch up --help` need not wait for.
+    # Imports aiohttp, for which `facesearch up --help` need not wait.
     from facesearch.embedded.up import up as run  # noqa: PLC0415 -- see above
 
     asyncio.run(run(settings, click.echo, at_terminal=sys.stdout.isatty()))

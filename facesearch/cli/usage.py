@@ -1,4 +1,4 @@
-"""`facesearch usage`: what was used, as a table, CSV or JSON."""
+"""`facesearch usage`: counters of answered requests, as a table, CSV or JSON."""
 
 import json
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def usage(
 
 
 def _print_tables(rows: Sequence[Usage]) -> None:
-    """A line for each counter, and one for each tenant's total."""
+    """Print a row for each counter, and one for each tenant's total."""
     if not rows:
         remark("nothing was used in this period")
         return

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from facesearch.cli.console import fitting, print_paragraph, print_table
+from facesearch.cli.console import column_widths, print_paragraph, print_table
 from facesearch.cli.main import main
 from facesearch.cli.settings import listing
 from facesearch.embedded import banner
@@ -93,15 +93,15 @@ def test_in_a_script_a_row_is_a_line(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_a_table_that_fits_is_left_alone() -> None:
-    assert fitting([("NAME", "LICENCE"), ("a model", "not for sale")], 80) == [7, 12]
+    assert column_widths([("NAME", "LICENCE"), ("a model", "not for sale")], 80) == [7, 12]
 
 
 def test_words_are_broken_last_and_those_by_which_a_row_is_known_last_of_all() -> None:
     lines = [("ID", "WHAT"), ("0123456789", "a long explanation"), ("0123456789", "unbreakable")]
-    assert fitting(lines, None) == [10, 18]
-    assert fitting(lines, 24) == [10, 12]
-    assert fitting(lines, 20) == [10, 8]
-    assert fitting(lines, 10) == [7, 1]
+    assert column_widths(lines, None) == [10, 18]
+    assert column_widths(lines, 24) == [10, 12]
+    assert column_widths(lines, 20) == [10, 8]
+    assert column_widths(lines, 10) == [7, 1]
 
 
 @pytest.mark.usefixtures("_at_a_terminal")
