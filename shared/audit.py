@@ -1,11 +1,11 @@
-"""The audit trail: who changed tenants, keys and face databases, and who tried wrong admin keys. It is in Redis, where
-the admin API and the commands reach it:
+"""The audit trail: changes of tenants, keys and face databases, and attempts with a wrong admin key.
 
-    fs:audit            stream of changes, the newest KEPT
-    fs:audit:refused    stream of wrong admin keys, the newest REFUSALS_KEPT: apart, so that whoever tries keys cannot
-                        push the changes out
+    fs:audit            Redis stream of changes, the newest KEPT
+    fs:audit:refused    Redis stream of wrong admin keys, the newest REFUSALS_KEPT: apart, so that attempts cannot push
+                        changes out
 
-Both log each event, too. An event holds ids and names of tenants, keys and facedbs; no key and nothing of a face.
+The admin API and the commands write it, and log each event as well. An event holds ids and names of tenants, keys and
+facedbs, but no secret and no data of a face.
 """
 
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ CHANGES: Final = "fs:audit"
 REFUSED: Final = "fs:audit:refused"
 
 KEPT: Final = 10_000
-"""Changes that are kept: 200 bytes each, and years of them where operators are people."""
+"""Changes that are kept, of 200 bytes each: years of manual changes."""
 
 REFUSALS_KEPT: Final = 1000
 
@@ -27,11 +27,11 @@ WRONG_KEY: Final = "admin-key.wrong"
 
 
 class Event(BaseModel):
-    """action: as `key.create`. by: who, as far as can be told: an address, or the user of a command. tenant, key,
-    facedb: what it was done to; key is an id. attempts: how often it was tried since that was told last.
+    """A change or a refusal. action: such as `key.create`. by: the address of a caller, or the user of a command.
+    tenant, key, facedb: the subject; key is an id. attempts: number of attempts since the previous event.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # one of a later release may say more
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a later release may add fields
 
     action: str
     by: str
@@ -41,45 +41,47 @@ class Event(BaseModel):
     attempts: int | None = None
 
     def fields(self) -> dict[str, Any]:
-        """What is to be said of it, in a log or in Redis."""
+        """Return the fields that are not None, for a log or Redis."""
         return self.model_dump(exclude_none=True)
 
 
 class Kept(Event):
-    """An event as it is kept. at: by the clock of Redis."""
+    """A stored event. at: the time by the clock of Redis."""
 
     at: AwareDatetime
 
 
 async def keep(redis: aioredis.Redis, event: Event) -> None:
-    """Raises RedisError."""
+    """Store an event. Raises RedisError."""
     name, fields, length = _entry(event)
     await redis.xadd(name, fields, maxlen=length, approximate=True)
 
 
 def keep_blocking(redis: Redis, event: Event) -> None:
-    """The same. Raises RedisError."""
+    """Store an event, with a blocking client. Raises RedisError."""
     name, fields, length = _entry(event)
     redis.xadd(name, fields, maxlen=length, approximate=True)
 
 
 async def last(redis: aioredis.Redis, count: int) -> list[Kept]:
-    """The newest events of both kinds, oldest first. Raises RedisError."""
+    """Return the newest `count` events of both streams, oldest first. Raises RedisError."""
     found = []
     for name in (CHANGES, REFUSED):
-        for place, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrevrange(name, count=count)):
-            said = {field.decode(): value.decode() for field, value in fields.items()}
-            at = datetime.fromtimestamp(int(place.partition(b"-")[0]) / 1000, UTC)
-            found.append((_order(place), Kept.model_validate({**said, "at": at})))
-    return [event for _, event in sorted(found, key=lambda one: one[0])][-count:]
+        for entry_id, fields in cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrevrange(name, count=count)
+        ):
+            values = {field.decode(): value.decode() for field, value in fields.items()}
+            at = datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) / 1000, UTC)
+            found.append((_order(entry_id), Kept.model_validate({**values, "at": at})))
+    return [event for _, event in sorted(found, key=lambda pair: pair[0])][-count:]
 
 
 def _entry(event: Event) -> tuple[str, dict[Any, Any], int]:
-    """The stream, what goes there, and how many of the newest stay."""
+    """Return the stream of an event, the fields to store, and the number of entries that are kept."""
     name, length = (REFUSED, REFUSALS_KEPT) if event.action == WRONG_KEY else (CHANGES, KEPT)
     return name, event.fields(), length
 
 
-def _order(place: bytes) -> tuple[int, int]:
-    milliseconds, _, number = place.partition(b"-")
+def _order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition(b"-")
     return int(milliseconds), int(number)

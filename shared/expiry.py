@@ -1,4 +1,4 @@
-"""When a key ends, as an operator writes it on the command line or to the admin API."""
+"""Expiry times of API keys, as operators write them on the command line or to the admin API."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,10 @@ _DURATION: Final = re.compile(r"([0-9]{1,6})([hdw])")
 
 
 def parse(text: str) -> datetime | None:
-    """`never` (None), a time from now such as `12h`, `30d` or `4w`, a date (its start) or a moment in ISO 8601; UTC
-    unless it says otherwise. Raises OperatorError.
+    """Return the time in UTC, None for `never`.
+
+    text: `never`, a time from now such as `12h`, `30d` or `4w`, or a date (its start) or a time in ISO 8601, in UTC
+    unless it has an offset. Raises OperatorError.
     """
     if text == "never":
         return None

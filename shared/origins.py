@@ -14,8 +14,8 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def parse(text: str) -> frozenset[str]:
-    """The origins of a list with commas or spaces between them, each as browsers write it: in small letters, and
-    without the port that its scheme has anyway. Raises ValueError, in a sentence that quotes nothing, when one is none.
+    """Return the origins of a list separated by commas or spaces, normalised as browsers do: in lower case and without
+    the default port of the scheme. Raises ValueError, whose text quotes nothing, if an entry is no origin.
     """
     entries = text.replace(",", " ").split()
     if not entries:

@@ -1,4 +1,4 @@
-"""Proxies that are known: a list of addresses and networks."""
+"""Lists of addresses and networks, of trusted proxies."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def parse(text: str) -> Sequence[Network]:
-    """The networks of a list with commas or spaces between them; an address is a network of one.
+    """Return the networks of a list separated by commas or spaces; an address is a network of one.
 
-    Raises ValueError, in a sentence that quotes nothing, when one is none.
+    Raises ValueError, whose text quotes nothing, if an entry is neither.
     """
     networks = []
     for number, entry in enumerate(text.replace(",", " ").split(), 1):

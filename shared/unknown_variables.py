@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: with a typing error a default holds, and nobody would know."""
+"""Environment variables that look like settings but are none, such as misspelt ones, to warn of them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from shared.settings import Settings
 
 PREFIX: Final = "FACESEARCH_"
 
-OF_COMPOSE: Final = frozenset(
+COMPOSE_VARIABLES: Final = frozenset(
     {
         "FACESEARCH_BACKUPS",
         "FACESEARCH_BACKUPS_KEEP",
@@ -22,39 +22,37 @@ OF_COMPOSE: Final = frozenset(
         "FACESEARCH_VERSION",
     }
 )
-"""What the compose files read themselves; a shell or a file .env that serves both may hold them."""
+"""Variables of the compose files, which a shared shell or .env file may hold."""
 
-LIKENESS: Final = 0.7
-"""How much of a name has to be the same, 0 to 1, for another to be what was meant."""
+SIMILARITY: Final = 0.7
+"""Minimum similarity of a setting to be suggested, 0 to 1 (difflib's ratio)."""
 
 
 @dataclass(frozen=True)
 class UnknownVariable:
-    """name: as it was given. nearest: the setting that is probably meant."""
+    """name: of the variable. nearest: the setting that is probably meant, if any."""
 
     name: str
     nearest: str | None
 
     def __str__(self) -> str:
-        meant = f"did you mean {self.nearest}?" if self.nearest else "`facesearch settings` lists all settings"
-        return f"{self.name} is no setting and changes nothing; {meant}"
+        hint = f"did you mean {self.nearest}?" if self.nearest else "`facesearch settings` lists all settings"
+        return f"{self.name} is no setting and changes nothing; {hint}"
 
 
 def unknown_variables() -> list[UnknownVariable]:
-    """Those of the environment, and of the files that settings are read from, by name. An empty one is left out, as an
-    empty setting counts as left out.
-    """
+    """Return the unknown variables of the environment and of the secret files, ordered by name, without empty ones."""
     known = Settings.variables()
     given = sorted({*(name for name, value in os.environ.items() if value), *_secrets()})
     return [
         UnknownVariable(name, _nearest(name, known))
         for name in given
-        if name.upper().startswith(PREFIX) and name.upper() not in {*known, *OF_COMPOSE}
+        if name.upper().startswith(PREFIX) and name.upper() not in {*known, *COMPOSE_VARIABLES}
     ]
 
 
 def warn(log: structlog.stdlib.BoundLogger) -> None:
-    """Log a warning for each; never a value, which may be a secret."""
+    """Log a warning for each unknown variable, without its value, which may be secret."""
     for found in unknown_variables():
         log.warning("unknown_variable", variable=found.name, nearest=found.nearest)
 
@@ -65,7 +63,7 @@ def _secrets() -> Iterator[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    # Without the prefix, which all have but REDIS_URL and QDRANT_…, and which would make all names alike.
+    # Without the common prefix, which would make all names similar.
     stems = {variable.removeprefix(PREFIX): variable for variable in known}
-    found = get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1, cutoff=LIKENESS)
+    found = get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1, cutoff=SIMILARITY)
     return stems[found[0]] if found else None

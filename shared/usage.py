@@ -1,10 +1,10 @@
-"""What was used: counters by day, tenant, key, call and status. The tariff is applied when they are read.
+"""Usage: counters of answered requests by day, tenant, key, call and status. The tariff applies when they are read.
 
     fs:usage:days               set of days that have counters, YYYY-MM-DD in UTC
     fs:usage:<day>              hash: <tenant>|<key id>|<call>|<status> -> requests answered
     fs:usage:flush:<gateway>    number of the last batch that this gateway added; kept for a day
 
-Gateways write them (gateway/calls/metering.py); nothing removes them, for they are what bills are made of.
+Gateways write them (gateway/calls/metering.py); nothing removes them, because bills are based on them.
 """
 
 import csv
@@ -25,10 +25,10 @@ from shared.control import Control, Unknown
 DAYS: Final = "fs:usage:days"
 
 NOBODY: Final = "?"
-"""Tenant and key of requests that no key let in: a name that no tenant can have."""
+"""Tenant and key of requests without a valid key. No tenant can have this name."""
 
 _SEPARATOR: Final = "|"
-"""In none of the parts: names of tenants and ids of keys have letters, digits, - and _ alone."""
+"""Separator of the parts of a counter, none of which contains it."""
 
 COLUMNS: Final = ("day", "tenant", "key", "call", "status", "count", "charged", "key_name")
 
@@ -38,7 +38,7 @@ Tariff = Mapping[str, frozenset[Status]]
 
 
 def day_key(day: str) -> str:
-    """Where a day's counters are."""
+    """Return the Redis key of a day's counters."""
     return f"fs:usage:{day}"
 
 
@@ -65,21 +65,21 @@ class Usage:
     key_name: str = ""
 
     def as_row(self) -> dict[str, Any]:
-        """Values by COLUMNS, as JSON and CSV have them."""
+        """Return the values of COLUMNS, for JSON and CSV."""
         return {name: getattr(self, name) for name in COLUMNS} | {"day": self.day.isoformat()}
 
 
 def parse_day(text: str) -> date:
-    """A day as it is shown. Raises ValueError for anything but YYYY-MM-DD."""
+    """Return a day. Raises ValueError for anything but YYYY-MM-DD."""
     day = date.fromisoformat(text)
-    if day.isoformat() != text:  # Python takes other spellings of ISO 8601 too
+    if day.isoformat() != text:  # fromisoformat takes other forms too
         raise ValueError(text)
     return day
 
 
 @dataclass(frozen=True)
 class Period:
-    """Days from first to last, both included; None: no such end."""
+    """Days from first to last, both included; None means no bound."""
 
     first: date | None = None
     last: date | None = None
@@ -92,14 +92,14 @@ async def read(redis: Redis, period: Period, tenant: str | None = None, calls: I
     """Return the counters of a period, of one tenant or of all (NOBODY is one), in the order of Usage's fields. calls:
     the table with the tariff.
 
-    Raises redis.RedisError when Redis cannot be reached, and Unknown for a tenant that there is not and that no counter
-    of any day is of. One that was dropped keeps its counters.
+    Dropped tenants keep their counters. Raises redis.RedisError if Redis cannot be reached, and Unknown for a tenant
+    that neither exists nor has a counter of any day.
     """
     tariff = {call.name: call.charged for call in calls}
     rows = await _counters(redis, period, tenant, tariff)
     if not rows and tenant is not None and tenant != NOBODY:
         await _require_known(redis, tenant, tariff)
-    return await _named(Control(redis), rows)
+    return await _with_key_names(Control(redis), rows)
 
 
 async def _require_known(redis: Redis, tenant: str, tariff: Tariff) -> None:
@@ -110,11 +110,11 @@ async def _require_known(redis: Redis, tenant: str, tariff: Tariff) -> None:
             raise Unknown(f"{error}, and none of that name was ever used; see `facesearch tenants list`") from None
 
 
-async def _named(control: Control, rows: list[Usage]) -> list[Usage]:
-    """With the names of their keys, as far as they are known."""
+async def _with_key_names(control: Control, rows: list[Usage]) -> list[Usage]:
+    """Return the rows with the names of their keys, as far as these are known."""
     names = await control.key_names({row.key for row in rows})
     if more := {row.tenant for row in rows if row.key not in names} - {NOBODY}:
-        for tenant in more:  # keys of a release that kept no names are known once they are listed
+        for tenant in more:  # listing creates missing records, which early releases did not keep
             with suppress(Unknown):
                 await control.keys(tenant)
         names = await control.key_names({row.key for row in rows})
@@ -130,8 +130,8 @@ async def _counters(redis: Redis, period: Period, tenant: str | None, tariff: Ta
         counters = cast("list[dict[bytes, bytes]]", await pipeline.execute())
     usage = [
         _usage(day, name.decode(), int(count), tariff)
-        for day, of_day in zip(days, counters, strict=True)
-        for name, count in of_day.items()
+        for day, counts in zip(days, counters, strict=True)
+        for name, count in counts.items()
     ]
     return sorted(row for row in usage if tenant is None or row.tenant == tenant)
 
@@ -143,14 +143,14 @@ def _usage(day: date, name: str, count: int, tariff: Tariff) -> Usage:
 
 @dataclass
 class Total:
-    """Requests of one tenant."""
+    """Number of requests of one tenant."""
 
     charged: int = 0
     free: int = 0
 
 
 def totals(rows: Iterable[Usage]) -> dict[str, Total]:
-    """The total of each tenant, by name."""
+    """Return the total of each tenant, ordered by name."""
     found: defaultdict[str, Total] = defaultdict(Total)
     for row in rows:
         total = found[row.tenant]
@@ -162,7 +162,7 @@ def totals(rows: Iterable[Usage]) -> dict[str, Total]:
 
 
 def as_dict(rows: Sequence[Usage]) -> dict[str, Any]:
-    """For JSON: the rows by COLUMNS, and the totals of each tenant."""
+    """Return the rows by COLUMNS, and the total of each tenant, for JSON."""
     return {
         "rows": [row.as_row() for row in rows],
         "totals": {tenant: asdict(total) for tenant, total in totals(rows).items()},
@@ -170,9 +170,9 @@ def as_dict(rows: Sequence[Usage]) -> dict[str, Any]:
 
 
 def as_csv(rows: Iterable[Usage]) -> str:
-    """CSV (RFC 4180) with a header line."""
+    """Return the rows as CSV (RFC 4180) with a header line."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)  # its default dialect is the RFC's: commas, CRLF
+    writer = csv.DictWriter(text, COLUMNS)  # its default dialect is that of the RFC
     writer.writeheader()
     writer.writerows({**row.as_row(), "charged": str(row.charged).lower()} for row in rows)
     return text.getvalue()

@@ -1,6 +1,7 @@
-"""Control data in Redis: who may do what, and where it goes.
+"""Control data in Redis: tenants, API keys and face databases.
 
-Keys have 128 bits and more, so a plain SHA-256 is as hard to invert as the key is to guess, and costs microseconds.
+API keys have at least 128 random bits, so that a plain SHA-256, which takes microseconds, is as hard to invert as the
+key is to guess.
 """
 
 from shared.control.callers import Callers
@@ -42,6 +43,8 @@ __all__ = [
 
 
 class Control(Tenants, Keys, Facedbs, Callers):
-    """Reads and writes control data. Methods raise redis.RedisError when Redis cannot be reached, and OperatorError,
-    with a sentence for the operator, when what they are asked for makes no sense: Unknown or Conflict where it is that.
+    """Access to control data.
+
+    Methods raise redis.RedisError if Redis cannot be reached, and OperatorError for invalid arguments: Unknown and
+    Conflict where they apply.
     """

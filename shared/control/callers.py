@@ -1,7 +1,7 @@
-"""What a gateway looks up for a request: who calls, and which of the caller's face databases is meant.
+"""Look-ups of a gateway for a request: the caller, and the face database.
 
-Both go by the tenant's id, not by its name: a tenant that was dropped and made again under the same name is another
-one, and neither sees what is of the other, though gateways remember for seconds what they looked up.
+Both use the tenant's id rather than its name. A tenant that was dropped and created again under the same name is
+another one, and neither must see the other's data, although gateways cache look-ups for seconds.
 """
 
 from shared.control.layout import TENANT_IDS, Connected, digest, facedb_key, key_key, tenant_id, tenant_key
@@ -9,12 +9,10 @@ from shared.control.records import Caller, Facedb, Key, Tenant
 
 
 class Callers(Connected):
-    """The part of Control that is about requests."""
+    """The part of Control for requests."""
 
     async def caller(self, secret: str) -> Caller | None:
-        """What an API key opens and for which tenant, None for an unknown one. Whether it has expired is for the caller
-        to ask.
-        """
+        """Return the key with the id of its tenant; None if it is unknown. It may have expired."""
         where = key_key(digest(secret))
         record = await self.redis.get(where)
         if record is None:
@@ -24,11 +22,11 @@ class Callers(Connected):
             pipe.hget(TENANT_IDS, key.tenant)
             pipe.get(where)
             stored, still = await pipe.execute()
-        # Keys go with their tenant: as long as this one is there, the id is of the tenant that made it.
+        # Keys are removed with their tenant: while this one exists, the id is that of the tenant that created it.
         return Caller(**dict(key), tenant_id=tenant_id(stored, key.tenant)) if still == record else None
 
     async def facedb_of(self, caller: Caller, name: str | None) -> Facedb | None:
-        """The caller's facedb of that name, or None if there is none; name None: the tenant's default one."""
+        """Return the caller's facedb, by default the tenant's default one; None if it does not exist."""
         if name is None:
             tenant = await self.redis.get(tenant_key(caller.tenant))
             if tenant is None:

@@ -1,4 +1,4 @@
-"""Which collections control data leads to, for those who read it with a blocking client: workers and commands."""
+"""The tenants and collections of control data, read with a blocking client by workers and commands."""
 
 from typing import cast
 
@@ -9,14 +9,14 @@ from shared.control.records import Facedb
 
 
 def names_of_tenants(redis: Redis) -> dict[str, str]:
-    """The name of each tenant that has an id, by that. Raises redis.RedisError."""
+    """Return the names of all tenants that have an id, by id. Raises redis.RedisError."""
     ids = cast("dict[bytes, bytes]", redis.hgetall(TENANT_IDS))
-    return {known_by.decode(): name.decode() for name, known_by in ids.items()}
+    return {tenant.decode(): name.decode() for name, tenant in ids.items()}
 
 
 def in_use(redis: Redis) -> dict[str, str]:
-    """What each collection of a face database is to an operator ("facedb staff of tenant shop"), by its name. One whose
-    record is damaged is left out. Raises redis.RedisError.
+    """Return a description of every face database ("facedb staff of tenant shop") by the name of its collection,
+    without those whose records are damaged. Raises redis.RedisError.
     """
     tenants = sorted(member.decode() for member in cast("set[bytes]", redis.smembers(TENANTS)))
     with redis.pipeline(transaction=False) as pipe:

@@ -1,4 +1,4 @@
-"""Keys: shown once, kept as a hash, which is gone when they are revoked or over; what they were is kept for good."""
+"""API keys. A key is shown once and stored as a hash until it is revoked or expires; its record is kept forever."""
 
 import secrets
 import time
@@ -32,21 +32,21 @@ from shared.errors import OperatorError
 
 
 class Keys(Connected):
-    """The part of Control that is about keys."""
+    """The part of Control for API keys."""
 
     async def key(self, secret: str) -> Key | None:
-        """What an API key opens, None for an unknown one. Whether it has expired is for the caller to ask."""
+        """Return the key with this secret; None if it is unknown. It may have expired."""
         record = await self.redis.get(key_key(digest(secret)))
         return None if record is None else Key.model_validate_json(record)
 
     async def keys(self, tenant: str) -> list[Key]:
-        """The tenant's keys that work, oldest first. Raises Unknown."""
+        """Return the tenant's valid keys, oldest first. Raises Unknown."""
         await self.tenant(tenant)
         digests = cast("dict[bytes, bytes]", await self.redis.hgetall(keys_key(tenant)))
         if not digests:
             return []
         records = await self.redis.mget([key_key(value.decode()) for value in digests.values()])
-        # Redis lets a record expire and knows nothing of the hash. No id is given twice, so none is forgotten wrongly.
+        # Redis removes expired records, but not their ids in the hash. Ids are never reused.
         expired = [key_id for key_id, record in zip(digests, records, strict=True) if record is None]
         if expired:
             await self.redis.hdel(keys_key(tenant), *expired)
@@ -55,23 +55,23 @@ class Keys(Connected):
         return sorted(keys, key=lambda key: (key.created, key.id))
 
     async def key_records(self, tenant: str) -> list[KeyRecord]:
-        """Every key that the tenant has or had, oldest first. Raises Unknown."""
+        """Return every key that the tenant has or had, oldest first. Raises Unknown."""
         await self.keys(tenant)
         found = cast("dict[bytes, bytes]", await self.redis.hgetall(KEY_RECORDS))
-        mine = (key for key in readable(KeyRecord, found.values()) if key.tenant == tenant)
-        return sorted(mine, key=lambda key: (key.created, key.id))
+        own = (key for key in readable(KeyRecord, found.values()) if key.tenant == tenant)
+        return sorted(own, key=lambda key: (key.created, key.id))
 
     async def key_names(self, key_ids: Collection[str]) -> dict[str, str]:
-        """The names of these keys, whether they still work or not, by id; without those that nothing is known of."""
+        """Return the names of these keys by id, valid or not, without unknown keys."""
         found = await self._records(list(key_ids))
         return {key.id: key.name for key in readable(KeyRecord, found.values())}
 
     async def ensure_tenant(self) -> bool:
-        """Make the default tenant if there is no tenant, so that a first key has an owner. Returns whether anybody
-        has a key.
+        """Create the default tenant if there is no tenant, so that a first key has an owner. Return whether any key
+        exists.
         """
 
-        async def look(pipe: Pipeline) -> bool:
+        async def ensure(pipe: Pipeline) -> bool:
             tenants = cast("set[bytes]", await pipe.smembers(TENANTS))
             counts = [await pipe.hlen(keys_key(name.decode())) for name in tenants]
             begin(pipe)
@@ -79,7 +79,7 @@ class Keys(Connected):
                 put_tenant(pipe, DEFAULT)
             return any(counts)
 
-        return cast("bool", await self.atomically(look, TENANTS))
+        return cast("bool", await self.atomically(ensure, TENANTS))
 
     async def create_key(
         self,
@@ -93,8 +93,9 @@ class Keys(Connected):
         http_status: HttpStatus | None = None,
         confidence: Confidences | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret, which is kept nowhere: this is the only time it can be shown. Raises Unknown.
-        expires: cut to whole seconds.
+        """Create a key, and return it with its secret, which is not stored. expires: rounded down to whole seconds.
+
+        Raises Unknown, and OperatorError for invalid arguments.
         """
         expires = expires and expires.replace(microsecond=0)
         check_name("key", name)
@@ -102,12 +103,15 @@ class Keys(Connected):
             raise OperatorError(f"a key needs one scope at least, of {', '.join(Scope)}")
         if expires is not None and expires.timestamp() <= time.time():
             raise OperatorError(f"the key would never work: it expires at {expires:%Y-%m-%d %H:%M:%S}, which is over")
-        # Lists them for its side effect: expired ids must not pile up where nobody ever lists.
+        # Removes the ids of expired keys, which would otherwise pile up where nobody lists keys.
         await self.keys(tenant)
-        key = _key(
-            tenant,
-            name,
+        _check_limits(rate, concurrency)
+        key = Key(
+            id=_new_id(),
+            tenant=tenant,
+            name=name,
             scopes=scopes,
+            created=now(),
             expires=expires,
             rate=rate,
             concurrency=concurrency,
@@ -125,8 +129,8 @@ class Keys(Connected):
         return key, secret
 
     async def revoke_key(self, tenant: str, key_id: str) -> bool:
-        """The key stops working as soon as the gateways' caches forget it; its record stays. Returns whether it was the
-        one in the file of the first key, which is gone now. Raises Unknown.
+        """Revoke a key, which stops working once the gateways' caches forget it; its record stays. Return whether the
+        file of the first key held it and was removed. Raises Unknown.
         """
         ids = keys_key(tenant)
 
@@ -141,13 +145,13 @@ class Keys(Connected):
             pipe.hdel(ids, key_id)
             return found.decode()
 
-        return self.forget_file_of([cast("str", await self.atomically(revoke, ids))])
+        return self.remove_first_key_file([cast("str", await self.atomically(revoke, ids))])
 
     async def set_first_key(self, secret: str) -> None:
-        """Make the key from the settings open the default tenant; the one they held before stops working.
+        """Make the key of the settings a key of the default tenant; the previous key of the settings stops working.
 
-        Nothing happens when it was set before: a key that an operator revoked stays revoked though the settings still
-        hold it. A key that an operator made stays what it is.
+        A key that was set before is left alone: one that was revoked stays revoked although the settings still hold
+        it. A key that an operator created is not changed.
         """
         record = key_key(digest(secret))
 
@@ -167,17 +171,18 @@ class Keys(Connected):
             if not has_tenant:
                 put_tenant(pipe, DEFAULT)
             if not is_known:
-                put_key(pipe, _key(DEFAULT, DEFAULT), secret)
+                key = Key(id=_new_id(), tenant=DEFAULT, name=DEFAULT, scopes=frozenset(Scope), created=now())
+                put_key(pipe, key, secret)
             pipe.set(FIRST_KEY, digest(secret))
 
         await self.atomically(put, FIRST_KEY, tenant_key(DEFAULT), record)
 
     async def _record(self, keys: Sequence[Key]) -> None:
-        """Make the records of keys that have none, as those of a release that kept none."""
+        """Create the records of keys that have none: earlier releases kept none."""
         known = await self._records([key.id for key in keys])
         async with self.redis.pipeline() as pipe:
             for key in keys:
-                if key.id not in known:  # whoever revokes it meanwhile has made one, which stays
+                if key.id not in known:  # one that a concurrent revocation has written stays
                     pipe.hsetnx(KEY_RECORDS, key.id, KeyRecord(**dict(key)).model_dump_json())
             await pipe.execute()
 
@@ -186,17 +191,7 @@ class Keys(Connected):
         return {key_id: record for key_id, record in zip(key_ids, found, strict=True) if record is not None}
 
 
-def _key(
-    tenant: str,
-    name: str,
-    *,
-    scopes: frozenset[Scope] = frozenset(Scope),
-    expires: datetime | None = None,
-    rate: float | None = None,
-    concurrency: int | None = None,
-    http_status: HttpStatus | None = None,
-    confidence: Confidences | None = None,
-) -> Key:
+def _check_limits(rate: float | None, concurrency: int | None) -> None:
     if rate is not None and rate != 0 and not LEAST_RATE <= rate <= MOST_RATE:
         raise OperatorError(
             f"the rate is a number of requests a second, {LEAST_RATE:f} to {MOST_RATE:,.0f}, or 0 for any; "
@@ -204,15 +199,7 @@ def _key(
         )
     if concurrency is not None and concurrency < 0:
         raise OperatorError("the concurrency is a number of requests at once, 0 or more; 0: any")
-    return Key(
-        id=secrets.token_hex(6),
-        tenant=tenant,
-        name=name,
-        scopes=scopes,
-        created=now(),
-        expires=expires,
-        rate=rate,
-        concurrency=concurrency,
-        http_status=http_status,
-        confidence=confidence,
-    )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(6)

@@ -1,16 +1,16 @@
-"""Where control data lies, and the writes that belong together.
+"""The Redis keys of control data, and operations on several of them.
 
 fs:tenants                       set of tenant names
 fs:tenant:<tenant>               JSON of Tenant
-fs:tenant-ids                    hash: tenant -> its id, which no other tenant ever has; see tenant_id
-fs:key:<SHA-256 of the key>      JSON of Key: one look-up opens a request; expires with the key
+fs:tenant-ids                    hash: tenant -> its id, which is never reused; see tenant_id
+fs:key:<SHA-256 of the key>      JSON of Key; expires with the key
 fs:keys:<tenant>                 hash: key id -> SHA-256 of the key
-fs:key-records                   hash: key id -> JSON of KeyRecord, of every key that there ever was
+fs:key-records                   hash: key id -> JSON of KeyRecord, of every key ever created
 fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
-fs:dropped                       sorted set: collections to remove, by the Unix time from which it is safe
-fs:dropped-tenants               sorted set: ids of tenants whose Idempotency-Keys are to be forgotten, likewise
-fs:first-key                     SHA-256 of the key that came from the settings last
+fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
+fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
+fs:first-key                     SHA-256 of the latest key of the settings
 """
 
 import hashlib
@@ -35,8 +35,8 @@ DEFAULT: Final = "default"
 """Name of the first tenant, of its first key, and of the first facedb of every tenant."""
 
 DROP_AFTER_S: Final = 320
-"""How long after a facedb is dropped its collection is removed: above the longest deadline a job may have (300 s) and
-the seconds for which a gateway remembers a facedb, so that no job in flight brings the collection back."""
+"""Time between the drop of a facedb and the removal of its collection. It exceeds the longest deadline of a job (300 s)
+plus the time for which gateways cache a facedb, so that no job in flight creates the collection again."""
 
 TENANTS: Final = "fs:tenants"
 TENANT_IDS: Final = "fs:tenant-ids"
@@ -46,7 +46,7 @@ FIRST_KEY: Final = "fs:first-key"
 KEY_RECORDS: Final = "fs:key-records"
 
 FIRST_KEY_FILE: Final = "api-key"
-"""Name of the file in a data directory that holds the first key, where no setting names one."""
+"""Name of the file in a data directory that holds the first key, unless a setting does."""
 
 
 def tenant_key(tenant: str) -> str:
@@ -70,7 +70,7 @@ def facedbs_key(tenant: str) -> str:
 
 
 def digest(secret: str) -> str:
-    """Of any text, also of bytes in a header that are no UTF-8."""
+    """Return the SHA-256 of a key in hexadecimal. It may hold surrogate escapes, from headers that are no UTF-8."""
     return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -80,8 +80,8 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Connected:
-    """What reads and writes control data. drop_after_s: as DROP_AFTER_S, for tests that do not wait. first_key_file:
-    where the first key of this installation may be, which goes with its key.
+    """A connection to control data. drop_after_s: see DROP_AFTER_S; tests shorten it. first_key_file: the file that may
+    hold the first key of this installation, and is removed with that key.
     """
 
     redis: Redis
@@ -89,18 +89,18 @@ class Connected:
     first_key_file: Path | None = None
 
     async def tenant(self, name: str) -> Tenant:
-        """Raises Unknown."""
+        """Return the tenant of that name. Raises Unknown."""
         return await read_tenant(self.redis, name)
 
     async def atomically(self, change: Callable[[Pipeline], Awaitable[Any]], *watched: str) -> Any:
-        """Run a change that reads, then calls `begin` and queues its writes: all of them happen or none does. It runs
-        again if what it watches changed meanwhile, since it may have decided by what is no longer so.
+        """Run a change in an optimistic transaction and return its result. The change reads, calls `begin` and queues
+        its writes, all or none of which are executed; it runs again if a watched key was changed meanwhile.
         """
         return await self.redis.transaction(change, *watched, value_from_callable=True)
 
-    def forget_file_of(self, digests: Collection[str]) -> bool:
-        """Remove the file of the first key if that is one of these, which open nothing any more. Returns whether it is
-        gone now; a file that cannot be read or removed stays.
+    def remove_first_key_file(self, digests: Collection[str]) -> bool:
+        """Remove the file of the first key if it holds one of these keys, which are no longer valid. Return whether it
+        was removed; a file that cannot be read or removed stays.
         """
         try:
             if self.first_key_file is None or digest(self.first_key_file.read_text().strip()) not in digests:
@@ -110,14 +110,14 @@ class Connected:
             return False
         return True
 
-    async def removable(self, redis: Redis) -> float:
-        """The second from which a collection dropped now may be removed, by the clock of Redis, which all share."""
+    async def removable_from(self, redis: Redis) -> float:
+        """Return the Unix time from which a collection dropped now may be removed, by the clock of Redis."""
         seconds, _ = await redis.time()
         return float(seconds + self.drop_after_s)
 
 
 def begin(pipe: Pipeline) -> None:
-    """From here on commands are queued, to be executed together."""
+    """Queue all further commands, to be executed together."""
     pipe.multi()  # type: ignore[no-untyped-call]
 
 
@@ -129,9 +129,10 @@ async def read_tenant(redis: Redis, name: str) -> Tenant:
 
 
 def tenant_id(stored: Any, name: str) -> str:
-    """What a tenant of that name is known by wherever something of it is remembered. stored: bytes or None, what
-    TENANT_IDS says. A tenant of a release that gave no ids goes by its name; when it is made anew it gets one. Its
-    record has no place for it: gateways of such a release refuse a record with fields that they do not know.
+    """Return the id of a tenant. stored: its entry in TENANT_IDS, bytes or None.
+
+    Tenants that an early release created have no entry, and their name as id. The id is not a field of Tenant because
+    gateways of such a release refuse records with unknown fields.
     """
     return name if stored is None else str(stored.decode())
 
@@ -144,7 +145,7 @@ async def read_facedb(redis: Redis, tenant: str, name: str) -> Facedb:
 
 
 def put_tenant(pipe: Pipeline, name: str) -> Tenant:
-    """A tenant with an empty default facedb."""
+    """Queue the creation of a tenant with an empty default facedb, and return it."""
     tenant = Tenant(name=name, facedb=DEFAULT, created=now())
     pipe.set(tenant_key(name), tenant.model_dump_json())
     pipe.sadd(TENANTS, name)
@@ -155,7 +156,7 @@ def put_tenant(pipe: Pipeline, name: str) -> Tenant:
 
 def put_key(pipe: Pipeline, key: Key, secret: str) -> None:
     pipe.hset(keys_key(key.tenant), key.id, digest(secret))
-    # Without what it leaves open: gateways of a former release refuse a record with fields that they do not know.
+    # Without fields that are None: gateways of an earlier release refuse records with unknown fields.
     pipe.set(key_key(digest(secret)), key.model_dump_json(exclude_none=True), exat=key.expires)
     put_key_record(pipe, KeyRecord(**dict(key)))
 
@@ -165,7 +166,7 @@ def put_key_record(pipe: Pipeline, record: KeyRecord) -> None:
 
 
 def readable(kind: type[R], records: Iterable[bytes | None]) -> Iterator[R]:
-    """The records that are there and not damaged; `facesearch verify` tells of the others."""
+    """Yield the records that exist and are not damaged; `facesearch verify` reports the others."""
     for record in records:
         with suppress(ValidationError):
             if record is not None:
@@ -173,8 +174,8 @@ def readable(kind: type[R], records: Iterable[bytes | None]) -> Iterator[R]:
 
 
 async def end_keys(pipe: Pipeline, digests: Sequence[str]) -> Callable[[], None]:
-    """What ends the keys of these hashes once the pipeline queues: nothing opens with them any more, and their records
-    say since when. Reads first. One whose record is damaged ends too, without a record.
+    """Return a function that queues the revocation of the keys with these hashes, and the update of their records. A
+    key whose record is damaged is revoked too, without an update.
     """
     found = cast("list[bytes | None]", await pipe.mget([key_key(value) for value in digests])) if digests else []
     ended = list(readable(Key, found))
@@ -189,14 +190,14 @@ async def end_keys(pipe: Pipeline, digests: Sequence[str]) -> Callable[[], None]
 
 
 def put_facedb(pipe: Pipeline, tenant: str, name: str) -> Facedb:
-    """A facedb whose collection is new, even if one of that name was dropped before."""
+    """Queue the creation of a facedb with a new collection, and return it."""
     facedb = Facedb(name=name, collection=f"{tenant}.{name}.{secrets.token_hex(4)}", created=now())
     pipe.set(facedb_key(tenant, name), facedb.model_dump_json())
     pipe.sadd(facedbs_key(tenant), name)
     return facedb
 
 
-def remove_facedb(pipe: Pipeline, tenant: str, facedb: Facedb, removable: float) -> None:
-    pipe.zadd(DROPPED, {facedb.collection: removable})
+def remove_facedb(pipe: Pipeline, tenant: str, facedb: Facedb, removable_from: float) -> None:
+    pipe.zadd(DROPPED, {facedb.collection: removable_from})
     pipe.delete(facedb_key(tenant, facedb.name))
     pipe.srem(facedbs_key(tenant), facedb.name)

@@ -1,4 +1,4 @@
-"""What control data is made of, as kept in Redis and shown to operators: tenants, their keys, their face databases."""
+"""The records of control data, as stored in Redis and shown to operators."""
 
 import time
 from collections.abc import Set as AbstractSet
@@ -11,24 +11,24 @@ from shared.contract import FACEDB, Confidences, HttpStatus
 from shared.errors import OperatorError
 
 Name = Annotated[str, Field(pattern=rf"^{FACEDB.pattern}$")]
-"""Of a tenant, a facedb or a key: 1 to 64 letters, digits, - or _."""
+"""The name of a tenant, a facedb or a key: 1 to 64 letters, digits, - or _."""
 
 LEAST_RATE: Final = 1e-6
 MOST_RATE: Final = 1e6
-"""Requests a second, at least and at most, of a key that has a rate: the limiter counts in microseconds, by numbers of
-53 bits. One in twelve days, and more than all gateways of a service can answer."""
+"""Range of a key's rate in requests a second: from one request in twelve days to more than a service can answer. The
+limiter counts microseconds in numbers of 53 bits."""
 
 
 class Unknown(OperatorError):
-    """What the operator names does not exist, or not in this tenant."""
+    """The object does not exist, or not in this tenant."""
 
 
 class Conflict(OperatorError):
-    """It exists already, or something else depends on it."""
+    """The object exists already, or something else depends on it."""
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """A permission of a key."""
 
     ADD = "add"
     SEARCH = "search"
@@ -36,13 +36,13 @@ class Scope(StrEnum):
 
 
 class _Record(BaseModel):
-    """Each has `created`, and all times are in UTC and whole seconds."""
+    """Base of all records. Times are in UTC and whole seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Tenant(_Record):
-    """Somebody with keys and face databases of their own. facedb: the one that is meant when a request names none."""
+    """A tenant, with keys and face databases of its own. facedb: the default for requests that name none."""
 
     name: Name
     facedb: Name
@@ -58,9 +58,11 @@ class Facedb(_Record):
 
 
 class Key(_Record):
-    """An API key, without the key itself. expires: from when on it no longer works, None for never.
-    rate: requests a second (any number of them, if a former release made it), concurrency: requests at once; 0 for any.
-    http_status, confidence: how its answers are written. None of these four: as the settings say.
+    """An API key, without its secret.
+
+    expires: when it stops working, None for never. rate: requests a second; keys of earlier releases may exceed the
+    range above. concurrency: requests at once. 0 means no limit. http_status, confidence: the form of its answers. None
+    for any of these four means the value of the settings.
     """
 
     id: str
@@ -83,24 +85,24 @@ class Key(_Record):
 
 
 class Caller(Key):
-    """A key and whose it is: tenant_id is of the tenant that made it, not of one that has its name by now."""
+    """A key with the id of the tenant that created it; another tenant may have that tenant's name by now."""
 
     tenant_id: str
 
 
 class KeyRecord(Key):
-    """What stays of a key for good, whether it works or not: bills name it. revoked: since when it opens nothing, None
-    unless somebody ended it.
+    """The record of a key, valid or not, which is kept forever because bills name it. revoked: when an operator revoked
+    it, None if never.
     """
 
     revoked: AwareDatetime | None = None
 
     def state(self) -> str:
-        """works, revoked or expired."""
+        """Return works, revoked or expired."""
         return "revoked" if self.revoked else "expired" if self.expired() else "works"
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raises OperatorError for what cannot be the name of a tenant, a facedb or a key."""
+    """Raise OperatorError unless this may be the name of a tenant, a facedb or a key."""
     if FACEDB.fullmatch(name) is None:
         raise OperatorError(f"the name of a {kind} is 1 to 64 letters, digits, - or _; {name!r} is not")

@@ -1,4 +1,4 @@
-"""Tenants: created with a facedb, dropped with all that is theirs."""
+"""Tenants. They are created with a facedb, and dropped with their keys and facedbs."""
 
 from typing import cast
 
@@ -24,10 +24,10 @@ from shared.control.records import Conflict, Facedb, Tenant, check_name
 
 
 class Tenants(Connected):
-    """The part of Control that is about tenants."""
+    """The part of Control for tenants."""
 
     async def create_tenant(self, name: str) -> Tenant:
-        """A new tenant with an empty facedb called `default`. Raises Conflict."""
+        """Create a tenant with an empty facedb called `default`. Raises Conflict."""
         check_name("tenant", name)
 
         async def create(pipe: Pipeline) -> Tenant:
@@ -39,14 +39,14 @@ class Tenants(Connected):
         return cast("Tenant", await self.atomically(create, tenant_key(name)))
 
     async def tenants(self) -> list[Tenant]:
-        """All of them, by name."""
+        """Return all tenants, ordered by name."""
         names = sorted(cast("set[bytes]", await self.redis.smembers(TENANTS)))
         records = await self.redis.mget([tenant_key(name.decode()) for name in names]) if names else []
         return [Tenant.model_validate_json(record) for record in records if record is not None]
 
     async def drop_tenant(self, name: str) -> None:
-        """Revoke all its keys and drop all its facedbs; a worker removes the faces, and the records of its
-        Idempotency-Keys, once no job in flight can touch them. Raises Unknown.
+        """Remove a tenant, its keys and its facedbs; a worker removes its faces and its idempotency records once no job
+        in flight can touch them. Raises Unknown.
         """
         keys, facedbs = keys_key(name), facedbs_key(name)
 
@@ -56,17 +56,17 @@ class Tenants(Connected):
             end = await end_keys(pipe, digests)
             names = cast("set[bytes]", await pipe.smembers(facedbs))
             records = await pipe.mget([facedb_key(name, facedb.decode()) for facedb in names]) if names else []
-            known_by = tenant_id(await pipe.hget(TENANT_IDS, name), name)
-            removable = await self.removable(pipe)
+            identifier = tenant_id(await pipe.hget(TENANT_IDS, name), name)
+            removable_from = await self.removable_from(pipe)
             begin(pipe)
             end()
             for record in records:
                 if record is not None:
-                    remove_facedb(pipe, name, Facedb.model_validate_json(record), removable)
+                    remove_facedb(pipe, name, Facedb.model_validate_json(record), removable_from)
             pipe.delete(tenant_key(name), keys, facedbs)
             pipe.srem(TENANTS, name)
             pipe.hdel(TENANT_IDS, name)
-            pipe.zadd(DROPPED_TENANTS, {known_by: removable})
+            pipe.zadd(DROPPED_TENANTS, {identifier: removable_from})
             return digests
 
-        self.forget_file_of(await self.atomically(drop, tenant_key(name), keys, facedbs))
+        self.remove_first_key_file(await self.atomically(drop, tenant_key(name), keys, facedbs))

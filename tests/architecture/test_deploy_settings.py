@@ -22,7 +22,7 @@ COMPOSE = [ROOT / "docker-compose.yml", *sorted((ROOT / "deploy").glob("compose.
 
 VARIABLE = re.compile(r"\b(?:FACESEARCH_[A-Z_]+|REDIS_URL|QDRANT_URL|QDRANT_API_KEY)\b")
 
-OF_COMPOSE = {
+COMPOSE_VARIABLES = {
     "FACESEARCH_BACKUPS": "volume or folder of backups",
     "FACESEARCH_BACKUPS_KEEP": "how many are kept",
     "FACESEARCH_BIND": "address on which the port of the gateway is published",
@@ -104,8 +104,8 @@ def test_every_variable_that_the_chart_names_is_a_setting() -> None:
 
 def test_every_variable_that_compose_names_is_a_setting() -> None:
     named = {variable for path in COMPOSE for variable in VARIABLE.findall(path.read_text())}
-    assert named - set(Settings.variables()) == set(OF_COMPOSE)
-    assert set(OF_COMPOSE) == unknown_variables.OF_COMPOSE, "nobody is warned of these"
+    assert named - set(Settings.variables()) == set(COMPOSE_VARIABLES)
+    assert set(COMPOSE_VARIABLES) == unknown_variables.COMPOSE_VARIABLES, "nobody is warned of these"
 
 
 def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:
