@@ -1,4 +1,4 @@
-"""From cosine similarity to the contract's confidence: piecewise linear, strictly rising, per model. Pure."""
+"""Calibration: from cosine similarity to the contract's confidence, piecewise linear and strictly rising, per model."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ Point = tuple[float, float]
 class Calibration:
     """Points of (cosine in [-1, 1], confidence in [0, 100]), both strictly rising, from (-1, 0) to (_, 100).
 
-    Raises ValueError when the points are otherwise: a scale that falls or rests has no inverse, and matches would
-    change their order between cosine and confidence.
+    Raises ValueError for any other points: a scale that falls or stays level has no inverse, and matches would be
+    ordered differently by cosine and by confidence.
     """
 
     points: tuple[Point, ...]
@@ -26,21 +26,24 @@ class Calibration:
             raise ValueError("the points of a calibration must rise strictly in cosine and in confidence")
 
     def confidence(self, cosine: float) -> float:
-        """Confidence in [0, 100]. Cosines a rounding error outside [-1, 1] count as the end. ValueError on NaN."""
+        """Return the confidence in [0, 100]. A cosine outside [-1, 1] by a rounding error counts as the end. Raises
+        ValueError on NaN.
+        """
         return _interpolate(self.points, cosine)
 
     def cosine(self, confidence: float) -> float:
-        """The smallest cosine that reaches the confidence: confidence(result) >= confidence always holds.
+        """Return the smallest cosine that reaches the confidence: confidence(result) >= confidence always holds.
 
-        Below 0 everything does, so -1; above 100 nothing does: ValueError, as on NaN.
+        Every cosine reaches a confidence below 0, so -1; none reaches one above 100. Raises ValueError for that, and on
+        NaN.
         """
         if confidence > 100:
             raise ValueError(f"confidence {confidence} is above 100")
         low = _interpolate([(y, x) for x, y in self.points], confidence)
         if self.confidence(low) >= confidence:
             return low
-        # There and back may lose a last digit, and a search limit must not lose the match that sits on it. By halves:
-        # around zero, where floats are dense, that digit is billions of steps away.
+        # The inverse may lose a last digit, and a search threshold must not lose the match that sits on it. Bisection,
+        # because around zero, where floats are dense, that digit is billions of steps away.
         high = next(x for x, y in self.points if y >= confidence)
         while low < (middle := (low + high) / 2) < high:
             low, high = (low, middle) if self.confidence(middle) >= confidence else (middle, high)
@@ -48,7 +51,7 @@ class Calibration:
 
 
 def _interpolate(points: Sequence[Point], x: float) -> float:
-    """The y at x on the line through the points, clamped to both ends. Raises ValueError on NaN."""
+    """Return the y at x on the line through the points, clamped to both ends. Raises ValueError on NaN."""
     if math.isnan(x):
         raise ValueError("not a number")
     if x <= points[0][0]:
@@ -60,7 +63,7 @@ def _interpolate(points: Sequence[Point], x: float) -> float:
 
 
 SFACE = Calibration(
-    # Measured on pairs of strangers of LFW (docs/decisions/0014-calibration.md): 80 accepts at most 1 in 1,000, 90 1 in
+    # Measured on impostor pairs of LFW (docs/decisions/0014-calibration.md): 80 accepts at most 1 in 1,000, 90 1 in
     # 10,000, 95 1 in 100,000, 97 about 1 in 1,000,000. The last point is below 1 so that float16 engines give the same
     # image 100.
     (

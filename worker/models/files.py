@@ -1,10 +1,10 @@
-"""The models folder: fetch, verify, prepare, keep.
+"""The models folder: fetch, verify, prepare and keep model files.
 
-It holds the original as <digest>-<file> and the graph made of it as <digest>-<file stem>.prepared-v<version>.onnx, the
-digest being the first 16 hex digits of the original's SHA-256; what runs in 8 bits has int8-v<version> before that.
-Beside each graph its own SHA-256 is kept, as <graph>.sha256: a graph that was damaged since would load, and describe
-faces differently under the same identity. An original put there by hand under its plain name is used too. The folder
-may be copied to a machine without network.
+It holds the original as <digest>-<file> and the prepared graph as <digest>-<file stem>.prepared-v<version>.onnx, where
+digest is the first 16 hex digits of the original's SHA-256; an 8-bit graph has int8-v<version> before that. Beside each
+graph its own SHA-256 is kept, as <graph>.sha256: a graph damaged since would load, and embed faces differently under
+the same identity. An original placed there by hand under its plain name is used, too. The folder may be copied to a
+machine without network.
 """
 
 import fcntl
@@ -23,13 +23,13 @@ from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
 
 def is_ready(model: Model, folder: Path) -> bool:
-    """Whether the prepared graph is there, with its digest. Whether it has that digest, `prepared_path` checks."""
+    """Return whether the prepared graph and its digest are there. `prepared_path` checks that they match."""
     prepared = _prepared(model, folder)
     return prepared.is_file() and _digest_of(prepared).is_file()
 
 
 def prepared_path(model: Model, folder: Path) -> Path:
-    """Where the prepared graph is. Raises OperatorError when it is not there, or damaged: nothing is fetched or
+    """Return the path of the prepared graph. Raises OperatorError if it is missing or damaged: nothing is fetched or
     prepared while serving.
     """
     prepared = _prepared(model, folder)
@@ -48,9 +48,10 @@ def prepared_path(model: Model, folder: Path) -> Path:
 
 
 def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
-    """See to it that the prepared graph is there and undamaged, and return where. say: gets lines for the operator.
+    """Fetch and prepare the model unless it is there undamaged, and return the graph's path. say: called with lines for
+    the operator.
 
-    Raises OperatorError when no source gives the file, or the folder cannot be written.
+    Raises OperatorError if no source gives the file, or the folder cannot be written.
     """
     target = _prepared(model, folder)
     try:
@@ -58,13 +59,13 @@ def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
             return target
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, say):
-            # Another pull may have made it while this one waited.
+            # Another pull may have made it meanwhile.
             if not _is_whole(target):
                 source_file = original(model, folder, say, fetch)
                 say(f"preparing {model.name}")
                 with replacing(target) as part:
                     _prepare(model, source_file, part)
-                    # Until the graph is in its place there is none with this digest, so nobody loads a mixture.
+                    # Until the graph is in place there is none with this digest, so a mixture is never loaded.
                     _keep_digest(target, sha256(part))
     except OSError as error:
         raise OperatorError(f"cannot keep models in {folder}: {error}") from error
@@ -72,7 +73,7 @@ def pull(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
 
 
 def keep(model: Model, source_file: Path, folder: Path, say: Say) -> None:
-    """Copy the operator's own file into the folder, as a fetched one would be kept. Raises OperatorError when it is not
+    """Copy the operator's own file into the folder, as a fetched one would be kept. Raises OperatorError if it is not
     the model's, or the folder cannot be written.
     """
     try:
@@ -86,7 +87,9 @@ def keep(model: Model, source_file: Path, folder: Path, say: Say) -> None:
 
 
 def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path:
-    """The verified original: kept earlier, put there by hand, or fetched now from the first source that has it."""
+    """Return the path of the verified original: kept earlier, placed by hand, or fetched now from the first source that
+    has it. Raises OperatorError if there is none.
+    """
     kept, by_hand = _kept(model, folder), folder / model.file
     failures, unreachable = [], []
     for path in (kept, by_hand):
@@ -120,7 +123,7 @@ def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path
 
 
 def _fetch_verified(model: Model, source: Source, part: Path, say: Say, fetch: Fetch) -> None:
-    """Fetch to `part` until its digest is right; what has a wrong one is not kept. Raises FetchError."""
+    """Fetch to `part`, which is deleted if its digest is wrong. Raises FetchError."""
     for beginning in (part.exists(), False):
         fetch(source, part, model.size, say)
         digest = sha256(part)
@@ -129,13 +132,13 @@ def _fetch_verified(model: Model, source: Source, part: Path, say: Say, fetch: F
         part.unlink()
         if not beginning:
             break
-        # Going on from an old beginning may have mixed two files: once more, from nothing.
+        # Resuming an old part may have mixed two files: once more, from nothing.
         say(f"{source}: starting over")
     raise FetchError(f"its sha256 is {digest}, expected {model.sha256}")
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's content, hex."""
+    """Return the digest of a file's content, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -154,7 +157,7 @@ def _digest_of(prepared: Path) -> Path:
 
 
 def _is_whole(prepared: Path) -> bool:
-    """Whether the graph is there and has the digest that was kept when it was made."""
+    """Return whether the graph is there and has the digest kept when it was made."""
     try:
         kept = _digest_of(prepared).read_text("ascii").strip()
         return sha256(prepared) == kept
@@ -168,7 +171,7 @@ def _keep_digest(prepared: Path, digest: str) -> None:
 
 
 def _prepare(model: Model, source_file: Path, target: Path) -> None:
-    # The graph library takes 0.3 s to import, and a gateway's image has none; only fetching needs it.
+    # Loads the graph library, 0.3 s, which only preparation needs and a gateway's image does not have.
     from worker.models.preparation.graph import prepare_file  # noqa: PLC0415 -- see above
     from worker.models.preparation.int8 import prepare_int8_file  # noqa: PLC0415 -- see above
 
@@ -184,7 +187,7 @@ def _ranges(model: Model) -> tuple[Range, ...] | None:
 
 @contextmanager
 def _locked(folder: Path, say: Say) -> Iterator[None]:
-    """Alone among all processes that pull into the folder. The lock goes with the process, even a killed one."""
+    """Lock the folder against other processes that pull into it. The lock ends with the process, even a killed one."""
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -196,7 +199,7 @@ def _locked(folder: Path, say: Say) -> Iterator[None]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes the target when all went well: nobody ever sees half a file."""
+    """Yield a temporary path that replaces the target if the block succeeds: a partial file is never seen."""
     temporary = target.with_name(f"{target.name}.tmp")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""Which model, prepared how, made an embedding. Embeddings of different identities must never meet in a collection."""
+"""The identity of an embedding space. Embeddings of different identities must never meet in a collection."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_V
 class Identity:
     """The identity of an embedding space.
 
-    model: its name. digest: SHA-256 of the source file, hex (not of the prepared bytes, which a library release may
-    serialise differently); of a model that the operator described, of the file's and of how a face goes in, since the
-    catalogue does not fix that. version: of the preprocessing and preparation; raised when either changes
-    what comes out by more than rounding. dimension: numbers in an embedding.
+    model: its name. digest: SHA-256 of the source file, hex (not of the prepared graph, which a library release may
+    serialise differently); of an operator's own model, of the file's digest and the input parameters, which the
+    catalogue does not fix. version: of preprocessing and preparation, raised when either changes embeddings by more
+    than rounding. dimension: of an embedding.
     """
 
     model: str
@@ -23,24 +23,28 @@ class Identity:
     dimension: int
 
     def __str__(self) -> str:
-        """One line that round-trips through `parse`; it is what a store remembers."""
+        """Return one line that `parse` reads; stores keep it."""
         return f"{self.model}:{self.digest}:v{self.version}:{self.dimension}"
 
     @classmethod
     def parse(cls, text: str) -> "Identity":
-        """The inverse of str. Raises ValueError on anything else."""
+        """Return the identity that str gave. Raises ValueError on any other text."""
         model, digest, version, dimension = text.split(":")
         return cls(model, digest, int(version.removeprefix("v")), int(dimension))
 
 
 def identity(model: Embedder) -> Identity:
-    """What this code and that model make. The version is 1000 x preparation's + preprocessing's, so each one shows."""
+    """Return the identity of the model's embeddings. The version is 1000 x preparation's + preprocessing's, so both
+    show.
+    """
     version = 1000 * (INT8_VERSION if model.ranges else RESULT_VERSION) + PREPROCESSING_VERSION
     return Identity(model.name, _digest(model), version, model.dimension)
 
 
 def remedy(stored: str, ours: Identity) -> str:
-    """What to do where faces of the identity that is stored meet a service that makes ours: a part of a sentence."""
+    """Return what an operator can do, part of a sentence, where a collection has the identity `stored` and the service
+    `ours`.
+    """
     try:
         theirs = Identity.parse(stored)
     except ValueError:

@@ -1,9 +1,9 @@
-"""How far activations reach: what an embedder in 8 bits has to know beyond its weights. Facts, measured once."""
+"""Activation ranges, which an 8-bit embedder needs beyond its weights. Measured once."""
 
 from typing import Final
 
 Range = tuple[float, float]
-"""Least and largest output of a convolution, in units of its channel's reach (prepare_chain.py)."""
+"""Least and largest output of a convolution, in units of its channel's reach (preparation/chain.py)."""
 
 SFACE_RANGES: Final[tuple[Range, ...]] = (
     (-0.891, 1.481),
@@ -34,4 +34,4 @@ SFACE_RANGES: Final[tuple[Range, ...]] = (
     (-0.754, 0.801),
 )
 """SFace 2021dec, from its second convolution on. Measured on the faces of 100 people of Labeled Faces in the Wild by
-`bench/int8_ranges.py`: between these, 255 steps cost the PReLU after it the least mean square."""
+`bench/int8_ranges.py`: the ranges in which 255 steps cost the PReLU after it the least mean square error."""

@@ -1,6 +1,6 @@
-"""An embedder of the MobileFaceNet kind as data: convolutions with their PReLUs, one after the other. Pure.
+"""An embedder of the MobileFaceNet kind as data: a chain of convolutions with their PReLUs.
 
-Read from a graph for those that write it anew in another form (prepare_int8.py).
+Read from a graph in order to write it in another form (int8.py).
 """
 
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from shared.errors import OperatorError
 from worker.models.preparation.graph import attribute, scale_and_shift
 
 DEVIATIONS: Final = 6
-"""A channel's reach is so many standard deviations more than its mean. SFace in 8 bits came out alike with 5 to 8."""
+"""Reach of a channel beyond its mean, in standard deviations. SFace in 8 bits came out alike with 5 to 8."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A convolution, with the BatchNormalization after it in its weights, and a PReLU.
+    """A convolution, with the BatchNormalization after it folded into its weights, and a PReLU.
 
-    weight: (outputs, inputs a group, k, k). bias, slope, reach: one for each output. reach: what an output hardly
-    passes, > 0. attributes: the convolution's own, as ONNX has them.
+    weight: (outputs, inputs a group, k, k). bias, slope, reach: one for each output. reach: value that an output hardly
+    exceeds, > 0. attributes: the convolution's own, as ONNX has them.
     """
 
     weight: Floats
@@ -34,11 +34,11 @@ class Stage:
     attributes: dict[str, Any]
 
     def outputs_divided(self, by: Floats) -> "Stage":
-        """The stage with each output, and its reach, divided by something positive."""
+        """Return the stage with each output, and its reach, divided by a positive number."""
         return replace(self, weight=self.weight / by.reshape(-1, 1, 1, 1), bias=self.bias / by, reach=self.reach / by)
 
     def inputs_multiplied(self, by: Floats) -> "Stage":
-        """The stage that multiplies each input first."""
+        """Return the stage that multiplies each input first."""
         depthwise = self.attributes.get("group", 1) > 1
         return replace(self, weight=self.weight * by.reshape((-1, 1, 1, 1) if depthwise else (1, -1, 1, 1)))
 
@@ -47,7 +47,8 @@ class Stage:
 class Chain:
     """(image - mean) * factor, the stages, and a matrix (dimension, channels, pixels) with a bias (dimension,).
 
-    source, output: names of the graph's input and output. side: of the square image. opset: version of the operators.
+    source, output: names of the graph's input and output. side: of the square image in pixels. opset: version of the
+    operators.
     """
 
     source: str
@@ -61,9 +62,9 @@ class Chain:
     bias: Floats
 
     def equalised(self, first: int) -> "Chain":
-        """The same chain with all channels of each stage, from that one on, brought to a reach of 1.
+        """Return the same chain with all channels of each stage from `first` on scaled to a reach of 1.
 
-        A factor > 0 passes through a PReLU, so the next stage can take it back. Source: M. Nagel et al., "Data-Free
+        A factor > 0 passes through a PReLU, so the next stage can undo it. Source: M. Nagel et al., "Data-Free
         Quantization through Weight Equalization and Bias Correction", 2019; there for ReLU.
         """
         stages = list(self.stages)
@@ -76,7 +77,9 @@ class Chain:
 
 
 def read(model: ModelProto) -> Chain:
-    """The chain in a graph with plain weights (prepare.unpacked). Raises OperatorError when it is none."""
+    """Return the chain in a graph with plain weights (graph.unpacked). Raises OperatorError for a graph of another
+    kind.
+    """
     nodes = _Nodes(model)
     (mean,), (factor,) = nodes.take("Sub")[1], nodes.take("Mul")[1]
     stages = [_stage(nodes)]
@@ -113,11 +116,11 @@ class _Nodes:
 
     @property
     def next(self) -> str | None:
-        """Its operator; None at the end."""
+        """Operator of the next node; None at the end."""
         return self._nodes[0].op_type if self._nodes else None
 
     def take(self, operator: str) -> tuple[NodeProto, list[Floats]]:
-        """The next node and its weights."""
+        """Return the next node and its weights. Raises OperatorError if it has another operator."""
         if self.next != operator or self._nodes[0].input[0] != self._from:
             raise _no_chain(f"{self.next} where {operator} should follow {self._from}")
         node = self._nodes.pop(0)
@@ -129,7 +132,7 @@ class _Nodes:
 
 @dataclass(frozen=True, eq=False)
 class _Affine:
-    """A BatchNormalization: x * scale + shift. mean, deviation: of that, on what the model was trained on."""
+    """A BatchNormalization: x * scale + shift. mean, deviation: of its output, on the training data."""
 
     scale: Floats
     shift: Floats
@@ -152,14 +155,14 @@ def _stage(nodes: _Nodes) -> Stage:
         weight=weight * norm.scale.reshape(-1, 1, 1, 1),
         bias=(bias[0] if bias else 0) * norm.scale + norm.shift,
         slope=np.broadcast_to(slope.reshape(-1), norm.scale.shape),
-        # What is always zero may be divided by anything.
+        # An output that is always zero may be divided by anything.
         reach=np.where(reach > 0, reach, 1),
         attributes={a.name: helper.get_attribute_value(a) for a in convolution.attribute},
     )
 
 
 def _matrix(nodes: _Nodes) -> tuple[Floats, Floats]:
-    """Weight (outputs, inputs) and bias of a Gemm."""
+    """Return weight (outputs, inputs) and bias of a Gemm."""
     gemm, (weight, *bias) = nodes.take("Gemm")
     if [attribute(gemm, name, default) for name, default in (("alpha", 1), ("beta", 1), ("transA", 0))] != [1, 1, 0]:
         raise _no_chain("a Gemm with factors")

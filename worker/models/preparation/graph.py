@@ -1,9 +1,8 @@
-"""Make a published ONNX graph fit for ONNX Runtime on a CPU, without changing what it computes. Pure; this file and
-prepare_int8.py are those that import onnx.
+"""Preparation of a published ONNX graph for ONNX Runtime on a CPU, without changing what it computes.
 
-Weights become plain fp32 initialisers, shapes become dynamic, BatchNormalization, PRelu and small parallel convolutions
-become what the runtime is fast at. Semantics of the operators: https://onnx.ai/onnx/operators/. A change of what comes
-out raises a version in versions.py.
+Weights become plain fp32 initialisers, shapes become dynamic; BatchNormalization, PRelu and small parallel convolutions
+become operators that the runtime is fast at. Semantics of the operators: https://onnx.ai/onnx/operators/. A change of
+the output raises a version in versions.py.
 """
 
 from collections import Counter, defaultdict
@@ -23,9 +22,9 @@ Array = npt.NDArray[Any]
 
 
 def prepare(model: ModelProto, *, dynamic_sides: bool) -> ModelProto:
-    """A new model with the same outputs for any batch size and, with dynamic_sides, any height and width.
+    """Return a new model with the same outputs for any batch size and, with dynamic_sides, any height and width.
 
-    Inputs must be NCHW. Raises OperatorError when the result is no valid model.
+    Inputs must be NCHW. Raises OperatorError if the result is not a valid model.
     """
     graph = _Graph(model)
     graph.fold_constants()
@@ -41,26 +40,26 @@ def prepare(model: ModelProto, *, dynamic_sides: bool) -> ModelProto:
 
 
 def prepare_file(original: Path, prepared: Path, *, dynamic_sides: bool) -> None:
-    """Read the original, write what `prepare` makes of it."""
+    """Write the prepared graph of a file."""
     onnx.save_model(prepare(onnx.load_model(original), dynamic_sides=dynamic_sides), prepared)
 
 
 def unpacked(model: ModelProto) -> ModelProto:
-    """A new model with the same nodes for any batch size, but every weight is a plain fp32 initialiser."""
+    """Return a new model with the same nodes for any batch size and every weight a plain fp32 initialiser."""
     graph = _Graph(model)
     graph.fold_constants()
     return graph.build(dynamic_sides=False)
 
 
 def scale_and_shift(norm: NodeProto, weights: Sequence[Array]) -> tuple[Array, Array]:
-    """What a BatchNormalization with these weights multiplies each channel with and adds to it, float64."""
+    """Return the factor and the summand of each channel, float64, of a BatchNormalization with these weights."""
     gamma, beta, mean, variance = (weight.astype(np.float64) for weight in weights)
     scale = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
     return scale, beta - mean * scale
 
 
 class _Graph:
-    """A graph under work: its nodes in order, and every tensor whose value is known."""
+    """A graph being rewritten: its nodes in order, and every tensor with a known value."""
 
     def __init__(self, model: ModelProto) -> None:
         self._model = model
@@ -69,7 +68,7 @@ class _Graph:
         self._outputs = [output.name for output in model.graph.output]
 
     def fold_constants(self) -> None:
-        """Compute what depends on weights alone, and drop what does nothing at inference (Dropout, Identity)."""
+        """Compute what depends on weights alone, and drop nodes without effect at inference (Dropout, Identity)."""
         kept = []
         same: dict[str, str] = {}
         for original in self._nodes:
@@ -81,7 +80,7 @@ class _Graph:
         self._nodes = kept
 
     def _fold(self, node: NodeProto) -> bool:
-        """Whether the node's output is now among the known values."""
+        """Compute the node's output if its inputs are known, and return whether they are."""
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             value = numpy_helper.to_array(node.attribute[0].t)
         elif node.op_type == "DequantizeLinear" and self._known(node):
@@ -96,7 +95,7 @@ class _Graph:
         return True
 
     def fold_batch_norm(self) -> None:
-        """Put each BatchNormalization into the Conv or Gemm before it, or make it a scale and a shift of its own."""
+        """Fold each BatchNormalization into the Conv or Gemm before it, or replace it by a scale and a shift."""
         ranks = _ranks(self._model)
         uses = Counter(name for node in self._nodes for name in node.input) + Counter(self._outputs)
         kept: list[NodeProto] = []
@@ -121,13 +120,13 @@ class _Graph:
         return node.op_type in {"Conv", "Gemm"} and self._weighted(node)
 
     def _weighted(self, node: NodeProto) -> bool:
-        """Whether all inputs but the first are known."""
+        """Return whether all inputs but the first are known."""
         return all(name in self._values for name in node.input[1:])
 
     def _scaled(self, node: NodeProto, scale: Array, shift: Array, output: str) -> NodeProto:
-        """The Conv or Gemm with scale and shift of its output channels in its weights."""
+        """Return the Conv or Gemm with scale and shift of its output channels folded into its weights."""
         weight, *bias = self._values_of(node.input[1:])
-        # Output channels lie along the first axis, but for a Gemm whose weight is not transposed.
+        # Output channels are the first axis, except in a Gemm whose weight is not transposed.
         last = node.op_type == "Gemm" and not attribute(node, "transB", 0)
         factor = scale if last else scale.reshape(-1, *[1] * (weight.ndim - 1))
         old_bias = bias[0].astype(np.float64) if bias else 0.0
@@ -140,7 +139,9 @@ class _Graph:
         return scaled
 
     def _affine(self, source: str, scale: Array, shift: Array, output: str, rank: int) -> list[NodeProto]:
-        """Scale and shift per channel: for images one depthwise convolution, which keeps the blocked layout."""
+        """Return nodes that scale and shift each channel: for images one depthwise convolution, which keeps the blocked
+        layout.
+        """
         if rank == 4:
             return [self._depthwise(source, scale, output, shift)]
         sides = [-1] + [1] * (rank - 2)
@@ -151,10 +152,10 @@ class _Graph:
         ]
 
     def rewrite_prelu(self) -> None:
-        """PRelu as x + (1 - a) relu(-x) with depthwise 1 x 1 convolutions.
+        """Replace each PRelu by x + (1 - a) relu(-x) with depthwise 1 x 1 convolutions.
 
-        ONNX Runtime's PRelu is a slow generic broadcast that also breaks its blocked layout; this way SFace takes less
-        than half the time (docs/decisions/0003-prepared-graphs.md). The runtime fuses the Relu into the first
+        ONNX Runtime's PRelu is a slow generic broadcast that also breaks its blocked layout; without it SFace takes
+        less than half the time (docs/decisions/0003-prepared-graphs.md). The runtime fuses the Relu into the first
         convolution and the Add into the second.
         """
         kept = []
@@ -174,7 +175,8 @@ class _Graph:
         self._nodes = kept
 
     def merge_parallel(self) -> None:
-        """Pairs of a convolution and a depthwise one that start from one tensor become one pair, its output split.
+        """Merge pairs of a convolution and a depthwise one that start from one tensor into one pair, and split its
+        output.
 
         ONNX Runtime works on blocks of 16 channels, so that YuNet's four heads at each stride, of 1, 4, 1 and 10
         channels, cost as much as 64 channels; together they are 16.
@@ -187,7 +189,7 @@ class _Graph:
         for node in self._nodes:
             after = readers[node.output[0]]
             if len(after) == 1 and node.output[0] not in self._outputs and self._begins_pair(node, after[0]):
-                alike[node.input[0], self._likeness(node), self._likeness(after[0])].append((node, after[0]))
+                alike[node.input[0], self._merge_key(node), self._merge_key(after[0])].append((node, after[0]))
         merged = {pairs[0][0].output[0]: pairs for pairs in alike.values() if len(pairs) > 1}
         gone = {node.output[0] for pairs in merged.values() for pair in pairs for node in pair}
         kept = []
@@ -199,20 +201,22 @@ class _Graph:
         self._nodes = kept
 
     def _begins_pair(self, node: NodeProto, after: NodeProto) -> bool:
-        """Whether node is a plain convolution and `after` a depthwise one, both with known weights and biases."""
+        """Return whether node is a plain convolution and `after` a depthwise one, both with known weights and
+        biases.
+        """
         if not all(n.op_type == "Conv" and len(n.input) == 3 and self._weighted(n) for n in (node, after)):
             return False
         channels = len(self._values[node.input[1]])
         groups = [attribute(n, "group", 1) for n in (node, after)]
         return groups == [1, channels] and self._values[after.input[1]].shape[:2] == (channels, 1)
 
-    def _likeness(self, node: NodeProto) -> object:
-        """Equal for convolutions that differ in weights, number of outputs and groups alone."""
+    def _merge_key(self, node: NodeProto) -> object:
+        """Return a key that is equal for convolutions that differ only in weights, number of outputs and groups."""
         attributes = {a.SerializeToString(deterministic=True) for a in node.attribute if a.name != "group"}
         return self._values[node.input[1]].shape[1:], frozenset(attributes)
 
     def _merged(self, pairs: Sequence[tuple[NodeProto, NodeProto]]) -> list[NodeProto]:
-        """One pair in place of several, and what splits its output into theirs."""
+        """Return one pair in place of several, and the node that splits its output into theirs."""
         plain, depthwise = zip(*pairs, strict=True)
         sizes = [len(self._values[node.input[1]]) for node in depthwise]
         outputs = [node.output[0] for node in depthwise]
@@ -224,7 +228,7 @@ class _Graph:
         ]
 
     def _side_by_side(self, nodes: Sequence[NodeProto], source: str, output: str, group: int) -> NodeProto:
-        """One convolution with the outputs of several that are alike."""
+        """Return one convolution with the outputs of several similar ones."""
         weights, biases = zip(*(self._values_of(node.input[1:]) for node in nodes), strict=True)
         weight = self._new(f"{output}.weight", np.concatenate(weights))
         bias = self._new(f"{output}.bias", np.concatenate(biases))
@@ -232,14 +236,14 @@ class _Graph:
         return helper.make_node("Conv", [source, weight, bias], [output], **attributes)
 
     def _split(self, source: str, outputs: Sequence[str], sizes: Sequence[int]) -> NodeProto:
-        """The channels of source in parts of those sizes."""
+        """Return a node that splits the channels of source into parts of those sizes."""
         if _opset(self._model) < 13:
             return helper.make_node("Split", [source], outputs, axis=1, split=sizes)
         name = self._new(f"{source}.sizes", np.array(sizes, np.int64))
         return helper.make_node("Split", [source, name], outputs, axis=1)
 
     def build(self, dynamic_sides: bool) -> ModelProto:
-        """The graph as a model, with only those weights that are used and none of them an input."""
+        """Return the graph as a model, with only the weights that are used, none of them an input."""
         nodes = [self._any_batch(node) for node in self._nodes]
         used = {name for node in nodes for name in node.input} | set(self._outputs)
         weights = [
@@ -250,17 +254,17 @@ class _Graph:
         # Files list weights as inputs, and quantised ones even the weights they replaced.
         free = used - {tensor.name for tensor in self._model.graph.initializer}
         inputs = [_dynamic(v, 2 if dynamic_sides else 0) for v in self._model.graph.input if v.name in free]
-        # With other sides every size in an output may change; only the number of its axes stays.
+        # With other sides every size of an output may change; only its number of axes stays.
         outputs = [_dynamic(v, 9 if dynamic_sides else 0) for v in self._model.graph.output]
         graph = helper.make_graph(nodes, self._model.graph.name or "prepared", inputs, outputs, weights)
-        # Weights that are no inputs need IR version 4; newer operator sets need newer ones.
+        # Weights that are not inputs need IR version 4; newer operator sets need newer ones.
         version = max(
             4, self._model.ir_version, helper.find_min_ir_version_for(self._model.opset_import, ignore_unknown=True)
         )
         return helper.make_model(graph, opset_imports=self._model.opset_import, ir_version=version)
 
     def _any_batch(self, node: NodeProto) -> NodeProto:
-        """A Reshape to (1, -1, ...) fixes a batch of one; 0 instead takes over the batch that comes in."""
+        """Return a Reshape for any batch size: (1, -1, ...) fixes a batch of one, 0 instead keeps that of the input."""
         shape = self._values.get(node.input[1]) if node.op_type == "Reshape" else None
         if shape is None or len(shape) < 2 or shape[0] != 1 or attribute(node, "allowzero", 0):
             return node
@@ -269,14 +273,14 @@ class _Graph:
         )
 
     def _depthwise(self, source: str, scale: Array, output: str, shift: Array | None = None) -> NodeProto:
-        """A 1 x 1 convolution that scales (and shifts) each channel by itself."""
+        """Return a 1 x 1 convolution that scales, and shifts, each channel by itself."""
         inputs = [source, self._new(f"{output}.weight", scale.reshape(-1, 1, 1, 1))]
         if shift is not None:
             inputs.append(self._new(f"{output}.bias", shift))
         return helper.make_node("Conv", inputs, [output], group=len(scale), kernel_shape=[1, 1])
 
     def _new(self, name: str, value: Array) -> str:
-        """A new weight: floats as fp32."""
+        """Add a weight, floats as fp32, and return its name."""
         self._values[name] = value.astype(np.float32) if value.dtype.kind == "f" else value
         return name
 
@@ -284,12 +288,12 @@ class _Graph:
         return all(name in self._values for name in node.input if name)
 
     def _values_of(self, names: Iterable[str]) -> list[Array]:
-        """Those inputs that are given (optional ones may have no name); all must be known."""
+        """Return the values of the named inputs (optional ones may have no name); all must be known."""
         return [self._values[name] for name in names if name]
 
 
 def _ranks(model: ModelProto) -> dict[str, int]:
-    """Number of axes of every tensor that shape inference can tell."""
+    """Return the number of axes of every tensor that shape inference knows."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     return {
         v.name: len(v.type.tensor_type.shape.dim) for v in (*inferred.input, *inferred.value_info, *inferred.output)
@@ -297,7 +301,7 @@ def _ranks(model: ModelProto) -> dict[str, int]:
 
 
 def _dynamic(value: onnx.ValueInfoProto, sides: int) -> onnx.ValueInfoProto:
-    """The input or output with a free batch, and the last `sides` of its other axes free."""
+    """Return the input or output with a free batch, and the last `sides` of its other axes free."""
     dims = value.type.tensor_type.shape.dim
     shape: list[int | str] = [d.dim_value or d.dim_param for d in dims]
     shape[0] = "batch"
@@ -307,12 +311,12 @@ def _dynamic(value: onnx.ValueInfoProto, sides: int) -> onnx.ValueInfoProto:
 
 
 def _opset(model: ModelProto) -> int:
-    """Version of the standard operators."""
+    """Return the version of the standard operators."""
     return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """An attribute of a node, or what it is when it is left out."""
+    """Return an attribute of a node, or the default if it has none."""
     found = (helper.get_attribute_value(a) for a in node.attribute if a.name == name)
     return next(found, default)
 
@@ -324,7 +328,7 @@ def _copy(node: NodeProto) -> NodeProto:
 
 
 def _renamed(node: NodeProto, names: dict[str, str]) -> NodeProto:
-    """The node with other inputs."""
+    """Return the node with renamed inputs."""
     copy = _copy(node)
     copy.input[:] = [names.get(name, name) for name in node.input]
     return copy

@@ -1,9 +1,9 @@
-"""An embedder in 8 bits: weights, activations and arithmetic. Pure.
+"""An embedder in 8 bits: weights, activations and arithmetic.
 
-Twice as fast as fp32 on a CPU that multiplies bytes (VNNI); what it costs and what was tried is in
-docs/decisions/0010-int8.md. It is written in ONNX Runtime's own operators (domain com.microsoft), in NHWC, the order of
-axes that they are fast in: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md. A change of
-what comes out raises its version in versions.py.
+Twice as fast as fp32 on a CPU with byte multiplication (VNNI); its cost, and what else was tried, is in
+docs/decisions/0010-int8.md. It uses ONNX Runtime's own operators (domain com.microsoft), in NHWC, the layout that they
+are fast in: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md. A change of the output raises
+its version in versions.py.
 """
 
 from collections.abc import Sequence
@@ -23,25 +23,26 @@ from worker.models.preparation.quantization import quantize_rows
 from worker.models.ranges import Range
 
 FLOAT_STAGES: Final = 2
-"""So many stages stay fp32, with 3% of SFace's multiplications. In 8 bits they were slower and cost exactness."""
+"""Number of stages that stay fp32, with 3% of SFace's multiplications. In 8 bits they were slower and less exact."""
 
 _MICROSOFT: Final = "com.microsoft"
 _STEPS: Final = 255
 _MOST_BIAS: Final = 2**30
-"""What a bias may come to in 32 bits, and leave room for the products that are added to it."""
+"""Largest bias in 32 bits, which leaves room for the products that are added to it."""
 
 
 def prepare_int8_file(original: Path, prepared: Path, ranges: Sequence[Range]) -> None:
-    """Read the original, write it in 8 bits. Raises OperatorError when the model or the ranges do not fit."""
+    """Write an 8-bit graph of a file. Raises OperatorError if model and ranges do not fit."""
     floats = unpacked(onnx.load_model(original))
     onnx.save_model(prepare(quantize(floats, ranges), dynamic_sides=False), prepared)
 
 
 def quantize(model: ModelProto, ranges: Sequence[Range]) -> ModelProto:
-    """A new model with the same inputs and outputs, more or less.
+    """Return a new model with the same inputs and approximately the same outputs.
 
     model: with plain weights. ranges: of the convolutions' outputs, in units of their channels' reach, from the last
-    fp32 stage on. Raises OperatorError when the model is no chain, or has other stages than there are ranges.
+    fp32 stage on. Raises OperatorError if the model is not a chain, or has another number of stages than there are
+    ranges.
     """
     chain = read(model).equalised(FLOAT_STAGES - 1)
     if len(chain.stages) != FLOAT_STAGES - 1 + len(ranges):
@@ -51,27 +52,27 @@ def quantize(model: ModelProto, ranges: Sequence[Range]) -> ModelProto:
 
 @dataclass(frozen=True)
 class _Scale:
-    """A byte q stands for step * (q - zero)."""
+    """A byte q represents step * (q - zero)."""
 
     step: float
     zero: int
 
     @classmethod
     def holding(cls, low: float, high: float) -> "_Scale":
-        """From low to high and zero, which has to be exact: it is what borders are padded with."""
+        """Return a scale from low to high that represents zero exactly: borders are padded with it."""
         low, high = min(low, 0.0), max(high, 0.0)
         step = (high - low) / _STEPS or 1.0
         return cls(step, round(-low / step))
 
 
 def _scale(stage: Stage, low: float, high: float) -> _Scale:
-    """Of x and of prelu(x) where low <= x <= high."""
+    """Return the scale of x and of prelu(x) where low <= x <= high."""
     below = stage.slope * min(low, 0.0)
     return _Scale.holding(min(low, float(below.min())), max(high, float(below.max())))
 
 
 class _Writer:
-    """A graph that grows node by node. Tensors are bytes in NHWC from the first 8-bit stage on."""
+    """A graph that is written node by node. Tensors are bytes in NHWC from the first 8-bit stage on."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -94,11 +95,11 @@ class _Writer:
         return self._model()
 
     def _stage(self, x: str, given: _Scale, stage: Stage, scale: _Scale) -> str:
-        """The output of a stage, of that scale. x: its input, of the scale given.
+        """Write a stage and return its output, of the scale `scale`. x: its input, of the scale `given`.
 
         A PReLU is x + relu((a - 1) x) where a <= 1, and an unsigned result that starts at zero is a relu by itself. All
-        have one step, so that nothing is rounded again: with a step for each the mean cosine to fp32 was 0.995
-        instead of 0.997.
+        share one step, so that nothing is rounded twice: with a step for each the mean cosine to fp32 was 0.995 instead
+        of 0.997.
         """
         if stage.slope.max() > 1:
             raise OperatorError("cannot quantise the model: a PReLU steeper than 1 below zero")
@@ -127,8 +128,8 @@ class _Writer:
         return self._add("QLinearConv", *inputs, domain=_MICROSOFT, **(attributes | shape))
 
     def _matrix(self, x: str, given: _Scale) -> None:
-        """The last product, from bytes to floats."""
-        # Pixels come before channels here.
+        """Write the last product, from bytes to floats."""
+        # In NHWC pixels come before channels.
         rows = self._chain.matrix.transpose(0, 2, 1).reshape(len(self._chain.matrix), -1)
         whole, step = quantize_rows(rows)
         flat = self._add("Reshape", x, self._weight(np.array([0, rows.shape[1]], np.int64)))
@@ -148,7 +149,7 @@ class _Writer:
         return helper.make_model(graph, opset_imports=opsets, ir_version=version)
 
     def _add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A node; its only output."""
+        """Add a node and return its only output."""
         output = f"{operator}.{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
@@ -162,9 +163,9 @@ class _Writer:
         return self._weight(np.asarray(value, np.float32))
 
     def _scale(self, scale: _Scale) -> tuple[str, str]:
-        """Step and zero of a tensor."""
+        """Add step and zero of a tensor."""
         return self._floats(scale.step), self._weight(np.array(scale.zero, np.uint8))
 
     def _rows(self, whole: npt.NDArray[np.int8], step: npt.NDArray[np.float32]) -> tuple[str, str, str]:
-        """Weights, their steps and zeros."""
+        """Add weights, their steps and zeros."""
         return self._weight(whole), self._weight(step), self._weight(np.zeros(len(step), np.int8))

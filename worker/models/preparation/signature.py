@@ -1,4 +1,4 @@
-"""What an embedder's file takes and gives, read before anything is made of it."""
+"""Input and output of an embedder's file, read before it is prepared."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from shared.errors import OperatorError
 
 @dataclass(frozen=True)
 class Signature:
-    """What a file says of itself. side: of the square crop in pixels; dimension: numbers in a vector; each None where
-    the file leaves it open.
+    """Input and output of a file. side: of the square crop in pixels; dimension: of the embedding; each None where the
+    file leaves it open.
     """
 
     side: int | None
@@ -20,8 +20,8 @@ class Signature:
 
 
 def read_signature(path: Path) -> Signature:
-    """Raises OperatorError when the file is no ONNX model with one image (N, 3, side, side) in and one vector
-    (N, dimension) out, both of 32-bit floats, and all its weights inside.
+    """Return the signature of a file. Raises OperatorError unless it is an ONNX model with one image (N, 3, side, side)
+    in and one vector (N, dimension) out, both of 32-bit floats, and all its weights inside.
     """
     try:
         graph = onnx.load_model(path, load_external_data=False).graph
@@ -50,7 +50,7 @@ def _only(path: Path, kind: str, values: list[ValueInfoProto]) -> ValueInfoProto
 
 
 def _sizes(value: ValueInfoProto) -> list[int] | None:
-    """Of each axis, 0 where it is open; None where not even their number is said."""
+    """Return the size of each axis, 0 where it is open; None where not even their number is given."""
     tensor = value.type.tensor_type
     return [axis.dim_value for axis in tensor.shape.dim] if tensor.HasField("shape") else None
 
