@@ -22,7 +22,7 @@ import results
 from floor import Floor, floor, run
 from seeing import Ours, See, Seen, naive, ours
 
-from facesearch.evaluation.metrics import true_accepts
+from facesearch.evaluation.metrics import true_accept_rates_at
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.vision.decode import decode
@@ -105,7 +105,7 @@ def recognised(settings: Settings, pipeline: Ours) -> dict[str, Any]:
         vectors = [nothing if face is None else face.vector for face in faces]
         found[name] = {
             "seen": sum(face is not None for face in faces),
-            **{f"tar_at_{far:g}": round(tar, 5) for far, tar in true_accepts(vectors, people, FARS).items()},
+            **{f"tar_at_{far:g}": round(tar, 5) for far, tar in true_accept_rates_at(vectors, people, FARS).items()},
         }
     pairs = [(theirs, own) for theirs, own in seen if theirs and own]
     return found | {"same_face": sum(overlap(theirs.box, own.box) >= SAME_FACE for theirs, own in pairs)}

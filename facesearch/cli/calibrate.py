@@ -12,7 +12,7 @@ from shared.host.cores import cores
 from worker.models import catalog, custom
 
 if TYPE_CHECKING:
-    from facesearch.evaluation.calibrate import Measured
+    from facesearch.evaluation.calibrate import Measurement
     from facesearch.evaluation.fitting import Level
 
 _HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "TOLD BY", "HERE", "SAME PERSON REFUSED")
@@ -38,11 +38,11 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     settings = settings_from()
     # What sees takes a second to import, which the other commands need not wait for.
     from facesearch.evaluation.calibrate import measure  # noqa: PLC0415 -- see above
-    from facesearch.evaluation.run import listed  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.run import list_photos  # noqa: PLC0415 -- see above
 
     model = custom.find(name or settings.embedder, "embedding", settings.models_dir)
     catalog.permitted(model, settings.accept_noncommercial)
-    photos = listed(folder)
+    photos = list_photos(folder)
     pull_each([detector_in_use(settings), model], settings.models_dir, remark)
     with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
         measured = measure(settings, model, photos, threads or cores(), lambda: bar.update(1), remark)
@@ -54,10 +54,10 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
         click.echo("\nNot kept: --write does.")
 
 
-def _print(model: catalog.Embedder, measured: "Measured") -> None:
+def _print(model: catalog.Embedder, measured: "Measurement") -> None:
     click.echo(
         f"{model.name}: {measured.faces:,} faces on {measured.photos:,} photos of {measured.people:,} people; "
-        f"{measured.genuine:,} pairs of one person, {measured.strangers:,} of strangers\n"
+        f"{measured.genuine:,} pairs of one person, {measured.impostors:,} of strangers\n"
     )
     print_table(_HEAD, map(_row, measured.levels))
     click.echo(_LEGEND)

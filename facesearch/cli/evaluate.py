@@ -42,7 +42,7 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
     if report_file is not None:
         # Before minutes of work.
         _require_writable(report_file.parent)
-    photos = run.listed(folder)
+    photos = run.list_photos(folder)
     with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
         found = run.evaluate(settings, photos, threads or cores(), lambda: bar.update(1), remark)
     if as_json:

@@ -123,8 +123,8 @@ def add(settings: Settings, file: Path, wanted: Wanted, check: Path | None, say:
 def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Path) -> str:
     """What photos say of the model, a line. Raises OperatorError when they say that it does not work."""
     # What sees takes 0.3 s to import, which the other commands need not wait for.
-    from facesearch.evaluation.run import listed  # noqa: PLC0415 -- see above
-    from facesearch.evaluation.separation import likeness  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.run import list_photos  # noqa: PLC0415 -- see above
+    from facesearch.evaluation.separation import check_separation  # noqa: PLC0415 -- see above
     from worker.runtime import open_faces  # noqa: PLC0415 -- see above
 
     pull_each([detector_in_use(settings)], settings.models_dir, remark)
@@ -134,8 +134,8 @@ def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Pa
         graph = files.pull(model, Path(name), remark)
         # It is tried before anybody may use it, so its licence does not matter yet.
         faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
-        photos = ((photo.person, photo.path.read_bytes()) for photo in listed(check).photos)
-        return str(likeness(faces, photos))
+        photos = ((photo.person, photo.path.read_bytes()) for photo in list_photos(check).photos)
+        return str(check_separation(faces, photos))
 
 
 def detector_in_use(settings: Settings) -> catalog.Model:

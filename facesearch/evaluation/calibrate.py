@@ -1,4 +1,4 @@
-"""A calibration measured on a folder of people, by the pipeline of a search."""
+"""Measuring a calibration on a folder of people, with the pipeline of a search."""
 
 import math
 from collections import Counter
@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from facesearch.evaluation.fitting import Level, calibration, fit, lacking
-from facesearch.evaluation.run import Folder, see
+from facesearch.evaluation.fitting import Level, calibration, fit, shortage
+from facesearch.evaluation.run import Folder, embed_photos
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.calibration import Calibration
@@ -18,21 +18,21 @@ from worker.runtime import open_faces
 from worker.vision.quality import GATES
 
 MOST_REFUSED: Final = 0.5
-"""Part of the pairs of one person below confidence 80 beyond which the model is at fault, or how it is described: the
-weakest that is of use refuses a tenth."""
+"""Part of genuine pairs below confidence 80 beyond which the model or its description is at fault: the weakest useful
+model refuses a tenth."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """photos: that could be read. faces: of those, on how many one was found. genuine, strangers: pairs of one
-    person, and of two. levels: lowest first.
+class Measurement:
+    """A measured calibration. photos: that could be read. faces: photos with a face. genuine, impostors: numbers of
+    pairs. levels: lowest first.
     """
 
     photos: int
     faces: int
     people: int
     genuine: int
-    strangers: int
+    impostors: int
     levels: tuple[Level, ...]
 
     def calibration(self) -> Calibration:
@@ -46,16 +46,18 @@ def measure(
     threads: int,
     advance: Callable[[], None],
     warn: Callable[[str], None],
-) -> Measured:
-    """Faces that a search would turn down by the settings do not count. advance, warn: see run.see.
+) -> Measurement:
+    """Measure a calibration. Faces that a search would refuse by the settings do not count. advance, warn: see
+    run.embed_photos.
 
-    Raises OperatorError when a model is missing or not permitted, the folder is too small, or the model does not tell
-    its people apart.
+    Raises OperatorError if a model is missing or not permitted, the folder is too small, or the model does not tell its
+    people apart.
     """
     # Before minutes of work.
     _require_enough([photo.person for photo in folder.photos])
-    seen = see(open_faces(settings, embedder), GATES[settings.quality_search], folder.photos, threads, advance, warn)
-    found = [(photo.person, vector) for photo, vector in seen if not isinstance(vector, str)]
+    service, gate = open_faces(settings, embedder), GATES[settings.quality_search]
+    outcomes = embed_photos(service, gate, folder.photos, threads, advance, warn)
+    found = [(photo.person, vector) for photo, vector in outcomes if not isinstance(vector, str)]
     people = [person for person, _ in found]
     _require_enough(people)
     try:
@@ -69,10 +71,10 @@ def measure(
             "of the pairs of one person are refused; check the channels, mean and scale that it is described with"
         )
     genuine = sum(count * (count - 1) // 2 for count in Counter(people).values())
-    strangers = math.comb(len(people), 2) - genuine
-    return Measured(len(seen), len(found), len(set(people)), genuine, strangers, tuple(levels))
+    impostors = math.comb(len(people), 2) - genuine
+    return Measurement(len(outcomes), len(found), len(set(people)), genuine, impostors, tuple(levels))
 
 
 def _require_enough(people: Sequence[str]) -> None:
-    if why := lacking(people):
+    if why := shortage(people):
         raise OperatorError(f"the photos are too few to calibrate with: {why}")

@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart. Pure."""
+"""Metrics of recognition: TAR, FAR, FRR, EER and rank-k identification."""
 
 import math
 from collections.abc import Sequence
@@ -10,48 +10,47 @@ import numpy.typing as npt
 from facesearch.evaluation.pairs import ROWS, STEPS, Counts, Indices, Numbers, Pairs, compare
 
 
-def true_accepts(vectors: npt.ArrayLike, people: Sequence[str], fars: Sequence[float]) -> dict[float, float]:
-    """TAR@FAR: the part of all pairs of photos of one person that are accepted by the threshold at which that part of
-    all pairs of strangers is.
+def true_accept_rates_at(vectors: npt.ArrayLike, people: Sequence[str], fars: Sequence[float]) -> dict[float, float]:
+    """Return TAR at each FAR: the part of genuine pairs accepted at the threshold that accepts that part of impostor
+    pairs.
 
-    vectors: (N, D), of length 1; of a photo without a face NaN: its pairs are never accepted. people: who is on each
-    of the photos. Pairs of one person must be more alike than `threshold`. Raises ValueError without a pair of either
-    kind.
+    vectors: (N, D), of length 1; NaN for a photo without a face, whose pairs are never accepted. people: who is on each
+    photo. A genuine pair must exceed `threshold`. Raises ValueError without a pair of either kind.
     """
     pairs = compare(vectors, people)
     return {far: true_accept_rate(pairs, far) for far in fars}
 
 
 def true_accept_rate(pairs: Pairs, far: float) -> float:
-    least = pairs.nth_stranger(nth(far, pairs.strangers_count))
+    least = pairs.nth_impostor(nth(far, pairs.impostor_count))
     return int((pairs.genuine > least).sum()) / pairs.genuine_count
 
 
-def threshold(strangers: npt.NDArray[np.floating], far: float) -> float:
-    """The cosine of the n-th most alike pair of strangers, n being far times their pairs, at least 1. strangers: the
-    cosines of all their pairs, most alike first.
+def threshold(impostors: npt.NDArray[np.floating], far: float) -> float:
+    """Return the cosine of the n-th most similar impostor pair, n being far times their number, at least 1. impostors:
+    the cosines of all impostor pairs, most similar first.
     """
-    return float(strangers[nth(far, len(strangers)) - 1])
+    return float(impostors[nth(far, len(impostors)) - 1])
 
 
-def nth(far: float, strangers: int) -> int:
-    """How many pairs of strangers that part of them is, at least 1."""
-    return max(1, round(far * strangers))
+def nth(far: float, impostors: int) -> int:
+    """Return how many of that number of impostor pairs the rate is, at least 1."""
+    return max(1, round(far * impostors))
 
 
 def false_accept_curve(pairs: Pairs) -> Numbers:
-    """float64 (STEPS + 1,), falling: the part of all pairs of strangers that reach each step of cosine."""
-    return pairs.strangers_reaching / pairs.strangers_count
+    """Return float64 (STEPS + 1,), falling: the part of impostor pairs that reach each step of cosine."""
+    return pairs.impostors_reaching / pairs.impostor_count
 
 
 def false_reject_curve(pairs: Pairs) -> Numbers:
-    """float64 (STEPS + 1,), rising: the part of all pairs of one person that do not reach each step of cosine."""
+    """Return float64 (STEPS + 1,), rising: the part of genuine pairs that do not reach each step of cosine."""
     return 1 - pairs.genuine_reaching / pairs.genuine_count
 
 
 def equal_error_rate(pairs: Pairs) -> float:
-    """Where as great a part of the strangers is accepted as of one person's pairs is refused: where the lines through
-    both curves cross, which begin with a threshold that accepts everything and end with one that refuses everything.
+    """Return the rate at which the lines through both curves cross, from a threshold that accepts every pair to one
+    that rejects every pair.
     """
     accepts = np.concatenate([[1.0], false_accept_curve(pairs), [0.0]])
     rejects = np.concatenate([[0.0], false_reject_curve(pairs), [1.0]])
@@ -61,15 +60,16 @@ def equal_error_rate(pairs: Pairs) -> float:
 
 
 def step_of(cosine: float) -> int:
-    """The lowest step that is not below the cosine."""
+    """Return the lowest step that is not below the cosine."""
     return min(STEPS, max(0, math.ceil((cosine + 1) * (STEPS / 2) - 1e-9)))
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Identification:
-    """Who is found by whom. ranks: int64 (M,), of each probe; 1: the right person is more alike than all others.
-    of: int32 (M,), whose probe it is, by the number among the names in the order of the alphabet. gallery: people to
-    choose from.
+    """Ranks of a closed-set identification.
+
+    ranks: int64 (M,), of each probe; 1 if the right person is more similar than all others. of: int32 (M,), the person
+    of each probe, as an index into the sorted names. gallery: number of people in the gallery.
     """
 
     ranks: Counts
@@ -77,15 +77,16 @@ class Identification:
     gallery: int
 
     def rate(self, rank: int) -> float:
-        """The part of the probes whose person is among the first so many."""
+        """Return the part of probes with at most that rank."""
         return float((self.ranks <= rank).mean())
 
 
 def identify(vectors: npt.ArrayLike, people: Sequence[str]) -> Identification:
-    """Closed-set identification. The gallery has one photo of each person, the first; every other photo is a probe.
+    """Return the closed-set identification. The gallery has the first photo of each person; every other photo is a
+    probe.
 
-    Whoever is as alike as the right person is before them. A photo without a face (NaN) finds nobody and is found by
-    nobody, in the gallery as well: then the rank is beyond the last. Raises ValueError without a probe.
+    People as similar as the right person rank before them. A photo without a face (NaN) finds nobody and is found by
+    nobody, in the gallery as well: the rank is then beyond the last. Raises ValueError without a probe.
     """
     array = np.asarray(vectors, np.float64)
     names, first, who = np.unique(np.asarray(people), return_index=True, return_inverse=True)
@@ -98,18 +99,18 @@ def identify(vectors: npt.ArrayLike, people: Sequence[str]) -> Identification:
         part = slice(start, start + ROWS)
         cosines = array[probes[part]] @ gallery
         own = np.take_along_axis(cosines, of[part, None].astype(np.int64), axis=1)
-        # The right person is as alike as themselves.
+        # The right person counts as one of those as similar.
         ranks[part] = np.where(np.isnan(own[:, 0]), len(names) + 1, (cosines >= own).sum(axis=1))
     return Identification(ranks, of, len(names))
 
 
-def expected_strangers(far: float, library: int) -> float:
-    """Strangers that are listed for a probe who is not in a library of so many faces."""
+def expected_impostors(far: float, library: int) -> float:
+    """Return the expected number of false matches for a probe not in a library of that many faces."""
     return far * library
 
 
-def chance_of_stranger(far: float, library: int) -> float:
-    """That at least one is, in parts. At most: were all probes alike. As some look like many people and most like
-    nobody, the strangers there are fall to fewer probes.
+def chance_of_impostor(far: float, library: int) -> float:
+    """Return the probability of at least one false match. An upper bound, exact if all probes are alike: some faces
+    look like many people and most like nobody, so false matches fall to fewer probes.
     """
     return -math.expm1(library * math.log1p(-far)) if far < 1 else 1.0

@@ -1,5 +1,5 @@
-"""An evaluation as one HTML file: tables, plots, and what they mean. It has no photo and no name of a file or a person,
-and fetches nothing. Pure.
+"""An evaluation as one HTML file: tables, plots, and explanations. It contains no photo and no name of a file or
+person, and loads nothing.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from facesearch.evaluation import metrics, summary
-from facesearch.evaluation.fitting import FARS as MEANT
+from facesearch.evaluation.fitting import FARS as TARGET_FARS
 from facesearch.evaluation.pairs import STEPS, Counts, Numbers
 from facesearch.evaluation.result import Evaluation
 from facesearch.evaluation.svg import FIRST, FLOOR, SECOND, Axis, Mark, Series, decades, plot
@@ -29,7 +29,7 @@ svg{width:100%;height:auto;font:11px system-ui,sans-serif}p{overflow-wrap:anywhe
 
 
 def html(found: Evaluation) -> str:
-    """The whole file. It is XML as well."""
+    """Return the whole file, which is XML as well."""
     parts = [
         "<h1>How well people are told apart</h1>",
         *(f"<p>{escape(line)}</p>" for line in summary.summary(found)),
@@ -68,12 +68,12 @@ def _histograms(found: Evaluation) -> tuple[str, str, str]:
         "The number of pairs by their cosine, on a logarithmic scale; pairs without a face have none. The less the two "
         "hills share, the better people are told apart. Dotted: where a confidence begins."
     )
-    bars = [_bars(reaching) for reaching in (found.pairs.strangers_reaching, found.pairs.genuine_reaching)]
+    bars = [_bars(reaching) for reaching in (found.pairs.impostors_reaching, found.pairs.genuine_reaching)]
     used = np.nonzero(np.sum(bars, axis=0))[0]
     low, high = np.floor(_cosine(int(used[0])) * 5) / 5, 1.0
     across = Axis("cosine", low, high, tuple((x, f"{x:.1f}") for x in np.arange(low, high + 0.1, 0.2).tolist()))
     highest = len(str(int(np.max(bars))))
-    # From a half on, so that a single pair is seen.
+    # From a half on, so that a single pair is visible.
     up = Axis("pairs", 0.5, 10.0**highest, tuple((10.0**x, f"{10**x:,}") for x in range(highest + 1)), logarithmic=True)
     series = [
         Series(name, color, tuple(_outline(counts, low)), "area")
@@ -91,7 +91,7 @@ def _roc(found: Evaluation) -> tuple[str, str, str]:
     )
     fars = metrics.false_accept_curve(found.pairs)
     tars = 1 - metrics.false_reject_curve(found.pairs)
-    fewest = int(np.floor(np.log10(1 / found.pairs.strangers_count)))
+    fewest = int(np.floor(np.log10(1 / found.pairs.impostor_count)))
     points = _thinned([(far, tar) for far, tar in zip(fars.tolist(), tars.tolist(), strict=True) if far > 0])
     least = min([*(tar for _, tar in points), *(1 - level.frr.part for level in found.levels)])
     refused = max(1 - least, 1e-3)
@@ -128,16 +128,16 @@ def _calibrated(found: Evaluation, calibration: Calibration) -> tuple[str, str, 
     series = [
         line("strangers let in", SECOND, fars),
         line("same person refused", FIRST, frrs),
-        Series("strangers, as meant", FLOOR, tuple((float(x), far) for x, far in MEANT.items()), "ring"),
+        Series("strangers, as meant", FLOOR, tuple((float(x), far) for x, far in TARGET_FARS.items()), "ring"),
     ]
     return title, text, plot(title, across, up, series, legend_below=True)
 
 
 def _bars(reaching: Counts) -> Counts:
-    """Pairs in each bar."""
+    """Return the number of pairs in each bar."""
     counts = reaching - np.append(reaching[1:], 0)
     whole = np.append(counts[:-1].reshape(-1, _BAR).sum(axis=1), 0)
-    # A cosine of 1 is the last bar's.
+    # A cosine of 1 belongs to the last bar.
     whole[-2] += counts[-1]
     return np.asarray(whole[:-1])
 
@@ -154,7 +154,7 @@ def _outline(counts: Counts, low: float) -> Iterable[tuple[float, float]]:
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """So many points that a curve is smooth, evenly on its logarithmic axis; both ends are kept."""
+    """Return enough points for a smooth curve, evenly spaced on its logarithmic axis; both ends are kept."""
     kept: list[tuple[float, float]] = []
     last = None
     for point in points:

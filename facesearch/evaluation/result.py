@@ -1,4 +1,4 @@
-"""What an evaluation finds, as numbers and as the JSON that the command prints. Pure."""
+"""The result of an evaluation, as numbers and as the JSON that the command prints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from facesearch.evaluation.pairs import Pairs, compare
 from worker.models.calibration import Calibration
 
 FARS: Final = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
-"""By the name that results have them under."""
+"""By their names in results."""
 
 CONFIDENCES: Final = (80, 90, 95)
 RANKS: Final = (1, 10)
 LIBRARIES: Final = (1_000, 10_000, 1_000_000)
-"""Faces in it."""
+"""Sizes in faces."""
 
 PROTOCOL: Final = (
     "The gallery has one photo of each person, the first by name of file; every other photo is a probe. A photo "
@@ -38,8 +38,8 @@ class Rate:
 
 @dataclass(frozen=True)
 class Level:
-    """What a confidence does. cosine: from which on it is reached. far, frr: of strangers the part that reaches it, of
-    pairs of one person the part that does not.
+    """Error rates at a confidence. cosine: least one with that confidence. far, frr: parts of impostor pairs that reach
+    it, and of genuine pairs that do not.
     """
 
     confidence: int
@@ -50,9 +50,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a folder holds. photos: that could be read. people: who are on them. without_face: photos on which none was
-    found. poor: with a face that is not shown well enough to be searched for, by the settings. skipped: files that are
-    no photo of a person. unreadable: photos that are damaged or may not be read.
+    """Contents of a folder. photos: that could be read. people: who are on them. without_face: photos without a face.
+    poor: photos with a face of too low quality to search with, by the settings. skipped: files that are no photo of a
+    person. unreadable: photos that are damaged or not readable.
     """
 
     photos: int
@@ -69,8 +69,8 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Evaluation:
-    """tar_at_far: by the names of FARS. ranks: by RANKS. levels: of CONFIDENCES, none where the model has no
-    calibration. gallery: people who could be found. model, detector: identities, as text.
+    """The result. tar_at_far: by the names of FARS. ranks: by RANKS. levels: of CONFIDENCES, empty if the model has no
+    calibration. gallery: number of people in it. model, detector: identities, as text.
     """
 
     tally: Tally
@@ -85,7 +85,7 @@ class Evaluation:
     detector: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON. Rates are parts, 0 to 1."""
+        """Return the result for JSON. Rates are parts, 0 to 1."""
         probes = next(iter(self.ranks.values())).total
         return {
             "photos": self.tally.photos,
@@ -95,10 +95,10 @@ class Evaluation:
             "poor": self.tally.poor,
             "skipped": self.tally.skipped,
             "unreadable": self.tally.unreadable,
-            "pairs": {"genuine": self.pairs.genuine_count, "strangers": self.pairs.strangers_count},
+            "pairs": {"genuine": self.pairs.genuine_count, "strangers": self.pairs.impostor_count},
             "tar_at_far": {name: rate.part for name, rate in self.tar_at_far.items()},
             "tar_at_far_interval": {name: rate.interval for name, rate in self.tar_at_far.items()},
-            "strangers_beyond": {name: metrics.nth(FARS[name], self.pairs.strangers_count) for name in self.tar_at_far},
+            "strangers_beyond": {name: metrics.nth(FARS[name], self.pairs.impostor_count) for name in self.tar_at_far},
             "eer": self.eer,
             **{f"rank{rank}": rate.part for rank, rate in self.ranks.items()},
             **{f"rank{rank}_interval": rate.interval for rank, rate in self.ranks.items()},
@@ -121,7 +121,8 @@ def evaluation(
     model: str,
     detector: str,
 ) -> Evaluation:
-    """vectors: (N, D), of length 1; NaN of a photo without a face. people: who is on each, first photos first.
+    """Evaluate embeddings. vectors: (N, D), of length 1; NaN for a photo without a face. people: who is on each photo,
+    in the order of the photos.
 
     Raises ValueError without two photos of one person, or without two people.
     """
@@ -157,14 +158,16 @@ def _ranks(found: metrics.Identification) -> dict[int, Rate]:
 def _levels(pairs: Pairs) -> tuple[Level, ...]:
     if not pairs.levels:
         return ()
-    strangers = np.broadcast_to(pairs.strangers_by, pairs.strangers_at.shape)
+    impostors = np.broadcast_to(pairs.impostors_by, pairs.impostors_at.shape)
     genuine = np.broadcast_to(pairs.genuine_by, pairs.genuine_at.shape)
-    accepted, refused = _rates(pairs.strangers_at, strangers, 2), _rates(genuine - pairs.genuine_at, genuine, 1)
+    accepted, refused = _rates(pairs.impostors_at, impostors, 2), _rates(genuine - pairs.genuine_at, genuine, 1)
     return tuple(map(Level, CONFIDENCES, pairs.levels, accepted, refused))
 
 
 def _rates(counts: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], shared: int) -> list[Rate]:
-    """counts, totals: by kind of rate and person. shared: with how many people each pair is counted."""
+    """Return the rates. counts, totals: by kind of rate and person. shared: number of people with whom each pair is
+    counted.
+    """
     sums = zip(counts.sum(axis=1).tolist(), totals.sum(axis=1).tolist(), strict=True)
     return [
         Rate(count / total, count // shared, total // shared, interval)
@@ -187,9 +190,9 @@ def _level(level: Level) -> dict[str, Any]:
 
 
 def _library(level: Level, faces: int) -> dict[str, Any]:
-    """A probe who is not in a library of so many faces."""
+    """Return the false matches of a probe not in a library of that many faces."""
     return {
-        "expected_strangers": metrics.expected_strangers(level.far.part, faces),
-        "expected_strangers_interval": tuple(metrics.expected_strangers(end, faces) for end in level.far.interval),
-        "chance_of_any": metrics.chance_of_stranger(level.far.part, faces),
+        "expected_strangers": metrics.expected_impostors(level.far.part, faces),
+        "expected_strangers_interval": tuple(metrics.expected_impostors(end, faces) for end in level.far.interval),
+        "chance_of_any": metrics.chance_of_impostor(level.far.part, faces),
     }

@@ -1,4 +1,4 @@
-"""From a folder of people to what the pipeline of a search makes of it. The folder is read and never written."""
+"""Running the pipeline of a search over a folder of people. The folder is only read."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +20,8 @@ from worker.vision.quality import GATES, Gate
 from worker.vision.service import FaceService
 
 Missing = Literal["no face", "poor"]
-Seen = npt.NDArray[np.float32] | Missing
-"""A vector, or why there is none."""
+Outcome = npt.NDArray[np.float32] | Missing
+"""An embedding, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,18 @@ class Photo:
 
 @dataclass(frozen=True)
 class Folder:
-    """photos: JPEG, PNG and BMP files, by person and then by name. skipped: how many other things lie where photos are
-    looked for.
+    """The photos in a folder. photos: JPEG, PNG and BMP files, by person and then by name. skipped: number of other
+    files and folders found.
     """
 
     photos: tuple[Photo, ...]
     skipped: int
 
 
-def listed(folder: Path) -> Folder:
-    """Every `person/photo` of the folder. Raises OperatorError when it is no folder, cannot be read or has no photo."""
+def list_photos(folder: Path) -> Folder:
+    """Return every `person/photo` of the folder. Raises OperatorError if it is not a folder, is unreadable or has no
+    photo.
+    """
     if not folder.is_dir():
         raise OperatorError(
             f"{folder} is not a folder; give one with a folder for each person, with their photos in it"
@@ -67,7 +69,7 @@ def listed(folder: Path) -> Folder:
 
 
 def _is_photo(path: Path) -> bool:
-    """By its first bytes; of a file that may not be read nothing else is known than that it is none to skip."""
+    """Return whether the first bytes are those of a photo; a file without read permission counts as one."""
     try:
         with path.open("rb") as file:
             return kind_of(file.read(SIGNATURE_BYTES)) is not None
@@ -78,30 +80,30 @@ def _is_photo(path: Path) -> bool:
 def evaluate(
     settings: Settings, folder: Folder, threads: int, advance: Callable[[], None], warn: Callable[[str], None]
 ) -> Evaluation:
-    """What a search on a CPU makes of the folder. advance: called after each photo. warn: gets a line for each photo
-    that cannot be read.
+    """Evaluate a search on the folder, on the CPU. advance: called after each photo. warn: called with a line for each
+    photo that cannot be read.
 
-    Raises OperatorError when a model is missing or not permitted, and when the photos do not make two people, two
-    photos of one of them, and a face.
+    Raises OperatorError if a model is missing or not permitted, and unless there are two people, two photos of one of
+    them, and a face.
     """
     # Before minutes of work.
     _require_pairs([photo.person for photo in folder.photos])
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     faces = open_faces(settings, embedder)
-    seen = see(faces, GATES[settings.quality_search], folder.photos, threads, advance, warn)
-    people = [photo.person for photo, _ in seen]
+    outcomes = embed_photos(faces, GATES[settings.quality_search], folder.photos, threads, advance, warn)
+    people = [photo.person for photo, _ in outcomes]
     _require_pairs(people)
     nothing = np.full(embedder.dimension, np.nan, np.float32)
-    vectors = np.stack([nothing if isinstance(vector, str) else vector for _, vector in seen])
-    missing = [vector for _, vector in seen if isinstance(vector, str)]
+    vectors = np.stack([nothing if isinstance(vector, str) else vector for _, vector in outcomes])
+    missing = [vector for _, vector in outcomes if isinstance(vector, str)]
     tally = Tally(
-        photos=len(seen),
+        photos=len(outcomes),
         people=len(set(people)),
         without_face=missing.count("no face"),
         poor=missing.count("poor"),
         skipped=folder.skipped,
-        unreadable=len(folder.photos) - len(seen),
+        unreadable=len(folder.photos) - len(outcomes),
     )
     if not tally.detected:
         raise OperatorError(f"no face was found on any of the {tally.photos} photos")
@@ -109,29 +111,29 @@ def evaluate(
     return evaluation(vectors, people, tally, embedder.calibration, model, finder)
 
 
-def see(
+def embed_photos(
     faces: FaceService,
     gate: Gate | None,
     photos: Sequence[Photo],
     threads: int,
     advance: Callable[[], None],
     warn: Callable[[str], None],
-) -> list[tuple[Photo, Seen]]:
-    """The most prominent face of each photo that can be read, in their order, as a search describes it. gate: what it
-    must pass.
+) -> list[tuple[Photo, Outcome]]:
+    """Return the most prominent face of each readable photo, in their order, embedded as for a search. gate: quality
+    that it must have.
     """
 
-    def look(photo: Photo) -> Seen:
+    def embed(photo: Photo) -> Outcome:
         try:
             face = faces.embed_most_prominent(photo.path.read_bytes())
         except FaceNotDetected:
             return "no face"
         return face.vector if gate is None or gate.flaw(face.quality) is None else "poor"
 
-    found: list[tuple[Photo, Seen]] = []
+    found: list[tuple[Photo, Outcome]] = []
     pool = ThreadPoolExecutor(threads)
     try:
-        for photo, result in [(photo, pool.submit(look, photo)) for photo in photos]:
+        for photo, result in [(photo, pool.submit(embed, photo)) for photo in photos]:
             try:
                 found.append((photo, result.result()))
             except ImageUnreadable as error:
@@ -140,7 +142,7 @@ def see(
                 warn(f"{photo.path} cannot be read and is left out: {error.strerror}")
             advance()
     finally:
-        # Whoever presses Ctrl-C does not wait for all the others.
+        # Ctrl-C does not wait for the remaining photos.
         pool.shutdown(cancel_futures=True)
     return found
 

@@ -1,4 +1,4 @@
-"""Whether an embedder holds photos of one face closer than those of two people, on photos that an operator has."""
+"""A check that an embedder separates people, on an operator's photos and altered copies of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from worker.vision.service import FaceService
 Vector = npt.NDArray[np.float32]
 
 MOST_PEOPLE: Final = 50
-"""A photo of each is looked at: four looks each, a few seconds in all."""
+"""Most people, with a photo each: four embeddings for each of them, a few seconds in all."""
 
-LEAST: Final = 0.95
-"""Part of the changed photos that must be closer to their own than to anybody else's. A model whose channels, mean and
-scale are right misses none on good photos; two photos of one person under two names cost a few."""
+MIN_RIGHT: Final = 0.95
+"""Least part of altered photos closest to their own original. A model whose channels, mean and scale are right misses
+none on good photos; two photos of one person under two names cost a few."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """people: of whom a photo shows a face. changed: photos made of those in which it was found again. right: of those,
-    how many are closer to the photo they were made of than to that of anybody else.
+class Separation:
+    """Result of the check. people: with a face on a photo. changed: altered photos with a face. right: those closest to
+    their own original.
     """
 
     people: int
@@ -35,10 +35,10 @@ class Likeness:
         return f"{self.right} of {self.changed} changed photos of {self.people} people are closest to their own"
 
 
-def likeness(faces: FaceService, photos: Iterable[tuple[str, bytes]]) -> Likeness:
-    """photos: who is on each, and its bytes; the first of a person that shows a face counts.
+def check_separation(faces: FaceService, photos: Iterable[tuple[str, bytes]]) -> Separation:
+    """Check the embedder. photos: person and content of each; the first of a person that shows a face counts.
 
-    Raises OperatorError when there are not two people to be told apart, or the model does not tell them apart.
+    Raises OperatorError if there are not two people, or the model does not separate them.
     """
     originals: dict[str, Vector] = {}
     changed: list[tuple[str, Vector]] = []
@@ -62,8 +62,8 @@ def likeness(faces: FaceService, photos: Iterable[tuple[str, bytes]]) -> Likenes
         )
     names, kept = list(originals), np.stack(list(originals.values()))
     right = sum(names[int(np.argmax(kept @ vector))] == person for person, vector in changed)
-    found = Likeness(len(originals), len(changed), right)
-    if right < LEAST * len(changed):
+    found = Separation(len(originals), len(changed), right)
+    if right < MIN_RIGHT * len(changed):
         raise OperatorError(
             f"the model does not tell people apart as it is described: only {found}; check --channels, --mean, --scale"
         )

@@ -1,4 +1,4 @@
-"""An evaluation in plain words and tables, for the terminal and for the report. Pure."""
+"""An evaluation in plain words and tables, for the terminal and for the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from facesearch.evaluation import metrics
 from facesearch.evaluation.result import FARS, LIBRARIES, PROTOCOL, Evaluation, Rate
 
 FEW: Final = 10
-"""Pairs of strangers below which a rate of theirs is mostly chance."""
+"""Impostor pairs below which a rate of theirs is mostly chance."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """text: what it means, in sentences."""
+    """A table. text: its explanation, in sentences."""
 
     title: str
     head: tuple[str, ...]
@@ -22,7 +22,7 @@ class Table:
 
 
 def summary(found: Evaluation) -> list[str]:
-    """What was looked at, a sentence a line."""
+    """Return what was evaluated, a sentence a line."""
     tally, pairs = found.tally, found.pairs
     lines = [f"{tally.photos:,} photos of {tally.people:,} people; a face was found on {tally.detected:,}."]
     if tally.photos > tally.detected:
@@ -35,23 +35,23 @@ def summary(found: Evaluation) -> list[str]:
             f"Left out: {tally.skipped:,} that are no JPEG, PNG or BMP in a person's folder, {tally.unreadable:,} that "
             "cannot be read."
         )
-    lines.append(f"Compared: {pairs.genuine_count:,} pairs of one person, {pairs.strangers_count:,} of strangers.")
+    lines.append(f"Compared: {pairs.genuine_count:,} pairs of one person, {pairs.impostor_count:,} of strangers.")
     lines.append(f"Models: {found.model}, {found.detector}.")
     return lines
 
 
 def tables(found: Evaluation) -> list[Table]:
-    """All that was found."""
+    """Return all results."""
     return [_accepts(found), _ranks(found), *([_levels(found), _libraries(found)] if found.levels else [])]
 
 
 def _accepts(found: Evaluation) -> Table:
-    strangers = found.pairs.strangers_count
+    impostors = found.pairs.impostor_count
     rows = [
-        (_one_in(FARS[name]), *_percent(rate), f"{metrics.nth(FARS[name], strangers):,}")
+        (_one_in(FARS[name]), *_percent(rate), f"{metrics.nth(FARS[name], impostors):,}")
         for name, rate in found.tar_at_far.items()
     ]
-    few = [name for name in found.tar_at_far if metrics.nth(FARS[name], strangers) < FEW]
+    few = [name for name in found.tar_at_far if metrics.nth(FARS[name], impostors) < FEW]
     text = (
         "Were a threshold set so that this part of the strangers gets in, so many pairs of one person would. Both are "
         f"refused and let in alike, the equal error rate, at {found.eer:.2%}. Intervals are of 95 %: other people, as "
@@ -98,9 +98,9 @@ def _libraries(found: Evaluation) -> Table:
         (
             f"{faces:,}",
             str(level.confidence),
-            f"{metrics.expected_strangers(level.far.part, faces):.3g}",
-            f"{metrics.expected_strangers(level.far.interval[1], faces):.3g}",
-            f"{metrics.chance_of_stranger(level.far.part, faces):.1%}",
+            f"{metrics.expected_impostors(level.far.part, faces):.3g}",
+            f"{metrics.expected_impostors(level.far.interval[1], faces):.3g}",
+            f"{metrics.chance_of_impostor(level.far.part, faces):.1%}",
         )
         for faces in LIBRARIES
         for level in found.levels

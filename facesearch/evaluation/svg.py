@@ -1,4 +1,4 @@
-"""Plots as inline SVG: axes, lines, areas and a legend, and nothing that has to be fetched. Pure."""
+"""Plots as inline SVG: axes, lines, areas and a legend, without external resources."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,8 +9,7 @@ from typing import Final, Literal
 FIRST: Final = "#1f6fb4"
 SECOND: Final = "#d1701b"
 FLOOR: Final = "#666666"
-"""Colours that colour-blind people tell apart too: of the first series, of the second, and of what is only for
-comparison."""
+"""Colours that colour-blind people can distinguish: of the first series, of the second, and of references."""
 
 _GRID: Final = "#dddddd"
 _WIDTH, _HEIGHT = 640, 320
@@ -19,8 +18,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 14, 46
 
 @dataclass(frozen=True)
 class Axis:
-    """label: with its unit. low, high: of what is shown; both above 0 where it is logarithmic. ticks: where a number
-    stands, and how it is written.
+    """An axis. label: with its unit. low, high: the range shown; both above 0 if logarithmic. ticks: position and
+    text.
     """
 
     label: str
@@ -30,7 +29,7 @@ class Axis:
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """0 at the low end, 1 at the high one; what is beyond an end is there."""
+        """Return the position of a value: 0 at the low end, 1 at the high one, clamped to both."""
         if self.logarithmic:
             low, high = math.log(self.low), math.log(self.high)
             at = math.log(min(max(value, self.low), self.high))
@@ -40,14 +39,14 @@ class Axis:
 
 
 def decades(label: str, low: int, high: int) -> Axis:
-    """A logarithmic axis from 10^low to 10^high with a tick at each power."""
+    """Return a logarithmic axis from 10^low to 10^high with a tick at each power."""
     ticks = tuple((10.0**power, f"1e{power}" if power else "1") for power in range(low, high + 1))
     return Axis(label, 10.0**low, 10.0**high, ticks, logarithmic=True)
 
 
 @dataclass(frozen=True)
 class Series:
-    """kind: a line through the points, an area below it, or a ring at each point."""
+    """A series. kind: a line through the points, an area below it, or a ring at each point."""
 
     name: str
     color: str
@@ -57,7 +56,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line with a word at its top."""
+    """A vertical line with a label at its top."""
 
     at: float
     text: str
@@ -72,7 +71,7 @@ def plot(
     *,
     legend_below: bool = False,
 ) -> str:
-    """One svg element. title: what readers of the screen hear. legend_below: in the lower left corner."""
+    """Return one svg element. title: for screen readers. legend_below: place the legend in the lower left corner."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',

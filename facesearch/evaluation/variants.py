@@ -1,4 +1,4 @@
-"""What happens to photos of one face: darker, saved again, not quite upright."""
+"""Altered photos of one face: darker, saved again, slightly rotated."""
 
 import cv2
 import numpy as np
@@ -8,17 +8,17 @@ from worker.vision.geometry import Pixels
 
 
 def variants(data: bytes) -> dict[str, bytes]:
-    """Other photos of what an encoded one shows, encoded, by what was done to it. Raises ImageUnreadable."""
+    """Return altered copies of an encoded photo, encoded, by what was altered. Raises ImageUnreadable."""
     image = decode(data)
     return {
         "half as bright": _encoded(".png", (image * 0.5).astype(np.uint8)),
         "saved again at JPEG quality 40": _encoded(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, 40),
-        "turned by 8 degrees": _encoded(".png", _turned(image, 8)),
+        "turned by 8 degrees": _encoded(".png", _rotated(image, 8)),
     }
 
 
-def _turned(image: Pixels, degrees: float) -> Pixels:
-    """About its middle, counter-clockwise; what comes into view is as the border was."""
+def _rotated(image: Pixels, degrees: float) -> Pixels:
+    """Rotate about the centre, counter-clockwise, and repeat the border around it."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -148,8 +148,8 @@ def test_of_a_model_whose_licence_nobody_told_commercial_use_is_refused(folder, 
 
 def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
     command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
-    listed = command("models", "list", FACESEARCH_EMBEDDER="own-model").stdout
-    assert re.search(r"^own-model \* +embedding +ready +none +yes +MIT$", listed, re.MULTILINE)
+    list_photos = command("models", "list", FACESEARCH_EMBEDDER="own-model").stdout
+    assert re.search(r"^own-model \* +embedding +ready +none +yes +MIT$", list_photos, re.MULTILINE)
     prepared = files.prepared_path(custom.find("own-model", "embedding", folder), folder)
     prepared.unlink()
     assert command("models", "pull", "own-model").exit_code == 0

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facesearch.evaluation.fitting import FARS, GROUPS, Level, calibration, cosines_at, fit, lacking, strangers_without
+from facesearch.evaluation.fitting import (
+    FARS,
+    GROUPS,
+    Level,
+    calibration,
+    cosines_at,
+    fit,
+    impostors_without_group,
+    shortage,
+)
 from facesearch.evaluation.pairs import STEPS, compare
 
 CENTRE, SPREAD = 0.02, 0.1
@@ -132,9 +141,9 @@ def test_a_folder_that_is_too_small_is_refused_with_what_it_needs(count, photos,
 
 def test_what_is_said_to_be_enough_is():
     names = [f"p{i}" for i in range(250)]
-    assert not lacking(names + names[:30])
-    assert lacking(names + names[:29])
-    assert lacking(names[:99] * 3)
+    assert not shortage(names + names[:30])
+    assert shortage(names + names[:29])
+    assert shortage(names[:99] * 3)
 
 
 @pytest.mark.parametrize("people", [[], ["a"], ["a", "a"], ["a", "b"]])
@@ -146,9 +155,9 @@ def test_hardly_anybody_is_too_few(people):
 def test_a_group_that_is_left_out_takes_all_its_pairs_along():
     vectors, who = people(np.random.default_rng(0), 50, 2, dimension=8)
     names = sorted(set(who))
-    for group, strangers in enumerate(strangers_without(vectors, who)):
+    for group, strangers in enumerate(impostors_without_group(vectors, who)):
         kept = [i for i, name in enumerate(who) if names.index(name) % GROUPS != group]
-        alone = compare(vectors[kept], [who[i] for i in kept]).strangers_reaching
+        alone = compare(vectors[kept], [who[i] for i in kept]).impostors_reaching
         # One more or less where a cosine lies on a step: products of matrices round by their size.
         assert np.abs(strangers - alone).max() <= 1
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from facesearch.evaluation import pairs as pairs_module
 from facesearch.evaluation.metrics import (
-    chance_of_stranger,
+    chance_of_impostor,
     equal_error_rate,
-    expected_strangers,
+    expected_impostors,
     false_accept_curve,
     false_reject_curve,
     identify,
     step_of,
     threshold,
-    true_accepts,
+    true_accept_rates_at,
 )
 from facesearch.evaluation.pairs import STEPS, compare
 
@@ -52,20 +52,20 @@ def every_pair(vectors: np.ndarray, people: list[str]) -> tuple[list[float], lis
 def test_pairs_of_a_person_are_accepted_when_more_alike_than_that_part_of_strangers() -> None:
     vectors, people = at(0, 10, 50, 80, 95), ["ann", "ann", "ann", "bob", "bob"]
     # Ann's photos are 10, 40 and 50 degrees apart, Bob's 15; of the six pairs of both the closest are 30 and 45.
-    assert true_accepts(vectors, people, [1e-9]) == {1e-9: pytest.approx(2 / 4)}
-    assert true_accepts(vectors, people, [2 / 6]) == {2 / 6: pytest.approx(3 / 4)}
+    assert true_accept_rates_at(vectors, people, [1e-9]) == {1e-9: pytest.approx(2 / 4)}
+    assert true_accept_rates_at(vectors, people, [2 / 6]) == {2 / 6: pytest.approx(3 / 4)}
 
 
 def test_a_photo_without_a_face_is_never_accepted() -> None:
     vectors = at(0, 1, 0, 90)
     vectors[2] = np.nan
-    assert true_accepts(vectors, ["ann", "ann", "ann", "bob"], [1e-3]) == {1e-3: pytest.approx(1 / 3)}
+    assert true_accept_rates_at(vectors, ["ann", "ann", "ann", "bob"], [1e-3]) == {1e-3: pytest.approx(1 / 3)}
 
 
 def test_where_no_stranger_shows_a_face_those_who_do_are_accepted() -> None:
     vectors = at(0, 120, 0)
     vectors[2] = np.nan
-    assert true_accepts(vectors, ["ann", "ann", "bob"], [1e-3]) == {1e-3: 1}
+    assert true_accept_rates_at(vectors, ["ann", "ann", "bob"], [1e-3]) == {1e-3: 1}
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -73,7 +73,7 @@ def test_more_false_accepts_never_mean_fewer_true_ones(seed: int) -> None:
     vectors = np.random.default_rng(seed).standard_normal((30, 4))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     fars = (1e-3, 1e-2, 1e-1, 0.5)
-    found = true_accepts(vectors, [str(number % 10) for number in range(30)], fars)
+    found = true_accept_rates_at(vectors, [str(number % 10) for number in range(30)], fars)
     assert [found[far] for far in fars] == sorted(found.values())
     assert all(0 <= tar <= 1 for tar in found.values())
 
@@ -81,7 +81,7 @@ def test_more_false_accepts_never_mean_fewer_true_ones(seed: int) -> None:
 def test_without_pairs_of_both_kinds_there_is_nothing_to_tell() -> None:
     for people in (["ann", "ann"], ["ann", "bob"]):
         with pytest.raises(ValueError, match="two photos of one person, and two people"):
-            true_accepts(at(0, 10), people, [1e-3])
+            true_accept_rates_at(at(0, 10), people, [1e-3])
 
 
 @given(folders())
@@ -91,13 +91,13 @@ def test_all_pairs_are_those_that_are_counted_one_by_one(folder: tuple[np.ndarra
     # Between the cosines that such vectors can have.
     levels = (-0.71234, 0.12345, 0.81234)
     found = compare(vectors, people, levels)
-    assert (found.genuine_count, found.strangers_count) == (len(genuine), len(strangers))
+    assert (found.genuine_count, found.impostor_count) == (len(genuine), len(strangers))
     assert found.genuine.tolist() == pytest.approx(sorted((x for x in genuine if x > -2), reverse=True))
     assert found.closest.tolist() == pytest.approx(sorted((x for x in strangers if x > -2), reverse=True))
     for number, level in enumerate(levels):
-        assert found.strangers_at[number].sum() == 2 * sum(cosine >= level for cosine in strangers)
+        assert found.impostors_at[number].sum() == 2 * sum(cosine >= level for cosine in strangers)
         assert found.genuine_at[number].sum() == sum(cosine >= level for cosine in genuine)
-        assert found.strangers_reaching[step_of(level)] == sum(cosine >= level for cosine in strangers)
+        assert found.impostors_reaching[step_of(level)] == sum(cosine >= level for cosine in strangers)
         assert found.genuine_reaching[step_of(level)] == sum(cosine >= level for cosine in genuine)
 
 
@@ -108,7 +108,7 @@ def test_true_accepts_are_those_that_are_counted_one_by_one(folder: tuple[np.nda
     genuine, strangers = (np.round(cosines, 9) for cosines in every_pair(vectors, people))
     least = threshold(np.sort(strangers)[::-1], far)
     assume(not np.isin(least, genuine))
-    assert true_accepts(vectors, people, [far])[far] == pytest.approx((genuine > least).mean())
+    assert true_accept_rates_at(vectors, people, [far])[far] == pytest.approx((genuine > least).mean())
 
 
 def test_it_does_not_matter_in_what_pieces_pairs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,10 +120,10 @@ def test_it_does_not_matter_in_what_pieces_pairs_are_looked_at(monkeypatch: pyte
     monkeypatch.setattr(pairs_module, "KEPT_LEAST", 50)
     pieces = compare(vectors, people, (0.5,))
     kept = len(pieces.closest)
-    assert 50 <= kept == np.ceil(0.02 * whole.strangers_count) < len(whole.closest)
+    assert 50 <= kept == np.ceil(0.02 * whole.impostor_count) < len(whole.closest)
     assert pieces.closest.tolist() == pytest.approx(whole.closest[:kept].tolist())
-    assert (np.sort(pieces.closest_of, axis=1) == np.sort(whole.closest_of[:kept], axis=1)).all()
-    assert (pieces.strangers_at == whole.strangers_at).all()
+    assert (np.sort(pieces.closest_people, axis=1) == np.sort(whole.closest_people[:kept], axis=1)).all()
+    assert (pieces.impostors_at == whole.impostors_at).all()
     assert (pieces.genuine_at == whole.genuine_at).all()
     assert pieces.genuine.tolist() == pytest.approx(whole.genuine.tolist())
 
@@ -192,11 +192,11 @@ def test_nobody_to_find_is_an_error() -> None:
 
 
 def test_strangers_in_a_library() -> None:
-    assert expected_strangers(1e-3, 10_000) == pytest.approx(10)
-    assert chance_of_stranger(1e-3, 10_000) == pytest.approx(1 - 0.999**10_000)
-    assert (chance_of_stranger(0, 10**6), chance_of_stranger(1, 10)) == (0, 1)
+    assert expected_impostors(1e-3, 10_000) == pytest.approx(10)
+    assert chance_of_impostor(1e-3, 10_000) == pytest.approx(1 - 0.999**10_000)
+    assert (chance_of_impostor(0, 10**6), chance_of_impostor(1, 10)) == (0, 1)
 
 
 @given(st.floats(0, 1), st.integers(1, 10**6))
 def test_at_least_one_stranger_is_no_likelier_than_strangers_are_many(far: float, library: int) -> None:
-    assert 0 <= chance_of_stranger(far, library) <= min(1, expected_strangers(far, library)) + 1e-12
+    assert 0 <= chance_of_impostor(far, library) <= min(1, expected_impostors(far, library)) + 1e-12
