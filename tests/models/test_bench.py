@@ -6,7 +6,7 @@ import photos
 import pybase64
 import pytest
 from floor import floor, run
-from seeing import Ours, naive, ours
+from recognition import Pipeline, open_naive_pipeline, open_pipeline
 
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from shared.errors import FaceNotDetected
@@ -19,33 +19,33 @@ PORTRAITS = (astronaut_png(), hopper_jpeg())
 
 
 @pytest.fixture(scope="module")
-def pipeline(weights: object) -> Ours:  # noqa: ARG001 -- they are there by then
-    return ours(Settings())
+def pipeline(weights: object) -> Pipeline:  # noqa: ARG001 -- they are there by then
+    return open_pipeline(Settings())
 
 
-def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Ours) -> None:
-    plain = naive(Settings())
+def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Pipeline) -> None:
+    plain = open_naive_pipeline(Settings())
     for portrait in PORTRAITS:
-        theirs, own = plain(portrait), pipeline.see(portrait)
+        theirs, own = plain(portrait), pipeline.recognize(portrait)
         assert overlap(theirs.box, own.box) > 0.7
         assert theirs.vector @ own.vector > 0.9
     with pytest.raises(LookupError):
         plain(faceless_png())
     with pytest.raises(FaceNotDetected):
-        pipeline.see(faceless_png())
+        pipeline.recognize(faceless_png())
 
 
 def test_the_photos_of_a_checkout_without_others_are_seen_by_both(
-    pipeline: Ours, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(photos, "LFW", tmp_path)
-    plain = naive(Settings())
+    plain = open_naive_pipeline(Settings())
     for images in photos.photos().values():
         for image in images:
-            assert overlap(plain(image).box, pipeline.see(image).box) > 0.7
+            assert overlap(plain(image).box, pipeline.recognize(image).box) > 0.7
 
 
-def test_the_floor_finds_whom_it_has(pipeline: Ours) -> None:
+def test_the_floor_finds_whom_it_has(pipeline: Pipeline) -> None:
     with floor(pipeline, PORTRAITS) as whole:
         for portrait in PORTRAITS:
             (match,) = whole.searchface(pybase64.b64encode(portrait))

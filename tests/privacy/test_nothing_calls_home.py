@@ -315,4 +315,4 @@ def test_benchmarks_that_run_models_by_themselves(watched: Watched) -> None:
     root = Path(__file__).parents[2]
     path = ":".join(str(root / folder) for folder in (".", "tests", "bench"))
     drawing = str(watched.home.kept / "matplotlib")  # where matplotlib keeps what it found of fonts
-    watched("-c", "import int8_ranges, seeing", PYTHONPATH=path, MPLCONFIGDIR=drawing)
+    watched("-c", "import int8_ranges, recognition", PYTHONPATH=path, MPLCONFIGDIR=drawing)

@@ -1,4 +1,4 @@
-"""The pipelines that benchmarks compare: ours, with no queue around it, and the one that anybody would write first."""
+"""The pipelines that benchmarks compare: the worker's, without a queue, and a straightforward one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,48 +23,49 @@ SIDE: Final = 640
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
-class Seen:
-    """The most prominent face of an image. vector: float32 (dimension,), length 1. box: in parts of the image's sides,
-    comparable whatever size it was decoded at.
+class Recognized:
+    """The most prominent face of an image. vector: float32 (dimension,), length 1. box: as parts of the image's sides,
+    comparable at any decoded size.
     """
 
     vector: np.ndarray
     box: Box
 
 
-See = Callable[[bytes], Seen]
-"""Raises LookupError, or shared.errors.FaceNotDetected, where no face is found."""
+Recognize = Callable[[bytes], Recognized]
+"""Raises LookupError, or shared.errors.FaceNotDetected, if no face is found."""
 
 
 @dataclass(frozen=True)
-class Ours:
-    """What a worker runs, part by part and whole."""
+class Pipeline:
+    """A worker's pipeline, in parts and as a whole."""
 
     yunet: YuNet
     arcface: ArcFace
     service: FaceService
     embedder: catalog.Embedder
 
-    def see(self, data: bytes) -> Seen:
-        """Decodes a second time, to know the size: not to be timed."""
+    def recognize(self, data: bytes) -> Recognized:
+        """Return the most prominent face. Decodes a second time to learn the size: not to be timed."""
         face = self.service.embed_most_prominent(data)
-        return Seen(face.vector, _part(face.detection, decode(data)))
+        return Recognized(face.vector, _part(face.detection, decode(data)))
 
 
-def ours(settings: Settings) -> Ours:
+def open_pipeline(settings: Settings) -> Pipeline:
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     yunet = YuNet(open_session(files.prepared_path(detector, settings.models_dir)))
     arcface = ArcFace(open_session(files.prepared_path(embedder, settings.models_dir)), embedder)
     service = FaceService(yunet, arcface, least_score=settings.detection_score, max_pixels=settings.max_pixels)
-    return Ours(yunet, arcface, service, embedder)
+    return Pipeline(yunet, arcface, service, embedder)
 
 
-def naive(settings: Settings) -> See:
-    """The straightforward pipeline with the same weights: a full cv2.imdecode, cv2.FaceDetectorYN at a side of 640
-    pixels, and SFace in ONNX Runtime, its weights unpacked (as the fp32 file has them) and nothing else prepared.
+def open_naive_pipeline(settings: Settings) -> Recognize:
+    """Return the straightforward pipeline with the same weights: a full cv2.imdecode, cv2.FaceDetectorYN at a side of
+    640 pixels, and SFace in ONNX Runtime, with weights dequantised (as in the fp32 file) and nothing else prepared.
 
-    Of several faces it takes the one that ours would take: what is compared is seeing alone. Not for several threads.
+    Of several faces it takes the one that the worker's pipeline takes, so that only recognition is compared. Not
+    thread-safe.
     """
     configure_opencv()
     folder = settings.models_dir
@@ -80,7 +81,7 @@ def naive(settings: Settings) -> See:
     session = onnxruntime.InferenceSession(plain, options, providers=["CPUExecutionProvider"])
     (name,) = (entry.name for entry in session.get_inputs())
 
-    def see(data: bytes) -> Seen:
+    def recognize(data: bytes) -> Recognized:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         factor = SIDE / max(image.shape[:2])
         resized = cv2.resize(image, None, fx=factor, fy=factor)
@@ -93,9 +94,9 @@ def naive(settings: Settings) -> See:
         crop = align(image, face.landmarks / factor)
         blob = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32)
         vector = session.run(None, {name: blob})[0][0]
-        return Seen(np.asarray(vector / np.linalg.norm(vector)), _part(face, resized))
+        return Recognized(np.asarray(vector / np.linalg.norm(vector)), _part(face, resized))
 
-    return see
+    return recognize
 
 
 def _part(face: Detection, image: np.ndarray) -> Box:
