@@ -22,7 +22,8 @@ import results
 from floor import Floor, floor, run
 from recognition import Pipeline, Recognize, Recognized, open_naive_pipeline, open_pipeline
 
-from facesearch.evaluation.metrics import true_accept_rates_at
+from facesearch.evaluation.metrics import true_accept_rate
+from facesearch.evaluation.pairs import compare
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.vision.decode import decode
@@ -102,10 +103,10 @@ def recognised(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
     nothing = np.full(pipeline.embedder.dimension, np.nan)
     found: dict[str, Any] = {"photos": len(paths), "people": len(set(people))}
     for name, faces in zip(("naive", "ours"), zip(*seen, strict=True), strict=True):
-        vectors = [nothing if face is None else face.vector for face in faces]
+        compared = compare([nothing if face is None else face.vector for face in faces], people)
         found[name] = {
             "seen": sum(face is not None for face in faces),
-            **{f"tar_at_{far:g}": round(tar, 5) for far, tar in true_accept_rates_at(vectors, people, FARS).items()},
+            **{f"tar_at_{far:g}": round(true_accept_rate(compared, far), 5) for far in FARS},
         }
     pairs = [(theirs, own) for theirs, own in seen if theirs and own]
     return found | {"same_face": sum(overlap(theirs.box, own.box) >= SAME_FACE for theirs, own in pairs)}

@@ -7,30 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facesearch.evaluation.pairs import ROWS, STEPS, Counts, Indices, Numbers, Pairs, compare
-
-
-def true_accept_rates_at(vectors: npt.ArrayLike, people: Sequence[str], fars: Sequence[float]) -> dict[float, float]:
-    """Return TAR at each FAR: the part of genuine pairs accepted at the threshold that accepts that part of impostor
-    pairs.
-
-    vectors: (N, D), of length 1; NaN for a photo without a face, whose pairs are never accepted. people: who is on each
-    photo. A genuine pair must exceed `threshold`. Raises ValueError without a pair of either kind.
-    """
-    pairs = compare(vectors, people)
-    return {far: true_accept_rate(pairs, far) for far in fars}
+from facesearch.evaluation.pairs import ROWS, STEPS, Counts, Indices, Numbers, Pairs
 
 
 def true_accept_rate(pairs: Pairs, far: float) -> float:
+    """Return TAR at a FAR: the part of genuine pairs more similar than the n-th most similar impostor pair, where n is
+    far times the number of impostor pairs, at least 1. Pairs of a photo without a face are never accepted.
+    """
     least = pairs.nth_impostor(nth(far, pairs.impostor_count))
     return int((pairs.genuine > least).sum()) / pairs.genuine_count
-
-
-def threshold(impostors: npt.NDArray[np.floating], far: float) -> float:
-    """Return the cosine of the n-th most similar impostor pair, n being far times their number, at least 1. impostors:
-    the cosines of all impostor pairs, most similar first.
-    """
-    return float(impostors[nth(far, len(impostors)) - 1])
 
 
 def nth(far: float, impostors: int) -> int:
