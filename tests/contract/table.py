@@ -17,6 +17,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from contract.tenants import new_tenant
+from oracle import body_breach
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import API_KEY, gateway, wait_for
 from service import Service
@@ -157,6 +158,7 @@ def table(service: Service) -> str:
         for row in rows():
             answer, code = _run(row.request.replace(ID, identifier), folder, there if row.idle else here)
             assert (code, f'{{"status": "{row.status}"' in answer) == (row.code, True), (row, answer, code)
+            assert body_breach(code, answer, row.call) is None, (row, answer, code)
             added = UUID.search(answer)
             identifier = added[0] if added and identifier == ID else identifier
             lines.append(_line(row, UUID.sub(ID, answer)))

@@ -2,19 +2,19 @@
 
 import base64
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import httpx
 
 import portraits
 from faults.book import BROKEN, Attempt, Book, Request
+from oracle import Answer, breach
 from processes import is_ready
-from shared.calls import ADD_FACE, DELETE_FACE
-from shared.contract import FACE_DELETED, MAX_MATCHES, MESSAGES, Status
+from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE
+from shared.contract import Status
 
 LATE_S: Final = 2.0
 """How much longer than the service's deadline an answer may take."""
@@ -27,9 +27,6 @@ REFUSED_S: Final = 0.1
 
 LOOK_S: Final = 0.2
 """How long a caller of several gateways takes the current one for ready."""
-
-HTTP_STATUSES: Final = {Status.FAIL: (429, 503)}
-"""All others are 200."""
 
 
 class Caller:
@@ -94,54 +91,29 @@ class Caller:
         ended = time.monotonic()
         if ended - began > self._late_s:
             book.problem(f"{request.call}: answered {answer.text[:60]} after {ended - began:.1f} s")
-        wrong = next(_breaches(answer, request), None)
+        read = Answer(answer.status_code, dict(answer.headers), answer.content)
+        wrong = _breach(read, request)
         if wrong is not None:
             book.problem(f"{request.call}: {wrong}: HTTP {answer.status_code} {answer.text[:200]}")
             return Attempt(began, ended, BROKEN)
-        body = answer.json()
+        body = read.json()
         return Attempt(began, ended, body["status"], body["message"])
 
 
-def _breaches(answer: httpx.Response, request: Request) -> Iterator[str]:
-    """Yield how an answer breaks the contract."""
-    try:
-        body: Any = answer.json()
-    except ValueError:
-        yield "no JSON"
-        return
-    if not isinstance(body, dict) or list(body) != ["status", "message"]:
-        yield "not status and message"
-        return
-    status, message = body["status"], body["message"]
-    if not isinstance(status, str) or status not in request.call.statuses or status == Status.INVALID_REQUEST:
-        yield "a status that this request cannot have"
-        return
-    if answer.status_code not in HTTP_STATUSES.get(status, (200,)):
-        yield "an HTTP status that is not this answer's"
-    if status != Status.OK and message != MESSAGES[status]:
-        yield "not the message of its status"
-    if status == Status.OK and not _is_result(message, request):
-        yield "not a result of this call"
-
-
-def _is_result(message: Any, request: Request) -> bool:
-    if request.call == DELETE_FACE:
-        return bool(message == FACE_DELETED)
-    if not isinstance(message, list) or not 1 <= len(message) <= MAX_MATCHES:
-        return False
-    if not all(_is_uuid(face.get("person_id")) and isinstance(face.get("name"), str) for face in message):
-        return False
-    if request.call == ADD_FACE:
-        return [face["name"] for face in message] == [request.name]
-    # One portrait for all, so all that is found is found for certain.
-    return all(face["confidence"] == 100 for face in message)
-
-
-def _is_uuid(text: Any) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except (ValueError, TypeError, AttributeError):
-        return False
+def _breach(answer: Answer, request: Request) -> str | None:
+    """Return how an answer breaks the contract, or is none that this request can have; None if it does neither."""
+    wrong = breach(answer, request.call)
+    if wrong is not None:
+        return wrong
+    status, message = answer.json().values()
+    if status == Status.INVALID_REQUEST:
+        return "nothing was wrong with the request"
+    if (status, request.call) == (Status.OK, ADD_FACE) and [face["name"] for face in message] != [request.name]:
+        return "not one face with the name that was given"
+    # All requests send one portrait, so whatever is found is found for certain.
+    if (status, request.call) == (Status.OK, SEARCH_FACE) and any(face["confidence"] != 100 for face in message):
+        return "another face than that of the portrait"
+    return None
 
 
 def _form(request: Request) -> bytes:

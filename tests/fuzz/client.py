@@ -2,24 +2,11 @@
 
 import asyncio
 import contextlib
-import json
-from dataclasses import dataclass
-from typing import Any
+
+from oracle import Answer
 
 ANSWER_S = 150
 """Longer than any deadline of the service."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """code: HTTP status. headers: names in lower case."""
-
-    code: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class NoAnswer(Exception):

@@ -11,14 +11,14 @@ import httpx
 
 from contract.tenants import new_tenant
 from fuzz.bodies import form
-from fuzz.client import Answer, NoAnswer, ask, leave
+from fuzz.client import NoAnswer, ask, leave
 from fuzz.contents import hostile
 from fuzz.mutations import corpus, seeded
-from fuzz.oracle import wrong
 from fuzz.probe import Probe, request
 from fuzz.probes import Kinds, draw
 from fuzz.watch import NAMES, Held
 from hostile_images import IMAGES
+from oracle import Answer, breach
 from portraits import astronaut_png
 from service import Service
 from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
@@ -104,7 +104,7 @@ class Fuzzer:
         except NoAnswer as error:
             self.report.silent += 1
             return None if what.silent else f"no answer: {error}"
-        problem = wrong(answer, what.call, head=what.head)
+        problem = breach(answer, what.call, head=what.head)
         if problem is None and not what.head:
             problem = self._unexpected(what, answer)
             if not keep:

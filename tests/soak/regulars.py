@@ -12,9 +12,8 @@ import httpx
 
 from faults.book import Expected
 from faults.check import judge
-from fuzz.client import Answer
 from fuzz.mutations import seeded
-from fuzz.oracle import wrong
+from oracle import Answer, breach
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
 from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import FACE_DELETED, Status
@@ -187,7 +186,7 @@ class Regular:
         except httpx.TransportError as error:
             return Status.FAIL, f"{type(error).__name__}: {error}"
         took_s = monotonic() - began
-        problem = wrong(Answer(answer.status_code, dict(answer.headers), answer.content), call)
+        problem = breach(Answer(answer.status_code, dict(answer.headers), answer.content), call)
         if problem is not None or took_s > self._late_s:
             self._problem(f"{call}, {problem or 'late'} after {took_s:.1f} s", str(answer.status_code), answer.text)
         body = answer.json()

@@ -1,0 +1,82 @@
+"""The oracle lets right answers pass and names what is wrong with any other."""
+
+import json
+
+import pytest
+
+from oracle import Answer, breach
+from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import FACE_DELETED, MESSAGES, Status
+
+HEADERS = {"content-type": "application/json; charset=utf-8", "x-request-id": "x"}
+ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
+FACE = {"name": "Grace", "person_id": ID}
+FOUND = {"confidence": 80, **FACE}
+
+
+def judged(status: str, message: object, call: Call | None, code: int = 200, **headers: str) -> str | None:
+    body = json.dumps({"status": status, "message": message}).encode()
+    return breach(Answer(code, HEADERS | headers, body), call)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (ADD_FACE, [FACE]),
+        (SEARCH_FACE, [FOUND]),
+        (DELETE_FACE, FACE_DELETED),
+        (COMPARE_FACES, {"similarity": 94.9, "result": "NOT SURE"}),
+    ],
+    ids=str,
+)
+def test_a_result_is_one_of_its_own_call_alone(call: Call, message: object) -> None:
+    for other in CALLS:
+        assert judged("OK", message, other) == (None if other is call else f"not a result of {other}")
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_a_status_has_its_exact_message_and_is_one_of_the_call(call: Call) -> None:
+    for status, message in MESSAGES.items():
+        fails = {"code": 503, "retry-after": "1"} if status is Status.FAIL else {}
+        assert judged(status, message, call, **fails) == (
+            None if status in call.statuses else f"{call} cannot answer {status}"
+        )
+        assert judged(status, f"{message}!", call, **fails) is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (ADD_FACE, []),
+        (ADD_FACE, [FACE] * 101),
+        (ADD_FACE, [FACE | {"person_id": ID.upper()}]),
+        (ADD_FACE, [FACE | {"name": "a b"}]),
+        (ADD_FACE, ["Grace"]),
+        (SEARCH_FACE, [FOUND] * 51),
+        (SEARCH_FACE, [FOUND | {"confidence": 79.9}]),
+        (SEARCH_FACE, [FACE | {"confidence": 80}]),
+        (COMPARE_FACES, {"similarity": 95, "result": "NOT SURE"}),
+        (COMPARE_FACES, {"similarity": 100.1, "result": "SAME PERSON"}),
+    ],
+)
+def test_another_result_is_wrong(call: Call, message: object) -> None:
+    assert judged("OK", message, call) == f"not a result of {call}"
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "body", "wrong"),
+    [
+        (200, {"content-type": "text/html"}, b"", "Content-Type text/html"),
+        (200, {"x-request-id": ""}, b"", "no X-Request-Id"),
+        (200, {}, b"<p>", "no JSON"),
+        (200, {}, b'{"message": "", "status": "OK"}', "other keys than status and message"),
+        (200, {}, b'{"status": "FINE", "message": ""}', "unknown status"),
+        (200, {}, b'{"status": ["OK"], "message": ""}', "unknown status"),
+        (500, {}, b'{"status": "INVALID_REQUEST", "message": "no such face"}', "INVALID_REQUEST with HTTP 500"),
+        (405, {}, b'{"status": "INVALID_REQUEST", "message": "use POST"}', "Allow is for 405"),
+        (503, {}, b'{"status": "FAIL", "message": "please try again later"}', "Retry-After is for FAIL"),
+        (200, {}, b'{"status": "INVALID_REQUEST", "message": "<script>"}', "no plain sentence"),
+    ],
+)
+def test_what_is_wrong_is_named(code: int, headers: dict[str, str], body: bytes, wrong: str) -> None:
+    assert breach(Answer(code, HEADERS | headers, body), SEARCH_FACE) == wrong

@@ -1,0 +1,134 @@
+"""The answers that a request may get: what fuzzing, faults, the soak, the contract's table and schemathesis judge by.
+
+Written from docs/contract.md, not from the gateway's code.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.contract import FACE_DELETED, MESSAGES, Status
+
+HTTP_CODES: Final = {
+    "INVALID_REQUEST": {200, 400, 401, 403, 404, 405, 408, 417},
+    "FAIL": {429, 503},
+}
+"""HTTP codes by status; that of all others is 200."""
+
+DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
+"""Statuses of requests that were carried out, which no malformed request may get."""
+
+SENTENCE: Final = re.compile(r"""[A-Za-z0-9 ,;:.?%/_()'=-]{5,200}""")
+"""Plain words: no markup, and none of the bytes that were sent."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """code: HTTP status. headers: names in lower case."""
+
+    code: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the decoded body. Raises ValueError."""
+        return json.loads(self.body)
+
+
+def breach(answer: Answer, call: Call | None, *, head: bool = False) -> str | None:
+    """Return how an answer breaks the contract, None if it does not.
+
+    call: None for a path that is no call. head: whether the request was HEAD, whose answer has no body.
+    """
+    if answer.headers.get("content-type") != "application/json; charset=utf-8":
+        return f"Content-Type {answer.headers.get('content-type')}"
+    if not answer.headers.get("x-request-id"):
+        return "no X-Request-Id"
+    if (answer.code == 405) != ("allow" in answer.headers):
+        return "Allow is for 405"
+    if head:
+        return None
+    wrong = body_breach(answer.code, answer.body, call)
+    if wrong is None and (answer.json()["status"] == "FAIL") != ("retry-after" in answer.headers):
+        return "Retry-After is for FAIL"
+    return wrong
+
+
+def body_breach(code: int, body: bytes | str, call: Call | None) -> str | None:
+    """Return how an HTTP code and a body break the contract, None if they do not."""
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        return "no JSON"
+    if not isinstance(decoded, dict) or list(decoded) != ["status", "message"]:
+        return "other keys than status and message"
+    status, message = decoded["status"], decoded["message"]
+    if not isinstance(status, str) or status not in set(Status):
+        return "unknown status"
+    if code not in HTTP_CODES.get(status, {200}):
+        return f"{status} with HTTP {code}"
+    if call is not None and Status(status) not in call.statuses:
+        return f"{call} cannot answer {status}"
+    return _message_breach(status, message, call)
+
+
+def _message_breach(status: str, message: object, call: Call | None) -> str | None:
+    if status in MESSAGES:
+        return None if message == MESSAGES[Status(status)] else "not the exact message"
+    if status == "INVALID_REQUEST":
+        return None if isinstance(message, str) and SENTENCE.fullmatch(message) else "no plain sentence"
+    if call is None or _RESULTS.get(call, lambda result: _is_of_its_type(result, call))(message):
+        return None
+    return f"not a result of {call}"
+
+
+def _is_of_its_type(message: object, call: Call) -> bool:
+    """Whether it is a result of a call that this module does not know."""
+    try:
+        TypeAdapter(call.result).validate_python(message)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_comparison(message: object) -> bool:
+    if not isinstance(message, dict) or list(message) != ["similarity", "result"]:
+        return False
+    similarity = message["similarity"]
+    result = "SAME PERSON" if similarity >= 95 else "NOT SURE" if similarity >= 80 else "NOT SAME PERSON"
+    return 0 <= similarity <= 100 and message["result"] == result
+
+
+def _is_list_of_faces(message: object, fields: list[str], most: int) -> bool:
+    if not isinstance(message, list) or not 1 <= len(message) <= most:
+        return False
+    return all(
+        isinstance(face, dict)
+        and list(face) == fields
+        and _is_uuid(face["person_id"])
+        and bool(re.fullmatch("[A-Za-z0-9]{0,128}", face["name"]))
+        and 80 <= face.get("confidence", 100) <= 100
+        for face in message
+    )
+
+
+def _is_uuid(text: object) -> bool:
+    try:
+        return str(uuid.UUID(str(text))) == text
+    except ValueError:
+        return False
+
+
+_RESULTS: Final[dict[Call, Callable[[object], bool]]] = {
+    ADD_FACE: lambda message: _is_list_of_faces(message, ["name", "person_id"], 100),
+    SEARCH_FACE: lambda message: _is_list_of_faces(message, ["confidence", "name", "person_id"], 50),
+    DELETE_FACE: lambda message: message == FACE_DELETED,
+    COMPARE_FACES: _is_comparison,
+}
+"""Whether a message is one of OK."""
