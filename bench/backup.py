@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import secrets
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -143,7 +144,7 @@ def measure(folder: Path, faces: int, rounds: int, seconds: float) -> dict[str, 
         "faces": faces,
         "alone": medians(alone),
         "during_backups": medians(meanwhile),
-        "backup_under_load_s": round(sorted(took)[len(took) // 2], 1),
+        "backup_under_load_s": round(statistics.median_high(took), 1),
         "backup_idle_s": round(idle_s, 1),
         "backup_stopped_s": round(stopped_s, 1),
         "backup_mb": round(sum(path.stat().st_size for path in backup.rglob("*") if path.is_file()) / 1e6, 1),

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import uvloop
 from calls import Connections, form, request
-from summaries import latencies, percentile
+from summaries import latencies
 
 RAMP_S: Final = 1.0
 """Of an open loop: by then the service has as much waiting as it lets wait."""
@@ -130,7 +131,7 @@ def open_report(seen: Sequence[Seen], seconds: float) -> dict[str, Any]:
     in_vain = [
         one.took for one in seen if one.status not in DONE and (one.status != FAIL or one.took >= REFUSED_WITHIN_S)
     ]
-    late = percentile([one.sent - one.due for one in seen], 0.99) if seen else 0.0
+    late = float(np.percentile([one.sent - one.due for one in seen], 99)) if seen else 0.0
     return {
         "requests": len(seen),
         "answers": dict(Counter(one.status for one in seen)),

@@ -1,28 +1,17 @@
 """What many figures are summed up to. Pure; the benchmarks' one place for it."""
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-
-def percentile(values: Iterable[float], part: float) -> float:
-    """The value below which that part, in [0, 1], of the values lies, interpolated between its two neighbours.
-
-    Raises ValueError when there are no values.
-    """
-    ordered = sorted(values)
-    if not ordered:
-        raise ValueError("no values")
-    place = part * (len(ordered) - 1)
-    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return below + (above - below) * (place - math.floor(place))
+import numpy as np
 
 
 def latencies(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds; of nothing they are 0."""
-    parts = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-    return {name: round(percentile(seconds, part) * 1e3, 2) if seconds else 0.0 for name, part in parts.items()}
+    """Return p50, p95 and p99 in milliseconds, each 0 if there are no values."""
+    percents = (50, 95, 99)
+    values = np.percentile(seconds, percents) if seconds else np.zeros(len(percents))
+    return {f"p{percent}_ms": round(float(value) * 1e3, 2) for percent, value in zip(percents, values, strict=True)}
 
 
 def medians(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

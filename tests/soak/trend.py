@@ -1,24 +1,26 @@
-"""A straight line through what was measured over time, and how sure its slope is. Pure."""
+"""A straight line through measurements over time, and the standard error of its slope."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 HOUR_S: Final = 3600.0
 
 SURE: Final = 3.0
-"""Standard errors between a slope and what it is said to exceed: by chance in one of 700."""
+"""Standard errors by which a slope must exceed a limit: by chance once in 700."""
 
 MOST_ALIKE: Final = 0.99
-"""Correlation of neighbours beyond which their number would tell nothing: it is then a step, and no line."""
+"""The largest correlation of neighbouring residuals that is assumed: beyond it the measurements are a step, no line."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """first, last: of the line, at both ends. per_h: its slope. error: standard error of the slope, per hour. hours:
-    from end to end.
+    """first, last: values of the line at both ends. per_h: its slope. error: standard error of the slope, per hour.
+    hours: duration.
     """
 
     first: float
@@ -28,41 +30,37 @@ class Trend:
     hours: float
 
     def exceeds(self, per_h: float, amount: float) -> bool:
-        """Whether it surely rises faster than that, and has risen by more than the amount."""
+        """Return whether it surely rises faster than `per_h`, and has risen by more than `amount`."""
         return self.per_h - SURE * self.error > per_h and self.last - self.first > amount
 
 
 def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend:
-    """Least squares. Neighbours that err alike count as fewer (an autoregression of first order), since memory goes up
-    and down in steps and not at random.
+    """Fit a line by least squares. Residuals that resemble their neighbours increase the standard error (an
+    autoregression of first order), since memory moves in steps and not at random.
 
-    Raises ValueError for fewer than three measurements, or none that are apart in time.
+    Raises ValueError for fewer than three measurements, or if all have the same time.
     """
-    count = len(seconds)
-    if count < 3 or count != len(values):
+    if len(seconds) < 3 or len(seconds) != len(values):
         raise ValueError("a trend needs three measurements")
-    middle, mean = sum(seconds) / count, sum(values) / count
-    spread = sum((at - middle) ** 2 for at in seconds)
-    if not spread:
-        raise ValueError("a trend needs measurements at different times")
-    slope = sum((at - middle) * (value - mean) for at, value in zip(seconds, values, strict=True)) / spread
-    rest = [value - mean - slope * (at - middle) for at, value in zip(seconds, values, strict=True)]
-    error = math.sqrt(sum(one * one for one in rest) / (count - 2) / spread) * _stretch(rest)
     begin, end = min(seconds), max(seconds)
+    if begin == end:
+        raise ValueError("a trend needs measurements at different times")
+    line, covariance = np.polyfit(seconds, values, 1, cov=True)
+    residuals = np.asarray(values) - np.polyval(line, seconds)
+    first, last = np.polyval(line, [begin, end])
     return Trend(
-        first=mean + slope * (begin - middle),
-        last=mean + slope * (end - middle),
-        per_h=slope * HOUR_S,
-        error=error * HOUR_S,
+        first=float(first),
+        last=float(last),
+        per_h=float(line[0]) * HOUR_S,
+        error=math.sqrt(covariance[0, 0]) * _inflation(residuals) * HOUR_S,
         hours=(end - begin) / HOUR_S,
     )
 
 
-def _stretch(rest: Sequence[float]) -> float:
-    """By how much errors that resemble their neighbours make the standard error larger."""
-    total = sum(one * one for one in rest)
+def _inflation(residuals: npt.NDArray[np.float64]) -> float:
+    """Return the factor by which residuals that resemble their neighbours increase the standard error."""
+    total = residuals @ residuals
     if not total:
         return 1.0
-    alike = sum(one * other for one, other in pairwise(rest)) / total
-    alike = min(max(alike, 0.0), MOST_ALIKE)
-    return math.sqrt((1 + alike) / (1 - alike))
+    correlation = min(max(float(residuals[:-1] @ residuals[1:] / total), 0.0), MOST_ALIKE)
+    return math.sqrt((1 + correlation) / (1 - correlation))

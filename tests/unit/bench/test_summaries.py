@@ -1,22 +1,8 @@
 """What many figures are summed up to."""
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from summaries import added, last_line, latencies, medians, percentile
-
-FIGURES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50)
-
-
-@given(FIGURES, st.floats(0, 1))
-def test_percentiles_are_numpys(values: list[float], part: float) -> None:
-    assert percentile(values, part) == pytest.approx(np.percentile(values, 100 * part), rel=1e-9, abs=1e-3)
-
-
-def test_of_nothing_there_is_no_percentile() -> None:
-    with pytest.raises(ValueError, match="no values"):
-        percentile([], 0.5)
+from summaries import added, last_line, latencies, medians
 
 
 def test_latencies_are_in_milliseconds() -> None:
