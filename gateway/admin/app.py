@@ -1,4 +1,4 @@
-"""Wiring of the admin API, an application beside the gateway's own."""
+"""The admin API as an application beside the gateway's own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -8,16 +8,15 @@ from aiohttp import web
 from pydantic_core import to_jsonable_python
 
 from gateway.admin import document
-from gateway.admin.auditing import audit, telling
-from gateway.admin.bodies import MAX_BODY_BYTES, parsed
-from gateway.admin.middleware import authenticated, explained
+from gateway.admin.auditing import audit, wrong_keys_audited
+from gateway.admin.bodies import MAX_BODY_BYTES, parse
+from gateway.admin.middleware import operator_errors, require_admin_key
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.admin.usage import usage_answer
 from gateway.admin.wrong_keys import WrongKeys
 from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
-from shared.audit import Event
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
 from shared.redis_clients import connect
@@ -27,14 +26,14 @@ CONTROL: Final = web.AppKey("control", Control)
 
 
 def create_admin_app(settings: Settings) -> web.Application:
-    """The admin API as an aiohttp application; it connects when it starts. Raises ValueError when the settings hold no
-    admin key: then there is no admin API.
+    """Return the admin API as an aiohttp application, which connects when it starts. Raises ValueError if the settings
+    have no admin key: then there is no admin API.
     """
     if settings.admin_key is None:
         raise ValueError("FACESEARCH_ADMIN_KEY is not set")
     key = settings.admin_key.get_secret_value()
     wrong_keys = WrongKeys()
-    app = web.Application(middlewares=[request_id, errors, authenticated(key, wrong_keys), explained])
+    app = web.Application(middlewares=[request_id, errors, require_admin_key(key, wrong_keys), operator_errors])
     app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=defer_continue) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     app.cleanup_ctx.append(_resources(settings, wrong_keys))
@@ -45,14 +44,12 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
     async def handle(request: web.Request) -> web.Response:
         given: dict[str, Any] = dict(request.match_info)
         if operation.body is not None:
-            given["body"] = parsed(operation.body, await read_body(request, MAX_BODY_BYTES))
-        done = await operation.perform(request.app[CONTROL], **given)
-        if operation.action is not None:
-            by = f"admin API, {request.remote}"
-            subject = operation.subject(given, done)
-            event = Event.model_validate({"action": operation.action, "by": by, **subject})
+            given["body"] = parse(operation.body, await read_body(request, MAX_BODY_BYTES))
+        result = await operation.perform(request.app[CONTROL], **given)
+        event = operation.audit_event(given, result, f"admin API, {request.remote}")
+        if event is not None:
             await audit(request.app[CONTROL].redis, event)
-        return answer(Status.OK, to_jsonable_python(done), operation.http_status)
+        return answer(Status.OK, to_jsonable_python(result), operation.http_status)
 
     return handle
 
@@ -70,7 +67,7 @@ def _resources(settings: Settings, wrong_keys: WrongKeys) -> Callable[[web.Appli
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(connect(settings.broker))
             app[CONTROL] = Control(redis, first_key_file=settings.data_dir / FIRST_KEY_FILE)
-            await stack.enter_async_context(telling(redis, wrong_keys))
+            await stack.enter_async_context(wrong_keys_audited(redis, wrong_keys))
             yield
 
     return resources

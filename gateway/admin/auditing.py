@@ -1,5 +1,5 @@
-"""What the admin API tells of itself: changes as they are made, and wrong keys every few seconds. Each goes to the log,
-at a level that is on by default, and to the audit trail (shared/audit.py).
+"""Auditing of the admin API: changes as they are made, and wrong keys every few seconds. Each event goes to the log, at
+a level that is on by default, and to the audit trail (shared/audit.py).
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from shared.audit import WRONG_KEY, Event, keep
 
 log = structlog.stdlib.get_logger(__name__)
 
-TELL_EVERY_S: Final = 10.0
-"""However many wrong keys are tried, they are so many lines: those of WrongKeys.untold."""
+WRONG_KEYS_EVERY_S: Final = 10.0
+"""Seconds between the events about wrong keys, at most those of WrongKeys.take_counts each time."""
 
 KEEP_S: Final = 2.0
-"""After so long without an answer nobody waits for the trail any more: what is logged is done."""
+"""Seconds after which an event that is not in the trail yet is left to the log: the change is made."""
 
 
 async def audit(redis: Redis, *events: Event) -> None:
-    """Whether or not the trail can be written, they are in the log."""
+    """Log the events and add them to the audit trail. They are in the log even if the trail cannot be written."""
     for event in events:
         log.warning("audit", **event.fields())
     try:
@@ -35,26 +35,26 @@ async def audit(redis: Redis, *events: Event) -> None:
         log.warning("audit_not_kept", error=type(error).__name__)
 
 
-async def tell(redis: Redis, wrong_keys: WrongKeys) -> None:
-    """Of the wrong keys that were tried since."""
-    tried = wrong_keys.untold().items()
+async def audit_wrong_keys(redis: Redis, wrong_keys: WrongKeys) -> None:
+    """Audit the wrong keys that were tried since the last time."""
+    tried = wrong_keys.take_counts().items()
     await audit(redis, *(Event(action=WRONG_KEY, by=f"admin API, {who}", attempts=count) for who, count in tried))
 
 
 @asynccontextmanager
-async def telling(redis: Redis, wrong_keys: WrongKeys) -> AsyncIterator[None]:
-    """Tells every TELL_EVERY_S inside, and the rest at the end."""
+async def wrong_keys_audited(redis: Redis, wrong_keys: WrongKeys) -> AsyncIterator[None]:
+    """Audit wrong keys every WRONG_KEYS_EVERY_S seconds during the block, and the rest at its end."""
 
-    async def go_on() -> None:
+    async def run() -> None:
         while True:
-            await asyncio.sleep(TELL_EVERY_S)
-            await tell(redis, wrong_keys)
+            await asyncio.sleep(WRONG_KEYS_EVERY_S)
+            await audit_wrong_keys(redis, wrong_keys)
 
-    task = asyncio.create_task(go_on())
+    task = asyncio.create_task(run())
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await tell(redis, wrong_keys)
+        await audit_wrong_keys(redis, wrong_keys)

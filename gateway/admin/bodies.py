@@ -1,4 +1,4 @@
-"""What operators send. The description of a field completes "… must be", as in gateway/calls/parameters.py."""
+"""Request bodies of the admin API. The description of a field completes "… must be" in errors."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
@@ -10,14 +10,14 @@ from shared.control import MOST_RATE, Key, Scope
 from shared.errors import InvalidRequest
 
 MAX_BODY_BYTES: Final = 16 * 1024
-"""A hundred times what any of these takes."""
+"""A hundred times the largest of these."""
 
 Name = Annotated[str, Field(description="1 to 64 letters, digits, - or _")]
-"""Text here: it is shared/control that judges it, for the command line as well."""
+"""Any text here: shared/control checks names, for the command line as well."""
 
 
 class Body(BaseModel):
-    """A JSON object. Strict: `"5"` and `true` are no numbers."""
+    """A JSON object. Strict: `"5"` and `true` are not numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -35,7 +35,7 @@ class NewFacedb(Body):
 
 
 class NewKey(Body):
-    """An API key to create. expires None: never. All else None: as the settings say."""
+    """An API key to create. expires None: never. Any other field None: as in the settings."""
 
     name: Name
     scopes: frozenset[Scope] = Field(
@@ -63,7 +63,7 @@ class DefaultFacedb(Body):
 
 
 class IssuedKey(Key):
-    """A key just created. key: the API key itself, shown this once."""
+    """A key just created. key: the API key itself, which is shown only now."""
 
     key: str
 
@@ -71,8 +71,8 @@ class IssuedKey(Key):
 B = TypeVar("B", bound=Body)
 
 
-def parsed(model: type[B], body: bytes) -> B:
-    """Raises InvalidRequest that says in one sentence what is wrong with the first field that is."""
+def parse(model: type[B], body: bytes) -> B:
+    """Parse a body. Raises InvalidRequest with one sentence about the first field that is wrong."""
     if len(body) > MAX_BODY_BYTES:
         raise InvalidRequest(f"body is longer than {MAX_BODY_BYTES} bytes")
     try:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the admin API, made from the table of its operations (gateway/admin/operations.py).
+"""The OpenAPI 3.1 document of the admin API, generated from its table of operations (gateway/admin/operations.py).
 
 docs/openapi-admin.json is this document; a test keeps them equal, and `python -m gateway.admin.document` prints it.
 """
@@ -38,7 +38,7 @@ _TAGS: Final = {
     "Service": "The API itself.",
 }
 
-# By HTTP code: the name of the response, what it means, its status, and an example of what is said.
+# By HTTP code: the name of the response, its meaning, its status, and an example of the message.
 _REFUSALS: Final = {
     400: (
         "BadRequest",
@@ -68,8 +68,8 @@ _REFUSALS: Final = {
     503: ("Unavailable", "The service could not do it now.", Status.FAIL, MESSAGES[Status.FAIL]),
 }
 
-_TRIED: Final[Json] = {"tenant": DEFAULT, "facedb": DEFAULT}
-"""Of variables in a path, what everybody has. Not where it would be dropped: documents are tried out with examples."""
+_EXISTING: Final[Json] = {"tenant": DEFAULT, "facedb": DEFAULT}
+"""Examples of path variables that exist everywhere. Not used where they would be dropped: tools send the examples."""
 
 _BODIES: Final[Mapping[type[Body], Json]] = {
     NewTenant: {"name": "shop"},
@@ -88,7 +88,7 @@ _DESCRIPTIONS: Final = {
     "KeyRecord": f"A key, whether it works or not. revoked null: nobody ended it. {_OF_A_KEY}",
     "NewKey": f"An API key to create. {_OF_A_KEY}",
 }
-"""In place of what is said for developers."""
+"""Descriptions in place of the docstrings, which are for developers."""
 
 _NAME: Final[Json] = {"type": "string", "description": "1 to 64 letters, digits, - or _"}
 _DAY: Final[Json] = {"type": "string", "format": "date"}
@@ -102,7 +102,7 @@ def document() -> Json:
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     paths[f"{PREFIX}/usage"] = {"get": _usage()}
-    paths["/openapi.json"] = {"get": _itself()}
+    paths["/openapi.json"] = {"get": _openapi()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "facesearch, admin API", "version": version("facesearch"), "description": _DESCRIPTION},
@@ -135,17 +135,17 @@ def document() -> Json:
 
 @cache
 def text() -> str:
-    """The document as it is served and kept."""
+    """Return the document as it is served and kept."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _returned(operation: Operation) -> Any:
-    """The type of what it answers with."""
+    """Return the type of an operation's result."""
     return get_type_hints(operation.perform)["return"]
 
 
 def _adapters() -> list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]]:
-    """What there is a schema of: what is answered, as it goes out, and what is sent, as it comes in."""
+    """Return the adapters of all types: of results as they are written, of bodies as they are read."""
     answered = {_returned(operation) for operation in OPERATIONS}
     sent = {operation.body for operation in OPERATIONS if operation.body is not None}
     return [
@@ -190,7 +190,7 @@ def _object(properties: Json) -> Json:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Titles repeat the names of what they stand in."""
+    """Remove titles, which repeat the names."""
     if isinstance(schema, list):
         return [_without_titles(part) for part in schema]
     if not isinstance(schema, dict):
@@ -221,7 +221,7 @@ def _operation(operation: Operation) -> Json:
         "operationId": operation.perform.__name__,
         "tags": [_tag(operation.path)],
         "summary": operation.summary,
-        "parameters": [_variable(name, tried=operation.method != "DELETE") for name in variables],
+        "parameters": [_variable(name, is_safe=operation.method != "DELETE") for name in variables],
     }
     if operation.body is not None:
         content = {"schema": {"$ref": _SCHEMAS + operation.body.__name__}, "example": _BODIES[operation.body]}
@@ -234,14 +234,14 @@ def _tag(path: str) -> str:
     return "Keys" if what.startswith(("/keys", "/all-keys")) else "Facedbs" if "facedb" in what else "Tenants"
 
 
-def _variable(name: str, *, tried: bool) -> Json:
+def _variable(name: str, *, is_safe: bool) -> Json:
     schema: Json = {"type": "string"} if name == "key_id" else _NAME
-    example = {"example": _TRIED[name]} if tried and name in _TRIED else {}
+    example = {"example": _EXISTING[name]} if is_safe and name in _EXISTING else {}
     return {"name": name, "in": "path", "required": True, "schema": schema} | example
 
 
 def _usage() -> Json:
-    """Not of the table: it answers in two formats."""
+    """Describe `usage`, which is not in the table because it answers in two formats."""
     query = (
         ("from", "First day.", _DAY),
         ("to", "Last day, itself included.", _DAY),
@@ -262,7 +262,7 @@ def _usage() -> Json:
     }
 
 
-def _itself() -> Json:
+def _openapi() -> Json:
     response = _response("This document.", {"type": "object"})
     return {
         "operationId": "openapi",

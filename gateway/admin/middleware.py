@@ -1,5 +1,5 @@
-"""Who may come in, and what operators are told when something goes wrong. Inside gateway/http/middleware.py's
-`errors`.
+"""Middlewares of the admin API: one requires the admin key, one turns errors of operators into answers. Both belong
+inside `errors` of gateway/http/middleware.py.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ UNAUTHORIZED: Final = f"{HEADER} header is missing or wrong"
 log = structlog.stdlib.get_logger(__name__)
 
 
-def authenticated(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
-    """Nobody comes in without the key, not even to learn which paths there are. Whoever has it always does."""
-    right = _digest(admin_key)
+def require_admin_key(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
+    """Return a middleware that requires the key for every path, existing or not. The right key always passes."""
+    expected = _digest(admin_key)
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # Digests, so that the time tells neither how much of the key is right nor how long it is.
-        if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), right):
-            wait_s = wrong_keys.tried(request.remote or "")
+        # Digests, so that the time depends neither on how much of the key is right nor on its length.
+        if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), expected):
+            wait_s = wrong_keys.record(request.remote or "")
             if wait_s is not None:
                 raise TooManyRequests("wrong admin keys", wait_s)
             raise Unauthorized(UNAUTHORIZED)
@@ -45,8 +45,8 @@ def authenticated(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
 
 
 @web.middleware
-async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An operator's error is INVALID_REQUEST with its sentence. Here, unlike in the contract, HTTP codes tell kinds."""
+async def operator_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn errors of operators into INVALID_REQUEST with their text. HTTP codes tell kinds, unlike in the calls."""
     try:
         return await handler(request)
     except OperatorError as error:

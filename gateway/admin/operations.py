@@ -1,7 +1,7 @@
-"""What operators can do, as one table: paths, bodies and answers stand here and nowhere else.
+"""The operations of the admin API, as one table of paths, bodies, answers and audit events.
 
-Each function gets the path's variables by name and the body if there is one. What it returns goes out as `message`; its
-annotation says what that is.
+Each function gets the path's variables by name and the body if there is one. Its result is sent as `message`, and its
+return annotation is the schema of that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.admin.bodies import Body, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
 from shared import expiry
+from shared.audit import Event
 from shared.control import Control, Facedb, Key, KeyRecord, Tenant
 
 PREFIX: Final = "/admin/v1"
@@ -78,9 +79,10 @@ async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb)
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. http_status: of success. conflicts: whether what is there may be against it. action: what
-    the audit trail calls it, None for what changes nothing; it is done to the tenant and facedb or key that `subject`
-    tells.
+    """One method of one path. http_status: of success. conflicts: whether it may be refused because of what exists.
+
+    action: its name in the audit trail, None if it changes nothing. subject: returns the `key` or `facedb` for the
+    audit trail, from the arguments and the result of `perform`; by default neither.
     """
 
     method: str
@@ -92,22 +94,17 @@ class Operation:
     conflicts: bool = False
     action: str | None = None
 
-    def subject(self, given: Mapping[str, Any], done: Any) -> dict[str, str]:
-        """What it was done to, as fields of shared.audit.Event. given: what perform got. done: what it returned."""
-        tenant = given.get("tenant") or done.name
-        match self.action:
-            case "key.create":
-                return {"tenant": tenant, "key": done.id}
-            case "key.revoke":
-                return {"tenant": tenant, "key": given["key_id"]}
-            case "facedb.create":
-                return {"tenant": tenant, "facedb": done.name}
-            case "facedb.drop":
-                return {"tenant": tenant, "facedb": given["facedb"]}
-            case "facedb.default":
-                return {"tenant": tenant, "facedb": given["body"].facedb}
-            case _:
-                return {"tenant": tenant}
+    subject: Callable[[Mapping[str, Any], Any], dict[str, str]] = lambda _given, _result: {}
+
+    def audit_event(self, given: Mapping[str, Any], result: Any, by: str) -> Event | None:
+        """Return the event of an operation that was done, None for one that changes nothing. given, result: the
+        arguments and the result of `perform`. by: who did it.
+        """
+        if self.action is None:
+            return None
+        tenant = given.get("tenant") or result.name
+        fields = {"action": self.action, "by": by, "tenant": tenant, **self.subject(given, result)}
+        return Event.model_validate(fields)
 
 
 _TENANTS: Final = f"{PREFIX}/tenants"
@@ -130,9 +127,23 @@ OPERATIONS: Final[Sequence[Operation]] = (
     Operation("GET", f"{_TENANT}/keys", "List the keys that work", list_keys),
     Operation("GET", f"{_TENANT}/all-keys", "List all keys, revoked and expired ones too", list_all_keys),
     Operation(
-        "POST", f"{_TENANT}/keys", "Create a key; it is shown this once", create_key, NewKey, 201, action="key.create"
+        "POST",
+        f"{_TENANT}/keys",
+        "Create a key; it is shown this once",
+        create_key,
+        NewKey,
+        201,
+        action="key.create",
+        subject=lambda _, key: {"key": key.id},
     ),
-    Operation("DELETE", f"{_TENANT}/keys/{{key_id}}", "Revoke a key", revoke_key, action="key.revoke"),
+    Operation(
+        "DELETE",
+        f"{_TENANT}/keys/{{key_id}}",
+        "Revoke a key",
+        revoke_key,
+        action="key.revoke",
+        subject=lambda given, _: {"key": given["key_id"]},
+    ),
     Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
     Operation(
         "POST",
@@ -143,6 +154,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         201,
         conflicts=True,
         action="facedb.create",
+        subject=lambda _, facedb: {"facedb": facedb.name},
     ),
     Operation(
         "DELETE",
@@ -151,6 +163,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         drop_facedb,
         conflicts=True,
         action="facedb.drop",
+        subject=lambda given, _: {"facedb": given["facedb"]},
     ),
     Operation(
         "PUT",
@@ -159,5 +172,6 @@ OPERATIONS: Final[Sequence[Operation]] = (
         set_default_facedb,
         DefaultFacedb,
         action="facedb.default",
+        subject=lambda given, _: {"facedb": given["body"].facedb},
     ),
 )

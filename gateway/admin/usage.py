@@ -1,4 +1,4 @@
-"""`GET /admin/v1/usage`: what was used, for operators, as JSON or CSV."""
+"""`GET /admin/v1/usage`: the usage counters as JSON or CSV."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -16,10 +16,10 @@ _KNOWN: Final = frozenset({"from", "to", "tenant", "format"})
 
 
 async def usage_answer(redis: Redis, query: Mapping[str, str]) -> web.Response:
-    """The counters that a query asks for: `from` and `to` (days, both included), `tenant`, `format` (json or csv).
+    """Return the counters of a query with `from` and `to` (days, both included), `tenant` and `format` (json or csv).
 
-    Raises InvalidRequest when the query makes no sense, Unknown for a tenant that never was, and redis.RedisError when
-    Redis cannot be reached.
+    Raises InvalidRequest for an invalid query, Unknown for a tenant that never existed, and redis.RedisError when Redis
+    cannot be reached.
     """
     if set(query) - _KNOWN:
         raise InvalidRequest(f"query may have {', '.join(sorted(_KNOWN))} alone")

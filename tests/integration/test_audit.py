@@ -141,7 +141,7 @@ class TestWrongKeys:
     async def test_they_are_told_while_the_gateway_goes_on(
         self, valkey_url: str, redis: AsyncRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(auditing, "TELL_EVERY_S", 0.01)
+        monkeypatch.setattr(auditing, "WRONG_KEYS_EVERY_S", 0.01)
         app = create_admin_app(Settings(redis_url=valkey_url, admin_key=KEY))
         async with TestClient(TestServer(app)) as client, asyncio.timeout(30):
             await send(client, "GET", "/tenants", key="wrong")

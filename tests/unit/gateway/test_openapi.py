@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from gateway.admin import document as admin
-from gateway.admin.bodies import parsed
+from gateway.admin.bodies import parse
 from gateway.admin.operations import OPERATIONS
 from gateway.app_keys import SETTINGS
 from gateway.body import encoded_images
@@ -156,7 +156,7 @@ class TestAdmin:
                 content = item["requestBody"]["content"]["application/json"]
                 valid = jsonschema_rs.Draft202012Validator(content["schema"] | {"components": ADMIN["components"]})
                 valid.validate(content["example"])
-                parsed(operation.body, json.dumps(content["example"]).encode())
+                parse(operation.body, json.dumps(content["example"]).encode())
 
     def test_trying_it_out_drops_nothing(self) -> None:
         for item in ADMIN["paths"].values():

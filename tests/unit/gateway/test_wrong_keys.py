@@ -1,11 +1,11 @@
-"""How often wrong admin keys are answered, and what of them is told."""
+"""How often wrong admin keys are answered, and what of them is listed."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admin.wrong_keys import ADDRESSES, BURST, OTHERS, TOLD, WrongKeys, network
+from gateway.admin.wrong_keys import ADDRESSES, BURST, LISTED, OTHERS, WrongKeys, network
 
 
 class Clock:
@@ -21,25 +21,25 @@ class Clock:
 def test_after_a_burst_ten_a_minute() -> None:
     clock = Clock()
     wrong = WrongKeys(clock)
-    assert [wrong.tried("192.0.2.1") for _ in range(BURST)] == [None] * BURST
-    assert wrong.tried("192.0.2.1") == 6
+    assert [wrong.record("192.0.2.1") for _ in range(BURST)] == [None] * BURST
+    assert wrong.record("192.0.2.1") == 6
     clock.now += 5.5
-    assert wrong.tried("192.0.2.1") == 1
+    assert wrong.record("192.0.2.1") == 1
     clock.now += 0.6
-    assert wrong.tried("192.0.2.1") is None
-    assert wrong.tried("192.0.2.1") == 6
+    assert wrong.record("192.0.2.1") is None
+    assert wrong.record("192.0.2.1") == 6
     answered = 0
     for _ in range(600):
         clock.now += 0.1
-        answered += wrong.tried("192.0.2.1") is None
+        answered += wrong.record("192.0.2.1") is None
     assert 9 <= answered <= 10
 
 
 def test_one_address_is_not_held_for_another() -> None:
     wrong = WrongKeys(Clock())
     for _ in range(2 * BURST):
-        wrong.tried("192.0.2.1")
-    assert wrong.tried("192.0.2.2") is None
+        wrong.record("192.0.2.1")
+    assert wrong.record("192.0.2.2") is None
 
 
 def test_an_ipv6_line_is_one_caller_and_so_is_an_address_in_either_writing() -> None:
@@ -54,25 +54,25 @@ def test_an_ipv6_line_is_one_caller_and_so_is_an_address_in_either_writing() -> 
 def test_what_is_remembered_and_told_is_bounded_and_every_attempt_is_counted(callers: list[int]) -> None:
     wrong = WrongKeys(Clock())
     for caller in callers:
-        wrong.tried(f"10.{caller >> 16 & 255}.{caller >> 8 & 255}.{caller & 255}")
+        wrong.record(f"10.{caller >> 16 & 255}.{caller >> 8 & 255}.{caller & 255}")
     assert len(wrong._addresses) <= ADDRESSES
-    told = wrong.untold()
-    assert len(told) <= TOLD + 1
-    assert sum(told.values()) == len(callers)
-    assert wrong.untold() == {}
+    listed = wrong.take_counts()
+    assert len(listed) <= LISTED + 1
+    assert sum(listed.values()) == len(callers)
+    assert wrong.take_counts() == {}
 
 
 def test_more_addresses_than_are_remembered() -> None:
     wrong = WrongKeys(Clock())
     for number in range(2 * ADDRESSES):
-        wrong.tried(f"10.0.{number >> 8}.{number & 255}")
+        wrong.record(f"10.0.{number >> 8}.{number & 255}")
     assert len(wrong._addresses) == ADDRESSES
-    assert sum(wrong.untold().values()) == 2 * ADDRESSES
+    assert sum(wrong.take_counts().values()) == 2 * ADDRESSES
 
 
 def test_those_who_tried_most_are_named() -> None:
     wrong = WrongKeys(Clock())
     tried = Counter({f"192.0.2.{number}": number for number in range(1, 10)})
     for address in tried.elements():
-        wrong.tried(address)
-    assert wrong.untold() == dict(tried.most_common(TOLD)) | {OTHERS: 1 + 2 + 3 + 4}
+        wrong.record(address)
+    assert wrong.take_counts() == dict(tried.most_common(LISTED)) | {OTHERS: 1 + 2 + 3 + 4}
