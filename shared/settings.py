@@ -1,10 +1,10 @@
-"""All settings, read once at start from the environment (or a dict in tests) and passed on.
+"""All settings, read once at start from the environment and passed on.
 
-Every field says what it does, its unit and why that default.
+The description of each field says what it does, its unit and the reason of its default.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,49 +26,49 @@ from shared.imagefile.header import DEFAULT_MAX_PIXELS
 from shared.redis_url import parse
 
 SECRETS_DIR: Final = Path("/run/secrets")
-"""Where Docker and Kubernetes put secrets: a file named like the variable holds its value. The environment wins."""
-
+"""Folder of the secrets of Docker and Kubernetes: a file named like a variable holds its value, unless the environment
+does.
+"""
 
 LEAST_BODY_MEMORY_MIB: Final = 64
-"""The largest body, 17 MB, must fit into the half of it that a key may have that is alone."""
+"""Half of it, the share of a key that is alone, must hold the largest body of 17 MB."""
 
-_ENDS: Final = ("ge", "le")
-"""What a setting's limits are called where both belong to it."""
+_BOUNDS: Final = ("ge", "le")
+"""Attributes with the inclusive bounds of a setting."""
 
 
 def _checked(url: SecretStr, variable: str) -> str:
-    """A URL of a Redis. Raises OperatorError, which names the variable, when it is none."""
+    """Return the URL of a Redis. Raises OperatorError, which names the variable, if it is invalid."""
     parse(url.get_secret_value(), variable)
     return url.get_secret_value()
 
 
 def _home(variable: str, fallback: str) -> Path:
-    """A folder by the XDG base directory convention."""
+    """Return a folder by the XDG base directory convention."""
     return Path(os.environ.get(variable) or Path.home() / fallback) / "facesearch"
 
 
-def _checked_origins(text: str) -> str:
-    try:
-        origins.parse(text)
-    except ValueError as error:
-        raise ValueError(f"FACESEARCH_CORS_ORIGINS: {error}") from None
-    return text
+def _valid_for(parse: Callable[[str], object], variable: str) -> AfterValidator:
+    """Return a validator of a text that `parse` accepts. Its error names the variable."""
 
+    def validate(text: str) -> str:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ValueError(f"{variable}: {error}") from None
+        return text
 
-def _checked_proxies(text: str) -> str:
-    try:
-        proxies.parse(text)
-    except ValueError as error:
-        raise ValueError(f"FACESEARCH_TRUSTED_PROXIES: {error}") from None
-    return text
+    return AfterValidator(validate)
 
 
 class Settings(BaseSettings):
-    """Settings of every process. Environment names carry the prefix FACESEARCH_, but for REDIS_URL and QDRANT_*."""
+    """The settings of every process. Variables have the prefix FACESEARCH_, except REDIS_URL, QDRANT_URL and
+    QDRANT_API_KEY.
+    """
 
     model_config = SettingsConfigDict(env_prefix="FACESEARCH_", env_ignore_empty=True, frozen=True, extra="forbid")
 
-    # Where things are
+    # Servers, stores and folders
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     )
     images_url: SecretStr | None = Field(
         default=None,
-        description="Redis or Valkey without persistence for images in flight, so that no image reaches a disk. "
-        "Left out: the one of REDIS_URL, which should then not persist.",
+        description="Redis or Valkey without persistence for images in flight, so that no image reaches a disk. Left "
+        "out: that of REDIS_URL, which should then not persist.",
     )
     qdrant_url: str | None = Field(
         default=None,
@@ -91,19 +91,20 @@ class Settings(BaseSettings):
     )
     qdrant_grpc: bool = Field(
         default=False,
-        description="Speak gRPC to the Qdrant server instead of REST. False: REST passes every proxy; gRPC saves up to "
+        description="Use gRPC instead of REST for the Qdrant server. False: REST passes every proxy; gRPC saves up to "
         "half a millisecond of CPU a call.",
     )
     qdrant_grpc_port: Annotated[int, Field(ge=1, le=65535)] = Field(
-        default=6334, description="Port of Qdrant's gRPC, on the host of QDRANT_URL."
+        default=6334, description="gRPC port of the Qdrant server, on the host of QDRANT_URL."
     )
     store: Literal["auto", "edge", "qdrant", "memory"] = Field(
         default="auto",
-        description="Where embeddings live. auto: qdrant if QDRANT_URL is given, else edge. memory forgets on exit.",
+        description="Where embeddings are stored. auto: qdrant if QDRANT_URL is set, else edge. memory: in the "
+        "worker's memory only.",
     )
     data_dir: Path = Field(
         default_factory=lambda: _home("XDG_DATA_HOME", ".local/share"),
-        description="Folder of everything that embedded mode keeps: faces, keys, counters.",
+        description="Folder for everything that embedded mode keeps: faces, keys, counters.",
     )
     backup_dir: Path | None = Field(
         default=None,
@@ -112,87 +113,91 @@ class Settings(BaseSettings):
     )
     sync: Literal["second", "always"] = Field(
         default="second",
-        description="When the disk holds what embedded mode has acknowledged. second: within a second, which is what a "
-        "power cut may take; always: before it is acknowledged, 1 ms later on an SSD. No killed process takes any.",
+        description="When the disk has what embedded mode acknowledges. second: within a second, which a power cut "
+        "may lose; always: before it is acknowledged, which takes 1 ms on an SSD. A killed process loses "
+        "nothing either way.",
     )
     broker_memory_mb: Annotated[int, Field(ge=0, le=1_048_576)] = Field(
         default=0,
-        description="MiB that the broker of embedded mode may take; when it is full, calls end in FAIL, and nothing is "
-        "forgotten. 0: an eighth of the memory that the service may use, and 256 at least.",
+        description="Memory limit of the broker of embedded mode in MiB; when it is full, calls end in FAIL, and "
+        "nothing is removed. 0: an eighth of the memory that the service may use, at least 256.",
     )
     models_dir: Path = Field(
         default_factory=lambda: _home("XDG_CACHE_HOME", ".cache") / "models",
-        description="Folder of fetched and prepared models. May be copied to a machine without network.",
+        description="Folder of downloaded and prepared models. May be copied to a machine without network.",
     )
 
-    # A Qdrant server: how collections are made, which later changes do not touch, and how they are searched
+    # A Qdrant server: how collections are created, which later changes do not affect, and how they are searched
     placement: Literal["separate", "shared"] = Field(
         default="separate",
-        description="separate: one collection a facedb, up to about 1,000 on a cluster. shared: all facedbs in one "
-        "collection, told apart by an indexed key, for more than that. A facedb stays where it was begun.",
+        description="separate: one collection for each facedb, up to about 1,000 on a cluster. shared: all facedbs in "
+        "one collection, distinguished by an indexed key, for more than that. A facedb stays where it "
+        "was created.",
     )
     qdrant_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1, description="Shards of a new collection. 1: right for one node; on a cluster, the number of nodes."
     )
     qdrant_replicas: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1,
-        description="Copies of each shard, on as many nodes. 1: right for one node; 2 survive the loss of one.",
+        description="Copies of each shard, each on another node. 1: right for one node; 2 survive the loss of one.",
     )
     qdrant_write_consistency: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1,
-        description="Copies that must have a write before it is acknowledged, at most as many as there are. 1: right "
-        "for one copy; of several, one that is alive is enough. 2 of 2 lose nothing when a node is lost for good, and "
-        "write nothing while it is away.",
+        description="Copies that must have a write before it is acknowledged, at most as many as there are. 1: with "
+        "several copies, one live node is enough. 2 of 2: nothing is lost with a node, and nothing can be written "
+        "while one is away.",
     )
     qdrant_on_disk: bool = Field(
         default=False,
-        description="Keep full vectors on disk and only the quantised ones and the graph in memory. False: as fast as "
-        "can be; true takes about a third of the memory.",
+        description="Keep full vectors on disk, and only quantised vectors and the graph in memory. False: fastest; "
+        "true takes about a third of the memory.",
     )
     qdrant_quantization: Literal["int8", "none"] = Field(
         default="int8",
-        description="What large collections are searched by. int8: vectors of a quarter of the size, beside the full "
-        "ones, with which the best are compared again; none: the full ones alone.",
+        description="Vectors by which large collections are searched. int8: quantised to a quarter of the size; the "
+        "best candidates are compared again with the full vectors. none: the full vectors only.",
     )
     qdrant_oversampling: Annotated[float, Field(ge=1, le=16)] = Field(
         default=2.0,
-        description="How many times as many as asked for are compared again with full vectors. 2: recall as without "
-        "quantisation.",
+        description="Candidates that are compared again with full vectors, as a multiple of the requested number. 2: "
+        "recall as without quantisation.",
     )
     qdrant_hnsw_m: Annotated[int, Field(ge=4, le=128)] = Field(
-        default=16, description="Links of each vector in the graph. 16: Qdrant's own default; more: better and larger."
+        default=16,
+        description="Links of each vector in the graph. 16: Qdrant's own default; more: better recall, and larger.",
     )
     qdrant_hnsw_ef_construct: Annotated[int, Field(ge=4, le=4096)] = Field(
-        default=128, description="Neighbours considered when the graph is built. More: better, and slower to build."
+        default=128,
+        description="Neighbours considered when the graph is built. More: better recall, and slower to build.",
     )
     qdrant_hnsw_ef: Annotated[int, Field(ge=50, le=4096)] = Field(
         default=512,
-        description="Neighbours considered by a search. 512: lists 99.6% of what exact search lists among 100,000 "
-        "made-up faces, where 256 lists 98.4% in two thirds of the time.",
+        description="Neighbours considered by a search. 512: finds 99.6% of the results of exact search among 100,000 "
+        "synthetic faces; 256 finds 98.4% in two thirds of the time.",
     )
     exact_below: Annotated[int, Field(ge=0)] = Field(
         default=20_000,
-        description="Faces of a facedb up to which every one is compared. 20,000: takes as long as the graph, and "
-        "nobody is missed.",
+        description="Number of faces up to which a search compares all of a facedb. 20,000: takes as long as the "
+        "graph, and misses nobody.",
     )
     store_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         default=3,
-        description="Seconds in which an add, a search or a deletion on the Qdrant server must succeed, repetitions "
-        "included; the visibility timeout less a second if that is shorter. 3: a job that hangs is not given to two "
-        "workers.",
+        description="Seconds within which an add, a search or a deletion on the Qdrant server must succeed, retries "
+        "included; the visibility timeout less a second if that is shorter. 3: a job that hangs is not "
+        "given to a second worker.",
     )
 
     # Gateway
-    host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback: nothing is exposed unasked.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback: nothing is exposed by default.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port to listen on; 0 takes any.")
     api_key: SecretStr | None = Field(
         default=None,
         min_length=8,
-        description="First API key, made known to the service at start. Left out: one is made and kept in the data "
-        "directory.",
+        description="First API key, which the service knows from its start. Left out: one is created and kept in the "
+        "data directory.",
     )
     admin_host: str = Field(
-        default="127.0.0.1", description="Address of the admin API. Loopback: it is for this machine unless you say so."
+        default="127.0.0.1", description="Address of the admin API. Loopback: only this machine has access by default."
     )
     admin_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8001, description="Port of the admin API; 0 takes any."
@@ -200,154 +205,158 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Key of the admin API. Left out: `facesearch up` makes one and keeps it in the data directory; "
+        description="Key of the admin API. Left out: `facesearch up` creates one and keeps it in the data directory; "
         "elsewhere there is no admin API.",
     )
     rate: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         default=1000,
-        description="Requests a second that one API key may make, unless the key has a rate of its own; 0: any. 1000: "
-        "far above what a loop of one's own reaches, below what a broken one does to the others.",
+        description="Requests a second that an API key may make, unless the key has a rate of its own; 0: no limit. "
+        "1000: far above what a correct client reaches, below what a faulty one needs to harm others.",
     )
     concurrency: Annotated[int, Field(ge=0)] = Field(
         default=128,
-        description="Requests at once that one API key may have, over all gateways, unless the key has a limit of its "
-        "own; 0: any. 128: half of a gateway, so that one caller cannot fill it.",
+        description="Requests in progress at once that an API key may have, over all gateways, unless the key has a "
+        "limit of its own; 0: no limit. 128: half of a gateway, so that one caller cannot fill it.",
     )
     in_flight: Annotated[int, Field(ge=1)] = Field(
         default=256,
-        description="Requests at once that one gateway accepts at most; beyond it, and earlier when they could not be "
-        "answered in time, FAIL at once. 256: what two cores do in half a deadline.",
+        description="Requests in progress at once that one gateway accepts; beyond that, and earlier when they could "
+        "not be answered in time, FAIL at once. 256: what two cores do in half a deadline.",
     )
     connections: Annotated[int, Field(ge=1)] = Field(
         default=4096,
-        description="Connections that one gateway holds at most; fewer where it may not have as many descriptors and "
-        "256 for itself. Beyond it those that wait for a request make room; where there is none, FAIL at once. 4096: "
-        "40 MB, were all of them idle.",
+        description="Connections that one gateway holds; fewer if its limit of file descriptors, less 256 for other "
+        "uses, is lower. Beyond that idle connections are closed to make room; if there are none, FAIL at "
+        "once. 4096: 40 MB if all are idle.",
     )
     connections_per_address: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Of these, what one address may have: one of IPv4, or a network of IPv6 (/64). Left out: half, so "
-        "that one caller cannot take all.",
+        description="Connections that one address may have: one of IPv4, or a network of IPv6 (/64). Left out: half "
+        "of all, so that one caller cannot take them all.",
     )
-    trusted_proxies: Annotated[str, AfterValidator(_checked_proxies)] | None = Field(
+    trusted_proxies: Annotated[str, _valid_for(proxies.parse, "FACESEARCH_TRUSTED_PROXIES")] | None = Field(
         default=None,
-        description="Addresses and networks, with commas between them, of proxies before the gateway, which pass on "
-        "many callers' requests: no address of theirs has a bound of its own. Left out: none.",
+        description="Addresses and networks, separated by commas, of proxies in front of the gateway, which forward "
+        "the requests of many callers: the limit for one address does not apply to them. Left out: none.",
     )
     body_memory_mib: Annotated[int, Field(ge=LEAST_BODY_MEMORY_MIB)] | None = Field(
         default=None,
-        description="MiB of bodies and images that the requests of one gateway hold at most; beyond it, and earlier "
-        "for a caller that holds more than its share, FAIL. Left out: a quarter of the memory of its container, else "
-        "of the machine, at least 64; reading a body and sending an image on take as much again at worst.",
+        description="MiB of bodies and images that the requests of one gateway hold; beyond that, and earlier for a "
+        "caller that holds more than its share, FAIL. Left out: a quarter of the memory of its container, "
+        "or else of the machine, at least 64; reading a body and forwarding an image take as much again "
+        "at worst.",
     )
     deadline_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10,
-        description="Seconds a caller waits at most before FAIL. 10: twice the redelivery time after a killed worker.",
+        description="Seconds after which a caller gets FAIL. 10: twice the redelivery time after a killed worker.",
     )
     idempotency_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
         default=86_400,
-        description="Seconds for which the first outcome of a request with an Idempotency-Key is given again. 86,400: "
-        "a day. Until then each such request takes 0.3 to 0.6 kB of the broker, and a search up to 5.5 kB.",
+        description="Seconds for which a repeated request with an Idempotency-Key gets the first outcome. 86,400: a "
+        "day. Until then each such request takes 0.3 to 0.6 kB of the broker's memory, and a search up to "
+        "5.5 kB.",
     )
     idempotency_records: Annotated[int, Field(ge=100, le=100_000_000)] = Field(
         default=100_000,
-        description="Requests with an Idempotency-Key whose outcomes are remembered for one tenant at most; for each "
-        "new one the oldest is forgotten. An outcome counts once for each 512 bytes. 100,000: a request a second for "
-        "a day; they take 40 MB of the broker, and 90 MB at worst.",
+        description="Idempotency records that one tenant may have; each new one replaces the oldest. A record counts "
+        "once for each 512 bytes of its outcome. 100,000: a request a second for a day; they take 40 MB "
+        "of the broker's memory, and 90 MB at worst.",
     )
     quality_header: bool = Field(
         default=False,
-        description="Tell the caller in the header X-Face-Quality what was wrong with a face whose FACE_DETECT_FAILED "
-        "means that it is not shown well enough. False: callers are told what the contract says; those who send "
-        "faces=one are told of several faces either way.",
+        description="Tell the caller in the header X-Face-Quality why a face was refused with FACE_DETECT_FAILED. "
+        "False: callers get what the contract says; a request with faces=one is told of several faces in "
+        "any case.",
     )
     http_status: HttpStatus = Field(
         default="mapped",
-        description="HTTP code of the four calls' answers, unless the key has one of its own. mapped: the code echoes "
-        "the status, such as 401, 429 and 503; always-200: 200 whatever the status, for clients that throw on any "
-        "other code and never see the status. mapped: proxies, balancers and ready-made clients understand it.",
+        description="HTTP code of the answers, unless the key has its own preference. mapped: a code for each status, "
+        "such as 401, 429 and 503; always-200: 200 for every status, for clients that fail on any other "
+        "code. mapped: proxies, load balancers and common clients understand it.",
     )
     confidence: Confidences = Field(
         default="decimals",
-        description="How confidence and similarity are written, unless the key says otherwise. decimals: with at most "
-        "3; whole: rounded down to whole numbers, 94.6 to 94. decimals: nothing is lost.",
+        description="Format of confidence and similarity, unless the key has its own preference. decimals: at most 3 "
+        "decimals; whole: rounded down to whole numbers, 94.6 to 94. decimals: nothing is lost.",
     )
     names: Names = Field(
         default="strict",
-        description="Which names faces may be given. strict: at most 128 letters and digits; free: at most 128 "
-        "printable characters of any language, kept as they are sent. strict: what the contract says.",
+        description="Names that faces may have. strict: at most 128 letters and digits; free: at most 128 printable "
+        "characters of any language, stored unchanged. strict: what the contract says.",
     )
-    cors_origins: Annotated[str, AfterValidator(_checked_origins)] | None = Field(
+    cors_origins: Annotated[str, _valid_for(origins.parse, "FACESEARCH_CORS_ORIGINS")] | None = Field(
         default=None,
-        description="Origins whose web pages may call from a browser, scheme://host or scheme://host:port with commas "
-        "between them, or * for all. Left out: none; a page that calls has an API key, and so has everybody who looks "
-        "at the page. See docs/operations.md.",
+        description="Origins of web pages that may call from a browser, scheme://host or scheme://host:port, "
+        "separated by commas, or * for all. Left out: none; a page that calls exposes its API key to "
+        "everybody who opens it. See docs/operations.md.",
     )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
-        description="Seconds after SIGTERM in which a gateway still takes requests while /readyz says 503, so that "
-        "load balancers go first. 0: nobody balances; in Kubernetes 5 to 10.",
+        description="Seconds after SIGTERM in which a gateway still accepts requests while /readyz answers 503, so "
+        "that load balancers stop first. 0: without a load balancer; in Kubernetes 5 to 10.",
     )
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         default=DEFAULT_MAX_PIXELS,
-        description="Most pixels an image may claim, for gateways and workers alike. 50 million: the largest common "
-        "phone photos, 150 MB decoded.",
+        description="Maximum number of pixels of an image, for gateways and workers alike. 50 million: the largest "
+        "common phone photos, 150 MB decoded.",
     )
 
     # Worker
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
-        description="What runs the models. cuda needs the extra `gpu`, and is an error at start where there is no GPU.",
+        description="Device that runs the models. cuda needs the extra `gpu`, and is an error at start if there is no "
+        "GPU.",
     )
     worker_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0,
-        description="Jobs a worker does at once. 0: one per core, more gain nothing (decode and inference release "
-        "the interpreter lock); with cuda two batches more, since jobs that wait for the GPU need no core.",
+        description="Jobs that a worker does at once. 0: one for each core, since more gain nothing (decoding and "
+        "inference release the interpreter lock); with cuda two batches more, since jobs that wait for "
+        "the GPU need no core.",
     )
     decoded_mb: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         default=512,
-        description="Megabytes that the decoded images of a worker may take at once; jobs beyond it wait. One image "
-        "alone may take more. 512: a photo of 48 megapixels and some of 12, or a PNG of 50 and one of 20.",
+        description="Megabytes that the decoded images of a worker may take; further jobs wait. A single image may "
+        "take more. 512: a photo of 48 megapixels and some of 12, or a PNG of 50 and one of 20.",
     )
     batch_size: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8,
-        description="Images, and faces, that go through a model on a GPU in one call at most. 8: what a call costs by "
-        "itself is then an eighth for each, and 8 images of 640 x 640 are 39 MB. With cpu nothing is batched.",
+        description="Images, and faces, in one inference on a GPU. 8: the fixed cost of an inference is shared by 8, "
+        "and 8 images of 640 x 640 take 39 MB. With cpu nothing is batched.",
     )
     batch_wait_ms: Annotated[float, Field(ge=0, le=100)] = Field(
         default=2,
-        description="Milliseconds for which an idle GPU is kept waiting at most for what is on its way to it, once "
-        "there is something to do; with nothing on its way it never waits. 2: about what a call costs by itself.",
+        description="Milliseconds for which an idle GPU waits for images that are being prepared, once there is "
+        "something to do; it never waits without. 2: about the fixed cost of an inference.",
     )
     visibility_timeout_s: Annotated[int, Field(ge=1)] = Field(
         default=5,
-        description="Seconds after which the job of a dead worker is given to another. 5: well above the slowest "
-        "job, and half of a caller's wait.",
+        description="Seconds after which the job of a dead worker is redelivered to another. 5: well above the "
+        "slowest job, and half of a deadline.",
     )
-    detector: str = Field(default="yunet-2023mar-int8bq", description="Detection model, a name of the catalogue.")
+    detector: str = Field(default="yunet-2023mar-int8bq", description="Detection model, by its name in the catalogue.")
     embedder: str = Field(
         default="sface-2021dec-int8bq",
-        description="Embedding model, a name of the catalogue or of one's own (`facesearch models add`).",
+        description="Embedding model, by its name in the catalogue or its own (`facesearch models add`).",
     )
     accept_noncommercial: bool = Field(
         default=False,
-        description="Allow models whose licence forbids commercial use. False: nobody slips into a breach.",
+        description="Allow models whose licence forbids commercial use. False: nobody breaks a licence by accident.",
     )
     detection_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.8,
-        description="Least score, (0, 1), of a face where a photo is looked at as a whole. What the detector finds is "
-        "also looked at upright and enlarged, and must look like a face there. 0.8: see docs/models.md.",
+        description="Minimum score, (0, 1), of a face in the first detection pass over a photo. Each candidate is "
+        "then checked upright and enlarged. 0.8: see docs/models.md.",
     )
     quality_add: Literal["off", "standard", "strict"] = Field(
         default="standard",
-        description="How well a face must be shown to be added; the others of the image are added without it. "
-        "standard: refuses what can only do harm, blurred, tiny, black or white faces, which are found by nobody or by "
-        "anybody; strict: for portraits that can be taken again; off: every face. See docs/models.md.",
+        description="Quality that a face needs to be added; the other faces of the image are added without it. "
+        "standard: refuses blurred, tiny, black and white faces, which match nobody or anybody; strict: "
+        "for portraits that can be taken again; off: every face. See docs/models.md.",
     )
     quality_search: Literal["off", "standard", "strict"] = Field(
         default="standard",
-        description="How well the most prominent face must be shown to be searched for, or compared. standard: what is "
-        "refused would not be found; strict, off: as above.",
+        description="Quality that the most prominent face needs to be searched for or compared. standard: refuses "
+        "what would not be found; strict, off: as above.",
     )
     edge_open_collections: Annotated[int, Field(ge=1)] = Field(
         default=64,
@@ -357,26 +366,27 @@ class Settings(BaseSettings):
 
     # Metrics, traces and logs
     metrics_host: str = Field(
-        default="127.0.0.1", description="Address of /metrics. Loopback: nothing is exposed unasked."
+        default="127.0.0.1", description="Address of /metrics. Loopback: nothing is exposed by default."
     )
     metrics_port: Annotated[int, Field(ge=1, le=65534)] | None = Field(
         default=None,
-        description="Port of /metrics for Prometheus, of gateway and worker each. Left out: there are none. "
-        "`facesearch up` gives the worker the next one.",
+        description="Port of /metrics for Prometheus, of gateway and worker each. Left out: there are no metrics. "
+        "With `facesearch up` the worker has the next port.",
     )
     traces_url: str | None = Field(
         default=None,
-        description="Where traces go: the base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        description="Base URL of an OpenTelemetry collector that accepts OTLP over HTTP, such as "
         "http://collector:4318. Needs the extra `otel`. Left out: no traces.",
     )
     traces_sample: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=1, description="Part of the requests that are traced, 0 to 1. 1: all; lower it when they cost too much."
+        default=1,
+        description="Share of the requests that are traced, 0 to 1. 1: all; lower it if traces cost too much.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
+        default="info", description="Minimum level that is logged."
     )
     log_format: Literal["json", "console"] = Field(
-        default="json", description="json for machines; console for people, as `facesearch up` does."
+        default="json", description="json for machines, console for people; `facesearch up` uses console."
     )
 
     @classmethod
@@ -386,9 +396,9 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- ours knows its folder
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- reads another folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given, then the environment, then files named like variables in SECRETS_DIR."""
+        """Return the sources by precedence: arguments, the environment, the files of SECRETS_DIR."""
         sources = [init_settings, env_settings]
         if SECRETS_DIR.is_dir():
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=SECRETS_DIR))
@@ -396,31 +406,31 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **given: Any) -> "Settings":
-        """The settings of the environment, with what is given on top. Raises OperatorError, which names the settings
-        that are wrong and quotes none: they may be secrets.
+        """Return the settings of the environment, overridden by the arguments. Raises OperatorError, which names the
+        invalid settings without their values, which may be secret.
         """
         try:
             return cls(**given)
         except ValidationError as error:
-            wrong = "; ".join(cls._complaint(str(item["loc"][0]), item["msg"], given) for item in error.errors())
-            raise OperatorError(wrong) from None
+            complaints = "; ".join(cls._complaint(str(item["loc"][0]), item["msg"], given) for item in error.errors())
+            raise OperatorError(complaints) from None
 
     @classmethod
     def _complaint(cls, where: str, why: str, given: Mapping[str, Any]) -> str:
-        """What is wrong with one setting, by the name that its owner knows: an option where it was given as one."""
+        """Return what is wrong with a setting, named as the option or the variable that it came from."""
         name = cls.variables().get(where, where)
         field = cls.model_fields.get(name)
         if field is None:
             return f"{where}: {why}"
-        called = f"--{name.replace('_', '-')}" if name in given else f"setting {cls._variable(name, field)}"
-        limits = {end: getattr(part, end) for part in field.metadata for end in _ENDS if hasattr(part, end)}
-        if set(limits) == set(_ENDS):
-            return f"{called} must be {limits['ge']} to {limits['le']}"
-        return f"{called}: {why}"
+        title = f"--{name.replace('_', '-')}" if name in given else f"setting {cls._variable(name, field)}"
+        limits = {bound: getattr(part, bound) for part in field.metadata for bound in _BOUNDS if hasattr(part, bound)}
+        if set(limits) == set(_BOUNDS):
+            return f"{title} must be {limits['ge']} to {limits['le']}"
+        return f"{title}: {why}"
 
     @classmethod
     def variables(cls) -> dict[str, str]:
-        """The name of every setting by the name of its environment variable, in the order of the settings."""
+        """Return the fields by the names of their environment variables, in order."""
         return {cls._variable(name, field): name for name, field in cls.model_fields.items()}
 
     @classmethod
@@ -431,34 +441,34 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """URL of the broker. Raises OperatorError when it is neither given nor embedded, or is no URL of a Redis."""
+        """The URL of the broker. Raises OperatorError if it is not set or invalid."""
         if self.redis_url is None:
             raise OperatorError("REDIS_URL is not set; give one, or let `facesearch up` start everything")
         return _checked(self.redis_url, "REDIS_URL")
 
     @property
     def images(self) -> str:
-        """URL of the image store. Raises OperatorError as `broker` does."""
+        """The URL of the image store. Raises OperatorError as `broker` does."""
         return _checked(self.images_url, "FACESEARCH_IMAGES_URL") if self.images_url else self.broker
 
     @property
     def allowed_origins(self) -> frozenset[str]:
-        """Those of cors_origins, as shared/origins.py gives them; empty where there is no CORS."""
+        """The parsed cors_origins; empty if there are none."""
         return origins.parse(self.cors_origins) if self.cors_origins is not None else frozenset()
 
     @property
     def known_proxies(self) -> Sequence[proxies.Network]:
-        """Those of trusted_proxies; empty where there is none."""
+        """The parsed trusted_proxies; empty if there are none."""
         return proxies.parse(self.trusted_proxies) if self.trusted_proxies is not None else ()
 
     @property
     def handover(self) -> Path:
-        """Folder below which a worker writes the faces of a backup, absolute."""
+        """The absolute folder below which a worker writes the faces of a backup."""
         return (self.backup_dir or self.data_dir / "handover").expanduser().absolute()
 
     @property
     def body_memory_bytes(self) -> int:
-        """Bytes of bodies and images that the requests of one gateway hold at most."""
+        """The maximum bytes of bodies and images that the requests of one gateway hold."""
         mib = 1 << 20
         if self.body_memory_mib is not None:
             return self.body_memory_mib * mib
@@ -466,16 +476,16 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """Jobs a worker does at once."""
+        """The number of jobs that a worker does at once."""
         if self.worker_threads:
             return self.worker_threads
-        # While every core decodes, a full batch may be in, or wait for, each of the two models.
+        # While every core decodes, a full batch may be running on, or waiting for, each of the two models.
         waiting = 2 * self.batch_size if self.device == "cuda" else 0
         return cores() + waiting
 
     @property
     def image_ttl_s(self) -> int:
-        """Seconds an image outlives its job's deadline at most, plus the deadline: a backstop, see docs."""
+        """Time to live of an image in seconds: the deadline and a margin. Gateways remove images earlier."""
         return int(self.deadline_s) + 5
 
     @property
