@@ -1,4 +1,4 @@
-"""Models hear of callers before these call, and another observer hears what it always heard."""
+"""Sessions are announced callers before these call; the other observer is called as ever."""
 
 from contextlib import contextmanager
 

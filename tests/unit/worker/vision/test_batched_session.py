@@ -1,4 +1,4 @@
-"""Each caller gets the outputs of its own rows, whoever shared the call."""
+"""Each caller gets the outputs of its own rows, whatever shared the inference."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Who goes together, who goes next, and what becomes of the others when one fails."""
+"""Which items share a call, which come next, and what happens to the others when one fails."""
 
 import threading
 from collections import deque

@@ -1,11 +1,11 @@
-"""Where fine passes look, and what they find there, with a detector that is given."""
+"""The tiles of fine passes, and the faces found in them, with a fake detector."""
 
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.vision.fine_passes import (
@@ -57,13 +57,13 @@ def face(x, y, size, score=0.6):
     return Detection((x - size / 2, y - size / 2, size, size), points, score)
 
 
-class Seeing:
+class FakeDetector:
     """Sees white squares as faces, as large as they are in what it looks at, cut where they are cut off."""
 
-    def __init__(self, refined_score=0.95, least=10, closely=1.0):
+    def __init__(self, refined_score=0.95, least=10, crop_score=1.0):
         self.refined_score = refined_score
         self.least = least
-        self.closely = closely
+        self.crop_score = crop_score
         self.shapes = []
 
     def detect(self, image, side):
@@ -91,7 +91,7 @@ class Seeing:
         return [replace(one, refined_score=self.refined_score) for one in detections]
 
     def score_crops(self, _image, detections):
-        return [CropScores(*[self.closely] * 3) for _ in detections]
+        return [CropScores(*[self.crop_score] * 3) for _ in detections]
 
 
 def picture(width, height, *squares):
@@ -103,9 +103,10 @@ def picture(width, height, *squares):
 
 def found(image, **more):
     given = {"known": [], "doubtful": [], "finer": True} | more
-    return run_fine_passes(Seeing(), image, given.pop("known"), given.pop("doubtful"), **given)
+    return run_fine_passes(FakeDetector(), image, given.pop("known"), given.pop("doubtful"), **given)
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(st.integers(0, 3000 - 60), st.integers(0, 1500 - 60), st.integers(40, 60))
 def test_a_small_face_is_found_once_wherever_it_lies(x, y, size):
     (one,) = found(picture(3000, 1500, (x, y, size)))
@@ -134,23 +135,26 @@ def test_known_faces_are_not_found_again_nor_parts_of_them():
 @pytest.mark.parametrize(("score", "faces"), [(SURE_REFINED, 1), (SURE_REFINED - 0.01, 0)])
 def test_only_a_refined_score_makes_a_face_of_what_is_doubtful(score, faces):
     doubtful = [face(100, 100, 30)]
-    seen = run_fine_passes(Seeing(score), picture(300, 200), [], doubtful, finer=False)
+    seen = run_fine_passes(FakeDetector(score), picture(300, 200), [], doubtful, finer=False)
     assert [one.box for one in seen] == [one.box for one in doubtful][:faces]
 
 
-@pytest.mark.parametrize(("closely", "faces"), [(0.9, 1), (0.8, 0)])
-def test_nor_is_what_a_close_look_does_not_find(closely, faces):
+@pytest.mark.parametrize(("crop_score", "faces"), [(0.9, 1), (0.8, 0)])
+def test_nor_is_what_further_crops_do_not_show(crop_score, faces):
     doubtful = [face(100, 100, 30)]
-    assert len(run_fine_passes(Seeing(0.9, closely=closely), picture(300, 200), [], doubtful, finer=False)) == faces
+    assert (
+        len(run_fine_passes(FakeDetector(0.9, crop_score=crop_score), picture(300, 200), [], doubtful, finer=False))
+        == faces
+    )
 
 
 def test_nothing_is_looked_at_where_no_finer_pass_is_wanted():
-    seeing = Seeing()
-    assert run_fine_passes(seeing, picture(3000, 2000, (10, 10, 50)), [], [], finer=False) == []
-    assert seeing.shapes == []
+    detector = FakeDetector()
+    assert run_fine_passes(detector, picture(3000, 2000, (10, 10, 50)), [], [], finer=False) == []
+    assert detector.shapes == []
 
 
 def test_no_tile_is_larger_than_there_is_memory_for():
-    seeing = Seeing()
-    run_fine_passes(seeing, picture(6000, 4000), [], [], finer=True)
-    assert max(max(shape) for shape in seeing.shapes) <= TILE
+    detector = FakeDetector()
+    run_fine_passes(detector, picture(6000, 4000), [], [], finer=True)
+    assert max(max(shape) for shape in detector.shapes) <= TILE

@@ -1,4 +1,4 @@
-"""Where memory runs out while an image is decoded, nothing is said of the image."""
+"""Running out of memory while an image is decoded is no error of the image."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which passes are run when, and which way up is taken, with a detector that is given."""
+"""Which passes run, and which rotation is chosen, with a fake detector."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.vision import passes
@@ -33,17 +33,17 @@ def way_up(image):
     return round(np.degrees(np.arctan2(-y, x))) % 360
 
 
-class Seeing:
+class FakeDetector:
     """Finds one face, with the score and of the size that are given for (degrees, side), and remembers its passes.
 
     Refined, each face scores what `refined` gives for its first score, or as much as before.
     """
 
-    def __init__(self, faces, refined=None, closely=1.0):
+    def __init__(self, faces, refined=None, crop_score=1.0):
         self.faces = faces
         self.passes = []
         self.scores = refined or {}
-        self.closely = closely
+        self.crop_score = crop_score
         self.refined = []
 
     def refine(self, _image, detections):
@@ -51,7 +51,7 @@ class Seeing:
         return [replace(face, refined_score=self.scores.get(face.score, face.score)) for face in detections]
 
     def score_crops(self, _image, detections):
-        return [CropScores(*[self.closely] * 3) for _ in detections]
+        return [CropScores(*[self.crop_score] * 3) for _ in detections]
 
     def detect(self, image, side):
         at = (way_up(image), side)
@@ -66,8 +66,8 @@ class Seeing:
         return [Detection(box, landmarks.astype(np.float32), score)]
 
 
-def choose_passes(seeing, image):
-    return passes.choose_passes(seeing, image, LEAST_SCORE)
+def choose_passes(detector, image):
+    return passes.choose_passes(detector, image, LEAST_SCORE)
 
 
 def both(degrees, score, size=LARGE):
@@ -92,31 +92,31 @@ QUARTERS_AND_EIGHTHS = [turn.degrees for turn in ROTATIONS]
     ],
 )
 def test_passes_of_a_search(faces, passes):
-    seeing = Seeing(faces)
-    choose_passes(seeing, photo()).most_prominent()
-    assert sorted(set(seeing.passes)) == sorted(passes)
+    detector = FakeDetector(faces)
+    choose_passes(detector, photo()).most_prominent()
+    assert sorted(set(detector.passes)) == sorted(passes)
 
 
 def test_a_way_up_without_a_large_face_is_looked_at_in_full_when_no_other_has_one():
-    seeing = Seeing(both(90, 0.95, SMALL))
-    choose_passes(seeing, photo()).most_prominent()
-    assert set(seeing.passes) == {(turn, side) for turn in (0, *QUARTERS_AND_EIGHTHS) for side in (COARSE, FULL)}
+    detector = FakeDetector(both(90, 0.95, SMALL))
+    choose_passes(detector, photo()).most_prominent()
+    assert set(detector.passes) == {(turn, side) for turn in (0, *QUARTERS_AND_EIGHTHS) for side in (COARSE, FULL)}
 
 
 def test_no_pass_is_run_twice():
     for faces in ({}, both(0, 0.95), both(0, 0.85) | both(270, 0.95), both(45, 0.85, SMALL)):
-        seeing = Seeing(faces)
-        found = choose_passes(seeing, photo(1200, 800))
+        detector = FakeDetector(faces)
+        found = choose_passes(detector, photo(1200, 800))
         found.most_prominent()
         found.all_faces()
-        assert len(seeing.passes) == len(set(seeing.passes)) <= 2 * (1 + len(ROTATIONS))
-        assert len(seeing.refined) == len(set(seeing.refined))
+        assert len(detector.passes) == len(set(detector.passes)) <= 2 * (1 + len(ROTATIONS))
+        assert len(detector.refined) == len(set(detector.refined))
 
 
 def test_threads_do_not_wait_for_each_other():
     both_are_in = threading.Barrier(2, timeout=10)
 
-    class Waiting(Seeing):
+    class Waiting(FakeDetector):
         def detect(self, image, side):
             both_are_in.wait()
             return super().detect(image, side)
@@ -131,7 +131,7 @@ def test_threads_do_not_wait_for_each_other():
 @pytest.mark.parametrize("degrees", [0, *QUARTERS_AND_EIGHTHS])
 def test_the_way_up_that_scores_most_refined_is_taken(degrees):
     faces = {at: face for turn in (0, *QUARTERS_AND_EIGHTHS) for at, face in both(turn, 0.85).items()}
-    found = choose_passes(Seeing(faces | both(degrees, 0.95)), photo()).most_prominent()
+    found = choose_passes(FakeDetector(faces | both(degrees, 0.95)), photo()).most_prominent()
     assert found.score == 0.95
     # Turning the photo counter-clockwise set the face upright.
     assert abs((roll(found.landmarks) + degrees + 180) % 360 - 180) < 0.01
@@ -139,14 +139,14 @@ def test_the_way_up_that_scores_most_refined_is_taken(degrees):
 
 def test_the_photo_as_it_comes_wins_when_nothing_scores_more():
     faces = {at: face for turn in (0, *QUARTERS_AND_EIGHTHS) for at, face in both(turn, 0.85).items()}
-    found = choose_passes(Seeing(faces), photo()).most_prominent()
+    found = choose_passes(FakeDetector(faces), photo()).most_prominent()
     assert roll(found.landmarks) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (1200, 800), (2000, 3000)])
 @pytest.mark.parametrize("degrees", QUARTERS_AND_EIGHTHS)
 def test_a_face_comes_back_to_where_it_is_in_the_photo(degrees, size):
-    found = choose_passes(Seeing(both(degrees, 0.95)), photo(*size)).most_prominent()
+    found = choose_passes(FakeDetector(both(degrees, 0.95)), photo(*size)).most_prominent()
     # It is in the middle, whichever way the photo is turned.
     np.testing.assert_allclose(found.centre, (np.array(size) - 1) / 2, atol=0.004 * max(size))
     np.testing.assert_allclose(found.landmarks.mean(axis=0), found.centre, atol=0.01 * found.box[2])
@@ -156,8 +156,8 @@ def test_a_face_comes_back_to_where_it_is_in_the_photo(degrees, size):
 
 @pytest.mark.parametrize("faces", [{}, both(0, 0.95), both(0, 0.85) | both(90, 0.95), {(180, FULL): (0.95, SMALL)}])
 def test_an_add_sees_what_a_search_sees(faces):
-    searched = choose_passes(Seeing(faces), photo()).most_prominent()
-    added = choose_passes(Seeing(faces), photo()).all_faces()
+    searched = choose_passes(FakeDetector(faces), photo()).most_prominent()
+    added = choose_passes(FakeDetector(faces), photo()).all_faces()
     assert [face.box for face in added] == ([] if searched is None else [searched.box])
     for face in added:
         np.testing.assert_array_equal(face.landmarks, searched.landmarks)
@@ -165,8 +165,8 @@ def test_an_add_sees_what_a_search_sees(faces):
 
 def test_an_add_decides_the_way_up_by_what_a_search_looks_at():
     # The full pass, which a search does without here, would call it upright.
-    seeing = {(0, COARSE): (0.85, LARGE), (0, FULL): (0.95, LARGE)} | both(90, 0.92)
-    (found,) = choose_passes(Seeing(seeing), photo()).all_faces()
+    detector = {(0, COARSE): (0.85, LARGE), (0, FULL): (0.95, LARGE)} | both(90, 0.92)
+    (found,) = choose_passes(FakeDetector(detector), photo()).all_faces()
     assert roll(found.landmarks) == pytest.approx(-90, abs=0.01)
 
 
@@ -177,15 +177,15 @@ def test_an_add_decides_the_way_up_by_what_a_search_looks_at():
 )
 def test_the_way_up_is_decided_by_both_scores(upright, upside_down, degrees):
     # Of a masked face, either score alone may be hundredths better upside down.
-    seeing = Seeing(both(0, upright[0]) | both(180, upside_down[0]), refined=dict([upright, upside_down]))
-    found = choose_passes(seeing, photo()).most_prominent()
+    detector = FakeDetector(both(0, upright[0]) | both(180, upside_down[0]), refined=dict([upright, upside_down]))
+    found = choose_passes(detector, photo()).most_prominent()
     assert abs(roll(found.landmarks)) == pytest.approx(degrees, abs=0.01)
 
 
 def test_what_refining_does_not_find_again_is_no_face():
     too_little = {0.85: LEAST_SCORE_SUM - 0.85 - 0.01, 0.95: SURE_SCORE_SUM - 0.95 - 0.01}
-    seeing = Seeing(both(0, 0.85) | both(90, 0.95), refined=too_little)
-    seen = choose_passes(seeing, photo())
+    detector = FakeDetector(both(0, 0.85) | both(90, 0.95), refined=too_little)
+    seen = choose_passes(detector, photo())
     assert seen.most_prominent() is None
     assert seen.all_faces() == []
     assert seen.certainty == 0
@@ -194,15 +194,15 @@ def test_what_refining_does_not_find_again_is_no_face():
 
 @pytest.mark.parametrize("degrees", [0, 90, 45])
 def test_what_a_close_look_does_not_find_is_no_face_to_either_call(degrees):
-    for closely, is_face in ((1.0, True), (0.5, False)):
-        seen = choose_passes(Seeing(both(degrees, 0.88), refined={0.88: 0.89}, closely=closely), photo())
+    for crop_score, is_face in ((1.0, True), (0.5, False)):
+        seen = choose_passes(FakeDetector(both(degrees, 0.88), refined={0.88: 0.89}, crop_score=crop_score), photo())
         assert [seen.most_prominent() is not None, len(seen.all_faces()), seen.count] == [is_face] * 3
 
 
 @pytest.mark.parametrize(("degrees", "least"), [(0, LEAST_SCORE_SUM - 0.85), (180, SURE_REFINED), (45, SURE_REFINED)])
 def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, least):
     found = [
-        choose_passes(Seeing(both(degrees, 0.85), refined={0.85: score}), photo()).most_prominent()
+        choose_passes(FakeDetector(both(degrees, 0.85), refined={0.85: score}), photo()).most_prominent()
         for score in (least + 1e-9, least - 0.01)
     ]
     assert [face is not None for face in found] == [True, False]
@@ -210,7 +210,7 @@ def test_a_turned_photo_needs_more_to_show_a_face_than_one_as_it_comes(degrees, 
 
 def test_a_blurred_face_is_one_if_it_scored_enough_when_it_was_detected():
     for score, is_face in ((BLURRED_SCORE, True), (BLURRED_SCORE - 0.01, False)):
-        seen = choose_passes(Seeing(both(0, score), refined={score: 0.0}), photo())
+        seen = choose_passes(FakeDetector(both(0, score), refined={score: 0.0}), photo())
         assert (seen.most_prominent() is not None) is is_face
 
 
@@ -249,6 +249,7 @@ def test_the_next_most_prominent_face_is_taken_where_the_first_is_none():
 SIZES = st.tuples(*[st.floats(30, 50)] * 4)
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(SIZES, st.floats(60, 260), st.floats(60, 260))
 def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
     coarse = [face(first, 100, sizes[0]), face(second, 100, sizes[1])]
@@ -258,6 +259,7 @@ def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
     assert searched.box in [one.box for one in added]
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(st.sets(st.integers(0, 3)), SIZES)
 def test_also_where_some_candidates_are_no_faces(false, sizes):
     faces = [face(90, 100, sizes[0]), face(230, 100, sizes[1]), face(91, 100, sizes[2]), face(231, 100, sizes[3])]
@@ -275,6 +277,7 @@ def test_candidates_that_score_too_little_are_doubtful_and_no_faces():
     assert [one.box for one in seen.doubtful()] == [faint.box]
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(-360, 360))
 def test_a_turned_image_holds_all_of_the_image(width, height, degrees):
     image, matrix = rotate(np.zeros((height, width, 3), np.uint8), degrees)

@@ -1,4 +1,4 @@
-"""How a face is shown, and what is made of it."""
+"""The measured quality of a face, and the gates that judge it."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How often faces are refined, and how far that may move them."""
+"""How often faces are refined, how far that may move them, and which candidates are faces."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def face(x):
 LEFT, MIDDLE, RIGHT = face(5.0), face(90.0), face(200.0)
 
 
-class Turning:
+class RotatingDetector:
     """Turns MIDDLE about its own middle, each time by the next of the given degrees, and then no more."""
 
     def __init__(self, *degrees):
@@ -51,34 +51,34 @@ class Turning:
     ("degrees", "times"), [([0], 1), ([7], 1), ([-7], 1), ([13], 2), ([-13, 9], 3), ([13, 9, 9, 9], 3), ([13, 3, 9], 2)]
 )
 def test_a_face_is_refined_again_while_that_turns_it_much(degrees, times):
-    turning = Turning(*degrees)
-    refine_faces(turning, [MIDDLE])
-    assert len(turning.given) == times
+    detector = RotatingDetector(*degrees)
+    refine_faces(detector, [MIDDLE])
+    assert len(detector.given) == times
 
 
 def test_only_faces_that_were_turned_are_refined_again():
-    turning = Turning(20)
-    found = refine_faces(turning, [LEFT, MIDDLE, RIGHT])
-    assert turning.given == [[LEFT.box, MIDDLE.box, RIGHT.box], [MIDDLE.box]]
+    detector = RotatingDetector(20)
+    found = refine_faces(detector, [LEFT, MIDDLE, RIGHT])
+    assert detector.given == [[LEFT.box, MIDDLE.box, RIGHT.box], [MIDDLE.box]]
     assert [one.box for one in found] == [LEFT.box, MIDDLE.box, RIGHT.box]
 
 
 def test_so_many_are_refined_at_once_and_no_more():
-    turning = Turning()
-    refine_faces(turning, [LEFT] * (2 * REFINEMENT_BATCH + 1))
-    assert [len(given) for given in turning.given] == [REFINEMENT_BATCH, REFINEMENT_BATCH, 1]
+    detector = RotatingDetector()
+    refine_faces(detector, [LEFT] * (2 * REFINEMENT_BATCH + 1))
+    assert [len(given) for given in detector.given] == [REFINEMENT_BATCH, REFINEMENT_BATCH, 1]
 
 
 def test_no_face_is_refined_without_a_call():
-    turning = Turning()
-    assert refine_faces(turning, []) == []
-    assert turning.given == []
+    detector = RotatingDetector()
+    assert refine_faces(detector, []) == []
+    assert detector.given == []
 
 
 def test_a_face_does_not_drift_to_its_neighbour():
     step = 0.8 * SAME_WITHIN * SIDE
 
-    class Drifting(Turning):
+    class Drifting(RotatingDetector):
         """And moves it to the right, each time by less than is allowed at once."""
 
         def __call__(self, detections):
@@ -92,7 +92,7 @@ def test_a_face_does_not_drift_to_its_neighbour():
     assert found.middle[0] == pytest.approx(MIDDLE.middle[0] + step, abs=0.01)
 
 
-class Close:
+class CropScorer:
     """Gives every face the same scores, and remembers which were looked at."""
 
     def __init__(self, smaller=1.0, larger=1.0, mirrored=1.0):
@@ -109,11 +109,11 @@ def scored(score, refined_score):
 
 
 def test_what_scores_enough_is_a_face_without_a_close_look():
-    close = Close(0, 0, 0)
+    scorer = CropScorer(0, 0, 0)
     enough = [scored(0.89, CERTAIN_SCORE_SUM - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
     too_little = [scored(0.89, CERTAIN_SCORE_SUM - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
-    assert verify_faces(close, [*enough, *too_little]) == [True, True, False, False]
-    assert close.given == [too_little]
+    assert verify_faces(scorer, [*enough, *too_little]) == [True, True, False, False]
+    assert scorer.given == [too_little]
 
 
 @pytest.mark.parametrize("less", range(3))
@@ -121,19 +121,19 @@ def test_the_mean_of_all_crops_tells_what_is_a_face(less):
     for short, is_face in ((0.0, True), (0.01, False)):
         scores = [LEAST_CROP_SCORE + 1e-9] * 3
         scores[less] -= 4 * short
-        assert verify_faces(Close(*scores), [scored(0.85, LEAST_CROP_SCORE)]) == [is_face]
+        assert verify_faces(CropScorer(*scores), [scored(0.85, LEAST_CROP_SCORE)]) == [is_face]
 
 
 def test_a_blurred_face_is_one_if_it_is_one_made_smaller():
     # Enlarged, it looks like none, however it is mirrored.
     faces = [scored(BLURRED_SCORE, 0.5), scored(BLURRED_SCORE, None)]
-    assert verify_faces(Close(BLURRED_SMALLER, 0, 0), faces) == [True, True]
-    assert verify_faces(Close(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
+    assert verify_faces(CropScorer(BLURRED_SMALLER, 0, 0), faces) == [True, True]
+    assert verify_faces(CropScorer(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
 
 
 def test_as_many_are_looked_at_on_further_crops_at_once_as_are_refined():
-    close = Close()
-    assert verify_faces(close, [scored(0.8, 0.9) for _ in range(REFINEMENT_BATCH + 1)]) == [True] * (
+    scorer = CropScorer()
+    assert verify_faces(scorer, [scored(0.8, 0.9) for _ in range(REFINEMENT_BATCH + 1)]) == [True] * (
         REFINEMENT_BATCH + 1
     )
-    assert [len(given) for given in close.given] == [REFINEMENT_BATCH, 1]
+    assert [len(given) for given in scorer.given] == [REFINEMENT_BATCH, 1]

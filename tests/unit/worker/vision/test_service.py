@@ -1,4 +1,4 @@
-"""The order of things, with a detector and an embedder that are given."""
+"""The steps from an encoded image to embedded faces, with a fake detector and a fake embedder."""
 
 import hashlib
 import random
@@ -23,8 +23,8 @@ def face(x, size):
     return Detection((x, 10.0, size, size), TEMPLATE + np.float32(x), 0.95)
 
 
-class Seeing:
-    """Finds the faces it was told, on the sides it was told; refining marks them."""
+class FakeDetector:
+    """Finds the given faces in passes of the given sides; refinement gives each a score of 1."""
 
     def __init__(self, *faces, at=(320, 640)):
         self.faces = list(faces)
@@ -42,8 +42,8 @@ class Seeing:
         return [CropScores(1, 1, 1) for _ in detections]
 
 
-class Describing:
-    """Each crop's unit vector is its own number in the batch; the batches are remembered."""
+class FakeEmbedder:
+    """Embeds each crop as the unit vector of its number in the batch, and records the batches."""
 
     size = 112
 
@@ -60,14 +60,14 @@ RIGHT, LEFT, LARGE = face(200.0, 20.0), face(5.0, 20.0), face(90.0, 60.0)
 
 
 def test_all_faces_from_left_to_right_in_one_batch():
-    describing = Describing()
-    faces = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).embed_all(IMAGE)
+    embedder = FakeEmbedder()
+    faces = FaceService(FakeDetector(RIGHT, LARGE, LEFT), embedder).embed_all(IMAGE)
     assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
-    assert [crops.shape for crops in describing.batches] == [(3, 112, 112, 3)]
+    assert [crops.shape for crops in embedder.batches] == [(3, 112, 112, 3)]
     assert [f.vector.argmax() for f in faces] == [0, 1, 2]
 
 
-class Choosing(FaceSelection):
+class Selecting(FaceSelection):
     """Looks at the faces of 30 pixels and more and takes every other of these; remembers what it was asked."""
 
     def __init__(self):
@@ -86,110 +86,110 @@ class Choosing(FaceSelection):
 
 
 def test_what_is_chosen_is_embedded_and_keeps_its_number():
-    describing, choosing = Describing(), Choosing()
-    faces = FaceService(Seeing(RIGHT, LARGE, LEFT, face(240.0, 40.0)), describing).embed_all(IMAGE, choosing)
-    assert choosing.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
+    embedder, selection = FakeEmbedder(), Selecting()
+    faces = FaceService(FakeDetector(RIGHT, LARGE, LEFT, face(240.0, 40.0)), embedder).embed_all(IMAGE, selection)
+    assert selection.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
     assert [(f.number, f.detection.box) for f in faces] == [(1, LARGE.box), (3, face(240.0, 40.0).box)]
-    assert [len(crops) for crops in describing.batches] == [2]
+    assert [len(crops) for crops in embedder.batches] == [2]
 
 
 def test_where_none_is_chosen_none_is_embedded():
-    describing = Describing()
-    assert FaceService(Seeing(LEFT, RIGHT), describing).embed_all(IMAGE, Choosing()) == []
-    assert describing.batches == []
+    embedder = FakeEmbedder()
+    assert FaceService(FakeDetector(LEFT, RIGHT), embedder).embed_all(IMAGE, Selecting()) == []
+    assert embedder.batches == []
 
 
 def test_one_may_stop_before_every_sixteen_faces():
-    class Stopping(Choosing):
+    class Stopping(Selecting):
         def before_batch(self):
             super().before_batch()
             if self.asked.count("go on") > 2:
                 raise ZeroDivisionError
 
-    describing, stopping = Describing(), Stopping()
+    embedder, stopping = FakeEmbedder(), Stopping()
     many = [face(30.0 * number, 30.0) for number in range(100)]
     with pytest.raises(ZeroDivisionError):
-        FaceService(Seeing(*many), describing).embed_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
-    assert [len(crops) for crops in describing.batches] == [8, 8]
+        FaceService(FakeDetector(*many), embedder).embed_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
+    assert [len(crops) for crops in embedder.batches] == [8, 8]
 
 
 def test_only_the_most_prominent_is_embedded():
-    describing = Describing()
-    found = FaceService(Seeing(RIGHT, LARGE, LEFT), describing).embed_most_prominent(IMAGE)
+    embedder = FakeEmbedder()
+    found = FaceService(FakeDetector(RIGHT, LARGE, LEFT), embedder).embed_most_prominent(IMAGE)
     assert found.detection.box == LARGE.box
-    assert [len(crops) for crops in describing.batches] == [1]
+    assert [len(crops) for crops in embedder.batches] == [1]
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_no_face(method):
     with pytest.raises(FaceNotDetected):
-        getattr(FaceService(Seeing(), Describing()), method)(IMAGE)
+        getattr(FaceService(FakeDetector(), FakeEmbedder()), method)(IMAGE)
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_no_image(method):
     with pytest.raises(ImageUnreadable):
-        getattr(FaceService(Seeing(LEFT), Describing()), method)(b"no image")
+        getattr(FaceService(FakeDetector(LEFT), FakeEmbedder()), method)(b"no image")
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_an_image_of_more_pixels_than_the_services_limit_is_refused(method):
-    assert getattr(FaceService(Seeing(LARGE), Describing(), max_pixels=200 * 300), method)(IMAGE)
+    assert getattr(FaceService(FakeDetector(LARGE), FakeEmbedder(), max_pixels=200 * 300), method)(IMAGE)
     with pytest.raises(ImageUnreadable, match="too many pixels"):
-        getattr(FaceService(Seeing(LARGE), Describing(), max_pixels=200 * 300 - 1), method)(IMAGE)
+        getattr(FaceService(FakeDetector(LARGE), FakeEmbedder(), max_pixels=200 * 300 - 1), method)(IMAGE)
 
 
 def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
-    seeing = Seeing(LARGE, LEFT)
-    found = FaceService(seeing, Describing()).embed_all(IMAGE)
-    assert seeing.sides == [320, 640]
+    detector = FakeDetector(LARGE, LEFT)
+    found = FaceService(detector, FakeEmbedder()).embed_all(IMAGE)
+    assert detector.sides == [320, 640]
     assert [face.detection.box for face in found] == [LEFT.box, LARGE.box]
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
 def test_a_large_face_that_one_side_alone_shows_is_enrolled(at):
-    (found,) = FaceService(Seeing(LARGE, at=at), Describing()).embed_all(IMAGE)
+    (found,) = FaceService(FakeDetector(LARGE, at=at), FakeEmbedder()).embed_all(IMAGE)
     assert found.detection.box == LARGE.box
 
 
 def test_a_large_face_is_enrolled_as_a_search_finds_it():
-    class Moving(Seeing):
+    class Moving(FakeDetector):
         """The same face, found two pixels further right at the full side."""
 
         def detect(self, image, side):
             return [face(92.0, 60.0)] if side == 640 else super().detect(image, side)
 
-    enrolled = FaceService(Moving(LARGE), Describing()).embed_all(IMAGE)
-    searched = FaceService(Moving(LARGE), Describing()).embed_most_prominent(IMAGE)
+    enrolled = FaceService(Moving(LARGE), FakeEmbedder()).embed_all(IMAGE)
+    searched = FaceService(Moving(LARGE), FakeEmbedder()).embed_most_prominent(IMAGE)
     assert [face.detection.box for face in enrolled] == [searched.detection.box]
 
 
 def test_a_large_face_is_found_at_half_the_side():
-    seeing = Seeing(LARGE)
-    FaceService(seeing, Describing()).embed_most_prominent(IMAGE)
-    assert seeing.sides == [320]
+    detector = FakeDetector(LARGE)
+    FaceService(detector, FakeEmbedder()).embed_most_prominent(IMAGE)
+    assert detector.sides == [320]
 
 
 def test_where_half_the_side_shows_a_small_face_the_full_side_has_the_last_word():
-    seeing = Seeing(LEFT)
-    FaceService(seeing, Describing()).embed_most_prominent(IMAGE)
-    assert seeing.sides == [320, 640]
+    detector = FakeDetector(LEFT)
+    FaceService(detector, FakeEmbedder()).embed_most_prominent(IMAGE)
+    assert detector.sides == [320, 640]
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
 def test_what_one_side_alone_shows_is_found(at):
-    assert FaceService(Seeing(LEFT, at=at), Describing()).embed_most_prominent(IMAGE).detection.box == LEFT.box
+    assert FaceService(FakeDetector(LEFT, at=at), FakeEmbedder()).embed_most_prominent(IMAGE).detection.box == LEFT.box
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_landmarks_are_refined_before_a_face_is_embedded(method):
-    found = getattr(FaceService(Seeing(LARGE), Describing()), method)(IMAGE)
+    found = getattr(FaceService(FakeDetector(LARGE), FakeEmbedder()), method)(IMAGE)
     faces = found if method == "embed_all" else [found]
     assert [face.detection.refined_score for face in faces] == [1.0]
 
 
-class Counting(MemoryBudget):
-    """Remembers what it was asked for, and what of it is held."""
+class CountingBudget(MemoryBudget):
+    """Records what is reserved, and how many reservations are held."""
 
     def __init__(self) -> None:
         super().__init__(10**9)
@@ -210,30 +210,30 @@ class Counting(MemoryBudget):
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
 def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(method):
-    memory = Counting()
+    memory = CountingBudget()
 
-    class Watching(Describing):
+    class Watching(FakeEmbedder):
         def embed(self, crops):
             assert memory.held == 1
             return super().embed(crops)
 
-    getattr(FaceService(Seeing(LARGE), Watching(), memory=memory), method)(IMAGE)
+    getattr(FaceService(FakeDetector(LARGE), Watching(), memory=memory), method)(IMAGE)
     with pytest.raises(FaceNotDetected):
-        getattr(FaceService(Seeing(), Describing(), memory=memory), method)(IMAGE)
+        getattr(FaceService(FakeDetector(), FakeEmbedder(), memory=memory), method)(IMAGE)
     assert memory.held == 0
     assert set(memory.asked) == {decoding_bytes(IMAGE, full_size=True)}
 
 
 def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
-    memory = Counting()
+    memory = CountingBudget()
     photo = large_photo()
     with pytest.raises(FaceNotDetected):
-        FaceService(Seeing(), Describing(), memory=memory).embed_most_prominent(photo)
+        FaceService(FakeDetector(), FakeEmbedder(), memory=memory).embed_most_prominent(photo)
     assert memory.asked == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
     assert memory.held == 0
 
 
-class AnyWorld:
+class RandomDetector:
     """A detector that sees anything anywhere, but the same in the same pixels. seed: of what it sees."""
 
     def __init__(self, seed):
@@ -261,8 +261,8 @@ class AnyWorld:
         return [CropScores(*(self._drawn(part, one.box).choice([0, 0.9]) for part in "slm")) for one in detections]
 
 
-class Blank:
-    """Describes as many faces as there are, and none of them."""
+class ZeroEmbedder:
+    """Embeds every face as zeros."""
 
     size = 112
 
@@ -270,7 +270,7 @@ class Blank:
         return np.zeros((len(crops), 8), np.float32)
 
 
-WORLD = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
+NOISE = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
 
 
 @settings(max_examples=100, deadline=None)
@@ -278,11 +278,11 @@ WORLD = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
 def test_the_face_of_a_search_is_always_one_of_an_add(seed):
     """One rule decides what is a face, in every pass and way up, large and small, sure and doubtful."""
     try:
-        added = [each.detection.box for each in FaceService(AnyWorld(seed), Blank()).embed_all(WORLD)]
+        added = [each.detection.box for each in FaceService(RandomDetector(seed), ZeroEmbedder()).embed_all(NOISE)]
     except FaceNotDetected:
         added = []
     try:
-        searched = [FaceService(AnyWorld(seed), Blank()).embed_most_prominent(WORLD).detection.box]
+        searched = [FaceService(RandomDetector(seed), ZeroEmbedder()).embed_most_prominent(NOISE).detection.box]
     except FaceNotDetected:
         searched = []
     assert bool(searched) == bool(added)

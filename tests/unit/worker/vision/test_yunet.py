@@ -205,8 +205,8 @@ def test_a_close_look_is_at_three_more_crops():
     session = BySide()
     scores = YuNet(session, 0.8).score_crops(IMAGE, FACES)
     assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, REFINEMENT_SIDE)]
-    for closely in scores:
-        assert closely == pytest.approx((0.628, 0.788, 0.724))
+    for crop_scores in scores:
+        assert crop_scores == pytest.approx((0.628, 0.788, 0.724))
 
 
 def test_a_neighbour_scores_nothing_in_a_close_look():
