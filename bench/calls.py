@@ -4,9 +4,11 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import pybase64
+
+from shared.calls import CALLS
 
 PATIENCE_S: Final = 60.0
 """After so long a request has no answer: far beyond any deadline of the service."""
@@ -16,9 +18,11 @@ BROKEN: Final = "BROKEN"
 """What stands in the place of a status when there was no answer in time, or the connection ended before it."""
 
 
-def form(photo: Path) -> bytes:
-    """A body as the contract has it."""
-    return b"img=" + quote(pybase64.b64encode(photo.read_bytes()), safe="").encode()
+def form(call: str, photo: Path) -> bytes:
+    """Return the body of a request of that call: the photo as each of its images, or its example where it has none."""
+    row = next(each for each in CALLS if each.name == call)
+    image = quote(pybase64.b64encode(photo.read_bytes()), safe="")
+    return "&".join(f"{name}={image}" for name in row.image_parameters).encode() or urlencode(row.example).encode()
 
 
 def request(address: str, key: str, call: str, body: bytes) -> bytes:

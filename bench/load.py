@@ -1,7 +1,7 @@
 """A load generator, in a process of its own.
 
-    .venv/bin/python bench/load.py ADDRESS KEY addface|searchface closed CALLERS SECONDS PHOTO...
-    .venv/bin/python bench/load.py ADDRESS KEY addface|searchface open RATE SECONDS PHOTO...
+    .venv/bin/python bench/load.py ADDRESS KEY CALL closed CALLERS SECONDS PHOTO...
+    .venv/bin/python bench/load.py ADDRESS KEY CALL open RATE SECONDS PHOTO...
 
 closed: so many callers, each asking again once it has its answer; what counts begins when each has had one. open: so
 many requests a second, each sent when it is due, whether or not earlier ones are answered; what counts for throughput
@@ -148,7 +148,7 @@ async def run(
     address: str, key: str, call: str, way: str, amount: float, seconds: float, photos: Sequence[Path]
 ) -> Any:
     """The report."""
-    messages = [request(address, key, call, form(photo)) for photo in photos]
+    messages = [request(address, key, call, form(call, photo)) for photo in photos]
     connections = Connections(address)
     cpu = time.process_time()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import ADD_FACE, CALLS, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import Status
 
 BROKEN: Final = "broken"
@@ -59,11 +59,7 @@ class Request:
         return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
 
 
-RIGHT: Final = {
-    ADD_FACE: frozenset({Status.OK}),
-    SEARCH_FACE: frozenset({Status.OK, Status.NO_SIMILAR_FACE}),
-    DELETE_FACE: frozenset({Status.OK}),
-}
+RIGHT: Final = {call: call.statuses & {Status.OK, Status.NO_SIMILAR_FACE} for call in CALLS}
 """Statuses of a healthy service: every image shows a face, and only faces that were added are deleted."""
 
 
@@ -108,7 +104,8 @@ class Book:
         self._deletable: list[tuple[str, str]] = []
 
     def new(self, call: Call) -> Request:
-        """Return the next request of that call; a search instead of a deletion while there is nothing to delete.
+        """Return the next request of that call; an add while nothing was added, a search instead of a deletion while
+        there is nothing to delete.
 
         Raises LookupError when all facedbs are full.
         """
@@ -124,7 +121,7 @@ class Book:
                 made = Request(DELETE_FACE, facedb, person_id=person_id)
                 self._deletions[person_id] = made
             else:
-                made = Request(SEARCH_FACE, self._random.choice(list(self._adds)))
+                made = Request(SEARCH_FACE if call == DELETE_FACE else call, self._random.choice(list(self._adds)))
             self.requests.append(made)
             return made
 

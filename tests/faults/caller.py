@@ -13,7 +13,7 @@ import portraits
 from faults.book import BROKEN, Attempt, Book, Request
 from oracle import Answer, breach
 from processes import is_ready
-from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE
+from shared.calls import ADD_FACE, COMPARE_FACES, SEARCH_FACE
 from shared.contract import Status
 
 LATE_S: Final = 2.0
@@ -110,19 +110,19 @@ def _breach(answer: Answer, request: Request) -> str | None:
         return "nothing was wrong with the request"
     if (status, request.call) == (Status.OK, ADD_FACE) and [face["name"] for face in message] != [request.name]:
         return "not one face with the name that was given"
-    # All requests send one portrait, so whatever is found is found for certain.
+    # All requests send one portrait, so whatever is found or compared is the same for certain.
     if (status, request.call) == (Status.OK, SEARCH_FACE) and any(face["confidence"] != 100 for face in message):
+        return "another face than that of the portrait"
+    if (status, request.call) == (Status.OK, COMPARE_FACES) and message["similarity"] != 100:
         return "another face than that of the portrait"
     return None
 
 
 def _form(request: Request) -> bytes:
-    fields = {"facedb": request.facedb}
-    if request.call == DELETE_FACE:
-        return urlencode(fields | {"person_id": request.person_id}).encode()
-    if request.call == ADD_FACE:
-        fields["name"] = request.name
-    return urlencode(fields).encode() + b"&img=" + _portrait()
+    own = {"name": request.name, "person_id": request.person_id}
+    texts = {name: own.get(name, value) for name, value in request.call.example.items()} | {"facedb": request.facedb}
+    images = (f"&{name}=".encode() + _portrait() for name in request.call.image_parameters)
+    return urlencode(texts).encode() + b"".join(images)
 
 
 @cache

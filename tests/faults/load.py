@@ -11,7 +11,7 @@ from faults.book import FACES, NO_OUTCOME, RIGHT, Book, Request
 from faults.caller import Caller
 from faults.check import judge
 from processes import wait_for
-from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import ADD_FACE, CALLS, SEARCH_FACE, Call
 from shared.contract import Status
 
 CALLERS: Final = 4
@@ -24,7 +24,7 @@ REPEAT: Final = 0.5
 """How often a caller who was not answered repeats that request next; otherwise it asks something new and leaves the old
 request for later."""
 
-MIX: Final = (ADD_FACE, ADD_FACE, SEARCH_FACE, DELETE_FACE)
+MIX: Final = (ADD_FACE, *CALLS)
 """What callers draw from."""
 
 RECOVER_S: Final = 90.0
@@ -93,11 +93,11 @@ class Load:
         Callers may still wait for what they asked before, so three more ask.
         """
         found = threading.Event()
-        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in set(MIX)]
+        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in CALLS]
         for probe in probes:
             probe.start()
         try:
-            wait_for(lambda: len(self._first_since(over)) == len(set(MIX)), RECOVER_S)
+            wait_for(lambda: len(self._first_since(over)) == len(CALLS), RECOVER_S)
         finally:
             found.set()
             for probe in probes:

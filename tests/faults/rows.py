@@ -24,7 +24,7 @@ from faults import stages
 from faults.book import BROKEN, FACES
 from faults.check import check
 from faults.load import CALLERS, Load
-from shared.calls import SEARCH_FACE
+from shared.calls import ADD_FACE, DELETE_FACE
 from shared.contract import Status
 
 WARM: Final = 10
@@ -125,7 +125,7 @@ def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
     return Result(
         row.name,
         requests=len(book.requests),
-        acknowledged=sum(request.acknowledged and request.call != SEARCH_FACE for request in book.requests),
+        acknowledged=sum(request.acknowledged and request.call in (ADD_FACE, DELETE_FACE) for request in book.requests),
         lost=len(book.lost),
         doubled=len(book.doubled),
         failed=failed,

@@ -15,7 +15,7 @@ from faults.check import judge
 from fuzz.mutations import seeded
 from oracle import Answer, breach
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
-from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import ADD_FACE, CALLS, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import FACE_DELETED, Status
 from shared.idempotency import HEADER
 
@@ -36,6 +36,9 @@ PATIENCE_S: Final = 20.0
 
 NAMED: Final = 0.5
 """Part of the adds that give a name."""
+
+OTHERS: Final = tuple(call for call in CALLS if call not in (ADD_FACE, SEARCH_FACE, DELETE_FACE))
+"""The calls that change nothing and find nothing in the facedb."""
 
 BAD_KEYS: Final = ("x" * 256, "two words", "")
 """Idempotency-Keys that are none."""
@@ -88,7 +91,8 @@ class Regular:
 
     async def run(self, over: Callable[[], bool]) -> None:
         """One request after the other, until it is over."""
-        steps = {self._change: 12, self.search: 5, self._repeat: 3, self._delete_again: 1, self._misuse: 1}
+        often = {self._change: 12, self.search: 5, self._repeat: 3}
+        steps = often | dict.fromkeys((self._other, self._delete_again, self._misuse), 1)
         while not over():
             (step,) = self._random.choices(list(steps), weights=list(steps.values()))
             await step()
@@ -103,6 +107,13 @@ class Regular:
         judged = judge(message if status == Status.OK else [], expected, expected)
         self._tally.lost.update(judged.lost)
         self._tally.doubled.update(judged.doubled)
+
+    async def _other(self) -> None:
+        """A valid request of one of the other calls."""
+        call = self._random.choice(OTHERS)
+        status, message = await self._ask(call, {**dict.fromkeys(call.image_parameters, self._image), **call.example})
+        if status != Status.OK:
+            self._problem(call, status, message)
 
     async def _change(self) -> None:
         """An add, or a deletion: the more likely, the more faces there are."""
