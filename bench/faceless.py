@@ -262,7 +262,7 @@ def true_faces(bench: Bench, step: int) -> dict[tuple[str, str], float]:
 
 
 def lost(before: dict[tuple[str, str], float], after: dict[tuple[str, str], float]) -> list[tuple[str, str]]:
-    """The photos on which a face was seen before and none is now."""
+    """Return the photos with a face before and none now."""
     return [key for key, score in after.items() if not score and before.get(key, 0)]
 
 

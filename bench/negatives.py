@@ -185,8 +185,8 @@ def emoji(font: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def fetched(source: Source, folder: Path) -> tuple[str, Path]:
-    """The version and the file of a package, downloaded unless it is in the folder. Raises LookupError when it cannot
-    be had.
+    """Return the version and the file of a package, downloaded unless it is in the folder. Raises LookupError if it
+    cannot be had.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -214,7 +214,7 @@ def fetched(source: Source, folder: Path) -> tuple[str, Path]:
 
 
 def unpacked(source: Source, file: Path) -> Iterator[tuple[str, bytes]]:
-    """The files of a package that was fetched, by their paths."""
+    """Yield path and content of the files of a fetched package."""
     if source.registry == "debian":
         with tempfile.TemporaryDirectory() as name:
             subprocess.run(["dpkg-deb", "--extract", str(file), name], check=True)  # noqa: S603, S607 -- Debian's
@@ -237,7 +237,7 @@ def files_in(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def of_package(source: Source, folder: Path) -> tuple[str, list[tuple[str, bytes]]]:
-    """The version, and the image files that a package gives, before any is left out."""
+    """Return the version and the image files of a package, before any is left out."""
     if source.registry == "installed":
         version = importlib.metadata.version(source.package)
         parts = importlib.metadata.files(source.package) or []
@@ -257,7 +257,7 @@ def of_package(source: Source, folder: Path) -> tuple[str, list[tuple[str, bytes
 
 
 def taken(data: bytes) -> tuple[bytes, str] | None:
-    """An image file as it is used, and its suffix; None when it is none, or too small."""
+    """Return an image file as it is kept, and its suffix; None if it is not an image, or too small."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -285,13 +285,13 @@ def taken(data: bytes) -> tuple[bytes, str] | None:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """RGB, what is transparent on white."""
+    """Return RGB, with transparent pixels on white."""
     full = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", full.size, "white"), full).convert("RGB")
 
 
 def packaged(folder: Path) -> Iterator[Picture]:
-    """The pictures of all SOURCES that can be fetched. Of each source those that are left out come first, so that
+    """Yield the pictures of all SOURCES that can be fetched. The left-out ones of each source come first, so that
     copies of them are recognised.
     """
     for source in SOURCES:
@@ -333,7 +333,7 @@ def beside(size: tuple[int, int], boxes: Sequence[Box], margin: float = MARGIN) 
 
 
 def backgrounds(yunet: YuNet) -> Iterator[Picture]:
-    """Parts of photos of LFW beside all that may be a face. yunet: with CANDIDATE_SCORE."""
+    """Yield parts of photos of LFW beside all possible faces. yunet: with CANDIDATE_SCORE."""
     number = 0
     for path in sorted(LFW.glob("*/*.jpg")):
         image = np.asarray(cv2.imread(str(path)))
@@ -357,7 +357,7 @@ def words(random: np.random.Generator, count: int) -> str:
 
 
 def texts() -> Iterator[np.ndarray]:
-    """Labels of a few words and pages of many, in the font that Pillow has and those of OpenCV."""
+    """Yield labels of a few words and pages of many, in the font that Pillow has and those of OpenCV."""
     random = np.random.default_rng(1)
     for number in range(TEXTS):
         paper = tuple(int(value) for value in random.integers(200, 256, 3))
@@ -386,7 +386,7 @@ def texts() -> Iterator[np.ndarray]:
 
 
 def surfaces() -> Iterator[np.ndarray]:
-    """Noise, coarse noise, stripes and checkers."""
+    """Yield noise, coarse noise, stripes and checkers."""
     random = np.random.default_rng(2)
     for number in range(SURFACES):
         height, width = (int(value) for value in random.integers(80, 700, 2))
@@ -429,7 +429,7 @@ def every(folder: Path) -> Iterator[Picture]:
 
 
 def unlike(found: Iterable[Picture]) -> Iterator[tuple[Picture, np.ndarray]]:
-    """The pictures that are taken, each once, and their pixels: none that is like an earlier one, left out or taken."""
+    """Yield the distinct pictures and their pixels: none that resembles an earlier one, left out or taken."""
     known, digests = Known(), set[str]()
     for picture in found:
         image = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
@@ -441,7 +441,7 @@ def unlike(found: Iterable[Picture]) -> Iterator[tuple[Picture, np.ndarray]]:
 
 
 def collect(folder: Path) -> Counter[str]:
-    """Writes the pictures and the manifest. Returns how many each package gave."""
+    """Write the pictures and the manifest. Returns the number from each package."""
     counts = Counter[str]()
     with (folder / "manifest.csv").open("w", newline="") as file:
         manifest = csv.writer(file)

@@ -1,4 +1,4 @@
-"""BMPs of every kind, put together by hand, with the pixels that they show."""
+"""BMPs of every kind, assembled by hand, with the pixels that they show."""
 
 import struct
 from collections.abc import Iterator

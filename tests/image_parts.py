@@ -1,4 +1,4 @@
-"""Images put together from their parts, for those that no encoder writes."""
+"""Images assembled from their parts, for kinds that no encoder writes."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The real models in batches: whoever shares a call sees what it would have seen alone."""
+"""Batches of the real models: an image in a batch gives what it gives alone."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What benchmarks compare does the same thing: otherwise its times would mean nothing."""
+"""The pipelines that benchmarks compare do the same thing: otherwise their times would mean nothing."""
 
 from pathlib import Path
 

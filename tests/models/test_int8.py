@@ -1,4 +1,4 @@
-"""SFace in 8 bits: near fp32, and who is who stays so."""
+"""SFace in 8 bits: near fp32, with the same matches."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""One's own embedder, from its file to vectors of real photos: each field of its description has its effect."""
+"""An operator's own embedder, from its file to embeddings of real photos: each field of its description has its
+effect.
+"""
 
 import re
 import shutil

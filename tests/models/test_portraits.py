@@ -1,4 +1,4 @@
-"""Two people, and what happens to their photos: who is who must survive it."""
+"""Two people and altered photos of them: who is who must survive the changes."""
 
 import numpy as np
 import pytest

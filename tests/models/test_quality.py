@@ -1,4 +1,4 @@
-"""How portraits are shown, through the whole of seeing."""
+"""The quality of portraits, through the whole pipeline."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""What it costs to import the models' catalogue and identities: commands and the store do, and run no model."""
+"""Importing the catalogue and identities of models is cheap: commands and the store do, and run no model."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is a face, and which faces of a picture are found, with the real weights on pictures made of the portraits."""
+"""Which faces of a picture are found, with the real weights, on pictures made of the portraits."""
 
 import random
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ FACES_PER_SIDE = 0.5
 
 
 def head(number, face):
-    """The head of one of the portraits, its face about that many pixels wide."""
+    """Return the head of one of the portraits, its face about that many pixels wide."""
     portrait, (x, y, side) = HEADS[number % 2]
     part = pixels(portrait())[y : y + side, x : x + side]
     size = round(face / FACES_PER_SIDE)
@@ -34,7 +34,7 @@ def head(number, face):
 
 
 def picture(width, height, *faces):
-    """A grey picture with heads; faces: x and y of each one's corner, and width of its face in pixels."""
+    """Return a grey picture with heads; faces: x and y of each one's corner, and width of its face in pixels."""
     image = np.full((height, width, 3), 128, np.uint8)
     for number, (x, y, face) in enumerate(faces):
         part = head(number, face)
@@ -43,7 +43,7 @@ def picture(width, height, *faces):
 
 
 def grid(width, height, columns, rows, face):
-    """Heads in a grid of a picture."""
+    """Return a picture with heads in a grid."""
     return picture(
         width,
         height,
