@@ -137,7 +137,7 @@ def _check_on_photos(settings: Settings, file: Path, model: catalog.Embedder, ch
         # It is checked before anybody may use it, so its licence does not matter yet.
         faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
         photos = ((photo.person, photo.path.read_bytes()) for photo in list_photos(check).photos)
-        return str(check_separation(faces, photos))
+        return str(check_separation(faces, photos, settings.max_pixels))
 
 
 def detector_in_use(settings: Settings) -> catalog.Model:

@@ -35,8 +35,9 @@ class Separation:
         return f"{self.right} of {self.changed} changed photos of {self.people} people are closest to their own"
 
 
-def check_separation(faces: FaceService, photos: Iterable[tuple[str, bytes]]) -> Separation:
+def check_separation(faces: FaceService, photos: Iterable[tuple[str, bytes]], max_pixels: int) -> Separation:
     """Check the embedder. photos: person and content of each; the first of a person that shows a face counts.
+    max_pixels: most pixels of a photo, as for faces.
 
     Raises OperatorError if there are not two people, or the model does not separate them.
     """
@@ -51,7 +52,7 @@ def check_separation(faces: FaceService, photos: Iterable[tuple[str, bytes]]) ->
             originals[person] = faces.embed_most_prominent(data).vector
         except (FaceNotDetected, ImageUnreadable):
             continue
-        for variant in variants(data).values():
+        for variant in variants(data, max_pixels).values():
             try:
                 changed.append((person, faces.embed_most_prominent(variant).vector))
             except FaceNotDetected:

@@ -7,9 +7,12 @@ from worker.vision.decode import decode
 from worker.vision.geometry import Pixels
 
 
-def variants(data: bytes) -> dict[str, bytes]:
-    """Return altered copies of an encoded photo, encoded, by what was altered. Raises ImageUnreadable."""
-    image = decode(data)
+def variants(data: bytes, max_pixels: int) -> dict[str, bytes]:
+    """Return altered copies of an encoded photo, encoded, by what was altered. max_pixels: most pixels of the photo.
+
+    Raises ImageUnreadable.
+    """
+    image = decode(data, max_pixels=max_pixels)
     return {
         "half as bright": _encoded(".png", (image * 0.5).astype(np.uint8)),
         "saved again at JPEG quality 40": _encoded(".jpg", image, cv2.IMWRITE_JPEG_QUALITY, 40),
