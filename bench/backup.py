@@ -1,11 +1,11 @@
-"""What a backup of an embedded service takes, and what it does to the searches that go on meanwhile.
+"""The time of a backup of an embedded service, and its effect on searches meanwhile.
 
     PYTHONPATH=tests .venv/bin/python bench/backup.py [--quick]
 
-`facesearch up` with 100,000 made-up faces (bench/store.py) in one facedb, searched at a rate it can bear: first alone,
-then while `facesearch backup` is run again and again, in rounds by turns. Then a backup with the service stopped,
-`facesearch verify` of backup and data directory, and `facesearch restore` into an empty one. Prints JSON, then a table.
---quick: 10,000 faces, one round.
+`facesearch up` with 100,000 synthetic faces (bench/store.py) in one facedb is searched at a rate that it can sustain,
+in alternating rounds alone and while `facesearch backup` runs again and again. Then a backup with the service stopped,
+`facesearch verify` of the backup and of the data directory, and `facesearch restore` into an empty one. Prints JSON,
+then a table. --quick: 10,000 faces, one round.
 """
 
 import asyncio
@@ -40,26 +40,26 @@ from worker.models.identity import identity
 from worker.store.edge.store import EdgeStore
 
 RATE: Final = 20.0
-"""Searches a second: half of what two cores do while they also ask."""
+"""Searches a second: half of what two cores do beside the client."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """`facesearch up` that runs on a data directory."""
+    """A running `facesearch up`."""
 
     home: Path
     address: str
     key: str
 
     def collection(self) -> str:
-        """Of the one facedb."""
+        """Return the collection of the only facedb."""
 
-        async def ask() -> str:
+        async def read() -> str:
             async with connect(servers.url(data_directory.broker_socket(self.home))) as redis:
                 (facedb,) = await Control(redis).facedbs(DEFAULT)
                 return facedb.collection
 
-        return asyncio.run(ask())
+        return asyncio.run(read())
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def searched(service: Service, seconds: float, files: Sequence[Path]) -> dict[st
 
 
 def timed(*arguments: object) -> float:
-    """Seconds that a command took, its start included."""
+    """Return the seconds that a command took, its start included."""
     begun = time.monotonic()
     command = [sys.executable, "-m", "facesearch", *map(str, arguments)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 -- our own
@@ -102,7 +102,7 @@ def timed(*arguments: object) -> float:
 
 
 class BackingUp:
-    """Backs up again and again, from entering to leaving. seconds: what each took."""
+    """Makes backups again and again, from entering to leaving. seconds: the time of each."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         self.seconds: list[float] = []

@@ -1,23 +1,23 @@
-"""What the embedded store does with 1,000 to a million faces: adds and searches for the best 50, and what they miss.
+"""Adds and searches of the embedded store with 1,000 to a million faces: their times, and the recall of the best 50.
 
     .venv/bin/python bench/store.py [--quick]
 
-Through EdgeStore as a worker uses it, one caller, one collection that grows. At each size: faces added one by one, and
-searches for the best 50 whoever they are (`top50`) and for what a confidence of 80 lists (`listed`), each with the part
-of exact search's answer that it found. 99,000 and 999,000 are the worst case: the last 24,000 have no int8 yet. Then
-what opening the collection again takes. Memory and disk by face, beyond those of an empty store. Prints JSON, then a
-table. --quick: up to 100,000.
+Through EdgeStore as a worker uses it, with one caller and one collection that grows. At each size: faces added one by
+one, searches for the best 50 of all (`top50`) and of those from a confidence of 80 on (`listed`), each with its recall,
+the part of the exact answer that it found. 99,000 and 999,000 are the worst case: the last 24,000 have no int8 yet.
+Then the time to open the collection again. Memory and disk are per face, beyond those of an empty store. Prints JSON,
+then a table. --quick: up to 100,000.
 
-The faces are made up, with the structure of SFace's embeddings of 1,848 photos of 1,000 people of LFW:
+The faces are synthetic, with the structure of SFace's embeddings of 1,848 photos of 1,000 people of LFW:
 
-- all lean towards one direction: their mean has a length of 0.31, so strangers' cosines are 0.095 on average;
+- their mean has a length of 0.31, so that the cosines of impostor pairs are 0.095 on average;
 - people vary around it by 0.572 (the trace of the covariance), along axes whose variances fall from 0.0124 to 0; the
-  photos of one person by 0.334 around that person, about alike along each of these axes (0.0022 to 0.0032).
+  photos of one person vary by 0.334 around that person, about equally along all axes (0.0022 to 0.0032).
 
-Cosines of photos made up like this are 0.67 +- 0.05 within a person (LFW 0.67 +- 0.10, with its turned faces) and 0.095
-+- 0.092 between strangers (LFW 0.088). These embeddings fill nearly all of their space: the effective dimension,
-tr(C)^2 / tr(C^2), is 107 of 128. Little can be left out or coarsened, and the nearest strangers (the 50th of 100,000 is
-at a cosine of 0.38) lie nearly alike far away in all directions: hard for a graph, and for codes of one or two bits.
+The cosines of genuine pairs are then 0.67 +- 0.05 (LFW 0.67 +- 0.10, with its turned faces), those of impostor pairs
+0.095 +- 0.092 (LFW 0.088). These embeddings fill nearly all of their space: the effective dimension, tr(C)^2 / tr(C^2),
+is 107 of 128. So little can be left out or coarsened, and the nearest impostors (the 50th of 100,000 is at a cosine of
+0.38) are about equally far away in all directions, which is hard for a graph and for codes of one or two bits.
 """
 
 import json
@@ -45,11 +45,11 @@ SIZES: Final = (1_000, 10_000, 99_000, 100_000, 999_000, 1_000_000)
 QUICK: Final = (1_000, 10_000, 100_000)
 LIMIT: Final = 50
 LEAST_COSINE: Final = 0.363
-"""What a confidence of 80 is with the default model."""
+"""The cosine of confidence 80 with the default model."""
 
 MEAN: Final = 0.31
 PEOPLE: Final = (0.0124, 0.00864, 0.00667, 0.00506, 0.00396, 0.00287, 0.00202, 0.00103, 0.0)
-"""Variances of people along the axes, from the first to the last; those between are interpolated."""
+"""Variances of people at equally spaced axes, from the first to the last; interpolated between them."""
 
 PHOTOS: Final = 0.334 / DIMENSION
 PHOTOS_EACH: Final = 4
@@ -59,7 +59,7 @@ SINGLE: Final = 500
 
 
 class Faces:
-    """Made-up embeddings, the same ones in each run: photos of people, four of each, not next to each other."""
+    """Synthetic embeddings, the same in each run: four photos of each person, not next to each other."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(1)
@@ -71,12 +71,12 @@ class Faces:
         return self._mean + self._spread * self._random.standard_normal((count, DIMENSION), np.float32)
 
     def photos(self, people: Vectors) -> Vectors:
-        """One of each, float32, unit length."""
+        """Return one photo of each person, float32, unit length."""
         vectors = people + np.float32(np.sqrt(PHOTOS)) * self._random.standard_normal(people.shape, np.float32)
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
     def batches(self) -> Iterator[Vectors]:
-        """Of BATCH photos each, without end."""
+        """Yield batches of BATCH photos, without end."""
         while True:
             people = self.people(BATCH)
             for _ in range(PHOTOS_EACH):
@@ -84,16 +84,16 @@ class Faces:
 
 
 class Exact:
-    """The best LIMIT of all faces so far for each of some vectors, by comparing all."""
+    """The best LIMIT of all faces so far for each probe, by comparing all."""
 
-    def __init__(self, asked: Vectors) -> None:
-        self._asked = asked
-        self._cosines = np.full((len(asked), LIMIT), -np.inf, np.float32)
-        self._numbers = np.full((len(asked), LIMIT), -1)
+    def __init__(self, probes: Vectors) -> None:
+        self._probes = probes
+        self._cosines = np.full((len(probes), LIMIT), -np.inf, np.float32)
+        self._numbers = np.full((len(probes), LIMIT), -1)
 
     def add(self, vectors: Vectors, first: int) -> None:
-        cosines = np.hstack([self._cosines, self._asked @ vectors.T])
-        new = np.broadcast_to(np.arange(first, first + len(vectors)), (len(self._asked), len(vectors)))
+        cosines = np.hstack([self._cosines, self._probes @ vectors.T])
+        new = np.broadcast_to(np.arange(first, first + len(vectors)), (len(self._probes), len(vectors)))
         numbers = np.hstack([self._numbers, new])
         best = np.argpartition(-cosines, LIMIT - 1, axis=1)[:, :LIMIT]
         self._cosines = np.take_along_axis(cosines, best, axis=1)
@@ -109,10 +109,10 @@ def percentiles(times: Sequence[float]) -> dict[str, float]:
     return {f"p{percent}_ms": round(float(np.percentile(times, percent)) * 1e3, 3) for percent in (50, 99)}
 
 
-def searched(store: EdgeStore, asked: Vectors, exact: Exact, least: float) -> dict[str, float]:
+def searched(store: EdgeStore, probes: Vectors, exact: Exact, least: float) -> dict[str, float]:
     times: list[float] = []
     answers: list[list[Match]] = []
-    for vector in asked:
+    for vector in probes:
         begun = time.perf_counter()
         answers.append(store.search("bench", vector, LIMIT, least))
         times.append(time.perf_counter() - begun)
@@ -124,19 +124,19 @@ def searched(store: EdgeStore, asked: Vectors, exact: Exact, least: float) -> di
     return {
         **percentiles(times),
         "recall": round(hits / total, 5) if total else 1.0,
-        "found": round(total / len(asked), 1),
+        "found": round(total / len(probes), 1),
     }
 
 
 def memory() -> dict[str, int]:
-    """Bytes of this process: its own, and those of mapped files, which the system may drop."""
+    """Return the bytes of this process: its own, and those of mapped files, which the system may drop."""
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     found = {line[0]: int(line[1]) << 10 for line in lines if line and line[0] in ("RssAnon:", "RssFile:")}
     return {"own": found["RssAnon:"], "mapped": found["RssFile:"]}
 
 
 def disk(folder: Path) -> int:
-    """Bytes that are really taken: the engine's files have holes."""
+    """Return the bytes taken on the disk: the engine's files are sparse."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
@@ -147,9 +147,9 @@ def points(vectors: Vectors, first: int) -> list[Point]:
 def measure(sizes: Sequence[int], searches: int) -> dict[str, Any]:
     faces = Faces()
     people = faces.people(BATCH)
-    # Half of those asked for are people who are stored, half strangers.
-    asked = np.concatenate([faces.photos(people[: searches // 2]), faces.photos(faces.people(searches // 2))])
-    exact, batches, rows, stored = Exact(asked), faces.batches(), [], 0
+    # Half of the probes are of people in the gallery.
+    probes = np.concatenate([faces.photos(people[: searches // 2]), faces.photos(faces.people(searches // 2))])
+    exact, batches, rows, stored = Exact(probes), faces.batches(), [], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with closing(EdgeStore(folder, OURS, 1)) as store:
@@ -170,8 +170,8 @@ def measure(sizes: Sequence[int], searches: int) -> dict[str, Any]:
                             times.append(time.perf_counter() - begun)
                         longest = max([longest, *times])
                 row: dict[str, Any] = {"faces": size, "add": percentiles(times), "longest_add_s": round(longest, 2)}
-                row["top50"] = searched(store, asked, exact, -1)
-                row["listed"] = searched(store, asked, exact, LEAST_COSINE)
+                row["top50"] = searched(store, probes, exact, -1)
+                row["listed"] = searched(store, probes, exact, LEAST_COSINE)
                 row["bytes_a_face"] = {kind: round((memory()[kind] - before[kind]) / size) for kind in before}
                 row["bytes_a_face"]["disk"] = round(disk(folder) / size)
                 rows.append(row)
@@ -179,7 +179,7 @@ def measure(sizes: Sequence[int], searches: int) -> dict[str, Any]:
             begun = time.perf_counter()
             store.count("bench")
             opening = round(time.perf_counter() - begun, 2)
-            again = searched(store, asked, exact, -1)
+            again = searched(store, probes, exact, -1)
     return {"dimension": DIMENSION, "searches": searches, "sizes": rows, "reopened": {"s": opening, "top50": again}}
 
 

@@ -1,4 +1,4 @@
-"""Whether control data makes sense: what leads to a record finds it, and what is there is led to."""
+"""Consistency of control data: every reference finds its record, and every record is referenced."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -41,24 +41,24 @@ _TYPES: Final[dict[str, Type]] = {
     "usage": "hash",
     "once": "hash",
 }
-"""By the second part of a key; but for DAYS, which is a set."""
+"""Type of a key by its second part; DAYS, a set, is an exception."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN: Final = 12
-"""Hex digits of a key's hash that are shown: enough to find it, useless to anybody else."""
+"""Hex digits of a key's hash that are shown: enough to find it, and useless otherwise."""
 
 
 class Consistency:
-    """Control data, and the lines that say what is wrong with it and what to do."""
+    """Control data, and what is wrong with it."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.key: entry for entry in entries}
         self.collections: dict[str, str] = {}
-        """Tenant by collection, of the face databases whose records can be read."""
+        """Tenant by collection, for the face databases whose records can be read."""
         self.dropped: set[str] = set()
 
     def problems(self) -> Iterator[str]:
-        """One line for each thing that is wrong. Fills `collections` and `dropped`."""
+        """Yield a line for each problem, with what to do. Fills `collections` and `dropped`."""
         wrong_types = list(self._wrong_types())
         yield from wrong_types
         self.dropped = set(self._value(DROPPED, {}))
@@ -118,7 +118,7 @@ class Consistency:
             yield f"key {key_id} of tenant {tenant}: its record is of key {key.id} of {key.tenant}; revoke both"
 
     def _unreached(self, tenants: list[str]) -> Iterator[str]:
-        """Records that no index has."""
+        """Yield the problems of records that no index has."""
         for key in sorted(self._entries):
             kind, _, rest = key.removeprefix("fs:").partition(":")
             if kind in {"tenant", "keys", "facedbs"} and rest not in tenants:
@@ -142,7 +142,7 @@ class Consistency:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)
 
     def _ids(self) -> Iterator[str]:
-        """Tenants with the same id: nobody could tell what is remembered of one from what is of the other."""
+        """Yield the problems of tenant ids. Two tenants with one id could not be told apart."""
         known: dict[str, str] = self._value(TENANT_IDS, {})
         for name, tenant_id in sorted(known.items()):
             if not FACEDB.fullmatch(tenant_id):
@@ -168,7 +168,7 @@ class Consistency:
                 yield f"{day_key(day)} has a counter that is none: `facesearch usage` fails; remove it"
 
     def _record(self, key: str, kind: type[Record]) -> tuple[Record | None, str]:
-        """The record, or why there is none."""
+        """Return the record and "", or None and the problem."""
         entry = self._entries.get(key)
         if entry is None:
             return None, "its record is not there"
@@ -196,6 +196,6 @@ def _is_day(text: str) -> bool:
 
 
 def _shown(key: str) -> str:
-    """Without most of a hash."""
+    """Return the key as shown to an operator: without most of a hash."""
     head, _, digest = key.rpartition(":")
     return f"{head}:{digest[:_SHOWN]}…" if _DIGEST.fullmatch(digest) else key

@@ -1,10 +1,9 @@
-"""Control data as lines of JSON, one a key: what a Redis or Valkey of any version can be given again.
+"""Control data as lines of JSON, one for each key, which can be written to a Redis or Valkey of any version.
 
     {"key": …, "type": "string" | "set" | "hash" | "zset", "value": …, "expires": Unix time in milliseconds, or null}
 
-Kept is what nobody could make again: tenants, keys and what they were, face databases, counters of names and of
-usage, collections to remove, and the records of Idempotency-Keys. Images, the queue, outcomes, limits and signs of life
-are of the moment.
+A backup keeps what cannot be made again: tenants, keys and their records, face databases, counters of names and of
+usage, collections to remove, and idempotency records. It leaves out images, the queue, outcomes, limits and presence.
 """
 
 import json
@@ -36,10 +35,10 @@ Type = Literal["string", "set", "hash", "zset"]
 Value = str | list[str] | dict[str, str] | dict[str, float]
 
 ONCE: Final = "fs:once:"
-"""Begin of the keys of records of Idempotency-Keys."""
+"""Prefix of the keys of idempotency records."""
 
 ORDER: Final = "fs:once-order:"
-"""Begin of the keys that say in which order these were made. Not kept: what is restored is over within a day."""
+"""Prefix of the keys that hold the order of these records. Not kept: restored records expire within a day."""
 
 BATCH: Final = 1000
 """Keys that are read or written at once."""
@@ -61,8 +60,8 @@ _WRITERS: Final[dict[Type, Any]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One key. value: text, a set's members in order, or a hash's or a sorted set's by field or member. expires: Unix
-    time in milliseconds.
+    """A key and its value. value: a text, the sorted members of a set, the values of a hash by field, or the scores of
+    a sorted set by member. expires: Unix time in milliseconds.
     """
 
     key: str
@@ -75,7 +74,7 @@ class Entry:
 
     @classmethod
     def parse(cls, line: str) -> "Entry":
-        """The inverse of line. Raises ValueError."""
+        """Return the entry of a line, the inverse of `line`. Raises ValueError."""
         if not line.endswith("\n"):
             raise ValueError("cut short")
         found = json.loads(line)
@@ -88,7 +87,7 @@ class Entry:
         return entry
 
     def is_sound(self) -> bool:
-        """Whether the value is of the type. An empty set and the like are none: Redis knows no such key."""
+        """Return whether the value fits the type. Empty sets and the like do not: Redis has no such keys."""
         if not isinstance(self.key, str) or (self.expires is not None and type(self.expires) is not int):
             return False
         value: Any = self.value
@@ -105,17 +104,17 @@ class Entry:
 
 
 def collections_of(redis: Redis) -> list[str]:
-    """The collections of all face databases. Raises RedisError."""
+    """Return the collections of all face databases. Raises RedisError."""
     found = (collection for _, collection in _facedbs(redis, _members(redis, TENANTS)))
     return [collection for collection in found if collection is not None]
 
 
 def kept(redis: Redis) -> list[Entry]:
-    """Control data at one moment, without records of Idempotency-Keys. Raises RedisError."""
+    """Return a consistent view of control data, without idempotency records. Raises RedisError."""
     names: list[tuple[str, Type]] = []
 
     def read(pipe: Pipeline) -> None:
-        # What is read to know what to read is watched: if it changes meanwhile, all of this is done again.
+        # The keys that lead to others are watched: if one changes meanwhile, everything is read again.
         tenants = _members(pipe, TENANTS)
         if tenants:
             pipe.watch(  # type: ignore[no-untyped-call]
@@ -129,7 +128,7 @@ def kept(redis: Redis) -> list[Entry]:
 
 
 def everything(redis: Redis) -> Iterator[Entry]:
-    """All keys of facesearch that are kept, wherever nothing leads to them too; those of another type than any of ours
+    """Yield all keys that are kept, including those to which nothing leads. Keys of a type that facesearch does not use
     have no value. Raises RedisError.
     """
     patterns = ("tenants", "tenant:*", "key:*", "keys:*", "facedb:*", "facedbs:*", "dropped", "first-key", "names:*")
@@ -146,16 +145,16 @@ def everything(redis: Redis) -> Iterator[Entry]:
 
 
 def records(redis: Redis) -> Iterator[Entry]:
-    """The records of Idempotency-Keys. Raises RedisError."""
+    """Return the idempotency records. Raises RedisError."""
     return (entry for entry in _matching(redis, f"{ONCE}*") if entry.is_sound())
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """Each line of a file. Raises OperatorError, which names the line, where it is damaged."""
+    """Yield the entry of each line. Raises OperatorError, which names the line, if the file is damaged."""
     number = 1
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 -- told if the line is damaged
+            for number, line in enumerate(file, 1):  # noqa: B007 -- for the message
                 yield Entry.parse(line)
     except OSError as error:
         raise OperatorError(f"cannot read {path} ({error.strerror})") from None
@@ -164,7 +163,7 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def collections_in(entries: Iterable[Entry]) -> list[str]:
-    """The collections of all face databases. Raises ValueError if a record is damaged."""
+    """Return the collections of all face databases. Raises ValueError if a record is damaged."""
     return [Facedb.model_validate_json(str(e.value)).collection for e in entries if e.key.startswith("fs:facedb:")]
 
 
@@ -173,14 +172,14 @@ def count_tenants(redis: Redis) -> int:
     return redis.scard(TENANTS)
 
 
-def put(redis: Redis, entries: Sequence[Entry], once: Iterable[Entry]) -> None:
-    """Replace all control data: records of Idempotency-Keys first, then everything else at once, so that nobody sees a
-    part of it. Collections that are known now and no longer then are removed by workers in time. Raises RedisError.
+def put(redis: Redis, entries: Sequence[Entry], idempotency_records: Iterable[Entry]) -> None:
+    """Replace all control data: idempotency records first, then everything else in one transaction. Collections that
+    only the old data knows are left for the workers to remove. Raises RedisError.
     """
     for begin in (ONCE, ORDER):
         for keys in _batches(redis.scan_iter(f"{begin}*", BATCH)):
             redis.delete(*keys)
-    for some in _batches(once):
+    for some in _batches(idempotency_records):
         with redis.pipeline(transaction=False) as pipe:
             for entry in some:
                 _write(pipe, entry)
@@ -203,7 +202,7 @@ def _write(pipe: Pipeline, entry: Entry) -> None:
     value: Any = entry.value
     _WRITERS[entry.type](pipe, _bytes(entry.key), _written(value))
     if entry.expires is not None:
-        pipe.pexpireat(_bytes(entry.key), entry.expires)  # what is over goes at once
+        pipe.pexpireat(_bytes(entry.key), entry.expires)  # which removes it at once if that is past
 
 
 def _matching(redis: Redis, pattern: str) -> Iterator[Entry]:
@@ -257,7 +256,7 @@ def _written(value: Any) -> Any:
 
 
 def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
-    """What there is to keep, by following what leads to it."""
+    """Return the keys that are kept, found by following the references to them."""
     names: list[tuple[str, Type]] = [(TENANTS, "set"), (DROPPED, "zset"), (FIRST_KEY, "string"), (DAYS, "set")]
     names += [(KEY_RECORDS, "hash"), (TENANT_IDS, "hash"), (DROPPED_TENANTS, "zset")]
     for tenant in tenants:
@@ -273,7 +272,7 @@ def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
 
 
 def _facedbs(redis: Redis, tenants: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """The key of each face database, and its collection unless the record is damaged."""
+    """Yield the key of each face database and its collection, None if the record is damaged."""
     for tenant in tenants:
         keys = [facedb_key(tenant, name) for name in _members(redis, facedbs_key(tenant))]
         values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
@@ -299,7 +298,7 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _text(value: bytes) -> str:
-    """Whatever the bytes are: JSON holds those that are no UTF-8 as lone surrogates."""
+    """Decode any bytes: those that are no UTF-8 become lone surrogates, which JSON can hold."""
     return value.decode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""The folder of a backup: begun empty, finished by its manifest, and checked by it."""
+"""The folder of a backup and its manifest, which is written last and against which the files are checked."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ Kind = Literal["embedded", "qdrant"]
 
 
 class File(BaseModel):
-    """name: its path within the folder, with slashes."""
+    """A file of a backup. name: its path in the folder, with slashes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a backup's folder holds. faces: of which kind. release: of facesearch, that wrote it."""
+    """The contents of a backup. faces: how they are stored. release: of facesearch, which wrote the backup."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,14 +49,14 @@ class Manifest(BaseModel):
 
 
 class _Version(BaseModel):
-    """What every version has."""
+    """The fields of every version of the manifest."""
 
     version: int
     release: str
 
 
 def begin(folder: Path) -> None:
-    """Make the folder, for its owner alone. Raises OperatorError when it holds something or cannot be made."""
+    """Make the folder, for its owner alone. Raises OperatorError if it is not empty or cannot be made."""
     try:
         if (folder / MANIFEST).exists():
             raise OperatorError(f"{folder} holds a backup already; choose another folder")
@@ -67,14 +67,14 @@ def begin(folder: Path) -> None:
         if held:
             raise OperatorError(f"{folder} is not empty; choose another folder")
         folder.chmod(0o700)
-        (folder / CONTROL).touch(mode=0o600)  # from here on it is seen to be cut short
+        (folder / CONTROL).touch(mode=0o600)  # from here on it shows that the backup was cut short
         (folder / FACES).mkdir(mode=0o700)
     except OSError as error:
         raise unwritable(folder, error) from None
 
 
 def unwritable(folder: Path, error: OSError) -> OperatorError:
-    """That nothing can be written into the folder, and what to do."""
+    """Return the error that says that nothing can be written into the folder, and what to do."""
     if isinstance(error, PermissionError):
         place = error.filename or folder
         return OperatorError(
@@ -85,7 +85,7 @@ def unwritable(folder: Path, error: OSError) -> OperatorError:
 
 
 def finish(folder: Path, faces: Kind) -> Manifest:
-    """Write the manifest of all that is in the folder. Raises OSError."""
+    """Write the manifest of all files in the folder, and return it. Raises OSError."""
     files = [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
     made = Manifest(created=now(), faces=faces, release=version("facesearch"), files=files)
     unfinished = folder / f".{MANIFEST}"
@@ -100,7 +100,7 @@ def finish(folder: Path, faces: Kind) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """Raises OperatorError when the folder holds no backup, or one of a later release."""
+    """Raises OperatorError if the folder holds no backup, or one of a later release."""
     try:
         text = (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
@@ -126,7 +126,7 @@ def read(folder: Path) -> Manifest:
 
 
 def damages(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """A line for each file that is not there, or not what it was. All of each file is read."""
+    """Yield a line for each file that is missing or changed. Reads every file completely."""
     for file in manifest.files:
         if not _is_within(file.name):
             yield f"{folder / MANIFEST} is damaged: {file.name!r} is no file of a backup"

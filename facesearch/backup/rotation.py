@@ -1,9 +1,9 @@
-"""A folder of backups, each in a folder named after the time it was begun, of which the newest are kept.
+"""A folder of backups, of which the newest are kept.
 
-    .lock                   held by the backup that is being written
-    2026-01-31T03-17-00Z/   a backup, or without its manifest.json what is left of one that was cut short
+    .lock                   held while a backup is being written
+    2026-01-31T03-17-00Z/   a backup, named after its start; without a manifest.json, one that was cut short
 
-What has another name is nobody's here and left alone.
+Files and folders of other names are left alone.
 """
 
 import fcntl
@@ -21,18 +21,18 @@ from shared.errors import OperatorError
 LOCK: Final = ".lock"
 
 _NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
-"""In UTC. Without colons, which other systems do not take in a name; sorted, they are in the order of time."""
+"""UTC, without colons, which some file systems refuse. The order of names is that of times."""
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Where the next backup belongs, while nobody else writes one into the folder. Raises OperatorError."""
+    """Yield the folder of the next backup, and lock the folder of backups for the block. Raises OperatorError."""
     with _locked(folder):
         yield folder / f"{now():%Y-%m-%dT%H-%M-%SZ}"
 
 
 def _locked(folder: Path) -> IO[str]:
-    """The lock goes with the file, and with the process, even a killed one. Raises OperatorError."""
+    """Return the locked file. The lock ends when it is closed, or with the process. Raises OperatorError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (folder / LOCK).open("w")
@@ -50,14 +50,14 @@ def _locked(folder: Path) -> IO[str]:
 
 
 def prune(folder: Path, made: Path, keep: int) -> list[Path]:
-    """Remove all backups but `made`, which is whole, and the newest others, so that `keep` remain; and what is left of
-    those that were cut short. Returns what was removed. The caller is in `writing`. Raises OSError.
+    """Remove backups so that `made`, which is complete, and the newest others remain, `keep` in total; and remove those
+    that were cut short. Returns what was removed. Called within `writing`. Raises OSError.
     """
     others = sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path != made), reverse=True)
     whole = [path for path in others if (path / MANIFEST).is_file()]
     removed = [path for path in others if path not in whole[: keep - 1]]
     for path in removed:
-        # First of all it ceases to be a backup: nobody takes a half of one for whole.
+        # First the manifest, so that a half-removed backup is not taken for a complete one.
         (path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(path)
     return sorted(removed)

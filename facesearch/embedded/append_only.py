@@ -1,4 +1,4 @@
-"""The append-only file of a Redis: every command since it was rewritten last, deleted values included."""
+"""The append-only file of a Redis, which holds every command since its last rewrite, deleted values included."""
 
 import time
 from typing import Any, Final
@@ -10,18 +10,19 @@ from shared.errors import OperatorError
 POLL_S: Final = 0.1
 
 LONGEST_S: Final = 600.0
-"""How long one rewrite may take: a million faces leave a broker of some tens of megabytes, which take a second."""
+"""Time limit of one rewrite. The broker of a service with a million faces holds some tens of megabytes, which take a
+second."""
 
 
 def rewrite(redis: Redis) -> bool:
-    """Have it rewritten from what is kept now, and wait for that. Returns False when there is none. Raises RedisError,
-    and OperatorError when it cannot be done.
+    """Have the file rewritten from the present values, and wait for the end. Returns False if there is no such file.
+    Raises RedisError, and OperatorError if the file cannot be rewritten.
     """
     if not _state(redis)["aof_enabled"]:
         return False
     ends = time.monotonic() + LONGEST_S
     while True:
-        _await_end(redis, ends)  # one that began before has what was deleted since
+        _await_end(redis, ends)  # a rewrite that began earlier may hold deleted values
         try:
             redis.bgrewriteaof()
             break

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from facesearch.backup import served_faces
-from facesearch.backup import worker_request as waiting_for
+from facesearch.backup import served_faces, worker_request
 from processes import wait_for
 from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
 from shared.errors import OperatorError
@@ -80,20 +79,20 @@ def worker(redis: Redis, store: Held, handover: Path) -> Iterator[Backups]:
 
 
 working = pytest.mark.usefixtures("worker")
-"""A worker looks for backups meanwhile."""
+"""A worker polls for requests meanwhile."""
 
 
-class Asking:
-    """Somebody who waits for a backup in a thread of their own."""
+class BackupThread:
+    """A thread that requests a backup and waits for it."""
 
     def __init__(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         self.said: list[str] = []
         self.ended: Progress | None = None
         self.error = ""
-        self._thread = threading.Thread(target=self._ask, args=(redis, handover, folder, collections))
+        self._thread = threading.Thread(target=self._run, args=(redis, handover, folder, collections))
         self._thread.start()
 
-    def _ask(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
+    def _run(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         try:
             self.ended = served_faces.write_faces(redis, handover, folder, collections, self.said.append)
         except OperatorError as error:
@@ -123,9 +122,9 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, 
 def test_who_waits_is_told_how_far_it_is(
     redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting_for, "SAY_EVERY_S", 0)
+    monkeypatch.setattr(worker_request, "SAY_EVERY_S", 0)
     store.add("t.a", faces(2 * PAGE))
-    waiting = Asking(redis, handover, tmp_path, ["t.a"])
+    waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     wait_for(lambda: bool(waiting.said))
     store.go.set()
@@ -136,7 +135,7 @@ def test_who_waits_is_told_how_far_it_is(
 @working
 def test_one_at_a_time(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
     store.add("t.a", faces(PAGE + 1))
-    first = Asking(redis, handover, tmp_path, ["t.a"])
+    first = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     with pytest.raises(OperatorError, match="another backup of this service is being written"):
         served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
@@ -285,7 +284,7 @@ def test_a_worker_that_is_stopped_says_so(
     redis: Redis, handover: Path, store: Held, worker: Backups, tmp_path: Path
 ) -> None:
     store.add("t.a", faces(PAGE + 1))
-    waiting = Asking(redis, handover, tmp_path, ["t.a"])
+    waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
@@ -299,10 +298,10 @@ def test_a_worker_that_is_stopped_says_so(
 def test_a_worker_that_was_killed(
     redis: Redis, handover: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting_for, "SILENT_S", 0.5)
+    monkeypatch.setattr(worker_request, "SILENT_S", 0.5)
     with pytest.raises(OperatorError, match="no worker takes the backup up"):
         served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
-    waiting = Asking(redis, handover, tmp_path, ["t.a"])
+    waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     wait_for(lambda: bool(redis.exists(REQUEST)))
     request = Request.model_validate_json(redis.get(REQUEST))
     redis.set(progress_key(request.id), Progress(faces=3).model_dump_json())
@@ -350,9 +349,9 @@ def test_a_request_of_another_release_is_left(redis: Redis, worker: Backups) -> 
 def test_who_was_held_up_for_too_long_learns_it(
     redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting_for, "RENEW_EVERY_S", 0)
+    monkeypatch.setattr(worker_request, "RENEW_EVERY_S", 0)
     store.add("t.a", faces(PAGE + 1))
-    waiting = Asking(redis, handover, tmp_path, ["t.a"])
+    waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     redis.set(REQUEST, "somebody else's")
     waiting.join()
@@ -361,8 +360,8 @@ def test_who_was_held_up_for_too_long_learns_it(
 
 
 def test_whether_there_is_a_worker(redis: Redis) -> None:
-    assert not waiting_for.alive(redis)
+    assert not worker_request.alive(redis)
     redis.sadd(WORKERS, "one")
-    assert not waiting_for.alive(redis)
+    assert not worker_request.alive(redis)
     redis.set(heartbeat_key("one"), Heartbeat(store="ok", embedder="x").model_dump_json())
-    assert waiting_for.alive(redis)
+    assert worker_request.alive(redis)

@@ -1,4 +1,4 @@
-"""What the stand-in keeps: one shard of Qdrant Edge for each collection, beside what it was asked to be."""
+"""The collections of the stand-in: a shard of Qdrant Edge for each, and the parameters it was created with."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[^/\x00-\x1f<>:\"\\|?*.][^/\x00-\x1f<>:\"\\|?*]{0,254}")
 
 
 class Engine:
-    """Collections in a folder. Methods raise Refused. record: a file to which every call is added as a line of JSON."""
+    """Collections in a folder. Methods raise Refused. record: a file to which calls are appended as JSON."""
 
     def __init__(self, folder: Path, record: Path | None = None) -> None:
         self._folder = folder / "collections"

@@ -1,10 +1,10 @@
-"""What a collection says of itself. Where nothing was asked for, the defaults of a Qdrant server."""
+"""The description of a collection, with the defaults of a Qdrant server."""
 
 from qdrant_client import models
 
 
 def described(asked: models.CreateCollection, shard: object) -> models.CollectionInfo:
-    """shard: what Qdrant Edge says of it."""
+    """shard: Qdrant Edge's description of the collection's shard."""
     hnsw = models.HnswConfig(m=16, ef_construct=100, full_scan_threshold=10_000)
     if asked.hnsw_config is not None:
         hnsw = hnsw.model_copy(update=asked.hnsw_config.model_dump(exclude_none=True))

@@ -1,4 +1,4 @@
-"""Why a call is not answered, in the words and with the codes of a Qdrant server."""
+"""Refusals of calls, with the texts and codes of a Qdrant server."""
 
 import grpc
 
@@ -12,7 +12,7 @@ GRPC_CODES = {
 
 
 class Refused(Exception):
-    """code: of HTTP."""
+    """code: HTTP status."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

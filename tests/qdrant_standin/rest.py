@@ -26,7 +26,9 @@ Query = dict[str, str]
 
 
 class Routes:
-    """What each method and path does. Handlers take the path's parts, the query and the body, and give the result."""
+    """The handler of each method and path. A handler takes the path's parts, the query and the body, and returns the
+    result.
+    """
 
     def __init__(self, engine: Engine, snapshots: Snapshots, peers: int) -> None:
         self._engine, self._snapshots, self._peers = engine, snapshots, peers
@@ -159,7 +161,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> ThreadingHTTPServer:
-    """Listens on host and port; a thread for each connection."""
+    """A server on host and port, with a thread for each connection."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

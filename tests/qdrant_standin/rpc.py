@@ -132,7 +132,7 @@ class Points(api.PointsServicer):
 
 
 class _Guard(grpc.ServerInterceptor):
-    """Checks the key, and gives what is refused its code."""
+    """Checks the key, and answers refusals with their code."""
 
     def __init__(self, api_key: str | None) -> None:
         self._api_key = api_key
@@ -157,7 +157,7 @@ class _Guard(grpc.ServerInterceptor):
 
 
 def server(engine: Engine, api_key: str | None) -> grpc.Server:
-    """Not started, and bound to no port yet."""
+    """Return the server, not started and bound to no port yet."""
     pings = [("grpc.http2.min_ping_interval_without_data_ms", 1000), ("grpc.http2.max_ping_strikes", 0)]
     made = grpc.server(
         ThreadPoolExecutor(16), interceptors=[_Guard(api_key)], options=[("grpc.so_reuseport", 0), *pings]
@@ -172,7 +172,7 @@ def _filter(request: Any) -> models.Filter | None:
 
 
 def _write_options(request: Any) -> dict[str, Any]:
-    """As they stand in a URL of REST."""
+    """Return the options as in the query of a REST URL."""
     options = {"wait": str(request.wait).lower()}
     if request.HasField("ordering"):
         options["ordering"] = api.WriteOrderingType.Name(request.ordering.type).lower()

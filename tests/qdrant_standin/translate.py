@@ -1,4 +1,4 @@
-"""From the models of Qdrant's API to Qdrant Edge's. What facesearch does not use is refused and never ignored."""
+"""Translation of the models of Qdrant's API to those of Qdrant Edge. What facesearch does not use is refused."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from qdrant_standin.refused import Refused
 
 
 def edge_config(request: models.CreateCollection) -> edge.EdgeConfig:
-    """Vectors alone: graphs, quantisation and the like are remembered but not built, and every search is exact."""
+    """Return a shard's configuration with vectors only: graphs and quantisation are remembered but not built, and every
+    search is exact.
+    """
     if not isinstance(request.vectors, dict):
         raise unsupported("unnamed vectors")
     vectors = {}
@@ -57,7 +59,7 @@ def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
 
 
 def edge_filter(asked: models.Filter | None) -> edge.Filter | None:
-    """Only: these keys have these values."""
+    """Translate a filter that requires values of keys; others are refused."""
     if asked is None:
         return None
     if asked.should or asked.must_not or asked.min_should or not isinstance(asked.must, list):
