@@ -1,10 +1,10 @@
-"""How batches form, and what they gain and cost, with a model that is made up: no GPU is needed.
+"""Measure how batches form, and what they gain and cost, with a made-up model: no GPU is needed.
 
     .venv/bin/python bench/batching.py [--quick]
 
-The model sleeps FIXED_MS and ROW_MS for each row, one call at a time, as a GPU that several threads share. Callers in
+The model sleeps FIXED_MS and ROW_MS for each row, one inference at a time, like a GPU shared by threads. Callers in
 closed loops sleep DECODE_MS on average, announce themselves, sleep PREPARE_MS and call it with one row: each alone, in
-batches that are never held back, and in batches that are held back for callers on their way. Prints JSON, then a table.
+batches that do not wait, and in batches that wait for announced callers. Prints JSON, then a table.
 """
 
 import json
@@ -42,7 +42,7 @@ class MadeUp:
 
 
 def load(session: Session, announce: Callable[[], None], callers: int, seconds: float) -> dict[str, float]:
-    """Calls a second, and the milliseconds each caller spent in the model, waiting included."""
+    """Return calls a second, and the milliseconds each caller spent in the model, including waiting."""
     until = time.perf_counter() + seconds
 
     def caller(number: int) -> list[float]:
@@ -86,7 +86,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
             runs.append(
                 {
                     "callers": callers,
-                    "way": f"batched, held back {wait_ms:g} ms",
+                    "way": f"batched, waiting {wait_ms:g} ms",
                     "rows_a_call": round(statistics.mean(rows), 2),
                     **batched,
                 }

@@ -1,4 +1,4 @@
-"""HTTP by hand over kept connections: a full client would take more of the shared cores than the gateway does."""
+"""A minimal HTTP client with kept connections: a full one would take more of the shared cores than the gateway."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ import pybase64
 
 from shared.calls import CALLS
 
-PATIENCE_S: Final = 60.0
-"""After so long a request has no answer: far beyond any deadline of the service."""
+TIMEOUT_S: Final = 60.0
+"""Time-out of a request: far beyond any deadline of the service."""
 
 TIMEOUT: Final = "TIMEOUT"
 BROKEN: Final = "BROKEN"
-"""What stands in the place of a status when there was no answer in time, or the connection ended before it."""
+"""Take the place of a status when there was no answer in time, or the connection ended before it."""
 
 
 def form(call: str, photo: Path) -> bytes:
@@ -26,7 +26,7 @@ def form(call: str, photo: Path) -> bytes:
 
 
 def request(address: str, key: str, call: str, body: bytes) -> bytes:
-    """A whole HTTP request."""
+    """Return the bytes of an HTTP request."""
     head = (
         f"POST /v1/{call} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\nX-API-Key: {key}\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -35,7 +35,7 @@ def request(address: str, key: str, call: str, body: bytes) -> bytes:
 
 
 class Connections:
-    """Connections to one address: opened when none is free, and kept."""
+    """A pool of connections to one address: opened when none is free, and kept."""
 
     def __init__(self, address: str) -> None:
         url = urlsplit(address)
@@ -43,9 +43,9 @@ class Connections:
         self._free: list[_Connection] = []
 
     async def ask(self, message: bytes) -> str:
-        """The contract status of the answer, or TIMEOUT or BROKEN."""
+        """Return the contract status of the answer, or TIMEOUT or BROKEN."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 connection = await self._connection()
                 try:
                     status = await connection.ask(message)
@@ -75,7 +75,7 @@ class Connections:
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time. asyncio's streams take twice the CPU."""
+    """A connection with one request at a time. asyncio's streams take twice the CPU."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -83,7 +83,7 @@ class _Connection(asyncio.Protocol):
         self._status: asyncio.Future[str] | None = None
 
     def ask(self, message: bytes) -> "asyncio.Future[str]":
-        """Its exception is OSError when the connection ends before the answer does."""
+        """Send a request; the future has its status, or OSError if the connection ends before the answer."""
         self._received = b""
         self._status = asyncio.get_running_loop().create_future()
         self._transport.write(message)

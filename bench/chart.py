@@ -1,4 +1,4 @@
-"""docs/performance.svg: throughput and latency of searches by the number of callers, from the last long runs.
+"""Draw docs/performance.svg: throughput and latency of searches by the number of callers, from the last long runs.
 
     .venv/bin/python bench/chart.py
 
@@ -34,7 +34,7 @@ NEVER_DATED: Final = {"Date": None, "Creator": None}
 
 
 def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:
-    """scale, service: what their benchmarks found."""
+    """Return the chart of the results of bench/scale.py and bench/service.py."""
     searches = small_searches(service["loads"])
     alone, all_threads = searches[1]["floor"], searches[8]["floor"]
     callers = [run["callers"] for run in scale["callers"]]
@@ -45,7 +45,7 @@ def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:
         throughput.plot(callers, [run["per_second"] for run in scale["callers"]], "o-", color=FIRST, markersize=4)
         throughput.axhline(all_threads["per_second"], color=FLOOR, linestyle="--", linewidth=1)
         throughput.set_ylim(0, 1.2 * all_threads["per_second"])
-        _say(throughput, "the same work in one process, with no queue", all_threads["per_second"])
+        _label(throughput, "the same work in one process, with no queue", all_threads["per_second"])
         _axes(latency, "milliseconds", callers)
         for name, color in (("p99", SECOND), ("p50", FIRST)):
             values = [run[f"{name}_ms"] for run in scale["callers"]]
@@ -54,7 +54,7 @@ def svg(scale: Mapping[str, Any], service: Mapping[str, Any]) -> str:
         latency.set_yscale("log")
         latency.yaxis.set_major_formatter(ScalarFormatter())
         latency.legend(frameon=False, loc="upper left")
-        _say(latency, "one search alone, with no queue", alone["p50_ms"])
+        _label(latency, "one search alone, with no queue", alone["p50_ms"])
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata=NEVER_DATED)
     return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
@@ -69,8 +69,8 @@ def _axes(axes: Axes, label: str, callers: Sequence[int]) -> None:
     axes.grid(axis="y")
 
 
-def _say(axes: Axes, text: str, height: float) -> None:
-    """Above a horizontal line, at the right."""
+def _label(axes: Axes, text: str, height: float) -> None:
+    """Write text above a horizontal line, at the right."""
     right = ("axes fraction", "data")
     axes.annotate(text, (1, height), (0, 3), right, textcoords="offset points", ha="right", color=FLOOR, fontsize=8.0)
 

@@ -1,9 +1,9 @@
-"""What documents tell of measured figures, from the last long runs in bench/results: the tables of docs/performance.md,
-its chart, and the sentences in the README.
+"""Write measured figures into documents, from the last long runs in bench/results: the tables of docs/performance.md,
+its chart, and a paragraph of the README.
 
     .venv/bin/python bench/document.py
 
-A test compares them with the results, so that they are never stale.
+A test compares them with the results.
 """
 
 import re
@@ -19,12 +19,12 @@ from summaries import small_searches
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = (ROOT / "docs/performance.md", ROOT / "README.md")
 NAMES: Final = ("pipeline", "service", "store", "scale", "overload", "fairness")
-"""Of the benchmarks that `make bench` runs, in this order."""
+"""The benchmarks that `make bench` runs, in this order."""
 
 PART: Final = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end of measured -->\n)", re.DOTALL)
 
 Found = Mapping[str, Any]
-"""What a benchmark found, as bench/results has it."""
+"""The result of a benchmark, as bench/results has it."""
 
 KINDS: Final = {
     "small": "250 by 250",
@@ -34,16 +34,16 @@ KINDS: Final = {
 }
 CALLS: Final = {"searchface": "search", "addface": "add"}
 VECTORS: Final = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "amx_int8": "AMX"}
-"""Instructions by the kernel's names for them."""
+"""Names of vector instructions by the kernel's flags."""
 
 
 def rewritten(document: str, found: Mapping[str, Found]) -> str:
-    """The document with each of its parts as the results have it. Raises KeyError on a part that nobody writes."""
+    """Return the document with each of its parts made from the results. Raises KeyError on an unknown part."""
     return PART.sub(lambda match: match[1] + PARTS[match[2]](found) + match[3], document)
 
 
 def machine(found: Mapping[str, Found]) -> str:
-    """A sentence for each machine that results are from; after a full run it is one."""
+    """Return a line for each machine that results are from; after a full run it is one."""
     runs: dict[str, list[str]] = {}
     for name, result in found.items():
         runs.setdefault(f"{_machine(result)}, {result['day']}", []).append(f"`{name}`")
@@ -103,13 +103,13 @@ def _recognition_bars(recognition: Found | None) -> list[tuple[str, str, str, bo
     same, photos = recognition["same_face"], recognition["photos"]
     theirs, own = (recognition[name]["tar_at_0.0001"] for name in ("naive", "ours"))
     return [
-        ("photos on which both see the same face", "all", f"{same:,} of {photos:,}", same == photos),
+        ("photos on which both find the same face", "all", f"{same:,} of {photos:,}", same == photos),
         ("true accepts at 1 false in 10,000", f"≥ {100 * theirs:.2f} %, as naive", f"{100 * own:.2f} %", own >= theirs),
     ]
 
 
 def stages(found: Mapping[str, Found]) -> str:
-    """Milliseconds by kind of photo."""
+    """Return a table of milliseconds by kind of photo."""
     taken, against = found["pipeline"]["stages_ms"], found["pipeline"]["against_naive"]
     names = ("base64", "decode", "detect", "refine", "align", "embed", "store", "all", "detect_all")
     rows = [
@@ -120,18 +120,18 @@ def stages(found: Mapping[str, Found]) -> str:
 
 
 def recognition(found: Mapping[str, Found]) -> str:
-    told = found["pipeline"].get("recognition")
-    if told is None:
+    measured = found["pipeline"].get("recognition")
+    if measured is None:
         return "Not measured in the last run: the labelled photos were not there.\n"
     rows = [
         (
             name,
-            f"{told[name]['seen']:,}",
-            *(f"{100 * told[name][f'tar_at_{far}']:.2f} %" for far in ("0.001", "0.0001")),
+            f"{measured[name]['seen']:,}",
+            *(f"{100 * measured[name][f'tar_at_{far}']:.2f} %" for far in ("0.001", "0.0001")),
         )
         for name in ("naive", "ours")
     ]
-    header = ("pipeline", f"faces seen on {told['photos']:,} photos of {told['people']:,} people")
+    header = ("pipeline", f"faces found on {measured['photos']:,} photos of {measured['people']:,} people")
     return table((*header, "TAR at FAR 1e-3", "at 1e-4"), rows)
 
 
@@ -209,7 +209,7 @@ def fairness(found: Mapping[str, Found]) -> str:
         )
         for name, row in seen.items()
     ]
-    return table(("beside", "p50 ms", "p99 ms", "longest ms", "p99 x alone", "FAIL", "the greedy one a second"), rows)
+    return table(("beside", "p50 ms", "p99 ms", "longest ms", "p99 x alone", "FAIL", "greedy tenant a second"), rows)
 
 
 def store(found: Mapping[str, Found]) -> str:
@@ -235,11 +235,11 @@ def readme(found: Mapping[str, Found]) -> str:
     refusal = max(load["refused"]["p50_ms"] for load in overloads)
     text = f"""
         {made["cores"]} cores of an {made["cpu"]} ({_vectors(made)}) answer {eight["per_second"]:.0f} searches a second
-        of 8 callers, and one caller within {one["p50_ms"]:.0f} ms. {100 * eight["efficiency"]:.0f} % of the CPU is what
-        the same work takes in one process with no service around it, which is {gain:.1f} times as fast as with OpenCV
-        and ONNX Runtime as they come. Asked for four times what it can do, the service does {100 * goodput:.0f} % of
-        its best and refuses the rest within {refusal:.0f} ms. [How this is measured](docs/performance.md), and how to
-        measure yours.
+        from 8 callers; a single caller gets its answer in {one["p50_ms"]:.0f} ms (medians).
+        {100 * eight["efficiency"]:.0f} % of the CPU goes into the work that one process without a service around it
+        would do, and that work is {gain:.1f} times as fast as with OpenCV and ONNX Runtime as they are. At four times
+        its peak load the service still does {100 * goodput:.0f} % of the peak and refuses the rest within
+        {refusal:.0f} ms. [Performance](docs/performance.md) says how this is measured, and how to measure yours.
     """
     return textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False) + "\n"
 
@@ -249,12 +249,12 @@ def _by_faces(found: Mapping[str, Found]) -> dict[int, Found]:
 
 
 def figure(value: float) -> str:
-    """Three digits that count."""
+    """Return a number with three significant digits, or whole from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; all columns but the first are figures."""
+    """Return a Markdown table; all columns but the first are figures."""
     lines = [header, ("---", *["--:"] * (len(header) - 1)), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -1,10 +1,10 @@
-"""One tenant asks for all that there is: what does another one see, who asks for a tenth of what the service can do?
+"""Measure what a small tenant gets beside a greedy one.
 
     PYTHONPATH=tests .venv/bin/python bench/fairness.py [--quick]
 
-The peak is what 16 callers get done who search again and again. The small tenant's searches arrive at a tenth of that
-rate: alone, and beside a greedy tenant who searches with 128 callers, or adds photos of 90 faces with 12. All of these
-are measured in each of three rounds. No limits of a key: what is fair is up to the queue. Prints JSON, then a table.
+The peak is the throughput of a closed loop of 16 callers. The small tenant's searches arrive at a tenth of that rate:
+alone, and beside a greedy tenant that searches with 128 callers, or adds photos of 90 faces with 12. All of these are
+measured in each of three rounds. Keys have no limits: fairness is up to the queue. Prints JSON, then a table.
 """
 
 import asyncio
@@ -22,22 +22,22 @@ import numpy as np
 import photos
 import results
 from servers import Running, running
-from summaries import medians
+from summaries import added, medians
 
 from shared.control import Control
 from shared.redis_clients import connect
 
-PART: Final = 0.1
+SHARE: Final = 0.1
 CALLERS: Final = 16
 AROUND_S: Final = 4.0
-"""How much longer than the small tenant's the greedy load lasts, half of it before."""
+"""Additional length of the greedy load, half of it before the small tenant's and half after."""
 
 ALONE: Final = "alone"
 
 
 @dataclass(frozen=True)
 class Greed:
-    """What the greedy tenant does, and with how many callers."""
+    """A load of the greedy tenant."""
 
     call: str
     callers: int
@@ -45,7 +45,7 @@ class Greed:
 
 
 def crowd(small: Sequence[bytes]) -> bytes:
-    """A JPEG of 90 faces, in nine rows: not all photos show one alone, and more than a hundred are refused."""
+    """Return a JPEG of 90 faces in nine rows; more than a hundred would be refused."""
     faces = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[45:205, 45:205] for data in small]
     rows = [np.hstack([faces[(10 * row + column) % len(faces)] for column in range(10)]) for row in range(9)]
     return cv2.imencode(".jpg", np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
@@ -65,7 +65,7 @@ def key_of_a_new_tenant(broker_url: str, name: str) -> str:
 
 @contextmanager
 def beside(service: Running, greed: Greed | None, seconds: float) -> Iterator[dict[str, Any]]:
-    """The block is in the midst of the greedy load. What that tenant got done is in the report afterwards."""
+    """Run the block during the greedy load. The yielded report has that tenant's figures afterwards."""
     report: dict[str, Any] = {}
     if greed is None:
         yield report
@@ -100,22 +100,21 @@ def measure(folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
         for _ in range(rounds):
             for name, greed in loads.items():
                 with beside(greedy, greed, seconds) as got:
-                    seen = service.arriving("searchface", round(PART * peak, 2), seconds, files)
+                    seen = service.arriving("searchface", round(SHARE * peak, 2), seconds, files)
                 taken[name].append(seen | {"greedy_per_second": got.get("per_second"), "greedy": got.get("answers")})
                 print(name, taken[name][-1], flush=True)
     return {"peak_per_second": peak, "seen": {name: _summary(rows) for name, rows in taken.items()}}
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians of the rounds, but the longest of all, and all answers."""
-    answers: dict[str, int] = {}
-    for row in rows:
-        for status, count in row["answers"].items():
-            answers[status] = answers.get(status, 0) + count
+    """Return medians of the rounds, the longest answer of all, and all answers counted."""
     figures = [{name: row[name] for name in ("p50_ms", "p99_ms")} for row in rows]
     longest = max(row["longest_ms"] for row in rows)
     greedy = [row["greedy_per_second"] for row in rows if row["greedy_per_second"] is not None]
-    done = {"answers": answers, "greedy_per_second": float(np.median(greedy)) if greedy else None}
+    done = {
+        "answers": added(row["answers"] for row in rows),
+        "greedy_per_second": float(np.median(greedy)) if greedy else None,
+    }
     return {**medians(figures), "longest_ms": longest, **done}
 
 

@@ -1,6 +1,4 @@
-"""The floor: what a worker does with a request, done in this process with no queue. A service on the same cores cannot
-take less.
-"""
+"""The floor: a worker's part of a request, done in this process with no queue. No service on these cores takes less."""
 
 import tempfile
 import time
@@ -27,7 +25,7 @@ WARM_UP: Final = 3
 
 
 class Floor:
-    """The two calls with an image, over the embedded store. May be called from several threads."""
+    """addface and searchface over the embedded store. May be called from several threads."""
 
     def __init__(self, pipeline: Pipeline, store: Store) -> None:
         self._faces = pipeline.service
@@ -35,7 +33,7 @@ class Floor:
         self._least = catalog.calibration_of(pipeline.embedder).cosine(MIN_CONFIDENCE)
 
     def searchface(self, text: bytes) -> list[Match]:
-        """text: the image in base64."""
+        """Return the matches of an image in base64."""
         return self.matches(self._faces.embed_most_prominent(pybase64.b64decode(text, validate=True)))
 
     def addface(self, text: bytes) -> None:
@@ -48,7 +46,7 @@ class Floor:
 
 @contextmanager
 def floor(pipeline: Pipeline, stored: Sequence[bytes]) -> Iterator[Floor]:
-    """A floor whose store has the faces of these images."""
+    """Yield a floor whose store has the faces of these images."""
     with tempfile.TemporaryDirectory() as name, closing(EdgeStore(Path(name), identity(pipeline.embedder), 1)) as store:
         found = Floor(pipeline, store)
         for image in stored:
@@ -57,9 +55,7 @@ def floor(pipeline: Pipeline, stored: Sequence[bytes]) -> Iterator[Floor]:
 
 
 def run(work: Callable[[bytes], object], images: Sequence[bytes], threads: int, seconds: float) -> dict[str, float]:
-    """Images a second of that many threads, each taking the next image in turn; milliseconds of CPU an image, and what
-    each took.
-    """
+    """Return images a second, milliseconds of CPU an image, and latencies, of threads that each take the next image."""
     texts = [pybase64.b64encode(image) for image in images]
     for text in texts[:WARM_UP]:
         work(text)

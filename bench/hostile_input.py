@@ -1,9 +1,9 @@
-"""What each hostile input costs: CPU time in the gateway and in the worker, and memory, with no queue in between.
+"""Measure what each hostile input costs: CPU time in gateway and worker, and memory, with no queue in between.
 
     PYTHONPATH=tests .venv/bin/python bench/hostile_input.py [DOCUMENT]
 
-Prints a Markdown table, and JSON. With a document it also replaces the table there. Linux only: the memory is the
-kernel's own high-water mark of the process.
+Prints a Markdown table and JSON. With a document it also replaces the table there. Fails if an answer is wrong or an
+input costs more than AT_MOST times the most expensive honest one. Linux only: memory is the kernel's high-water mark.
 """
 
 import json
@@ -23,12 +23,12 @@ from worker.vision.decode import configure_opencv
 ROUNDS = 3
 BEGIN, END = "<!-- table: written by bench/hostile_input.py -->", "<!-- end of table -->"
 AT_MOST = 2.0
-"""Times the dearest of what honest callers send."""
+"""Cost of an input, in multiples of the most expensive that honest callers send."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Times in milliseconds of CPU, the least of three rounds; memory in MiB on top of what was in use."""
+    """A row of the table: times in ms of CPU, the least of three rounds; memory in MiB above what was in use."""
 
     name: str
     size: int
@@ -40,6 +40,7 @@ class Row:
 
 
 def status_mib(field: str) -> int:
+    """Return a field of /proc/self/status, such as VmHWM, in MiB. Raises LookupError."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) // 1024
@@ -47,7 +48,7 @@ def status_mib(field: str) -> int:
 
 
 def cost(work: Callable[[], object]) -> tuple[float, int, str]:
-    """Milliseconds, MiB, and the status of the ContractError it raised or an empty text."""
+    """Return milliseconds, MiB, and the status of the ContractError that was raised, or an empty text."""
     times, peaks, answer = [], [], ""
     for _ in range(ROUNDS):
         Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
@@ -109,7 +110,7 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     configure_opencv()
-    through_gateway(as_form(REFERENCES[0].make()))  # what is imported and allocated once is nobody's cost
+    through_gateway(as_form(REFERENCES[0].make()))  # imports and one-time allocations do not count
     nothing_ms, _, _ = cost(lambda: answer_to_body(b"", FORM))  # what the stand-ins for aiohttp's request cost
     rows = [*(image_row(item, nothing_ms) for item in IMAGES), *(body_row(item, nothing_ms) for item in BODIES)]
     wrong = [row.name for row, item in zip(rows, [*IMAGES, *BODIES], strict=True) if row.answer != item.answer]

@@ -3,11 +3,11 @@
     .venv/bin/python bench/load.py ADDRESS KEY CALL closed CALLERS SECONDS PHOTO...
     .venv/bin/python bench/load.py ADDRESS KEY CALL open RATE SECONDS PHOTO...
 
-closed: so many callers, each asking again once it has its answer; what counts begins when each has had one. open: so
-many requests a second, each sent when it is due, whether or not earlier ones are answered; what counts for throughput
-begins after a second. Prints one JSON object: answers by status, answered requests a second, their latency in
-milliseconds, its own CPU a request. With open, latency counts from when a request was due, and what was refused at
-once is told apart from what waited in vain.
+closed: CALLERS callers, each sending its next request when it has its answer; counting begins when each has had one.
+open: RATE requests a second, each sent when it is due, whether or not earlier ones are answered; counting begins after
+a second. Prints one JSON object: answers by status, answered requests a second, their latency in milliseconds, its own
+CPU a request. With open, latency counts from when a request was due, and requests that were refused at once are
+separated from those that waited and were not served.
 """
 
 import asyncio
@@ -27,23 +27,22 @@ from calls import Connections, form, request
 from summaries import latencies
 
 RAMP_S: Final = 1.0
-"""Of an open loop: by then the service has as much waiting as it lets wait."""
+"""Start of an open loop that is not counted; by then the service's queues are full."""
 
 FAIL: Final = "FAIL"
 DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
-"""What an image can come to that was looked at. All else is no service."""
+"""Statuses of images that were processed."""
 
 REFUSED_WITHIN_S: Final = 3.0
-"""A FAIL that comes sooner was a refusal. Later, and no deadline that is measured is shorter, the caller has waited in
-vain."""
+"""A FAIL that comes sooner was a refusal. A later one had waited in vain: no deadline that is measured is shorter."""
 
 Ask = Callable[[int], Awaitable[str]]
-"""Sends the n-th request, and gives its status."""
+"""Sends the n-th request and returns its status."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request, times in seconds since the load began. due: when it was to be sent; sent: when it was."""
+    """One request; times in seconds since the load began. due: when it should be sent; sent: when it was."""
 
     due: float
     sent: float
@@ -56,9 +55,9 @@ class Seen:
 
 
 def arrivals(rate: float, seconds: float, seed: int = 1) -> list[float]:
-    """When requests are due that come independently of each other, `rate` a second on average: a Poisson process.
+    """Return the times at which requests are due in a Poisson process of `rate` a second.
 
-    Seconds in [0, seconds), ascending; the same for the same seed.
+    In [0, seconds), ascending; the same for the same seed.
     """
     gaps = random.Random(seed)  # noqa: S311 -- to be repeated, not to be secret
     due: list[float] = []
@@ -70,7 +69,7 @@ def arrivals(rate: float, seconds: float, seed: int = 1) -> list[float]:
 
 
 async def closed_loop(ask: Ask, callers: int, seconds: float) -> tuple[list[Seen], float]:
-    """All requests, and when those that count began."""
+    """Return all requests, and the time from which they count."""
     seen: list[Seen] = []
     begun = time.perf_counter()
     waiting = set(range(callers))
@@ -94,7 +93,7 @@ async def closed_loop(ask: Ask, callers: int, seconds: float) -> tuple[list[Seen
 
 
 async def open_loop(ask: Ask, due: Sequence[float]) -> list[Seen]:
-    """All requests, those that were answered late included."""
+    """Return all requests, including those answered late."""
     begun = time.perf_counter()
 
     async def one(number: int, due_at: float) -> Seen:
@@ -113,7 +112,7 @@ async def open_loop(ask: Ask, due: Sequence[float]) -> list[Seen]:
 
 
 def closed_report(seen: Sequence[Seen], counted: float, seconds: float) -> dict[str, Any]:
-    """counted: when those that count began, for so many seconds."""
+    """Return figures of the requests that were answered in the `seconds` after `counted`."""
     counting = [one for one in seen if counted <= one.answered < counted + seconds]
     good = [one.took for one in counting if one.status in DONE]
     return {
@@ -125,7 +124,7 @@ def closed_report(seen: Sequence[Seen], counted: float, seconds: float) -> dict[
 
 
 def open_report(seen: Sequence[Seen], seconds: float) -> dict[str, Any]:
-    """Throughput: what was answered after the ramp and before the end of the arrivals. All else: of all requests."""
+    """Return the throughput between the ramp and the end of the arrivals, and the other figures of all requests."""
     good = [one for one in seen if one.status in DONE]
     refused = [one.answered - one.sent for one in seen if one.status == FAIL and one.took < REFUSED_WITHIN_S]
     in_vain = [
@@ -147,7 +146,7 @@ def open_report(seen: Sequence[Seen], seconds: float) -> dict[str, Any]:
 async def run(
     address: str, key: str, call: str, way: str, amount: float, seconds: float, photos: Sequence[Path]
 ) -> Any:
-    """The report."""
+    """Run the load and return its report."""
     messages = [request(address, key, call, form(call, photo)) for photo in photos]
     connections = Connections(address)
     cpu = time.process_time()

@@ -1,17 +1,18 @@
-"""What a worker's process takes at most while each of its threads looks at the dearest images that callers may send.
+"""Measure a worker's peak memory while each of its threads processes the most expensive images that callers may send.
 
     PYTHONPATH=tests .venv/bin/python bench/memory.py [THREADS ...]
 
-Prints the process's high-water mark in MiB for each number of threads, with the room that FACESEARCH_DECODED_MB gives
-and without a bound, each in a process of its own. Linux only.
+Prints the process's high-water mark in MiB for each number of threads, with the budget of FACESEARCH_DECODED_MB and
+without, each in a process of its own. Linux only.
 """
 
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
+
+from hostile_input import status_mib
 
 from hostile import DECODED
 from hostile_images import IMAGES
@@ -25,16 +26,11 @@ from worker.vision.memory_budget import MemoryBudget
 LARGE_BYTES: Final = 100_000_000
 
 ROUNDS: Final = 2
-"""How often each image is looked at: what the runtime of the models keeps grows with what it has seen."""
-
-
-def status_mib(field: str) -> int:
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) // 1024
+"""Times that each image is processed: what ONNX Runtime keeps grows with the inputs it has seen."""
 
 
 def measure(threads: int, bound: str) -> None:
-    """Print one row."""
+    """Print one row of the table."""
     settings = Settings()
     memory = MemoryBudget(settings.decoded_mb * 1_000_000) if bound == "bound" else None
     faces = open_faces(settings, custom.find(settings.embedder, "embedding", settings.models_dir), memory=memory)
@@ -42,15 +38,15 @@ def measure(threads: int, bound: str) -> None:
     images = [image for image in images if decoding_bytes(image, full_size=True) >= LARGE_BYTES]
     empty = status_mib("VmRSS")
 
-    def look(image: bytes) -> None:
-        for describe in (faces.embed_most_prominent, faces.embed_all):
+    def process(image: bytes) -> None:
+        for embed in (faces.embed_most_prominent, faces.embed_all):
             with suppress(ContractError):
-                describe(image)
+                embed(image)
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(ROUNDS):
             for image in images:
-                list(pool.map(look, [image] * threads))
+                list(pool.map(process, [image] * threads))
     row = (threads, bound, len(images), empty, status_mib("VmHWM"), status_mib("VmRSS"))
     print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
@@ -59,7 +55,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         measure(int(sys.argv[2]), sys.argv[3])
         return
-    print("| threads | room | images | MiB at first | at most | afterwards |\n| --: | --- | --: | --: | --: | --: |")
+    print("| threads | budget | images | MiB at first | at most | afterwards |\n| --: | --- | --: | --: | --: | --: |")
     sys.stdout.flush()
     for threads in map(int, sys.argv[1:] or ["1", "2", "4"]):
         for bound in ("bound", "unbound"):

@@ -1,11 +1,11 @@
-"""Four times as many requests as can be done: how many are, how long those take, and how soon the others are refused.
+"""Measure the service at four times its peak: how much is served, how fast, and how soon the rest is refused.
 
     PYTHONPATH=tests .venv/bin/python bench/overload.py [--quick]
 
-The peak is what 16 callers get done who ask again and again. Then searches arrive at four times that rate, whatever
-becomes of each other; goodput is what is answered in time then, over the peak just before. Three rounds.
-Small photos, and photos of 12 megapixels, of which the places of a gateway would hold more than a deadline's worth;
-with a deadline of 4 and of 10 seconds. No limits of a key: only the gateway refuses. Prints JSON, then a table.
+The peak is the throughput of a closed loop of 16 callers. Then searches arrive in an open loop at four times that rate;
+goodput is the throughput in time, over the peak just before. Three rounds. Small photos and photos of 12 megapixels,
+of which a full gateway holds more than can be done within the deadline; deadlines of 4 and 10 seconds. Keys have no
+limits: only the gateway refuses. Prints JSON, then a table.
 """
 
 import json
@@ -28,7 +28,7 @@ DEADLINES_S: Final = (4, 10)
 def measure(
     service: Running, kind: str, files: Sequence[Path], deadline_s: float, rounds: int, peak_s: float, flood_s: float
 ) -> dict[str, Any]:
-    """Medians of the rounds; of the longest answer, and of what waited in vain, the worst."""
+    """Return medians of the rounds, and the worst of the longest answer and of requests that waited in vain."""
     taken = []
     for _ in range(rounds):
         peak = service.closed("searchface", CALLERS, peak_s, files)["per_second"]
@@ -61,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         files = {kind: photos.written(kinds[kind], folder / kind) for kind in names}
         for deadline in deadlines:
-            # Refusals are counted here; the gateway need not tell of them too.
+            # Refusals are counted here; the gateway need not log them.
             quiet = {"FACESEARCH_LOG_LEVEL": "error"}
             with running(folder / f"{deadline}", FACESEARCH_DEADLINE_S=deadline, **quiet) as service:
                 service.add(files["small"])

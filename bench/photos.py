@@ -1,8 +1,8 @@
-"""The photos that benchmarks work on, and what they say of them.
+"""The photos of the benchmarks.
 
-Labelled photos of ../shared/faces/lfw where that folder is (250 x 250 pixels), else crops of the packaged portraits of
-the same size; and one portrait as it comes, as a photo of 2 and of 12 megapixels. The large ones are the portrait
-enlarged: as large to decode as a phone's, without its detail.
+Labelled photos of LFW if that folder is there (250 x 250 pixels), else crops of packaged portraits of the same size;
+and one portrait as it is, and enlarged to 2 and 12 megapixels: as large to decode as a phone's photo, without its
+detail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ import skimage
 
 LFW: Final = Path("../shared/faces/lfw")
 SMALL: Final = 64
-"""So many photos of 250 x 250, each of another person."""
+"""Photos of 250 x 250 pixels, each of another person."""
 
 
 def photos() -> Mapping[str, list[bytes]]:
-    """JPEGs by kind: small, portrait, 2mp, 12mp."""
+    """Return JPEGs by kind: small, portrait, 2mp, 12mp."""
     portrait = (Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes()
     return {
         "small": small(),
@@ -42,12 +42,12 @@ def small() -> list[bytes]:
 
 
 def source() -> str:
-    """Where the small ones come from."""
+    """Return where the small ones come from."""
     return "LFW, 250 x 250" if LFW.is_dir() else "packaged portraits, 250 x 250"
 
 
 def written(images: Sequence[bytes], folder: Path) -> list[Path]:
-    """The photos as files of a new folder, for the load generator."""
+    """Write the photos into a new folder, for the load generator, and return their paths."""
     folder.mkdir(parents=True)
     files = [folder / f"{number}.jpg" for number in range(len(images))]
     for file, image in zip(files, images, strict=True):

@@ -1,11 +1,11 @@
-"""The in-process cost of one image, with no queue: what a service on the same cores cannot undercut.
+"""Measure the in-process cost of one image, with no queue.
 
     .venv/bin/python bench/pipeline.py [--quick]
 
-Each stage of a search of each kind of photo in milliseconds, medians of one thread; searches and adds a second of one
-and of all threads; and the pipeline that anybody would write first, on the same photos in the same run, by turns: how
-many times as long it takes, and if it sees the same faces. Where the labelled photos are, a long run also tells how
-well both recognise people on all of them. Prints JSON, then a table.
+Milliseconds of each stage of a search by kind of photo, medians of one thread; searches and adds a second of one thread
+and of all; and the naive pipeline on the same photos, interleaved: how many times as long it takes, and whether it
+finds the same faces. With the labelled photos, a long run also measures how well both recognise people. Prints JSON,
+then a table.
 """
 
 import json
@@ -31,14 +31,14 @@ from worker.vision.geometry import align, most_prominent, overlap
 from worker.vision.passes import COARSE_SIDE, SIDE
 
 SAME_FACE: Final = 0.5
-"""Least overlap of two boxes of one face: the usual measure of detection."""
+"""Least overlap (intersection over union) of two boxes of one face, as is usual in detection."""
 
 FARS: Final = (1e-3, 1e-4)
 CALLS: Final = ("searchface", "addface")
 
 
 def ms(work: Callable[[], object], rounds: int) -> float:
-    """Median."""
+    """Return the median time of a call in milliseconds."""
     work()
     times = []
     for _ in range(rounds):
@@ -49,7 +49,7 @@ def ms(work: Callable[[], object], rounds: int) -> float:
 
 
 def by_stage(pipeline: Pipeline, store: Floor, data: bytes, rounds: int) -> dict[str, float]:
-    """detect_all is what an add has in place of detect; all is a search from base64 to matches."""
+    """Return milliseconds by stage. detect_all: the full pass of an add, in place of detect. all: a whole search."""
     image, text = decode(data), pybase64.b64encode(data)
     found = pipeline.yunet.detect(image, COARSE_SIDE)
     prominent = most_prominent(found, (image.shape[1], image.shape[0]))
@@ -70,8 +70,8 @@ def by_stage(pipeline: Pipeline, store: Floor, data: bytes, rounds: int) -> dict
 
 
 def against_naive(pipeline: Pipeline, plain: Recognize, images: Sequence[bytes], rounds: int) -> dict[str, Any]:
-    """How many times as long the naive pipeline takes as ours, image by image and by turns: the median of the ratios;
-    and on how many of the images both see the same face.
+    """Return the median ratio of the naive pipeline's time to ours, interleaved, and the number of images on which both
+    find the same face.
     """
     ratios, same = [], 0
     for data in images:
@@ -87,7 +87,7 @@ def against_naive(pipeline: Pipeline, plain: Recognize, images: Sequence[bytes],
 
 
 def recognised(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
-    """How well the naive pipeline and ours tell the people of the labelled photos apart, as TAR@FAR."""
+    """Return the TAR at each FAR of the naive pipeline and ours on all labelled photos."""
     paths = sorted(photos.LFW.glob("*/*.jpg"))
 
     def share(number: int) -> list[tuple[Recognized | None, Recognized | None]]:
@@ -128,7 +128,7 @@ def measure(
     rounds: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """All but how well people are recognised. rounds: of a stage, and of a photo that is the only one of its kind."""
+    """Return everything but recognition. rounds: of a stage, and of a photo that is the only one of its kind."""
     threads = sorted({1, Settings().threads})
     return {
         "photos": photos.source(),

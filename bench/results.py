@@ -1,4 +1,4 @@
-"""bench/results/: the last long run of each benchmark, with the machine that it ran on."""
+"""Results of the last long run of each benchmark, in bench/results/, with the machine that it ran on."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parent / "results"
 QUICK: Final = "--quick"
-"""The option of every benchmark that takes seconds and shows that it works, and about where figures lie."""
+"""The option of every benchmark for a run of seconds, which shows that it works, and the magnitude of its figures."""
 
 
 def is_quick() -> bool:
-    """Whether the command line asks for a quick run."""
+    """Return whether the command line asks for a quick run."""
     return QUICK in sys.argv[1:]
 
 
 def machine() -> dict[str, Any]:
-    """What figures depend on."""
+    """Return what figures depend on: CPU, its vector instructions, cores, Python and system."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
 
 def keep(name: str, found: dict[str, Any]) -> None:
-    """Write the results of a benchmark over those of its last long run. Those of a quick run are never kept."""
+    """Write the results of a benchmark over those of its last long run. Quick runs are not kept."""
     if is_quick():
         return
     FOLDER.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def keep(name: str, found: dict[str, Any]) -> None:
 
 
 def kept(name: str) -> dict[str, Any]:
-    """What the last long run found. Raises FileNotFoundError when there was none."""
+    """Return the results of the last long run. Raises FileNotFoundError when there was none."""
     found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return found
 

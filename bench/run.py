@@ -1,8 +1,8 @@
-"""All benchmarks in order, as `make bench` runs them.
+"""Run all benchmarks in order, for `make bench`.
 
     PYTHONPATH=tests .venv/bin/python bench/run.py [--quick]
 
-Each is run as if by itself; then docs/performance.md, its chart and the README are written anew. --quick: within a
+Each runs in a process of its own; then docs/performance.md, its chart and the README are updated. --quick: within a
 minute, with one service for most of them; nothing is written. The last line has the figures to watch.
 """
 
@@ -29,26 +29,26 @@ import service
 from shared.settings import Settings
 
 PHOTOS: Final = 16
-"""Of a quick run."""
+"""Photos of a quick run."""
 
 KINDS: Final = ("small", "12mp")
-"""Of its photos: the smallest and the largest."""
+"""Kinds of photos of a quick run: the smallest and the largest."""
 
 SECONDS: Final = 0.6
-"""In which so many answers come that their median is one, and many rounds fit."""
+"""Length of a round: enough answers for a median, and many rounds fit."""
 
 DEADLINE_S: Final = 4
-"""Of the service of a quick run: the least that overload tells of, and more than any other part waits."""
+"""Deadline of the service of a quick run: the shorter one of overload, and longer than other parts need."""
 
 
 def alone(name: str) -> None:
-    """One benchmark in a process of its own, with the options of this one."""
+    """Run one benchmark in a process of its own, with the options of this one."""
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, Path(__file__).with_name(f"{name}.py"), *sys.argv[1:]], check=True)  # noqa: S603 -- our own
 
 
 def long() -> str:
-    """The last line."""
+    """Run every benchmark, update the documents and return the last line."""
     for name in document.NAMES:
         alone(name)
     document.main()
@@ -56,7 +56,7 @@ def long() -> str:
 
 
 def quick() -> str:
-    """The last line."""
+    """Run the quick form of the benchmarks and return the last line."""
     settings, recognizer = Settings(), open_pipeline(Settings())
     kinds = {kind: images[:PHOTOS] for kind, images in photos.photos().items() if kind in KINDS}
     with tempfile.TemporaryDirectory() as name, floor(recognizer, kinds["small"]) as whole:

@@ -1,10 +1,10 @@
-"""Throughput as workers and callers are added.
+"""Measure throughput as workers and callers are added.
 
     PYTHONPATH=tests .venv/bin/python bench/scale.py [--quick]
 
-Workers of one thread each, two of them and then one, over the stand-in of the tests for a Qdrant server
-(tests/qdrant_server.py: Qdrant's engine behind its own API, not the real server). Then one worker of all threads with
-1 to 256 callers, who search. Medians of several rounds. Prints JSON, then a table.
+Two workers of one thread each and then one, over the tests' stand-in for a Qdrant server (tests/qdrant_server.py:
+Qdrant's engine behind its own API, not the real server). Then one worker of all threads with 1 to 256 callers that
+search. Medians of several rounds. Prints JSON, then a table.
 """
 
 import json
@@ -24,16 +24,16 @@ from qdrant_server import qdrant
 
 CALLERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BY_WORKERS: Final = 8
-"""Callers while workers are counted: more than their threads, less than what waits long."""
+"""Callers while workers are compared: more than their threads, few enough not to wait long."""
 
 DEADLINE_S: Final = 30
-"""Of the service: no caller of 256 is given up, and none refused for want of time."""
+"""Deadline of the service: long enough for 256 callers."""
 
 QDRANT_KEY: Final = "a key of benchmarks"
 
 
 def by_workers(folder: Path, files: Sequence[Path], rounds: int, seconds: float) -> dict[str, Any]:
-    """The last round's service is stopped before the next begins: they would share the cores."""
+    """Return figures of one and two workers, and the median ratio. Each round has a service of its own."""
     taken: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     settings = {"FACESEARCH_WORKER_THREADS": 1, "FACESEARCH_DEADLINE_S": DEADLINE_S, "QDRANT_API_KEY": QDRANT_KEY}
     folder.mkdir()
@@ -54,7 +54,7 @@ def by_workers(folder: Path, files: Sequence[Path], rounds: int, seconds: float)
 def by_callers(
     service: Running, files: Sequence[Path], counts: Sequence[int], rounds: int, seconds: float
 ) -> list[dict[str, Any]]:
-    """One entry for each count. The service has the faces of the files."""
+    """Return an entry for each count. The service must have the faces of the files."""
     taken: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
     for _ in range(rounds):
         for count, found in taken.items():

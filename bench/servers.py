@@ -1,4 +1,4 @@
-"""A whole service for benchmarks, as an operator runs it apart: two Valkeys, a gateway, any number of workers."""
+"""A whole service for benchmarks in separate processes: two Valkeys, a gateway, any number of workers."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from facesearch.embedded.sockets import listen
 from processes import wait_for, works
 
 UNLIMITED: Final = {"FACESEARCH_RATE": 0, "FACESEARCH_CONCURRENCY": 0}
-"""All callers of a benchmark have one key: what it measures is the service, not the limits of a key."""
+"""All callers of a benchmark share one key, whose limits must not matter."""
 
 LOAD: Final = Path(__file__).with_name("load.py")
 STOP_S: Final = 30
@@ -28,7 +28,7 @@ STOP_S: Final = 30
 
 @dataclass(frozen=True)
 class Running:
-    """key: of the first tenant. processes: by role; several workers have one role."""
+    """A running service. key: of the first tenant. processes: by role; all workers have one role."""
 
     address: str
     key: str
@@ -36,14 +36,14 @@ class Running:
     processes: Mapping[str, list[psutil.Popen]]
 
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far, by role."""
+        """Return CPU seconds so far, by role."""
         return {
             role: sum(sum(process.cpu_times()[:2]) for process in processes)
             for role, processes in self.processes.items()
         }
 
     def add(self, photos: Sequence[Path]) -> None:
-        """Add the faces of each photo, one after the other; everything has been loaded and used once then."""
+        """Add the faces of each photo, one after the other, which also warms everything up. Raises RuntimeError."""
         with httpx.Client(base_url=self.address, headers={"X-API-Key": self.key}, timeout=60) as client:
             for photo in photos:
                 image = pybase64.b64encode(photo.read_bytes()).decode()
@@ -52,15 +52,15 @@ class Running:
                     raise RuntimeError(f"{photo.name} was not added: {answer}")
 
     def closed(self, call: str, callers: int, seconds: float, photos: Sequence[Path]) -> dict[str, Any]:
-        """What so many callers see who ask again and again, and the CPU a request by role; see bench/load.py."""
+        """Return the report of a closed loop of bench/load.py, and the CPU a request by role."""
         return self._load(call, "closed", callers, seconds, photos)
 
     def arriving(self, call: str, rate: float, seconds: float, photos: Sequence[Path]) -> dict[str, Any]:
-        """What so many requests a second see, whatever becomes of earlier ones; see bench/load.py."""
+        """Return the report of an open loop of bench/load.py, and the CPU a request by role."""
         return self._load(call, "open", rate, seconds, photos)
 
     def stop_worker(self) -> None:
-        """One of several, once it has done what it has begun."""
+        """Stop one of several workers; it finishes its jobs first."""
         worker = self.processes["worker"].pop()
         worker.terminate()
         worker.wait(STOP_S)
@@ -78,9 +78,9 @@ class Running:
 
 @contextmanager
 def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Running]:
-    """Start it all, ready to answer; stop it afterwards. settings: of every process, by their environment names.
+    """Start a service, wait until it is ready, and stop it afterwards. settings: of every process, by their variables.
 
-    The folder is made, and must be one of its own.
+    The folder is made.
     """
     folder.mkdir()
     broker, images = folder / "b.sock", folder / "i.sock"
@@ -119,7 +119,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
 def _started(
     commands: Sequence[Sequence[str]], environment: Mapping[str, str], fd: int
 ) -> Iterator[list[psutil.Popen]]:
-    """Processes of one role that get this file descriptor; those that the list then still holds are stopped."""
+    """Start processes of one role, which inherit the descriptor; those still in the list are stopped afterwards."""
     # Standard output is for figures.
     processes = [psutil.Popen(command, env=environment, stdout=sys.stderr, pass_fds=[fd]) for command in commands]
     try:

@@ -1,10 +1,10 @@
-"""The whole service under closed-loop load, against the floor: the same work in this process with no queue.
+"""Measure the whole service under closed-loop load against the floor: the same work in this process with no queue.
 
     PYTHONPATH=tests .venv/bin/python bench/service.py [--quick]
 
-Floor and service by turns in one run, medians of several rounds. Efficiency is the floor's CPU for a request over all
-CPU that it takes in gateway, workers and broker; overhead is what the median answer to one caller takes longer than the
-floor alone. Both compare a round's service with the floor just before it. Prints JSON, then a table.
+Floor and service are interleaved; medians of several rounds. Efficiency is the floor's CPU for a request over all CPU
+that it takes in gateway, workers and broker; overhead is the additional time of the median answer to one caller. Both
+compare a round's service with the floor just before it. Prints JSON, then a table.
 """
 
 import json
@@ -27,7 +27,7 @@ from shared.settings import Settings
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured: a call with photos of one kind, by so many callers."""
+    """A load: a call with photos of one kind, by a number of callers."""
 
     call: str
     kind: str
@@ -41,7 +41,7 @@ LONG: Final = (
     *(Row("searchface", kind, 8) for kind in ("portrait", "2mp", "12mp")),
 )
 DEADLINE_S: Final = 30
-"""Of the service: no answer is given up, and none is refused for want of time."""
+"""Deadline of the service: long enough that no request is refused or given up."""
 
 
 def measure(
@@ -52,9 +52,9 @@ def measure(
     rounds: int,
     seconds: float,
 ) -> list[dict[str, Any]]:
-    """One entry for each row. The service has the faces of the small photos.
+    """Return an entry for each row. The service must have the faces of the small photos.
 
-    Rows next to each other that have the same floor are compared with one, just before them.
+    Neighbouring rows with the same floor are compared with one measurement of it, just before them.
     """
     with tempfile.TemporaryDirectory() as name:
         files = {kind: photos.written(images, Path(name) / kind) for kind, images in kinds.items()}
@@ -69,12 +69,12 @@ def measure(
 
 
 def floor_of(row: Row) -> tuple[str, str, int]:
-    """Its call, kind of photos and threads: one caller keeps one thread busy, which has all the memory's speed."""
+    """Return the call, kind of photos and threads of a row's floor: one caller keeps one thread busy."""
     return row.call, row.kind, min(row.callers, Settings().threads)
 
 
 def compared(load: Mapping[str, Any], alone: Mapping[str, float]) -> dict[str, Any]:
-    """p50_overhead_ms: of one caller alone; what several wait for is each other."""
+    """Return efficiency, and p50_overhead_ms for a single caller; several callers wait for each other."""
     efficiency = round(alone["cpu_ms"] / sum(load["cpu_ms"].values()), 3)
     found: dict[str, Any] = {"floor": alone, "efficiency": efficiency}
     if load["callers"] == 1:

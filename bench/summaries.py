@@ -1,6 +1,7 @@
-"""What many figures are summed up to. Pure; the benchmarks' one place for it."""
+"""Statistics that benchmarks share. Pure."""
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,9 @@ def latencies(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def medians(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of every number of the rounds, however deep; counts are added up, and what is no number is the first round's.
+    """Return the rounds merged into one: the median of each number, at any depth; the first round's value of all else.
 
-    A count is what stands below `answers`; a round may lack some of them.
+    Counts below `answers` are added up; a round may lack some of them.
     """
     merged: dict[str, Any] = {}
     for name, value in rounds[0].items():
@@ -34,18 +35,17 @@ def medians(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sum by name, names in the order in which they come up."""
-    total: dict[str, int] = {}
+    """Return the sum by name, names in the order in which they first occur."""
+    total: Counter[str] = Counter()
     for count in counts:
-        for name, number in count.items():
-            total[name] = total.get(name, 0) + number
-    return total
+        total.update(count)
+    return dict(total)
 
 
 def last_line(pipeline: Mapping[str, Any], loads: Iterable[Mapping[str, Any]]) -> str:
-    """The last line of `make bench`, for people and for scripts that watch it: of searches with small photos.
+    """Return the last line of `make bench`, which scripts may watch: figures of searches with small photos.
 
-    pipeline: what bench/pipeline.py found; loads: the rows of bench/service.py. Raises KeyError when one is missing.
+    pipeline: the result of bench/pipeline.py; loads: the rows of bench/service.py. Raises KeyError when one is missing.
     """
     searches = small_searches(loads)
     return (
@@ -57,5 +57,5 @@ def last_line(pipeline: Mapping[str, Any], loads: Iterable[Mapping[str, Any]]) -
 
 
 def small_searches(loads: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
-    """Of the rows of bench/service.py those of searches with small photos, by callers."""
+    """Return the rows of bench/service.py that are searches with small photos, by callers."""
     return {load["callers"]: load for load in loads if (load["call"], load["photos"]) == ("searchface", "small")}
