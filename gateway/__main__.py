@@ -1,6 +1,6 @@
 """Run a gateway: `python -m gateway`, with its settings in the environment.
 
-Listening sockets may be inherited, as `facesearch up` does: `--fd N`, `--admin-fd N`. They then survive a restart of
+Listening sockets may be inherited from `facesearch up` by `--fd N` and `--admin-fd N`, and then survive a restart of
 this process. Without an admin key there is no admin API.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
         unknown_variables.warn(log)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, arguments.fd, arguments.admin_fd))
-    except (OperatorError, OSError) as error:  # OSError: an address cannot be had
+    except (OperatorError, OSError) as error:  # OSError: an address cannot be used
         sys.exit(f"gateway cannot start: {error}")
 
 
@@ -51,8 +51,8 @@ async def run(settings: Settings, fd: int | None, admin_fd: int | None, calls: t
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = create_app(settings, calls)
-    callers = _callers(settings, app[METRICS].connections)
-    sites = [Site(app, settings.host, settings.port, _inherited(fd), callers)]
+    connections = _connections(settings, app[METRICS].connections)
+    sites = [Site(app, settings.host, settings.port, _inherited(fd), connections)]
     if settings.admin_key is not None:
         admin = create_admin_app(settings)
         sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
@@ -61,7 +61,7 @@ async def run(settings: Settings, fd: int | None, admin_fd: int | None, calls: t
     await serve(sites, stop, drain_s=settings.drain_s, deadline_s=settings.deadline_s)
 
 
-def _callers(settings: Settings, counts: ConnectionMetrics) -> Connections:
+def _connections(settings: Settings, counts: ConnectionMetrics) -> Connections:
     descriptors = raise_limit()
     most = connection_limit(descriptors, settings.connections)
     if most < settings.connections:

@@ -1,4 +1,4 @@
-"""Wiring: what the gateway is made of, opened and closed in order."""
+"""The gateway as an application: its parts, opened and closed in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,16 +60,16 @@ FIRST_KEY_HINT = (
 CANCEL_AGAIN_S = 0.1
 
 LEASE_MARGIN_S = 2.0
-"""How much longer than a body and a deadline a request may take in all: look-ups, and the delays of a busy gateway."""
+"""Seconds beyond body and deadline that a request may take in all: look-ups, and the delays of a busy gateway."""
 
 
 def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Application:
-    """The gateway as an aiohttp application; it connects when it starts. Raises OperatorError when something that the
-    settings ask for is not installed.
+    """Return the gateway as an aiohttp application, which connects when it starts. Raises OperatorError when something
+    that the settings require is not installed.
     """
-    shared = [cors(settings.allowed_origins)] if settings.allowed_origins else []
+    optional = [cors(settings.allowed_origins)] if settings.allowed_origins else []
     app = web.Application(
-        middlewares=[request_id, *shared, http_status(settings.http_status), measured, metered, errors],
+        middlewares=[request_id, *optional, http_status(settings.http_status), measured, metered, errors],
         client_max_size=max_body_bytes(max(len(call.image_parameters) for call in calls)),
     )
     app[SETTINGS] = settings
@@ -128,10 +128,10 @@ def _limits(settings: Settings, redis: SharedConnection, timeouts: Timeouts) -> 
 
 
 async def _serve(settings: Settings, control: Control, results: Results) -> None:
-    """Make the first key known, or say how to make one, then receive results. A broker that is not there yet is waited
-    for: until then the gateway lives but is not ready. Said once, with where it is.
+    """Store the first key, or log how to make one, then receive results. Waits for a broker that is not there yet, with
+    one warning that says where; until then the gateway is alive but not ready.
     """
-    told = False
+    warned = False
     while True:
         try:
             if settings.api_key is not None:
@@ -140,18 +140,18 @@ async def _serve(settings: Settings, control: Control, results: Results) -> None
                 log.warning("no_api_key", hint=FIRST_KEY_HINT)
             break
         except (RedisError, OSError) as error:
-            if not told:
+            if not warned:
                 where = str(parse(settings.broker))
                 log.warning("broker_not_reached", broker=where, error=type(error).__name__, hint=WAITING)
-            told = True
+            warned = True
             await asyncio.sleep(RECONNECT_S)
-    if told:
+    if warned:
         log.info("broker_reached")
     await results.listen()
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    # Once is not enough: redis-py drops a cancellation that arrives while it gives back a connection.
+    # Once is not enough: redis-py loses a cancellation that arrives while it releases a connection.
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)

@@ -1,7 +1,4 @@
-"""What Prometheus reads of a gateway's own requests. docs/operations.md tells what to make of it.
-
-Label values are this service's own words: nothing that a caller sends becomes one.
-"""
+"""A gateway's metrics for Prometheus, explained in docs/operations.md. No label value comes from a caller."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,12 +14,12 @@ from shared.observability.stages import Stages
 from shared.observability.tracing import Tracer
 
 STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
-"""Look-up of the key and its limits; reading and checking the parameters; images to the image store; job to the broker;
-the wait for its outcome."""
+"""Look-up of the key and its limits; reading and checking the parameters; storing images in the image store; sending
+the job to the broker; waiting for its outcome."""
 
 
 class ConnectionMetrics:
-    """Counters of the connections of one server, by default such as nobody reads."""
+    """Metrics of the connections of one server. registry: by default one that is never read."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
@@ -43,7 +40,7 @@ class ConnectionMetrics:
 
 
 class Metrics:
-    """Counters of one gateway. All of them exist from the start, so that a rate over them is never missing."""
+    """Metrics of one gateway. All label values exist from the start, so that no rate over them is missing."""
 
     def __init__(self, tracer: Tracer, calls: Sequence[Call] = CALLS) -> None:
         self.registry = new_registry()

@@ -77,7 +77,7 @@ CHARSETS: Final = {label: charset for charset, labels in _LABELS.items() for lab
 """Charsets by label, in lower case."""
 
 
-def named(label: str, where: str) -> Charset:
+def lookup(label: str, where: str) -> Charset:
     """Return the charset of a label. where: names its place in errors. Raises InvalidRequest for an unknown label."""
     charset = CHARSETS.get(label.strip().lower())
     if charset is None:
@@ -88,7 +88,7 @@ def named(label: str, where: str) -> Charset:
     return charset
 
 
-def text(value: bytes, charset: Charset, what: str) -> str:
+def decode(value: bytes, charset: Charset, what: str) -> str:
     """Decode a value. what: names it in errors. Raises InvalidRequest if it is not text in that charset."""
     try:
         return value.decode(charset.codec)

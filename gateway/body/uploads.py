@@ -1,8 +1,8 @@
-"""Request bodies: read bounded, then form-urlencoded, multipart or JSON into one set of parameters.
+"""Reading a request body, bounded, and parsing it as a form, multipart or JSON into one set of parameters.
 
-Decided where nobody says: a parameter in the query string is refused, since it would stand in every log on the way;
-unknown ones there and in the body are ignored. Text is decoded by the charset that is named for it: nearest by the
-part's own Content-Type, else by a field `_charset_` of the form, else by the body's Content-Type, else it is UTF-8.
+A parameter in the query string is refused, since every log on the way would show it; unknown ones there and in the body
+are ignored. The charset of a text is that of its part's Content-Type, else that of the form's field `_charset_`, else
+that of the body's Content-Type, else UTF-8.
 """
 
 import re
@@ -24,28 +24,28 @@ from shared.errors import BodyUnreadable, ContractError, ImageTooLarge, InvalidR
 from shared.imagefile.header import resembles_image
 
 MAX_OTHERS_BYTES: Final = 64 * 1024
-"""What all but the images may take in a body that is as large as can be."""
+"""Most bytes of everything but the images in a body of the maximum size."""
 
 KNOWN: Final = field_names(CALLS)
 """The parameters of the API's calls. One that another call takes is read, and ignored later."""
 
 _CHARSET: Final = "_charset_"
-"""The field of a form in which a browser names the charset that it used (HTML, 4.10.22; RFC 7578, 4.6)."""
+"""The form field in which browsers name the charset that they used (HTML, 4.10.22; RFC 7578, 4.6)."""
 
 
 def max_body_bytes(images: int) -> int:
-    """The largest form with so many images that can be valid: every base64 character percent-encoded, and room for the
-    rest.
+    """Return the bytes of the largest valid form with so many images: every base64 character percent-encoded, and
+    MAX_OTHERS_BYTES for the rest.
     """
     return images * 3 * MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES
 
 
 @dataclass
 class Parameters:
-    """What a request carries, whatever its content type.
+    """The parameters of a request of any content type.
 
-    text: parameters other than images. images: as sent. files: names of those that need not be base64, since they came
-    as a file or begin as an image does.
+    text: parameters other than images. images: as sent. files: names of images that need not be base64, since they were
+    sent as files or begin as an image does.
     """
 
     text: dict[str, str] = field(default_factory=dict)
@@ -53,24 +53,24 @@ class Parameters:
     files: set[str] = field(default_factory=set)
 
     def add_image(self, name: str, value: bytes, is_file: bool = False) -> None:
-        """Take an image once. Raises InvalidRequest on a second one of that name."""
-        self._once(name)
+        """Add an image. Raises InvalidRequest if the name is taken."""
+        self._require_new(name)
         self.images[name] = value
         if is_file:
             self.files.add(name)
 
     def add_text(self, name: str, value: bytes, charset: Charset = UTF_8) -> None:
-        """Take another parameter once. Raises InvalidRequest on a second one, and on one that is no text in its
-        charset, is longer than any, or has a NUL.
+        """Add another parameter. Raises InvalidRequest if the name is taken, and for a value that is not text in its
+        charset, is longer than MAX_OTHERS_BYTES or contains a NUL.
         """
-        self._once(name)
+        self._require_new(name)
         if len(value) > MAX_OTHERS_BYTES:
             raise InvalidRequest(f"{name} is longer than {MAX_OTHERS_BYTES} bytes")
-        self.text[name] = charsets.text(value, charset, name)
+        self.text[name] = charsets.decode(value, charset, name)
         if "\0" in self.text[name]:
             raise InvalidRequest(f"{name} has a NUL character")
 
-    def _once(self, name: str) -> None:
+    def _require_new(self, name: str) -> None:
         if name in self.text or name in self.images:
             raise InvalidRequest(f"{name} is given twice")
 
@@ -96,7 +96,7 @@ async def read(
         hold(body.size)
 
     if await receive(request, limit, take) > limit:
-        raise _too_large(images, body.others())
+        raise _too_large(images, body.other_bytes())
     return body.parameters()
 
 
@@ -107,32 +107,34 @@ def _require_no_query(request: web.Request, known: FieldNames) -> None:
 
 
 class _Body(Protocol):
-    """A body of one content type as it arrives."""
+    """An incremental parser of a body of one content type."""
 
     @property
     def size(self) -> int:
-        """Bytes of it that are held."""
+        """Bytes of memory that it holds."""
 
     def feed(self, piece: bytes) -> None:
-        """The next piece."""
+        """Parse the next piece."""
 
     def parameters(self) -> Parameters:
-        """What it says, once all of it has come."""
+        """Return the parameters of the complete body."""
 
-    def others(self) -> int:
-        """How many bytes of what has come are not in the images of the call."""
+    def other_bytes(self) -> int:
+        """Return how many of the bytes received so far are not in the call's images."""
 
 
 def _body(request: web.Request, images: Sequence[str], known: FieldNames) -> _Body:
     """Return the body of the request's content type. images: the names of the call's image parameters."""
     content_type = header_values.parse(request.headers.get("Content-Type", ""), "Content-Type")
     label = content_type.parameters.get("charset")
-    charset = charsets.named(label, "Content-Type") if label else UTF_8
+    charset = charsets.lookup(label, "Content-Type") if label else UTF_8
     match content_type.main:
         case "application/x-www-form-urlencoded":
             return _FormBody(images, charset, known)
         case "application/json":
-            return _WholeBody(lambda body: parse_json(body, charset, known), lambda body: _others_of_json(body, images))
+            return _WholeBody(
+                lambda body: parse_json(body, charset, known), lambda body: _other_bytes_of_json(body, images)
+            )
         case "multipart/form-data":
             boundary = multipart.boundary(content_type)
             return _WholeBody(
@@ -146,7 +148,7 @@ def _body(request: web.Request, images: Sequence[str], known: FieldNames) -> _Bo
 
 
 class _FormBody:
-    """A form, which is decoded as it arrives: escaped, it is three times as long. Images are in base64."""
+    """A form, decoded as it arrives, since it is up to three times as long encoded. Images are in base64."""
 
     def __init__(self, images: Sequence[str], charset: Charset, known: FieldNames) -> None:
         kept = dict.fromkeys((*known.texts, _CHARSET), Kept(MAX_OTHERS_BYTES + 1))
@@ -168,30 +170,30 @@ class _FormBody:
     def parameters(self) -> Parameters:
         parameters = Parameters()
         pairs = self._form.close()
-        charset = _named_by_field(pairs, self._charset)
+        charset = _form_charset(pairs, self._charset)
         for written, value in pairs:
-            name = charsets.text(written, charset, "a parameter's name")
+            name = charsets.decode(written, charset, "a parameter's name")
             if name in self._images:
                 parameters.add_image(name, value)
             elif name in self._texts:
                 parameters.add_text(name, value, charset)
         return parameters
 
-    def others(self) -> int:
+    def other_bytes(self) -> int:
         first = {field.name: field for field in reversed(self._form.fields)}
         images = [first[name] for name in map(str.encode, self._images) if name in first]
         return self._sent - sum(len(field.name) + len(b"&=") + field.sent for field in images)
 
 
 class _WholeBody:
-    """A body of which nothing can be told before all of it has come. parse, others: of the body, which for `others` may
-    be cut off.
+    """A body that is parsed once it is complete. parse: returns its parameters. other_bytes: see _Body, of a body that
+    may be cut off.
     """
 
-    def __init__(self, parse: Callable[[bytes], Parameters], others: Callable[[bytes], int]) -> None:
+    def __init__(self, parse: Callable[[bytes], Parameters], other_bytes: Callable[[bytes], int]) -> None:
         self._body = bytearray()
         self._parse = parse
-        self._others = others
+        self._other_bytes = other_bytes
 
     @property
     def size(self) -> int:
@@ -203,13 +205,13 @@ class _WholeBody:
     def parameters(self) -> Parameters:
         return self._parse(bytes(self._body))
 
-    def others(self) -> int:
-        return self._others(bytes(self._body))
+    def other_bytes(self) -> int:
+        return self._other_bytes(bytes(self._body))
 
 
-def _others_of_json(body: bytes, images: Sequence[str]) -> int:
-    """How much of a document, of which this is the beginning, is not in the images of these names. The pattern begins
-    with bytes, not with an alternative: this is found 20 times faster.
+def _other_bytes_of_json(body: bytes, images: Sequence[str]) -> int:
+    """Return how many bytes of a document that may be cut off are not in images of these names. The pattern begins with
+    literal bytes, not with an alternative, which makes it 20 times faster.
     """
     for name in images:
         image = re.search(rb'"%s"\s*+:\s*+"' % name.encode(), body)
@@ -220,7 +222,7 @@ def _others_of_json(body: bytes, images: Sequence[str]) -> int:
 
 
 def _too_large(images: Sequence[str], others: int) -> ContractError:
-    """What is wrong with a body that is too large, of which so many bytes are in no image."""
+    """Return the error for a body that is too large. others: how many of its bytes are in no image."""
     if not images:
         return BodyUnreadable("body is too large")
     if others <= MAX_OTHERS_BYTES:
@@ -229,31 +231,33 @@ def _too_large(images: Sequence[str], others: int) -> ContractError:
 
 
 def parse_multipart(body: bytes, boundary: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
-    """multipart/form-data: images as they are or in base64, both with a filename or without."""
+    """Parse multipart/form-data. An image is a file or base64, with or without a filename. Raises InvalidRequest."""
     parameters = Parameters()
     parts = multipart.parts(body, boundary, charset)
-    charset = _named_by_field([(part.name.encode(), part.value) for part in parts], charset)
+    charset = _form_charset([(part.name.encode(), part.value) for part in parts], charset)
     for part in parts:
         if part.name in known.images:
             parameters.add_image(part.name, part.value, part.has_filename or resembles_image(part.value))
         elif part.name in known.texts:
             own = header_values.parse(part.content_type, "Content-Type of a part").parameters.get("charset")
-            parameters.add_text(part.name, part.value, charsets.named(own, f"the part {part.name}") if own else charset)
+            parameters.add_text(
+                part.name, part.value, charsets.lookup(own, f"the part {part.name}") if own else charset
+            )
     return parameters
 
 
-def _named_by_field(pairs: Iterable[tuple[bytes, bytes]], charset: Charset) -> Charset:
-    """The charset that a form names in a field of its own, if it does, else the given one. Scripts that send the field
+def _form_charset(pairs: Iterable[tuple[bytes, bytes]], charset: Charset) -> Charset:
+    """Return the charset that a form names in its field `_charset_`, else the given one. Scripts that send the field
     often leave it empty.
     """
     labels = {value for name, value in pairs if name == _CHARSET.encode()} - {b""}
     if len(labels) > 1:
         raise InvalidRequest(f"{_CHARSET} is given twice")
-    return charsets.named(labels.pop().decode("latin-1"), _CHARSET) if labels else charset
+    return charsets.lookup(labels.pop().decode("latin-1"), _CHARSET) if labels else charset
 
 
 def parse_json(body: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
-    """A JSON object of strings, images in base64; null is the same as left out."""
+    """Parse a JSON object of strings, images in base64; null means left out. Raises InvalidRequest."""
     parameters = Parameters()
     for name, value in json_object.pairs(body, charset):
         if (name not in known.images and name not in known.texts) or value is None:

@@ -1,6 +1,6 @@
-"""`GET /metrics` for Prometheus, on a socket of its own: what a gateway counts, and how the broker is right now.
+"""`GET /metrics` for Prometheus, on a socket of its own: the gateway's metrics and those of the broker.
 
-All gateways read the same broker, so for the broker's numbers Prometheus takes the maximum over gateways, not the sum.
+All gateways read the same broker, so its metrics must be aggregated as the maximum over gateways, not the sum.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
 from shared.jobs import QUEUE, SENT
 
 TIMEOUT_S: Final = 2.0
-"""How long a broker may take to answer: below Prometheus's own 10 s, so that the rest is never lost with it."""
+"""Seconds for the broker to answer: below the 10 s of a scrape, so that the other metrics are never lost with it."""
 
-LINES_READ: Final = 1000
-"""Lines of tenants in which the job that waits longest is looked for."""
+QUEUES_READ: Final = 1000
+"""Queues of tenants in which the oldest job is searched."""
 
 
 class BrokerMetrics:
-    """How the broker and the image store are. A number that cannot be read now is NaN, not an old one."""
+    """Metrics of the broker and the image store. A value that cannot be read now is NaN, not the previous one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -43,8 +43,8 @@ class BrokerMetrics:
         self._memory_max = gauge("redis_memory_max_bytes", "Limit of the memory in use; 0: none.", "server")
         self._subscribed = gauge("results_subscribed", "Whether results can reach this gateway.")
 
-    async def refresh(self, broker: Redis, images: Redis, subscribed: bool) -> None:
-        """Read everything anew, TIMEOUT_S at most. Never raises."""
+    async def refresh(self, broker: Redis, image_store: Redis, subscribed: bool) -> None:
+        """Read all values, for TIMEOUT_S at most. Never raises."""
         self._subscribed.set(subscribed)
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -54,16 +54,16 @@ class BrokerMetrics:
             self._up.set(0)
             for gauge in (self._length, self._oldest, self._taken, self._workers):
                 gauge.set(math.nan)
-        await asyncio.gather(self._read_memory("broker", broker), self._read_memory("images", images))
+        await asyncio.gather(self._read_memory("broker", broker), self._read_memory("images", image_store))
 
     async def _read_queue(self, broker: Redis) -> None:
         async with broker.pipeline(transaction=False) as pipeline:
             for waiting in (QUEUE, EXTRA, HELD):
                 pipeline.llen(waiting)
             pipeline.hlen(UNACKED)
-            # Whoever has waited longest is the first of the queue or of a line, all of which are filled at the left.
+            # The oldest job is the rightmost of QUEUE or of a tenant's queue, all of which are filled from the left.
             pipeline.lindex(QUEUE, -1)
-            pipeline.zrange(WAITING, 0, LINES_READ - 1)
+            pipeline.zrange(WAITING, 0, QUEUES_READ - 1)
             *lengths, taken, oldest, tenants = await pipeline.execute()
         async with broker.pipeline(transaction=False) as pipeline:
             for tenant in tenants:
@@ -85,8 +85,8 @@ class BrokerMetrics:
 
 
 def _age(message: bytes) -> float:
-    """Seconds since a job was dispatched, by the clocks of two gateways, which may differ a little; NaN for a message
-    that is no job of ours.
+    """Return the seconds since a job was dispatched, by the clocks of two gateways, which may differ a little; NaN for
+    a message that is not a job.
     """
     try:
         return max(0.0, time.time() - float(json.loads(message)["headers"][SENT]))
@@ -95,7 +95,7 @@ def _age(message: bytes) -> float:
 
 
 def create_metrics_app(gateway: web.Application) -> web.Application:
-    """The application that serves the metrics of a gateway, for a socket that only Prometheus reaches."""
+    """Return the application that serves a gateway's metrics, for a socket that only Prometheus reaches."""
     app = web.Application()
     broker = BrokerMetrics(gateway[METRICS].registry)
 

@@ -1,8 +1,8 @@
-"""Whether this gateway can answer, and whether the service behind it can.
+"""Whether this gateway can answer, and whether the service behind it works.
 
-They are two questions. A gateway answers in the contract's JSON, FAIL if need be, as long as it runs: were it taken
+These are two questions. A running gateway always answers in the contract's JSON, if only with FAIL. If it were removed
 from its balancer because a worker or the broker is missing, so would be all others, and callers would get the
-balancer's own page. Who waits for the whole service, or watches it, asks for all parts.
+balancer's own error page. Monitors, and scripts that wait for the whole service, ask for all parts.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ VERBOSE: Final = "verbose"
 
 
 def gateway_state(results: Results) -> str:
-    """Of one that was not told to stop "ok", or why it is to get no requests. Until it has met its broker once it is
-    starting: one with a wrong REDIS_URL never takes the place of one that works.
+    """Return "ok", or why a gateway that is not stopping should get no requests. It is starting until it has reached
+    its broker once, so that one with a wrong REDIS_URL never replaces one that works.
     """
     return OK if results.was_subscribed else "is starting: the broker has not answered yet"
 
 
 async def service_state(redis: Redis, results: Results) -> dict[str, str]:
-    """For each part of the service "ok" or what is wrong with it. Never raises. Who reaches the gateway may read it, so
-    it names no tenant and no facedb.
+    """Return "ok" or what is wrong for each part of the service. Never raises. Anybody may read it, so it names no
+    tenant and no facedb.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -57,7 +57,7 @@ async def service_state(redis: Redis, results: Results) -> dict[str, str]:
 async def _file(redis: Redis) -> str:
     try:
         said = await redis.info("persistence")
-    except ResponseError:  # it may refuse to tell: then nothing is known to be wrong
+    except ResponseError:  # INFO may be forbidden: then nothing is known to be wrong
         return OK
     return OK if said.get("aof_last_write_status", OK) == OK else "cannot write its append-only file; is its disk full?"
 
@@ -71,7 +71,7 @@ async def _memory(redis: Redis) -> str:
 
 
 def _disk(workers: Sequence[Heartbeat]) -> str:
-    """Of all workers: of several stores each has a disk of its own, and a call may come to any."""
+    """Return what is wrong with any worker's disk: each may have its own, and a call may reach any worker."""
     return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else "unknown"
 
 
@@ -83,7 +83,7 @@ def _facedbs(workers: Sequence[Heartbeat]) -> str:
 
 
 async def living_workers(redis: Redis) -> list[Heartbeat]:
-    """Those alive. Drops from the set those who are not; one that still lives puts itself back with its next beat."""
+    """Return the workers that are alive, and remove others from the set; a worker that lives adds itself again."""
     ids = [member.decode() for member in cast("set[bytes]", await redis.smembers(WORKERS))]
     if not ids:
         return []

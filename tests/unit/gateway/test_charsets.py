@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from gateway.body.charsets import CHARSETS, UTF_8, Charset, named, text
+from gateway.body.charsets import CHARSETS, UTF_8, Charset, decode, lookup
 from shared.errors import InvalidRequest
 
 ASCII = bytes(range(128))
@@ -53,7 +53,7 @@ class TestNames:
         ],
     )
     def test_what_callers_name(self, label: str, codec: str) -> None:
-        assert named(label, "Content-Type").codec == codec
+        assert lookup(label, "Content-Type").codec == codec
 
     @pytest.mark.parametrize(
         "label",
@@ -67,7 +67,7 @@ class TestNames:
     )
     def test_others_are_refused_with_what_is_accepted(self, label: str) -> None:
         with pytest.raises(InvalidRequest) as refused:
-            named(label, "Content-Type")
+            lookup(label, "Content-Type")
         assert refused.value.message == (
             "the charset that Content-Type names is not accepted; it must be one that contains ASCII, such as UTF-8, "
             "GBK, GB18030, Big5, Shift_JIS, EUC-KR, ISO-8859-1 or windows-1252"
@@ -76,14 +76,14 @@ class TestNames:
 
 class TestText:
     def test_it_is_decoded(self) -> None:
-        assert text("张伟".encode("gbk"), named("gbk", ""), "name") == "张伟"
-        assert text(b"\x95\\", named("shift_jis", ""), "name") == "表"  # its second byte is a backslash
-        assert text(b"\x80 caf\xe9", named("iso-8859-1", ""), "name") == "€ café"
+        assert decode("张伟".encode("gbk"), lookup("gbk", ""), "name") == "张伟"
+        assert decode(b"\x95\\", lookup("shift_jis", ""), "name") == "表"  # its second byte is a backslash
+        assert decode(b"\x80 caf\xe9", lookup("iso-8859-1", ""), "name") == "€ café"
 
     def test_what_does_not_decode_names_the_parameter_and_the_charset(self) -> None:
         with pytest.raises(InvalidRequest, match=r"name is not GBK, which was named as its charset$"):
-            text(b"\xff", named("gb2312", ""), "name")
+            decode(b"\xff", lookup("gb2312", ""), "name")
         with pytest.raises(InvalidRequest, match=r"name is not ASCII, which"):
-            text(b"\xe9", named("us-ascii", ""), "name")
+            decode(b"\xe9", lookup("us-ascii", ""), "name")
         with pytest.raises(InvalidRequest, match=r"name is not UTF-8; name its charset in Content-Type$"):
-            text("张".encode("gbk"), UTF_8, "name")
+            decode("张".encode("gbk"), UTF_8, "name")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
 from gateway.body import multipart
-from gateway.body.charsets import named
+from gateway.body.charsets import lookup
 from gateway.body.header_values import parse
 from gateway.body.multipart import MAX_HEADERS, MAX_PARTS
 from shared.errors import InvalidRequest
@@ -108,7 +108,7 @@ class TestNames:
 
     def test_a_filename_in_the_charset_of_the_body(self) -> None:
         disposition = b'--b\r\nContent-Disposition: form-data; filename="\x95\\"; name="img"\r\n\r\nx\r\n--b--'
-        (found,) = multipart.parts(disposition, b"b", named("shift_jis", ""))
+        (found,) = multipart.parts(disposition, b"b", lookup("shift_jis", ""))
         assert (found.name, found.has_filename) == ("img", True)
 
     @pytest.mark.parametrize(
