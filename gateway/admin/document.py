@@ -83,6 +83,10 @@ _OF_A_KEY: Final = (
     "http_status and confidence, null: as the settings say."
 )
 _DESCRIPTIONS: Final = {
+    "Scope": "What a key may do.",
+    "Tenant": (
+        "Somebody with keys and face databases of their own. facedb: the one that is meant when a request names none."
+    ),
     "Key": f"An API key, without the key itself. {_OF_A_KEY}",
     "IssuedKey": f"A key just created. key: the API key itself, shown this once. {_OF_A_KEY}",
     "KeyRecord": f"A key, whether it works or not. revoked null: nobody ended it. {_OF_A_KEY}",
