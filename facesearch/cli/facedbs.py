@@ -71,7 +71,7 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 @reported
 def default(name: str, tenant: str, data_dir: Path | None) -> None:
-    """Make NAME the default: the face database of requests that name none."""
+    """Make NAME the face database of requests that name none."""
     change(
         data_dir,
         "facedb.default",

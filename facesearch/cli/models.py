@@ -243,7 +243,7 @@ def models() -> None:
 @reported
 @worker_only
 def models_pull(names: tuple[str, ...]) -> None:
-    """Download, verify and prepare models: the NAMES given, or those in use."""
+    """Download and prepare models: the NAMES given, or those in use."""
     pull(settings_from(), names, remark)
 
 
@@ -283,7 +283,7 @@ def models_list() -> None:
 @reported
 @worker_only
 def models_add(file: Path, check: Path | None, **options: Any) -> None:
-    """Check that the embedder FILE (ONNX) works, and copy it with a description into the models folder.
+    """Check the embedder FILE (ONNX) and copy it into the models folder.
 
     With --check, it must also find altered photos of one face more alike than photos of two people.
     """

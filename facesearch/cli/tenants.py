@@ -60,7 +60,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 @yes_option
 @reported
 def drop(name: str, data_dir: Path | None, yes: bool) -> None:
-    """Drop the tenant NAME with its API keys, its face databases and all their faces."""
+    """Drop the tenant NAME with its API keys, face databases and faces."""
 
     async def count(control: Control) -> tuple[int, int]:
         return len(await control.keys(name)), len(await control.facedbs(name))

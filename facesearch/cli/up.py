@@ -19,8 +19,12 @@ from shared.unknown_variables import unknown_variables
 @click.option("--port", type=int, help="Port to listen on; 0 takes any.  [default: 8000]")
 @click.option("--admin-port", type=int, help="Port of the admin API; 0 takes any.  [default: 8001, or --port plus 1]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for everything that the service keeps.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: warning]")
-@click.option("--log-format", type=click.Choice(["json", "console"]), help="[default: console]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Minimum level of logs.  [default: warning]",
+)
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="Format of logs.  [default: console]")
 @reported
 @worker_only
 def up(**options: Any) -> None:

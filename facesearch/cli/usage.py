@@ -17,8 +17,8 @@ _TARIFF = {True: "charged", False: "free"}
 
 
 @click.command()
-@click.option("--from", "first", type=_DAY, help="First day, in UTC.")
-@click.option("--to", "last", type=_DAY, help="Last day, in UTC; included.")
+@click.option("--from", "first", type=_DAY, metavar="YYYY-MM-DD", help="First day, in UTC.")
+@click.option("--to", "last", type=_DAY, metavar="YYYY-MM-DD", help="Last day, in UTC; included.")
 @click.option("--tenant", help="Only this tenant; '?' stands for requests without a valid API key.")
 @click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - is stdout.")
 @json_option
