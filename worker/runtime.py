@@ -10,7 +10,7 @@ from shared.errors import OperatorError
 from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
-from worker.delivery.time_limit import GENTLE, Waited, limit_s, nothing
+from worker.delivery.time_limit import PATIENCE_SHARE, WaitedSeconds, limit_s, never_waited
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
 from worker.models import catalog, custom, files
@@ -47,14 +47,14 @@ class Runtime:
     metrics: Metrics
     patience_s: float
     gates: Gates = NO_GATES
-    waited_s: Waited = nothing
+    waited_s: WaitedSeconds = never_waited
 
 
 @contextmanager
 def open_runtime(
     settings: Settings, memory: MemoryBudget | None = None, calls: Sequence[Call] = CALLS
 ) -> Iterator[Runtime]:
-    """Open the runtime of a worker for the given calls. memory: limits decoded images; without one, nothing does.
+    """Open the runtime of a worker for the given calls. memory: limits decoded images; without one, never_waited does.
 
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     missing or cannot run it, the data directory is in use, or the metrics' port is taken.
@@ -85,7 +85,7 @@ def open_runtime(
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
         metrics.watches(measured.check_room)
-        ledger, patience_s = Ledger(redis, images), GENTLE * limit_s(settings.visibility_timeout_s)
+        ledger, patience_s = Ledger(redis, images), PATIENCE_SHARE * limit_s(settings.visibility_timeout_s)
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
         yield Runtime(
             faces,
@@ -96,7 +96,7 @@ def open_runtime(
             metrics,
             patience_s,
             gates,
-            memory.waited_s if memory else nothing,
+            memory.waited_s if memory else never_waited,
         )
 
 

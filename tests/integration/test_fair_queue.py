@@ -1,4 +1,4 @@
-"""Fair queueing by tenant, by a real Valkey: the scripts with jobs that nobody does, and a whole service."""
+"""Fair queueing by tenant on a real Valkey: the scripts, with jobs that no worker does."""
 
 import itertools
 import time
@@ -31,7 +31,7 @@ DEADLINE = time.time() + 3600
 
 
 class Pool:
-    """A broker, and workers that do nothing but say so."""
+    """A broker, and workers that announce threads and do no work."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -43,7 +43,7 @@ class Pool:
         self._announce(args=[worker, threads, extra, ttl])
 
     def enter(self, tenant: str, deadline: float = DEADLINE) -> str:
-        """A job of the tenant. Returns its id, which is its message, too."""
+        """Enter a job of the tenant. Return its id, which is also its message."""
         job = f"{tenant}{next(self._numbers)}"
         self._enter(args=[tenant, job, item(job, deadline, job)])
         return job
@@ -58,7 +58,7 @@ class Pool:
         return bool(self._is_lost(args=[tenant_of(job), job]))
 
     def taken(self, queue: str = QUEUE) -> list[str]:
-        """What workers take from a queue now, in that order."""
+        """Take all jobs from a queue, in the order in which workers would."""
         jobs = [job.decode() for job in reversed(self.redis.lrange(queue, 0, -1))]
         self.redis.delete(queue)
         return jobs
@@ -78,7 +78,7 @@ def pool(valkey_url: str) -> Iterator[Pool]:
         yield Pool(redis)
 
 
-def test_without_workers_that_know_it_jobs_go_to_the_queue_at_once(pool: Pool) -> None:
+def test_without_announced_threads_jobs_are_released_at_once(pool: Pool) -> None:
     jobs = [pool.enter("a"), pool.enter("b"), pool.enter("a")]
     assert pool.taken() == jobs
     assert pool.held() == 0
@@ -106,7 +106,7 @@ def test_a_tenant_without_a_running_job_gets_an_extra_thread(pool: Pool) -> None
     assert (pool.taken(), pool.taken(EXTRA)) == ([], [second])
 
 
-def test_while_an_extra_thread_works_the_tenants_that_run_get_no_more_in_all_than_there_are_threads(pool: Pool) -> None:
+def test_extra_threads_do_not_serve_tenants_with_running_jobs(pool: Pool) -> None:
     pool.announce(2, 1)
     first, _, third = [pool.enter("a") for _ in range(3)]
     pool.taken()
@@ -121,7 +121,7 @@ def test_while_an_extra_thread_works_the_tenants_that_run_get_no_more_in_all_tha
     assert pool.taken() == [third]
 
 
-def test_the_tenant_next_is_the_one_that_took_least_time(pool: Pool) -> None:
+def test_the_tenant_with_the_least_virtual_time_is_next(pool: Pool) -> None:
     """Each job of a takes a second, each of b a tenth: b gets ten for one."""
     pool.announce(1, 0)
     for _ in range(200):
@@ -135,7 +135,7 @@ def test_the_tenant_next_is_the_one_that_took_least_time(pool: Pool) -> None:
     assert 9 <= done["a"] <= 11
 
 
-def test_who_was_away_has_saved_nothing_up(pool: Pool) -> None:
+def test_an_idle_tenant_saves_up_no_time(pool: Pool) -> None:
     pool.announce(1, 0)
     for _ in range(100):
         pool.enter("a")
@@ -162,8 +162,8 @@ def test_who_was_away_has_saved_nothing_up(pool: Pool) -> None:
     st.lists(st.floats(0.001, 5), min_size=2, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_tenants_that_always_ask_get_as_much(pool: Pool, threads: int, costs: list[float], random: Random) -> None:
-    """Whatever their jobs take, and however they vary, two of them are never further apart than what runs."""
+def test_busy_tenants_get_equal_time(pool: Pool, threads: int, costs: list[float], random: Random) -> None:
+    """The virtual times of two busy tenants never differ by more than their running jobs take."""
     pool.redis.flushall()
     pool.announce(threads, extra_threads(threads))
     tenants = [chr(ord("a") + number) for number in range(len(costs))]
@@ -186,7 +186,7 @@ def test_tenants_that_always_ask_get_as_much(pool: Pool, threads: int, costs: li
     assert max(had.values()) - min(had.values()) <= (2 * threads + 2) * max(costs)
 
 
-def test_a_job_that_nobody_ends_counts_until_its_deadline(pool: Pool) -> None:
+def test_an_unreported_job_counts_until_its_deadline(pool: Pool) -> None:
     pool.announce(1, 0)
     pool.enter("a", deadline=time.time() - 10)  # too late when it entered: not released at all
     assert (pool.taken(), pool.held()) == ([], 0)
@@ -197,7 +197,7 @@ def test_a_job_that_nobody_ends_counts_until_its_deadline(pool: Pool) -> None:
     assert pool.redis.hgetall("fs:fair:running") == {b"b": b"1"}
 
 
-def test_a_job_that_is_withdrawn_is_nowhere(pool: Pool) -> None:
+def test_a_withdrawn_job_is_gone(pool: Pool) -> None:
     pool.announce(1, 0)
     released, waits, last = [pool.enter("a") for _ in range(3)]
     pool.withdraw(waits)
@@ -210,7 +210,7 @@ def test_a_job_that_is_withdrawn_is_nowhere(pool: Pool) -> None:
     assert not pool.redis.exists(WAITING, "fs:fair:running", "fs:fair:out")
 
 
-def test_a_job_is_lost_when_it_waits_nowhere_and_no_worker_has_it(pool: Pool) -> None:
+def test_a_job_is_lost_if_it_does_not_wait_and_no_worker_has_it(pool: Pool) -> None:
     pool.announce(1, 0)
     first, second = pool.enter("a"), pool.enter("a")
     assert not pool.is_lost(second), "it waits in its line"
@@ -224,7 +224,7 @@ def test_a_job_is_lost_when_it_waits_nowhere_and_no_worker_has_it(pool: Pool) ->
     assert not pool.is_lost(second), "a worker has it"
 
 
-def test_a_job_that_is_sent_again_counts_once(pool: Pool) -> None:
+def test_a_job_entered_twice_counts_once(pool: Pool) -> None:
     pool.announce(2, 0)
     job = pool.enter("a")
     pool.taken()
@@ -233,7 +233,7 @@ def test_a_job_that_is_sent_again_counts_once(pool: Pool) -> None:
     assert pool.redis.hgetall("fs:fair:running") == {b"a": b"1"}
 
 
-def test_the_threads_of_all_workers_count_as_long_as_they_say_so(pool: Pool) -> None:
+def test_threads_of_all_workers_count_while_announced(pool: Pool) -> None:
     pool.announce(2, 1, "first")
     pool.announce(3, 1, "second")
     pool.announce(4, 2, "killed", ttl=0)
@@ -245,7 +245,7 @@ def test_the_threads_of_all_workers_count_as_long_as_they_say_so(pool: Pool) -> 
     assert not pool.redis.exists("fs:fair:slots", "fs:fair:workers")
 
 
-def test_a_worker_that_comes_takes_what_waits(pool: Pool) -> None:
+def test_a_new_worker_takes_waiting_jobs(pool: Pool) -> None:
     pool.announce(1, 0, "first")
     jobs = [pool.enter("a") for _ in range(3)]
     pool.taken()

@@ -1,4 +1,4 @@
-"""A broker that is full fails calls and kills nobody: workers live on, say so, and are whole once there is room."""
+"""A full broker fails calls and ends no process: workers report it, and recover once there is memory."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ class Small:
     url: str
 
     def fill(self) -> None:
-        """Until it takes nothing any more."""
+        """Write until it takes no more."""
         for size in (100_000, 1000, 10, 1):
             try:
                 while True:
@@ -91,11 +91,11 @@ def delete(service: Service) -> str:
     return status
 
 
-def test_a_worker_lives_beside_it_and_goes_on_when_there_is_room(small: Small, service: Service) -> None:
+def test_a_worker_survives_it_and_goes_on_when_there_is_memory(small: Small, service: Service) -> None:
     worker = service.child("-m worker").pid
     assert parts(service)["memory"] == "ok"
 
-    # Longer than a sign of life lasts that is not renewed: here the time itself is what is tested.
+    # Longer than a heartbeat that is not renewed: here the time itself is tested.
     first = small.redis.info("server")["uptime_in_seconds"]
 
     def is_over() -> bool:
@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_meanwhile_comes_back(small: Small, service: Ser
     wait_for(lambda: delete(service) == "PERSON_ID_NOT_EXIST", 60)
 
 
-def test_a_sign_of_life_needs_no_memory(small: Small) -> None:
+def test_a_heartbeat_needs_no_memory(small: Small) -> None:
     heartbeat = HeartbeatSender(
         small.redis, MemoryStore(Identity("test", "0" * 64, 1, 4)), Identity("test", "0" * 64, 1, 4)
     )

@@ -33,7 +33,7 @@ def broker(valkey_url: str) -> Iterator[Redis]:
         yield redis
 
 
-def test_a_job_that_is_nowhere_is_dispatched_again(client: httpx.Client, broker: Redis) -> None:
+def test_a_lost_job_is_dispatched_again(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
         wait_for(lambda: broker.llen(QUEUE) == 1)
@@ -44,9 +44,7 @@ def test_a_job_that_is_nowhere_is_dispatched_again(client: httpx.Client, broker:
         assert answer.result().json()["status"] == "FAIL"
 
 
-def test_a_job_that_is_nowhere_is_dispatched_again_whatever_else_workers_have(
-    client: httpx.Client, broker: Redis
-) -> None:
+def test_a_lost_job_is_dispatched_again_whatever_other_jobs_workers_have(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(1) as caller:
         broker.hset(UNACKED, "tag", "some other job")
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
@@ -56,9 +54,7 @@ def test_a_job_that_is_nowhere_is_dispatched_again_whatever_else_workers_have(
         answer.result()
 
 
-def test_while_a_worker_has_a_job_it_is_not_sent_again_however_long_that_takes(
-    client: httpx.Client, broker: Redis
-) -> None:
+def test_a_job_that_a_worker_has_is_not_dispatched_again(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
         wait_for(lambda: broker.llen(QUEUE) == 1)
@@ -69,7 +65,7 @@ def test_while_a_worker_has_a_job_it_is_not_sent_again_however_long_that_takes(
         assert broker.llen(QUEUE) == 0
 
 
-def test_what_a_job_has_waited_for_a_processor_puts_off_when_it_is_given_to_another_worker(broker: Redis) -> None:
+def test_waiting_for_a_processor_postpones_redelivery(broker: Redis) -> None:
     class Waited(TimeLimit):
         def new_waits(self) -> dict[str, float]:
             return {"runs": 2.5, "is done": 1.0}
@@ -79,7 +75,7 @@ def test_what_a_job_has_waited_for_a_processor_puts_off_when_it_is_given_to_anot
     assert broker.zrange(UNACKED_INDEX, 0, -1, withscores=True) == [(b"other", 1000.0), (b"runs", 1002.5)]
 
 
-def test_while_jobs_wait_nothing_is_sent_twice(client: httpx.Client, broker: Redis) -> None:
+def test_nothing_is_dispatched_again_while_jobs_wait(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(3) as callers, broker.monitor() as monitor:
         commands = monitor.listen()
         answers = [callers.submit(client.post, "/v1/delface", data=NOBODY) for _ in range(3)]
@@ -89,7 +85,7 @@ def test_while_jobs_wait_nothing_is_sent_twice(client: httpx.Client, broker: Red
     assert sum(command.startswith(f"LPUSH {QUEUE} ") for command in seen) == 3
 
 
-def test_a_job_that_nobody_waits_for_any_more_leaves_the_queue(client: httpx.Client, broker: Redis) -> None:
+def test_a_job_leaves_the_queue_when_its_request_ends(client: httpx.Client, broker: Redis) -> None:
     others = [b"a job", b"another"]
     broker.lpush(QUEUE, others[1])
     assert client.post("/v1/delface", data=NOBODY).json()["status"] == "FAIL"

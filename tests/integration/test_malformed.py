@@ -1,4 +1,4 @@
-"""What no gateway sends, in the queue of a real worker: it is dropped with one line, and the worker goes on."""
+"""Messages that are no job, in the queue of a real worker: each is dropped with one line, and the worker goes on."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from shared.jobs import QUEUE, AddJob, SearchJob, new_gateway_id, new_job_id, ne
 from shared.settings import Settings
 
 NAME = "Rumpelstilzchen"
-"""Stands for all that must not be in a log. In the queue it is in base64, as bodies are."""
+"""Stands for personal data, which must not be in a log. Bodies in the queue are base64."""
 
 Message = dict[str, Any]
 
@@ -156,7 +156,7 @@ def test_it_is_dropped_with_one_line_and_the_worker_goes_on(service: Service, re
     wait_for(lambda: not redis.hlen(UNACKED) and not redis.zcard(UNACKED_INDEX))  # a job is put down after its answer
 
 
-def test_a_gateway_of_another_release_is_told_that_its_job_is_not_done(redis: Redis) -> None:
+def test_a_gateway_of_another_release_gets_a_failure(redis: Redis) -> None:
     for garbage in ("an unknown task", "a job with one more field"):
         sent = GARBAGE[garbage]()
         assert isinstance(sent, dict)
@@ -169,7 +169,7 @@ def test_a_gateway_of_another_release_is_told_that_its_job_is_not_done(redis: Re
 
 
 @pytest.mark.parametrize("kept", [NAME, "5", "[1, 2]", json.dumps([5, "", QUEUE]), json.dumps([{}, "", QUEUE])])
-def test_what_a_dead_worker_left_and_nobody_can_read_keeps_no_job_from_being_delivered_again(
+def test_unreadable_messages_of_a_dead_worker_do_not_block_redelivery(
     service: Service, redis: Redis, kept: str
 ) -> None:
     before = len(service.said)
@@ -184,7 +184,7 @@ def test_what_a_dead_worker_left_and_nobody_can_read_keeps_no_job_from_being_del
     assert not redis.hexists(UNACKED, "broken")
 
 
-def test_so_it_is_in_the_queue_for_tenants_none_of_whose_jobs_run(service: Service, redis: Redis) -> None:
+def test_the_extra_queue_drops_them_too(service: Service, redis: Redis) -> None:
     worker, before = service.child("-m worker").pid, len(service.said)
     redis.lpush(EXTRA, *(pushed(make()) for make in GARBAGE.values()))
     wait_for(lambda: len(dropped(service.said[before:])) == len(GARBAGE))
@@ -194,7 +194,7 @@ def test_so_it_is_in_the_queue_for_tenants_none_of_whose_jobs_run(service: Servi
 
 
 @pytest.mark.slow
-def test_a_flood_of_it_takes_no_thread_away(service: Service, redis: Redis) -> None:
+def test_a_flood_of_them_blocks_no_thread(service: Service, redis: Redis) -> None:
     before = len(service.said)
     for _ in range(3):
         redis.lpush(QUEUE, *(pushed(make()) for make in GARBAGE.values()))

@@ -29,7 +29,7 @@ class TestBrokerWatch:
         with connect_blocking(valkey_url) as client:
             yield client
 
-    def test_as_long_as_the_broker_answers_nothing_happens(self, redis: Redis) -> None:
+    def test_nothing_happens_while_the_broker_answers(self, redis: Redis) -> None:
         lost = Mock()
         watch = BrokerWatch(redis, lost)
         watch.start()

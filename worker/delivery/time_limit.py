@@ -35,23 +35,23 @@ LIMIT_SHARE: Final = 0.8
 """The limit as a fraction of the visibility timeout. The rest is for the way from the queue to the thread, and for one
 check."""
 
-GENTLE: Final = 0.75
+PATIENCE_SHARE: Final = 0.75
 """Fraction of the limit after which a job that can give up does so by itself."""
 
-LEAST_WAIT_S: Final = 0.2
+MIN_REPORTED_WAIT_S: Final = 0.2
 """Shorter waits for a processor are normal, and within what LIMIT_SHARE leaves."""
 
-LOCKED: Final = 2.0
+STUCK_FACTOR: Final = 2.0
 """Multiple of the limit for which the interpreter lock may be held, or the consumer not tick: Qdrant Edge holds the
 lock while it joins segments, 0.5 s, and a broker that does not answer blocks the consumer for its time-out."""
 
 
-Waited = Callable[[int], float]
+WaitedSeconds = Callable[[int], float]
 """Returns the seconds for which a thread, by its native id, has waited in all for something other than a processor that
 does not count either."""
 
 
-def nothing(_thread: int) -> float:
+def never_waited(_thread: int) -> float:
     return 0.0
 
 
@@ -70,7 +70,7 @@ class _Running:
     job_id: str
     tag: str | None
     thread: int
-    waiting: Waited
+    waiting: WaitedSeconds
     waited_before_s: float
     checks: int = 0
     reported_s: float = 0.0
@@ -87,7 +87,7 @@ class _Running:
 class TimeLimit:
     """Ends the process when a job takes longer than limit_s seconds, which must be more than CHECK_S."""
 
-    def __init__(self, limit_s: float, waited: Waited = nothing) -> None:
+    def __init__(self, limit_s: float, waited: WaitedSeconds = never_waited) -> None:
         self._limit_s = limit_s
         self._waited = waited
         self._running: set[_Running] = set()
@@ -124,12 +124,12 @@ class TimeLimit:
 
     def new_waits(self) -> dict[str, float]:
         """Return, by delivery tag, the seconds for which running jobs have waited since the last call: those that have
-        waited for LEAST_WAIT_S or more.
+        waited for MIN_REPORTED_WAIT_S or more.
         """
         waits = {}
         for running in tuple(self._running):
             seconds = running.waited_s() - running.reported_s
-            if running.tag is not None and seconds >= LEAST_WAIT_S:
+            if running.tag is not None and seconds >= MIN_REPORTED_WAIT_S:
                 running.reported_s += seconds
                 waits[running.tag] = seconds
         return waits
@@ -139,14 +139,14 @@ class TimeLimit:
 
     def check(self) -> None:
         """Check all running jobs and the consumer once."""
-        faulthandler.dump_traceback_later(LOCKED * self._limit_s, exit=True)
+        faulthandler.dump_traceback_later(STUCK_FACTOR * self._limit_s, exit=True)
         for running in tuple(self._running):
             running.checks += 1
             if running.checks * CHECK_S > self._limit_s and (seconds := running.counted_s()) > self._limit_s:
                 log.error("job_stuck", job_id=running.job_id, seconds=round(seconds, 1))
                 end()
         self._checks_since_tick += 1
-        if self._consumer_runs and self._checks_since_tick * CHECK_S > LOCKED * self._limit_s:
+        if self._consumer_runs and self._checks_since_tick * CHECK_S > STUCK_FACTOR * self._limit_s:
             log.error("consumer_stuck", seconds=self._checks_since_tick * CHECK_S)
             end()
 
@@ -154,7 +154,7 @@ class TimeLimit:
 class Stopwatch:
     """Measures what a job takes of the limit from now on. To be used by the thread that does the job."""
 
-    def __init__(self, waited: Waited = nothing) -> None:
+    def __init__(self, waited: WaitedSeconds = never_waited) -> None:
         self._thread = threading.get_native_id()
         self._waited = waited
         self._begun = (time.monotonic(), self._waited_s(), time.thread_time())

@@ -1,4 +1,4 @@
-"""A worker that is started before its broker."""
+"""A worker waits for a broker that is started after it."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from worker.delivery import broker_startup
 
 
 class Late:
-    """A Redis that gives these errors first."""
+    """A Redis that raises these errors first."""
 
     def __init__(self, *errors: RedisError) -> None:
         self._errors = list(errors)
@@ -37,11 +37,11 @@ def said(redis: Late, give_up: Callable[[], None] = lambda: None) -> list[dict[s
     return [dict(line) for line in lines]
 
 
-def test_one_that_is_there_is_not_worth_a_line() -> None:
+def test_a_broker_that_answers_is_not_logged() -> None:
     assert said(Late()) == []
 
 
-def test_one_that_comes_late_is_waited_for_and_two_lines_say_so() -> None:
+def test_waiting_for_a_late_broker_is_logged_in_two_lines() -> None:
     lines = said(Late(RedisConnectionError("refused"), RedisConnectionError("refused"), BusyLoadingError("loading")))
     assert [line["event"] for line in lines] == ["broker_not_reached", "broker_reached"]
     assert lines[0]["broker"] == "valkey:6379"
@@ -50,7 +50,7 @@ def test_one_that_comes_late_is_waited_for_and_two_lines_say_so() -> None:
     assert "hunter2" not in str(lines)
 
 
-def test_a_worker_that_is_told_to_stop_waits_no_longer() -> None:
+def test_a_stopped_worker_stops_waiting() -> None:
     def stop() -> None:
         raise SystemExit(0)
 

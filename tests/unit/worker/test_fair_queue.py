@@ -1,4 +1,4 @@
-"""What a worker says to the fair queue, to a broker that is there and to one that is not."""
+"""The worker's side of the fair queue, with a stand-in for the broker."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,17 +13,17 @@ JOB = f"{'0' * 12}.{'0' * 32}"
 
 
 class Broker:
-    """Keeps what scripts are called with; a stand-in for Redis, which tests/integration has."""
+    """A stand-in for Redis that records the calls of scripts; tests/integration has a real one."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, Sequence[Any]]] = []
+        self.calls: list[tuple[str, Sequence[Any]]] = []
         self.away = False
 
     def register_script(self, text: str) -> Any:
         def call(args: Sequence[Any]) -> None:
             if self.away:
                 raise RedisConnectionError
-            self.said.append((text, args))
+            self.calls.append((text, args))
 
         return call
 
@@ -34,40 +34,40 @@ def broker() -> Broker:
 
 
 @pytest.mark.parametrize(("threads", "extra"), [(1, 1), (2, 1), (3, 1), (4, 2), (32, 16)])
-def test_it_announces_its_threads_and_half_as_many(broker: Broker, threads: int, extra: int) -> None:
+def test_it_announces_its_threads_and_half_as_many_extra_ones(broker: Broker, threads: int, extra: int) -> None:
     FairQueueClient(broker, threads).announce()
-    ((script, (_, *said, _ttl)),) = broker.said
+    ((script, (_, *said, _ttl)),) = broker.calls
     assert (script, said) == (ANNOUNCE, [threads, extra])
     assert extra_threads(threads) == extra
 
 
-def test_it_takes_its_threads_back_when_it_stops(broker: Broker) -> None:
+def test_it_withdraws_its_announcement_when_it_stops(broker: Broker) -> None:
     client = FairQueueClient(broker, 2)
     client.start()
     client.stop()
-    first, last = broker.said[0][1], broker.said[-1][1]
+    first, last = broker.calls[0][1], broker.calls[-1][1]
     assert first[0] == last[0]
     assert list(last[1:3]) == [0, 0]
 
 
-def test_a_job_that_ends_well_or_not_makes_way_for_the_next(broker: Broker) -> None:
+def test_a_job_is_reported_as_done_whether_or_not_it_fails(broker: Broker) -> None:
     client = FairQueueClient(broker, 2)
     with client.job(JOB, {TENANT: "shop"}):
-        assert broker.said == []
+        assert broker.calls == []
     with pytest.raises(ZeroDivisionError), client.job(JOB, {TENANT: "shop"}):
         raise ZeroDivisionError
-    assert [(script, list(said[:2])) for script, said in broker.said] == [(DONE, ["shop", JOB])] * 2
-    assert all(said[2] >= 0 for _, said in broker.said)
+    assert [(script, list(said[:2])) for script, said in broker.calls] == [(DONE, ["shop", JOB])] * 2
+    assert all(said[2] >= 0 for _, said in broker.calls)
 
 
 @pytest.mark.parametrize("headers", [{}, {TENANT: None}, {TENANT: ["shop"]}])
-def test_a_job_of_a_gateway_that_knows_no_fair_queue_is_done_too(broker: Broker, headers: dict[str, Any]) -> None:
+def test_a_job_of_a_gateway_without_a_fair_queue_is_not_reported(broker: Broker, headers: dict[str, Any]) -> None:
     with FairQueueClient(broker, 2).job(JOB, headers):
         pass
-    assert broker.said == []
+    assert broker.calls == []
 
 
-def test_a_job_is_done_though_the_broker_is_away(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_broker_a_job_is_done_with_a_warning(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     broker.away = True
     client = FairQueueClient(broker, 2)
     with client.job(JOB, {TENANT: "shop"}):

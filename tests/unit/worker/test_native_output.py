@@ -1,4 +1,4 @@
-"""What native libraries write to stderr goes into the log, bounded; Python's own and crashes go where they went."""
+"""Native output goes to the log, bounded; Python's own and that of crashes stay on stderr."""
 
 import json
 
@@ -26,7 +26,7 @@ def logged(stderr: str) -> list[dict]:
     return [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
 
 
-def test_what_libpng_says_is_in_the_log_and_nowhere_else() -> None:
+def test_output_of_libpng_is_in_the_log_only() -> None:
     ended = python("-c", SCENE + "say(b'libpng warning: eXIf: duplicate\\n')")
     (line,) = logged(ended.stderr)
     assert (line["event"], line["level"], line["lines"]) == ("native_output", "info", 1)
@@ -35,7 +35,7 @@ def test_what_libpng_says_is_in_the_log_and_nowhere_else() -> None:
     assert ended.returncode == 0
 
 
-def test_a_flood_is_counted_in_a_few_lines() -> None:
+def test_a_flood_is_logged_in_a_few_lines() -> None:
     ended = python("-c", SCENE + "for n in range(5_000): say(b'libpng warning: %d\\n' % (n % 7)); time.sleep(0)")
     lines = logged(ended.stderr)
     assert sum(line["lines"] for line in lines) == 5_000
@@ -43,7 +43,7 @@ def test_a_flood_is_counted_in_a_few_lines() -> None:
     assert len(lines) == len(ended.stderr.splitlines()) < 100
 
 
-def test_of_what_nobody_knows_only_the_number_is_told() -> None:
+def test_unknown_lines_are_only_counted() -> None:
     said = "say(b'thread panicked: called unwrap() on Err(Rumpelstilzchen)\\nlibpng error: CRC error\\n')"
     ended = python("-c", SCENE + said)
     (line,) = logged(ended.stderr)
@@ -56,25 +56,25 @@ def test_of_what_nobody_knows_only_the_number_is_told() -> None:
     assert "Rumpelstilzchen" not in ended.stderr
 
 
-def test_a_full_pipe_holds_nobody_up_not_even_who_has_the_interpreter_lock() -> None:
+def test_a_full_pipe_does_not_block_even_a_writer_with_the_interpreter_lock() -> None:
     locked = "ctypes.PyDLL(None).write(2, b'x' * 10_000_000, 10_000_000); print('whole')"
     ended = python("-c", SCENE + locked)
     assert (ended.returncode, ended.stdout) == (0, "whole\n")
 
 
-def test_a_line_without_end_takes_no_memory() -> None:
+def test_an_endless_line_is_bounded() -> None:
     ended = python("-c", SCENE + "for _ in range(300): say(b'x' * 60_000); time.sleep(0.001)")
     assert ended.returncode == 0
     assert [line["lines"] for line in logged(ended.stderr)] in ([], [1])
 
 
-def test_pythons_own_stderr_is_as_it_was() -> None:
+def test_output_of_python_stays_on_stderr() -> None:
     ended = python("-c", SCENE + "print('said', file=sys.stderr); raise SystemExit('why')")
     assert ended.stderr == "said\nwhy\n"
     assert "ZeroDivisionError" in python("-c", SCENE + "1 / 0").stderr
 
 
-def test_where_threads_are_when_it_crashes_is_on_stderr_itself() -> None:
+def test_stacks_of_a_crash_are_on_stderr() -> None:
     for crash in ("os.abort()", "ctypes.string_at(0)"):
         ended = python("-c", SCENE + f"def crashing(): {crash}\ncrashing()")
         assert ended.returncode < 0
@@ -82,7 +82,7 @@ def test_where_threads_are_when_it_crashes_is_on_stderr_itself() -> None:
         assert "in crashing" in ended.stderr, crash
 
 
-def test_the_last_words_of_the_interpreter_are_on_stderr_itself() -> None:
+def test_the_last_message_of_the_interpreter_is_on_stderr() -> None:
     said = "say(b'libpng error: CRC error\\n'); ctypes.pythonapi.Py_FatalError(b'what is wrong')"
     ended = python("-c", SCENE + f"def crashing(): {said}\ncrashing()")
     assert ended.returncode < 0
@@ -91,7 +91,7 @@ def test_the_last_words_of_the_interpreter_are_on_stderr_itself() -> None:
     assert "in crashing" in ended.stderr
 
 
-def test_what_ends_a_stuck_worker_is_on_stderr_itself() -> None:
+def test_stacks_of_a_stuck_worker_are_on_stderr() -> None:
     ended = python("-c", SCENE + "from worker.delivery.time_limit import end\ndef stuck(): end()\nstuck()")
     assert ended.returncode == 1
     assert "in stuck" in ended.stderr
@@ -99,7 +99,7 @@ def test_what_ends_a_stuck_worker_is_on_stderr_itself() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=3 * MAX_LINE_BYTES)))
-def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
+def test_lines_do_not_depend_on_how_the_stream_is_cut(pieces: list[bytes]) -> None:
     lines = LineBuffer()
     found = [line[:MAX_LINE_BYTES] for piece in [*pieces, b"\n"] for line in lines.add(piece)]
     assert found == [line[:MAX_LINE_BYTES] for line in b"".join(pieces).split(b"\n") if line]

@@ -1,4 +1,4 @@
-"""A thread that goes on whatever its task does, and stops when told."""
+"""A periodic thread survives errors of its task, and stops."""
 
 import threading
 
