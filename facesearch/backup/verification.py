@@ -76,7 +76,7 @@ class Verification:
             self._report(f"{home} has no {BROKER}: no service has run on it, or its control data is lost")
             return None
         try:
-            # Not repaired silently: whoever asks wants to know.
+            # Not repaired silently: a check has to report it.
             with stopped_broker.serving(home / BROKER, "--aof-load-truncated", "no") as redis:
                 return self._control(control_data.everything(redis))
         except OperatorError as error:

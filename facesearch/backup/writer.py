@@ -7,10 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from redis import Redis
+from redis import Redis, RedisError
 
 from facesearch.backup import control_data, manifest, served_faces, worker_request
 from facesearch.embedded import data_directory, stopped_broker
+from facesearch.embedded.broker import describe_failure
 from shared.backup_request import faces_path
 from shared.errors import OperatorError
 from shared.settings import Settings
@@ -30,8 +31,17 @@ def require_durable(settings: Settings) -> None:
         raise OperatorError("FACESEARCH_STORE=memory keeps nothing that could be backed up")
 
 
-def write(settings: Settings, folder: Path, say: Say) -> manifest.Manifest:
-    """Write a backup into a new folder. Raises OperatorError, RedisError and OSError."""
+def back_up(settings: Settings, folder: Path, say: Say) -> manifest.Manifest:
+    """Write a backup into a new folder. Raises OperatorError."""
+    try:
+        return _write(settings, folder, say)
+    except RedisError as error:
+        raise OperatorError(f"{describe_failure(settings, error)}; there is no backup") from None
+    except OSError as error:
+        raise OperatorError(f"cannot write to {folder} ({error.strerror}), so there is no backup") from None
+
+
+def _write(settings: Settings, folder: Path, say: Say) -> manifest.Manifest:
     store = backend(settings)
     with stopped_broker.connected(settings, say) as (redis, home):
         manifest.begin(folder)

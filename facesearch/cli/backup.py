@@ -1,17 +1,13 @@
 """`facesearch backup`: everything that is kept, in a folder, while the service runs or while it is stopped."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
-from redis import RedisError
 
 from facesearch.backup import rotation
 from facesearch.backup.manifest import Manifest
 from facesearch.cli.console import backup_only, data_dir_option, remark, reported, settings_from
-from facesearch.embedded.broker import describe_failure
 from shared.errors import OperatorError
-from shared.settings import Settings
 
 
 @click.command()
@@ -33,10 +29,10 @@ def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
     writer.require_durable(settings)
     folder = folder.expanduser().absolute()
     if keep is None:
-        _report(settings, folder, writer.write)
+        _report(folder, writer.back_up(settings, folder, remark))
         return
     with rotation.writing(folder) as made:
-        _report(settings, made, writer.write)
+        _report(made, writer.back_up(settings, made, remark))
         try:
             for old in rotation.prune(folder, made, keep):
                 click.echo(f"{old}: removed")
@@ -46,14 +42,5 @@ def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
             ) from None
 
 
-def _report(
-    settings: Settings, folder: Path, write: Callable[[Settings, Path, Callable[[str], None]], Manifest]
-) -> None:
-    """Write a backup into a new folder and say how large it is. Raises OperatorError."""
-    try:
-        made = write(settings, folder, remark)
-    except RedisError as error:
-        raise OperatorError(f"{describe_failure(settings, error)}; there is no backup") from None
-    except OSError as error:
-        raise OperatorError(f"cannot write to {folder} ({error.strerror}), so there is no backup") from None
+def _report(folder: Path, made: Manifest) -> None:
     click.echo(f"{folder}: {made.bytes / 1e6:.1f} MB, checked by its manifest.json")
