@@ -1,8 +1,7 @@
-"""Metering: every answered request of the API's calls, counted in memory and added to the counters once a second.
+"""Metering: answered requests of the calls are counted in memory and added to the counters once a second.
 
-A request counts with the status that was decided for it, whether or not its caller stayed to read the answer: by then
-the work is done. A caller who leaves before the request is complete has asked for nothing and is not counted. Nor is an
-answer that was given before, or at the same time, under the same Idempotency-Key.
+A request counts with its status even if the caller left before the answer, since its work is done by then. A request
+whose caller left before it was complete is not counted, nor is an answer that is replayed under an Idempotency-Key.
 """
 
 import asyncio
@@ -28,21 +27,21 @@ from shared.usage import DAYS, NOBODY, counter, day_key
 log = structlog.stdlib.get_logger(__name__)
 
 FLUSH_S: Final = 1.0
-"""How often counts go to Redis: the most that a killed gateway forgets."""
+"""Seconds between two flushes to Redis: a killed gateway loses the counts of at most so long."""
 
 CLOSE_S: Final = 5.0
-"""How long the last counts may take when the gateway stops, if the broker is away just then."""
+"""Seconds that the last flushes may take when the gateway stops while the broker is away."""
 
 RETRY_S: Final = 0.2
 
 REMEMBER_S: Final = 86_400
-"""How long the number of a gateway's last batch is kept: a batch may be tried again for so long and counts once."""
+"""Seconds for which the number of a gateway's last batch is kept, so that a batch that is tried again counts once."""
 
 _ADD: Final = lua.load(__package__, "metering")
 
 
 class Meter:
-    """Counts of one gateway. Its memory is bounded by what exists: 23 counters a day for each key that was let in."""
+    """The counts of one gateway, in bounded memory: one counter a day for each key, call and status."""
 
     def __init__(self, redis: Redis, gateway_id: str) -> None:
         self._add = redis.register_script(_ADD)
@@ -52,14 +51,14 @@ class Meter:
         self._added = 0
 
     def count(self, call: Call, status: Status, key: Key | None) -> None:
-        """One more answered request; key None: no key let it in."""
+        """Count an answered request. key None: no key let it in."""
         tenant, key_id = (key.tenant, key.id) if key else (NOBODY, NOBODY)
         today = datetime.now(UTC).date().isoformat()
         self._gathered.setdefault(today, Counter())[counter(tenant, key_id, call.name, status)] += 1
 
     async def flush(self) -> None:
-        """Add what was gathered to the counters, a batch for each day. When it raises (RedisError, OSError) nothing is
-        lost: the next flush sends what is left of the same batches, under the same numbers, and gathers on.
+        """Add the counts to the counters in Redis, a batch for each day. Raises RedisError or OSError, which loses
+        nothing: the next flush sends the remaining batches again, under the same numbers.
         """
         if not self._batches:
             self._batches, self._gathered = list(self._gathered.items()), {}
@@ -80,7 +79,7 @@ class Meter:
                 log.warning("usage_kept_back", error=type(error).__name__)
 
     async def close(self) -> None:
-        """The last flushes, which lose nothing unless the broker stays away."""
+        """Flush the last counts. They are lost only if the broker stays away for CLOSE_S."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 while self._batches or self._gathered:
@@ -102,7 +101,7 @@ CALLER: Final = web.RequestKey("caller", Key)
 async def metered(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Count the answer of each call; goes around whatever turns errors into answers."""
+    """Count the answer of each call. Must be outside the middleware that turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
     if status is not None and call is not None and REPLAYED not in response.headers:

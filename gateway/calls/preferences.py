@@ -1,7 +1,7 @@
-"""How a caller wants its answers written: which HTTP code they have and whether confidences are whole numbers.
+"""A caller's preferences for its answers: their HTTP code, and whether confidences are whole numbers.
 
-A key says it, or else the settings. Workers know nothing of it and no outcome is kept in it, so an outcome that is
-given again is written as the key has it now. Metering and metrics count the contract's status.
+They belong to the key, with defaults in the settings. Outcomes of workers and idempotency records do not depend on
+them, so a replayed answer has the key's present form. Metering and metrics count the contract's status.
 """
 
 import math
@@ -19,10 +19,11 @@ KNOWN: Final = web.RequestKey("known", Key)
 
 
 def http_status(default: HttpStatus) -> Middleware:
-    """The middleware that gives answers of the four calls HTTP 200 for those who want it. default: for keys that do not
-    say, and for what is answered before the key is known. Goes around whatever turns errors into answers.
+    """Return the middleware that answers calls with HTTP 200 where the key asks for it. default: the preference of keys
+    without one, and of requests that are answered before their key is known. Must be outside the middleware that turns
+    errors into answers.
 
-    Other paths and methods keep their codes: 404 and 405 tell whoever writes a client that it calls nothing there is.
+    Other paths and methods keep their codes, so that the author of a client sees the 404 or 405.
     """
 
     @web.middleware
@@ -38,10 +39,10 @@ def http_status(default: HttpStatus) -> Middleware:
 
 
 def written(message: Message, confidence: Confidences) -> Message:
-    """The message of an outcome with its confidences as they are wanted.
+    """Return the message of an outcome with its confidences in that form.
 
-    Whole ones are rounded down, and matches that are the same then are ordered by person_id. Borders are whole numbers,
-    80 and 95, so a number and its whole part lie on the same side of each: `result` stays true of `similarity`.
+    Whole ones are rounded down, and matches with the same whole confidence are ordered by person_id. The borders, 80
+    and 95, are whole numbers, so rounding never crosses one: `result` stays true of `similarity`.
     """
     if confidence == "decimals" or isinstance(message, str):
         return message

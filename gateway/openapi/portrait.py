@@ -1,7 +1,7 @@
-"""A face for the examples of the OpenAPI document, small enough to be in it, and one that the service takes.
+"""The portrait in the examples of the OpenAPI document: small, and accepted by the service.
 
-Grace Hopper, US Navy, public domain: of the portrait that matplotlib ships the part from (110, 0) of 300 x 375 pixels,
-brought to 112 x 140 and made a JPEG of quality 50.
+Grace Hopper, US Navy, public domain: 300 x 375 pixels from (110, 0) of the portrait that matplotlib ships, scaled to
+112 x 140 and encoded as a JPEG of quality 50.
 """
 
 from typing import Final

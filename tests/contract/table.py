@@ -142,7 +142,7 @@ def rows() -> Iterator[Row]:
 
 
 def table(service: Service) -> str:
-    """The section, by running every row. Raises AssertionError when one is answered otherwise than it should be."""
+    """Run every row and return the section. Raises AssertionError for an answer that is not the expected one."""
     tenant, keys = new_tenant(
         service.broker,
         KEY={},
@@ -167,7 +167,7 @@ def table(service: Service) -> str:
 
 
 def written(document: str) -> tuple[str, str, str]:
-    """The document before the table, the table, and the document after it."""
+    """Split the document into the text before the table, the table, and the text after it."""
     before, _, rest = document.partition(MARKS[0])
     section, mark, after = rest.partition(MARKS[1])
     assert mark, "the marks of the table are missing"
@@ -182,7 +182,7 @@ def _line(row: Row, answer: str) -> str:
 
 
 def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, int]:
-    """The answer's text and its HTTP code."""
+    """Run a request and return the text and the HTTP code of its answer."""
     said = subprocess.run(
         ["bash", "-c", f"{POST}\n{request}"],
         cwd=folder,
@@ -196,7 +196,7 @@ def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[st
 
 
 def _require_metered(service: Service, tenant: str) -> None:
-    """Every request that got as far as its own answer is counted once, and charged as the table says."""
+    """Wait until every request with HTTP 200 is counted once."""
     expected = Counter((row.call.name, row.status) for row in rows() if row.call and row.code == 200)
 
     async def read() -> list[usage.Usage]:
@@ -212,7 +212,7 @@ def _require_metered(service: Service, tenant: str) -> None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """With the images that the requests name."""
+    """Yield a folder with the images that the requests name."""
     with tempfile.TemporaryDirectory() as name:
         for file, content in FILES.items():
             (Path(name) / file).write_bytes(content())

@@ -37,17 +37,17 @@ def operation(call: Call) -> dict[str, Any]:
 
 
 def content(call: Call) -> dict[str, Any]:
-    """Of the answers of HTTP 200."""
+    """Return the content of the answers of HTTP 200."""
     return operation(call)["responses"]["200"]["content"]["application/json"]
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """Of a schema of the document, which may refer to others there."""
+    """Return the validator of a schema of the document, which may refer to others there."""
     return jsonschema_rs.Draft202012Validator(schema | {"components": DOCUMENT["components"]}, validate_formats=True)
 
 
 def parts(node: Any, name: str) -> Iterator[Any]:
-    """Everything that is kept under that name, anywhere in the document."""
+    """Yield every value of that key, anywhere in the document."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if key == name:
             yield value
@@ -55,7 +55,7 @@ def parts(node: Any, name: str) -> Iterator[Any]:
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    """The node, or what it refers to."""
+    """Return the node, or the one that it refers to."""
     if "$ref" not in node:
         return node
     found: Any = DOCUMENT

@@ -1,0 +1,84 @@
+"""The table of calls says what docs/contract.md says, and what is derived from it."""
+
+import pytest
+from prometheus_client import generate_latest
+
+import gateway.app  # noqa: F401 -- all errors of a gateway are known then
+from gateway.metrics import Metrics as GatewayMetrics
+from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call, FieldNames, field_names
+from shared.contract import Flaw, Status
+from shared.errors import FacePoor
+from shared.jobs import FacedbJob
+from shared.observability.tracing import NoTraces
+from worker.actions import ACTIONS
+from worker.metrics import Metrics as WorkerMetrics
+
+OF_IMAGES = {Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_SIZE, Status.IMAGE_INVALID_FORMAT}
+OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("call", "statuses", "of_workers"),
+    [
+        (ADD_FACE, OF_ALL | OF_IMAGES, OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE}),
+        (
+            SEARCH_FACE,
+            OF_ALL | OF_IMAGES | {Status.NO_SIMILAR_FACE},
+            {Status.OK, Status.NO_SIMILAR_FACE, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL},
+        ),
+        (DELETE_FACE, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
+        (
+            COMPARE_FACES,
+            OF_ALL | OF_IMAGES,
+            {Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL},
+        ),
+    ],
+    ids=str,
+)
+def test_a_call_answers_these_statuses(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
+    assert call.statuses == statuses
+    assert call.job_statuses == of_workers
+
+
+def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
+    assert [(call.path, call.title, call.job.task) for call in CALLS] == [
+        ("/v1/addface", "AddFace", "facesearch.add"),
+        ("/v1/searchface", "SearchFace", "facesearch.search"),
+        ("/v1/delface", "DelFace", "facesearch.delete"),
+        ("/v1/facecompare", "FaceCompare", "facesearch.compare"),
+    ]
+
+
+def test_every_parameter_is_known_once() -> None:
+    assert field_names(CALLS) == FieldNames(("img", "img1", "img2"), ("name", "facedb", "faces", "person_id"))
+
+
+def test_a_job_about_a_face_database_has_the_parameter_facedb() -> None:
+    for call in CALLS:
+        assert ("facedb" in call.parameters.model_fields) == issubclass(call.job, FacedbJob)
+
+
+def test_every_job_has_an_action() -> None:
+    assert set(ACTIONS) == {call.job for call in CALLS}
+
+
+def reasons(metrics: GatewayMetrics | WorkerMetrics) -> set[str]:
+    """The reasons of rejections that are there from the start."""
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return {line.split('"')[1] for line in lines if line.startswith("facesearch_rejected_total{")}
+
+
+def test_metrics_have_every_reason_of_a_rejection_from_the_start() -> None:
+    assert reasons(GatewayMetrics(NoTraces())) == {
+        *("unauthorized", "forbidden", "rate", "concurrency", "gateway_full", "overload", "body_memory"),
+        *("body", "parameter", "facedb", "image_size", "image_format"),
+    }
+    assert reasons(WorkerMetrics(NoTraces())) == {
+        *("image_format", "no_face", "several_faces", "too_many_faces"),
+        *("quality_size", "quality_blur", "quality_dark", "quality_bright", "quality_pose"),
+    }
+
+
+@pytest.mark.parametrize("flaw", FacePoor.FLAWS)
+def test_the_reason_of_a_poor_face_is_one_of_those(flaw: Flaw) -> None:
+    assert FacePoor(flaw).rejected in FacePoor.rejections()
