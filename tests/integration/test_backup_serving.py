@@ -102,6 +102,13 @@ def restored(remembered: Remembered, tmp_path_factory: pytest.TempPathFactory) -
         yield service
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that is backed up while it goes on."""
+    with Service(tmp_path_factory.mktemp("serving") / "home") as service:
+        yield service
+
+
 class TestARestoredService:
     def test_usage_is_counted_on(self, remembered: Remembered, restored: Service) -> None:
         assert done("usage", "--data-dir", restored.folder) == remembered.usage
@@ -129,30 +136,32 @@ class TestARestoredService:
 
 class TestWhileItServes:
     @pytest.mark.slow
-    def test_what_was_acknowledged_before_is_in_it_though_adds_and_deletions_go_on(self, tmp_path: Path) -> None:
-        with Service(tmp_path / "home") as service, ThreadPoolExecutor(3) as callers:
-            before = {added(service) for _ in range(5)}
+    def test_what_was_acknowledged_before_is_in_it_though_adds_and_deletions_go_on(
+        self, serving: Service, tmp_path: Path
+    ) -> None:
+        with ThreadPoolExecutor(3) as callers:
+            before = {added(serving) for _ in range(5)}
             stop = threading.Event()
 
             def go_on() -> int:
                 """Add faces, and delete every other one of them; returns how many were added."""
                 made = 0
                 while not stop.is_set():
-                    face = added(service)
+                    face = added(serving)
                     made += 1
                     if made % 2:
-                        asked(service.http, "delface", data={"person_id": face})
+                        asked(serving.http, "delface", data={"person_id": face})
                 return made
 
             going_on = [callers.submit(go_on) for _ in range(3)]
             try:
                 for number in range(3):
                     backup = tmp_path / f"backup{number}"
-                    done("backup", backup, "--data-dir", service.folder)
+                    done("backup", backup, "--data-dir", serving.folder)
                     assert before <= {face["person_id"] for face in faces_in(backup)}
                     assert names_drawn(backup) > max(int(face["name"].removeprefix("ID")) for face in faces_in(backup))
                     assert "nothing is wrong" in done("verify", backup)
-                    before.add(added(service))
+                    before.add(added(serving))
             finally:
                 stop.set()
                 made = [going.result() for going in going_on]
@@ -161,38 +170,38 @@ class TestWhileItServes:
         assert "nothing is wrong" in done("verify", "--data-dir", tmp_path / "new")
 
     @pytest.mark.slow
-    def test_one_that_is_interrupted_is_no_backup_and_frees_the_way(self, tmp_path: Path) -> None:
-        with Service(tmp_path / "home") as service, Redis.from_url(service.broker) as redis:
-            added(service)
-            worker = service.child("-m worker")
+    def test_one_that_is_interrupted_is_no_backup_and_frees_the_way(self, serving: Service, tmp_path: Path) -> None:
+        with Redis.from_url(serving.broker) as redis:
+            added(serving)
+            worker = serving.child("-m worker")
             worker.send_signal(signal.SIGSTOP)
-            command = [sys.executable, "-m", "facesearch", "backup", tmp_path / "b", "--data-dir", service.folder]
+            command = [sys.executable, "-m", "facesearch", "backup", tmp_path / "b", "--data-dir", serving.folder]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
                 wait_for(lambda: bool(redis.exists("fs:backup")))
-                assert "another backup" in refused("backup", tmp_path / "c", "--data-dir", service.folder)
+                assert "another backup" in refused("backup", tmp_path / "c", "--data-dir", serving.folder)
                 waiting.send_signal(signal.SIGINT)
                 assert waiting.wait(30) == 1
             assert not redis.exists("fs:backup"), "nobody waits any more"
             worker.send_signal(signal.SIGCONT)
-            assert "cut short" in refused("backup", tmp_path / "b", "--data-dir", service.folder)
+            assert "cut short" in refused("backup", tmp_path / "b", "--data-dir", serving.folder)
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
-            done("backup", tmp_path / "d", "--data-dir", service.folder)
+            done("backup", tmp_path / "d", "--data-dir", serving.folder)
 
     @pytest.mark.slow
-    def test_the_worker_dies_under_it(self, tmp_path: Path) -> None:
-        with Service(tmp_path / "home") as service, Redis.from_url(service.broker) as redis:
-            added(service)
-            worker = service.child("-m worker")
+    def test_the_worker_dies_under_it(self, serving: Service, tmp_path: Path) -> None:
+        with Redis.from_url(serving.broker) as redis:
+            added(serving)
+            worker = serving.child("-m worker")
             worker.send_signal(signal.SIGSTOP)
-            folder = service.folder / "handover" / "x"
+            folder = serving.folder / "handover" / "x"
             request = Request(id=uuid.uuid4().hex, folder=str(folder), collections=["default.default.00000000"])
             redis.set(progress_key(request.id), Progress(faces=7).model_dump_json())
             redis.set("fs:backup", request.model_dump_json(), ex=LEASE_S)
             worker.kill()
             wait_for(lambda: redis.exists("fs:backup") == 0)
-            wait_for(lambda: works(service.address), 60)
+            wait_for(lambda: works(serving.address), 60)
             assert not folder.exists(), "nobody takes it up a second time"
-            done("backup", tmp_path / "b", "--data-dir", service.folder)
+            done("backup", tmp_path / "b", "--data-dir", serving.folder)
 
     def test_a_restore_does_not_touch_a_service_that_runs(self, remembered: Remembered, restored: Service) -> None:
         said = refused("restore", remembered.backup, "--data-dir", restored.folder, "--overwrite")

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,13 +47,43 @@ def admin(service: Service) -> tuple[str, str]:
     return found[1], found[2]
 
 
+ADMIN_KEY = "chosen-by-the-admin"
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with an admin key of its settings, on a data directory with a long path."""
+    with Service(tmp_path_factory.mktemp("chosen") / ("d" * 120), {"FACESEARCH_ADMIN_KEY": ADMIN_KEY}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose children tests kill."""
+    with Service(tmp_path_factory.mktemp("mortal"), dict(UNHURRIED)) as running:
+        yield running
+
+
+def revoke_only_key(service: Service) -> None:
+    """Revoke the one key that is valid, and return when the gateway knows."""
+    (key,) = json.loads(command("keys", "list", "--json", "--data-dir", str(service.folder)).stdout)
+    assert command("keys", "revoke", key["id"], "--data-dir", str(service.folder)).returncode == 0
+    wait_for(lambda: status_with(service.key, service) == 401)
+
+
+def status_with(key: str, service: Service) -> int:
+    """Return the HTTP status of a request with that key."""
+    headers = {"X-API-Key": key}
+    return httpx.post(f"{service.address}/v1/delface", headers=headers, data={"person_id": "1"}).status_code
+
+
 def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 class TestStartAndStop:
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_it_stops_cleanly_and_what_was_added_is_there_next_time(self, tmp_path: Path, number: int) -> None:
         with Service(tmp_path) as first:
             added = [add(first), add(first)]
@@ -109,59 +140,42 @@ class TestStartAndStop:
         assert service.http.get("/admin/v1/tenants", headers={"X-Admin-Key": key}).status_code == 404
         assert key not in "".join(service.said)
 
-    def test_an_admin_key_of_the_settings_is_used_and_none_is_made(self, tmp_path: Path) -> None:
-        with Service(tmp_path, {"FACESEARCH_ADMIN_KEY": "chosen-by-the-admin"}) as service:
-            address, where = admin(service)
-            assert where == "FACESEARCH_ADMIN_KEY"
-            answer = httpx.get(f"{address}/tenants", headers={"X-Admin-Key": "chosen-by-the-admin"})
-            assert answer.status_code == 200
-        assert not (tmp_path / "admin-key").exists()
-        assert "chosen-by-the-admin" not in "".join(service.said)
+    def test_an_admin_key_of_the_settings_is_used_and_none_is_made(self, chosen: Service) -> None:
+        address, where = admin(chosen)
+        assert where == "FACESEARCH_ADMIN_KEY"
+        answer = httpx.get(f"{address}/tenants", headers={"X-Admin-Key": ADMIN_KEY})
+        assert answer.status_code == 200
+        assert not (chosen.folder / "admin-key").exists()
+        assert ADMIN_KEY not in "".join(chosen.said)
 
     @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_a_first_key_that_was_revoked_stays_revoked_and_another_is_made(self, tmp_path: Path) -> None:
-        with Service(tmp_path) as service:
-            listed = json.loads(command("keys", "list", "--json", "--data-dir", str(tmp_path)).stdout)
-            revoked = command("keys", "revoke", listed[0]["id"], "--data-dir", str(tmp_path))
-            assert revoked.returncode == 0
+    def test_revoked_keys_stay_revoked_over_starts_and_a_key_of_the_settings_replaces_the_one_before(
+        self, tmp_path: Path
+    ) -> None:
+        of_settings = {"FACESEARCH_API_KEY": "chosen-by-me"}
+        with Service(tmp_path) as first:
+            revoke_only_key(first)
             assert not (tmp_path / "api-key").exists()
-            wait_for(lambda: service.http.post("/v1/delface", data={"person_id": "1"}).status_code == 401)
-        with Service(tmp_path) as again:
-            assert again.key != service.key
-            assert again.key == (tmp_path / "api-key").read_text().strip()
-            assert ids(again) == []
-            former = {"X-API-Key": service.key}
-            assert again.http.post("/v1/delface", headers=former, data={"person_id": "1"}).status_code == 401
-
-    @pytest.mark.slow
-    @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_a_key_of_the_settings_that_was_revoked_stays_revoked_and_is_said_to_be(self, tmp_path: Path) -> None:
-        chosen = {"FACESEARCH_API_KEY": "chosen-by-me"}
-        with Service(tmp_path, chosen) as service:
-            listed = json.loads(command("keys", "list", "--json", "--data-dir", str(tmp_path)).stdout)
-            assert command("keys", "revoke", listed[0]["id"], "--data-dir", str(tmp_path)).returncode == 0
-            wait_for(lambda: service.http.post("/v1/delface", data={"person_id": "1"}).status_code == 401)
-        with Service(tmp_path, chosen) as again:
-            said = "".join(again.said)
+        with Service(tmp_path) as second:
+            assert second.key != first.key
+            assert second.key == (tmp_path / "api-key").read_text().strip()
+            assert ids(second) == []
+            assert status_with(first.key, second) == 401
+        with Service(tmp_path, of_settings) as third:
+            assert third.key == "chosen-by-me"
+            assert ids(third) == []
+            assert status_with(second.key, third) == 401
+            revoke_only_key(third)
+        with Service(tmp_path, of_settings) as fourth:
+            said = "".join(fourth.said)
         assert "API key   revoked; make another with: facesearch keys create --name NAME" in said
         assert "chosen-by-me" not in said
 
-    @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_a_key_of_the_settings_is_used_and_replaces_the_one_before(self, tmp_path: Path) -> None:
-        with Service(tmp_path) as own:
-            kept = own.key
-        with Service(tmp_path, {"FACESEARCH_API_KEY": "chosen-by-me"}) as service:
-            assert service.key == "chosen-by-me"
-            assert ids(service) == []
-            old = httpx.post(f"{service.address}/v1/delface", headers={"X-API-Key": kept}, data={"person_id": "1"})
-            assert old.status_code == 401
-
-    @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_a_data_directory_with_a_long_path(self, tmp_path: Path) -> None:
-        with Service(tmp_path / ("d" * 120)) as service:
-            add(service)
+    def test_a_data_directory_with_a_long_path(self, chosen: Service) -> None:
+        assert len(chosen.folder.name) == 120
+        add(chosen)
 
     @pytest.mark.slow
     def test_a_broker_that_is_given_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
@@ -224,28 +238,24 @@ class TestStartAndStop:
 @pytest.mark.embedded("it kills servers of its own")
 class TestDyingChildren:
     @pytest.mark.parametrize("name", ["-m worker", "-m gateway", "broker.sock", "images.sock"])
-    def test_a_killed_child_is_replaced_and_nothing_acknowledged_is_lost(self, tmp_path: Path, name: str) -> None:
-        with Service(tmp_path) as service:
-            added = [add(service)]
-            killed = service.child(name)
-            killed.kill()
-            killed.wait(10)
-            added.append(self.add_when_possible(service))
-            assert service.child(name).pid != killed.pid
-            assert set(added) <= set(ids(service))
+    def test_a_killed_child_is_replaced_and_nothing_acknowledged_is_lost(self, mortal: Service, name: str) -> None:
+        added = [add(mortal)]
+        killed = mortal.child(name)
+        killed.kill()
+        killed.wait(10)
+        added.append(self.add_when_possible(mortal))
+        assert mortal.child(name).pid != killed.pid
+        assert set(added) <= set(ids(mortal))
 
-    def test_jobs_of_a_killed_worker_go_to_the_next_one_and_have_their_effect_once(self, tmp_path: Path) -> None:
-        with (
-            Service(tmp_path, dict(UNHURRIED)) as service,
-            Redis.from_url(service.broker) as redis,
-            ThreadPoolExecutor(20) as callers,
-        ):
-            asked = [callers.submit(add, service) for _ in range(20)]
+    def test_jobs_of_a_killed_worker_go_to_the_next_one_and_have_their_effect_once(self, mortal: Service) -> None:
+        before = ids(mortal)
+        with Redis.from_url(mortal.broker) as redis, ThreadPoolExecutor(20) as callers:
+            asked = [callers.submit(add, mortal) for _ in range(20)]
             wait_for(lambda: redis.hlen("unacked") > 0)  # kombu's: jobs that a worker has taken and not finished
-            service.child("-m worker").kill()
+            mortal.child("-m worker").kill()
             added = [answer.result() for answer in asked]
-            assert ids(service) == sorted(added)
-            assert len(set(added)) == 20
+        assert ids(mortal) == sorted([*before, *added])
+        assert len(set(added)) == 20
 
     def test_no_child_outlives_a_killed_parent(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
