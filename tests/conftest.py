@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 import backends
@@ -42,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
     config.addinivalue_line("markers", "slow: takes seconds on a quiet machine; left out of `make test`")
+    # How long an example takes says more of what else the machine does than of what is tested.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
     # pytest-xdist names a width, as a terminal would; what tests capture is none.
     os.environ.pop("COLUMNS", None)
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))

@@ -25,7 +25,7 @@ from processes import wait_for, works
 from service import Service
 from shared.backup_request import LEASE_S, Progress, Request, progress_key
 
-pytestmark = pytest.mark.embedded("it is about a data directory of its own")
+pytestmark = [pytest.mark.slow, pytest.mark.embedded("it is about a data directory of its own")]
 
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs/operations.md").read_text().partition("## Back up and restore\n")[2].partition("\n## ")[0]
@@ -135,7 +135,6 @@ class TestARestoredService:
 
 
 class TestWhileItServes:
-    @pytest.mark.slow
     def test_what_was_acknowledged_before_is_in_it_though_adds_and_deletions_go_on(
         self, serving: Service, tmp_path: Path
     ) -> None:
@@ -169,7 +168,6 @@ class TestWhileItServes:
         done("restore", backup, "--data-dir", tmp_path / "new")
         assert "nothing is wrong" in done("verify", "--data-dir", tmp_path / "new")
 
-    @pytest.mark.slow
     def test_one_that_is_interrupted_is_no_backup_and_frees_the_way(self, serving: Service, tmp_path: Path) -> None:
         with Redis.from_url(serving.broker) as redis:
             added(serving)
@@ -187,7 +185,6 @@ class TestWhileItServes:
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
             done("backup", tmp_path / "d", "--data-dir", serving.folder)
 
-    @pytest.mark.slow
     def test_the_worker_dies_under_it(self, serving: Service, tmp_path: Path) -> None:
         with Redis.from_url(serving.broker) as redis:
             added(serving)
@@ -209,7 +206,6 @@ class TestWhileItServes:
         assert "`facesearch backup DIR`" in refused("verify", "--data-dir", restored.folder)
 
 
-@pytest.mark.slow
 def test_the_commands_of_the_document(tmp_path: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
     commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]

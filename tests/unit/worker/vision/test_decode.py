@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 
 import cv2
@@ -228,7 +229,14 @@ def test_a_damaged_png_is_refused():
         decode(bytes(damaged))
 
 
-@pytest.mark.parametrize("item", IMAGES, ids=str)
+LARGE = re.compile(r"megapixels|20000x20000|1 GB|a million runs|[0-9]{3} MB")
+"""Names of hostile images that take long to make or to decode."""
+
+
+@pytest.mark.parametrize(
+    "item",
+    [pytest.param(item, marks=pytest.mark.slow if LARGE.search(item.name) else (), id=str(item)) for item in IMAGES],
+)
 def test_hostile_images_get_their_answer(item):
     data = item.make()
     answer = DECODED

@@ -260,6 +260,7 @@ def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
 
 
 @settings(deadline=None)  # a loaded machine is no fault
+@pytest.mark.slow
 @given(st.sets(st.integers(0, 3)), SIZES)
 def test_also_where_some_candidates_are_no_faces(false, sizes):
     faces = [face(90, 100, sizes[0]), face(230, 100, sizes[1]), face(91, 100, sizes[2]), face(231, 100, sizes[3])]
