@@ -67,21 +67,21 @@ def choose(name: str, environment: MutableMapping[str, str]) -> Callable[[], Non
 
 
 def redis_url() -> str | None:
-    """Of the Redis that tests share, None when each starts its own. Skips the test when there is none."""
+    """Return the URL of the Redis that tests share, None when each starts its own. Skips the test if there is none."""
     if why := os.environ.get(_WHY_NOT):
         pytest.skip(why)
     return os.environ.get(_KEPT["REDIS_URL"])
 
 
 def qdrant() -> dict[str, str]:
-    """The settings that lead to the Qdrant of this run; none when its engine runs inside the worker."""
+    """Return the settings of the Qdrant of this run; none when its engine runs inside the worker."""
     found = {setting: os.environ.get(variable) for setting, variable in _KEPT.items() if setting != "REDIS_URL"}
     return {setting: value for setting, value in found.items() if value}
 
 
 @contextmanager
 def database(url: str) -> Iterator[str]:
-    """An empty logical database of that Redis, emptied again afterwards."""
+    """Yield the URL of an empty logical database of that Redis, which is emptied afterwards."""
     with closing(connect_blocking(_numbered(url, 0))) as zero:
         number, reservation = _reserve(url, zero)
         try:
@@ -93,7 +93,7 @@ def database(url: str) -> Iterator[str]:
 
 
 def collections(broker: str) -> list[str]:
-    """Names of the collections that the control data of a broker knows, those of dropped facedbs too."""
+    """Return the names of the collections in the control data of a broker, those of dropped facedbs too."""
 
     async def ask() -> list[str]:
         async with connect(broker) as redis:
@@ -106,7 +106,7 @@ def collections(broker: str) -> list[str]:
 
 
 def remove_collections(names: list[str]) -> None:
-    """From the Qdrant of this run, if there is one."""
+    """Remove collections from the Qdrant of this run, if there is one."""
     settings = qdrant()
     if not settings:
         return
@@ -139,7 +139,7 @@ def _reserve(url: str, zero: Redis) -> tuple[int, str]:
 
 
 def _numbered(url: str, number: int) -> str:
-    """The URL of another of its databases."""
+    """Return the URL of another of its databases."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"unix://{parts.netloc}{parts.path}?db={number}"

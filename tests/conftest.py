@@ -70,14 +70,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service for all tests that leave it as they found it."""
+    """A service shared by all tests that leave it as they found it."""
     with Service(tmp_path_factory.mktemp("service"), dict(UNHURRIED)) as running:
         yield running
 
 
 @pytest.fixture
 async def call(service: Service) -> Callable[..., httpx.Response]:
-    """Calls the service in a face database that no other test sees, as in call("addface", img=…)."""
+    """Call the service in a face database that no other test sees, as in call("addface", img=…)."""
     facedb = uuid.uuid4().hex
     async with Redis.from_url(service.broker) as redis:
         await Control(redis).create_facedb(DEFAULT, facedb)
@@ -97,7 +97,7 @@ def valkey_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """A client of it, as the gateway has one."""
+    """A client of an empty Redis, as the gateway has one."""
     async with connect(valkey_url) as client:
         yield client
 

@@ -24,7 +24,7 @@ NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
 
 
 def ours() -> Identity:
-    """What a worker with default settings makes."""
+    """Return the identity of the embeddings of a worker with default settings."""
     return identity(catalog.find(Settings().embedder, "embedding"))
 
 
@@ -38,19 +38,19 @@ def faces(count: int, first: int = 0) -> list[Point]:
 
 
 def command(*arguments: object, **settings: str) -> Result:
-    """Runs `facesearch ARGUMENTS`; without settings nothing but embedded."""
+    """Run `facesearch ARGUMENTS`, in embedded mode unless settings name servers."""
     return CliRunner().invoke(main, [*map(str, arguments)], env=NOTHING | settings, catch_exceptions=False)
 
 
 def done(*arguments: object, **settings: str) -> str:
-    """What a command that succeeds prints."""
+    """Run a command that must succeed. Returns its standard output."""
     result = command(*arguments, **settings)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refused(*arguments: object, **settings: str) -> str:
-    """The one line that a command which fails says."""
+    """Run a command that must fail with one line. Returns the line."""
     result = command(*arguments, **settings)
     assert result.exit_code == 1, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("facesearch: ")]
@@ -98,7 +98,7 @@ class Home:
             store.add(self.staff, faces(1))
 
     def broker(self) -> AbstractContextManager[Redis]:
-        """A client of its broker, for a block."""
+        """Start its broker for a block, and return a client of it."""
         return stopped_broker.serving(self.folder / "valkey")
 
     def store(self) -> EdgeStore:
@@ -106,5 +106,5 @@ class Home:
 
 
 def read(store: Store, collection: str) -> dict[uuid.UUID, tuple[str, bytes]]:
-    """All faces of a collection by id: name and vector."""
+    """Return all faces of a collection by id: name and vector."""
     return {point.person_id: (point.name, point.vector.tobytes()) for point in store.points(collection)}

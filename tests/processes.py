@@ -35,7 +35,7 @@ _PORTS = itertools.cycle(range(20_000, 32_000, 2))
 
 
 def two_free_ports() -> int:
-    """The first of two neighbours that nobody listens on, and that no other process of these tests is given."""
+    """Return the first of two neighbouring ports that are free and given to no other process of these tests."""
     worker, workers = (int(os.environ.get(name, default).removeprefix("gw")) for name, default in _SHARES)
     while True:
         port = next(_PORTS)
@@ -51,7 +51,7 @@ def two_free_ports() -> int:
 
 @contextmanager
 def broker(folder: Path) -> Iterator[str]:
-    """The URL of a real, empty Valkey on a Unix socket."""
+    """Start an empty Valkey on a Unix socket. Yields its URL."""
     path = folder / "v.sock"
     url = servers.url(path)
     with subprocess.Popen(servers.images_command(folder / "valkey", path)) as process:
@@ -65,7 +65,7 @@ def broker(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def empty_redis(folder: Path) -> Iterator[str]:
-    """The URL of an empty Redis of this run's backend: a Valkey of its own, or a database of the one that all share."""
+    """Yield the URL of an empty Redis of this run's backend: a new Valkey, or a database of the shared one."""
     shared = backends.redis_url()
     with broker(folder) if shared is None else backends.database(shared) as url:
         yield url
@@ -73,14 +73,14 @@ def empty_redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def gateway(folder: Path, **settings: object) -> Iterator[httpx.Client]:
-    """A client of a real gateway on an empty Redis, with no worker."""
+    """Start a gateway on an empty Redis, without a worker. Yields a client of it."""
     with empty_redis(folder) as url, gateway_on(url, **settings) as client:
         yield client
 
 
 @contextmanager
 def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
-    """A client of a real gateway on the broker of that URL, with no worker."""
+    """Start a gateway on the broker of that URL, without a worker. Yields a client of it."""
     with listen("127.0.0.1", 0) as listening:
         environment = {
             "REDIS_URL": url,
@@ -103,7 +103,7 @@ def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What `python ARGUMENTS` said, with these variables beside those of this process."""
+    """Run `python ARGUMENTS` with these variables beside those of this process."""
     return subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **environment},
@@ -115,7 +115,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def answers(client: Redis) -> bool:
-    """Whether a Redis serves now."""
+    """Return whether a Redis serves now."""
     try:
         return bool(client.ping())
     except RedisError:
@@ -123,12 +123,12 @@ def answers(client: Redis) -> bool:
 
 
 def is_ready(address: str) -> bool:
-    """Whether /readyz of a gateway, or of a Qdrant, says yes now: that it answers, as a balancer wants to know it."""
+    """Return whether /readyz of a gateway or a Qdrant answers 200, as a load balancer asks."""
     return _says_yes(f"{address}/readyz")
 
 
 def works(address: str) -> bool:
-    """Whether the whole service behind a gateway would do its work now."""
+    """Return whether the whole service behind a gateway is ready."""
     return _says_yes(f"{address}/readyz?verbose=1")
 
 

@@ -24,13 +24,13 @@ START_S = 90
 STOP_S = 40
 
 UNHURRIED = {"FACESEARCH_DEADLINE_S": "120"}
-"""For tests of what is answered, however busy the machine is."""
+"""Settings for tests that judge answers and not how fast they come, on a busy machine too."""
 
 
 @dataclass
 class Service:
-    """Started on entering, stopped on leaving. `said` holds its output so far. through: a command that becomes the one
-    which follows it.
+    """A service that is started on entering and stopped on leaving. said: its output so far. through: a command that
+    runs the command after it, such as `prlimit`.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class Service:
             backends.remove_collections(ours)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Signal it and wait for it. Returns its exit status."""
+        """Signal it and wait for its end. Returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(STOP_S)
@@ -87,7 +87,7 @@ class Service:
         return status
 
     def child(self, name: str) -> psutil.Process:
-        """The running child whose command line holds that text."""
+        """Return the running child whose command line holds that text. Raises LookupError."""
         for child in psutil.Process(self.process.pid).children():
             if name in " ".join(child.cmdline()):
                 return child
@@ -99,7 +99,7 @@ class Service:
 
     @property
     def broker(self) -> str:
-        """URL of its broker."""
+        """The URL of its broker."""
         return self.settings.get("REDIS_URL") or f"unix://{(self.folder / 'run').resolve()}/broker.sock"
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""Callers who add, search and delete without a pause, and repeat under its key what was not answered."""
+"""Callers that add, search and delete without a pause, and repeat requests without an answer under their keys."""
 
 import threading
 import time
@@ -18,20 +18,20 @@ CALLERS: Final = 4
 """Twice the threads of a worker on two cores: some jobs are at work whenever a process is killed, and some wait."""
 
 PAUSE_S: Final = 0.1
-"""After a FAIL or a broken connection, so that callers leave the CPU to what starts anew."""
+"""Pause after a FAIL or a broken connection, which leaves the CPU to processes that start again."""
 
 REPEAT: Final = 0.5
 """How often a caller who was not answered repeats that request next; otherwise it asks something new and leaves the old
 request for later."""
 
 MIX: Final = (ADD_FACE, *CALLS)
-"""What callers draw from."""
+"""The calls that callers choose from."""
 
 RECOVER_S: Final = 90.0
-"""Within which the service must answer normally again."""
+"""Seconds within which the service must answer normally again."""
 
 SETTLE_S: Final = 30.0
-"""Within which, once it does, every request must have an outcome."""
+"""Seconds after that within which every request must have an outcome."""
 
 
 class Load:
@@ -71,16 +71,16 @@ class Load:
 
     @property
     def served(self) -> int:
-        """How many attempts were answered as they must be when all is well."""
+        """Return how many attempts were acknowledged."""
         return sum(attempt.status in RIGHT[request.call] for request, attempt in self.book.attempts())
 
     def go_on(self, count: int, seconds: float = 60) -> None:
-        """Return when so many more were served. Fails when that takes longer."""
+        """Return when that many more attempts were served. Fails when it takes too long."""
         least = self.served + count
         wait_for(lambda: self.served >= least, seconds)
 
     def ask(self, call: Call) -> str:
-        """One more caller asks something new, once. Returns the status, "" when all addresses refuse."""
+        """Send one new request from another caller. Returns the status, "" when all addresses refuse."""
         with closing(self.caller()) as caller:
             request = self.book.new(call)
             self._ask(caller, request, lambda: True)
@@ -105,7 +105,7 @@ class Load:
         return max(self._first_since(over).values()) - over
 
     def settle(self) -> None:
-        """Repeat what has no outcome until it has one, SETTLE_S at most. For after the load."""
+        """Repeat requests without an outcome until they have one, for SETTLE_S at most, after the load."""
         end = time.monotonic() + SETTLE_S
         left = self.book.without_outcome()
         threads = [threading.Thread(target=self._settle, args=(left[start::CALLERS], end)) for start in range(CALLERS)]
@@ -115,7 +115,7 @@ class Load:
             thread.join()
 
     def caller(self) -> Caller:
-        """One more, for the caller of this to close."""
+        """Return another caller, which is to be closed."""
         return Caller(*self._where)
 
     def _first_since(self, over: float) -> dict[Call, float]:
@@ -144,7 +144,7 @@ class Load:
                     found.wait(PAUSE_S)
 
     def _settle(self, requests: Sequence[Request], end: float) -> None:
-        """In turn, so that one that fails again and again does not take the time of the others."""
+        """One after the other, so that one that keeps failing does not take the time of the others."""
 
         def late() -> bool:
             return time.monotonic() > end
@@ -157,7 +157,7 @@ class Load:
                     time.sleep(PAUSE_S)
 
     def _ask(self, caller: Caller, request: Request, give_up: Callable[[], bool]) -> bool:
-        """Whether it has an outcome now. What a search finds is judged, unless it may have been found long ago."""
+        """Return whether it has an outcome now. Judges the result of a search unless it may be an old one."""
         before = self.book.expected(request.facedb)
         attempt = caller.ask(request, self.book, give_up)
         if attempt is None or attempt.status in NO_OUTCOME:

@@ -1,4 +1,4 @@
-"""A row: one fault under load, and what came of it.
+"""A row: one fault under load, and its result.
 
 To add rows, write a module `rows_SUBJECT.py` in this folder with `ROWS`, a tuple of Row. A fault is a function
 
@@ -34,10 +34,10 @@ AFTERWARDS: Final = 10
 """Requests served after the recovery, before it is all checked."""
 
 ADDS: Final = 800
-"""That one row may make, unless it says how many."""
+"""Adds that a row may make, unless it says how many."""
 
 SHOWN: Final = 10
-"""Problems of a row that are told."""
+"""Problems of a row that are shown."""
 
 
 class PromiseBroken(Exception):
@@ -84,12 +84,12 @@ class Result:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept."""
+        """Return whether every promise was kept."""
         return not (self.lost or self.doubled or self.problems) and self.recovery_s is not None
 
 
 def play(row: Row, stage: stages.Stage, seed: int) -> Result:
-    """One row on its stage."""
+    """Play one row on its stage."""
     facedbs = stage.new_facedbs(-(-row.adds // row.faces))
     load = Load(stage.urls, stage.key, stage.deadline_s, facedbs, seed, row.callers, row.faces)
     recovery_s = None
@@ -109,7 +109,7 @@ def play(row: Row, stage: stages.Stage, seed: int) -> Result:
 
 
 def not_played(row: Row, why: str) -> Result:
-    """Of a row whose stage could not be set up."""
+    """Return the result of a row whose stage could not be set up."""
     return Result(row.name, 0, 0, 0, 0, 0, 0, 0.0, None, (why,))
 
 

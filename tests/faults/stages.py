@@ -25,7 +25,7 @@ from shared.redis_clients import connect
 from shared.settings import Settings
 
 DEADLINE_S: Final = float(Settings.model_fields["deadline_s"].default)
-"""Of a service: rows are played with the settings that a service has by default."""
+"""The deadline of a service with default settings, with which rows are played."""
 
 STOP_S: Final = 30.0
 
@@ -56,20 +56,20 @@ class Part:
             )
 
     def said(self) -> str:
-        """All that it has put out so far, in all its lives."""
+        """Return its output so far, over all its starts."""
         return self.log.read_text() if self.log else ""
 
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL, if it runs. It is gone when this returns."""
+        """Kill it if it runs (SIGKILL), and return when it is gone."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(STOP_S)
 
     def stop(self) -> int:
-        """SIGTERM. Returns its exit status."""
+        """Stop it (SIGTERM). Returns its exit status."""
         assert self.process is not None
         self.process.terminate()
         return int(self.process.wait(STOP_S))
@@ -105,7 +105,7 @@ class Stage:
         self._numbers = itertools.count()
 
     def new_facedbs(self, count: int) -> list[str]:
-        """Empty face databases that no row had before."""
+        """Return empty face databases that no row had before."""
 
         async def make() -> list[str]:
             async with connect(self.broker_url) as redis:
@@ -125,25 +125,25 @@ class Whole(Stage):
     service: Service = field(kw_only=True)
 
     def kill(self, role: str, number: int = signal.SIGKILL) -> None:
-        """Signal a child by its role in CHILDREN. It is gone when this returns, and so is one that was not there."""
+        """Signal a child by its role in CHILDREN, if there is one, and return when it is gone."""
         with suppress(LookupError, psutil.NoSuchProcess):
             process = self.service.child(CHILDREN[role])
             process.send_signal(number)
             process.wait(STOP_S)
 
     def has(self, role: str) -> bool:
-        """Whether there is such a child: `up` takes a moment to start another one."""
+        """Return whether there is such a child: `up` takes a moment to start another one."""
         try:
             return self.service.child(CHILDREN[role]).is_running()
         except (LookupError, psutil.NoSuchProcess):
             return False
 
     def kill_everything(self) -> None:
-        """SIGKILL to `up` and to all it has started, all at once."""
+        """Kill `up` and all it has started at once (SIGKILL)."""
         kill_service(self.service)
 
     def start_everything(self) -> None:
-        """What was killed, on the same folder and the same port."""
+        """Start it again, on the same folder and the same port."""
         self.service = started_again(self.service)
 
 
@@ -155,20 +155,20 @@ class Up(Whole):
     images: Valkey = field(kw_only=True)
 
     def kill_everything(self) -> None:
-        """SIGKILL to `up`, to all it has started and to both Valkeys, all at once."""
+        """Kill `up`, all it has started and both Valkeys at once (SIGKILL)."""
         super().kill_everything()
         self.broker.kill()
         self.images.kill()
 
     def start_everything(self) -> None:
-        """What was killed, on the same folders and the same port."""
+        """Start them again, on the same folders and the same port."""
         self.broker.start()
         self.images.start()
         super().start_everything()
 
 
 def kill_service(service: Service) -> None:
-    """SIGKILL to `up` and to all it has started, all at once; nothing to do for one that does not run."""
+    """Kill `up` and all it has started at once (SIGKILL), if it runs."""
     if service.process.poll() is not None:
         return
     processes = service.processes()
@@ -181,7 +181,7 @@ def kill_service(service: Service) -> None:
 
 
 def _is_gone(process: psutil.Process) -> bool:
-    """Whether it has ended. Those whose parent was killed as well may stay on as zombies for seconds."""
+    """Return whether it has ended. Without their parent processes may stay zombies for seconds."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -189,7 +189,7 @@ def _is_gone(process: psutil.Process) -> bool:
 
 
 def started_again(service: Service) -> Service:
-    """One like it, which was stopped, on the same folder and the same port."""
+    """Start a service that was stopped again, on the same folder and the same port."""
     again = Service(service.folder, service.settings, service.port)
     again.__enter__()
     return again
@@ -197,7 +197,7 @@ def started_again(service: Service) -> Service:
 
 @contextmanager
 def valkeys(folder: Path, broker_folder: Path | None = None) -> Iterator[tuple[Valkey, Valkey]]:
-    """The broker and the image store, started. broker_folder: of the append-only file."""
+    """Start the broker and the image store. broker_folder: of the append-only file."""
     made = []
     for name, command in (("broker", valkey.broker_command), ("images", valkey.images_command)):
         where = broker_folder if name == "broker" and broker_folder else folder / name
@@ -215,7 +215,7 @@ def valkeys(folder: Path, broker_folder: Path | None = None) -> Iterator[tuple[V
 
 @contextmanager
 def whole(folder: Path, **settings: str) -> Iterator[Whole]:
-    """`facesearch up` as it is. settings: of the service, by their environment names."""
+    """Start `facesearch up` as it is. settings: of the service, by their environment names."""
     service = Service(folder / "data", settings, port=two_free_ports())
     service.__enter__()
     stage = Whole(folder, [service.address], service.key, service.broker, service=service)
@@ -227,7 +227,7 @@ def whole(folder: Path, **settings: str) -> Iterator[Whole]:
 
 @contextmanager
 def up(folder: Path, broker_folder: Path | None = None, **settings: str) -> Iterator[Up]:
-    """`facesearch up` on Valkeys of the harness. settings: of the service, by their environment names."""
+    """Start `facesearch up` on Valkeys of the harness. settings: of the service, by their environment names."""
     with valkeys(folder, broker_folder) as (broker, images):
         servers = {"REDIS_URL": broker.url, "FACESEARCH_IMAGES_URL": images.url}
         with whole(folder, **servers, **settings) as stage:

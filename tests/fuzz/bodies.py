@@ -1,4 +1,4 @@
-"""Bodies of the three content types, well-formed: what is wrong with them is added afterwards."""
+"""Well-formed bodies of the three content types, which mutations then damage."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
 def body(random: Random, fields: Mapping[str, str], images: Mapping[str, bytes] = NONE) -> Body:
-    """The fields and the images in any content type."""
+    """Return a body of any content type with these fields and images."""
     return random.choice((form, multipart, document))(random, fields, images)
 
 
@@ -43,7 +43,7 @@ def document(random: Random, fields: Mapping[str, str], images: Mapping[str, byt
 
 
 def _base64(random: Random, image: bytes) -> str:
-    """One of the spellings that callers use."""
+    """Return one of the spellings that callers use."""
     text = base64.b64encode(image).decode()
     match random.randrange(6):
         case 0:

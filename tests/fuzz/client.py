@@ -1,4 +1,4 @@
-"""HTTP by hand: what is sent are bytes, valid or not, and an answer is read without trusting it."""
+"""An HTTP client that sends any bytes, valid or not, and reads the answer without trusting it."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ class NoAnswer(Exception):
 
 
 async def ask(host: str, port: int, raw: bytes, *, head: bool = False) -> Answer:
-    """The first final answer to these bytes, on a connection of their own. head: it has no body.
+    """Send these bytes on a new connection and return the first final answer. head: the answer has no body.
 
     Raises NoAnswer.
     """
@@ -33,7 +33,7 @@ async def ask(host: str, port: int, raw: bytes, *, head: bool = False) -> Answer
 
 
 async def leave(host: str, port: int, raw: bytes) -> None:
-    """Send and hang up without waiting for anything."""
+    """Send these bytes and close the connection at once."""
     async with _connection(host, port) as (_, writer):
         await _send(writer, raw)
 

@@ -1,4 +1,4 @@
-"""Sending probes to a service, and remembering what came of it."""
+"""Sends probes to a service and records the answers."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ CONCURRENCY = 32
 
 @dataclass
 class Report:
-    """What came of it. left: the caller hung up; silent: the gateway did, on what is no whole request."""
+    """The results of a run. left: requests whose caller hung up. silent: incomplete ones that the gateway closed."""
 
     seed: int
     requests: int = 0
@@ -68,20 +68,20 @@ class Fuzzer:
         return draw(seeded(self.report.seed, number), self._key, self._kinds)
 
     def probes(self, numbers: Iterable[int]) -> Iterator[tuple[str, Probe]]:
-        """With how to have each again."""
+        """Yield probes, each with the options that repeat it."""
         return ((f"--seed {self.report.seed} --only {number}", self.probe(number)) for number in numbers)
 
     def hostile(self, rounds: int) -> Iterator[tuple[str, Probe]]:
-        """Every hostile image, so many times."""
+        """Yield probes with every hostile image, that many times."""
         for number, image in product(range(rounds), IMAGES):
             yield image.name, hostile(seeded(self.report.seed, number), self._key, image)
 
     async def start(self) -> None:
-        """The face that valid searches find."""
+        """Add the face that valid searches find."""
         await self.send(Probe("first", self._call(ADD_FACE, img=corpus()[0]), ADD_FACE, {"OK"}), keep=True)
 
     async def run(self, probes: Iterator[tuple[str, Probe]]) -> None:
-        """These probes, CONCURRENCY at once."""
+        """Send these probes, CONCURRENCY at once."""
 
         async def some() -> None:
             for name, what in probes:
@@ -92,7 +92,7 @@ class Fuzzer:
         await asyncio.gather(*(some() for _ in range(CONCURRENCY)))
 
     async def send(self, what: Probe, *, keep: bool = False) -> str | None:
-        """What is wrong with the answer. Faces that it added are deleted again."""
+        """Send a probe and return what is wrong with the answer. Faces that it added are deleted."""
         self.report.requests += 1
         self.report.by_kind[what.kind] += 1
         if what.ends:
@@ -133,7 +133,7 @@ class Fuzzer:
                 self.report.problems.append(f"delete: {problem}")
 
     async def still_right(self) -> None:
-        """A person is added, found, deleted and compared; of all that was added nothing is left but the first face."""
+        """Check that a person is added, found, deleted and compared, and that only the first face is left."""
         added = await self._ask(ADD_FACE, img=astronaut_png())
         identifier = added["message"][0]["person_id"]
         (found,) = (await self._ask(SEARCH_FACE, img=astronaut_png()))["message"]

@@ -1,4 +1,4 @@
-"""What a probe is, and whole requests as bytes."""
+"""A probe: the bytes of a request and the answers that it may get."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from fuzz.bodies import Body
 from shared.calls import Call
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-"""A person_id that was never given."""
+"""A person_id that no face has."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Probe:
 def request(
     call: Call | str, key: str, content: Body, method: str = "POST", headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """A whole request. A header of None is left out."""
+    """Return a whole request. A header of None is left out."""
     kind, data = content
     given = {"Host": "fuzz", "X-API-Key": key, "Content-Type": kind, "Content-Length": str(len(data))} | (headers or {})
     lines = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value is not None)

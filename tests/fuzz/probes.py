@@ -1,4 +1,4 @@
-"""Which probes are sent, and how often."""
+"""The kinds of probes and how often each is sent."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -26,10 +26,10 @@ KINDS: Kinds = {
 
 
 WITH_HOSTILE = {**KINDS, contents.hostile_image: 2}
-"""And images that take half a minute to make."""
+"""KINDS and hostile images, which take half a minute to make."""
 
 
 def draw(random: Random, key: str, kinds: Kinds) -> Probe:
-    """One of them. key: that of the tenant that asks."""
+    """Draw a probe. key: of the tenant that sends it."""
     (kind,) = random.choices(list(kinds), weights=list(kinds.values()))
     return kind(random, key)

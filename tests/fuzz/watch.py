@@ -1,4 +1,4 @@
-"""Looking at the running service from outside: what its processes hold, and what it has said."""
+"""Reads from outside what the processes of a service hold, and its log."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Held:
 
 
 def held(service: Service) -> dict[str, Held]:
-    """By name of the process."""
+    """Return what each process holds, by its name."""
     found = {}
     for name in NAMES:
         child = service.child(f"-m {name}")
@@ -35,17 +35,17 @@ def held(service: Service) -> dict[str, Held]:
 
 
 def identities(service: Service) -> set[tuple[int, float]]:
-    """Of all its processes: another one in the place of one that died has another."""
+    """Return the identities of its processes; one that is started again has another."""
     return {(process.pid, process.create_time()) for process in service.processes()}
 
 
 def callers(service: Service) -> int:
-    """How many connections the gateway has with callers."""
+    """Return how many connections the gateway has with callers."""
     port = int(service.address.rpartition(":")[2])
     open_ = service.child("-m gateway").net_connections("tcp")
     return sum(1 for connection in open_ if connection.laddr.port == port and connection.raddr)
 
 
 def bad_lines(said: list[str]) -> list[str]:
-    """What no request may make the service say: errors, in either style of the log, and tracebacks."""
+    """Return log lines that no request may cause: errors, in either log format, and tracebacks."""
     return [line for line in said if _BAD.search(line)]

@@ -1,4 +1,4 @@
-"""Looking at a running service from outside: what each of its processes holds, and what lies in both of its Redis."""
+"""Reads from outside what each process of a service holds, and what both of its Redis hold."""
 
 import re
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ UP: Final = "up"
 SERVERS: Final = ("broker", "images")
 
 SAMPLED: Final = 200
-"""Keys of a kind that are asked for their size, or for their time to live."""
+"""Keys of a kind whose size or time to live is read."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ is shorter there are as many as there were such requests."""
 
 
 class Reader:
-    """Reads one service. To be closed."""
+    """Reads one service. It must be closed."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -85,7 +85,7 @@ class Reader:
         return Reading(at, requests, self._processes(), {name: self._store(name) for name in SERVERS})
 
     def to_live(self) -> dict[str, int]:
-        """Seconds that keys of each kind have still to live at most, of those that are looked at; -1 for ever."""
+        """Return the longest time to live of each kind of key, in seconds; -1 for never. Keys are sampled."""
         longest: dict[str, int] = {}
         for client in self._clients.values():
             for kind, keys in self._keys(client).items():
@@ -96,7 +96,7 @@ class Reader:
         return longest
 
     def bytes_each(self) -> dict[str, int]:
-        """How many bytes one key of each kind of KEPT takes, with its value, on average."""
+        """Return the mean bytes of one key of each kind of KEPT, with its value."""
         client = self._clients["broker"]
         return {kind: round(size) for kind, size in self._sizes(client, self._keys(client)).items()}
 

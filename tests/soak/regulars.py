@@ -41,12 +41,12 @@ OTHERS: Final = tuple(call for call in CALLS if call not in (ADD_FACE, SEARCH_FA
 """The calls that change nothing and find nothing in the facedb."""
 
 BAD_KEYS: Final = ("x" * 256, "two words", "")
-"""Idempotency-Keys that are none."""
+"""Invalid Idempotency-Keys."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request under an Idempotency-Key, and what came of it."""
+    """A request under an Idempotency-Key, and its outcome."""
 
     call: Call
     fields: Mapping[str, str]
@@ -57,7 +57,7 @@ class Asked:
 
 @dataclass
 class Tally:
-    """What came of all requests. keyed, unnamed, deletions: how many requests were so, whatever came of them."""
+    """The results of all requests. keyed, unnamed, deletions: how many requests were so, whatever their outcome."""
 
     requests: int = 0
     keyed: int = 0
@@ -90,7 +90,7 @@ class Regular:
         await self._add(named=False)
 
     async def run(self, over: Callable[[], bool]) -> None:
-        """One request after the other, until it is over."""
+        """Send one request after the other, until it is over."""
         often = {self._change: 12, self.search: 5, self._repeat: 3}
         steps = often | dict.fromkeys((self._other, self._delete_again, self._misuse), 1)
         while not over():
@@ -98,7 +98,7 @@ class Regular:
             await step()
 
     async def search(self) -> None:
-        """What is found must be all that was acknowledged, and nothing else."""
+        """Search, and check that all acknowledged faces are found, and no other."""
         status, message = await self._ask(SEARCH_FACE, {"img": self._image})
         if status not in (Status.OK, Status.NO_SIMILAR_FACE):
             self._problem(SEARCH_FACE, status, message)
@@ -116,7 +116,7 @@ class Regular:
             self._problem(call, status, message)
 
     async def _change(self) -> None:
-        """An add, or a deletion: the more likely, the more faces there are."""
+        """Add or delete a face; a deletion is the more likely, the more faces there are."""
         if self._random.random() * 2 * USUAL > len(self._there):
             await self._add(named=self._random.random() < NAMED)
         else:
@@ -149,7 +149,7 @@ class Regular:
         self._gone[person_id] = self._there.pop(person_id)
 
     async def _delete_again(self) -> None:
-        """What is gone cannot be deleted, unless it is the same request again."""
+        """Delete a deleted face again, which must be unknown."""
         if not self._gone:
             return
         self._tally.deletions += 1
@@ -161,7 +161,7 @@ class Regular:
             self._problem(DELETE_FACE, status, message)
 
     async def _repeat(self) -> None:
-        """The last request with an Idempotency-Key has the same outcome, and none of the effects, again."""
+        """Repeat the last request with an Idempotency-Key, which must have the same outcome and no effect."""
         last = self._last
         if last is None:
             return
@@ -170,7 +170,7 @@ class Regular:
             self._problem(f"{last.call}, which was {last.status} {last.message}, again", status, message)
 
     async def _misuse(self) -> None:
-        """Another request under the key of the last one, or under what is no key."""
+        """Send another request under the key of the last one, or under an invalid key."""
         key = self._last.key if self._last is not None else "y" * 256
         key = self._random.choice((key, *BAD_KEYS))
         status, message = await self._send(DELETE_FACE, {"person_id": str(uuid.uuid4())}, key)
@@ -178,7 +178,7 @@ class Regular:
             self._problem(f"{DELETE_FACE} under a key that is used or none", status, message)
 
     async def _ask(self, call: Call, fields: Mapping[str, str]) -> tuple[str, Any]:
-        """Status and message. Half of the time it can be repeated."""
+        """Send a request, half of the time with an Idempotency-Key. Returns status and message."""
         if self._random.random() >= KEYED:
             return await self._send(call, fields, None)
         self._tally.keyed += 1
@@ -209,7 +209,7 @@ class Regular:
 
 @cache
 def _images() -> tuple[bytes, ...]:
-    """One face each, in every format. Small, so that the load costs the service and not the callers."""
+    """Return images of one face each, in every format. Small, so that the load costs the service, not the callers."""
     small = scale(astronaut_png(), 0.5), scale(hopper_jpeg(), 0.5)
     return (
         reencode(small[0], 80),

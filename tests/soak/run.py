@@ -1,4 +1,4 @@
-"""Run the service for long under all calls, good and bad, and tell whether it stays as it is.
+"""Run the service for long under all calls, good and bad, and report what grows.
 
 python -m soak.run --minutes 30 --seed 1        as `make soak` does
 
@@ -49,12 +49,12 @@ FIRST: Final = 5
 answers how fast the service is, and the very first ones are slow."""
 
 SHOWN: Final = 20
-"""Problems that are told."""
+"""Problems that are shown."""
 
 
 @dataclass
 class Report:
-    """What came of it."""
+    """The results of a run."""
 
     minutes: float
     requests: int = 0
@@ -157,7 +157,7 @@ def soak(
 
 
 class _Load:
-    """Fuzzing, regular callers and readings at once, in one event loop; readings in a thread."""
+    """Fuzzing, regular callers and readings at once, in one event loop; readings are taken in a thread."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class _Load:
 
 
 def _facedbs(service: Service) -> tuple[str, list[str]]:
-    """A key, and the empty facedbs of its tenant."""
+    """Return a key, and the empty facedbs of its tenant."""
     tenant, keys = new_tenant(service.broker, soak={})
     names = [f"s{number}" for number in range(REGULARS)]
 

@@ -1,4 +1,4 @@
-"""Whether what was read stays flat, and the table that shows it."""
+"""Judges whether readings stay flat, and prints them as a table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -107,12 +107,12 @@ def table(judged: Sequence[Row]) -> Iterator[str]:
 
 
 def growth(judged: Sequence[Row]) -> list[str]:
-    """Sentences about what grows."""
+    """Return sentences about what grows."""
     return [f"{row.process}: {row.quantity} grows by {row.trend.per_h:.1f} an hour" for row in judged if row.grows]
 
 
 def too_many(reading: Reading, most: dict[str, int]) -> list[str]:
-    """Sentences about kinds of KEPT of which there are more keys than requests that leave one. most: those requests."""
+    """Return sentences about kinds of KEPT with more keys than requests that leave one. most: those requests."""
     found = reading.stores["broker"].kinds
     return [f"{found[kind]} keys {kind}, of {most[kind]} requests" for kind in KEPT if found[kind] > most[kind]]
 
@@ -160,7 +160,7 @@ def _kinds(readings: Sequence[Reading], lives: dict[str, float]) -> Iterator[Row
 
 
 def _grow(kind: str, counts: Sequence[int], readings: Sequence[Reading], lives: dict[str, float]) -> bool | None:
-    """Whether there are more of a kind than can be explained. Those of KEPT are for `too_many`."""
+    """Return whether there are more keys of a kind than requests explain; None for kinds of KEPT, see `too_many`."""
     if kind in KEPT:
         return None
     if kind not in lives:
@@ -172,7 +172,7 @@ def _grow(kind: str, counts: Sequence[int], readings: Sequence[Reading], lives: 
 
 
 def _requests_until(readings: Sequence[Reading], at: float) -> int:
-    """How many had been sent by then, at least."""
+    """Return how many requests had been sent by then, at least."""
     return max((reading.requests for reading in readings if reading.at <= at), default=0)
 
 
