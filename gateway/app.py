@@ -86,14 +86,14 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(metrics.tracer.close)
         redis = await stack.enter_async_context(connect(settings.broker))
-        images = await stack.enter_async_context(connect(settings.images))
+        image_store = await stack.enter_async_context(connect(settings.images))
         control = Control(redis)
         gateway_id = new_gateway_id()
         results = Results(redis, gateway_id)
         serving = asyncio.create_task(_serve(settings, control, results))
         stack.push_async_callback(_cancel, serving)
         broker_connection, image_store_connection = [
-            await stack.enter_async_context(aclosing(SharedConnection(client))) for client in (redis, images)
+            await stack.enter_async_context(aclosing(SharedConnection(client))) for client in (redis, image_store)
         ]
         admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
         jobs = Jobs(settings, gateway_id, broker_connection, image_store_connection, results, admission.job, metrics)
@@ -111,7 +111,7 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         stack.push_async_callback(_cancel, asyncio.create_task(quota.run()))
         app[IDEMPOTENCY] = IdempotencyRecords(broker_connection, settings.idempotency_s, quota)
         app[REDIS] = redis
-        app[IMAGE_STORE] = images
+        app[IMAGE_STORE] = image_store
         app[RESULTS] = results
         app[JOBS] = jobs
         log.info("gateway_started", gateway_id=gateway_id)
