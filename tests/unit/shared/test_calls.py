@@ -33,7 +33,7 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
             {Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL},
         ),
     ],
-    ids=str,
+    ids=["addface", "searchface", "delface", "facecompare"],
 )
 def test_a_call_answers_these_statuses(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
     assert call.statuses == statuses
