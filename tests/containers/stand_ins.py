@@ -32,13 +32,13 @@ CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 NOT_NEEDED: Final = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man")
 """Folders whose content the official slim images do not have either."""
 
-# The index of a machine that does not use the public one; pip reads it in the build as it does here.
+# Address of an index other than the public one; pip in a build needs it as pip here does.
 PIP_SETTINGS: Final = ("index-url", "extra-index-url", "trusted-host")
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """An image. files: what its Dockerfile copies, by name; whatever is in them counts as what it is made of."""
+    """An image. files: the files that its Dockerfile copies, by name; their content is part of the digest."""
 
     name: str
     dockerfile: Path
@@ -47,13 +47,15 @@ class StandIn:
 
 
 def compose_images() -> dict[str, str]:
-    """The image of each service of docker-compose.yml."""
+    """Return the image of each service of docker-compose.yml."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     return {name: service["image"] for name, service in services.items()}
 
 
 def bases(folder: Path) -> Iterator[StandIn]:
-    """What the images of this project and the servers beside them stand on. folder: for files made on the way."""
+    """Yield the images on which this project's images and the servers beside them are based. folder: for temporary
+    files.
+    """
     pip = folder / "pip.conf"
     pip.write_text(pip_configuration())
     debian = StandIn(
@@ -72,18 +74,18 @@ def bases(folder: Path) -> Iterator[StandIn]:
 
 
 def project_images() -> dict[str, str]:
-    """Target of deploy/Dockerfile by the name of its image."""
+    """Return the target of deploy/Dockerfile by the name of its image."""
     return {"facesearch/gateway:latest": "gateway", WORKER: "worker"}
 
 
 def build(name: str, target: str) -> None:
-    """An image of this project, of what is in the tree now."""
+    """Build an image of this project from the working tree."""
     dockerfile = str(ROOT / "deploy/Dockerfile")
     _docker("build", "--network", "host", "--tag", name, "--target", target, "--file", dockerfile, str(ROOT))
 
 
 def qdrant() -> StandIn:
-    """Made of the worker's image, so after it."""
+    """Return the stand-in for Qdrant, which is based on the worker's image."""
     tests = ROOT / "tests"
     files = {
         "qdrant_server.py": tests / "qdrant_server.py",
@@ -94,7 +96,7 @@ def qdrant() -> StandIn:
 
 
 def pip_configuration() -> str:
-    """What pip on this machine is told about indexes, for pip in a build."""
+    """Return this machine's index settings of pip, for pip in a build."""
     lines = ["[global]", f"cert = {CERTIFICATES}"]
     for setting in PIP_SETTINGS:
         for command in (["config", "get", f":env:.{setting}"], ["config", "get", f"global.{setting}"]):
@@ -108,7 +110,7 @@ def pip_configuration() -> str:
 
 
 def ensure(image: StandIn) -> str:
-    """Make it unless it is there. Returns what was done, for people."""
+    """Build the image unless it exists. Returns a message for people."""
     digest = _digest(image)
     there = label(image.name)
     if there == "":
@@ -133,12 +135,12 @@ def ensure(image: StandIn) -> str:
 
 
 def label(name: str) -> str | None:
-    """The label of the image of that name: "" if it has none, None if there is no such image."""
+    """Return the label of an image: "" if it has none, None if there is no such image."""
     return _inspect(name, f'{{{{index .Config.Labels "{LABEL}"}}}}')
 
 
 def image_id(name: str) -> str:
-    """Raises OperatorError when there is no such image."""
+    """Return the id of an image. Raises OperatorError if there is none."""
     found = _inspect(name, "{{.Id}}")
     if found is None:
         raise OperatorError(f"there is no image {name}")
@@ -164,7 +166,7 @@ def _digest(image: StandIn) -> str:
 
 
 def _debootstrap(context: Path) -> None:
-    """Leave a minimal Debian as rootfs.tar."""
+    """Write a minimal Debian to rootfs.tar."""
     if shutil.which("debootstrap") is None or os.geteuid() != 0:
         raise OperatorError("stand-ins are made by root with debootstrap; on Debian: apt-get install debootstrap")
     root = context / "rootfs"
@@ -181,11 +183,11 @@ def _debootstrap(context: Path) -> None:
 
 @contextmanager
 def _emptied(root: Path) -> Iterator[None]:
-    """Without what only makes it larger; gone altogether afterwards, or it would be sent to the engine twice."""
+    """Remove what is not needed, and the folder afterwards, which would be sent to the engine a second time."""
     for name in NOT_NEEDED:
         shutil.rmtree(root / name)
         (root / name).mkdir(parents=True)
-    # apt does not make it.
+    # apt does not make this folder itself.
     (root / "var/cache/apt/archives/partial").mkdir(parents=True)
     yield
     shutil.rmtree(root)

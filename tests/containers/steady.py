@@ -1,4 +1,4 @@
-"""Callers: threads that add and search in turn, each with its next request as soon as it has its answer."""
+"""Callers: threads that alternate between add and search, each sending its next request when it has its answer."""
 
 import base64
 import itertools
@@ -15,14 +15,14 @@ import portraits
 
 CALLERS: Final = 4
 PAUSE_S: Final = 0.1
-"""Between two tries of a caller that nobody answers, so that it does not spend the CPU that others need to start."""
+"""Pause between two attempts to connect, which leaves the CPU to processes that start."""
 TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """began and ended: seconds of the monotonic clock. status: of the contract, or "broken" when a connection ended
-    without an answer; one that was refused is not counted but tried again at the next address.
+    """An answer. began and ended: seconds of the monotonic clock. status: the contract's, or "broken" if a connection
+    ended without an answer. A refused connection does not count: the next address is tried.
     """
 
     call: str
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Runs between entering and leaving. urls: tried in turn when one refuses."""
+    """A load that runs inside a with block. urls: tried in order when one refuses connections."""
 
     urls: list[str]
     key: str
@@ -64,7 +64,7 @@ class Load:
 
     @property
     def served(self) -> int:
-        """Requests that were answered as they should be."""
+        """Return how many requests had a successful answer."""
         return self.count("OK", "NO_SIMILAR_FACE")
 
     @property
@@ -72,7 +72,7 @@ class Load:
         return len(self.answers) - self.served
 
     def added(self) -> dict[str, str]:
-        """Names of the acknowledged faces by their ids."""
+        """Return the names of the acknowledged faces by their ids."""
         return {answer.person_id: answer.name for answer in self.answers if answer.person_id}
 
     def _call_on(self, number: int) -> None:
@@ -108,8 +108,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a facedb held in the end. lost: acknowledged and not there. doubled: there twice. unsaid: there, though the
-    caller was told FAIL or nothing at all.
+    """The final content of a facedb. lost: acknowledged faces that are missing. doubled: faces that are there twice.
+    unsaid: faces whose caller got FAIL or no answer.
     """
 
     lost: int
@@ -118,7 +118,7 @@ class Kept:
 
 
 def take_stock(url: str, key: str, facedb: str, added: dict[str, str]) -> Kept:
-    """Deletes everything, which tells whether it was there: what was acknowledged, then what a search still finds."""
+    """Delete all faces, the acknowledged ones first, then those that a search still finds. Returns what was there."""
     with httpx.Client(base_url=f"{url}/v1", headers={"X-API-Key": key}, timeout=TIMEOUT_S) as http:
         lost = sum(_delete(http, facedb, person_id) != "OK" for person_id in added)
         acknowledged = set(added.values())
@@ -127,7 +127,7 @@ def take_stock(url: str, key: str, facedb: str, added: dict[str, str]) -> Kept:
 
 
 def _clear(http: httpx.Client, facedb: str) -> Iterator[str]:
-    """Names of the faces that a search finds, until it finds none."""
+    """Delete the faces that searches find, until they find none, and yield their names."""
     for number in (0, 1):
         while True:
             body = http.post("searchface", data={"img": photo(number), "facedb": facedb}).json()
@@ -144,7 +144,7 @@ def _delete(http: httpx.Client, facedb: str, person_id: str) -> str:
 
 
 def photo(number: int) -> str:
-    """A small portrait of the first or the second person, in base64."""
+    """Return a small portrait of the first or the second person, in base64."""
     return base64.b64encode(_PHOTOS[number]).decode()
 
 

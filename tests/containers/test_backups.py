@@ -1,5 +1,5 @@
-"""Backups where people run them: each command that deploy/README.md gives, and the jobs of the chart, whose pods are
-mirrored by containers.
+"""Backups in containers: each command in deploy/README.md, and the jobs of the chart, whose pods are imitated by
+containers.
 """
 
 import base64
@@ -30,7 +30,7 @@ NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 
 def blocks() -> list[list[str]]:
-    """The command lines of each block of the section on backups."""
+    """Return the command lines of each block of the section on backups."""
     section = README.partition("\n## Back up and restore\n")[2].partition("\n## ")[0]
     return [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
 
@@ -58,7 +58,7 @@ def call(at: Stack, key: str, name: str, /, **form: str) -> dict[str, Any]:
 
 
 def found(at: Stack, key: str, image: bytes) -> str:
-    """The status of a search."""
+    """Return the status of a search."""
     return str(call(at, key, "searchface", img=base64.b64encode(image).decode())["status"])
 
 
@@ -67,7 +67,9 @@ def add(at: Stack, key: str, image: bytes, name: str) -> None:
 
 
 def shell(at: Stack, line: str, folder: Path, backup: str = EXAMPLE) -> str:
-    """Output of a documented command line, of a backup of this name, in a folder."""
+    """Return the output of a documented command line, run in the folder with the name of the backup in place of the
+    example.
+    """
     line = line.replace("docker compose", shlex.join(at.compose)).replace(EXAMPLE, backup)
     done = subprocess.run(
         ["sh", "-c", line],
@@ -110,14 +112,14 @@ def test_every_documented_command_backs_up_and_restores(installation: Stack, api
     assert found(installation, api, eileen) == "NO_SIMILAR_FACE"
 
 
-def test_only_the_newest_are_kept(installation: Stack, tmp_path: Path) -> None:
+def test_only_the_newest_backups_are_kept(installation: Stack, tmp_path: Path) -> None:
     few = replace(installation, environment={**installation.environment, "FACESEARCH_BACKUPS_KEEP": "2"})
     made = [NAME.findall(shell(few, BACKUP[0], tmp_path))[0] for _ in range(3)]
     assert listed(few, tmp_path) == made[-2:]
 
 
-def test_a_folder_of_this_machine_takes_them(installation: Stack, tmp_path: Path) -> None:
-    """Where the docs write into .env, this names the folder in the environment."""
+def test_backups_can_be_written_to_a_folder_of_the_host(installation: Stack, tmp_path: Path) -> None:
+    """The docs write the folder into .env; this test sets it in the environment."""
     folder = tmp_path / "kept"
     install, setting, *commands = (line.replace("/srv/facesearch", str(folder)) for line in FOLDER)
     shell(installation, install, tmp_path)
@@ -132,7 +134,7 @@ def test_a_folder_of_this_machine_takes_them(installation: Stack, tmp_path: Path
     installation.up()
 
 
-def test_a_folder_that_belongs_to_somebody_else_is_told(installation: Stack, tmp_path: Path) -> None:
+def test_a_folder_of_another_owner_is_an_error_with_a_hint(installation: Stack, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir(mode=0o755)
     here = replace(installation, environment={**installation.environment, "FACESEARCH_BACKUPS": str(tmp_path / "kept")})
     with pytest.raises(AssertionError, match=r"facesearch: cannot write to .*runs as user 10001.*chown"):
@@ -140,20 +142,20 @@ def test_a_folder_that_belongs_to_somebody_else_is_told(installation: Stack, tmp
     assert not list((tmp_path / "kept").iterdir())
 
 
-def test_a_gateway_says_where_to_back_up(installation: Stack) -> None:
+def test_backup_in_the_gateway_names_the_right_container(installation: Stack) -> None:
     with pytest.raises(AssertionError, match=r"facesearch: `facesearch backup` needs .*docker compose run --rm backup"):
         installation.run("exec", "--no-TTY", "gateway", "facesearch", "backup", "/backups/monday")
     assert not installation.run("exec", "--no-TTY", "gateway", "ls", "/backups")
 
 
 class TestInKubernetes:
-    """No cluster is at hand: the pods that the chart makes, as containers with the same image, user, rights, settings
-    and folder, beside the servers of Compose.
+    """No cluster is available: the pods of the chart run as containers with the same image, user, rights, settings and
+    folder, beside the servers of Compose.
     """
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        """A volume as Kubernetes gives it to a pod with an fsGroup."""
+        """A volume as Kubernetes mounts it in a pod with an fsGroup."""
         folder = tmp_path / "claim"
         folder.mkdir()
         shutil.chown(folder, 0, 10001)
@@ -176,14 +178,16 @@ class TestInKubernetes:
         assert found(cluster, key, eileen) == "NO_SIMILAR_FACE"
 
     @pytest.mark.parametrize("mode", [0o755, 0o700])
-    def test_a_volume_that_it_may_not_write_to_is_told(self, cluster: Stack, tmp_path: Path, mode: int) -> None:
+    def test_a_volume_that_is_not_writable_is_an_error_with_a_hint(
+        self, cluster: Stack, tmp_path: Path, mode: int
+    ) -> None:
         tmp_path.chmod(mode)
         with pytest.raises(AssertionError, match=r"facesearch: cannot write to .*runs as user 10001.*chown"):
             pod(cluster, tmp_path, "CronJob")
 
 
 def pod(at: Stack, folder: Path, kind: str, name: str = EXAMPLE) -> str:
-    """Output of the one container of that job, with the folder in place of its claim."""
+    """Return the output of the only container of that job, with the folder in place of its claim."""
     helm = pytest.importorskip("helm_python", reason="the chart is rendered by what `make containers` installs")
     with helm.Chart.load(ROOT / "deploy/helm/facesearch") as chart:
         values = {"backup": {"enabled": True, "restore": name}}

@@ -1,4 +1,4 @@
-"""The compose file as it is: what it opens, what it hides, and that it works."""
+"""The compose file as it is: published ports, secrets, rights, limits, and a working service."""
 
 import base64
 import json
@@ -20,9 +20,9 @@ SECRETS = {
     "images": ["images-password", "images.conf"],
     "qdrant": ["QDRANT_API_KEY"],
 }
-"""What each service finds in /run/secrets."""
+"""The content of /run/secrets of each service."""
 
-# What the engine itself mounts into every container.
+# Mounted into every container by the engine itself.
 OF_THE_ENGINE = {"/dev/shm", "/dev/mqueue", "/dev/pts", "/dev/tty", "/dev"}  # noqa: S108 -- of the container
 WRITABLE = """
 import os
@@ -33,7 +33,7 @@ for line in open("/proc/mounts"):
 """
 
 
-def test_the_log_says_how_to_get_a_key_and_that_key_works(cluster: Stack) -> None:
+def test_the_log_says_how_to_make_a_key_and_that_key_works(cluster: Stack) -> None:
     (gateway,) = cluster.containers("gateway")
     (said,) = [event for event in events(gateway) if event["event"] == "no_api_key"]
     assert "docker compose exec gateway facesearch keys create --name first" in said["hint"]
@@ -51,7 +51,7 @@ def test_the_log_says_how_to_get_a_key_and_that_key_works(cluster: Stack) -> Non
         assert http.post("/v1/searchface", data={"img": encoded(eileen)}).json()["status"] == "NO_SIMILAR_FACE"
 
 
-def test_no_key_lets_nobody_in(cluster: Stack) -> None:
+def test_a_request_without_a_key_is_refused(cluster: Stack) -> None:
     answer = httpx.post(f"{cluster.urls()[0]}/v1/delface", data={"person_id": "x"})
     assert answer.status_code == 401
 
@@ -64,13 +64,13 @@ def test_only_the_gateway_is_published_and_only_on_loopback(cluster: Stack) -> N
         assert hosts == ({("8000/tcp", "127.0.0.1")} if service == "gateway" else set())
 
 
-def test_the_servers_network_leads_nowhere(cluster: Stack) -> None:
+def test_the_network_of_the_servers_is_internal(cluster: Stack) -> None:
     assert inspect(f"{cluster.project}_backend")["Internal"]
     (worker,) = cluster.containers("worker")
     assert list(inspect(worker)["NetworkSettings"]["Networks"]) == [f"{cluster.project}_backend"]
 
 
-def test_the_servers_want_a_password(cluster: Stack) -> None:
+def test_the_servers_require_a_password(cluster: Stack) -> None:
     for service in ("valkey", "images"):
         said = cluster.run("exec", "--no-TTY", service, "sh", "-c", "valkey-cli ping 2>&1")
         assert "NOAUTH" in said
@@ -79,15 +79,15 @@ def test_the_servers_want_a_password(cluster: Stack) -> None:
     assert "HTTP Error 401" in said
 
 
-def test_no_secret_is_in_a_log_or_in_what_the_engine_tells(cluster: Stack, key: str) -> None:
+def test_no_secret_is_in_a_log_or_in_docker_inspect(cluster: Stack, key: str) -> None:
     read = "cd /run/secrets; for n in *; do cat $n; echo; done"
     made = cluster.run("run", "--rm", "--no-TTY", "--entrypoint", "sh", "secrets", "-c", read).split()
     secrets = [*(word for word in made if word != "requirepass"), key]
     assert len(secrets) >= len(SECRETS) + 1
     for service in SERVICES:
         for container in cluster.containers(service):
-            told = json.dumps(inspect(container)) + "".join(logs(container))
-            assert not [secret for secret in secrets if secret in told], service
+            text = json.dumps(inspect(container)) + "".join(logs(container))
+            assert not [secret for secret in secrets if secret in text], service
 
 
 @pytest.mark.parametrize("service", SECRETS)
@@ -102,12 +102,12 @@ def test_each_service_has_its_own_secrets_and_no_others(cluster: Stack, service:
         ("worker", ["detection", "embedding", "redis", "image store", "qdrant"]),
     ],
 )
-def test_doctor_finds_each_of_them_well(cluster: Stack, service: str, lines: list[str]) -> None:
-    told = cluster.run("exec", "--no-TTY", service, "facesearch", "doctor").splitlines()
-    assert f" a {service}: " in told[0]
-    assert not [line for line in told if line.startswith("FAIL")]
+def test_doctor_finds_no_failure(cluster: Stack, service: str, lines: list[str]) -> None:
+    output = cluster.run("exec", "--no-TTY", service, "facesearch", "doctor").splitlines()
+    assert f" a {service}: " in output[0]
+    assert not [line for line in output if line.startswith("FAIL")]
     for subject in lines:
-        assert [line for line in told if line.startswith(f"ok    {subject} ")], (subject, told)
+        assert [line for line in output if line.startswith(f"ok    {subject} ")], (subject, output)
 
 
 def test_only_temporary_folders_and_volumes_can_be_written(cluster: Stack) -> None:
@@ -119,7 +119,7 @@ def test_only_temporary_folders_and_volumes_can_be_written(cluster: Stack) -> No
         assert inspect(container)["HostConfig"]["ReadonlyRootfs"]
 
 
-def test_nobody_has_a_capability_or_can_gain_one(cluster: Stack) -> None:
+def test_no_container_has_a_capability_or_can_gain_one(cluster: Stack) -> None:
     for service in ("gateway", "worker", "valkey", "images", "qdrant"):
         status = cluster.run("exec", "--no-TTY", service, "cat", "/proc/1/status")
         lines = dict(line.split(":\t") for line in status.splitlines())
@@ -127,7 +127,7 @@ def test_nobody_has_a_capability_or_can_gain_one(cluster: Stack) -> None:
         assert lines["NoNewPrivs"] == "1"
 
 
-def test_every_server_is_limited_restarted_and_its_log_rotated(cluster: Stack) -> None:
+def test_every_server_has_limits_restarts_and_log_rotation(cluster: Stack) -> None:
     for service in ("gateway", "worker", "valkey", "images", "qdrant"):
         (container,) = cluster.containers(service)
         host = inspect(container)["HostConfig"]
@@ -137,7 +137,7 @@ def test_every_server_is_limited_restarted_and_its_log_rotated(cluster: Stack) -
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
 
 
-def test_what_holds_images_is_never_swapped_to_a_disk(cluster: Stack) -> None:
+def test_containers_with_images_in_memory_never_swap(cluster: Stack) -> None:
     for service in ("gateway", "worker", "images"):
         (container,) = cluster.containers(service)
         host = inspect(container)["HostConfig"]
@@ -145,7 +145,7 @@ def test_what_holds_images_is_never_swapped_to_a_disk(cluster: Stack) -> None:
 
 
 @pytest.mark.parametrize(("service", "started"), [("gateway", "gateway_started"), ("worker", "ready.")])
-def test_says_how_long_it_takes_to_start(cluster: Stack, figures: Figures, service: str, started: str) -> None:
+def test_the_start_up_time_is_measured(cluster: Stack, figures: Figures, service: str, started: str) -> None:
     (container,) = cluster.containers(service)
     begun = datetime.fromisoformat(inspect(container)["State"]["StartedAt"][:26] + "+00:00")
     (ready,) = [line["timestamp"] for line in events(container) if line["event"].endswith(started)]
@@ -174,11 +174,11 @@ def test_a_password_is_changed_as_the_readme_says(cluster: Stack, key: str) -> N
 
     old = password()
     remove = "run --rm --entrypoint rm secrets /run/secrets/valkey-password"
-    anew = "up --detach --force-recreate"
-    for command in (remove, anew):
+    recreate = "up --detach --force-recreate"
+    for command in (remove, recreate):
         assert f"docker compose {command}\n" in (ROOT / "deploy" / "README.md").read_text()
     cluster.run(*remove.split())
-    cluster.run(*anew.split(), "--no-build", "--wait")
+    cluster.run(*recreate.split(), "--no-build", "--wait")
     cluster.wait_until_ready()
     assert password() != old
     form = {"img": encoded(portraits.hopper_jpeg())}

@@ -1,5 +1,5 @@
-"""Under load: more workers, killed containers, a cut network, new gateways one by one. Nothing that was acknowledged is
-lost, and nothing is there twice.
+"""Disturbances under load: more workers, killed containers, a cut network, gateways restarted one by one. Nothing that
+was acknowledged is lost or doubled.
 """
 
 import time
@@ -14,21 +14,21 @@ from processes import wait_for
 
 BEFORE = 60
 AFTER = 120
-"""Answers before what is done, and after it."""
+"""Answers before and after a disturbance."""
 
 
 @pytest.fixture(autouse=True)
-def back_to_health(cluster: Stack) -> None:
+def two_of_each(cluster: Stack) -> None:
     cluster.up(gateway=2, worker=2)
     cluster.wait_until_ready()
 
 
-def disturbed(cluster: Stack, key: str, urls: list[str], what: Callable[[Load], float]) -> tuple[Load, Kept, float]:
-    """The load with `what` in its midst, which returns the time when it was over."""
+def disturbed(cluster: Stack, key: str, urls: list[str], disturb: Callable[[Load], float]) -> tuple[Load, Kept, float]:
+    """Run a load and call `disturb` during it, which returns the time when the disturbance was over."""
     facedb = cluster.new_facedb(f"d{time.monotonic_ns()}")
     with Load(urls, key, facedb) as load:
         wait_for(lambda: load.served >= BEFORE, 60)
-        over = what(load)
+        over = disturb(load)
         served = load.served
         wait_for(lambda: load.served >= served + AFTER, 120)
     cluster.wait_until_ready()
@@ -36,7 +36,9 @@ def disturbed(cluster: Stack, key: str, urls: list[str], what: Callable[[Load], 
 
 
 def crashed(container: str) -> Callable[[Load], float]:
-    """Killed, until the engine has started it again. Recovery counts from the kill."""
+    """Return a disturbance: the container's process is killed, and restarted by the engine. Recovery counts from the
+    kill.
+    """
 
     def kill(_: Load) -> float:
         before = restarts(container)
@@ -83,7 +85,7 @@ def test_a_server_is_killed(cluster: Stack, key: str, figures: Figures, server: 
 
 
 def test_one_of_two_gateways_is_killed(cluster: Stack, key: str, figures: Figures) -> None:
-    """Its own callers get no answer and go to the other; whether theirs was done nobody told them."""
+    """Its own callers get no answer and go to the other; whether their requests were done is unknown."""
     gateway = cluster.containers("gateway")[0]
     load, kept, over = disturbed(cluster, key, cluster.urls(), crashed(gateway))
     figures.add("1 of 2 gateways killed", load, kept, over)
@@ -110,10 +112,10 @@ def test_the_network_between_gateway_and_broker_is_cut(cluster: Stack, key: str,
 
 
 def test_gateways_are_rolled_one_by_one(cluster: Stack, key: str, figures: Figures) -> None:
-    """Each is stopped by SIGTERM and started again, and its callers go to the other meanwhile.
+    """Each is stopped by SIGTERM and started again; its callers go to the other meanwhile.
 
-    Docker's own proxy on the loopback address still takes a connection that the gateway refuses, and then resets it: it
-    counts as broken here, and nothing of it may have been added.
+    Docker's own proxy on the loopback address still accepts a connection that the gateway refuses, and then resets it:
+    it counts as broken here, and must not have added anything.
     """
 
     def roll(load: Load) -> float:
