@@ -1,4 +1,4 @@
-"""The book of a load: its requests and their answers, by which the service is judged."""
+"""The requests of a load and their answers, by which the service is judged."""
 
 import threading
 import uuid
@@ -43,18 +43,18 @@ class Request:
 
     @property
     def outcome(self) -> Attempt | None:
-        """The first attempt whose answer is not FAIL, None if there is none."""
+        """Return the first attempt whose answer is not FAIL, None if there is none."""
         return next((attempt for attempt in self.attempts if attempt.status not in NO_OUTCOME), None)
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the outcome is one of RIGHT."""
+        """Return whether the outcome is one of RIGHT."""
         outcome = self.outcome
         return outcome is not None and outcome.status in RIGHT[self.call]
 
     @property
     def added(self) -> str:
-        """The id of the face of an acknowledged add, else ""."""
+        """Return the id of the face of an acknowledged add, else ""."""
         outcome = self.outcome
         return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
 
@@ -65,8 +65,10 @@ RIGHT: Final = {call: call.statuses & {Status.OK, Status.NO_SIMILAR_FACE} for ca
 
 @dataclass(frozen=True)
 class Expected:
-    """What a facedb must hold: names by ids of the faces whose add was acknowledged. there: no deletion was requested.
-    gone: the deletion was acknowledged. open_: the deletion has no outcome. asked: names of adds without an outcome.
+    """The faces that a facedb must hold, as names by ids of acknowledged adds.
+
+    there: no deletion was requested. gone: the deletion was acknowledged. open_: the deletion has no outcome. asked:
+    names of adds without an outcome.
     """
 
     there: dict[str, str]
@@ -78,7 +80,7 @@ class Expected:
 @dataclass(frozen=True)
 class Judged:
     """Broken promises, as sentences. lost: acknowledged changes that are gone, by face. doubled: faces that are there
-    twice, or that no caller was told of.
+    twice, or whose id is in no answer.
     """
 
     lost: dict[str, str]
@@ -86,8 +88,9 @@ class Judged:
 
 
 class Book:
-    """Every request of one load. facedbs: empty ones that nobody else uses. faces: how many each takes. Threads may
-    share it.
+    """Every request of one load. Threads may share it.
+
+    facedbs: empty ones that nothing else uses. faces: how many each takes.
     """
 
     def __init__(self, facedbs: list[str], seed: int, faces: int = FACES) -> None:
@@ -97,14 +100,14 @@ class Book:
         self.problems: list[str] = []
         self._facedbs = facedbs
         self._faces = faces
-        self._random = Random(seed)  # noqa: S311 -- to be repeated
+        self._random = Random(seed)  # noqa: S311 -- repeatable, not secret
         self._lock = threading.RLock()
         self._adds: defaultdict[str, list[Request]] = defaultdict(list)
         self._deletions: dict[str, Request] = {}
         self._deletable: list[tuple[str, str]] = []
 
     def new(self, call: Call) -> Request:
-        """Return the next request of that call; an add while nothing was added, a search instead of a deletion while
+        """Return the next request of that call: an add while nothing was added, a search instead of a deletion while
         there is nothing to delete.
 
         Raises LookupError when all facedbs are full.

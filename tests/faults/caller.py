@@ -20,18 +20,19 @@ LATE_S: Final = 2.0
 """How much longer than the service's deadline an answer may take."""
 
 PATIENCE_S: Final = 10.0
-"""How much longer than that an answer is waited for, to tell a late one from none."""
+"""How much longer than that the caller waits for an answer, to distinguish a late answer from none."""
 
 REFUSED_S: Final = 0.1
 """Pause after all addresses have refused connections."""
 
 LOOK_S: Final = 0.2
-"""How long a caller of several gateways takes the current one for ready."""
+"""How long a caller of several gateways relies on the readiness of the current one."""
 
 
 class Caller:
-    """A client with a connection of its own. urls: of gateways; where one refuses, the next one is called, which is
-    the same attempt. Threads may not share it.
+    """A client with a connection of its own. Threads may not share it.
+
+    urls: of gateways; where one refuses connections, the next one is tried within the same attempt.
     """
 
     def __init__(self, urls: Sequence[str], key: str, deadline_s: float) -> None:
@@ -46,7 +47,9 @@ class Caller:
         self._http.close()
 
     def ask(self, request: Request, book: Book, give_up: Callable[[], bool]) -> Attempt | None:
-        """Send it once and record the attempt. Returns None when all addresses refuse until give_up is true."""
+        """Send a request once and record the attempt. Returns None if all addresses refuse until give_up
+        returns true.
+        """
         while True:
             if len(self._urls) > 1:
                 self._choose()
@@ -101,7 +104,7 @@ class Caller:
 
 
 def _breach(answer: Answer, request: Request) -> str | None:
-    """Return how an answer breaks the contract, or is none that this request can have; None if it does neither."""
+    """Return how an answer breaks the contract or cannot be an answer to this request; None if it is right."""
     wrong = breach(answer, request.call)
     if wrong is not None:
         return wrong
@@ -110,7 +113,7 @@ def _breach(answer: Answer, request: Request) -> str | None:
         return "nothing was wrong with the request"
     if (status, request.call) == (Status.OK, ADD_FACE) and [face["name"] for face in message] != [request.name]:
         return "not one face with the name that was given"
-    # All requests send one portrait, so whatever is found or compared is the same for certain.
+    # All requests send one portrait, so what is found or compared is the same for certain.
     if (status, request.call) == (Status.OK, SEARCH_FACE) and any(face["confidence"] != 100 for face in message):
         return "another face than that of the portrait"
     if (status, request.call) == (Status.OK, COMPARE_FACES) and message["similarity"] != 100:
@@ -127,6 +130,6 @@ def _form(request: Request) -> bytes:
 
 @cache
 def _portrait() -> bytes:
-    """The portrait of all requests: small, so that the load costs the service and not the callers."""
+    """Return the portrait of all requests: small, so that the load costs the service and not the callers."""
     image = portraits.reencode(portraits.scale(portraits.astronaut_png(), 0.5), 80)
     return urlencode({"": base64.b64encode(image).decode()}).encode().removeprefix(b"=")

@@ -1,4 +1,4 @@
-"""Whether the service kept its promises, by what it answers to searches and to repetitions."""
+"""Checks whether the service kept its promises, by its answers to searches and repetitions."""
 
 import time
 from collections import Counter
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from faults.load import Load
 
 REPEATED: Final = 20
-"""Requests of several attempts that are repeated once more."""
+"""Requests of several attempts that are repeated once more, at most."""
 
 REPEATED_ONCE: Final = 6
-"""Of one attempt, likewise."""
+"""Requests of one attempt that are repeated once more, at least."""
 
 PAUSE_S: Final = 0.1
-"""After a FAIL."""
+"""Pause after a FAIL."""
 
 CHECK_S: Final = 45.0
-"""For the check itself, which may meet the last of a disturbance: a service that never recovers must not hold it up."""
+"""Time of the whole check, so that a service that never recovers does not hold it up."""
 
 
 def judge(found: Sequence[Mapping[str, str]], before: Expected, after: Expected) -> Judged:
-    """What a search found, by what its facedb had to hold before and after it."""
+    """Judge the result of a search by what its facedb had to hold before and after it."""
     ids = Counter(face["person_id"] for face in found)
     names = Counter(face["name"] for face in found)
     known = after.there | after.gone | after.open_
@@ -43,7 +43,7 @@ def judge(found: Sequence[Mapping[str, str]], before: Expected, after: Expected)
     }
     twice = [f"{what} is found {count} times" for what, count in (ids | names).items() if count > 1]
     unsaid = [
-        f"{face['name']} is found as {face['person_id']}, which nobody was told"
+        f"{face['name']} is found as {face['person_id']}, an id of no answer"
         for face in found
         if face["person_id"] not in known and face["name"] not in asked
     ]
@@ -51,7 +51,7 @@ def judge(found: Sequence[Mapping[str, str]], before: Expected, after: Expected)
 
 
 def check(load: "Load") -> None:
-    """Judge everything that the load was told, in its book, once all of it has settled."""
+    """Judge all answers of a load, in its book, after it has settled."""
     book = load.book
     end = time.monotonic() + CHECK_S
     for request in book.requests:
@@ -83,7 +83,7 @@ def _judge_outcome(request: Request, book: Book) -> None:
 
 
 def _answered(caller: Caller, request: Request, end: float) -> Attempt | None:
-    """The first answer but FAIL, of attempts that begin before that time."""
+    """Return the first answer that is not FAIL, of attempts that begin before `end`."""
     while time.monotonic() < end:
         attempt = caller.ask(request, Book([], 0), lambda: time.monotonic() > end)
         if attempt is not None and attempt.status not in NO_OUTCOME:

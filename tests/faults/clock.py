@@ -1,7 +1,7 @@
 """A wall clock that can be set, for all processes that are started with it: see clock.c.
 
-Deadlines of the C library that are points of CLOCK_REALTIME are not shifted; CPython (3.11) waits by CLOCK_MONOTONIC
-where there is sem_clockwait, and so does Rust.
+Absolute deadlines of the C library on CLOCK_REALTIME are not shifted. CPython (3.11) waits by CLOCK_MONOTONIC where
+sem_clockwait exists, and so does Rust.
 """
 
 import mmap
@@ -19,20 +19,20 @@ SOURCE: Final = Path(__file__).with_name("clock.c")
 
 @dataclass(frozen=True)
 class Clock:
-    """environment: what a process is to be started with to have this clock."""
+    """A wall clock. environment: the variables with which a process must be started to have it."""
 
     environment: dict[str, str]
     _offset: mmap.mmap
 
     def jump(self, seconds: int) -> None:
-        """So much ahead, at once; back when negative."""
+        """Set the clock ahead by that many seconds, back if negative."""
         (before,) = struct.unpack("=q", self._offset)
         self._offset[:] = struct.pack("=q", before + seconds)
 
 
 @contextmanager
 def clock(folder: Path) -> Iterator[Clock]:
-    """One that goes right. Its library is made in the folder."""
+    """Yield a clock that shows the right time. Its library is compiled in the folder."""
     library, offset = folder / "clock.so", folder / "offset"
     command = ["gcc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
     subprocess.run(command, check=True)
@@ -42,5 +42,5 @@ def clock(folder: Path) -> Iterator[Clock]:
 
 
 def why_not() -> str:
-    """Why there can be none here, "" if there can."""
+    """Return why there can be no such clock here, "" if there can."""
     return "" if shutil.which("gcc") else "there is no gcc"

@@ -1,4 +1,4 @@
-"""A small file system of its own, that can be filled."""
+"""A small file system that can be filled."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ FILLER: Final = "filler"
 
 @dataclass(frozen=True)
 class Disk:
-    """folder: where it is mounted."""
+    """A mounted file system. folder: its mount point."""
 
     folder: Path
 
@@ -27,7 +27,7 @@ class Disk:
         return state.f_bavail * state.f_frsize
 
     def fill(self, leave_bytes: int) -> None:
-        """Have a file take all but so many bytes, though others take some meanwhile."""
+        """Fill the disk with a file until that many bytes are free, although other files may grow meanwhile."""
         with (self.folder / FILLER).open("ab") as filler:
             while (more := self.free_bytes - leave_bytes) > 0:
                 with suppress(OSError):  # less is free by now
@@ -35,7 +35,7 @@ class Disk:
 
     @contextmanager
     def filled(self, leave_bytes: int = 0) -> Iterator[None]:
-        """In the block all but so many bytes are taken."""
+        """Fill the disk to that many free bytes for the block."""
         self.fill(leave_bytes)
         try:
             yield
@@ -43,25 +43,25 @@ class Disk:
             self.free()
 
     def free(self) -> None:
-        """Remove what filled it."""
+        """Remove the file that fills the disk."""
         (self.folder / FILLER).unlink(missing_ok=True)
 
 
 @contextmanager
 def disk(folder: Path, mib: int) -> Iterator[Disk]:
-    """An empty one of that many MiB, in memory, on a folder that is made for it."""
+    """Yield an empty disk of that many MiB, in memory, mounted on a folder that is created."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", str(folder)], check=True)
     try:
         yield Disk(folder)
     finally:
-        # Lazily: whatever still has a file open there must not keep the mount.
+        # Lazily, so that a file that is still open does not keep the mount.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @cache
 def why_not() -> str:
-    """Why there can be none here, "" if there can."""
+    """Return why there can be no such disk here, "" if there can."""
     if os.geteuid() != 0:
         return "only root may mount a file system"
     try:

@@ -15,14 +15,15 @@ from shared.calls import ADD_FACE, CALLS, SEARCH_FACE, Call
 from shared.contract import Status
 
 CALLERS: Final = 4
-"""Twice the threads of a worker on two cores: some jobs are at work whenever a process is killed, and some wait."""
+"""Twice the threads of a worker on two cores: some jobs run whenever a process is killed, and some wait."""
 
 PAUSE_S: Final = 0.1
 """Pause after a FAIL or a broken connection, which leaves the CPU to processes that start again."""
 
 REPEAT: Final = 0.5
-"""How often a caller who was not answered repeats that request next; otherwise it asks something new and leaves the old
-request for later."""
+"""Probability that a caller without an answer repeats that request next; otherwise it sends a new one and leaves the
+old one for later.
+"""
 
 MIX: Final = (ADD_FACE, *CALLS)
 """The calls that callers choose from."""
@@ -35,7 +36,7 @@ SETTLE_S: Final = 30.0
 
 
 class Load:
-    """Runs between entering and leaving. book: all that was asked and answered so far. seed: of all that is by chance.
+    """A load that runs inside a with block. book: its requests and answers so far. seed: of all random choices.
 
     urls, key, deadline_s: of the service. facedbs: empty ones, for that many faces each.
     """
@@ -55,7 +56,7 @@ class Load:
         self._where = (urls, key, deadline_s)
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._call_on, args=(Random(f"{seed}.{number}"),))  # noqa: S311 -- to be repeated
+            threading.Thread(target=self._call_on, args=(Random(f"{seed}.{number}"),))  # noqa: S311 -- repeatable
             for number in range(callers)
         ]
 
@@ -75,22 +76,22 @@ class Load:
         return sum(attempt.status in RIGHT[request.call] for request, attempt in self.book.attempts())
 
     def go_on(self, count: int, seconds: float = 60) -> None:
-        """Return when that many more attempts were served. Fails when it takes too long."""
+        """Wait until that many more attempts were served. Fails after that many seconds."""
         least = self.served + count
         wait_for(lambda: self.served >= least, seconds)
 
     def ask(self, call: Call) -> str:
-        """Send one new request from another caller. Returns the status, "" when all addresses refuse."""
+        """Send one new request from another caller. Returns its status, "" if all addresses refuse."""
         with closing(self.caller()) as caller:
             request = self.book.new(call)
             self._ask(caller, request, lambda: True)
             return request.attempts[-1].status if request.attempts else ""
 
     def recovered(self, over: float) -> float:
-        """How many seconds it took from `over`, a time of the monotonic clock, until an add, a search and a deletion
-        begun after it had each been answered as they must be. Fails after RECOVER_S.
+        """Return the seconds from `over`, a time of the monotonic clock, until an add, a search and a deletion that
+        began after it had each been answered as they must be. Fails after RECOVER_S.
 
-        Callers may still wait for what they asked before, so three more ask.
+        Callers may still wait for earlier requests, so three more callers probe.
         """
         found = threading.Event()
         probes = [threading.Thread(target=self._probe, args=(call, found)) for call in CALLS]
@@ -119,7 +120,7 @@ class Load:
         return Caller(*self._where)
 
     def _first_since(self, over: float) -> dict[Call, float]:
-        """When a call of each kind was first answered as it must be, of those that began after that time."""
+        """Return when a call of each kind was first answered as it must be, of the attempts that began after `over`."""
         firsts: dict[Call, float] = {}
         for request, attempt in self.book.attempts():
             if attempt.began >= over and attempt.status in RIGHT[request.call]:
@@ -144,7 +145,7 @@ class Load:
                     found.wait(PAUSE_S)
 
     def _settle(self, requests: Sequence[Request], end: float) -> None:
-        """One after the other, so that one that keeps failing does not take the time of the others."""
+        """Send them one after the other, so that one that keeps failing does not take the time of the others."""
 
         def late() -> bool:
             return time.monotonic() > end
@@ -157,7 +158,9 @@ class Load:
                     time.sleep(PAUSE_S)
 
     def _ask(self, caller: Caller, request: Request, give_up: Callable[[], bool]) -> bool:
-        """Return whether it has an outcome now. Judges the result of a search unless it may be an old one."""
+        """Return whether the request has an outcome now. Judges the result of a search unless it may be an
+        earlier one.
+        """
         before = self.book.expected(request.facedb)
         attempt = caller.ask(request, self.book, give_up)
         if attempt is None or attempt.status in NO_OUTCOME:

@@ -1,4 +1,4 @@
-"""A TCP proxy that passes everything on to one server, or does the harm that networks do."""
+"""A TCP proxy that passes everything on to one server, or disturbs connections as networks do."""
 
 import asyncio
 import socket
@@ -11,13 +11,12 @@ from typing import Any, Final, Self
 CHUNK: Final = 65_536
 
 WAIT_S: Final = 10.0
-"""For the proxy's thread to do what it is told, which takes no time."""
+"""Limit of an operation in the proxy's thread, which takes no time."""
 
 
 class Mode(Enum):
-    """WIRE: everything, both ways. DROP: connections are accepted, and what is sent on any is swallowed. HALF_CLOSE:
-    what callers send arrives, and they are told that no answer will come. HOLD: what callers send is kept, to be passed
-    on late.
+    """WIRE: everything passes, both ways. DROP: connections are accepted, and all data is dropped. HALF_CLOSE: requests
+    pass, and callers get an end of file instead of answers. HOLD: requests are held, to be passed on late.
     """
 
     WIRE = "wire"
@@ -27,7 +26,7 @@ class Mode(Enum):
 
 
 class Proxy:
-    """Listens between entering and leaving, on `port` of 127.0.0.1. Begins with passing. target: host and port, or the
+    """A proxy that runs inside a with block, on `port` of 127.0.0.1. It begins as a wire. target: host and port, or the
     path of a Unix socket.
     """
 
@@ -56,9 +55,10 @@ class Proxy:
         self._loop.close()
 
     def passes(self, late_s: float = 0.0) -> None:
-        """Be no more than a wire, from now on. What was held is passed on after so many seconds more, as by a network
-        that sends again what it could not deliver. A connection on which something was swallowed is cut: no network
-        gives out a stream with a hole.
+        """Pass everything on from now on.
+
+        Held data is passed on after `late_s` more seconds, as by a network that retransmits. A connection on which data
+        was dropped is cut, since no network delivers a stream with a hole.
         """
         self._late_s = late_s
         self._do(self._change(Mode.WIRE))
@@ -73,19 +73,19 @@ class Proxy:
         self._do(self._change(Mode.HOLD))
 
     def delays(self, seconds: float) -> None:
-        """Pass on everything so much later, each way; 0 for at once."""
+        """Delay all data by that many seconds, each way; 0 for no delay."""
         self.delay_s = seconds
 
     def refuses(self) -> None:
-        """Refuse new connections. Those that are there go on."""
+        """Refuse new connections. Existing ones go on."""
         self._do(self._stop_listening())
 
     def accepts(self) -> None:
-        """New connections, after `refuses`."""
+        """Accept connections again, after `refuses`."""
         self._do(self._listen())
 
     def cuts(self) -> None:
-        """All connections, as a machine that is gone does when it is back: with a reset."""
+        """Reset all connections, as a restarted machine does."""
         self._do(self._cut())
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
@@ -107,7 +107,7 @@ class Proxy:
         cut = set(self._connections)
         for connection in cut:
             connection.cut()
-        while cut & self._connections:  # some callers connect anew before all of these are gone
+        while cut & self._connections:  # some callers connect again before all of these are gone
             await asyncio.sleep(0)
 
     async def _change(self, mode: Mode) -> None:
@@ -129,7 +129,7 @@ class Proxy:
             self._connections.remove(connection)
 
     async def lets_through(self, *, from_caller: bool) -> bool:
-        """Whether what was read is to be passed on, once it is time to."""
+        """Return whether data that was read is to be passed on; returns when it is due."""
         while from_caller and self.mode is Mode.HOLD:
             await self._released.wait()
             await asyncio.sleep(self._late_s)
@@ -137,7 +137,7 @@ class Proxy:
 
 
 class _Connection:
-    """One caller, and the connection to the server that is made for it. lossy: something on it was swallowed."""
+    """A caller's connection, and the connection to the server for it. lossy: data on it was dropped."""
 
     def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._proxy = proxy
@@ -147,13 +147,13 @@ class _Connection:
         self._closed_half = False
 
     def cut(self) -> None:
-        """With a reset."""
+        """Reset the connection."""
         self._writer.transport.abort()
         if self._task is not None:
             self._task.cancel()
 
     def half_close(self) -> None:
-        """The caller is told that no more answers come; what it sends goes on."""
+        """Send the caller an end of file; what it sends still passes."""
         self._closed_half = True
         with suppress(OSError):
             self._writer.write_eof()
@@ -171,14 +171,14 @@ class _Connection:
                 group.create_task(self._pump(self._reader, upstream, from_caller=True))
                 group.create_task(self._pump(answers, self._writer, from_caller=False))
         except* (OSError, asyncio.CancelledError):
-            pass  # either end is gone, or we are to be
+            pass  # either end is gone, or this connection is cut
         finally:
             for each in (self._writer, upstream):
                 if each is not None:
                     each.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_caller: bool) -> None:
-        """From one end to the other, in order, each chunk when it is its time; at the end, that it is the end."""
+        """Copy from one end to the other in order, each chunk when it is due, and the end of file last."""
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 

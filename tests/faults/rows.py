@@ -9,9 +9,9 @@ To add rows, write a module `rows_SUBJECT.py` in this folder with `ROWS`, a tupl
         stage.broker.start()
         return over
 
-It is called in the midst of the load, which goes on. It does the harm and undoes it, and returns the time of the
-monotonic clock from which recovery counts: for a kill that of the kill, for what lasts that of its end. It raises
-PromiseBroken, with a sentence, when it sees one broken that callers do not see.
+It is called during the load, which goes on. It injects the fault and removes it, and returns the time of the monotonic
+clock from which recovery counts: that of a kill, or the end of a lasting fault. It raises PromiseBroken, with a
+sentence, if it sees a broken promise that callers do not see.
 """
 
 from collections.abc import Callable
@@ -28,28 +28,30 @@ from shared.calls import ADD_FACE, DELETE_FACE
 from shared.contract import Status
 
 WARM: Final = 10
-"""Requests served before a fault: all callers are at work, and there are faces to lose."""
+"""Requests served before a fault: all callers are busy, and there are faces to lose."""
 
 AFTERWARDS: Final = 10
-"""Requests served after the recovery, before it is all checked."""
+"""Requests served after the recovery, before the final check."""
 
 ADDS: Final = 800
-"""Adds that a row may make, unless it says how many."""
+"""Adds that a row may make by default."""
 
 SHOWN: Final = 10
 """Problems of a row that are shown."""
 
 
 class PromiseBroken(Exception):
-    """The service did not do what it promises. Its text says what."""
+    """The service broke a promise. The text says which."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """name: what happens, as in the table. fault: see above. stage: what it is played on; neighbours with the same one
+    """A fault and the service that it is injected into.
+
+    name: what happens, as in the table. fault: see above. stage: the service; neighbouring rows with the same stage
     share it. breaks: connections of callers may end without an answer, since a gateway is killed. fails: requests may
-    be answered with FAIL. quick: whether it is in the quick run. callers: how many. adds: how many they may make at
-    most. faces: adds to one facedb, FACES at most. why_not: why this machine cannot play it, "" if it can.
+    be answered with FAIL. quick: whether it is in the quick run. callers: how many. adds: the most adds. faces: adds to
+    one facedb, FACES at most. why_not: returns why this machine cannot run it, "" if it can.
     """
 
     name: str
@@ -66,9 +68,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a row. requests: different ones. acknowledged: adds and deletions. lost, doubled: what is told of in
-    problems, with whatever else was broken. failed, broken: attempts that were answered with FAIL, and whose connection
-    ended without an answer. worst_wait_s: for any answer. recovery_s: None when the service did not recover.
+    """The result of a row.
+
+    requests: different ones. acknowledged: adds and deletions. lost, doubled: counts; the sentences are in problems,
+    with all other broken promises. failed, broken: attempts that were answered with FAIL, and whose connection ended
+    without an answer. worst_wait_s: for any answer. recovery_s: None if the service did not recover.
     """
 
     name: str
@@ -89,7 +93,7 @@ class Result:
 
 
 def play(row: Row, stage: stages.Stage, seed: int) -> Result:
-    """Play one row on its stage."""
+    """Run one row on its stage."""
     facedbs = stage.new_facedbs(-(-row.adds // row.faces))
     load = Load(stage.urls, stage.key, stage.deadline_s, facedbs, seed, row.callers, row.faces)
     recovery_s = None
@@ -101,7 +105,7 @@ def play(row: Row, stage: stages.Stage, seed: int) -> Result:
             load.go_on(AFTERWARDS)
         except PromiseBroken as broken:
             load.book.problem(str(broken))
-        except Exception as error:  # noqa: BLE001 -- the others are still to be played
+        except Exception as error:  # noqa: BLE001 -- the other rows still have to run
             load.book.problem(f"{type(error).__name__}: {error}")
     load.settle()
     check(load)

@@ -14,12 +14,14 @@ from faults.rows import Row
 from faults.stages import Whole, whole
 
 HOUR_S: Final = 3600
-"""As when a machine takes its local time for UTC: far beyond every deadline, within the day of an Idempotency-Key."""
+"""As when a machine mistakes its local time for UTC: far beyond every deadline, within the day of an
+Idempotency-Key.
+"""
 
 
 @dataclass
 class Clocked(Whole):
-    """`facesearch up`, all of whose processes have a clock that can be set: both Valkeys, too."""
+    """`facesearch up`, all of whose processes, including both Valkeys, have a clock that can be set."""
 
     clock: Clock = field(kw_only=True)
 
@@ -31,13 +33,13 @@ def clocked(folder: Path) -> Iterator[Clocked]:
 
 
 def jumped(stage: Clocked, _load: Load, seconds: int) -> float:
-    """Jobs are at work, and keys wait to expire."""
+    """Set the clock while jobs run and keys are to expire."""
     stage.clock.jump(seconds)
     return time.monotonic()
 
 
 def jumped_and_killed(stage: Clocked, load: Load, seconds: int) -> float:
-    """And the worker dies after it: what it had begun is to be given to another one all the same."""
+    """Set the clock, then kill the worker: its jobs must still go to the next one."""
     stage.clock.jump(seconds)
     load.go_on(1)
     stage.kill("worker")

@@ -1,4 +1,4 @@
-"""Disks that are full, and then have room again."""
+"""Disks that are full for a while."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -20,10 +20,10 @@ from worker.store.edge.store import MIN_FREE_BYTES
 LASTS_S: Final = 4.0
 
 STORE_MIB: Final = 512
-"""Of the disk of faces: thrice what adds leave free."""
+"""Size of the disk of faces: three times what adds leave free."""
 
 LOG_MIB: Final = 64
-"""Of the disk of the append-only file."""
+"""Size of the disk of the append-only file."""
 
 LITTLE_BYTES: Final = MIN_FREE_BYTES // 2
 """Too little for an add, and enough for a deletion."""
@@ -32,7 +32,7 @@ LITTLE_BYTES: Final = MIN_FREE_BYTES // 2
 FAILED: Final = frozenset({Status.FAIL})
 
 DELETED: Final = RIGHT[DELETE_FACE] | RIGHT[SEARCH_FACE]
-"""A search takes the place of a deletion while there is nothing to delete."""
+"""Statuses of a deletion; a search takes its place while there is nothing to delete."""
 
 
 @dataclass
@@ -44,32 +44,32 @@ class Small(Whole):
 
 @contextmanager
 def small_store(folder: Path) -> Iterator[Small]:
-    """The disk holds its data directory; both Valkeys, of the harness, are elsewhere."""
+    """Start the service with its data directory on the disk; both Valkeys of the harness are elsewhere."""
     with disk(folder / "data", STORE_MIB) as made, up(folder) as stage:
-        yield _with(stage, made)
+        yield _small(stage, made)
 
 
 @contextmanager
 def small_everything(folder: Path) -> Iterator[Small]:
-    """The disk holds all that it has, and it waits for the disk with each change."""
+    """Start the service with everything on the disk; it syncs every change."""
     with disk(folder / "data", STORE_MIB) as made, whole(folder, FACESEARCH_SYNC="always") as stage:
-        yield _with(stage, made)
+        yield _small(stage, made)
 
 
 @contextmanager
 def small_log(folder: Path) -> Iterator[Small]:
-    """The disk holds the broker's append-only file."""
+    """Start the service with the broker's append-only file on the disk."""
     where = folder / "log"
     with disk(where, LOG_MIB) as made, up(folder, where) as stage:
-        yield _with(stage, made)
+        yield _small(stage, made)
 
 
-def _with(stage: Whole | Up, made: Disk) -> Small:
+def _small(stage: Whole | Up, made: Disk) -> Small:
     return Small(stage.folder, stage.urls, stage.key, stage.broker_url, service=stage.service, disk=made)
 
 
 def store_full(stage: Small, load: Load) -> float:
-    """First too full to add, and then without a byte. What is there is found all the while."""
+    """Fill the disk until adds are refused, then completely. Searches succeed all the time."""
     with stage.disk.filled(LITTLE_BYTES):
         time.sleep(LASTS_S)
         _require(load, {ADD_FACE: FAILED, SEARCH_FACE: RIGHT[SEARCH_FACE], DELETE_FACE: DELETED})
@@ -80,7 +80,7 @@ def store_full(stage: Small, load: Load) -> float:
 
 
 def full(stage: Small, load: Load, lasts_s: float) -> float:
-    """Nothing can be acknowledged, as nothing can be kept."""
+    """Fill the disk: nothing can be written, so nothing may be acknowledged."""
     with stage.disk.filled():
         time.sleep(lasts_s)
         _require(load, {ADD_FACE: FAILED})

@@ -1,5 +1,5 @@
-"""Another tenant asks for all that there is, within its limits. It is no fault: nobody else may notice more than that
-each has its share.
+"""Another tenant asks for as much as its limits allow. This is no fault: nobody else may notice more than that each
+tenant has its share.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from shared.redis_clients import connect
 
 GREEDY: Final = "greedy"
 LASTS_S: Final = 20.0
-"""More than a deadline, so that what waits in vain is seen."""
+"""Longer than a deadline, so that requests that are not served in time are seen."""
 
 ROOM_BYTES: Final = 1_500_000
-"""Of the broker, above what it holds: for 4,000 records."""
+"""Memory of the broker above what it holds: for 4,000 records."""
 
 
 def key_of_greedy(stage: Stage) -> str:
-    """A new key of that tenant, which is made the first time."""
+    """Return a new key of that tenant, which is created the first time."""
 
     async def make() -> str:
         async with connect(stage.broker_url) as redis:
@@ -42,9 +42,10 @@ def key_of_greedy(stage: Stage) -> str:
     return asyncio.run(make())
 
 
-def ask(stage: Stage, call: str, body: dict[str, str], callers: int, *, once: bool = False) -> float:
-    """So many callers of the other tenant, each of whom asks again when it is answered. once: each request has an
-    Idempotency-Key of its own.
+def load_by_greedy(stage: Stage, call: str, body: dict[str, str], callers: int, *, once: bool = False) -> float:
+    """Load the service with callers of the other tenant, each in a closed loop. Returns the time of the end.
+
+    once: each request has an Idempotency-Key of its own.
     """
     headers = {"X-API-Key": key_of_greedy(stage)}
     end = time.monotonic() + LASTS_S
@@ -65,19 +66,19 @@ def ask(stage: Stage, call: str, body: dict[str, str], callers: int, *, once: bo
 
 
 def searches(stage: Stage, _load: Load) -> float:
-    return ask(stage, "searchface", image(hopper_jpeg()), 128)
+    return load_by_greedy(stage, "searchface", image(hopper_jpeg()), 128)
 
 
 def crowds(stage: Stage, _load: Load) -> float:
-    return ask(stage, "addface", image(crowd(80)), 12)
+    return load_by_greedy(stage, "addface", image(crowd(80)), 12)
 
 
 def records(stage: Stage, _load: Load) -> float:
-    """Deletes nothing, under new Idempotency-Keys, of which each leaves a record: more than the broker has room for."""
+    """Request deletions under new Idempotency-Keys, each of which leaves a record: more than fit into the broker."""
     with Redis.from_url(stage.broker_url) as redis:
         redis.config_set("maxmemory", redis.info("memory")["used_memory"] + ROOM_BYTES)
         try:
-            return ask(stage, "delface", {"person_id": str(uuid.uuid4())}, 16, once=True)
+            return load_by_greedy(stage, "delface", {"person_id": str(uuid.uuid4())}, 16, once=True)
         finally:
             redis.config_set("maxmemory", 0)
 

@@ -10,37 +10,37 @@ from faults.rows import Row
 from faults.stages import CHILDREN, Up, Whole, whole
 
 SHORT_S: Final = 3.0
-"""Of kills at random: some six of them."""
+"""Duration of kills at random: some six of them."""
 
 NEXT_S: Final = (0.1, 0.9)
-"""Between two kills at random, least and most."""
+"""Least and greatest time between two kills at random."""
 
 AWAY_S: Final = (0.0, 1.0)
-"""For which a Valkey killed at random stays away, least and most."""
+"""Least and greatest time that a Valkey killed at random stays away."""
 
 
 LONG_S: Final = 60.0
 
 NEXT_LONG_S: Final = (0.2, 6.0)
-"""Between two of them: from one on top of the other to long after everything is well."""
+"""Least and greatest time between two kills of the long row: from during the last recovery to long after it."""
 
 EVERYTHING: Final = "everything"
 
 
 def worker(stage: Up, _load: Load) -> float:
-    """`up` starts it again; what it had begun goes to the next one."""
+    """Kill the worker. `up` starts it again; its jobs go to the next one."""
     stage.kill("worker")
     return time.monotonic()
 
 
 def gateway(stage: Up, _load: Load) -> float:
-    """`up` starts it again, and holds the socket meanwhile: who connects waits."""
+    """Kill the gateway. `up` starts it again, and holds the socket meanwhile, so new connections wait."""
     stage.kill("gateway")
     return time.monotonic()
 
 
 def broker(stage: Up, _load: Load, away_s: float) -> float:
-    """It comes back with what is in its append-only file. Recovery counts from its return."""
+    """Kill the broker. It comes back with its append-only file. Recovery counts from its return."""
     stage.broker.kill()
     time.sleep(away_s)
     stage.broker.start()
@@ -48,7 +48,7 @@ def broker(stage: Up, _load: Load, away_s: float) -> float:
 
 
 def images(stage: Up, _load: Load) -> float:
-    """It comes back empty."""
+    """Kill the image store. It comes back empty."""
     stage.images.kill()
     over = time.monotonic()
     stage.images.start()
@@ -56,7 +56,7 @@ def images(stage: Up, _load: Load) -> float:
 
 
 def everything(stage: Up, _load: Load) -> float:
-    """As when the machine loses its power, but for what the system has not written yet."""
+    """Kill everything, as a power failure does, except that the system still writes its buffers."""
     over = time.monotonic()
     stage.kill_everything()
     stage.start_everything()
@@ -64,8 +64,8 @@ def everything(stage: Up, _load: Load) -> float:
 
 
 def at_random(stage: Up, load: Load, seconds: float) -> float:
-    """Again and again any of them, some while the last has not recovered. Valkeys stay away for up to AWAY_S."""
-    chance = Random(load.seed)  # noqa: S311 -- to be repeated
+    """Kill any process again and again, some before the last has recovered. Valkeys stay away for up to AWAY_S."""
+    chance = Random(load.seed)  # noqa: S311 -- repeatable, not secret
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(chance.uniform(*NEXT_S))
@@ -81,8 +81,10 @@ def at_random(stage: Up, load: Load, seconds: float) -> float:
 
 
 def at_random_for_long(stage: Whole, load: Load) -> float:
-    """Any child of `up`, which starts them again, and `up` itself with all of them. In between the load may recover."""
-    chance = Random(load.seed)  # noqa: S311 -- to be repeated
+    """Kill any child of `up`, which starts them again, or `up` itself with all of them. In between the load may
+    recover.
+    """
+    chance = Random(load.seed)  # noqa: S311 -- repeatable, not secret
     end = time.monotonic() + LONG_S
     while time.monotonic() < end:
         time.sleep(chance.uniform(*NEXT_LONG_S))

@@ -1,4 +1,4 @@
-"""SIGTERM: what runs is stopped and started again under load, and no caller notices."""
+"""SIGTERM: processes are stopped and started again under load, and no caller notices."""
 
 import signal
 import time
@@ -13,14 +13,14 @@ from faults.stages import Part, Up
 from processes import wait_for
 
 TIMES: Final = 3
-"""How often: once could have met a moment in which nothing was at work."""
+"""Repetitions: a single stop could meet a moment without a job."""
 
 BETWEEN: Final = 10
-"""Requests served before the next one is stopped."""
+"""Requests served between two stops."""
 
 
 def terminated(stage: Up, load: Load, name: str) -> float:
-    """`up` starts it again, and holds the gateway's socket meanwhile."""
+    """Stop a child of `up`, which starts it again and holds the gateway's socket meanwhile."""
     over = time.monotonic()
     for _ in range(TIMES):
         load.go_on(BETWEEN)
@@ -31,12 +31,16 @@ def terminated(stage: Up, load: Load, name: str) -> float:
 
 
 def gateways(stage: SeparateProcesses, load: Load) -> float:
-    """One after the other: it says that it is not ready, goes on for FACESEARCH_DRAIN_S, and ends with status 0."""
+    """Stop the gateways one after the other: each reports that it is not ready, serves for FACESEARCH_DRAIN_S, and ends
+    with status 0.
+    """
     return _rolled(stage, load, stage.gateways, "gateway")
 
 
 def workers(stage: SeparateProcesses, load: Load) -> float:
-    """One after the other: it finishes its jobs, leaves the others to its neighbour, and ends with status 0."""
+    """Stop the workers one after the other: each finishes its jobs, leaves the others to its neighbour, and ends with
+    status 0.
+    """
     return _rolled(stage, load, stage.workers, "worker")
 
 

@@ -1,4 +1,4 @@
-"""The Qdrant server is gone, and the way to it, or that to the broker, is bad."""
+"""The Qdrant server is killed, or the network to it or to the broker is bad."""
 
 import time
 from collections.abc import Iterator
@@ -18,35 +18,35 @@ from shared.calls import DELETE_FACE
 from shared.contract import Status
 
 LASTS_S: Final = 5.0
-"""A bad way: longer than an operation of the store may take, and shorter than a caller waits."""
+"""Duration of a network fault: longer than an operation of the store may take, shorter than a caller waits."""
 
 CALLERS: Final = 8
-"""As many as the worker has threads, which mostly wait for a server that is far: all of them are at work with it."""
+"""As many as the worker has threads: all of them wait for the remote server at once."""
 
 DELAY_S: Final = 0.3
-"""Each way: as far as there is on Earth."""
+"""Delay each way: as far as is possible on Earth."""
 
 LATE_S: Final = 5.0
-"""After a bad way is good again, what it had kept arrives: when what was repeated meanwhile has been done."""
+"""Delay of held data once the network is good again: it arrives after its repetition was done."""
 
 
 @dataclass
 class Distant(Whole):
-    """`facesearch up` whose faces are on a Qdrant server beyond a proxy. server: what is there now."""
+    """`facesearch up` whose faces are on a Qdrant server behind a proxy. server: the current process."""
 
     proxy: Proxy = field(kw_only=True)
     servers: ExitStack = field(kw_only=True)
     server: Server = field(kw_only=True)
 
     def start_server(self) -> None:
-        """One that was killed, on its folder and its ports."""
+        """Start the killed server again, on its folder and its ports."""
         ports = (self.server.port, self.server.grpc_port)
         self.server = self.servers.enter_context(served(self.server.folder, ports=ports))
 
 
 @dataclass
 class FarBroker(Whole):
-    """`facesearch up` whose broker is beyond a proxy."""
+    """`facesearch up` whose broker is behind a proxy."""
 
     proxy: Proxy = field(kw_only=True)
 
@@ -72,7 +72,7 @@ def distant(folder: Path) -> Iterator[Distant]:
 
 @contextmanager
 def far_broker(folder: Path) -> Iterator[FarBroker]:
-    """The harness itself reaches the broker on its Unix socket."""
+    """Start the service. The harness itself reaches the broker on its Unix socket."""
     port = two_free_ports()
     with valkeys(folder) as (broker, images), _also_on(broker, port), Proxy(("127.0.0.1", port)) as proxy:
         settings = {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}", "FACESEARCH_IMAGES_URL": images.url}
@@ -82,7 +82,7 @@ def far_broker(folder: Path) -> Iterator[FarBroker]:
 
 @contextmanager
 def _also_on(broker: Valkey, port: int) -> Iterator[None]:
-    """The broker, started anew, listens on a port as well."""
+    """Restart the broker so that it also listens on a port."""
     broker.kill()
     broker.argv = [*broker.argv, "--port", str(port)]
     broker.start()
@@ -90,7 +90,7 @@ def _also_on(broker: Valkey, port: int) -> Iterator[None]:
 
 
 def gone(stage: Distant, _load: Load, away_s: float) -> float:
-    """It comes back with what it had acknowledged."""
+    """Kill the server. It comes back with all that it had acknowledged."""
     stage.server.process.kill()
     stage.server.process.wait()
     time.sleep(away_s)
@@ -99,7 +99,7 @@ def gone(stage: Distant, _load: Load, away_s: float) -> float:
 
 
 def refused(stage: Distant | FarBroker, _load: Load) -> float:
-    """The machine of the server is there, and nobody listens on it."""
+    """Refuse connections, as a machine without the server does."""
     stage.proxy.refuses()
     stage.proxy.cuts()
     time.sleep(LASTS_S)
@@ -108,7 +108,7 @@ def refused(stage: Distant | FarBroker, _load: Load) -> float:
 
 
 def dropped(stage: Distant | FarBroker, _load: Load) -> float:
-    """Whatever is sent is never heard of again."""
+    """Drop all data."""
     stage.proxy.drops()
     time.sleep(LASTS_S)
     stage.proxy.passes()
@@ -116,8 +116,8 @@ def dropped(stage: Distant | FarBroker, _load: Load) -> float:
 
 
 def held(stage: Distant, load: Load) -> float:
-    """What was sent arrives after all, when those who sent it have given it up, and done it anew; and when most of what
-    was added then has been deleted.
+    """Hold requests and pass them on late: after they were given up and repeated, and after most of the added faces
+    were deleted.
     """
     stage.proxy.holds()
     time.sleep(LASTS_S)
@@ -136,7 +136,7 @@ def delayed(stage: Distant | FarBroker, _load: Load) -> float:
 
 
 def half_closed(stage: Distant | FarBroker, load: Load) -> float:
-    """What is sent is done, and nobody hears of it."""
+    """Pass requests on and end the connection before the answers."""
     began = time.monotonic()
     stage.proxy.half_closes()
     time.sleep(LASTS_S)
@@ -144,12 +144,12 @@ def half_closed(stage: Distant | FarBroker, load: Load) -> float:
     over = time.monotonic()
     attempts = [attempt for _, attempt in load.book.attempts() if attempt.began > began and attempt.ended < over]
     if any(attempt.status != Status.FAIL for attempt in attempts):
-        raise PromiseBroken("something was answered though nothing could be known")
+        raise PromiseBroken("a request was answered though the store's answers were cut off")
     return over
 
 
 def cut(stage: Distant | FarBroker, load: Load, times: int) -> float:
-    """All connections at once, again and again."""
+    """Reset all connections, again and again."""
     over = time.monotonic()
     for _ in range(times):
         load.go_on(5)

@@ -11,15 +11,15 @@ from faults.stopped_thread import NotStopped, stopped, why_not
 from processes import wait_for
 
 ENDS_S: Final = 15.0
-"""Within which a worker that is not whole is to be gone: its job's limit, twice that when nobody can look, and some."""
+"""Limit within which a stuck worker must end: its job's limit, twice that if no thread can check it, and some."""
 
 MODEL: Final = "onnxruntime"
 INTERPRETER: Final = "libpython"
 
 
 def stuck(stage: Up, _load: Load, inside: str, *, main: bool = False) -> float:
-    """A thread with a job stops for good in code of that library, or the one that takes jobs does. Its worker must end,
-    for `up` to start another.
+    """Stop a thread for good that runs a job in code of that library, or the thread that takes jobs. The worker must
+    end itself, so that `up` starts another.
     """
     over = time.monotonic()
     try:

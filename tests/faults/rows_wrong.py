@@ -1,4 +1,4 @@
-"""What operators do wrong: a data directory in use, Ctrl-C at a bad moment, too little memory, another model."""
+"""Mistakes of operators: a data directory in use, Ctrl-C at a bad moment, too little memory, another model."""
 
 import signal
 import time
@@ -16,14 +16,14 @@ from shared.calls import ADD_FACE
 from shared.contract import Status
 
 OTHER_EMBEDDER: Final = "sface-2021dec-int8"
-"""Made from the file of the embedder that is the default, so that nothing has to be fetched."""
+"""An embedder made from the file of the default one, so that nothing has to be fetched."""
 
 LASTS_S: Final = 3.0
-"""A state that is wrong: some 60 requests."""
+"""Duration of a wrong state: some 60 requests."""
 
 
 def other_identity(stage: SeparateProcesses, _load: Load) -> float:
-    """A third worker has another embedder. It says so, and does no harm, whether it goes on or not."""
+    """Start a third worker with another embedder. It logs the error and does no harm, whether or not it ends."""
     other = {"FACESEARCH_EMBEDDER": OTHER_EMBEDDER}
     pulled = python("-m", "facesearch", "models", "pull", **other)
     if pulled.returncode:
@@ -42,7 +42,7 @@ def other_identity(stage: SeparateProcesses, _load: Load) -> float:
 
 
 def second_instance(stage: Up, _load: Load) -> float:
-    """Neither a second `up` nor a second worker starts on the data directory, and each says why."""
+    """Start a second `up` and a second worker on the data directory: neither may start, and each says why."""
     folder = str(stage.service.folder)
     environment = {**stage.service.settings, "FACESEARCH_DATA_DIR": folder}
     for command in (("facesearch", "up", "--port", str(two_free_ports())), ("worker",)):
@@ -54,7 +54,7 @@ def second_instance(stage: Up, _load: Load) -> float:
 
 
 def interrupted(stage: Whole, _load: Load) -> float:
-    """Ctrl-C while jobs are at work, then another start on the same data directory. Recovery counts from that start."""
+    """Press Ctrl-C while jobs run, then start again on the same data directory. Recovery counts from that start."""
     with Redis.from_url(stage.broker_url) as redis:
         wait_for(lambda: redis.hlen(UNACKED) > 0)
     status = stage.service.stop(signal.SIGINT)
@@ -66,8 +66,8 @@ def interrupted(stage: Whole, _load: Load) -> float:
 
 
 def out_of_memory(stage: Up, load: Load) -> float:
-    """The broker has more than it may have, and evicts nothing: it refuses what would take memory. Callers have jobs at
-    work when it begins, and one asks when they have come to nothing.
+    """Set the broker's memory limit below what it holds, without eviction: it refuses writes. Jobs run when it begins,
+    and one request is sent after they have failed.
     """
     with Redis.from_url(stage.broker_url) as redis:
         redis.config_set("maxmemory", redis.info("memory")["used_memory"] // 2)

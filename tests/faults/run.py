@@ -1,8 +1,8 @@
-"""Do harm to the running service under load, one fault after the other, and tell whether it kept its promises.
+"""Inject faults into the running service under load, one after the other, and report whether it kept its promises.
 
 python -m faults.run --quick --seed 1       every kill -9, in less than a minute
-python -m faults.run --into docs/faults.md  every fault; what came of them replaces the table there
-python -m faults.run --only 'broker'        those whose name holds that text
+python -m faults.run --into docs/faults.md  every fault; the results replace the table there
+python -m faults.run --only 'broker'        the rows whose name contains that text
 python -m faults.run --list                 their names
 """
 
@@ -20,14 +20,14 @@ HEADER = ("fault", "requests", "acknowledged", "lost", "doubled", "FAIL", "broke
 
 
 def rows() -> list[Row]:
-    """All of them, module by module, those of the quick run first."""
+    """Return all rows, module by module, those of the quick run first."""
     modules = sorted(Path(__file__).parent.glob("rows_*.py"))
     found = [row for module in modules for row in import_module(f"faults.{module.stem}").ROWS]
     return sorted(found, key=lambda row: not row.quick)
 
 
 def played(chosen: Sequence[Row], seed: int, say: Callable[[str], None]) -> Iterator[Result]:
-    """Each row in turn. Neighbours share a stage, unless one of them has left it in a bad state."""
+    """Run each row and yield its result. Neighbours share a stage, unless one has left it in a bad state."""
     before = None
     with ExitStack() as standing:
         for row in chosen:
@@ -49,28 +49,28 @@ def played(chosen: Sequence[Row], seed: int, say: Callable[[str], None]) -> Iter
 
 
 def cells(result: Result) -> tuple[str, ...]:
-    """What the table says of a row."""
+    """Return a row's cells of the table."""
     recovery = "never" if result.recovery_s is None else f"{result.recovery_s:.1f}"
     counts = (result.requests, result.acknowledged, result.lost, result.doubled, result.failed, result.broken)
     return (result.name, *map(str, counts), f"{result.worst_wait_s:.1f}", recovery)
 
 
 def line(columns: Sequence[str], width: int) -> str:
-    """One line of the table, whose first column is so wide."""
+    """Return one line of the table. width: of the first column."""
     first, *others = columns
     numbers = (f"{cell:>{len(title)}}" for cell, title in zip(others, HEADER[1:], strict=True))
     return "  ".join((first.ljust(width), *numbers))
 
 
 def summary(results: Sequence[Result]) -> str:
-    """The last line."""
+    """Return the last line of the output."""
     lost, doubled = (sum(getattr(result, name) for result in results) for name in ("lost", "doubled"))
     worst = max((result.recovery_s or float("inf") for result in results), default=float("inf"))
     return f"faults: rows={len(results)} lost={lost} doubled={doubled} worst_recovery_s={worst:.1f}"
 
 
 def document(results: Sequence[Result], path: Path) -> None:
-    """Put the table into a document, in the place of the one with which it ends."""
+    """Replace the table at the end of a document."""
     above = path.read_text().partition(f"| {HEADER[0]} |")[0]
     table = [HEADER, ("---", *["---:"] * (len(HEADER) - 1)), *map(cells, results)]
     lines = [f"| {' | '.join(columns)} |" for columns in table]

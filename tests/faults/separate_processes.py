@@ -1,6 +1,6 @@
 """A stage of separate processes, as operators run them: two gateways, two workers, two Valkeys and a Qdrant server.
 
-Nobody starts them again but the harness. The Qdrant server is the stand-in of tests/qdrant_server.py.
+Only the harness starts them again. The Qdrant server is the stand-in of tests/qdrant_server.py.
 """
 
 import sys
@@ -21,12 +21,12 @@ GATEWAYS: Final = 2
 WORKERS: Final = 2
 
 DRAIN_S: Final = 1.0
-"""Several times as long as callers of several gateways go without a look at /readyz: see caller.LOOK_S."""
+"""Several times as long as callers of several gateways rely on a readiness check: see caller.LOOK_S."""
 
 
 @dataclass
 class SeparateProcesses(Stage):
-    """environment: of gateways and workers."""
+    """Separate processes. environment: of gateways and workers."""
 
     broker: Valkey = field(kw_only=True)
     images: Valkey = field(kw_only=True)
@@ -40,13 +40,13 @@ class SeparateProcesses(Stage):
         wait_for(lambda: all(map(works, self.urls)), 60)
 
     def living_workers(self) -> int:
-        """Return how many workers announce themselves."""
+        """Return how many workers have a heartbeat."""
         with Redis.from_url(self.broker_url) as redis:
             return len(list(redis.scan_iter(heartbeat_key("*"))))
 
 
 def python_part(package: str, log: Path, environment: dict[str, str]) -> Part:
-    """A gateway or a worker, not started yet."""
+    """Return a gateway or a worker that is not started yet."""
     return Part([sys.executable, "-m", package], environment, log)
 
 

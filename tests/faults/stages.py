@@ -1,4 +1,4 @@
-"""What rows are played on: a service with its servers, all of which can be killed, kept away and started again.
+"""Stages of rows: services with their servers, all of which can be killed, kept away and started again.
 
 A stage is a function that takes an empty folder and is a context manager of a Stage: see `up` below.
 """
@@ -25,19 +25,19 @@ from shared.redis_clients import connect
 from shared.settings import Settings
 
 DEADLINE_S: Final = float(Settings.model_fields["deadline_s"].default)
-"""The deadline of a service with default settings, with which rows are played."""
+"""The default deadline of a service."""
 
 STOP_S: Final = 30.0
 
 
 CHILDREN: Final = {"worker": "-m worker", "gateway": "-m gateway", "broker": "broker.sock", "images": "images.sock"}
-"""Children of `facesearch up`, by what only their command lines hold."""
+"""Children of `facesearch up`, by texts that only their command lines contain."""
 
 
 @dataclass
 class Part:
-    """One process that the harness runs itself: nobody else starts it again. environment: beside the harness's own.
-    log: where its output goes.
+    """A process that only the harness starts. environment: in addition to the harness's own. log: the file of its
+    output.
     """
 
     argv: Sequence[str]
@@ -77,12 +77,12 @@ class Part:
 
 @dataclass
 class Valkey(Part):
-    """A Valkey server on a Unix socket. url: where it answers."""
+    """A Valkey server on a Unix socket. url: its address."""
 
     url: str = ""
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it and wait until it answers."""
         super().start()
         with Redis.from_url(self.url) as client:
             wait_for(lambda: answers(client))
@@ -90,8 +90,8 @@ class Valkey(Part):
 
 @dataclass
 class Stage:
-    """A service under load. urls: of its gateways. broker_url: where its control data is. prefix: of the names of its
-    facedbs, which no other stage on the same service has.
+    """A service under load. urls: of its gateways. broker_url: of the Redis with its control data. prefix: of the names
+    of its facedbs, unique among the stages on one service.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ class Stage:
         self._numbers = itertools.count()
 
     def new_facedbs(self, count: int) -> list[str]:
-        """Return empty face databases that no row had before."""
+        """Return new empty face databases."""
 
         async def make() -> list[str]:
             async with connect(self.broker_url) as redis:
@@ -125,7 +125,7 @@ class Whole(Stage):
     service: Service = field(kw_only=True)
 
     def kill(self, role: str, number: int = signal.SIGKILL) -> None:
-        """Signal a child by its role in CHILDREN, if there is one, and return when it is gone."""
+        """Send a signal to a child by its role in CHILDREN, if there is one, and wait until it is gone."""
         with suppress(LookupError, psutil.NoSuchProcess):
             process = self.service.child(CHILDREN[role])
             process.send_signal(number)
@@ -149,7 +149,7 @@ class Whole(Stage):
 
 @dataclass
 class Up(Whole):
-    """`facesearch up` on Valkeys that the harness keeps, which can be away for as long as it likes."""
+    """`facesearch up` on Valkeys of the harness, which can stay away for any time."""
 
     broker: Valkey = field(kw_only=True)
     images: Valkey = field(kw_only=True)
@@ -176,12 +176,12 @@ def kill_service(service: Service) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     wait_for(lambda: all(map(_is_gone, processes)))
-    service.process.wait(STOP_S)  # threads of one that is a zombie may still be ending
+    service.process.wait(STOP_S)  # threads of a zombie may still be ending
     service.__exit__()
 
 
 def _is_gone(process: psutil.Process) -> bool:
-    """Return whether it has ended. Without their parent processes may stay zombies for seconds."""
+    """Return whether it has ended. Without a parent that waits for them, processes may stay zombies for seconds."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -189,7 +189,7 @@ def _is_gone(process: psutil.Process) -> bool:
 
 
 def started_again(service: Service) -> Service:
-    """Start a service that was stopped again, on the same folder and the same port."""
+    """Start a stopped service again, on the same folder and the same port."""
     again = Service(service.folder, service.settings, service.port)
     again.__enter__()
     return again
@@ -215,7 +215,7 @@ def valkeys(folder: Path, broker_folder: Path | None = None) -> Iterator[tuple[V
 
 @contextmanager
 def whole(folder: Path, **settings: str) -> Iterator[Whole]:
-    """Start `facesearch up` as it is. settings: of the service, by their environment names."""
+    """Start `facesearch up` with its own servers. settings: of the service, by their environment names."""
     service = Service(folder / "data", settings, port=two_free_ports())
     service.__enter__()
     stage = Whole(folder, [service.address], service.key, service.broker, service=service)

@@ -1,6 +1,6 @@
-"""One thread of another process that stops, while all others go on: what a driver, a disk or a bug may do to it.
+"""Stopping one thread of another process while all others go on, as a driver, a disk or a bug may do.
 
-It is stopped as a debugger does it (ptrace), in the midst of whatever it was doing.
+It is stopped as by a debugger (ptrace), at any instruction.
 """
 
 import ctypes
@@ -19,33 +19,34 @@ _SEIZE: Final = 0x4206
 _INTERRUPT: Final = 0x4207
 _DETACH: Final = 17
 _WALL: Final = 0x40000000
-"""Of linux/ptrace.h and linux/wait.h."""
+"""Constants of linux/ptrace.h and linux/wait.h."""
 
 WATCH_S: Final = 0.5
-"""How long threads are watched, to see which one works most."""
+"""How long threads are watched to find the busiest one."""
 
 IN_NO_CALL: Final = "-1"
-"""What the kernel tells, in the place of a system call's number, of a thread that is in none."""
+"""The kernel's value in place of a system call's number for a thread that is in none."""
 
 TRIES: Final = 1000
 NEXT_S: Final = 0.003
-"""To stop a thread where it is to be, and between two tries. Under load each third one meets a worker's thread in ONNX
-Runtime, and each twentieth in the interpreter."""
+"""The most attempts to stop a thread in a library, and the seconds between two. Under load every third one finds a
+worker's thread in ONNX Runtime, and every twentieth in the interpreter.
+"""
 
 
 class NotStopped(Exception):
-    """The thread could not be stopped as it was to be."""
+    """The thread could not be stopped in the given library."""
 
 
 class StoppedThread:
-    """A thread that stays where it is until it is let go, or its process ends."""
+    """A thread that stays stopped until it is released or its process ends."""
 
     def __init__(self, tid: int) -> None:
         self._tid = tid
 
     def process_ended(self) -> bool:
-        """Whether its process has ended meanwhile. To be asked by the thread that stopped it: until it has been told,
-        the kernel keeps the process in its table.
+        """Return whether its process has ended. Must be called by the thread that stopped it: the kernel keeps the
+        process in its table until then.
         """
         try:
             ended, status = os.waitpid(self._tid, os.WNOHANG | _WALL)
@@ -53,17 +54,17 @@ class StoppedThread:
             return True
         return ended == self._tid and (os.WIFSIGNALED(status) or os.WIFEXITED(status))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         with suppress(ProcessLookupError):
             _ptrace(_DETACH, self._tid)
 
 
 @contextmanager
 def stopped(pid: int, inside: str, *, main: bool = False) -> Iterator[StoppedThread]:
-    """The thread that works most, besides the main one, stopped while it computes in a library whose path holds that
-    text; or the main one. "" is anywhere. Let go at the end of the block.
+    """Stop the busiest thread besides the main one while it computes in a library whose path contains `inside` ("" for
+    anywhere), or the main thread. It is released at the end of the block.
 
-    Raises NotStopped when it is never there, PermissionError where ptrace is not allowed.
+    Raises NotStopped if the thread is never there, PermissionError where ptrace is not allowed.
     """
     tid = pid if main else busiest(pid)
     thread = StoppedThread(tid)
@@ -73,18 +74,18 @@ def stopped(pid: int, inside: str, *, main: bool = False) -> Iterator[StoppedThr
         os.waitpid(tid, _WALL)
         if inside in _library(pid, tid):
             break
-        thread.let_go()
+        thread.release()
         time.sleep(NEXT_S)
     else:
         raise NotStopped(f"thread {tid} is never in {inside}")
     try:
         yield thread
     finally:
-        thread.let_go()
+        thread.release()
 
 
 def busiest(pid: int) -> int:
-    """Id of the thread that takes most of the CPU, besides the main one."""
+    """Return the id of the thread that takes most of the CPU, besides the main one."""
     before = _cpu(pid)
     time.sleep(WATCH_S)
     after = _cpu(pid)
@@ -92,7 +93,7 @@ def busiest(pid: int) -> int:
 
 
 def _cpu(pid: int) -> dict[int, int]:
-    """Ticks of CPU of each thread so far."""
+    """Return the CPU ticks of each thread so far."""
     found = {}
     for entry in Path(f"/proc/{pid}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -102,7 +103,7 @@ def _cpu(pid: int) -> dict[int, int]:
 
 
 def _library(pid: int, tid: int) -> str:
-    """Path of the file whose code a stopped thread is in; "" in a system call, or in code of no file."""
+    """Return the path of the file whose code a stopped thread is in; "" in a system call, or in code of no file."""
     call, *registers = Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()
     if call != IN_NO_CALL:
         return ""
@@ -126,7 +127,7 @@ def _ptrace(request: int, tid: int) -> None:
 
 @cache
 def why_not() -> str:
-    """Why no thread can be stopped here, "" if one can."""
+    """Return why no thread can be stopped here, "" if one can."""
     if not sys.platform.startswith("linux"):
         return "only Linux stops single threads"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
@@ -134,7 +135,7 @@ def why_not() -> str:
             _ptrace(_SEIZE, process.pid)
             _ptrace(_DETACH, process.pid)
         except ProcessLookupError:
-            pass  # DETACH of one that was not stopped
+            pass  # DETACH of a thread that was not stopped
         except OSError as error:
             return str(error)
         finally:

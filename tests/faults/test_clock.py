@@ -1,4 +1,4 @@
-"""A clock that jumps shifts what processes take for the time of day, and nothing else."""
+"""A clock that jumps shifts the time of day of processes, and no other clock."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ HOUR_S = 3600
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
-TELL = """
+PRINT_CLOCKS = """
 import datetime, time
 for _ in iter(input, ""):
     print(time.time(), datetime.datetime.now().timestamp(), time.monotonic(), flush=True)
@@ -30,27 +30,27 @@ def shifted(tmp_path: Path) -> Iterator[Clock]:
         yield made
 
 
-def test_a_process_sees_it_at_once(shifted: Clock) -> None:
+def test_a_process_sees_a_jump_at_once(shifted: Clock) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", TELL],
+        [sys.executable, "-c", PRINT_CLOCKS],
         env={**os.environ, **shifted.environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
 
-        def told() -> tuple[float, ...]:
+        def clocks() -> tuple[float, ...]:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write("now\n")
             process.stdin.flush()
             return tuple(map(float, process.stdout.readline().split()))
 
-        before = told()
+        before = clocks()
         shifted.jump(HOUR_S)
-        ahead = told()
+        ahead = clocks()
         shifted.jump(-2 * HOUR_S)
-        behind = told()
+        behind = clocks()
         process.stdin.write("\n")
     for kind in (0, 1):
         assert ahead[kind] - before[kind] == pytest.approx(HOUR_S, abs=5)
@@ -58,7 +58,7 @@ def test_a_process_sees_it_at_once(shifted: Clock) -> None:
     assert behind[2] - before[2] < 5
 
 
-def test_valkey_sees_it_too(shifted: Clock, tmp_path: Path) -> None:
+def test_valkey_expires_keys_after_a_jump(shifted: Clock, tmp_path: Path) -> None:
     socket = tmp_path / "v.sock"
     command = servers.images_command(tmp_path / "valkey", socket)
     with (
@@ -70,7 +70,7 @@ def test_valkey_sees_it_too(shifted: Clock, tmp_path: Path) -> None:
             redis.set("short", 1, ex=60)
             before = redis.time()[0]
             shifted.jump(HOUR_S)
-            wait_for(lambda: redis.time()[0] - before == pytest.approx(HOUR_S, abs=5))  # it looks now and then
+            wait_for(lambda: redis.time()[0] - before == pytest.approx(HOUR_S, abs=5))  # it caches the time
             assert redis.get("short") is None
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""A disk that is filled is full, for whoever writes to it."""
+"""A filled disk takes no more data of any process."""
 
 import errno
 from pathlib import Path
@@ -10,7 +10,7 @@ from faults.disk import MIB, disk, why_not
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
-def test_it_is_full_until_it_is_freed(tmp_path: Path) -> None:
+def test_a_disk_is_full_until_it_is_freed(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     with disk(folder, 4) as small:
         small.fill(2 * MIB)

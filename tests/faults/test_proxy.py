@@ -1,4 +1,4 @@
-"""What the proxy does to connections."""
+"""What the proxy does to connections in each mode."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ SHORT_S = 0.3
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    """Before a server that sends back what it is sent."""
+    """A proxy before a server that echoes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -53,7 +53,7 @@ def is_silent(connection: socket.socket) -> bool:
     return False
 
 
-def test_it_is_a_wire(proxy: Proxy) -> None:
+def test_a_wire_passes_data_and_the_end_of_file(proxy: Proxy) -> None:
     with connected(proxy) as one, connected(proxy) as other:
         one.sendall(b"one")
         other.sendall(b"other")
@@ -63,7 +63,7 @@ def test_it_is_a_wire(proxy: Proxy) -> None:
         assert one.recv(1000) == b"", "the end arrives as well, and comes back"
 
 
-def test_it_delays_each_way(proxy: Proxy) -> None:
+def test_data_is_delayed_each_way(proxy: Proxy) -> None:
     with connected(proxy) as one:
         proxy.delays(SHORT_S)
         began = monotonic()
@@ -72,7 +72,7 @@ def test_it_delays_each_way(proxy: Proxy) -> None:
         assert monotonic() - began >= 2 * SHORT_S
 
 
-def test_what_it_drops_is_gone_and_so_is_its_connection_afterwards(proxy: Proxy) -> None:
+def test_dropped_data_is_lost_and_its_connection_is_cut_afterwards(proxy: Proxy) -> None:
     with connected(proxy) as before:
         proxy.drops()
         with connected(proxy) as during:
@@ -89,7 +89,7 @@ def test_what_it_drops_is_gone_and_so_is_its_connection_afterwards(proxy: Proxy)
         assert after.recv(1000) == b"well"
 
 
-def test_what_it_holds_arrives_late_and_later_than_what_is_sent_afterwards(proxy: Proxy) -> None:
+def test_held_data_arrives_after_later_data(proxy: Proxy) -> None:
     with connected(proxy) as held:
         proxy.holds()
         held.sendall(b"held")
@@ -102,7 +102,7 @@ def test_what_it_holds_arrives_late_and_later_than_what_is_sent_afterwards(proxy
         assert held.recv(1000) == b"held"
 
 
-def test_half_closed_it_takes_what_is_sent_and_gives_no_answer(proxy: Proxy) -> None:
+def test_a_half_closed_connection_takes_requests_without_answers(proxy: Proxy) -> None:
     with connected(proxy) as one:
         proxy.half_closes()
         assert one.recv(1000) == b""
@@ -113,7 +113,7 @@ def test_half_closed_it_takes_what_is_sent_and_gives_no_answer(proxy: Proxy) -> 
         assert after.recv(1000) == b"well"
 
 
-def test_it_refuses_and_accepts_again(proxy: Proxy) -> None:
+def test_new_connections_are_refused_until_accepted_again(proxy: Proxy) -> None:
     with connected(proxy) as before:
         before.sendall(b"there")
         assert before.recv(1000) == b"there"
@@ -128,7 +128,7 @@ def test_it_refuses_and_accepts_again(proxy: Proxy) -> None:
         assert after.recv(1000) == b"well"
 
 
-def test_it_cuts(proxy: Proxy) -> None:
+def test_a_cut_ends_connections(proxy: Proxy) -> None:
     with connected(proxy) as one:
         one.sendall(b"well")
         assert one.recv(1000) == b"well"

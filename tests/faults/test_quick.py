@@ -1,4 +1,4 @@
-"""A little of `make faults` in every test run, and proof that it would tell."""
+"""A short run of `make faults` in every test run, and proof that broken promises are found."""
 
 import time
 import uuid
@@ -22,7 +22,7 @@ PLAYED = ("kill -9 worker", "kill -9 gateway")
 
 
 @pytest.mark.embedded("it kills servers of its own")
-def test_what_was_promised_is_kept_though_processes_are_killed(tmp_path: Path) -> None:
+def test_promises_are_kept_when_processes_are_killed(tmp_path: Path) -> None:
     chosen = [row for row in ROWS if row.name in PLAYED]
     assert len(chosen) == len(PLAYED)
     with stages.up(tmp_path) as stage:
@@ -33,17 +33,17 @@ def test_what_was_promised_is_kept_though_processes_are_killed(tmp_path: Path) -
             assert result.acknowledged > 0
 
 
-class TestABrokenPromiseIsTold:
-    """Faults that are lies: nothing happens to the service, but something is done that no caller is told of."""
+class TestABrokenPromiseIsFound:
+    """False faults: nothing happens to the service, but something is changed behind the callers' backs."""
 
-    def test_nothing_is_told_of_a_service_that_is_left_alone(self, service: Service) -> None:
+    def test_an_undisturbed_service_breaks_no_promise(self, service: Service) -> None:
         result = self.played(service, lambda *_: time.monotonic())
         assert result.kept, result.problems
         assert (result.failed, result.broken) == (0, 0)
 
-    def test_a_face_that_is_gone_is_lost(self, service: Service) -> None:
+    def test_a_removed_face_is_lost(self, service: Service) -> None:
         def taken_away(_: object, load: Load) -> float:
-            while True:  # again only if the load deletes the same one at the same moment
+            while True:  # again only if the load deletes the same face at the same moment
                 facedb, there = self.something_there(load)
                 if self.ask(load, Request(DELETE_FACE, facedb, person_id=next(iter(there.there)))):
                     return time.monotonic()
@@ -59,15 +59,15 @@ class TestABrokenPromiseIsTold:
             return time.monotonic()
 
         result = self.played(service, added_again)
-        assert result.doubled >= 1, "an id that nobody was told, and a name that is there twice until one is deleted"
+        assert result.doubled >= 1, "an unknown id, and a name that is there twice until one is deleted"
         assert not result.kept
 
-    def test_an_answer_that_comes_late_is_a_problem(self, service: Service) -> None:
+    def test_a_late_answer_is_a_problem(self, service: Service) -> None:
         result = self.played(service, lambda *_: time.monotonic(), deadline_s=-2)
         assert any("after 0." in problem for problem in result.problems)
         assert not result.kept
 
-    def test_what_only_the_fault_sees_is_a_problem(self, service: Service) -> None:
+    def test_a_broken_promise_that_only_the_fault_sees_is_a_problem(self, service: Service) -> None:
         def seen(*_: object) -> float:
             raise PromiseBroken("it says nothing")
 
@@ -81,7 +81,7 @@ class TestABrokenPromiseIsTold:
     ) -> Result:
         where = (service.folder, [service.address], service.key, service.broker)
         stage = stages.Stage(*where, deadline_s, prefix=uuid.uuid4().hex)
-        return play(Row("a lie", fault, adds=400), stage, SEED)
+        return play(Row("a false fault", fault, adds=400), stage, SEED)
 
     @staticmethod
     def something_there(load: Load) -> tuple[str, Expected]:
@@ -89,7 +89,7 @@ class TestABrokenPromiseIsTold:
 
     @staticmethod
     def ask(load: Load, request: Request) -> bool:
-        """Without the load's knowledge. Whether it was done."""
+        """Send a request that is not in the load's book. Returns whether it was acknowledged."""
         with closing(load.caller()) as caller:
             caller.ask(request, Book([], 0), lambda: True)
         return request.acknowledged

@@ -1,4 +1,4 @@
-"""One thread is stopped, and the others are not."""
+"""One thread of a process is stopped, and the others are not."""
 
 import subprocess
 import sys
@@ -13,9 +13,9 @@ from processes import wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 COMPUTES = "libcrypto"
-"""Where it does."""
+"""The library in which it computes."""
 
-# A thread computes without the interpreter lock, most of the time; the main one counts how often it did.
+# A thread computes without the interpreter lock most of the time; the main thread prints how often it did.
 WORK = """
 import hashlib, threading, sys
 done = 0
@@ -58,12 +58,12 @@ def test_the_busiest_thread_stops_while_others_go_on(working: subprocess.Popen[s
     wait_for(lambda: done(working) > before + 2)
 
 
-def test_it_is_told_when_the_process_ends_and_the_process_is_gone(working: subprocess.Popen[str]) -> None:
+def test_the_end_of_the_process_is_noticed_and_the_process_is_gone(working: subprocess.Popen[str]) -> None:
     with stopped(working.pid, COMPUTES) as thread:
         working.kill()
         wait_for(thread.process_ended)
         assert working.wait(10) < 0
 
 
-def test_the_busiest_is_not_the_main_thread(working: subprocess.Popen[str]) -> None:
+def test_the_busiest_thread_is_not_the_main_thread(working: subprocess.Popen[str]) -> None:
     assert busiest(working.pid) != working.pid
