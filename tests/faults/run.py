@@ -80,10 +80,10 @@ def document(results: Sequence[Result], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="faults")
     parser.add_argument("--quick", action="store_true", help="only kill -9")
-    parser.add_argument("--seed", type=int, default=1, help="of what callers ask and of what is killed when")
-    parser.add_argument("--only", default="", help="a part of the names of the rows to play")
-    parser.add_argument("--list", action="store_true", help="tell the names")
-    parser.add_argument("--into", type=Path, help="the document to put the table into, if every promise was kept")
+    parser.add_argument("--seed", type=int, default=1, help="of the callers' requests and of the times of kills")
+    parser.add_argument("--only", default="", help="run the rows whose name contains this text")
+    parser.add_argument("--list", action="store_true", help="list the names of the rows")
+    parser.add_argument("--into", type=Path, help="the document whose table is replaced if every promise was kept")
     options = parser.parse_args()
     chosen = [row for row in rows() if options.only in row.name and (row.quick or not options.quick)]
     if options.list:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 BOUNDARY = "fuzz-8f1d"
 
 Body = tuple[str, bytes]
-"""Content type and bytes."""
+"""Content type and content of a body."""
 
 NONE: Mapping[str, bytes] = MappingProxyType({})
 """No images."""
@@ -43,7 +43,7 @@ def document(random: Random, fields: Mapping[str, str], images: Mapping[str, byt
 
 
 def _base64(random: Random, image: bytes) -> str:
-    """Return one of the spellings that callers use."""
+    """Return the image in base64, in one of the forms that callers use."""
     text = base64.b64encode(image).decode()
     match random.randrange(6):
         case 0:

@@ -1,4 +1,4 @@
-"""An HTTP client that sends any bytes, valid or not, and reads the answer without trusting it."""
+"""An HTTP client that sends any bytes, valid or not, and does not trust the answer."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ import contextlib
 from oracle import Answer
 
 ANSWER_S = 150
-"""Longer than any deadline of the service."""
+"""Seconds to wait for an answer, longer than any deadline of the service."""
 
 
 class NoAnswer(Exception):
-    """The connection ended, or stayed silent, before a whole answer came."""
+    """The connection ended or timed out before a whole answer came."""
 
 
 async def ask(host: str, port: int, raw: bytes, *, head: bool = False) -> Answer:

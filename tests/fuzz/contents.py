@@ -1,10 +1,10 @@
-"""Probes that are good HTTP: valid requests, and such with a damaged image, body, parameter or structure."""
+"""Probes that are valid HTTP: valid requests, and requests with a damaged image, body, parameter or structure."""
 
 from functools import cache
 from random import Random
 
 from fuzz.bodies import Body, body
-from fuzz.mutations import TEXTS, corpus, image, mutate, stranger
+from fuzz.mutations import TEXTS, corpus, image, mutate, unknown_face
 from fuzz.probe import NOBODY, Probe, request
 from hostile import DECODED, Hostile
 from hostile_images import IMAGES
@@ -17,18 +17,18 @@ DECODABLE = {"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"}
 
 
 def images(random: Random, call: Call, image: bytes) -> dict[str, bytes]:
-    """The image as one of the call's image parameters, beside valid ones; as `img` where the call takes none."""
+    """Return the image as one of the call's image parameters, beside valid ones; as `img` if the call takes none."""
     names = call.image_parameters or ("img",)
     return dict.fromkeys(names, corpus()[0]) | {random.choice(names): image}
 
 
 def valid(random: Random, key: str) -> Probe:
-    """What must be answered right between all the rest."""
+    """Draw a valid request, to be answered correctly between all the others."""
     if random.random() < 0.2:
         raw = request(DELETE_FACE, key, body(random, {"person_id": NOBODY}))
         return Probe("valid", raw, DELETE_FACE, {"PERSON_ID_NOT_EXIST"}, 200)
     if random.random() < 0.2:
-        raw = request(SEARCH_FACE, key, body(random, {}, {"img": stranger()}))
+        raw = request(SEARCH_FACE, key, body(random, {}, {"img": unknown_face()}))
         return Probe("valid", raw, SEARCH_FACE, {"NO_SIMILAR_FACE"}, 200)
     call = random.choice(WITH_IMAGE)
     raw = request(call, key, body(random, {}, images(random, call, corpus()[0])))
@@ -41,7 +41,7 @@ def damaged_image(random: Random, key: str) -> Probe:
 
 
 def hostile_image(random: Random, key: str) -> Probe:
-    """One that was made to hurt, as it is or damaged."""
+    """Draw a hostile image, unchanged or damaged."""
     chosen = random.choice(IMAGES)
     if random.random() < 0.5:
         return hostile(random, key, chosen)
@@ -50,7 +50,9 @@ def hostile_image(random: Random, key: str) -> Probe:
 
 
 def hostile(random: Random, key: str, chosen: Hostile) -> Probe:
-    """As it is, and what it must come to. Never added: many show the stranger."""
+    """Return a probe with an unchanged hostile image and its expected statuses. It is never added, since many show the
+    unknown face.
+    """
     call = random.choice((SEARCH_FACE, COMPARE_FACES))
     statuses = DECODABLE if chosen.answer == DECODED else {chosen.answer}
     raw = request(call, key, body(random, {}, images(random, call, made(chosen))))
@@ -59,12 +61,12 @@ def hostile(random: Random, key: str, chosen: Hostile) -> Probe:
 
 @cache
 def made(chosen: Hostile) -> bytes:
-    """Once: some take ten seconds, and all are 40 MB."""
+    """Return the image, made once: some take ten seconds, and all are 40 MB."""
     return chosen.make()
 
 
 def damaged_body(random: Random, key: str) -> Probe:
-    """A valid body, damaged."""
+    """Draw a valid body, damaged."""
     call = random.choice(CALLS)
     cut = images(random, call, corpus()[0][:3000]) if call in WITH_IMAGE else {}
     kind, data = body(random, {"person_id": NOBODY, "name": "x"}, cut)
@@ -72,7 +74,7 @@ def damaged_body(random: Random, key: str) -> Probe:
 
 
 def parameters(random: Random, key: str) -> Probe:
-    """Well-formed bodies with values that are none."""
+    """Draw a well-formed body with invalid values."""
     call = random.choice(CALLS)
     names = [*KNOWN.texts, *KNOWN.images, "", "status", _text(random)]
     fields = {name: _text(random) for name in random.sample(names, random.randrange(4))}
@@ -82,7 +84,7 @@ def parameters(random: Random, key: str) -> Probe:
 
 
 def structure(random: Random, key: str) -> Probe:
-    """Bodies that are large or deep rather than wrong."""
+    """Draw a body that is large or deep."""
     content: Body = random.choice(
         (
             ("application/json", b"[" * 50_000),
@@ -109,7 +111,7 @@ def structure(random: Random, key: str) -> Probe:
 
 
 def large(random: Random, key: str) -> Probe:
-    """Images of more than 2M, and bodies that no valid request can have."""
+    """Draw an image of more than 2M, or a body that no valid request can have."""
     call = random.choice(WITH_IMAGE)
     size = random.choice((MAX_IMAGE_BYTES + 1, MAX_IMAGE_BYTES + 1, 3 * MAX_IMAGE_BYTES, 6 * MAX_IMAGE_BYTES))
     content = body(random, {}, images(random, call, corpus()[0].ljust(size, b"\0")))

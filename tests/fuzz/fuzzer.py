@@ -28,7 +28,9 @@ CONCURRENCY = 32
 
 @dataclass
 class Report:
-    """The results of a run. left: requests whose caller hung up. silent: incomplete ones that the gateway closed."""
+    """The results of a run. left: requests whose caller hung up. silent: incomplete requests whose connection was
+    closed.
+    """
 
     seed: int
     requests: int = 0
@@ -54,7 +56,7 @@ class Report:
 
 
 class Fuzzer:
-    """Sends probes to one service with the key of a tenant that has one face, and keeps it so."""
+    """Sends probes to one service with the key of a tenant that keeps a single face."""
 
     def __init__(self, service: Service, seed: int, kinds: Kinds) -> None:
         url = httpx.URL(service.address)
@@ -92,7 +94,9 @@ class Fuzzer:
         await asyncio.gather(*(some() for _ in range(CONCURRENCY)))
 
     async def send(self, what: Probe, *, keep: bool = False) -> str | None:
-        """Send a probe and return what is wrong with the answer. Faces that it added are deleted."""
+        """Send a probe and return the problem with its answer, None if there is none. Faces that it added
+        are deleted.
+        """
         self.report.requests += 1
         self.report.by_kind[what.kind] += 1
         if what.ends:

@@ -1,4 +1,4 @@
-"""Values of Content-Type and Content-Disposition through what reads them: refused or read, and never slowly."""
+"""Random values of Content-Type and Content-Disposition for their parser: each is read or refused, and quickly."""
 
 import random
 import time
@@ -10,10 +10,10 @@ from shared.errors import InvalidRequest
 COUNT = 1_000_000
 
 SLOW_S = 1e-3
-"""Processor time that one value may take at most: the event loop answers nobody else meanwhile."""
+"""The most processor seconds of one value: the event loop serves nobody else meanwhile."""
 
 TRIES = 50
-"""A value that took longer is read again that often: what it takes is the least of all."""
+"""A slow value is read again this often; the least time counts."""
 
 HEADERS = ("Content-Type", "Content-Type of a part", "Content-Disposition")
 
@@ -41,7 +41,7 @@ PIECES = (
 
 
 def value(source: random.Random) -> str:
-    """A value of up to twice the longest that is allowed; most are short, and many repeat one thing."""
+    """Return a value of up to twice the allowed length; most are short, and many repeat one piece."""
     parts = [source.choice(STARTS)]
     for _ in range(source.randrange(1, 9)):
         some = "".join(source.choices(PIECES, k=source.randrange(1, 5)))
@@ -50,7 +50,7 @@ def value(source: random.Random) -> str:
 
 
 def read(text: str, header: str) -> str:
-    """What becomes of a value. Raises whatever nobody expects."""
+    """Return whether a value is read or refused. Raises any other error of the parser."""
     try:
         parse(text, header)
     except InvalidRequest:
@@ -65,8 +65,8 @@ def processor_s(text: str, header: str) -> float:
 
 
 def run(count: int, seed: int) -> str:
-    """As many of them; a line about them. Raises AssertionError for one that is slow."""
-    source = random.Random(seed)  # noqa: S311 -- a sequence that can be repeated, nothing secret
+    """Read that many values and return a summary line. Raises AssertionError for a slow one."""
+    source = random.Random(seed)  # noqa: S311 -- repeatable, not secret
     became: Counter[str] = Counter()
     slowest = 0.0
     for number in range(count):

@@ -1,9 +1,9 @@
 """Every order of add, repetition, redelivery, delete and drop, with hangs and kills between any two steps of a job.
 
-The ledger, its Valkey and the actions are the service's own; the store is the exact reference. What is a model here is
-what stands around them: callers who repeat, a gateway that keeps records and gives up waiting, Celery that delivers
-again what a killed worker had, and a clock that all of them share. After each step it is checked that what the callers
-were promised (docs/reliability.md) is true.
+The ledger, its Valkey and the actions are the service's own; the store is the exact reference. Models are
+used of everything around them: callers who repeat requests, a gateway that keeps records and gives up waiting, Celery
+that redelivers jobs of killed workers, and a clock that all of them share. After each step the promises to callers
+(docs/reliability.md) are checked.
 
 python -m fuzz.histories --count 10000
 """
@@ -64,34 +64,37 @@ from worker.upkeep.sweeper import Sweeper
 SPACE = Identity("test", "0" * 64, 1, 4)
 DEADLINE_S = 10
 KEEP_S = 86_400
-"""As the settings have them."""
+"""A day, as in the default settings."""
 
 COUNT = 10_000
 
 END, WRITE, WRITTEN = -1, -2, -3
-"""In the place of a number of calls: all of them, those before it writes to the store, and these with that."""
+"""Used as a number of calls: all calls, those before the write to the store, and those up to and including it."""
 
 STEPS = 25
-"""Of one history, at most."""
+"""The most steps of one history."""
 
-MOMENTS = (7, 14, 49, 203, 406, 86_394, 86_401)
-"""Seconds that pass at once: within a deadline, over it, over a claim, over all that is in flight, and to either side
-of the end of a record. Multiples of 7 are never within 2 s of any of these ends, so that the time that a history takes
-itself, which Valkey sees, decides nothing."""
+JUMPS_S = (7, 14, 49, 203, 406, 86_394, 86_401)
+"""Seconds that pass at once: within a deadline, past it, past a claim, past all that is in flight, and to either side
+of the end of a record. Multiples of 7 are never within 2 s of any of these ends, so that the run time of a history
+itself, which Valkey sees, decides nothing.
+"""
 
 
-WHILE_S = 1000
+TTL_S = 1000
 SKEW_S = 3
-"""A key that lives for a while tells by which clock Valkey goes; it is off by a fraction of a second and no more."""
+"""Time to live of a key that shows Valkey's clock, and the most seconds by which that clock may be off."""
 
 
 Course = tuple[int, Fate]
 
 
 @dataclass
-class Asked:
-    """What a caller asks for, once or again. key: its Idempotency-Key. images: of an add. face: of a delete. promised:
-    the first answer other than FAIL.
+class Request:
+    """A caller's request, sent once or repeated.
+
+    key: its Idempotency-Key. images: of an add. face: of a delete. promised: the first answer other than FAIL. origins:
+    the origins of its jobs.
     """
 
     collection: str
@@ -103,10 +106,10 @@ class Asked:
 
 
 @dataclass
-class Sent:
-    """A job of somebody's request, as it is executed now. until: when its caller gives up."""
+class DispatchedJob:
+    """A job of a request and its current execution. until: when its caller gives up."""
 
-    asked: Asked
+    request: Request
     job: Any
     execution: Stepped
 
@@ -117,7 +120,7 @@ class Sent:
 
 @dataclass
 class World:
-    """What all histories share: a Valkey and the worker's code, under one clock."""
+    """The state that histories share: a Valkey and the worker's code, under one clock."""
 
     redis: Redis
     clock: Clock
@@ -135,11 +138,11 @@ class World:
             pass
 
     def _seen(self) -> bool:
-        """Whether Valkey, which looks at the clock now and then, goes by it."""
-        self.redis.set("clock", "", ex=WHILE_S)
-        return abs(self.redis.expiretime("clock") - WHILE_S - time.time() - self.ahead_s) < SKEW_S
+        """Return whether Valkey, which caches the time, has seen the jump."""
+        self.redis.set("clock", "", ex=TTL_S)
+        return abs(self.redis.expiretime("clock") - TTL_S - time.time() - self.ahead_s) < SKEW_S
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self.passes(-self.ahead_s)
         self.redis.flushall()
         self.begun = int(time.time())
@@ -152,10 +155,10 @@ COURSES = st.one_of(
     st.tuples(CALLS, st.just(Fate.DONE)),
     st.tuples(CALLS, st.sampled_from(tuple(Fate)[1:])),
 )
-"""How an execution goes on: for how many calls, and what becomes of the next one; with DONE it waits before that."""
+"""How an execution goes on: the number of calls, and the fate of the next one; with DONE it waits before that call."""
 
 REQUESTS = 8
-"""In one history, at most."""
+"""The most requests of one history."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -165,27 +168,27 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world.begin_anew()
+        self.world.reset()
         self.store = MemoryStore(SPACE)
         self.ledger = Ledger(self.world.redis, self.world.redis)
         self.facedbs = 0
         self.collection = ""
         self.dropped: set[str] = set()
-        self.requests: list[Asked] = []
-        self.sent: list[Sent] = []
+        self.requests: list[Request] = []
+        self.sent: list[DispatchedJob] = []
         self.created()
 
     def teardown(self) -> None:
-        """Whoever has no answer asks again, and has one."""
+        """Repeat every request without an answer; each must have one then."""
         for sent in self.running():
             self.kill(sent)
         self.sent = []
-        self.world.passes(MOMENTS[4])
-        self.nothing_is_broken()
-        for asked in [asked for asked in self.repeatable() if asked.promised is None]:
-            again = self.ask(asked, (END, Fate.DONE))
-            assert again.promised is not None, f"a repetition without any disturbance was FAIL: {asked}"
-            self.nothing_is_broken()
+        self.world.passes(JUMPS_S[4])
+        self.promises_are_kept()
+        for request in [request for request in self.repeatable() if request.promised is None]:
+            again = self.ask(request, (END, Fate.DONE))
+            assert again.promised is not None, f"a repetition without any disturbance was FAIL: {request}"
+            self.promises_are_kept()
 
     def created(self) -> None:
         self.facedbs += 1
@@ -194,22 +197,22 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: len(self.requests) < REQUESTS)
     @rule(images=st.sampled_from((b"a", b"ab")), keyed=st.booleans(), course=COURSES)
     def add(self, images: bytes, keyed: bool, course: Course) -> None:
-        self.requests.append(Asked(self.collection, self.new_key(keyed), images))
+        self.requests.append(Request(self.collection, self.new_key(keyed), images))
         self.ask(self.requests[-1], course)
 
     @precondition(lambda self: len(self.requests) < REQUESTS and self.faces())
     @rule(which=st.integers(0, 2), keyed=st.booleans(), course=COURSES)
     def delete(self, which: int, keyed: bool, course: Course) -> None:
-        """Of a face that somebody found, or whose id was told to who added it."""
+        """Delete a face that a search or the answer of its add has shown."""
         faces = self.faces()
         collection, face = faces[-1 - which % len(faces)]
-        self.requests.append(Asked(collection, self.new_key(keyed), face=face))
+        self.requests.append(Request(collection, self.new_key(keyed), face=face))
         self.ask(self.requests[-1], course)
 
     @precondition(lambda self: self.repeatable())
     @rule(which=st.integers(0, 2), course=COURSES)
     def repeat(self, which: int, course: Course) -> None:
-        """Under its Idempotency-Key, whether there was an answer or not."""
+        """Repeat a request under its Idempotency-Key, whether or not it had an answer."""
         keyed = self.repeatable()
         self.ask(keyed[-1 - which % len(keyed)], course)
 
@@ -222,14 +225,14 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: any(sent.execution.killed for sent in self.sent))
     @rule(course=COURSES)
     def deliver_again(self, course: Course) -> None:
-        """What a killed worker had."""
+        """Redeliver the job of a killed worker."""
         sent = next(sent for sent in self.sent if sent.execution.killed)
         sent.execution = self.executed(sent.job)
         self.runs(sent, course)
 
-    @rule(seconds=st.sampled_from(MOMENTS), fate=st.sampled_from((Fate.KILLED, Fate.KILLED_AFTER)))
+    @rule(seconds=st.sampled_from(JUMPS_S), fate=st.sampled_from((Fate.KILLED, Fate.KILLED_AFTER)))
     def time_passes(self, seconds: int, fate: Fate) -> None:
-        """Whoever writes ends first: a worker of which a call takes so long ends by itself
+        """Let time pass. Executions in a write end first: a worker ends itself when a call takes that long
         (worker/delivery/time_limit.py).
         """
         for sent in self.running():
@@ -240,93 +243,97 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def drop(self) -> None:
-        """The facedb, and make one of the same name."""
+        """Drop the facedb and create one of the same name."""
         self.world.redis.zadd(DROPPED, {self.collection: self.world.now() + DROP_AFTER_S})
         self.dropped.add(self.collection)
         self.created()
 
     @invariant()
-    def nothing_is_broken(self) -> None:
-        deletes = [asked for asked in self.requests if asked.face is not None]
-        deleted = [asked for asked in deletes if asked.promised and asked.promised.status is Status.OK]
-        for asked in deleted:
-            assert not self.store.contains(asked.collection, asked.face), f"a deletion came back: {asked}"
-            others = [other for other in deleted if other.face == asked.face and other is not asked]
-            assert not others, f"one face was deleted twice: {asked}, {others}"
-        tried = {asked.face for asked in deletes}
+    def promises_are_kept(self) -> None:
+        deletes = [request for request in self.requests if request.face is not None]
+        deleted = [request for request in deletes if request.promised and request.promised.status is Status.OK]
+        for request in deleted:
+            assert not self.store.contains(request.collection, request.face), f"a deletion came back: {request}"
+            others = [other for other in deleted if other.face == request.face and other is not request]
+            assert not others, f"one face was deleted twice: {request}, {others}"
+        tried = {request.face for request in deletes}
         names: list[str] = []
-        for asked in self.requests:
-            if asked.face is not None or asked.promised is None or asked.collection in self.dropped:
+        for request in self.requests:
+            if request.face is not None or request.promised is None or request.collection in self.dropped:
                 continue
-            assert asked.promised.status is Status.OK, asked
-            assert len(asked.promised.message) == len(asked.images)
-            for added in asked.promised.message:
+            assert request.promised.status is Status.OK, request
+            assert len(request.promised.message) == len(request.images)
+            for added in request.promised.message:
                 face = uuid.UUID(added["person_id"])
-                names.append(f"{asked.collection} {added['name']}")
-                assert face in tried or self.store.contains(asked.collection, face), f"an added face is lost: {asked}"
+                names.append(f"{request.collection} {added['name']}")
+                assert face in tried or self.store.contains(request.collection, face), f"a face is lost: {request}"
         assert len(set(names)) == len(names), f"two faces have one name: {names}"
         for collection in self.store.collections():
-            known = {face for asked in self.requests for face in self.faces_of(asked)}
+            known = {face for request in self.requests for face in self.faces_of(request)}
             assert {point.person_id for point in self.store.points(collection)} <= known, "a face is nobody's"
 
-    def running(self) -> list[Sent]:
+    def running(self) -> list[DispatchedJob]:
         return [sent for sent in self.sent if not sent.execution.ended]
 
-    def repeatable(self) -> list[Asked]:
-        """Of a dropped facedb nothing is: its name leads elsewhere, and that is another request under the key."""
-        return [asked for asked in self.requests if asked.key and asked.collection not in self.dropped]
+    def repeatable(self) -> list[Request]:
+        """Return the requests with a key. One for a dropped facedb cannot be repeated: its name now means another
+        facedb, so it would be another request under the key.
+        """
+        return [request for request in self.requests if request.key and request.collection not in self.dropped]
 
     def faces(self) -> list[tuple[str, uuid.UUID]]:
-        """By their collection, in the order in which they were asked for."""
-        found = [(asked.collection, face) for asked in self.requests for face in self.faces_of(asked)]
+        """Return the known faces with their collections, in the order of their requests."""
+        found = [(request.collection, face) for request in self.requests for face in self.faces_of(request)]
         known = {
             uuid.UUID(added["person_id"])
-            for asked in self.requests
-            if asked.images and asked.promised
-            for added in asked.promised.message
+            for request in self.requests
+            if request.images and request.promised
+            for added in request.promised.message
         }
         return [(where, face) for where, face in found if face in known or self.store.contains(where, face)]
 
     @staticmethod
-    def faces_of(asked: Asked) -> list[uuid.UUID]:
-        return [person_id(origin, number) for origin in sorted(asked.origins) for number in range(len(asked.images))]
+    def faces_of(request: Request) -> list[uuid.UUID]:
+        return [
+            person_id(origin, number) for origin in sorted(request.origins) for number in range(len(request.images))
+        ]
 
     def new_key(self, keyed: bool) -> str | None:
         return f"key-{len(self.requests)}" if keyed else None
 
-    def ask(self, asked: Asked, course: Course) -> Asked:
-        """What a gateway does with a request: the answer of its record, or a job, which goes that far. Returns what was
-        asked for: after a key's record is over, something else.
+    def ask(self, request: Request, course: Course) -> Request:
+        """Handle a request as a gateway does: answer it from its record, or dispatch a job, which runs as `course`
+        says. Returns the request, a new one if its key's record has expired.
         """
-        request, once = new_request_id(), None
-        if asked.key is not None:
-            where = record("tenant", asked.key)
-            if self.world.redis.hsetnx(where, ASKED, "it"):  # as gateway/dispatch/idempotency.py does it
-                self.world.redis.hset(where, ORIGIN, request)
+        request_id, once = new_request_id(), None
+        if request.key is not None:
+            where = record("tenant", request.key)
+            if self.world.redis.hsetnx(where, ASKED, "it"):  # as in gateway/dispatch/idempotency.py
+                self.world.redis.hset(where, ORIGIN, request_id)
                 self.world.redis.expire(where, KEEP_S)
-                if asked.origins:
-                    self.requests.append(replace(asked, promised=None, origins=set()))
-                    asked.key, asked = None, self.requests[-1]
+                if request.origins:
+                    self.requests.append(replace(request, promised=None, origins=set()))
+                    request.key, request = None, self.requests[-1]
             origin, outcome = self.world.redis.hmget(where, ORIGIN, OUTCOME)
             if outcome is not None:
-                self.answered(asked, Outcome.model_validate_json(outcome))
-                return asked
+                self.answered(request, Outcome.model_validate_json(outcome))
+                return request
             once = Once(record=where, origin=origin.decode(), keep_s=KEEP_S)
         about: dict[str, Any] = {
-            "job_id": new_job_id(new_gateway_id(), request),
-            "collection": asked.collection,
+            "job_id": new_job_id(new_gateway_id(), request_id),
+            "collection": request.collection,
             "deadline": self.world.now() + DEADLINE_S,
             "once": once,
         }
-        if asked.face is None:
+        if request.face is None:
             job: Any = AddJob(**about, name=None)
-            self.world.redis.set(image_key(job.job_id), asked.images, ex=DEADLINE_S + 5)
+            self.world.redis.set(image_key(job.job_id), request.images, ex=DEADLINE_S + 5)
         else:
-            job = DeleteJob(**about, person_id=asked.face)
-        asked.origins.add(job.origin)
-        self.sent.append(Sent(asked, job, self.executed(job)))
+            job = DeleteJob(**about, person_id=request.face)
+        request.origins.add(job.origin)
+        self.sent.append(DispatchedJob(request, job, self.executed(job)))
         self.runs(self.sent[-1], course)
-        return asked
+        return request
 
     def executed(self, job: Any) -> Stepped:
         action: Any = actions.add if isinstance(job, AddJob) else actions.delete
@@ -339,7 +346,7 @@ class Histories(RuleBasedStateMachine):
 
         return Stepped(execution)
 
-    def step(self, sent: Sent, fate: Fate = Fate.DONE) -> None:
+    def step(self, sent: DispatchedJob, fate: Fate = Fate.DONE) -> None:
         if sent.execution.ended:
             return
         if sent.execution.waits_for == "answer" and fate in (Fate.LOST, Fate.UNANSWERED):
@@ -348,9 +355,9 @@ class Histories(RuleBasedStateMachine):
         if sent.execution.ended and not sent.execution.killed:
             self.sent.remove(sent)
             if sent.execution.outcome is not None and self.world.now() <= sent.until:
-                self.answered(sent.asked, sent.execution.outcome)
+                self.answered(sent.request, sent.execution.outcome)
 
-    def runs(self, sent: Sent, course: Course) -> None:
+    def runs(self, sent: DispatchedJob, course: Course) -> None:
         calls, fate = course
         made = 0
         while not sent.execution.ended and made != calls:
@@ -364,20 +371,20 @@ class Histories(RuleBasedStateMachine):
             self.step(sent, fate)
 
     @staticmethod
-    def kill(sent: Sent, fate: Fate = Fate.KILLED) -> None:
+    def kill(sent: DispatchedJob, fate: Fate = Fate.KILLED) -> None:
         sent.execution.step(fate)
 
-    def answered(self, asked: Asked, outcome: Outcome) -> None:
+    def answered(self, request: Request, outcome: Outcome) -> None:
         if outcome.status is Status.FAIL:
             return
-        if asked.promised is not None:
-            assert outcome == asked.promised, f"another answer than before: {outcome}, {asked}"
-        asked.promised = outcome
+        if request.promised is not None:
+            assert outcome == request.promised, f"another answer than before: {outcome}, {request}"
+        request.promised = outcome
 
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """What histories share. There must be a gcc: see `faults.clock.why_not`."""
+    """Yield the shared state. It needs gcc: see `faults.clock.why_not`."""
     path = folder / "v.sock"
     with ExitStack() as stack:
         made = stack.enter_context(clock(folder))
@@ -391,15 +398,16 @@ def world(folder: Path) -> Iterator[World]:
             TableFaces(), SFACE, MemoryStore(SPACE), Ledger(redis, redis), SPACE, Metrics(NoTraces()), DEADLINE_S
         )
         shared = World(redis, made, runtime)
-        told = SimpleNamespace(time=shared.now)
+        faked_time = SimpleNamespace(time=shared.now)
         for module in (worker.actions, worker.ledger):
-            stack.enter_context(mock.patch.object(module, "time", told))
+            stack.enter_context(mock.patch.object(module, "time", faked_time))
         yield shared
 
 
 def search(folder: Path, count: int, number: int | None = None) -> None:
-    """Histories, so many of them. number: of the sequence; the same one each time if it is None. Raises AssertionError
-    with the shortest history that was found in which a promise is broken.
+    """Run that many histories. number: seed of the sequence; None for the same sequence each time.
+
+    Raises AssertionError with the shortest history found in which a promise is broken.
     """
     with world(folder) as shared:
         machine = type("Histories", (Histories,), {"world": shared})
@@ -418,7 +426,7 @@ def search(folder: Path, count: int, number: int | None = None) -> None:
 
 
 def run(count: int, number: int) -> str:
-    """As many of them; a line about them, or about why there are none. Raises as `search`."""
+    """Run that many histories and return a summary line, or the reason why there are none. Raises as `search`."""
     if why_not():
         return f"histories: none, {why_not()}"
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Damaged images through what reads them: the gateway's look at the header, then the worker's decoder."""
+"""Damaged images for the gateway's header check and then the worker's decoder."""
 
 import os
 from collections import Counter
@@ -12,11 +12,11 @@ from shared.errors import ImageTooLarge, ImageUnreadable
 from worker.vision.decode import configure_opencv, decode
 
 MAX_PIXELS = 4_000_000
-"""Less than the service allows: a header that was made to claim more would only cost time here."""
+"""Less than the service allows, since headers that claim more would only cost time here."""
 
 
-def see(data: bytes) -> str:
-    """What becomes of an image. Raises whatever nobody expects."""
+def classify(data: bytes) -> str:
+    """Return whether an image is decoded, refused by the gateway or refused by the worker. Raises any other error."""
     try:
         header = check(data, MAX_PIXELS)
     except (ImageUnreadable, ImageTooLarge):
@@ -34,7 +34,7 @@ def see(data: bytes) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that libjpeg and libpng write to stderr about each image."""
+    """Suppress what libjpeg and libpng write to stderr."""
     stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nowhere:
@@ -46,13 +46,13 @@ def _quiet() -> Iterator[None]:
 
 
 def run(count: int, seed: int) -> str:
-    """So many of them; a line about them."""
+    """Process that many images and return a summary line."""
     configure_opencv()
     became: Counter[str] = Counter()
     with _quiet():
         for number in range(count):
             try:
-                became[see(image(seeded(seed, number)))] += 1
+                became[classify(image(seeded(seed, number)))] += 1
             except Exception as error:
                 error.add_note(f"image {number} of seed {seed}")
                 raise

@@ -1,4 +1,4 @@
-"""Bytes that nearly are what they claim to be, all drawn from a Random, so that a seed brings them back."""
+"""Damaged data, drawn from a Random, so that a seed reproduces it."""
 
 import struct
 import zlib
@@ -11,10 +11,10 @@ import cv2
 from portraits import astronaut_png, bmp, faceless_png, hopper_jpeg, jpeg, oriented, pixels, png
 
 SIZE = (160, 192)
-"""Width and height of the pictures: faces are found in them, and a worker sees through one in some milliseconds."""
+"""Width and height of the pictures: large enough for faces to be found, and processed in some milliseconds."""
 
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-"""Where signs change, bytes carry and sizes overflow."""
+"""Numbers where signs change, bytes carry and sizes overflow."""
 
 TEXTS = (
     b"\0",
@@ -36,13 +36,13 @@ TEXTS = (
 
 
 def seeded(seed: int, number: int) -> Random:
-    """A Random of its own for each number, so that one can be had without those before."""
-    return Random(f"{seed} {number}")  # noqa: S311 -- it must be guessable
+    """Return a Random of its own for each number, so that each can be reproduced alone."""
+    return Random(f"{seed} {number}")  # noqa: S311 -- repeatable, not secret
 
 
 @cache
 def corpus() -> tuple[bytes, ...]:
-    """Valid images of every accepted kind, with a face and without."""
+    """Return valid images of every accepted kind, with and without a face."""
     face = cv2.resize(pixels(hopper_jpeg()), SIZE, interpolation=cv2.INTER_AREA)
     cup = cv2.resize(pixels(faceless_png()), SIZE, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
@@ -62,26 +62,26 @@ def corpus() -> tuple[bytes, ...]:
 
 
 @cache
-def stranger() -> bytes:
-    """A face that none of the corpus is."""
+def unknown_face() -> bytes:
+    """Return a portrait of a person who is not in the corpus."""
     return jpeg(cv2.resize(pixels(astronaut_png()), (192, 192), interpolation=cv2.INTER_AREA))
 
 
 def mutate(random: Random, data: bytes) -> bytes:
-    """One to four changes, one upon the other."""
+    """Return the data after one to four changes."""
     for _ in range(random.choice((1, 1, 2, 4))):
         data = random.choice(_CHANGES)(random, data)
     return data
 
 
 def image(random: Random) -> bytes:
-    """A damaged image, of which every third PNG has had its checksums mended, so that it is read further."""
+    """Return a damaged image. Every third PNG gets correct checksums, so that more of it is read."""
     data = mutate(random, random.choice(corpus()))
     return mended(data) if random.random() < 1 / 3 else data
 
 
 def mended(data: bytes) -> bytes:
-    """The PNG with the checksum of every chunk as it should be; anything else as it is."""
+    """Return a PNG with correct checksums of all chunks, anything else unchanged."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     out, position = bytearray(data[:8]), 8
@@ -94,7 +94,7 @@ def mended(data: bytes) -> bytes:
 
 
 def _place(random: Random, data: bytes) -> int:
-    """Half of the time near the beginning, where headers are."""
+    """Return a position, half of the time near the beginning, where headers are."""
     return random.randrange(min(len(data), 64) if random.random() < 0.5 else len(data)) if data else 0
 
 
@@ -111,7 +111,7 @@ def _overwrite(random: Random, data: bytes) -> bytes:
 
 
 def _set_number(random: Random, data: bytes) -> bytes:
-    """A number of 1, 2 or 4 bytes, of either order, becomes an interesting one."""
+    """Replace a number of 1, 2 or 4 bytes, in either byte order, by an interesting one."""
     at, width, order = _place(random, data), random.choice((1, 2, 4)), random.choice(("big", "little"))
     number = random.choice(INTERESTING) & ((1 << 8 * width) - 1)
     return data[:at] + number.to_bytes(width, order) + data[at + width :]
@@ -138,7 +138,7 @@ def _insert(random: Random, data: bytes) -> bytes:
 
 
 def _splice(random: Random, data: bytes) -> bytes:
-    """The beginning of this with the end of another."""
+    """Join the beginning of the data to the end of another image."""
     other = random.choice(corpus())
     return data[: _place(random, data)] + other[_place(random, other) :]
 

@@ -12,10 +12,10 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Probe:
-    """Bytes to send and what may come back.
+    """Bytes to send and the answers that they may get.
 
-    call: which one it surely reaches, if any. statuses: those it may answer; empty for any. code: the only HTTP code,
-    0 for any. ends: hang up instead of waiting. silent: the connection may end without an answer.
+    call: the call that it certainly reaches, if any. statuses: those it may answer; empty for any. code: the only HTTP
+    code, 0 for any. ends: hang up instead of waiting. silent: the connection may end without an answer.
     """
 
     kind: str

@@ -22,7 +22,7 @@ KINDS: Kinds = {
     transport.chunked: 3,
     transport.hangup: 4,
 }
-"""Weights."""
+"""Kinds of probes and their weights."""
 
 
 WITH_HOSTILE = {**KINDS, contents.hostile_image: 2}

@@ -1,4 +1,4 @@
-"""Fuzz the running service: seeded requests of every bad kind, with good ones in between.
+"""Fuzz the running service: seeded requests of every bad kind, with valid ones in between.
 
 python -m fuzz.run --count 20000 --seed 1    all of it, as `make fuzz` does
 python -m fuzz.run --seed 1 --only 1234      one request again, with its answer
@@ -23,39 +23,42 @@ from shared import redis_clients
 
 WARM_UP = 1000
 ROUNDS = 8
-"""What is sent before memory is looked at: requests, and each hostile image so many times. By then pools are full, and
-ONNX Runtime's arenas, which keep what the largest input took for each thread, have seen the largest (measured: 100 MiB,
-reached after some 300 of those images and then the same for 1,400 more)."""
+"""Rounds of every hostile image before memory is measured, after the warm-up requests. By then pools are full, and ONNX
+Runtime's arenas, which keep what the largest input took for each thread, have seen the largest (measured: 100 MiB,
+reached after some 300 of those images and then the same for 1,400 more).
+"""
 
 SENTENCES = 80
-"""More different sentences of INVALID_REQUEST than the service has: with one that repeats what was sent, there are."""
+"""More than the different sentences of INVALID_REQUEST; only sentences that repeat a caller's data are more."""
 
 GROWTH_MB = 32
-"""What a process may hold more at the end than after warming up. A leak of 2 kB a request would be 40."""
+"""MiB by which a process may grow after the warm-up. A leak of 2 kB a request would be 40."""
 
 GROWTH_FILES = 24
-"""What a process may hold more open files at the end, and a worker more connections."""
+"""Open files by which a process, and connections by which a worker, may grow."""
 
 CONNECTIONS = 2 * redis_clients.CONNECTIONS + 8
 """Connections of a gateway: two pools to Redis, opened when needed, which may be long after the warm-up of a busy
 machine; sockets that listen, and those that its event loop wakes itself by."""
 
 MEASUREMENTS = 3
-"""The same requests are sent again as often where a process has grown: a leak grows each time, and what large requests
-that met for the first time have taken of memory does not."""
+"""The same requests are sent again this often if a process has grown: a leak grows each time, unlike memory that large
+requests have needed at the same time for the first time.
+"""
 
 STEP = 1000
 
 SHOWN = 20
-"""Problems that are told."""
+"""Problems that are shown."""
 
 
 def fuzz(
     service: Service, seed: int, count: int, warm_up: int, rounds: int = 0, say: Callable[[str], None] = lambda _: None
 ) -> Report:
-    """Send `rounds` of hostile images and `warm_up` probes, look at the processes, send `count` more and look again.
+    """Send `rounds` of hostile images and `warm_up` probes, measure the processes, send `count` probes and measure
+    again.
 
-    rounds 0: no hostile images at all, which take half a minute to make.
+    rounds 0: no hostile images, which take half a minute to make.
     """
     said, processes, others = len(service.said), identities(service), callers(service)
 
@@ -65,7 +68,7 @@ def fuzz(
     fuzzer = Fuzzer(service, seed, WITH_HOSTILE if rounds else KINDS)
     report = fuzzer.report
     for image in IMAGES if rounds else ():
-        made(image)  # not later, when the time that requests take counts
+        made(image)  # now, since the time of requests counts later
     asyncio.run(fuzzer.start())
     asyncio.run(fuzzer.run(fuzzer.hostile(rounds)))
     asyncio.run(fuzzer.run(fuzzer.probes(range(warm_up))))

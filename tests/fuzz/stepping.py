@@ -1,8 +1,7 @@
-"""A worker's job that goes on by one call at a time, so that a test decides what happens between any two of them.
+"""A worker's job that is executed one call at a time, so that a test decides what happens between any two calls.
 
-The job is the service's own, on its real ledger and store; it runs in a thread that waits before each call to Redis or
-to the store until it is told what becomes of the call. One thread runs at a time, so what happens is the test's doing
-alone.
+The job is the service's own, on its real ledger and store. It runs in a thread that waits before each call to Redis or
+to the store until the test decides the fate of the call. One thread runs at a time, so tests are deterministic.
 """
 
 import threading
@@ -19,26 +18,28 @@ from worker.store.memory import MemoryStore
 
 
 class Fate(StrEnum):
-    """What becomes of a call."""
+    """The result of a call."""
 
     DONE = "done"
     LOST = "lost"
-    """It fails and was not done."""
+    """The call fails and has no effect."""
     UNANSWERED = "unanswered"
-    """It fails and was done all the same, as where the other side hangs or the connection breaks."""
+    """The call fails and has its effect, as when the server hangs or the connection breaks."""
     KILLED = "killed"
-    """The worker is killed before it is done."""
+    """The worker is killed before the call."""
     KILLED_AFTER = "killed after"
-    """The worker is killed when it is done and nobody has learned of it."""
+    """The worker is killed after the call, and nobody has the result."""
 
 
 class Killed(BaseException):
-    """No code of the worker runs after it."""
+    """Ends the thread of a killed worker."""
 
 
 class Stepped:
-    """One execution of a job, which has begun and waits before its first call. outcome: once it has ended, None if it
-    was killed. waits_for: the call that has not been made, "answer" when there is none but to tell the outcome.
+    """One execution of a job, which waits before its first call.
+
+    outcome: after its end, None if it was killed. waits_for: the next call, "answer" if only the outcome is left to
+    report.
     """
 
     def __init__(self, job: Callable[["Stepped"], Outcome]) -> None:
@@ -60,7 +61,7 @@ class Stepped:
             raise self.crashed
 
     def call(self, name: str, failing: type[Exception], done: Callable[[], Any]) -> Any:
-        """In the job's thread: one call. failing: how it fails when it does."""
+        """Make one call, in the job's thread. failing: the error of a failing call."""
         if self.killed:
             raise Killed
         self.waits_for = name
@@ -80,14 +81,14 @@ class Stepped:
             self.call("answer", RuntimeError, lambda: None)  # it may be killed before anybody has the outcome
         except Killed:
             self.outcome = None
-        except BaseException as error:  # noqa: BLE001 -- raised again where the test goes on
+        except BaseException as error:  # noqa: BLE001 -- raised again in the test's thread
             self.crashed = error
         self.ended = True
         self._stopped.release()
 
 
 class SteppedRedis:
-    """A client of which each command is a call."""
+    """A client that makes each command a call of the execution."""
 
     def __init__(self, redis: Redis, execution: Stepped) -> None:
         self._redis = redis
@@ -103,7 +104,7 @@ class SteppedRedis:
 
 
 class SteppedStore:
-    """A store of which each call that a job makes is one."""
+    """A store that makes each method a call of the execution."""
 
     def __init__(self, store: MemoryStore, execution: Stepped) -> None:
         self._store = store

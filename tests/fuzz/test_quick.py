@@ -1,4 +1,4 @@
-"""A little of `make fuzz` in every test run."""
+"""A short run of `make fuzz` in every test run."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from faults.clock import why_not
 from fuzz import header_values, histories
-from fuzz.in_process import see
+from fuzz.in_process import classify
 from fuzz.mutations import image
 from fuzz.run import fuzz
 from service import Service
@@ -20,7 +20,7 @@ REQUESTS = 400
 HISTORIES = 100
 
 
-def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(service: Service) -> None:
+def test_every_probe_gets_an_answer_of_the_contract_and_leaves_nothing_behind(service: Service) -> None:
     report = fuzz(service, seed=1, count=REQUESTS, warm_up=REQUESTS // 2)
     print(report.line())
     assert not report.problems, "\n".join(report.problems)
@@ -32,7 +32,7 @@ def test_whatever_is_sent_the_contract_answers_and_nothing_is_left_behind(servic
 @settings(max_examples=500, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_a_damaged_image_is_decoded_or_refused(random: object) -> None:
-    assert see(image(random)) in ("decoded", "refused by the gateway", "refused by the worker")
+    assert classify(image(random)) in ("decoded", "refused by the gateway", "refused by the worker")
 
 
 @settings(max_examples=500, deadline=None)
@@ -42,5 +42,5 @@ def test_a_header_is_read_or_refused(random: object, header: str) -> None:
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
-def test_what_was_promised_holds_whatever_hangs_or_dies_between_any_two_steps(tmp_path: Path) -> None:
+def test_promises_are_kept_with_hangs_and_kills_between_any_two_steps(tmp_path: Path) -> None:
     histories.search(tmp_path, HISTORIES)

@@ -1,4 +1,4 @@
-"""Probes whose HTTP is odd or none: keys, headers, paths, framing, hanging up."""
+"""Probes with odd or invalid HTTP: keys, headers, paths, framing, hanging up."""
 
 from random import Random
 
@@ -19,7 +19,7 @@ def wrong_key(random: Random, key: str) -> Probe:
 
 
 def headers(random: Random, key: str) -> Probe:
-    """Of no valid request, yet of a readable one."""
+    """Draw readable headers that no valid request has."""
     odd = random.choice(
         (
             {"Expect": "200-maybe"},
@@ -53,7 +53,7 @@ def path(random: Random, key: str) -> Probe:
 
 
 def no_http(random: Random, key: str) -> Probe:
-    """Bytes that are no HTTP: a valid head that was damaged, or another protocol."""
+    """Draw bytes that are not HTTP: a valid head that was damaged, or another protocol."""
     call = random.choice(CALLS)
     head, _, rest = request(call, key, form(random, {"person_id": NOBODY})).partition(b"\r\n\r\n")
     other = (
@@ -67,7 +67,7 @@ def no_http(random: Random, key: str) -> Probe:
 
 
 def _with_line(random: Random, head: bytes) -> bytes:
-    """With a line more in the head that must not be there."""
+    """Return the head with one more line, which is invalid."""
     lines = (
         b"Content-Length: 5",
         b"Content-Length: -1",
@@ -89,7 +89,7 @@ def _with_line(random: Random, head: bytes) -> bytes:
 
 
 def chunked(random: Random, key: str) -> Probe:
-    """Chunked bodies, half of them broken."""
+    """Draw a chunked body, half of them broken."""
     call = random.choice(CALLS)
     kind, data = form(random, {"person_id": NOBODY}, images(random, call, corpus()[1][:2000]))
     step = random.choice((1, 7, 1000))
@@ -106,20 +106,20 @@ def chunked(random: Random, key: str) -> Probe:
 
 
 def hangup(random: Random, key: str) -> Probe:
-    """The caller is gone before the end, or right after it. A search: what it would find is nobody's loss."""
+    """Draw a search whose caller hangs up before its end or right after it."""
     raw = request(SEARCH_FACE, key, body(random, {}, {"img": corpus()[0]}))
     cut = len(raw) if random.random() < 0.5 else random.randrange(len(raw))
     return Probe("hangup", raw[:cut], ends=True)
 
 
 def _parameters(random: Random) -> str:
-    """Pieces of what parameters of a header are made of, up to as long as a header may be."""
+    """Return random pieces of header parameters, up to the longest allowed header."""
     pieces = (";", " ", "=", '"', "\\", "(", "a", "a*0*", "charset", "boundary", "%41", "gbk")
     return ";" + "".join(random.choices(pieces, k=random.choice((3, 10, 1000))))
 
 
 def _header_text(random: Random) -> str:
-    """Latin-1 without what would end a header."""
+    """Return Latin-1 text without characters that end a header."""
     return "".join(
         chr(random.choice((*range(0x20, 0x7F), *range(0xA0, 0x100)))) for _ in range(random.randrange(1, 60))
     )

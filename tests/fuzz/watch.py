@@ -1,4 +1,4 @@
-"""Reads from outside what the processes of a service hold, and its log."""
+"""Measures from outside the memory, files and connections of a service's processes, and reads its log."""
 
 import re
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ _BAD: Final = re.compile(r'Traceback|"exception"|"level": "(error|critical)"|\[(
 
 @dataclass(frozen=True)
 class Held:
-    """What one process holds. rss_mb: resident memory in MiB. connections: sockets, but those of callers. files: open
-    files that are no connections.
+    """The resources of one process. rss_mb: resident memory in MiB. connections: sockets, except those of callers.
+    files: open files that are not connections.
     """
 
     rss_mb: int
@@ -24,7 +24,7 @@ class Held:
 
 
 def held(service: Service) -> dict[str, Held]:
-    """Return what each process holds, by its name."""
+    """Return the resources of each process, by its name."""
     found = {}
     for name in NAMES:
         child = service.child(f"-m {name}")
@@ -35,7 +35,7 @@ def held(service: Service) -> dict[str, Held]:
 
 
 def identities(service: Service) -> set[tuple[int, float]]:
-    """Return the identities of its processes; one that is started again has another."""
+    """Return the identities of its processes; a restarted process has another."""
     return {(process.pid, process.create_time()) for process in service.processes()}
 
 

@@ -1,4 +1,4 @@
-"""What is watched runs as on a user's machine, not as in a build."""
+"""The tests run guarded processes as on a user's machine, not as in a build."""
 
 import os
 from collections.abc import Iterator
@@ -19,13 +19,16 @@ BUILDS = (
     "APPVEYOR",
     "BITBUCKET_BUILD_NUMBER",
 )
-"""Variables by which ONNX Runtime 1.31 knows a build machine, from where it reports nothing (read in its library)."""
+"""Variables by which ONNX Runtime 1.31 recognises a build machine, on which it reports nothing (read in its
+library).
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _on_a_users_machine() -> Iterator[None]:
-    """A library that is quiet in builds alone would pass here, and report from every user's machine. Coverage of what
-    is started would write files of its own, as the guard would rightly say.
+    """Unset the variables of build machines: a library that reports nothing in builds would pass here, and report from
+    every user's machine. Coverage of child processes would write files of its own, which the guard would rightly
+    report.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name in BUILDS or name.startswith("COV")]:

@@ -1,5 +1,5 @@
-"""A guard over processes: it tells of each DNS query, each connection to another machine, and each change to a file
-outside some folders, and lets none of the first two happen. See kernel.py for how.
+"""A guard over processes: it reports each DNS query, each connection to another machine, and each change to a file
+outside some folders, and prevents the first two. See kernel.py for how.
 """
 
 import errno
@@ -26,8 +26,8 @@ DNS: Final = 53
 _DEVICES: Final = ("/dev/null", "/dev/tty", "/dev/full")
 
 _ACCOUNTS: Final = ("/run/nscd/", "/run/systemd/userdb/")
-"""Where the C library asks for the name of a user or a group, and the first for hosts too. It is told that nobody is
-there: then it looks into the files of this machine, or asks DNS, which is seen.
+"""Services that the C library asks for the name of a user or a group, the first for hosts too. They appear absent: then
+it reads the files of this machine, or asks DNS, which is seen.
 """
 
 _AT_FOLDER: Final = -100  # AT_FDCWD: relative to the working folder
@@ -42,13 +42,13 @@ _PATHS: Final[dict[str, tuple[tuple[int | None, int], ...]]] = {
     "symlink": ((None, 1),),
     "symlinkat": ((1, 2),),
 }
-"""Which arguments say what a call changes: the folder's descriptor, None where there is none, and the path."""
+"""The arguments of a call that name the changed file: the folder's descriptor, None if there is none, and the path."""
 
 _THROUGH_LINKS: Final = ("open", "openat", "openat2", "creat", "truncate")
 
 
 def why_not() -> str:
-    """Why there can be no guard here, "" if there can."""
+    """Return why there can be no guard here, "" if there can."""
     if sys.platform != "linux" or platform.machine() not in kernel.NUMBERS:
         return "the guard knows Linux on x86-64 and ARM64 alone"
     with Guard([]) as guard:
@@ -61,21 +61,21 @@ def why_not() -> str:
         )
         os.close(note)
         with open(launcher, "rb") as said:  # noqa: PTH123 -- a pipe
-            told = said.read().decode(errors="replace").strip().splitlines()
+            output = said.read().decode(errors="replace").strip().splitlines()
         status = os.waitpid(pid, 0)[1]
-    return f"this kernel does not let processes be watched: {told[-1] if told else status}" if status else ""
+    return f"this kernel does not let processes be watched: {output[-1] if output else status}" if status else ""
 
 
 @dataclass
 class Guard:
-    """Watches what is started with `command` before it, for a block.
+    """Watches, for a block, processes that are started with `command` before their own.
 
     ours: folders in which anything may be written. known: files and sockets elsewhere that may be used.
     """
 
     ours: Sequence[Path]
     known: Collection[str] = ()
-    _found: dict[str, None] = field(default_factory=dict)  # in order, each once
+    _found: dict[str, None] = field(default_factory=dict)  # in order, without repetitions
 
     @property
     def command(self) -> list[str]:
@@ -83,13 +83,13 @@ class Guard:
 
     @property
     def violations(self) -> list[str]:
-        """What was done that is not allowed, in words, each thing once."""
+        """Return descriptions of all that was not allowed, in order, without repetitions."""
         return list(self._found)
 
     def __enter__(self) -> Self:
         self._roots = [os.path.realpath(folder) for folder in self.ours]
         with ExitStack() as stack:
-            # Short: the path of a Unix socket may not be long.
+            # Short, since the path of a Unix socket is limited.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="guard-"))
             self._path = f"{folder}/s"
             self._server = stack.enter_context(socket.create_server(self._path, family=socket.AF_UNIX))
@@ -116,22 +116,22 @@ class Guard:
                         os.close(listener)
                     return
                 if descriptor == self._server.fileno():
-                    self._take()
+                    self._accept()
                 elif events & select.EPOLLIN:
                     self._judge(descriptor)
-                else:  # the last process that it told of has ended
+                else:  # the last watched process has ended
                     self._poll.unregister(descriptor)
                     self._listeners.remove(descriptor)
                     os.close(descriptor)
 
-    def _take(self) -> None:
-        """A command that is about to start. One that cannot says so itself, and ends."""
+    def _accept(self) -> None:
+        """Accept a command that is about to start. One that cannot be watched reports it itself and ends."""
         connection = self._server.accept()[0]
         with connection:
-            told = connection.makefile().readline().split()
-            if told:
+            words = connection.makefile().readline().split()
+            if words:
                 try:
-                    listener = kernel.taken(*map(int, told))
+                    listener = kernel.taken(*map(int, words))
                 except OSError as error:
                     self._found[f"the guard cannot watch: {error}"] = None
                 else:
@@ -145,18 +145,18 @@ class Guard:
             return
         error = 0
         try:
-            for what, refused in self._broken(call):
+            for what, refused in self._violations(call):
                 if what:
                     self._found[f"{_process(call.pid)}: {what}"] = None
                 error = refused or error
         except OSError as failed:
-            # The process may have been killed while it waits; if not, what it does is not known.
+            # The process may have been killed while it waits; if not, the call is unknown.
             if Path(f"/proc/{call.pid}").exists():
                 self._found[f"the guard could not read {call.name} of {_process(call.pid)}: {failed}"] = None
         kernel.answer(listener, call, error)
 
-    def _broken(self, call: Call) -> Iterator[tuple[str, int]]:
-        """What the call would do that is not allowed, "" if it is, and the errno that it gets, 0 if it may go on."""
+    def _violations(self, call: Call) -> Iterator[tuple[str, int]]:
+        """Yield each violation of a call, "" if there is none, with the errno that it gets, 0 if it may go on."""
         if call.name in _PATHS:
             for folder, argument in _PATHS[call.name]:
                 path = _path(call, folder, argument)
@@ -181,7 +181,7 @@ class Guard:
         (family,) = struct.unpack("=H", address[:2])
         if family == socket.AF_UNIX:
             name = os.fsdecode(address[2:])
-            # One that is on no disk begins with a zero.
+            # Abstract sockets, which are on no disk, begin with a zero.
             path = f"@{name[1:]}" if name[:1] == "\0" else _absolute(call, name.split("\0", 1)[0])
             if path.startswith(_ACCOUNTS):
                 yield "", errno.ECONNREFUSED
@@ -208,12 +208,12 @@ def _process(pid: int) -> str:
 
 
 def _is_bytecode(path: str) -> bool:
-    """Python's own copy of a module, beside it."""
+    """Return whether the path is Python's own compiled copy of a module, beside it."""
     return "/__pycache__" in path and path.startswith((sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])))
 
 
 def _path(call: Call, folder: int | None, argument: int) -> str:
-    """The absolute path that a call means, links followed as it does."""
+    """Return the absolute path that a call means, with links followed as the call does."""
     path = call.text(call.arguments[argument]).replace("/proc/self/", f"/proc/{call.pid}/")
     if folder is None:
         descriptor = _AT_FOLDER
@@ -226,14 +226,14 @@ def _path(call: Call, folder: int | None, argument: int) -> str:
 
 
 def _absolute(call: Call, path: str, folder: int = _AT_FOLDER) -> str:
-    """The path from that folder of the process, links followed."""
+    """Return the path relative to that folder of the process, with links followed."""
     where = "cwd" if folder == _AT_FOLDER else f"fd/{folder}"
-    # Read, not followed: what another process has open may have no path any more.
+    # Read, not followed: a file that another process has open may have no path any more.
     return os.path.realpath(Path(f"/proc/{call.pid}/{where}").readlink() / path)
 
 
 def _addresses(call: Call) -> Iterator[bytes]:
-    """Where a call goes; nothing on a connection, which was looked at before."""
+    """Yield the addresses that a call sends to; none on a connection, which was checked before."""
     if call.name in {"connect", "bind"}:
         pairs = [(call.arguments[1], call.arguments[2])]
     elif call.name == "sendto":

@@ -1,6 +1,6 @@
-"""What the guard asks the kernel for: to be told of some system calls before they are made (seccomp user notification).
+"""The interface to the kernel for the guard: some system calls wait for its answer (seccomp user notification).
 
-Nothing escapes it: it holds for every thread and child, whatever library or language the call comes from. Source:
+No call escapes it: it holds for every thread and child, whatever library or language the call comes from. Sources:
 seccomp(2), seccomp_unotify(2), and linux/seccomp.h, filter.h and audit.h.
 """
 
@@ -66,19 +66,19 @@ NUMBERS: Final = {
         "sendmmsg": 269,
     },
 }
-"""System calls by name, by machine."""
+"""System call numbers by name, by machine."""
 
 WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-"""Flags of an opening that may change something."""
+"""Flags of an open call that may change something."""
 
 _FLAGS: Final = {"open": 1, "openat": 2}
-"""Which argument of a call holds such flags."""
+"""The argument with such flags, by call."""
 
 _ADDRESS: Final = {"sendto": 4}
-"""Which argument of a call is a pointer to an address, null on a connection."""
+"""The argument with a pointer to an address, null on a connection, by call."""
 
 _REFUSED: Final = ("io_uring_setup",)
-"""What the kernel does on its own asks no filter. It does not exist in many containers either."""
+"""Calls that are refused: the kernel then does I/O past the filter. They do not exist in many containers either."""
 
 
 class _Do(Enum):
@@ -100,7 +100,7 @@ _NAMES: Final = {number: name for name, number in NUMBERS.get(platform.machine()
 
 
 def _filter(machine: str) -> bytes:
-    """The program that looks at each call. Little-endian, as both machines are."""
+    """Return the program that checks each call. Little-endian, as both machines are."""
     made = bytearray()
 
     def step(code: int, value: int, yes: int = 0, no: int = 0) -> None:
@@ -142,7 +142,7 @@ class _Program(ctypes.Structure):
 
 
 def _call(number: int, *arguments: object) -> int:
-    """The system call. Raises OSError."""
+    """Make a system call. Raises OSError."""
     made = _LIBRARY.syscall(ctypes.c_long(number), *arguments)
     if made < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -150,10 +150,12 @@ def _call(number: int, *arguments: object) -> int:
 
 
 def watch_me() -> int:
-    """Have this process and all that it starts watched from now on. Returns the descriptor of what is told of it; it
-    closes on exec. Nothing that is watched goes on before somebody answers there. Raises OSError.
+    """Watch this process and all that it starts from now on.
+
+    Returns the descriptor of the notifications, which closes on exec. A watched call waits until it is answered there.
+    Raises OSError.
     """
-    if _LIBRARY.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS, without which only root may
+    if _LIBRARY.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS, without which only root may do this
         raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
     steps = _filter(platform.machine())
     program = _Program(len(steps) // 8, steps)
@@ -162,7 +164,7 @@ def watch_me() -> int:
 
 
 def taken(pid: int, descriptor: int) -> int:
-    """A descriptor of another process, as one of ours. Raises OSError."""
+    """Return a copy of another process's descriptor. Raises OSError."""
     process = os.pidfd_open(pid)
     try:
         return _call(_PIDFD_GETFD, ctypes.c_int(process), ctypes.c_int(descriptor), ctypes.c_uint(0))
@@ -180,17 +182,17 @@ class Call:
     arguments: tuple[int, ...]
 
     def memory(self, address: int, size: int) -> bytes:
-        """What the process has there, less where its memory ends before. Raises OSError."""
+        """Read the process's memory, less if it ends before. Raises OSError."""
         with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as file:  # noqa: PTH123 -- no path of a tree
             return os.pread(file.fileno(), size, address)
 
     def text(self, address: int) -> str:
-        """The C string there."""
+        """Read a C string from the process's memory."""
         return os.fsdecode(self.memory(address, 4096).split(b"\0", 1)[0])
 
 
 def received(listener: int) -> Call | None:
-    """The next call, None when its process is gone. Blocks while there is none."""
+    """Return the next call, None if its process has ended. Blocks while there is none."""
     buffer = ctypes.create_string_buffer(80)
     if _LIBRARY.ioctl(listener, ctypes.c_ulong(_RECEIVE), buffer):
         if ctypes.get_errno() == errno.ENOENT:
@@ -202,6 +204,6 @@ def received(listener: int) -> Call | None:
 
 def answer(listener: int, call: Call, error: int = 0) -> None:
     """Let the call be made, or fail with that errno."""
-    told = struct.pack("=QqiI", call.id, 0, -error, 0 if error else _CONTINUE)
-    # Fails when the process is gone meanwhile.
-    _LIBRARY.ioctl(listener, ctypes.c_ulong(_SEND), told)
+    response = struct.pack("=QqiI", call.id, 0, -error, 0 if error else _CONTINUE)
+    # Fails if the process has ended meanwhile.
+    _LIBRARY.ioctl(listener, ctypes.c_ulong(_SEND), response)

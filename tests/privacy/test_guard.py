@@ -1,4 +1,4 @@
-"""The guard sees what is not allowed, whoever does it, and nothing else."""
+"""The guard reports all that is not allowed, whatever does it, and nothing else."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from privacy.guard import Guard, why_not
 from processes import wait_for
 
 NOWHERE = "192.0.2.1"
-"""An address of documentation: nobody has it (RFC 5737)."""
+"""An address for documentation, which no machine has (RFC 5737)."""
 
 _WHY_NOT = why_not()
 
@@ -43,46 +43,50 @@ def python(guard: Guard, code: str, cwd: Path) -> None:
 
 
 UDP = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
-TRIED = """
-def tried(call, *arguments):
+FAILS = """
+def fails(call, *arguments):
     try:
         call(*arguments)
     except OSError as error:
         print(error)
     else:
-        raise SystemExit("it was let")
+        raise SystemExit("it was allowed")
 """
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reported"),
     [
-        pytest.param(f"tried(socket.create_connection, ('{NOWHERE}', 80))", f"connect to {NOWHERE} port 80", id="tcp"),
-        pytest.param("tried(socket.create_connection, ('2001:db8::1', 80))", "connect to 2001:db8::1 port 80", id="v6"),
-        pytest.param(f"{UDP}; tried(s.sendto, b'', ('{NOWHERE}', 80))", f"sendto to {NOWHERE} port 80", id="sendto"),
+        pytest.param(f"fails(socket.create_connection, ('{NOWHERE}', 80))", f"connect to {NOWHERE} port 80", id="tcp"),
+        pytest.param("fails(socket.create_connection, ('2001:db8::1', 80))", "connect to 2001:db8::1 port 80", id="v6"),
+        pytest.param(f"{UDP}; fails(s.sendto, b'', ('{NOWHERE}', 80))", f"sendto to {NOWHERE} port 80", id="sendto"),
         pytest.param(
-            f"{UDP}; tried(s.sendmsg, [b''], [], 0, ('{NOWHERE}', 80))", f"sendmsg to {NOWHERE} port 80", id="sendmsg"
+            f"{UDP}; fails(s.sendmsg, [b''], [], 0, ('{NOWHERE}', 80))",
+            f"sendmsg to {NOWHERE} port 80",
+            id="sendmsg",
         ),
-        pytest.param(f"{UDP}; tried(s.connect, ('127.0.0.53', 53))", "asks DNS, connect to 127.0.0.53", id="resolver"),
+        pytest.param(f"{UDP}; fails(s.connect, ('127.0.0.53', 53))", "asks DNS, connect to 127.0.0.53", id="resolver"),
         pytest.param(
-            f"t = threading.Thread(target=tried, args=(socket.create_connection, ('{NOWHERE}', 80)));"
+            f"t = threading.Thread(target=fails, args=(socket.create_connection, ('{NOWHERE}', 80)));"
             "t.start(); t.join()",
             f"connect to {NOWHERE} port 80",
             id="a-thread",
         ),
     ],
 )
-def test_no_other_machine_is_reached(guard: Guard, ours: Path, code: str, told: str) -> None:
-    python(guard, f"{TRIED}\n{code}", ours)
+def test_a_connection_to_another_machine_is_prevented_and_reported(
+    guard: Guard, ours: Path, code: str, reported: str
+) -> None:
+    python(guard, f"{FAILS}\n{code}", ours)
     (violation,) = guard.violations
-    assert violation.endswith(f": {told}")
+    assert violation.endswith(f": {reported}")
 
 
 @pytest.mark.parametrize(
     "command", [("getent", "ahosts", "collector.invalid"), ("sh", "-c", "getent ahosts x.invalid")]
 )
-def test_a_name_that_a_native_program_looks_up(guard: Guard, ours: Path, command: tuple[str, ...]) -> None:
-    """Which the C library does by itself, with no call that a library in between could see."""
+def test_a_dns_query_of_a_native_program_is_reported(guard: Guard, ours: Path, command: tuple[str, ...]) -> None:
+    """The C library does it by itself, with no call that a library in between could see."""
     run(guard, *command, cwd=ours, status=None)
     assert any(": asks DNS, connect to " in violation for violation in guard.violations)
 
@@ -104,23 +108,23 @@ def test_a_name_that_a_native_program_looks_up(guard: Guard, ours: Path, command
         "os.system('touch ../theirs')",
     ],
 )
-def test_what_is_written_elsewhere(guard: Guard, ours: Path, code: str) -> None:
+def test_a_change_outside_our_folders_is_reported(guard: Guard, ours: Path, code: str) -> None:
     python(guard, code, ours)
     assert {violation.rpartition(" ")[2] for violation in guard.violations} == {str(ours.parent / "theirs")}
 
 
-def test_what_is_removed_or_taken_from_elsewhere(guard: Guard, ours: Path) -> None:
+def test_a_removal_outside_our_folders_is_reported(guard: Guard, ours: Path) -> None:
     for name in ("a", "b", "c"):
         (ours.parent / name).write_text("theirs")
     python(guard, "os.unlink('../a'); os.rename('../b', 'b'); os.truncate('../c', 0)", ours)
-    told = [violation.rpartition(": ")[2] for violation in guard.violations]
-    assert told == [
+    reported = [violation.rpartition(": ")[2] for violation in guard.violations]
+    assert reported == [
         f"{call} {ours.parent / name}" for call, name in (("unlink", "a"), ("rename", "b"), ("truncate", "c"))
     ]
 
 
-def test_a_server_on_this_machine_that_is_not_ours(guard: Guard, ours: Path) -> None:
-    """It could look up a name, or send something, for whoever asks it."""
+def test_a_connection_to_a_local_server_of_others_is_reported(guard: Guard, ours: Path) -> None:
+    """It could look up a name, or send data, for its clients."""
     path = os.path.relpath(ours.parent / "theirs")
     with socket.create_server(path, family=socket.AF_UNIX):
         python(guard, "socket.socket(socket.AF_UNIX).connect('../theirs')", ours)
@@ -128,7 +132,7 @@ def test_a_server_on_this_machine_that_is_not_ours(guard: Guard, ours: Path) -> 
     assert violation.endswith(f": connect {ours.parent / 'theirs'}")
 
 
-def test_all_else_is_let_alone(guard: Guard, ours: Path) -> None:
+def test_everything_else_is_allowed(guard: Guard, ours: Path) -> None:
     (ours.parent / "theirs").write_text("to read")
     run(guard, sys.executable, "-m", "venv", "--without-pip", "environment", cwd=ours)
     python(
@@ -154,8 +158,8 @@ open("/proc/self/comm", "w").write("another name")
     assert guard.violations == []
 
 
-def test_a_library_that_reports_to_its_maker(guard: Guard, ours: Path) -> None:
-    """ONNX Runtime, not told to leave it: what shared/observability/telemetry.py is for."""
+def test_telemetry_of_a_library_is_reported(guard: Guard, ours: Path) -> None:
+    """ONNX Runtime with telemetry, which shared/observability/telemetry.py turns off."""
     home = ours.parent / "home"
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
@@ -173,6 +177,6 @@ def test_a_library_that_reports_to_its_maker(guard: Guard, ours: Path) -> None:
     assert any(f"{home}/.cache/" in violation for violation in guard.violations)
 
 
-def test_a_command_that_is_not_there(guard: Guard, ours: Path) -> None:
+def test_a_missing_command_is_an_error_and_no_violation(guard: Guard, ours: Path) -> None:
     run(guard, "no-such-command", cwd=ours, status=1)
     assert guard.violations == []

@@ -1,7 +1,7 @@
-"""Nothing of ours asks DNS, connects to another machine, or writes outside the folders that are ours.
+"""Nothing of ours asks DNS, connects to another machine, or writes outside our own folders.
 
-Everything runs as a person runs it, with a home of its own and no setting that could be left out: the service with all
-its processes, and each command. The guard sees what libraries do as well.
+Everything runs as a person runs it, with a home of its own and no optional setting: the service with all its processes,
+and each command. The guard sees what libraries do as well.
 """
 
 import base64
@@ -37,19 +37,19 @@ pytestmark = [
 NOT_GIVEN = (
     *("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"),
     *("FACESEARCH_DATA_DIR", "FACESEARCH_MODELS_DIR"),
-    # The code has to refuse by itself.
+    # The code has to turn it off itself.
     "ORT_DISABLE_TELEMETRY",
-    # Coverage would write what it measures beside the sources.
+    # Coverage would write its results beside the sources.
     *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),
 )
 
 KNOWN = {
-    # libuuid's, which notes there when it last made an id of the time. redis-py makes the token of a lock so, and kombu
+    # Of libuuid, which notes there when it last made a time-based id. redis-py makes the token of a lock so, and kombu
     # takes a lock when it looks for jobs of dead workers. The token goes to our own broker.
     "/run/uuidd/request",
     "/var/lib/libuuid/clock.txt",
 }
-"""Of the system, and used by libraries of ours: it tells nothing to anybody."""
+"""Files of the system that our libraries use and that reveal nothing to anybody."""
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 ANOTHER = {"img": base64.b64encode(reencode(hopper_jpeg())).decode()}
@@ -57,7 +57,9 @@ ANOTHER = {"img": base64.b64encode(reencode(hopper_jpeg())).decode()}
 
 @dataclass(frozen=True)
 class Home:
-    """Somebody's home, in which two folders and a third for temporary files are ours, and one with what they keep."""
+    """A home folder, with two folders and a third for temporary files that are ours, and one for the user's
+    own files.
+    """
 
     folder: Path
 
@@ -85,7 +87,7 @@ class Home:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Its models folder is filled with the originals, as one that was copied from another machine."""
+    """The models folder has the original files, as one that was copied from another machine."""
     made = Home(tmp_path_factory.mktemp("home"))
     made.models.mkdir(parents=True)
     (made.folder / ".local/share").mkdir(parents=True)
@@ -118,17 +120,17 @@ def guard(home: Home) -> Iterator[Guard]:
 
 
 @pytest.fixture(scope="module")
-def told() -> list[str]:
-    """The violations that a test has failed for."""
+def reported() -> list[str]:
+    """The violations that earlier tests have failed for."""
     return []
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_done(guard: Guard, told: list[str]) -> Iterator[None]:
-    """By whatever ran since the test before, what it set up included."""
+def no_violation(guard: Guard, reported: list[str]) -> Iterator[None]:
+    """Fail a test for violations since the test before, those of its fixtures included."""
     yield
-    new = guard.violations[len(told) :]
-    told.extend(new)
+    new = guard.violations[len(reported) :]
+    reported.extend(new)
     assert new == []
 
 
@@ -147,20 +149,20 @@ for words, expected in json.loads(sys.argv[1]):
 
 @dataclass(frozen=True)
 class Watched:
-    """Python, as somebody with that home runs it."""
+    """Python, run under the guard with that home."""
 
     home: Home
     guard: Guard
 
     def __call__(self, *words: object, status: int = 0, **environment: str) -> str:
-        """What `python WORDS` prints."""
+        """Return the output of `python WORDS`."""
         launcher = self.guard.command[1:]
         done = python(*launcher, sys.executable, *map(str, words), **self.home.environment, **environment)
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
 
     def commands(self, *lines: tuple[object, ...], status: int = 0, **settings: str) -> str:
-        """What several commands print, each with that exit status: in one process, which is faster than in many."""
+        """Return the output of several commands, each with that exit status, run in one process, which is faster."""
         words = [([*map(str, line)], status) for line in lines]
         return self("-c", ONE_PROCESS, json.dumps(words), **settings)
 
@@ -172,12 +174,12 @@ def watched(home: Home, guard: Guard) -> Watched:
 
 @pytest.fixture(scope="module")
 def pulled(watched: Watched) -> str:
-    """What pulling from the filled folder said. The models are prepared by then."""
+    """Return the output of pulling from the filled folder. The models are prepared by then."""
     return watched("-m", "facesearch", "models", "pull")
 
 
 class Collector(BaseHTTPRequestHandler):
-    """Takes traces, on this machine."""
+    """Receives traces, on this machine."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -187,7 +189,7 @@ class Collector(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing on stderr."""
+        """Write nothing to stderr."""
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +207,10 @@ def collector() -> Iterator[ThreadingHTTPServer]:
 def service(
     home: Home,
     guard: Guard,
-    pulled: str,  # noqa: ARG001 -- a service would do it itself, in the time that it has to start
+    pulled: str,  # noqa: ARG001 -- a service would do it itself, within its time to start
     collector: ThreadingHTTPServer,
 ) -> Iterator[Service]:
-    """With all that it can serve beside the calls: the admin API, metrics and traces."""
+    """A service with all its optional parts: the admin API, metrics and traces."""
     settings = {
         "FACESEARCH_ADMIN_PORT": "0",
         "FACESEARCH_METRICS_PORT": str(two_free_ports()),
@@ -223,7 +225,7 @@ def test_models_are_pulled_from_a_filled_folder(pulled: str, home: Home) -> None
     assert len(list(home.models.glob("*.prepared-*.onnx"))) == 2
 
 
-def test_a_service_that_is_asked_for_everything(service: Service, collector: ThreadingHTTPServer) -> None:
+def test_a_service_with_all_its_calls_and_ports(service: Service, collector: ThreadingHTTPServer) -> None:
     added = service.http.post("/v1/addface", data=IMG).json()["message"]
     assert service.http.post("/v1/searchface", data=ANOTHER).json()["message"][0]["person_id"] == added[0]["person_id"]
     compared = service.http.post("/v1/facecompare", data={"img1": IMG["img"], "img2": ANOTHER["img"]}).json()
@@ -265,7 +267,7 @@ def test_commands_beside_a_running_service(watched: Watched, service: Service, h
     watched("-m", "worker", "--health", REDIS_URL=service.broker)
 
 
-def test_commands_that_see(watched: Watched, pulled: str, home: Home) -> None:  # noqa: ARG001 -- the models are there
+def test_commands_that_run_models(watched: Watched, pulled: str, home: Home) -> None:  # noqa: ARG001 -- prepares models
     photos = home.kept / "people"
     said = watched.commands(
         ("models", "list"),
@@ -274,12 +276,12 @@ def test_commands_that_see(watched: Watched, pulled: str, home: Home) -> None:  
     )
     for part in ("sface-2021dec-int8bq", "tiny is described in", "strangers"):
         assert part in said
-    # Two people are too few, which it says when it has seen them.
+    # Two people are too few, which it reports after it has processed them.
     assert "people" in watched.commands(("calibrate", photos), status=1)
 
 
 def test_data_of_a_stopped_service(watched: Watched, service: Service, home: Home) -> None:
-    """The last that needs the service, which it stops."""
+    """The last test with the service, which it stops."""
     assert service.stop() == 0
     another = home.kept / "another"
     said = watched.commands(("backup", another), ("restore", another, "--overwrite"), ("verify",), ("erase", "--now"))
@@ -306,13 +308,13 @@ for grpc in (False, True):
 
 
 def test_the_clients_of_a_qdrant_server(watched: Watched, tmp_path: Path) -> None:
-    """The server is not ours, and not watched."""
+    """The server is not ours, and not guarded."""
     with served(tmp_path) as server:
         watched("-c", STORE, server.url, server.grpc_port)
 
 
-def test_benchmarks_that_run_models_by_themselves(watched: Watched) -> None:
+def test_benchmarks_that_run_models_in_process(watched: Watched) -> None:
     root = Path(__file__).parents[2]
     path = ":".join(str(root / folder) for folder in (".", "tests", "bench"))
-    drawing = str(watched.home.kept / "matplotlib")  # where matplotlib keeps what it found of fonts
+    drawing = str(watched.home.kept / "matplotlib")  # where matplotlib caches its list of fonts
     watched("-c", "import int8_ranges, recognition", PYTHONPATH=path, MPLCONFIGDIR=drawing)

@@ -45,7 +45,7 @@ class Engine:
         return [path.name for path in self._folder.iterdir()]
 
     def path(self, name: str) -> Path:
-        """The folder of a collection that exists."""
+        """Return the folder of an existing collection. Raises Refused."""
         path = self._folder / name
         if not _NAME.fullmatch(name) or not path.is_dir():
             raise missing(name)
@@ -64,7 +64,7 @@ class Engine:
         self.put(name, made)
 
     def put(self, name: str, made: Path, *, replace: bool = False) -> None:
-        """Make a folder that is whole the collection's."""
+        """Move a complete folder to the collection's place."""
         with self._shards.alone(name):
             if (self._folder / name).exists():
                 if not replace:
@@ -85,7 +85,7 @@ class Engine:
     def info(self, name: str) -> models.CollectionInfo:
         with self._shard(name) as shard:
             asked = models.CreateCollection.model_validate_json((self.path(name) / "collection.json").read_text())
-            return info.described(asked, shard.info())
+            return info.collection_info(asked, shard.info())
 
     def index(self, name: str, request: models.CreateFieldIndex) -> None:
         with self._shard(name) as shard:
@@ -143,12 +143,12 @@ class Engine:
 
     @contextmanager
     def still(self, name: str) -> Iterator[Path]:
-        """The collection's folder with nothing open in it, so that it can be copied."""
+        """Yield the collection's folder with no open file in it, so that it can be copied."""
         with self._shards.alone(name):
             yield self.path(name)
 
     def temporary(self) -> Path:
-        """A path that is free, on the same file system."""
+        """Return a free path on the same file system."""
         return self._temporary / uuid.uuid4().hex
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class Engine:
                 yield shard
         except Refused:
             raise
-        except Exception as error:  # what the engine raises has no class of its own
-            if not (self._folder / name).exists():  # dropped on the way
+        except Exception as error:  # the engine's errors have no class of their own
+            if not (self._folder / name).exists():  # dropped meanwhile
                 raise missing(name) from error
             raise Refused(400, f"Wrong input: {error}") from error

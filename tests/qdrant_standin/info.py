@@ -3,8 +3,8 @@
 from qdrant_client import models
 
 
-def described(asked: models.CreateCollection, shard: object) -> models.CollectionInfo:
-    """shard: Qdrant Edge's description of the collection's shard."""
+def collection_info(asked: models.CreateCollection, shard: object) -> models.CollectionInfo:
+    """Return the description of a collection. shard: Qdrant Edge's description of its shard."""
     hnsw = models.HnswConfig(m=16, ef_construct=100, full_scan_threshold=10_000)
     if asked.hnsw_config is not None:
         hnsw = hnsw.model_copy(update=asked.hnsw_config.model_dump(exclude_none=True))

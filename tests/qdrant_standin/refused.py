@@ -12,7 +12,7 @@ GRPC_CODES = {
 
 
 class Refused(Exception):
-    """code: HTTP status."""
+    """A refused call. code: HTTP status."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

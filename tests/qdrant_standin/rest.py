@@ -60,7 +60,7 @@ class Routes:
         ]
 
     def answer(self, method: str, path: str, query: Query, body: bytes) -> Any:
-        """The result: a Path is a file to send. Raises Refused."""
+        """Return the result of a call; a Path is a file to send. Raises Refused."""
         for known, pattern, handler in self._table:
             if known == method and (found := pattern.fullmatch(path)):
                 try:
@@ -155,13 +155,13 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that takes a call back resets its connection: nothing to tell."""
+        """Ignore errors of a connection: a client that cancels a call resets it."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> ThreadingHTTPServer:
-    """A server on host and port, with a thread for each connection."""
+    """Return a server on host and port, with a thread for each connection."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -200,12 +200,12 @@ def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> Thr
             self.flush_headers_with(body)
 
         def flush_headers_with(self, body: bytes) -> None:
-            """Headers and body in one packet."""
+            """Send headers and body in one packet."""
             self._headers_buffer += [b"\r\n", body]
             self.flush_headers()
 
         def log_message(self, *_: object) -> None:
-            """Tests read the record instead."""
+            """Log nothing: tests read the record instead."""
 
     return _Server(address, Handler)
 

@@ -48,13 +48,13 @@ class Snapshots:
         self.path(name, snapshot).unlink()
 
     def recover(self, name: str, archive: Path, expected: str | None) -> None:
-        """Make the collection what the snapshot says, whether or not it exists."""
+        """Make the collection equal to the snapshot, whether or not it exists."""
         if expected and checksum(archive) != expected:
             raise Refused(400, "Wrong input: Snapshot checksum mismatch")
         made = self._engine.temporary()
         try:
             with tarfile.open(archive) as opened:
-                # As the argument `filter`, which Python 3.11.2 of Debian 12 does not have.
+                # Like the argument `filter`, which Python 3.11.2 of Debian 12 lacks.
                 opened.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
                 opened.extractall(made)  # noqa: S202 -- filtered, and made by this class
             json.loads((made / "collection" / "collection.json").read_text())

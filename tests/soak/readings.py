@@ -1,4 +1,4 @@
-"""Reads from outside what each process of a service holds, and what both of its Redis hold."""
+"""Measures from outside the resources of a service's processes and of both its Redis."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,20 +18,20 @@ from shared.jobs import QUEUE
 MIB: Final = float(2**20)
 
 CHILDREN: Final = {"worker": "-m worker", "gateway": "-m gateway", "broker": "broker.sock", "images": "images.sock"}
-"""Children of `facesearch up`, by what only their command lines hold."""
+"""Children of `facesearch up`, by texts that only their command lines contain."""
 
 UP: Final = "up"
 
 SERVERS: Final = ("broker", "images")
 
 SAMPLED: Final = 200
-"""Keys of a kind whose size or time to live is read."""
+"""Keys of a kind whose size or time to live is sampled."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """Of one process. memory_mb: what it allocated and holds, in MiB: of no file, and its own. resident_mb: all that
-    it has in memory, with mapped files and its part of what it shares (PSS). mapped: how many parts of files it maps.
+    """The resources of one process. memory_mb: private anonymous memory, in MiB. resident_mb: all its memory, with
+    mapped files and its part of shared memory (PSS). mapped: how many parts of files it maps.
     """
 
     memory_mb: float
@@ -43,8 +43,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Store:
-    """Of one Redis. kinds: how many keys of each. used_mb: all its memory in MiB, by its own word. kept_mb: of which
-    what the keys of KEPT take. queued: jobs that wait.
+    """The content of one Redis. kinds: the number of keys of each kind. used_mb: its memory in MiB, as it reports.
+    kept_mb: the part of it that keys of KEPT take. queued: waiting jobs.
     """
 
     kinds: Counter[str]
@@ -55,7 +55,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Reading:
-    """Of everything. at: seconds since the load began. requests: sent by then."""
+    """All measurements at one time. at: seconds since the load began. requests: sent by then."""
 
     at: float
     requests: int
@@ -64,12 +64,13 @@ class Reading:
 
 
 KEPT: Final = ("fs:once", "fs:drawn", "fs:deletion")
-"""Kinds of which each request may leave one, for as long as docs/architecture.md says (an hour or a day): in a run that
-is shorter there are as many as there were such requests."""
+"""Kinds of which each request may leave one key, for as long as docs/architecture.md says (an hour or a day): in a
+shorter run there are as many as such requests.
+"""
 
 
 class Reader:
-    """Reads one service. It must be closed."""
+    """Measures one service. It must be closed."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -81,7 +82,7 @@ class Reader:
             client.close()
 
     def read(self, at: float, requests: int) -> Reading:
-        """Raises LookupError when a process is not there."""
+        """Take a reading. Raises LookupError if a process is missing."""
         return Reading(at, requests, self._processes(), {name: self._store(name) for name in SERVERS})
 
     def to_live(self) -> dict[str, int]:
@@ -90,7 +91,7 @@ class Reader:
         for client in self._clients.values():
             for kind, keys in self._keys(client).items():
                 left = [int(client.ttl(key)) for key in keys[:SAMPLED]]
-                living = [seconds for seconds in left if seconds != -2]  # -2: gone meanwhile
+                living = [seconds for seconds in left if seconds != -2]  # -2: expired meanwhile
                 for_ever = -1 in living
                 longest[kind] = -1 if for_ever else max(living, default=0)
         return longest
@@ -128,9 +129,9 @@ class Reader:
     def _sizes(client: Redis, keys: dict[str, list[bytes]]) -> dict[str, float]:
         sizes = {}
         for each in KEPT:
-            asked = keys.get(each, [])[:: max(1, len(keys.get(each, [])) // SAMPLED)]
+            sampled = keys.get(each, [])[:: max(1, len(keys.get(each, [])) // SAMPLED)]
             with client.pipeline(transaction=False) as pipeline:
-                for key in asked:
+                for key in sampled:
                     pipeline.memory_usage(key)
                 known = [size for size in pipeline.execute() if size is not None]
             if known:
@@ -139,7 +140,7 @@ class Reader:
 
 
 def kind(key: str) -> str:
-    """What a key is one of: its text up to the second colon.
+    """Return the kind of a key: its text up to the second colon.
 
     >>> kind("fs:once:default:0a1b"), kind("celery-task-meta-0a1b.2c"), kind("unacked"), kind("fs:tenants")
     ('fs:once', 'celery-task-meta-', 'unacked', 'fs:tenants')

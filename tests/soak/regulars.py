@@ -1,4 +1,6 @@
-"""Regular callers: each has a facedb of its own, adds as many faces as it deletes, and knows what must be found."""
+"""Regular callers: each has a facedb of its own, adds as many faces as it deletes, and knows which faces
+must be found.
+"""
 
 import base64
 import uuid
@@ -20,10 +22,10 @@ from shared.contract import FACE_DELETED, Status
 from shared.idempotency import HEADER
 
 REGULARS: Final = 6
-"""Callers: more than a worker on two cores has threads."""
+"""Number of callers: more than the threads of a worker on two cores."""
 
 USUAL: Final = 20
-"""Faces of a facedb around which their number goes up and down: it stays below 50, so that a search lists them all."""
+"""Faces of a facedb around which their number varies: it stays below 50, so that a search lists them all."""
 
 KEYED: Final = 0.5
 """Part of the requests that have an Idempotency-Key."""
@@ -45,7 +47,7 @@ BAD_KEYS: Final = ("x" * 256, "two words", "")
 
 
 @dataclass(frozen=True)
-class Asked:
+class KeyedRequest:
     """A request under an Idempotency-Key, and its outcome."""
 
     call: Call
@@ -57,7 +59,9 @@ class Asked:
 
 @dataclass
 class Tally:
-    """The results of all requests. keyed, unnamed, deletions: how many requests were so, whatever their outcome."""
+    """The results of all requests. keyed, unnamed, deletions: how many requests were of this kind, whatever their
+    outcome.
+    """
 
     requests: int = 0
     keyed: int = 0
@@ -69,7 +73,7 @@ class Tally:
 
 
 class Regular:
-    """One caller, which has one request at a time. number: which caller it is, from 0. deadline_s: the service's."""
+    """One caller with one request at a time. number: the caller's index, from 0. deadline_s: the service's."""
 
     def __init__(
         self, http: httpx.AsyncClient, facedb: str, number: int, seed: int, tally: Tally, deadline_s: float
@@ -82,15 +86,17 @@ class Regular:
         self._late_s = deadline_s + LATE_S
         self._there: dict[str, str] = {}
         self._gone: dict[str, str] = {}
-        self._last: Asked | None = None
+        self._last: KeyedRequest | None = None
         self._named = 0
 
     async def begin(self) -> None:
-        """Add the first face, by whose name the facedb has its counter of names before anything is measured."""
+        """Add the first face without a name, so that the facedb's counter of names exists before anything
+        is measured.
+        """
         await self._add(named=False)
 
     async def run(self, over: Callable[[], bool]) -> None:
-        """Send one request after the other, until it is over."""
+        """Send one request after the other until `over` returns true."""
         often = {self._change: 12, self.search: 5, self._repeat: 3}
         steps = often | dict.fromkeys((self._other, self._delete_again, self._misuse), 1)
         while not over():
@@ -116,7 +122,7 @@ class Regular:
             self._problem(call, status, message)
 
     async def _change(self) -> None:
-        """Add or delete a face; a deletion is the more likely, the more faces there are."""
+        """Add or delete a face; the more faces there are, the more likely is a deletion."""
         if self._random.random() * 2 * USUAL > len(self._there):
             await self._add(named=self._random.random() < NAMED)
         else:
@@ -185,7 +191,7 @@ class Regular:
         key = f"{self._facedb}-{self._random.getrandbits(128):x}"
         status, message = await self._send(call, fields, key)
         if status != Status.FAIL:
-            self._last = Asked(call, fields, key, status, message)
+            self._last = KeyedRequest(call, fields, key, status, message)
         return status, message
 
     async def _send(self, call: Call, fields: Mapping[str, str], key: str | None) -> tuple[str, Any]:

@@ -1,8 +1,8 @@
-"""Run the service for long under all calls, good and bad, and report what grows.
+"""Run the service for long under all calls, valid and invalid, and report what grows.
 
 python -m soak.run --minutes 30 --seed 1        as `make soak` does
 
-The first third of the time is a warm-up, of which no slope is taken. Before it every hostile image is sent some times.
+The first third of the time is a warm-up that counts for no slope. Before it every hostile image is sent several times.
 """
 
 import argparse
@@ -38,15 +38,17 @@ from soak.regulars import PATIENCE_S, REGULARS, Regular, Tally
 from soak.trend import Trend
 
 WARM_PART: Final = 1 / 3
-"""Of the time. By then pools are full, every kind of request has met every thread, and what lives as long as a request
-has come and gone many times."""
+"""Warm-up as a part of the time. By then pools are full, every kind of request has met every thread, and objects that
+live as long as a request have come and gone many times.
+"""
 
 EVERY_S: Final = 5.0
-"""Between two readings, each of which takes the processes 10 ms and Redis 1 ms for each thousand keys."""
+"""Seconds between two readings, each of which takes the processes 10 ms and Redis 1 ms for each thousand keys."""
 
 FIRST: Final = 5
 """Searches of each regular caller, one after the other, before all begin at once: a gateway learns from its first
-answers how fast the service is, and the very first ones are slow."""
+answers how fast the service is, and the very first ones are slow.
+"""
 
 SHOWN: Final = 20
 """Problems that are shown."""
@@ -97,15 +99,16 @@ def soak(
     hostile: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Load the service for that time, read what it holds meanwhile, and judge it. least: requests that are sent at
-    least, in more time if need be. hostile: whether to send hostile images too, which take half a minute to make and as
-    long to send before the time begins.
+    """Load the service for that time, measure it meanwhile, and judge the readings.
+
+    least: the fewest requests, for which the time is extended. hostile: whether to send hostile images too, which take
+    half a minute to make and as long to send before the time begins.
     """
     said, processes, others = len(service.said), identities(service), callers(service)
     report, tally = Report(minutes), Tally()
     fuzzer = Fuzzer(service, seed, WITH_HOSTILE if hostile else KINDS)
     for image in IMAGES if hostile else ():
-        made(image)  # not later, when the time that requests take counts
+        made(image)  # now, since the time of requests counts later
     key, facedbs = _facedbs(service)
     deadline_s = float(service.settings.get("FACESEARCH_DEADLINE_S", Settings().deadline_s))
     with closing(Reader(service)) as reader:
@@ -141,7 +144,7 @@ def soak(
     report.lost, report.doubled = tally.lost, tally.doubled
     report.rows = verdict.rows(warm, deadline_s)
     report.kept = {kind: (last.stores["broker"].kinds[kind], size) for kind, size in each.items()}
-    # A probe that adds has no name, and a face that it adds is deleted again, without a key.
+    # Probes that add give no name, and the added face is deleted again, without a key.
     adds = fuzzer.report.requests
     most = {"fs:once": tally.keyed, "fs:drawn": tally.unnamed + adds, "fs:deletion": tally.deletions + adds}
     report.problems = [
@@ -186,7 +189,7 @@ class _Load:
             group.create_task(self._fuzzer.run(probes))
             for regular in self._regulars:
                 group.create_task(regular.run(self._is_over))
-            looking = group.create_task(self._look())
+            looking = group.create_task(self._take_readings())
         return looking.result()
 
     def _is_over(self) -> bool:
@@ -198,11 +201,11 @@ class _Load:
     def _age(self) -> float:
         return time.monotonic() - self._begun
 
-    async def _look(self) -> list[Reading]:
+    async def _take_readings(self) -> list[Reading]:
         readings: list[Reading] = []
         minutes = 0
         while not self._is_over():
-            with suppress(LookupError, psutil.NoSuchProcess):  # one that starts anew is told of in the end
+            with suppress(LookupError, psutil.NoSuchProcess):  # a restarted process is reported in the end
                 readings.append(await asyncio.to_thread(self._reader.read, self._age(), self._sent()))
             if readings and self._age() >= 60 * (minutes + 1):
                 minutes += 1

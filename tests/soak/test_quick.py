@@ -1,4 +1,4 @@
-"""A little of `make soak` in every test run."""
+"""A short run of `make soak` in every test run."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.slow
 SECONDS = 15
 REQUESTS = 10 * SECONDS
 PATIENT = {"FACESEARCH_DEADLINE_S": "60"}
-"""So that a busy machine answers everything in time; `make soak` keeps to the default."""
+"""A deadline that a busy machine keeps; `make soak` uses the default."""
 
 
 @pytest.mark.embedded("it looks into servers of its own")
-def test_all_calls_good_and_bad_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
-    with Service(tmp_path, dict(PATIENT)) as service:  # of its own: it counts all keys that there are
+def test_a_mix_of_all_calls_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Service(tmp_path, dict(PATIENT)) as service:  # its own, since all its keys are counted
         report = soak(service, SECONDS / 60, seed=1, every_s=0.5, least=REQUESTS, hostile=False)
     print(report.line())
     assert not report.lost

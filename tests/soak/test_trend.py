@@ -1,4 +1,4 @@
-"""Slopes are right, and only a slope that is surely there is called growth."""
+"""Slopes are correct, and only a significant slope counts as growth."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ counts = st.integers(3, 60)
 
 
 @given(values, slopes, counts)
-def test_a_straight_line_is_found_with_no_doubt(start: float, per_h: float, count: int) -> None:
+def test_a_straight_line_is_found_without_error(start: float, per_h: float, count: int) -> None:
     seconds = [10.0 * number for number in range(count)]
     found = trend(seconds, [start + per_h * at / HOUR_S for at in seconds])
     assert found.per_h == pytest.approx(per_h, abs=1e-2)
@@ -31,7 +31,7 @@ def test_the_slope_does_not_depend_on_the_level(measured: list[float], more: flo
 
 
 @given(st.integers(0, 10_000))
-def test_noise_alone_is_no_growth(seed: int) -> None:
+def test_noise_alone_is_not_growth(seed: int) -> None:
     random = seeded(seed, 0)
     seconds = [5.0 * number for number in range(200)]
     found = trend(seconds, [100 + random.gauss(0, 5) for _ in seconds])
@@ -47,14 +47,14 @@ def test_a_leak_under_noise_is_growth() -> None:
     assert not found.exceeds(16, 30), "and no more than it has grown"
 
 
-def test_steps_are_less_sure_than_noise_of_the_same_size() -> None:
+def test_steps_have_a_larger_error_than_noise_of_the_same_size() -> None:
     seconds = [5.0 * number for number in range(200)]
     wave = [100 + 5 * (-1) ** number for number in range(200)]
     steps = [100 + 5 * (-1) ** (number // 50) for number in range(200)]
     assert trend(seconds, steps).error > 5 * trend(seconds, wave).error
 
 
-def test_what_makes_no_line_is_refused() -> None:
+def test_measurements_that_define_no_line_are_refused() -> None:
     with pytest.raises(ValueError, match="three"):
         trend([1, 2], [1, 2])
     with pytest.raises(ValueError, match="different times"):

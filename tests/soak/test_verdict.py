@@ -1,4 +1,4 @@
-"""What stays flat is called flat, and what does not is named."""
+"""Flat readings pass, and each kind of growth is named."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ FLAT = Counter({"fs:tenant": 2, RESULT_PREFIX: 15 * RATE, "fs:image": 30, "unack
 
 
 def reading(number: int) -> Reading:
-    """Of a service that neither grows nor shrinks, but for what its requests leave for a day."""
+    """Return a reading of a service that does not grow, except for the keys that its requests leave for a day."""
     random = seeded(1, number)
     processes = {
         name: Process(300 + random.gauss(0, 10), 330 + number, 300 + random.randrange(9), 40 + random.randrange(5), 20)
@@ -31,7 +31,7 @@ def reading(number: int) -> Reading:
 
 
 def judged(change: Callable[[int, Reading], Reading] = lambda _, read: read) -> list[str]:
-    """What grows in a run in which each reading is changed so."""
+    """Return the reported growth in a run whose readings are changed by that function."""
     return growth(rows([change(number, reading(number)) for number in range(COUNT)], DEADLINE_S))
 
 
@@ -44,7 +44,7 @@ def with_keys(read: Reading, more: dict[str, int]) -> Reading:
     return replace(read, stores=read.stores | {"broker": replace(broker, kinds=broker.kinds + Counter(more))})
 
 
-def test_nothing_grows_where_nothing_does() -> None:
+def test_a_flat_run_has_no_growth() -> None:
     assert judged() == []
 
 
@@ -52,7 +52,7 @@ def test_nothing_grows_where_nothing_does() -> None:
     ("what", "each"),
     [("memory_mb", 0.1), ("mapped", 1), ("files", 0.1), ("threads", 0.02)],
 )
-def test_what_a_process_does_not_give_back_is_growth(what: str, each: float) -> None:
+def test_a_resource_that_a_process_does_not_release_is_growth(what: str, each: float) -> None:
     def leaks(number: int, read: Reading) -> Reading:
         return with_process(read, "worker", **{what: getattr(read.processes["worker"], what) + each * number})
 
@@ -60,7 +60,7 @@ def test_what_a_process_does_not_give_back_is_growth(what: str, each: float) -> 
     assert sentence.startswith("worker")
 
 
-def test_memory_that_comes_and_goes_is_not() -> None:
+def test_memory_that_comes_and_goes_is_not_growth() -> None:
     def decodes(number: int, read: Reading) -> Reading:
         large = 200 if number % 4 == 3 or number > COUNT - 3 else 0
         return with_process(read, "worker", memory_mb=300 + large)
@@ -68,7 +68,7 @@ def test_memory_that_comes_and_goes_is_not() -> None:
     assert judged(decodes) == []
 
 
-def test_memory_of_a_redis_beyond_what_requests_left_is_growth() -> None:
+def test_memory_of_a_redis_beyond_that_of_kept_keys_is_growth() -> None:
     def leaks(number: int, read: Reading) -> Reading:
         broker = read.stores["broker"]
         return replace(read, stores=read.stores | {"broker": replace(broker, used_mb=broker.used_mb + 0.05 * number)})
@@ -76,7 +76,7 @@ def test_memory_of_a_redis_beyond_what_requests_left_is_growth() -> None:
     assert judged(leaks) == ["broker: used_memory beyond kept keys, MiB grows by 36.0 an hour"]
 
 
-def test_a_queue_that_never_ends_is_growth() -> None:
+def test_a_growing_queue_is_growth() -> None:
     def grows(number: int, read: Reading) -> Reading:
         broker = replace(read.stores["broker"], queued=30 + number)
         return replace(read, stores=read.stores | {"broker": broker})
@@ -99,7 +99,7 @@ def test_a_request_leaves_one_key_at_most() -> None:
     ]
 
 
-def test_a_key_that_never_expires_or_too_late_is_told() -> None:
+def test_a_key_that_expires_never_or_too_late_is_reported() -> None:
     assert overstaying({"fs:tenant": -1, "fs:image": 15, "fs:once": 86_400}, DEADLINE_S) == []
     assert len(overstaying({"fs:image": -1, "fs:once": 86_401, RESULT_PREFIX: 3600}, DEADLINE_S)) == 3
 

@@ -11,16 +11,16 @@ import numpy.typing as npt
 HOUR_S: Final = 3600.0
 
 SURE: Final = 3.0
-"""Standard errors by which a slope must exceed a limit: by chance once in 700."""
+"""Standard errors by which a slope must exceed a limit; by chance it does once in 700 times."""
 
 MOST_ALIKE: Final = 0.99
-"""The largest correlation of neighbouring residuals that is assumed: beyond it the measurements are a step, no line."""
+"""The largest correlation assumed between neighbouring residuals: measurements with more form a step, not a line."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """first, last: values of the line at both ends. per_h: its slope. error: standard error of the slope, per hour.
-    hours: duration.
+    """A fitted line. first, last: its values at both ends. per_h: its slope. error: standard error of the slope, per
+    hour. hours: duration.
     """
 
     first: float
@@ -30,13 +30,13 @@ class Trend:
     hours: float
 
     def exceeds(self, per_h: float, amount: float) -> bool:
-        """Return whether it surely rises faster than `per_h`, and has risen by more than `amount`."""
+        """Return whether it rises significantly faster than `per_h` and has risen by more than `amount`."""
         return self.per_h - SURE * self.error > per_h and self.last - self.first > amount
 
 
 def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend:
-    """Fit a line by least squares. Residuals that resemble their neighbours increase the standard error (an
-    autoregression of first order), since memory moves in steps and not at random.
+    """Fit a line by least squares. Correlated neighbouring residuals increase the standard error (a first-order
+    autoregression), since memory moves in steps and not at random.
 
     Raises ValueError for fewer than three measurements, or if all have the same time.
     """
@@ -58,7 +58,7 @@ def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend:
 
 
 def _inflation(residuals: npt.NDArray[np.float64]) -> float:
-    """Return the factor by which residuals that resemble their neighbours increase the standard error."""
+    """Return the factor by which correlated neighbouring residuals increase the standard error."""
     total = residuals @ residuals
     if not total:
         return 1.0

@@ -12,8 +12,8 @@ from soak.trend import Trend, trend
 
 @dataclass(frozen=True)
 class Bound:
-    """Growth is what is surely more than per_h in an hour, and has come to more than amount; to more than early in what
-    was watched for less than EARLY_H hours.
+    """The limit of growth: a significant slope of more than per_h an hour that has come to more than `amount`, or to
+    more than `early` in a run shorter than EARLY_H hours.
     """
 
     per_h: float
@@ -24,34 +24,38 @@ class Bound:
 EARLY_H: Final = 0.2
 
 MEMORY: Final = Bound(per_h=16, amount=8, early=32)
-"""In MiB. 16 in an hour is 400 in a day, and at 60 requests a second 80 bytes for each: what a process forgets of every
-request is more than that. Allocators go up by some MiB at any time, for good, since blocks lie where others were: 8 are
-more than that in the 20 minutes that count of 30, and are 24 in an hour. While everything is young they fill quickly:
-32, as in fuzz.run."""
+"""In MiB. 16 in an hour is 400 in a day, and at 60 requests a second 80 bytes for each: a leak in every request is
+larger. Allocators grow by some MiB at any time, for good, because of fragmentation: 8 is more than that in the 20
+minutes that count of 30, and is 24 in an hour. In the beginning they fill quickly: 32, as in fuzz.run.
+"""
 
 MAPPED: Final = Bound(per_h=60, amount=60, early=200)
-"""Parts of files: a facedb of the embedded store has some 100 of them, more while its segments are rewritten, and what
-is never unmapped makes more with each of those times. How much of them is in memory is the system's choice, which takes
-back what it needs: three segments of each facedb, of 32 MiB each, may be."""
+"""Mapped parts of files: a facedb of the embedded store has some 100 of them, more while its segments are rewritten,
+and leaked ones add up with each rewrite. How much of them is resident is the system's choice, which reclaims what it
+needs: up to three segments of each facedb, of 32 MiB each.
+"""
 
 TOGETHER: Final = 6
-"""Readings of which only the lowest counts, where memory is concerned: half a minute in which the largest image comes
-and goes, 150 MiB while it is decoded. What is forgotten lifts the lowest as well."""
+"""Readings of which only the lowest counts, for memory: half a minute in which the largest image comes and goes, 150
+MiB while it is decoded. A leak lifts the lowest as well.
+"""
 
 OPEN: Final = Bound(per_h=4, amount=6, early=24)
-"""Files. Those of callers come and go, and connections to Redis are opened when they are needed: 6 of them may be first
-needed after the warm-up, and 24 (see fuzz.run) after a short one. What leaks one in each 10,000 requests has 7 more
-after 20 minutes."""
+"""Open files. Those of callers come and go, and connections to Redis are opened when needed: 6 of them may first be
+needed after the warm-up, and 24 (see fuzz.run) after a short one. A leak in one of 10,000 requests adds 7 in 20
+minutes.
+"""
 
 THREADS: Final = Bound(per_h=1, amount=2, early=2)
-"""All are started while a process warms up, but the last one of a pool, and one that helps out in a pause."""
+"""Threads. All are started during the warm-up, except the last one of a pool, and one for a pause."""
 
 QUEUE: Final = Bound(per_h=20, amount=20, early=40)
-"""Jobs that wait: at most as many as there are callers, some 40. A queue that grows by one in a minute never ends."""
+"""Waiting jobs: at most as many as callers, some 40. A queue that grows by one a minute is growth."""
 
 SETTLED: Final = 2
-"""Keys of a kind kept for good that may be new: at midnight, UTC, the counters of another day begin; and the queue is a
-key only while something waits in it."""
+"""Permanent keys of a kind that may be new: at midnight, UTC, the counters of another day begin; and the queue is a key
+only while a job waits in it.
+"""
 
 _LIVES_S: Final = {
     "fs:image": 5,
@@ -66,15 +70,17 @@ _LIVES_S: Final = {
     "fs:worker": 5,
 }
 _PAST_DEADLINE: Final = frozenset({"fs:image", RESULT_PREFIX, "fs:leases"})
-"""Kinds of keys whose time counts from the deadline of a request."""
+"""Kinds of keys whose time to live counts from the deadline of a request."""
 
 AT_WORK: Final = 50
-"""Requests that may have begun before those seconds: as many as there are callers, and some."""
+"""Requests that may have begun before those seconds: somewhat more than the callers."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. grows: whether beyond its bound; None for what grows by design and is not judged here."""
+    """One line of the table. grows: whether it exceeds its bound; None for keys that grow by design and are not judged
+    here.
+    """
 
     process: str
     quantity: str
@@ -84,14 +90,14 @@ class Row:
 
 
 def lives_s(deadline_s: float) -> dict[str, float]:
-    """Return the seconds that keys of a kind live at most, as docs/architecture.md has it, for a service with that
-    deadline of at most 60 s. Of all other kinds there are as many after a million requests as after one.
+    """Return the longest time to live of each kind of key, in seconds, as docs/architecture.md has it, for a service
+    with that deadline of at most 60 s. All other kinds have as many keys after a million requests as after one.
     """
     return {kind: most + (deadline_s if kind in _PAST_DEADLINE else 0) for kind, most in _LIVES_S.items()}
 
 
 def rows(readings: Sequence[Reading], deadline_s: float) -> list[Row]:
-    """Judge what was read after the warm-up. Raises ValueError for fewer than three readings."""
+    """Judge the readings after the warm-up. Raises ValueError for fewer than three readings."""
     return list(chain(_processes(readings), _servers(readings), _kinds(readings, lives_s(deadline_s))))
 
 
@@ -118,7 +124,9 @@ def too_many(reading: Reading, most: dict[str, int]) -> list[str]:
 
 
 def overstaying(to_live: dict[str, int], deadline_s: float) -> list[str]:
-    """Return sentences about kinds that are to expire, of which a key does not, or later than documented."""
+    """Return sentences about kinds that must expire but have a key without an end, or with one later than
+    documented.
+    """
     return [
         f"a key {kind} has {to_live[kind]} s to live (-1: for ever), of {most:g} s"
         for kind, most in lives_s(deadline_s).items()
@@ -132,7 +140,7 @@ def _processes(readings: Sequence[Reading]) -> Iterator[Row]:
         memory = [process.memory_mb for process in held]
         resident = [process.resident_mb for process in held]
         if name in SERVERS:
-            # What keyed requests leave for a day is theirs; judged is what is not explained by it.
+            # Memory of keys that requests leave for a day does not count.
             kept = [reading.stores[name].kept_mb for reading in readings]
             memory = [own - explained for own, explained in zip(memory, kept, strict=True)]
         yield _row(readings, name, "memory, MiB", memory, MEMORY)
