@@ -192,8 +192,8 @@ def overload(found: Mapping[str, Found]) -> str:
         )
         for load in found["overload"]["loads"]
     ]
-    header = ("photos", "deadline", "peak a second", "asked a second", "goodput", "accepted p50 ms", "p99 ms")
-    return table((*header, "refused", "p50 ms", "p99 ms", "in vain"), rows)
+    header = ("photos", "deadline", "peak a second", "offered a second", "goodput", "accepted p50 ms", "p99 ms")
+    return table((*header, "refused", "p50 ms", "p99 ms", "too late"), rows)
 
 
 def fairness(found: Mapping[str, Found]) -> str:

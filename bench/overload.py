@@ -47,10 +47,10 @@ def show(loads: Sequence[Mapping[str, Any]]) -> None:
         refused = load["refused"]
         print(
             f"{load['photos']:6} deadline {load['deadline_s']:>2} s  peak {load['peak_per_second']:.1f}/s, "
-            f"{load['rate']:.0f}/s asked: goodput {load['goodput']:.2f} of the peak  "
+            f"{load['rate']:.0f}/s offered: goodput {load['goodput']:.2f} of the peak  "
             f"accepted p50 {load['p50_ms']:.0f}  p99 {load['p99_ms']:.0f}  longest {load['longest_ms']:.0f} ms  "
             f"refused {refused['count']} of {load['requests']}, p50 {refused['p50_ms']:.1f}  "
-            f"p99 {refused['p99_ms']:.1f} ms  in vain {load['in_vain']['count']}"
+            f"p99 {refused['p99_ms']:.1f} ms  too late {load['in_vain']['count']}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A collection of the embedded store that is written anew: nothing of removed faces stays, and nothing else is lost."""
+"""Compacting a collection of the embedded store: no bytes of removed faces stay, and nothing else is lost."""
 
 import subprocess
 import sys
@@ -45,14 +45,14 @@ def expected(*seeds: int) -> Faces:
 
 
 def traces(folder: Path, point: Point) -> set[str]:
-    """Files with the point's vector or name."""
+    """Return the names of files that contain the point's vector or name."""
     wanted = point.vector.tobytes()[64:128], point.name.encode()
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.name for path in files if any(some in path.read_bytes() for some in wanted)}
 
 
-def nothing() -> None:
-    """Rests not at all."""
+def no_rest() -> None:
+    """Do nothing between two steps."""
 
 
 @pytest.fixture
@@ -70,21 +70,21 @@ def store(folder: Path) -> Iterator[EdgeStore]:
 ALL = range(3 * PAGE)
 
 
-def test_nothing_of_a_removed_face_stays(store: EdgeStore, folder: Path) -> None:
+def test_no_bytes_of_a_removed_face_stay(store: EdgeStore, folder: Path) -> None:
     store.delete("db", face(5).person_id)
     assert traces(folder, face(5)), "the engine leaves them; a test that finds nothing before shows nothing"
-    assert store.compact("db", nothing)
+    assert store.compact("db", no_rest)
     assert not traces(folder, face(5))
     assert held(store) == expected(*(seed for seed in ALL if seed != 5))
     assert store.search("db", unit(6), 1, 0.9)[0].cosine == pytest.approx(1, abs=1e-6)
 
 
-def test_int8_is_made_again(folder: Path) -> None:
+def test_int8_copies_are_rebuilt(folder: Path) -> None:
     with closing(opened(folder, index_from=100)) as store:
         for begin in range(0, 900, 50):
             store.add("db", [face(seed) for seed in range(begin, begin + 50)])
         store.delete("db", face(5).person_id)
-        store.compact("db", nothing)
+        store.compact("db", no_rest)
         assert not traces(folder, face(5))
         with store._shards.use("db") as shard:
             assert shard.engine.info().indexed_vectors_count >= 800
@@ -93,10 +93,10 @@ def test_int8_is_made_again(folder: Path) -> None:
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.integers(0, 120)), max_size=40), max_size=6))
-def test_what_changes_meanwhile_is_not_lost(
+def test_changes_during_compaction_are_not_lost(
     tmp_path_factory: pytest.TempPathFactory, changes: list[list[tuple[bool, int]]]
 ) -> None:
-    """Between any two steps faces are added, written again and removed."""
+    """Faces are added, updated and removed between any two steps."""
     with closing(opened(tmp_path_factory.mktemp("changing") / "faces")) as store:
         store.add("db", [face(seed) for seed in ALL])
         there = set(ALL)
@@ -115,43 +115,43 @@ def test_what_changes_meanwhile_is_not_lost(
         assert held(store) == expected(*there)
 
 
-def test_a_collection_that_is_dropped_meanwhile_stays_away(store: EdgeStore, folder: Path) -> None:
+def test_a_collection_that_is_dropped_during_compaction_stays_dropped(store: EdgeStore, folder: Path) -> None:
     assert store.compact("db", lambda: store.drop("db"))
     assert store.collections() == []
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-def test_one_dropped_and_made_again_meanwhile_is_the_new_one(store: EdgeStore) -> None:
-    def anew() -> None:
+def test_a_collection_that_is_dropped_and_recreated_during_compaction_is_the_new_one(store: EdgeStore) -> None:
+    def replace_collection() -> None:
         store.drop("db")
         store.add("db", [face(1000)])
 
-    store.compact("db", anew)
+    store.compact("db", replace_collection)
     assert held(store) == expected(1000)
 
 
-def test_an_empty_collection_goes_with_its_bytes(store: EdgeStore, folder: Path) -> None:
+def test_compacting_an_empty_collection_removes_its_bytes(store: EdgeStore, folder: Path) -> None:
     for seed in ALL:
         store.delete("db", face(seed).person_id)
-    store.compact("db", nothing)
+    store.compact("db", no_rest)
     assert not traces(folder, face(5))
     assert store.count("db") == 0
     store.add("db", [face(5)])
     assert held(store) == expected(5)
 
 
-def test_faces_of_another_model_are_written_anew_as_they_are(folder: Path) -> None:
+def test_faces_of_another_model_are_compacted_unchanged(folder: Path) -> None:
     with closing(opened(folder, OTHERS)) as store:
         store.add("db", [face(seed, 64) for seed in range(3)])
         store.delete("db", face(1).person_id)
     with closing(opened(folder)) as store:
-        assert store.compact("db", nothing)
+        assert store.compact("db", no_rest)
     with closing(opened(folder, OTHERS)) as store:
         assert not traces(folder, face(1, 64))
         assert {point.person_id for point in store.points("db")} == {face(0).person_id, face(2).person_id}
 
 
-def test_given_up_it_leaves_all_as_it_was(store: EdgeStore, folder: Path) -> None:
+def test_an_interrupted_compaction_changes_nothing(store: EdgeStore, folder: Path) -> None:
     def give_up() -> None:
         raise KeyError("nobody waits")
 
@@ -159,29 +159,29 @@ def test_given_up_it_leaves_all_as_it_was(store: EdgeStore, folder: Path) -> Non
         store.compact("db", give_up)
     assert held(store) == expected(*ALL)
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "db"]
-    assert store.compact("db", nothing)
+    assert store.compact("db", no_rest)
 
 
-def test_one_at_a_time(store: EdgeStore) -> None:
+def test_a_collection_is_compacted_once_at_a_time(store: EdgeStore) -> None:
     with pytest.raises(StoreUnavailable, match="being compacted already"):
-        store.compact("db", lambda: bool(store.compact("db", nothing)) and None)
+        store.compact("db", lambda: bool(store.compact("db", no_rest)) and None)
 
 
-def test_without_room_for_a_copy_nothing_is_begun(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compaction_does_not_begin_without_space_for_a_copy(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_files.EdgeFiles, "free_bytes", lambda _: 2**20)
     with pytest.raises(StoreUnavailable, match="no room for a copy of db"):
-        store.compact("db", nothing)
+        store.compact("db", no_rest)
     assert store.count("db") == len(ALL)
 
 
-def test_what_could_not_be_removed_before_goes_now(store: EdgeStore, folder: Path) -> None:
+def test_files_left_by_earlier_compactions_are_removed(store: EdgeStore, folder: Path) -> None:
     (folder / ".tmp-left").mkdir()
     (folder / ".tmp-left" / "bytes").write_bytes(b"x")
-    store.compact("db", nothing)
+    store.compact("db", no_rest)
     assert not (folder / ".tmp-left").exists()
 
 
-KILLED = """
+KILLED_AT = """
 import os, signal, sys
 from contextlib import closing
 from pathlib import Path
@@ -208,18 +208,18 @@ with closing(EdgeStore(folder, Identity("sface", "0" * 64, 1, 128), 8)) as store
     sys.addaudithook(hook)
     store.compact("db", moment)
 """
-"""Compacts, and kills itself at the given moment: each step, and each change to the folders, is one."""
+"""Compacts, and kills itself at the given moment: before a step, or before a change to the folders."""
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_loses_nothing(folder: Path) -> None:
+def test_a_kill_at_any_moment_of_compaction_loses_nothing(folder: Path) -> None:
     there = expected(*(seed for seed in ALL if seed != 5))
     with closing(opened(folder)) as store:
         store.add("db", [face(seed) for seed in ALL])
         store.delete("db", face(5).person_id)
     moments, killed = 0, True
     while killed:
-        status = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(moments)], check=False).returncode
+        status = subprocess.run([sys.executable, "-c", KILLED_AT, str(folder), str(moments)], check=False).returncode
         killed = status != 0
         assert status in (0, -9)
         with closing(opened(folder)) as store:

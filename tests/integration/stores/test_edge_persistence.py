@@ -1,4 +1,4 @@
-"""What Qdrant Edge keeps on disk: through restarts, killed processes, damage, and a second process."""
+"""The files of Qdrant Edge: after restarts, killed processes, damage, and with a second process."""
 
 import json
 import shutil
@@ -40,10 +40,14 @@ def opened(folder: Path, open_limit: int = 8) -> EdgeStore:
     return EdgeStore(folder, OURS, open_limit)
 
 
-class TestPowerCut:
-    """Power cannot be cut here. What a disk may then hold can be: the log as it was synced, and all else older."""
+class TestPowerFailure:
+    """A power failure is simulated by the files that a disk may then hold: the log as it was synced, and all else
+    older.
+    """
 
-    def test_always_means_before_it_is_acknowledged(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sync_always_syncs_the_log_before_the_acknowledgement(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         synced: list[Path] = []
         with closing(EdgeStore(folder, OURS, 8, sync=True)) as store:
             point = face(1)
@@ -55,7 +59,7 @@ class TestPowerCut:
             store.delete("db", point.person_id)
             assert folder / "db" / "shard" / "wal" in synced
 
-    def test_otherwise_within_a_second_and_of_what_was_changed_alone(
+    def test_otherwise_changed_logs_alone_are_synced_within_a_second(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with closing(opened(folder)) as store:
@@ -70,7 +74,7 @@ class TestPowerCut:
             store.drop("db")
             assert not any("other" in path.parts for path in synced)
 
-    def test_the_log_alone_brings_everything_back(self, folder: Path, tmp_path: Path) -> None:
+    def test_everything_is_restored_from_the_log_alone(self, folder: Path, tmp_path: Path) -> None:
         old = tmp_path / "old" / "faces"
         with closing(opened(folder)) as store:
             first = [face(seed) for seed in range(20)]
@@ -88,7 +92,7 @@ class TestPowerCut:
 
 
 def open_shards(folder: Path) -> set[str]:
-    """Collections of which this process has a file mapped."""
+    """Return the collections of which this process has a file mapped."""
     maps = Path("/proc/self/maps").read_text().splitlines()
     return {Path(line.split(maxsplit=5)[5]).relative_to(folder).parts[0] for line in maps if f"{folder}/" in line}
 
@@ -124,7 +128,7 @@ def test_kill_9_loses_no_acknowledged_point(folder: Path, acknowledged: int) -> 
     with subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True) as child:
         lines = [child.stdout.readline() for _ in range(acknowledged)]
         child.kill()
-        lines += child.stdout.readlines()  # what it still wrote before it died
+        lines += child.stdout.readlines()  # lines that it wrote before it died
     points = [line.split() for line in lines if line.endswith("\n")]
     assert len(points) >= acknowledged
 
@@ -150,7 +154,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_process_is_refused_until_the_first_is_dead(folder: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_has_ended(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -164,7 +168,7 @@ def test_a_second_process_is_refused_until_the_first_is_dead(folder: Path) -> No
     opened(folder).close()
 
 
-def test_a_second_store_in_the_same_process_too(folder: Path) -> None:
+def test_a_second_store_in_the_same_process_is_refused(folder: Path) -> None:
     first = opened(folder)
     with pytest.raises(OperatorError):
         opened(folder)
@@ -172,13 +176,13 @@ def test_a_second_store_in_the_same_process_too(folder: Path) -> None:
     opened(folder).close()
 
 
-def test_a_folder_that_cannot_be_made_is_the_operators(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_operator_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(OperatorError, match="data"):
         opened(tmp_path / "data" / "faces")
 
 
-def test_reopened_it_is_as_it_was(folder: Path) -> None:
+def test_a_reopened_store_is_unchanged(folder: Path) -> None:
     store = opened(folder)
     stays, goes = face(1, "stays"), face(1, "goes")
     store.add("db", [stays, goes])
@@ -194,7 +198,7 @@ def test_reopened_it_is_as_it_was(folder: Path) -> None:
     store.close()
 
 
-def test_more_collections_than_may_be_open(folder: Path) -> None:
+def test_there_may_be_more_collections_than_open_ones(folder: Path) -> None:
     store = opened(folder, open_limit=2)
     points = {f"db{number}": face(number, f"P{number}") for number in range(6)}
     for _ in range(2):
@@ -208,7 +212,7 @@ def test_more_collections_than_may_be_open(folder: Path) -> None:
     assert open_shards(folder) == set()
 
 
-def test_half_made_and_half_removed_collections_are_cleared_at_the_start(folder: Path) -> None:
+def test_half_created_and_half_removed_collections_are_removed_at_the_start(folder: Path) -> None:
     leftover = folder / f"{files._TEMPORARY}1" / "shard"
     leftover.mkdir(parents=True)
     (leftover / "edge_config.json").write_text("half of i")
@@ -218,7 +222,7 @@ def test_half_made_and_half_removed_collections_are_cleared_at_the_start(folder:
     store.close()
 
 
-def test_a_collection_that_cannot_be_made_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collection_that_cannot_be_created_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> None:
         raise Exception("Service runtime error: No space left on device (os error 28)")  # noqa: TRY002 - as Edge does
 
@@ -232,7 +236,7 @@ def test_a_collection_that_cannot_be_made_leaves_nothing(folder: Path, monkeypat
     store.close()
 
 
-def test_a_nearly_full_disk_takes_no_more_adds_but_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nearly_full_disk_refuses_adds_and_answers_searches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = opened(folder)
     point = face(1, "Ada")
     store.add("db", [point])
@@ -245,7 +249,7 @@ def test_a_nearly_full_disk_takes_no_more_adds_but_answers(folder: Path, monkeyp
     store.close()
 
 
-def test_flushing_on_the_way_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flush_between_operations_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "FLUSH_EVERY", 3)
     store = opened(folder)
     for number in range(10):
@@ -256,15 +260,15 @@ def test_flushing_on_the_way_changes_nothing(folder: Path, monkeypatch: pytest.M
     store.close()
 
 
-def break_description(folder: Path) -> None:
+def damage_record(folder: Path) -> None:
     (folder / "collection.json").write_text('{"collection": "dama')
 
 
-def remove_description(folder: Path) -> None:
+def remove_record(folder: Path) -> None:
     (folder / "collection.json").unlink()
 
 
-def break_identity(folder: Path) -> None:
+def damage_identity(folder: Path) -> None:
     (folder / "collection.json").write_text(json.dumps({"collection": "damaged", "identity": None}))
 
 
@@ -272,17 +276,17 @@ def rename_inside(folder: Path) -> None:
     (folder / "collection.json").write_text(json.dumps({"collection": "Damaged", "identity": str(OURS)}))
 
 
-def break_config(folder: Path) -> None:
+def damage_config(folder: Path) -> None:
     (folder / "shard" / "edge_config.json").write_text("{")
 
 
-def break_log(folder: Path) -> None:
+def damage_log(folder: Path) -> None:
     log = next((folder / "shard" / "wal").glob("open-*"))
     log.write_bytes(b"\xff" * 100 + log.read_bytes()[100:])
 
 
 def cut_segment(folder: Path) -> None:
-    """Qdrant Edge panics on this one rather than raise."""
+    """Qdrant Edge panics on this one instead of raising an error."""
     for path in (folder / "shard" / "segments").glob("*/vector_storage/vectors/*"):
         path.write_bytes(path.read_bytes()[:3])
 
@@ -294,17 +298,17 @@ def remove_shard(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        break_description,
-        remove_description,
-        break_identity,
+        damage_record,
+        remove_record,
+        damage_identity,
         rename_inside,
-        break_config,
-        break_log,
+        damage_config,
+        damage_log,
         cut_segment,
         remove_shard,
     ],
 )
-def test_a_damaged_collection_says_so_and_harms_no_other(folder: Path, damage: object) -> None:
+def test_a_damaged_collection_is_reported_and_the_others_work(folder: Path, damage: object) -> None:
     store = opened(folder)
     for name in ("damaged", "sound"):
         store.add(name, [face(1, name)])
@@ -328,7 +332,7 @@ def test_a_damaged_collection_says_so_and_harms_no_other(folder: Path, damage: o
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", ".lock", "a\n", "x" * 130, "/etc", "ä"])
-def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
+def test_no_name_of_a_collection_leads_out_of_the_folder(folder: Path, name: str) -> None:
     store = opened(folder)
     for call in (
         lambda: store.add(name, [face(1)]),
@@ -342,7 +346,7 @@ def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-def test_names_of_the_longest_and_oddest_kind(folder: Path) -> None:
+def test_the_longest_and_oddest_names_are_kept(folder: Path) -> None:
     names = sorted(["lock", "shard", "-", "tenant.facedb", f"{'t' * 64}.{'f' * 64}"])
     store = opened(folder)
     for name in names:

@@ -1,4 +1,4 @@
-"""Large collections of the embedded store, made small: int8 from a hundred faces on."""
+"""The segments of large collections of the embedded store, scaled down: int8 copies from a hundred faces on."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ LIMIT = 10
 
 
 def faces(first: int, count: int, name: str = "") -> list[Point]:
-    """Of ids first, first + 1, ...; other vectors under another name."""
+    """Return points with ids first, first + 1, ...; another name gives other vectors."""
     random = np.random.default_rng([first, len(name)])
     vectors = random.standard_normal((count, DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -51,7 +51,9 @@ def not_indexed(store: EdgeStore) -> int:
 
 
 def recall(store: Store, reference: Store) -> float:
-    """Of the best LIMIT of the reference, over 50 searches; whatever is listed must be there, with its cosine."""
+    """Return the recall of the best LIMIT of the reference, over 50 searches. All matches must be in the reference,
+    with its cosine.
+    """
     hits = 0
     for asked in faces(10**9, 50):
         best = {match.person_id for match in reference.search("db", asked.vector, LIMIT, -1)}
@@ -76,7 +78,7 @@ def store(folder: Path) -> Iterator[EdgeStore]:
         yield made
 
 
-def test_what_grows_large_gets_int8_and_nobody_is_missed(store: EdgeStore) -> None:
+def test_a_growing_collection_gets_int8_copies_and_keeps_its_recall(store: EdgeStore) -> None:
     reference = MemoryStore(OURS)
     for first in range(0, 5 * INDEX_FROM, 10):
         for each in (store, reference):
@@ -86,7 +88,7 @@ def test_what_grows_large_gets_int8_and_nobody_is_missed(store: EdgeStore) -> No
     assert recall(store, reference) >= 0.99
 
 
-def test_what_is_small_is_compared_in_full(store: EdgeStore) -> None:
+def test_a_small_collection_is_searched_exactly(store: EdgeStore) -> None:
     reference = MemoryStore(OURS)
     for each in (store, reference):
         each.add("db", faces(0, INDEX_FROM - 1))
@@ -94,7 +96,7 @@ def test_what_is_small_is_compared_in_full(store: EdgeStore) -> None:
     assert recall(store, reference) == 1
 
 
-def test_changes_after_it_was_indexed_are_seen(folder: Path) -> None:
+def test_changes_to_an_indexed_collection_are_found(folder: Path) -> None:
     reference = MemoryStore(OURS)
     with closing(opened(folder)) as store:
         for each in (store, reference):
@@ -112,7 +114,7 @@ def test_changes_after_it_was_indexed_are_seen(folder: Path) -> None:
         assert recall(store, reference) >= 0.99
 
 
-def test_coming_and_going_neither_loses_nor_litters(store: EdgeStore) -> None:
+def test_many_adds_and_removals_lose_nothing_and_leave_no_files(store: EdgeStore) -> None:
     """Five times the size of the collection is added and removed."""
     reference, size = MemoryStore(OURS), 2 * INDEX_FROM
     for first in range(0, 5 * size, 20):
@@ -161,19 +163,20 @@ while True:
         say("deleted", gone)
     number += 50
 """
-"""Adds and deletes until the first time that optimising takes longer than a moment, which is when there is something to
-do: then it is dead at once, of an alarm, for which the interpreter need not wait."""
+"""Adds and deletes until optimising first takes longer than a moment, which is when there is work to do; then an alarm
+kills it at once, without waiting for the interpreter.
+"""
 
 
 @pytest.mark.slow
-def test_dying_amid_optimising_loses_nothing_and_brings_nothing_back(folder: Path) -> None:
+def test_a_kill_during_optimising_loses_nothing_and_restores_no_deleted_face(folder: Path) -> None:
     there: set[int] = set()
     gone: set[int] = set()
     for turn, moment in enumerate([0.002, 0.005, 0.01, 0.015, 0.02]):
         command = [sys.executable, "-c", CHILD, str(folder), str(turn * 10**6 + 1), str(moment)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == -signal.SIGALRM, done.stderr
-        doubtful: set[int] = set()  # done perhaps, but nobody was told
+        doubtful: set[int] = set()  # possibly done, but not acknowledged
         for word, number in (line.split() for line in done.stdout.splitlines()):
             face = int(number)
             match word:
@@ -186,7 +189,7 @@ def test_dying_amid_optimising_loses_nothing_and_brings_nothing_back(folder: Pat
                     there.discard(face)
                     gone.add(face)
         there -= doubtful
-        with closing(EdgeStore(folder, OURS, 8, 10**6)) as store:  # looks, and leaves optimising to the next turn
+        with closing(EdgeStore(folder, OURS, 8, 10**6)) as store:  # reads, and leaves optimising to the next turn
             assert missing(store, there) == set()
             assert missing(store, gone) == gone
     with closing(opened(folder, 4000)) as store:
@@ -200,7 +203,7 @@ def missing(store: EdgeStore, numbers: Iterable[int]) -> set[int]:
     return {number for number in numbers if not store.contains("db", uuid.UUID(int=number))}
 
 
-def test_closing_while_others_add_keeps_what_was_acknowledged(folder: Path) -> None:
+def test_closing_during_adds_keeps_every_acknowledged_face(folder: Path) -> None:
     store = opened(folder)
     acknowledged: list[Point] = []
 
@@ -240,7 +243,7 @@ class Failing:
         raise Exception("Service runtime error: out of luck")  # noqa: TRY002 - as Edge does
 
 
-def test_an_optimiser_that_fails_is_logged_and_harms_nobody(store: EdgeStore) -> None:
+def test_a_failing_optimiser_is_logged_and_the_collection_works(store: EdgeStore) -> None:
     reference = MemoryStore(OURS)
     for each in (store, reference):
         each.add("db", faces(0, 20))
@@ -256,7 +259,7 @@ def test_an_optimiser_that_fails_is_logged_and_harms_nobody(store: EdgeStore) ->
     assert recall(store, reference) == 1
 
 
-def test_nothing_is_optimised_on_a_disk_that_is_nearly_full(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nearly_full_disk_prevents_optimising(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EdgeFiles, "free_bytes", lambda _: 200 * 2**20)
     store.add("db", faces(0, INDEX_FROM))
     assert indexed(store) == 0
@@ -265,8 +268,8 @@ def test_nothing_is_optimised_on_a_disk_that_is_nearly_full(store: EdgeStore, mo
     assert indexed(store) == INDEX_FROM + 10
 
 
-def of_an_older_release(folder: Path, points: list[Point]) -> None:
-    """A collection as the store made it before there was int8."""
+def make_old_collection(folder: Path, points: list[Point]) -> None:
+    """Create a collection as the store made it before int8."""
     config = engine.EdgeConfig(
         vectors=engine.EdgeVectorParams(size=DIMENSION, distance=engine.Distance.Cosine),
         max_search_threads=1,
@@ -288,9 +291,9 @@ def of_an_older_release(folder: Path, points: list[Point]) -> None:
 
 
 @pytest.mark.parametrize("count", [INDEX_FROM // 2, INDEX_FROM, 5 * INDEX_FROM])
-def test_a_collection_of_an_older_release_is_taken_on(folder: Path, count: int) -> None:
+def test_a_collection_of_an_older_release_is_used_and_indexed(folder: Path, count: int) -> None:
     reference, old = MemoryStore(OURS), faces(0, count, "old")
-    of_an_older_release(folder, old)
+    make_old_collection(folder, old)
     reference.add("db", old)
     for turn in range(2):
         with closing(opened(folder)) as store:
@@ -302,8 +305,8 @@ def test_a_collection_of_an_older_release_is_taken_on(folder: Path, count: int) 
             assert (indexed(store) > 0) is (count >= INDEX_FROM)
 
 
-def test_a_large_one_is_optimised_by_another_process_once(folder: Path) -> None:
-    of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
+def test_a_large_old_collection_is_optimised_once_by_another_process(folder: Path) -> None:
+    make_old_collection(folder, faces(0, 5 * INDEX_FROM))
     for expected in (["collection_indexed"], []):
         with closing(opened(folder)) as store, capture_logs() as logs:
             assert store.count("db") == 5 * INDEX_FROM
@@ -311,10 +314,10 @@ def test_a_large_one_is_optimised_by_another_process_once(folder: Path) -> None:
             assert indexed(store) == 5 * INDEX_FROM
 
 
-def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
+def test_calls_fail_soon_while_that_process_runs_and_a_drop_ends_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
+    make_old_collection(folder, faces(0, 5 * INDEX_FROM))
     monkeypatch.setattr(background_indexing, "WAIT_S", 0.1)
     reading, writing = os.pipe()
     never_ends = subprocess.Popen(["cat"], stdin=reading)
@@ -331,9 +334,9 @@ def test_while_that_goes_on_nobody_waits_for_long_and_a_drop_ends_it(
     os.close(writing)
 
 
-def test_if_that_process_fails_every_face_is_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_is_exact_if_that_process_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, old = MemoryStore(OURS), faces(0, 5 * INDEX_FROM)
-    of_an_older_release(folder, old)
+    make_old_collection(folder, old)
     reference.add("db", old)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with closing(opened(folder)) as store, capture_logs() as logs:
@@ -344,8 +347,8 @@ def test_if_that_process_fails_every_face_is_compared(folder: Path, monkeypatch:
         assert recall(store, reference) == 1
 
 
-def test_one_of_another_identity_is_left_as_it_is(folder: Path) -> None:
-    of_an_older_release(folder, faces(0, 5 * INDEX_FROM))
+def test_an_old_collection_of_another_identity_is_not_changed(folder: Path) -> None:
+    make_old_collection(folder, faces(0, 5 * INDEX_FROM))
     with closing(EdgeStore(folder, Identity("other", "0" * 64, 1, 16), 8, INDEX_FROM)) as store:
         assert store.count("db") == 5 * INDEX_FROM
     assert "int8" not in (folder / "db/shard/edge_config.json").read_text()

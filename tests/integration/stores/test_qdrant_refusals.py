@@ -1,4 +1,6 @@
-"""Answers of a Qdrant server that no stand-in gives on purpose: overloaded, failing, too busy. From a script."""
+"""Answers of a Qdrant server that no stand-in gives on purpose: overloaded, failing, too busy. They come
+from a script.
+"""
 
 import json
 import threading
@@ -21,7 +23,7 @@ REASON = {"status": {"error": 'Service internal error: shard of "Ada Lovelace" h
 
 @dataclass
 class Script:
-    """What is answered in turn, as (status code, headers); when it is over, that there are no collections."""
+    """The answers in order, as (status code, headers); after them, an empty list of collections."""
 
     answers: list[tuple[int, dict[str, str]]]
     asked: list[str] = field(default_factory=list)
@@ -42,7 +44,7 @@ def scripted(script: Script, **settings: object) -> Iterator[QdrantStore]:
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            """The script remembers."""
+            """Log nothing: the script records the requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -61,7 +63,7 @@ def scripted(script: Script, **settings: object) -> Iterator[QdrantStore]:
     ],
     ids=str,
 )
-def test_what_passes_is_waited_for(trouble: tuple[int, dict[str, str]]) -> None:
+def test_a_temporary_refusal_is_retried(trouble: tuple[int, dict[str, str]]) -> None:
     script = Script([trouble, trouble])
     with scripted(script) as store:
         store.collections()
@@ -69,7 +71,7 @@ def test_what_passes_is_waited_for(trouble: tuple[int, dict[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 422])
-def test_what_is_refused_is_not_asked_again(code: int) -> None:
+def test_a_refused_request_is_not_retried(code: int) -> None:
     script = Script([(code, {})])
     with scripted(script) as store, pytest.raises(StoreError) as refused:
         store.collections()
@@ -78,14 +80,14 @@ def test_what_is_refused_is_not_asked_again(code: int) -> None:
     assert len(script.asked) == 1
 
 
-def test_nobody_waits_for_longer_than_there_is_time() -> None:
+def test_a_retry_after_beyond_the_time_limit_is_not_waited_for() -> None:
     script = Script([(429, {"Retry-After": "3600"})])
     with scripted(script) as store, pytest.raises(StoreUnavailable, match="too many requests"):
         store.collections()
     assert len(script.asked) == 1
 
 
-def test_what_never_passes_is_given_up() -> None:
+def test_retries_end_at_the_time_limit() -> None:
     script = Script([(503, {})] * 1000)
     with scripted(script, store_timeout_s=1) as store, pytest.raises(StoreUnavailable, match="no active replica"):
         store.collections()

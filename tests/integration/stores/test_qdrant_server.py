@@ -1,7 +1,6 @@
-"""A Qdrant server as a store uses it, over REST and gRPC: what it is asked for, and what becomes of its troubles.
+"""The requests of a store to a Qdrant server, over REST and gRPC, and the handling of its failures.
 
-Against the stand-in of tests/qdrant_server.py, which tells what it was asked. A server that hangs is one whose process
-is stopped.
+The server is the stand-in of tests/qdrant_server.py, which records requests. A server that hangs is a stopped process.
 """
 
 import signal
@@ -27,7 +26,7 @@ from worker.store.qdrant.backend import open_qdrant
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
 KEY = "a key for tests"
-PATIENT = {"store_timeout_s": 30, "visibility_timeout_s": 60}  # a busy machine is not what is tested
+PATIENT = {"store_timeout_s": 30, "visibility_timeout_s": 60}  # a busy machine is not under test
 
 pytestmark = pytest.mark.parametrize("grpc", [False, True], ids=["rest", "grpc"])
 
@@ -46,7 +45,7 @@ def opened(server: Server, identity: Identity = OURS, **more: object) -> Iterato
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests that leave it alone. They tell their calls by their collections' names."""
+    """One server for all tests that do not change it. They recognise their calls by their collections' names."""
     with served(tmp_path_factory.mktemp("qdrant"), KEY) as running:
         yield running
 
@@ -60,8 +59,8 @@ def sent(server: Server, call: str, collection: str) -> list[dict]:
     return [made for made in server.calls(call) if made["collection"] == collection]
 
 
-class TestWhatIsAskedFor:
-    def test_a_collection_is_made_as_the_settings_say(self, server: Server, db: str, grpc: bool) -> None:
+class TestRequests:
+    def test_a_collection_is_created_as_the_settings_say(self, server: Server, db: str, grpc: bool) -> None:
         asked = {
             "qdrant_shards": 3,
             "qdrant_replicas": 2,
@@ -85,7 +84,7 @@ class TestWhatIsAskedFor:
         assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (3, 2, 2)
         assert body["metadata"] == {"facesearch_identity": str(OURS)}
 
-    def test_by_default_for_one_node(self, server: Server, db: str, grpc: bool) -> None:
+    def test_by_default_a_collection_is_for_one_node(self, server: Server, db: str, grpc: bool) -> None:
         with opened(server, qdrant_grpc=grpc, qdrant_quantization="none") as store:
             store.add(db, [face()])
         (made,) = sent(server, "create", db)
@@ -93,7 +92,7 @@ class TestWhatIsAskedFor:
         assert "quantization_config" not in body
         assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (1, 1, 1)
 
-    def test_a_shared_collection_has_graphs_by_facedb_and_an_index_of_them(
+    def test_a_shared_collection_has_a_graph_for_each_facedb_and_an_index_of_facedbs(
         self, server: Server, db: str, grpc: bool
     ) -> None:
         asked = {"placement": "shared", "qdrant_hnsw_m": 24}
@@ -105,7 +104,7 @@ class TestWhatIsAskedFor:
         (index,) = sent(server, "index", home)
         assert index["body"] == {"field_name": "facedb", "field_schema": {"type": "keyword", "is_tenant": True}}
 
-    def test_writes_are_waited_for_and_led_where_there_are_copies(self, server: Server, db: str, grpc: bool) -> None:
+    def test_writes_wait_and_are_ordered_where_there_are_replicas(self, server: Server, db: str, grpc: bool) -> None:
         person = face()
         for replicas, ordering in ((1, "weak"), (2, "medium")):
             with opened(server, qdrant_grpc=grpc, qdrant_replicas=replicas) as store:
@@ -115,7 +114,7 @@ class TestWhatIsAskedFor:
                 last = sent(server, call, db)[-1]
                 assert (last["wait"], last["ordering"]) == ("true", ordering)
 
-    def test_few_are_compared_one_by_one_and_many_by_the_graph(
+    def test_small_collections_are_searched_exactly_and_large_ones_by_the_graph(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
@@ -132,7 +131,7 @@ class TestWhatIsAskedFor:
         assert many["quantization"]["rescore"]
         assert many["quantization"]["oversampling"] == 3
 
-    def test_so_are_those_of_a_facedb_among_many(
+    def test_small_facedbs_of_a_shared_collection_are_searched_exactly_and_large_ones_by_the_graph(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
@@ -147,7 +146,7 @@ class TestWhatIsAskedFor:
         assert one_by_one["params"]["exact"]
         assert by_graph["filter"]["must"] == [{"key": "facedb", "match": {"value": db}}]
 
-    def test_the_number_of_faces_is_asked_for_now_and_then(self, server: Server, db: str, grpc: bool) -> None:
+    def test_the_number_of_faces_is_cached(self, server: Server, db: str, grpc: bool) -> None:
         with opened(server, qdrant_grpc=grpc) as store:
             store.add(db, [face()])
             for _ in range(5):
@@ -156,13 +155,13 @@ class TestWhatIsAskedFor:
 
 
 @pytest.mark.slow
-def test_many_collections_are_warned_of_once_a_minute(
+def test_a_warning_of_many_collections_comes_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: bool
 ) -> None:
     monkeypatch.setattr(collection_limit, "MANY", 3)
     with served(tmp_path) as server, opened(server, qdrant_grpc=grpc) as store, capture_logs() as logs:
         for number in range(3):
-            store.add(f"t.db{number}", [face()])  # the first one is counted, the others within the same minute
+            store.add(f"t.db{number}", [face()])  # the first one is counted, the others come within the same minute
         assert logs == []
         monkeypatch.setattr(store._collections._limit, "_count_from", 0)
         for number in range(3, 6):
@@ -173,8 +172,8 @@ def test_many_collections_are_warned_of_once_a_minute(
 
 
 @pytest.mark.slow
-class TestTroubles:
-    def test_one_that_comes_back_in_time_is_found_again(self, tmp_path: Path, db: str, grpc: bool) -> None:
+class TestFailures:
+    def test_a_server_that_restarts_in_time_is_reached_again(self, tmp_path: Path, db: str, grpc: bool) -> None:
         found: list[int] = []
         with served(tmp_path) as first, opened(first, qdrant_grpc=grpc) as store:
             store.add(db, [face()])
@@ -191,7 +190,7 @@ class TestTroubles:
                 assert store.count(db) == 2
         assert found == [1]
 
-    def test_one_that_hangs_is_given_up_within_the_time_limit(self, tmp_path: Path, db: str, grpc: bool) -> None:
+    def test_a_call_to_a_hanging_server_fails_within_the_time_limit(self, tmp_path: Path, db: str, grpc: bool) -> None:
         with (
             served(tmp_path) as server,
             opened(server, qdrant_grpc=grpc) as patient,
@@ -201,12 +200,12 @@ class TestTroubles:
             server.process.send_signal(signal.SIGSTOP)
             for call in (lambda: store.add(db, [face()]), lambda: store.search(db, AXIS, 50, 0.5), store.check):
                 with pytest.raises(StoreUnavailable, match="does not answer"):
-                    call()  # for ever, were there no limit
+                    call()  # without an end if there were no limit
             server.process.send_signal(signal.SIGCONT)
             wait_for(lambda: answers(store))
             patient.add(db, [face()])
 
-    def test_a_wrong_key_is_the_operators_and_is_tried_once(self, server: Server, db: str, grpc: bool) -> None:
+    def test_a_wrong_key_is_an_operator_error_and_is_tried_once(self, server: Server, db: str, grpc: bool) -> None:
         with opened(server, qdrant_grpc=grpc, qdrant_api_key="wrong") as store:
             for call in (store.check, store.collections, lambda: store.add(db, [face()])):
                 with pytest.raises(StoreError, match="QDRANT_API_KEY") as refused:
@@ -214,7 +213,7 @@ class TestTroubles:
                 assert not isinstance(refused.value, StoreUnavailable)
                 assert "wrong" not in str(refused.value)
 
-    def test_none_is_there(self, db: str, grpc: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_a_missing_server_is_an_error(self, db: str, grpc: bool, capfd: pytest.CaptureFixture[str]) -> None:
         settings = Settings(qdrant_url="http://127.0.0.1:1", qdrant_grpc=grpc, qdrant_grpc_port=1, store_timeout_s=1)
         with closing(open_qdrant(settings, OURS)) as store:
             for call in (store.check, store.collections, lambda: store.search(db, AXIS, 50, 0), lambda: store.drop(db)):
@@ -224,7 +223,7 @@ class TestTroubles:
 
 
 @pytest.mark.slow
-def test_tls_is_checked(tmp_path: Path, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_certificate_is_checked(tmp_path: Path, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate, key = certified(tmp_path)
     with served(tmp_path / "q", KEY, tls=(certificate, key)) as server:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)

@@ -1,4 +1,4 @@
-"""Several workers on one Qdrant: what one does behind another's back, and what is not facesearch's. In local mode."""
+"""Several workers on one Qdrant, in local mode: changes by another worker, and collections of others."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def opened_shared(client: QdrantClient, identity: Identity) -> Store:
 
 
 class CountingClient(QdrantClient):
-    """Counts the calls that ask what a collection is, and lets a test come in between asking and making."""
+    """A client that counts requests for a collection's description and lets a test intervene before a creation."""
 
     asked = 0
 
@@ -57,12 +57,12 @@ def client() -> Iterator[CountingClient]:
     client.close()
 
 
-def test_the_identity_can_be_read_on_the_server(client: CountingClient) -> None:
+def test_the_identity_is_stored_on_the_server(client: CountingClient) -> None:
     opened(client, OURS).add("db", [face()])
     assert Identity.parse(client.get_collection("db").config.metadata["facesearch_identity"]) == OURS
 
 
-def test_what_a_collection_is_gets_asked_once(client: CountingClient) -> None:
+def test_the_description_of_a_collection_is_requested_once(client: CountingClient) -> None:
     opened(client, OURS).add("db", [face()])
     store = opened(client, OURS)
     client.asked = 0
@@ -72,14 +72,14 @@ def test_what_a_collection_is_gets_asked_once(client: CountingClient) -> None:
     assert client.asked == 1
 
 
-def test_two_workers_make_the_same_collection_at_once(client: CountingClient) -> None:
+def test_two_workers_may_create_the_same_collection_at_once(client: CountingClient) -> None:
     client.before_create = lambda *args, **kwargs: QdrantClient.create_collection(client, *args, **kwargs)
     store = opened(client, OURS)
     store.add("db", [face("late")])
     assert [m.name for m in store.search("db", AXIS, 50, 0)] == ["late"]
 
 
-def test_of_two_identities_that_make_it_at_once_the_later_is_refused(client: CountingClient) -> None:
+def test_the_later_of_two_identities_that_create_a_collection_at_once_is_refused(client: CountingClient) -> None:
     def other_first(*_: object, **__: object) -> None:
         client.before_create = lambda *_, **__: None
         opened(client, THEIRS).add("db", [face("theirs")])
@@ -90,7 +90,7 @@ def test_of_two_identities_that_make_it_at_once_the_later_is_refused(client: Cou
     assert client.count("db").count == 1
 
 
-def test_dropped_by_another_worker_it_is_empty_and_comes_back_with_the_next_add(client: CountingClient) -> None:
+def test_a_collection_dropped_by_another_worker_is_empty_until_the_next_add(client: CountingClient) -> None:
     ours, other = opened(client, OURS), opened(client, OURS)
     point = face("old")
     ours.add("db", [point])
@@ -106,7 +106,7 @@ def test_dropped_by_another_worker_it_is_empty_and_comes_back_with_the_next_add(
     assert [m.name for m in other.search("db", AXIS, 50, 0)] == ["new"]
 
 
-def test_made_again_by_another_model_behind_our_back_it_is_refused(client: CountingClient) -> None:
+def test_a_collection_recreated_with_another_model_is_refused(client: CountingClient) -> None:
     ours, theirs = opened(client, OURS), opened(client, THEIRS)
     ours.add("db", [face()])
     for call in (lambda: ours.search("db", AXIS, 50, 0), lambda: ours.add("db", [face()])):
@@ -119,7 +119,7 @@ def test_made_again_by_another_model_behind_our_back_it_is_refused(client: Count
     assert theirs.count("db") == 1
 
 
-def test_what_others_keep_on_the_server_is_left_alone(client: CountingClient) -> None:
+def test_collections_of_others_on_the_server_are_not_touched(client: CountingClient) -> None:
     vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
     client.create_collection("foreign", vectors_config=vectors)
     client.create_collection("labelled", vectors_config=vectors, metadata={"owner": "somebody"})
@@ -140,7 +140,7 @@ def test_what_others_keep_on_the_server_is_left_alone(client: CountingClient) ->
         assert client.collection_exists(name)
 
 
-def test_a_refusal_tells_no_name(client: CountingClient) -> None:
+def test_a_refusal_contains_no_name_of_a_face(client: CountingClient) -> None:
     store = opened(client, OURS)
     store.add("db", [face()])
     client.upsert = lambda *_, **__: (_ for _ in ()).throw(ValueError('cannot read "Ada Lovelace" near [0.1, 0.2]'))
@@ -151,7 +151,7 @@ def test_a_refusal_tells_no_name(client: CountingClient) -> None:
     assert refused.value.__suppress_context__
 
 
-def test_a_write_that_is_only_taken_note_of_is_no_add(client: CountingClient) -> None:
+def test_a_write_that_is_only_acknowledged_and_not_completed_is_an_error(client: CountingClient) -> None:
     opened(client, OURS).add("db", [face()])
     pending = models.UpdateResult(operation_id=1, status=models.UpdateStatus.WAIT_TIMEOUT)
     client.upsert = lambda *_, **__: pending
@@ -162,7 +162,7 @@ def test_a_write_that_is_only_taken_note_of_is_no_add(client: CountingClient) ->
 class TestSharedPlacement:
     """All facedbs in one collection."""
 
-    def test_of_two_identities_that_begin_a_facedb_at_once_at_most_one_succeeds(self, client: CountingClient) -> None:
+    def test_at_most_one_of_two_identities_that_begin_a_facedb_at_once_succeeds(self, client: CountingClient) -> None:
         ours, theirs = opened_shared(client, OURS), opened_shared(client, THEIRS)
         upsert = client.upsert
 
@@ -177,7 +177,7 @@ class TestSharedPlacement:
         assert [match.name for match in theirs.search("db", AXIS, 50, 0)] == ["theirs"]
         assert ours.count("db") == 1
 
-    def test_a_facedb_that_another_model_filled_behind_our_back_is_refused(self, client: CountingClient) -> None:
+    def test_a_facedb_that_was_filled_with_another_model_is_refused(self, client: CountingClient) -> None:
         ours, theirs = opened_shared(client, OURS), opened_shared(client, THEIRS)
         person = face()
         ours.add("db", [person])
@@ -202,8 +202,8 @@ class TestSharedPlacement:
         (match,) = store.search("a.y", AXIS, 50, 0)
         assert match.person_id == person.person_id
 
-    def test_the_index_is_made_by_whoever_finds_the_collection(self, client: CountingClient) -> None:
-        """Whoever made the collection may have died before it made the index."""
+    def test_a_missing_index_is_created_by_the_next_worker(self, client: CountingClient) -> None:
+        """The worker that created the collection may have died before it created the index."""
         made: list[str] = []
         create = client.create_payload_index
 
@@ -216,7 +216,7 @@ class TestSharedPlacement:
         opened_shared(client, OURS).search("db", AXIS, 50, 0)
         assert made == ["facedb", "facedb"]
 
-    def test_a_facedb_of_the_other_placement_is_not_begun_anew(self, client: CountingClient) -> None:
+    def test_a_facedb_of_the_other_placement_is_refused(self, client: CountingClient) -> None:
         separate, shared = opened(client, OURS), opened_shared(client, OURS)
         separate.add("tenant.alone", [face()])
         shared.add("tenant.among-others", [face()])

@@ -1,4 +1,4 @@
-"""Snapshots of the collections of a Qdrant server, on the stand-in for one."""
+"""Snapshots of the collections of a Qdrant server, on its stand-in."""
 
 import json
 import uuid
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def empty(server: Server) -> Iterator[None]:
-    """Whoever comes next finds nothing."""
+    """The server is empty for the next test."""
     yield
     with httpx.Client(base_url=server.url, headers={"api-key": KEY}) as http:
         for found in http.get("/collections").json()["result"]["collections"]:
@@ -51,8 +51,8 @@ def store(request: pytest.FixtureRequest, server: Server) -> Iterator[Store]:
         yield opened
 
 
-class Everything:
-    """What knows every collection."""
+class EveryCollection:
+    """A container that contains every collection."""
 
     def __contains__(self, _: object) -> bool:
         return True
@@ -60,7 +60,7 @@ class Everything:
 
 @dataclass
 class Snapshots:
-    """Saves and loads. said: what an operator was told since."""
+    """Saves and loads snapshots. said: messages to the operator."""
 
     url: str
     key: str = KEY
@@ -70,7 +70,7 @@ class Snapshots:
     def save(self, folder: Path) -> None:
         QdrantSnapshots(self._settings()).save(folder, self.said.append)
 
-    def load(self, folder: Path, *, overwrite: bool = False, known: Container[str] = Everything()) -> None:
+    def load(self, folder: Path, *, overwrite: bool = False, known: Container[str] = EveryCollection()) -> None:
         QdrantSnapshots(self._settings()).load(folder, overwrite, self.said.append, known)
 
     def _settings(self) -> Settings:
@@ -87,7 +87,7 @@ def names(store: Store, collection: str) -> list[str]:
 
 
 def fails(call: Callable[[], None], *texts: str) -> None:
-    """In one line."""
+    """Require that the call fails with an error of one line that contains these texts."""
     with pytest.raises(OperatorError) as error:
         call()
     assert "\n" not in str(error.value)
@@ -95,7 +95,7 @@ def fails(call: Callable[[], None], *texts: str) -> None:
         assert text in str(error.value)
 
 
-def test_what_was_saved_comes_back(store: Store, run: Snapshots, tmp_path: Path) -> None:
+def test_saved_faces_are_restored(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.first", [face("Ada"), face("Grace")])
     store.add("t.second", [face("Hedy")])
     run.save(tmp_path / "backup")
@@ -110,7 +110,7 @@ def test_what_was_saved_comes_back(store: Store, run: Snapshots, tmp_path: Path)
     assert names(store, "t.second") == ["Hedy", "Joan"]
 
 
-def test_the_manifest_tells_what_is_there(store: Store, run: Snapshots, tmp_path: Path) -> None:
+def test_the_manifest_describes_the_collections(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada"), face("Grace")])
     run.save(tmp_path / "backup")
     (kept,) = json.loads((tmp_path / "backup" / "manifest.json").read_text())["collections"]
@@ -126,7 +126,7 @@ def test_no_snapshot_stays_on_the_server(server: Server, store: Store, run: Snap
     assert list(server.folder.rglob("*.snapshot")) == []
 
 
-def test_faces_are_only_replaced_if_told(store: Store, run: Snapshots, tmp_path: Path) -> None:
+def test_faces_are_replaced_only_with_overwrite(store: Store, run: Snapshots, tmp_path: Path) -> None:
     store.add("t.db", [face("Ada")])
     run.save(tmp_path / "backup")
     store.add("t.db", [face("Grace")])
@@ -137,7 +137,7 @@ def test_faces_are_only_replaced_if_told(store: Store, run: Snapshots, tmp_path:
     assert names(store, "t.db") == ["Ada"]
 
 
-def test_what_others_keep_on_the_server_is_left_alone(
+def test_collections_of_others_on_the_server_are_not_touched(
     server: Server, store: Store, run: Snapshots, tmp_path: Path
 ) -> None:
     store.add("t.db", [face("Ada")])
@@ -168,7 +168,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_loaded(store: Store, run
     assert names(store, "t.db") == ["Ada"]
 
 
-def test_collections_that_nobody_knows_are_told_and_left(server: Server, run: Snapshots, tmp_path: Path) -> None:
+def test_unknown_collections_are_reported_and_left(server: Server, run: Snapshots, tmp_path: Path) -> None:
     settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, store_timeout_s=30, visibility_timeout_s=60)
     with closing(open_qdrant(settings, OURS)) as store:
         for facedb in ("t.known", "t.gone"):
@@ -186,7 +186,7 @@ def test_a_cluster_of_several_nodes_is_refused(tmp_path: Path) -> None:
         fails(lambda: Snapshots(cluster.url).save(tmp_path / "backup"), "3 nodes")
 
 
-def test_a_wrong_key_and_a_server_that_is_away(run: Snapshots, tmp_path: Path) -> None:
+def test_a_wrong_key_and_a_missing_server_are_operator_errors(run: Snapshots, tmp_path: Path) -> None:
     fails(lambda: Snapshots(run.url, key="wrong").save(tmp_path / "backup"), "QDRANT_API_KEY")
     away = Snapshots("http://127.0.0.1:1", timeout_s=1)
     fails(lambda: away.save(tmp_path / "backup"), "does not answer")

@@ -1,6 +1,6 @@
-"""What every store does, whichever engine is behind it.
+"""The behaviour of every store, whichever engine it uses.
 
-Stores on a Qdrant server have a stand-in for one (tests/qdrant_server.py), or the one that `--backend` names: in
+Stores on a Qdrant server use its stand-in (tests/qdrant_server.py), or the server that `--backend` names, in
 collections of their own, which they remove.
 """
 
@@ -35,19 +35,19 @@ KINDS = ["memory", "edge", "edge-int8", *SERVERS]
 STAND_IN_KEY = "a key for tests"
 
 
-# Exact in floats, lengths and cosine too: no engine has anything to round.
+# Exact in floats, lengths and cosine too, so that no engine has to round.
 AXIS = np.eye(DIMENSION, dtype=np.float32)[0]
 HALF = np.array([0.5] * 4 + [0] * (DIMENSION - 4), np.float32)
 
 
 def unit(seed: int, dimension: int = DIMENSION) -> Vector:
-    """The seed-th of some unit vectors, float32."""
+    """Return the seed-th of some unit vectors, float32."""
     vector = np.random.default_rng(seed).standard_normal(dimension)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def face(seed: int, name: str = "") -> Point:
-    """A point of its own id with the seed-th vector."""
+    """Return a point with an id of its own and the seed-th vector."""
     return Point(uuid.uuid4(), name, unit(seed))
 
 
@@ -60,12 +60,12 @@ class Backend:
         self._opened: list[Store] = []
 
     def open(self, identity: Identity = OURS) -> Store:
-        """The data as a worker of this identity sees it. May close the store opened before."""
+        """Open the data as a worker of this identity. May close the store opened before."""
         self._opened.append(self._open_store(identity))
         return self._opened[-1]
 
     def name(self) -> str:
-        """A collection that nobody else has."""
+        """Return a new name of a collection."""
         self._names.append(f"test-{uuid.uuid4().hex}")
         return self._names[-1]
 
@@ -93,7 +93,7 @@ def edge(index_from: int = INDEX_FROM) -> Iterator[Backend]:
     opened: list[Store] = []
 
     def open_store(identity: Identity) -> Store:
-        while opened:  # one process holds the folder, and one store of it
+        while opened:  # one process holds the folder, and one store in it
             opened.pop().close()
         opened.append(EdgeStore(Path(folder), identity, open_limit=2, index_from=index_from))
         return opened[-1]
@@ -105,12 +105,12 @@ def edge(index_from: int = INDEX_FROM) -> Iterator[Backend]:
 
 
 def edge_int8() -> AbstractContextManager[Backend]:
-    """As large collections are kept: with int8 copies from 16 faces on."""
+    """The embedded store as for large collections, with int8 copies from 16 faces on."""
     return edge(16)
 
 
 def on_server(url: str, **more: object) -> Opening:
-    """A Qdrant server, of which nothing is left that the tests made."""
+    """A Qdrant server, from which everything that the tests made is removed."""
     patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
     options = Settings(qdrant_url=url, qdrant_api_key=qdrant().get("QDRANT_API_KEY", STAND_IN_KEY), **patient, **more)
 
@@ -125,17 +125,17 @@ def on_server(url: str, **more: object) -> Opening:
 
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
-    """By kind. Searches over gRPC are by the graph, or would be if the stand-in had one."""
+    """The backends by kind. Searches over gRPC use the graph, as far as the stand-in has one."""
     by_graph = {"exact_below": 0, "qdrant_grpc": True}
     if server := qdrant():
         grpc_port = int(server.get("FACESEARCH_QDRANT_GRPC_PORT", "6334"))
-        yield of_all_kinds(server["QDRANT_URL"], by_graph | {"qdrant_grpc_port": grpc_port})
+        yield backends_by_kind(server["QDRANT_URL"], by_graph | {"qdrant_grpc_port": grpc_port})
         return
     with served(tmp_path_factory.mktemp("qdrant"), STAND_IN_KEY) as server:
-        yield of_all_kinds(server.url, by_graph | {"qdrant_grpc_port": server.grpc_port})
+        yield backends_by_kind(server.url, by_graph | {"qdrant_grpc_port": server.grpc_port})
 
 
-def of_all_kinds(url: str, by_graph: dict[str, object]) -> Backends:
+def backends_by_kind(url: str, by_graph: dict[str, object]) -> Backends:
     return {
         "memory": memory,
         "edge": edge,
@@ -162,7 +162,7 @@ def store(backend: Backend) -> Iterator[Store]:
 
 @pytest.fixture
 def db(backend: Backend) -> str:
-    """A collection that does not exist yet."""
+    """The name of a collection that does not exist yet."""
     return backend.name()
 
 
@@ -181,7 +181,7 @@ class TestAdding:
         assert store.contains(db, point.person_id)
         assert store.count(db) == 1
 
-    def test_a_known_id_is_overwritten(self, store: Store, db: str) -> None:
+    def test_a_point_with_a_known_id_is_overwritten(self, store: Store, db: str) -> None:
         point = face(1, "before")
         store.add(db, [point])
         store.add(db, [Point(point.person_id, "after", unit(2))])
@@ -190,18 +190,18 @@ class TestAdding:
         assert names(store.search(db, unit(2), 50, 0.99)) == ["after"]
         assert store.search(db, unit(1), 50, 0.99) == []
 
-    def test_no_points_make_no_collection(self, store: Store, db: str) -> None:
+    def test_adding_no_points_creates_no_collection(self, store: Store, db: str) -> None:
         store.add(db, [])
         assert db not in store.collections()
 
     @pytest.mark.parametrize(
         "name", ["", "x" * 128, "ID0", "\U0001f642" * 128, "é e\u0301 山田\u3000太郎 رضا\u200cعلی"]
     )
-    def test_names_come_back_as_they_were(self, store: Store, db: str, name: str) -> None:
+    def test_names_are_returned_unchanged(self, store: Store, db: str, name: str) -> None:
         store.add(db, [face(1, name)])
         assert names(store.search(db, unit(1), 1, 0.9)) == [name]
 
-    def test_a_length_within_the_tolerance_is_taken_as_one(self, store: Store, db: str) -> None:
+    def test_a_length_within_the_tolerance_is_normalised(self, store: Store, db: str) -> None:
         store.add(db, [Point(uuid.uuid4(), "Ada", unit(1) * np.float32(1.0005))])
         (match,) = store.search(db, unit(1) * np.float32(0.9995), 1, 0.9)
         assert match.cosine == pytest.approx(1, abs=1e-6)
@@ -226,14 +226,14 @@ class TestBadVectors:
         assert store.count(db) == 0
         assert db not in store.collections()
 
-    def test_none_is_searched_for(self, store: Store, db: str, bad: Vector) -> None:
+    def test_a_search_with_a_bad_vector_is_refused(self, store: Store, db: str, bad: Vector) -> None:
         store.add(db, [face(1)])
         with pytest.raises(InvalidVector):
             store.search(db, bad, 50, 0)
 
 
 class TestSearching:
-    def test_best_first(self, store: Store, db: str) -> None:
+    def test_matches_are_ordered_from_the_best(self, store: Store, db: str) -> None:
         near, far = unit(1) + 0.2 * unit(2), unit(1) + 0.8 * unit(2)
         vectors = {"far": far, "exact": unit(1), "near": near}
         store.add(db, [Point(uuid.uuid4(), name, v / np.linalg.norm(v)) for name, v in vectors.items()])
@@ -243,14 +243,14 @@ class TestSearching:
         expected = [float(unit(1) @ (vectors[m.name] / np.linalg.norm(vectors[m.name]))) for m in found]
         assert [m.cosine for m in found] == pytest.approx(expected, abs=1e-6)
 
-    def test_ties_by_person_id(self, store: Store, db: str) -> None:
+    def test_ties_are_ordered_by_person_id(self, store: Store, db: str) -> None:
         points = [Point(uuid.uuid4(), "", HALF) for _ in range(21)]
         store.add(db, points)
         found = store.search(db, AXIS, 50, 0)
         assert {m.cosine for m in found} == {0.5}
         assert [m.person_id for m in found] == sorted(p.person_id for p in points)
 
-    def test_no_more_than_the_limit(self, store: Store, db: str) -> None:
+    def test_there_are_no_more_matches_than_the_limit(self, store: Store, db: str) -> None:
         store.add(db, [face(seed, str(seed)) for seed in range(60)])
         everything = store.search(db, unit(1), 100, -1)
         assert len(everything) == 60
@@ -275,7 +275,7 @@ class TestSearching:
         assert store.search(db, unit(1), 50, -1) == []
         assert db not in store.collections()
 
-    def test_an_empty_one_neither(self, store: Store, db: str) -> None:
+    def test_an_empty_collection_has_no_matches(self, store: Store, db: str) -> None:
         point = face(1)
         store.add(db, [point])
         store.delete(db, point.person_id)
@@ -283,7 +283,7 @@ class TestSearching:
 
 
 class TestDeleting:
-    def test_only_the_point_goes(self, store: Store, db: str) -> None:
+    def test_only_that_point_is_deleted(self, store: Store, db: str) -> None:
         gone, stays = face(1, "gone"), face(1, "stays")
         store.add(db, [gone, stays])
         store.delete(db, gone.person_id)
@@ -293,7 +293,7 @@ class TestDeleting:
         assert names(store.search(db, unit(1), 50, 0)) == ["stays"]
         assert store.count(db) == 1
 
-    def test_what_is_not_there_is_no_error(self, store: Store, db: str) -> None:
+    def test_deleting_an_unknown_point_is_no_error(self, store: Store, db: str) -> None:
         store.delete(db, uuid.uuid4())
         point = face(1)
         store.add(db, [point])
@@ -304,7 +304,7 @@ class TestDeleting:
 
 
 class TestReadingAll:
-    def test_every_point_comes_once_as_it_was_added(self, backend: Backend, store: Store) -> None:
+    def test_every_point_is_read_once_as_it_was_added(self, backend: Backend, store: Store) -> None:
         db, other = backend.name(), backend.name()
         points = [face(seed, f"ID{seed}") for seed in range(2 * PAGE + 1)]
         for begin in range(0, len(points), 100):
@@ -320,7 +320,7 @@ class TestReadingAll:
             assert read.vector.dtype == np.float32
             np.testing.assert_allclose(read.vector, point.vector, atol=1e-6)
 
-    def test_what_was_read_and_is_added_again_is_read_the_same(self, backend: Backend, store: Store) -> None:
+    def test_points_that_are_read_and_added_again_are_read_the_same(self, backend: Backend, store: Store) -> None:
         db, copy = backend.name(), backend.name()
         store.add(db, [face(seed) for seed in range(100)])
         first = list(store.points(db))
@@ -329,11 +329,11 @@ class TestReadingAll:
         assert all(np.array_equal(again[point.person_id], point.vector) for point in first)
 
     @pytest.mark.parametrize("count", [1, PAGE - 1, PAGE])
-    def test_pages_that_are_just_full(self, store: Store, db: str, count: int) -> None:
+    def test_collections_of_whole_pages_are_read(self, store: Store, db: str, count: int) -> None:
         store.add(db, [face(seed) for seed in range(count)])
         assert len(list(store.points(db))) == count
 
-    def test_none_of_a_collection_that_is_not_there_or_empty(self, store: Store, db: str) -> None:
+    def test_an_unknown_or_empty_collection_has_no_points(self, store: Store, db: str) -> None:
         assert list(store.points(db)) == []
         assert db not in store.collections()
         point = face(1)
@@ -341,7 +341,7 @@ class TestReadingAll:
         store.delete(db, point.person_id)
         assert list(store.points(db)) == []
 
-    def test_what_stays_is_read_whatever_comes_and_goes(self, store: Store, db: str) -> None:
+    def test_points_that_stay_are_read_despite_changes(self, store: Store, db: str) -> None:
         stays = [face(seed) for seed in range(2 * PAGE)]
         goes = [face(seed) for seed in range(PAGE)]
         store.add(db, stays + goes)
@@ -354,7 +354,7 @@ class TestReadingAll:
         assert {point.person_id for point in stays} <= set(read)
         assert len(read) == len(set(read))
 
-    def test_one_that_is_dropped_on_the_way_ends(self, store: Store, db: str) -> None:
+    def test_reading_ends_if_the_collection_is_dropped(self, store: Store, db: str) -> None:
         store.add(db, [face(seed) for seed in range(PAGE + 1)])
         reading = store.points(db)
         next(reading)
@@ -363,7 +363,7 @@ class TestReadingAll:
 
 
 class TestCollections:
-    def test_they_do_not_see_each_other(self, backend: Backend, store: Store) -> None:
+    def test_collections_are_separate(self, backend: Backend, store: Store) -> None:
         first, second, third = backend.name(), backend.name(), backend.name()
         point = face(1, "first")
         store.add(first, [point])
@@ -375,7 +375,7 @@ class TestCollections:
         store.delete(second, point.person_id)
         assert store.contains(first, point.person_id)
 
-    def test_all_are_listed_in_order(self, backend: Backend, store: Store) -> None:
+    def test_collections_are_listed_in_order(self, backend: Backend, store: Store) -> None:
         ours = {backend.name() for _ in range(3)}
         for name in ours:
             store.add(name, [face(1)])
@@ -383,13 +383,13 @@ class TestCollections:
         assert ours <= set(listed)
         assert listed == sorted(listed)
 
-    def test_names_that_differ_in_case_are_two(self, backend: Backend, store: Store) -> None:
+    def test_names_that_differ_in_case_are_two_collections(self, backend: Backend, store: Store) -> None:
         lower = backend.name()
         upper = lower.upper()
         store.add(lower, [face(1, "lower")])
         assert store.search(upper, unit(1), 50, 0) == []
 
-    def test_drop_removes_one_with_all_its_points(self, backend: Backend, store: Store) -> None:
+    def test_drop_removes_a_collection_with_all_its_points(self, backend: Backend, store: Store) -> None:
         gone, stays = backend.name(), backend.name()
         point = face(1)
         store.add(gone, [point])
@@ -402,14 +402,14 @@ class TestCollections:
         assert store.search(gone, unit(1), 50, -1) == []
         assert store.count(stays) == 1
 
-    def test_one_that_was_dropped_starts_anew(self, store: Store, db: str) -> None:
+    def test_a_dropped_collection_can_be_filled_again(self, store: Store, db: str) -> None:
         store.add(db, [face(1, "old")])
         store.drop(db)
         store.drop(db)
         store.add(db, [face(2, "new")])
         assert names(store.search(db, unit(1), 50, -1)) == ["new"]
 
-    def test_what_is_there_outlives_the_store(self, backend: Backend, db: str) -> None:
+    def test_points_outlive_the_store(self, backend: Backend, db: str) -> None:
         backend.open().add(db, [face(1, "Ada")])
         assert names(backend.open().search(db, unit(1), 50, 0)) == ["Ada"]
 
@@ -418,7 +418,7 @@ class TestAnotherIdentity:
     @pytest.mark.parametrize(
         "other", [THEIRS, Identity("other", "1" * 64, 1, DIMENSION), Identity("sface", "0" * 64, 1, 8)], ids=str
     )
-    def test_it_is_refused_wherever_points_are_touched(self, backend: Backend, db: str, other: Identity) -> None:
+    def test_every_call_on_points_refuses_another_identity(self, backend: Backend, db: str, other: Identity) -> None:
         point = face(1, "Ada")
         backend.open().add(db, [point])
 
@@ -435,7 +435,7 @@ class TestAnotherIdentity:
             list(store.points(db))
         assert names(backend.open().search(db, unit(1), 50, -1)) == ["Ada"]
 
-    def test_it_is_known_which_they_are(self, backend: Backend, db: str) -> None:
+    def test_the_identity_of_a_collection_is_known(self, backend: Backend, db: str) -> None:
         other, none = backend.name(), backend.name()
         backend.open().add(db, [face(1)])
         backend.open(THEIRS).add(other, [face(2)])
@@ -443,7 +443,7 @@ class TestAnotherIdentity:
         assert backend.open(THEIRS).foreign([db, other, none]) == {db: str(OURS)}
         assert backend.open(THEIRS).foreign([none]) == {}
 
-    def test_an_operator_can_still_clear_up(self, backend: Backend, db: str) -> None:
+    def test_a_collection_of_another_identity_can_be_dropped(self, backend: Backend, db: str) -> None:
         backend.open().add(db, [face(1)])
 
         store = backend.open(THEIRS)
@@ -455,7 +455,7 @@ class TestAnotherIdentity:
 
 
 @pytest.mark.slow
-def test_many_threads_at_once(backend: Backend, store: Store) -> None:
+def test_many_threads_may_use_the_store_at_once(backend: Backend, store: Store) -> None:
     """Each thread sees its own writes at once, in collections that all of them share."""
     shared = [backend.name() for _ in range(5)]  # more than Edge may keep open here
     start = threading.Barrier(8)
@@ -478,7 +478,7 @@ def test_many_threads_at_once(backend: Backend, store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_dropping_while_others_write_loses_only_what_was_there(store: Store, db: str) -> None:
+def test_a_drop_during_writes_removes_only_earlier_points(store: Store, db: str) -> None:
     start = threading.Barrier(4)
 
     def write() -> None:
@@ -499,7 +499,7 @@ def test_dropping_while_others_write_loses_only_what_was_there(store: Store, db:
     assert len(store.search(db, unit(1), 100, -1)) == store.count(db)
 
 
-def test_check_passes_while_open_and_nothing_works_once_closed(backend: Backend, db: str) -> None:
+def test_check_passes_while_open_and_every_call_fails_once_closed(backend: Backend, db: str) -> None:
     store = backend.open()
     store.add(db, [face(1)])
     store.check()
@@ -537,19 +537,21 @@ OPERATIONS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(operations=OPERATIONS)
-def test_any_sequence_of_operations_ends_as_in_the_reference(operations: list[tuple[str, str, object]]) -> None:
-    ends_as_in_the_reference(edge, operations)
+def test_any_sequence_of_operations_has_the_result_of_the_reference(operations: list[tuple[str, str, object]]) -> None:
+    require_the_result_of_the_reference(edge, operations)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SERVERS)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS)
-def test_so_does_one_on_a_server(backends: Backends, kind: str, operations: list[tuple[str, str, object]]) -> None:
-    ends_as_in_the_reference(backends[kind], operations)
+def test_a_sequence_on_a_server_has_the_result_of_the_reference(
+    backends: Backends, kind: str, operations: list[tuple[str, str, object]]
+) -> None:
+    require_the_result_of_the_reference(backends[kind], operations)
 
 
-def ends_as_in_the_reference(opening: Opening, operations: list[tuple[str, str, object]]) -> None:
+def require_the_result_of_the_reference(opening: Opening, operations: list[tuple[str, str, object]]) -> None:
     with opening() as backend:
         reference, store = MemoryStore(OURS), backend.open()
         collections = {"first": backend.name(), "second": backend.name()}
@@ -564,7 +566,7 @@ def ends_as_in_the_reference(opening: Opening, operations: list[tuple[str, str, 
 
 
 def apply(operation: str, db: str, argument: object, reference: Store, store: Store) -> None:
-    """Do the operation on both. Ids and vectors are drawn from eight each, so that they meet again."""
+    """Do the operation on both. Ids and vectors are drawn from eight each, so that they repeat."""
     match operation, argument:
         case "add", list(pairs):
             points = [Point(uuid.UUID(int=number), f"P{seed}", unit(seed)) for number, seed in pairs]
@@ -581,7 +583,7 @@ def apply(operation: str, db: str, argument: object, reference: Store, store: St
 
 
 def same(found: list[Match], expected: list[Match]) -> None:
-    """Equal but for float32 rounding."""
+    """Require that matches are equal but for float32 rounding."""
     assert found == sorted(found, key=lambda m: (-m.cosine, m.person_id))
     assert [m.cosine for m in found] == pytest.approx([m.cosine for m in expected], abs=1e-6)
     assert {m.person_id: m.name for m in found} == {m.person_id: m.name for m in expected}
@@ -590,7 +592,7 @@ def same(found: list[Match], expected: list[Match]) -> None:
 
 
 class TestCompacting:
-    def test_what_is_there_stays_while_faces_come_from_other_threads(self, store: Store, db: str) -> None:
+    def test_points_stay_while_other_threads_add(self, store: Store, db: str) -> None:
         before = [face(seed) for seed in range(2 * PAGE)]
         store.add(db, before)
         store.delete(db, before[0].person_id)
@@ -602,6 +604,6 @@ class TestCompacting:
                 each.result()
         assert {p.person_id for p in store.points(db)} == {p.person_id for p in (*before[1:], *later)}
 
-    def test_what_is_not_there_is_no_matter(self, store: Store, db: str) -> None:
+    def test_compacting_an_unknown_collection_is_no_error(self, store: Store, db: str) -> None:
         store.compact(db, lambda: None)
         assert store.count(db) == 0
