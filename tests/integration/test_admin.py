@@ -1,4 +1,4 @@
-"""The admin API on a real Valkey: what it does, what it refuses, and how it says so."""
+"""The admin API on a real Valkey: its operations, its refusals and their messages."""
 
 import json
 import re
@@ -33,7 +33,7 @@ async def client(valkey_url: str) -> AsyncIterator[TestClient]:
 
 @pytest.fixture
 async def send(client: TestClient) -> Send:
-    """Sends a request and returns its HTTP status and message; the contract status must agree."""
+    """Send a request and return its HTTP status and message; the contract status must agree."""
 
     async def send(method: str, path: str, body: object = None, **options: Any) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
@@ -50,7 +50,7 @@ async def send(client: TestClient) -> Send:
 
 
 def documented(method: str, path: str, status: int, said: dict[str, Any]) -> bool:
-    """Whether the OpenAPI document knows of such an answer; of a path that it does not know it need not."""
+    """Return whether the OpenAPI document has such an answer; unknown paths need not be in it."""
     for template, operations in DOCUMENT["paths"].items():
         if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path) and method.lower() in operations:
             answer = operations[method.lower()]["responses"][str(status)]
@@ -99,7 +99,7 @@ class TestOperations:
         assert await send("GET", f"{SHOP}/keys") == (200, [])
         assert await control.key(secret) is None
 
-    async def test_a_key_of_which_nothing_is_said_but_its_name(self, send: Send) -> None:
+    async def test_a_key_created_with_its_name_alone_has_default_options(self, send: Send) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         for body in ({"name": "k"}, {"name": "k", "expires": None, "rate": None, "concurrency": None}):
             _, made = await send("POST", f"{SHOP}/keys", body)
@@ -118,7 +118,7 @@ class TestOperations:
         assert (status, tenant["facedb"]) == (200, "extra")
         assert await send("DELETE", f"{SHOP}/facedbs/default") == (200, "facedb default dropped")
 
-    async def test_its_document_is_for_those_who_have_the_key(self, client: TestClient) -> None:
+    async def test_its_openapi_document_requires_the_key(self, client: TestClient) -> None:
         async with client.get("/openapi.json") as response:
             assert (response.status, await response.json()) == (200, DOCUMENT)
         async with client.get("/openapi.json", headers={"X-Admin-Key": "wrong"}) as response:
@@ -133,7 +133,7 @@ class TestOperations:
 
 class TestRefusing:
     @pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", KEY[:-1], "\udcff"])
-    async def test_nobody_comes_in_without_the_key_whatever_the_path(self, client: TestClient, key: str | None) -> None:
+    async def test_every_path_is_refused_without_the_key(self, client: TestClient, key: str | None) -> None:
         client.session.headers.pop("X-Admin-Key")
         headers = {} if key is None else {"X-Admin-Key": key}
         told = set()
@@ -147,7 +147,7 @@ class TestRefusing:
         with pytest.raises(ValueError, match="FACESEARCH_ADMIN_KEY is not set"):
             create_admin_app(Settings(redis_url="redis://h", admin_key=None))
 
-    async def test_what_is_not_there(self, send: Send) -> None:
+    async def test_unknown_tenants_keys_and_facedbs_are_404(self, send: Send) -> None:
         nobody = (404, "there is no tenant shop")
         for operation in OPERATIONS:
             if "{tenant}" in operation.path:
@@ -161,14 +161,14 @@ class TestRefusing:
         status, message = await send("GET", "/nothing")
         assert (status, message.partition(";")[0]) == (404, "unknown path")
 
-    async def test_what_is_there_already_or_in_use(self, send: Send) -> None:
+    async def test_existing_names_and_facedbs_in_use_are_409(self, send: Send) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         assert await send("POST", "/tenants", {"name": "shop"}) == (409, "tenant shop exists already")
         facedb = {"name": "default"}
         assert await send("POST", f"{SHOP}/facedbs", facedb) == (409, "tenant shop has a facedb default already")
         assert (await send("DELETE", f"{SHOP}/facedbs/default"))[0] == 409
 
-    async def test_methods(self, client: TestClient) -> None:
+    async def test_a_wrong_method_is_405(self, client: TestClient) -> None:
         async with client.delete("/admin/v1/tenants") as response:
             assert response.status == 405
             assert response.headers["Allow"] == "GET, HEAD, POST"
@@ -201,19 +201,19 @@ class TestRefusing:
             ({"name": "k", "concurrency": 1.5}, "concurrency must be a whole number of requests at once"),
         ],
     )
-    async def test_bodies_that_make_no_sense(self, send: Send, body: object, sentence: str) -> None:
+    async def test_an_invalid_body_is_refused_with_a_sentence(self, send: Send, body: object, sentence: str) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         status, message = await send("POST", f"{SHOP}/keys", body)
         assert status == 400
         assert message.startswith(sentence)
         assert await send("GET", f"{SHOP}/keys") == (200, [])
 
-    async def test_paths_that_lead_nowhere_else(self, send: Send) -> None:
+    async def test_encoded_paths_lead_nowhere_else(self, send: Send) -> None:
         await send("POST", "/tenants", {"name": "shop"})
         for path in ("/tenants/shop%2Fkeys", "/tenants/shop%3Adefault", "/tenants/%00", "/tenants/%FF", "/tenants/.."):
             assert (await send("GET", path))[0] == 404
 
-    async def test_without_its_broker_it_asks_for_patience(self) -> None:
+    async def test_without_its_broker_it_asks_to_try_again_later(self) -> None:
         app = create_admin_app(Settings(redis_url="unix:///nowhere.sock", admin_key=KEY))
         async with TestClient(TestServer(app), headers={"X-Admin-Key": KEY}) as client:
             for path in ("/admin/v1/tenants", "/admin/v1/usage"):

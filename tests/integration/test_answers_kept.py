@@ -1,4 +1,4 @@
-"""Answers that are kept under Idempotency-Keys: those that name a deleted face are erased, and the others stay."""
+"""Answers in idempotency records: those that name a deleted face are erased, and the others stay."""
 
 import uuid
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 async def collections(valkey_url: str) -> dict[str, str]:
-    """Of the default facedb of two tenants."""
+    """The collections of the default facedb of two tenants."""
     async with AsyncRedis.from_url(valkey_url) as client:
         control = Control(client)
         for tenant in ("shop", "bank"):
@@ -39,20 +39,20 @@ async def collections(valkey_url: str) -> dict[str, str]:
 
 
 class Kept:
-    """Records in Redis, and faces in a store."""
+    """Idempotency records in Redis, and faces in a store."""
 
     def __init__(self, redis: Redis, collections: dict[str, str]) -> None:
         self.redis, self.collections = redis, collections
         self.store = MemoryStore(SPACE)
 
     def face(self, tenant: str) -> str:
-        """The id of a face that is there."""
+        """Add a face and return its id."""
         point = Point(uuid.uuid4(), "Ada", np.eye(4, dtype=np.float32)[0])
         self.store.add(self.collections[tenant], [point])
         return str(point.person_id)
 
     def answer(self, tenant: str, message: Any, status: Status = Status.OK) -> str:
-        """The key of a record with such an answer."""
+        """Keep such an answer and return the key of its record."""
         known_by = self.redis.hget(TENANT_IDS, tenant)
         key = record(tenant if known_by is None else known_by.decode(), uuid.uuid4().hex)
         outcome = Outcome(status=status, message=message).model_dump_json()
@@ -113,7 +113,7 @@ def test_all_other_answers_stay(kept: Kept) -> None:
     assert not kept.redis.hexists(waiting, "outcome")
 
 
-def test_one_that_cannot_be_read_may_name_anybody(kept: Kept) -> None:
+def test_an_unreadable_answer_is_erased(kept: Kept) -> None:
     key = kept.answer("shop", "x")
     kept.redis.hset(key, "outcome", '{"name": "Ada"}')
     assert kept.forget() == 1

@@ -46,7 +46,7 @@ async def send(client: TestClient, method: str, path: str, body: Any = None, key
 
 
 async def trail(redis: AsyncRedis) -> list[dict[str, Any]]:
-    """What is kept, without the moment."""
+    """Return the kept events without their times."""
     return [event.model_dump(exclude_none=True, exclude={"at"}) for event in await audit.last(redis, 1000)]
 
 
@@ -76,21 +76,21 @@ class TestOverHttp:
         assert {event["action"] for event in expected} == {o.action for o in OPERATIONS if o.action}
         assert key["key"] not in json.dumps(logs, default=str)
 
-    def test_whatever_changes_something_is_told(self) -> None:
+    def test_every_operation_that_changes_something_is_audited(self) -> None:
         assert {o.perform.__name__ for o in OPERATIONS if o.action is None} == {
             o.perform.__name__ for o in OPERATIONS if o.method == "GET"
         }
 
-    def test_the_level_is_on_where_nobody_set_one(self) -> None:
-        """`facesearch up` logs from warning on."""
+    def test_audit_events_are_logged_at_the_default_level(self) -> None:
+        """`facesearch up` logs warnings and errors."""
         assert logging.getLevelNamesMapping()[Settings().log_level.upper()] <= logging.WARNING
 
-    async def test_what_was_refused_changed_nothing(self, client: TestClient, redis: AsyncRedis) -> None:
+    async def test_a_refused_change_is_not_in_the_trail(self, client: TestClient, redis: AsyncRedis) -> None:
         assert (await send(client, "DELETE", "/tenants/nobody"))[0] == 404
         assert (await send(client, "GET", "/tenants"))[0] == 200
         assert await trail(redis) == []
 
-    async def test_without_a_trail_it_is_done_and_logged(
+    async def test_a_change_is_done_and_logged_if_the_trail_cannot_be_written(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def hung(*_: object) -> None:
@@ -104,7 +104,7 @@ class TestOverHttp:
 
 
 class TestWrongKeys:
-    async def test_they_are_refused_soon_and_the_right_one_never(self, client: TestClient) -> None:
+    async def test_wrong_keys_are_rate_limited_and_the_right_one_never(self, client: TestClient) -> None:
         answers = [await send(client, "GET", "/tenants", key=f"wrong {number}") for number in range(BURST + 30)]
         assert [status for status, _ in answers[:BURST]] == [401] * BURST
         assert [status for status, _ in answers[BURST:]] == [429] * 30
@@ -115,30 +115,30 @@ class TestWrongKeys:
         for _ in range(3):
             assert (await send(client, "GET", "/tenants"))[0] == 200
 
-    async def test_many_are_few_lines_that_count_them(self, valkey_url: str, redis: AsyncRedis) -> None:
+    async def test_many_wrong_keys_are_a_few_events_with_counts(self, valkey_url: str, redis: AsyncRedis) -> None:
         app = create_admin_app(Settings(redis_url=valkey_url, admin_key=KEY))
         with structlog.testing.capture_logs() as logs:
             async with TestClient(TestServer(app)) as client:
                 for number in range(200):
                     await send(client, "POST", "/tenants", {"name": "x"}, key=f"guess {number}")
-        told = [line for line in logs if line["event"] == "audit"]
-        assert 1 <= len(told) <= 3
-        assert {line["by"] for line in told} == {"admin API, 127.0.0.1"}
-        assert sum(line["attempts"] for line in told) == 200
-        assert {line["log_level"] for line in told} == {"warning"}
+        events = [line for line in logs if line["event"] == "audit"]
+        assert 1 <= len(events) <= 3
+        assert {line["by"] for line in events} == {"admin API, 127.0.0.1"}
+        assert sum(line["attempts"] for line in events) == 200
+        assert {line["log_level"] for line in events} == {"warning"}
         kept = await trail(redis)
         assert sum(event["attempts"] for event in kept) == 200
         assert {event["action"] for event in kept} == {audit.WRONG_KEY}
         assert "guess" not in json.dumps([logs, kept], default=str)
 
-    async def test_whoever_tries_them_pushes_no_change_out(self, redis: AsyncRedis) -> None:
+    async def test_wrong_keys_push_no_change_out_of_the_trail(self, redis: AsyncRedis) -> None:
         await audit.keep(redis, audit.Event(action="tenant.drop", by="command, ada on desk", tenant="shop"))
         for _ in range(audit.REFUSALS_KEPT + 500):
             await audit.keep(redis, audit.Event(action=audit.WRONG_KEY, by="admin API, 192.0.2.1", attempts=1))
         assert await redis.xlen(audit.REFUSED) < audit.REFUSALS_KEPT + 200, "streams are cut by whole nodes"
         assert await redis.xlen(audit.CHANGES) == 1
 
-    async def test_they_are_told_while_the_gateway_goes_on(
+    async def test_wrong_keys_are_audited_while_the_gateway_runs(
         self, valkey_url: str, redis: AsyncRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(auditing, "WRONG_KEYS_EVERY_S", 0.01)
@@ -150,7 +150,7 @@ class TestWrongKeys:
 
 
 class TestCommands:
-    def test_every_change_is_told_on_stderr_and_kept(self, valkey_url: str) -> None:
+    def test_every_change_is_logged_on_stderr_and_kept(self, valkey_url: str) -> None:
         said = []
 
         def run(line: str) -> str:
@@ -187,7 +187,7 @@ class TestCommands:
         assert secret not in json.dumps(said) + "".join(rows)
         assert len(json.loads(run("audit --json --last 2"))) == 2
 
-    def test_what_was_refused_is_not(self, valkey_url: str) -> None:
+    def test_a_refused_command_is_not_in_the_trail(self, valkey_url: str) -> None:
         result = CliRunner().invoke(main, ["tenants", "drop", "nobody", "--yes"], env={"REDIS_URL": valkey_url})
         assert result.exit_code == 1
         with Redis.from_url(valkey_url) as redis:

@@ -1,4 +1,4 @@
-"""Backup and restore of what a stopped service keeps, and of servers: all of it comes back, or nothing is touched."""
+"""Backup and restore of a stopped service's data, and of servers: everything is restored, or nothing is changed."""
 
 import json
 import stat
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def servers(server: Server, valkey_url: str) -> dict[str, str]:
-    """Settings that lead to an empty Redis, and to a Qdrant where nobody has this test's collections."""
+    """Settings with an empty Redis, and a Qdrant without this test's collections."""
     patient = {"FACESEARCH_STORE_TIMEOUT_S": "30", "FACESEARCH_VISIBILITY_TIMEOUT_S": "60"}
     return {"REDIS_URL": valkey_url, "QDRANT_URL": server.url, "QDRANT_API_KEY": KEY, **patient}
 
@@ -54,14 +54,14 @@ def on_server(server: Server) -> Store:
 
 
 def contents(redis: Redis) -> dict[str, object]:
-    """What is kept in a Redis."""
+    """Return everything that a Redis contains."""
     reading = {b"string": redis.get, b"set": redis.smembers, b"hash": redis.hgetall}
     keys = sorted(key for key in redis.scan_iter("fs:*") if not key.startswith(b"fs:audit"))  # in no backup
     return {key.decode(): reading[redis.type(key)](key) for key in keys}
 
 
 class TestABackup:
-    def test_it_is_a_folder_for_its_owner_with_all_that_is_kept(self, home: Home, backup: Path) -> None:
+    def test_a_backup_is_a_folder_for_its_owner_with_all_data(self, home: Home, backup: Path) -> None:
         held = {path.relative_to(backup).as_posix() for path in backup.rglob("*") if path.is_file()}
         files = {"manifest.json", "control.jsonl", "api-key", "admin-key"}
         assert held == files | {f"faces/{home.collection}.jsonl", f"faces/{home.staff}.jsonl"}
@@ -70,7 +70,7 @@ class TestABackup:
             assert stat.S_IMODE((backup / name).stat().st_mode) == 0o600
             assert (backup / name).read_text() == (home.folder / name).read_text()
 
-    def test_what_is_of_the_moment_is_left_out(self, backup: Path) -> None:
+    def test_short_lived_keys_are_left_out(self, backup: Path) -> None:
         keys = [json.loads(line)["key"] for line in (backup / "control.jsonl").read_text().splitlines()]
         assert len(keys) == len(set(keys))
         assert keys[0] == "fs:once:default:cafe", "outcomes that are kept come before the faces"
@@ -92,22 +92,22 @@ class TestABackup:
             ),
         }
 
-    def test_of_a_folder_of_backups_the_newest_are_kept(
+    def test_the_newest_backups_of_a_folder_are_kept(
         self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = tmp_path / "backups"
         days = [datetime(2026, 1, day, 3, 17, tzinfo=UTC) for day in (29, 30, 31)]
         names = [f"{day:%Y-%m-%d}T03-17-00Z" for day in days]
-        told = []
+        outputs = []
         for day in days:
             monkeypatch.setattr("facesearch.backup.rotation.now", lambda day=day: day)
-            told.append(done("backup", folder, "--keep", 2, "--data-dir", home.folder))
+            outputs.append(done("backup", folder, "--keep", 2, "--data-dir", home.folder))
         assert sorted(path.name for path in folder.iterdir()) == [".lock", *names[1:]]
-        assert told[1].startswith(f"{folder / names[1]}: ")
-        assert told[2].splitlines()[1:] == [f"{folder / names[0]}: removed"]
+        assert outputs[1].startswith(f"{folder / names[1]}: ")
+        assert outputs[2].splitlines()[1:] == [f"{folder / names[0]}: removed"]
         assert "nothing is wrong" in done("verify", folder / names[2], "--data-dir", home.folder)
 
-    def test_no_older_backup_goes_when_the_new_one_fails(self, home: Home, tmp_path: Path) -> None:
+    def test_older_backups_stay_if_the_new_one_fails(self, home: Home, tmp_path: Path) -> None:
         done("backup", tmp_path / "backups", "--keep", 1, "--data-dir", home.folder)
         before = sorted(tmp_path.joinpath("backups").iterdir())
         refused("backup", tmp_path / "backups", "--keep", 1, "--data-dir", tmp_path / "nowhere")
@@ -121,21 +121,21 @@ class TestABackup:
         (backup / "manifest.json").write_bytes(before)
         assert done("verify", backup)
 
-    def test_where_no_service_ever_ran(self, tmp_path: Path) -> None:
+    def test_a_data_directory_without_a_service_is_refused(self, tmp_path: Path) -> None:
         assert "no service has run on" in refused("backup", tmp_path / "b", "--data-dir", tmp_path / "nothing")
         assert not (tmp_path / "nothing").exists()
         assert not (tmp_path / "b").exists()
 
-    def test_a_folder_that_cannot_be_written(self, home: Home, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_written_is_refused(self, home: Home, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         said = refused("backup", tmp_path / "file" / "b", "--data-dir", home.folder)
         assert f"cannot write to {tmp_path}/file/b (Not a directory)" in said
 
-    def test_a_store_that_forgets(self, home: Home, tmp_path: Path) -> None:
+    def test_the_memory_store_is_refused(self, home: Home, tmp_path: Path) -> None:
         said = refused("backup", tmp_path / "b", "--data-dir", home.folder, FACESEARCH_STORE="memory")
         assert "keeps nothing" in said
 
-    def test_faces_of_another_model_name_both(self, home: Home, tmp_path: Path) -> None:
+    def test_faces_of_another_model_are_refused_with_both_identities(self, home: Home, tmp_path: Path) -> None:
         record = home.folder / "faces" / home.collection / "collection.json"
         record.write_text(record.read_text().replace("sface-2021dec-int8bq", "another-model"))
         said = refused("backup", tmp_path / "b", "--data-dir", home.folder)
@@ -143,7 +143,7 @@ class TestABackup:
         assert str(ours()) in said
         assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
 
-    def test_a_redis_that_is_away(self, tmp_path: Path) -> None:
+    def test_a_redis_that_does_not_answer_is_an_error(self, tmp_path: Path) -> None:
         said = refused("backup", tmp_path / "b", REDIS_URL="redis://127.0.0.1:1", QDRANT_URL="http://127.0.0.1:1")
         assert said == (
             "the Redis of REDIS_URL at 127.0.0.1:1 does not answer (ConnectionError); start it, or correct REDIS_URL; "
@@ -152,7 +152,7 @@ class TestABackup:
 
 
 class TestIntoADataDirectory:
-    def test_everything_comes_back_as_it_was(self, home: Home, backup: Path, tmp_path: Path) -> None:
+    def test_everything_is_restored(self, home: Home, backup: Path, tmp_path: Path) -> None:
         said = done("restore", backup, "--data-dir", tmp_path / "new")
         assert said.startswith("restored: 5 faces of 2 facedbs, from the backup of 20")
         with home.broker() as redis:
@@ -175,7 +175,7 @@ class TestIntoADataDirectory:
             assert stat.S_IMODE((restored.folder / name).stat().st_mode) == 0o600
         assert "nothing is wrong" in done("verify", "--data-dir", restored.folder)
 
-    def test_what_is_there_is_only_replaced_if_told(self, home: Home, backup: Path) -> None:
+    def test_existing_data_is_replaced_only_with_overwrite(self, home: Home, backup: Path) -> None:
         more = faces(3, first=100)
         with closing(home.store()) as store:
             store.add(home.collection, more)
@@ -193,7 +193,7 @@ class TestIntoADataDirectory:
         assert (home.folder / data_directory.API_KEY).read_text() == (backup / data_directory.API_KEY).read_text()
         assert not list(home.folder.glob("restor*"))
 
-    def test_not_while_it_is_in_use(self, home: Home, backup: Path) -> None:
+    def test_a_data_directory_in_use_is_refused(self, home: Home, backup: Path) -> None:
         with data_directory.opened(home.folder):
             assert "in use" in refused("restore", backup, "--data-dir", home.folder, "--overwrite")
 
@@ -208,13 +208,13 @@ class TestIntoADataDirectory:
         assert refused("restore", backup, "--data-dir", home.folder / "new") == said
         assert not (home.folder / "new").exists()
 
-    def test_another_embedder_names_both_and_the_way_out(self, backup: Path, tmp_path: Path) -> None:
+    def test_another_embedder_is_refused_with_both_identities_and_a_hint(self, backup: Path, tmp_path: Path) -> None:
         said = refused("restore", backup, "--data-dir", tmp_path / "new", FACESEARCH_EMBEDDER="sface-2021dec")
         assert f"were made by {ours()}, and this service makes sface-2021dec:" in said
         assert "; set FACESEARCH_EMBEDDER=sface-2021dec-int8bq again, or add the faces again" in said
         assert not (tmp_path / "new").exists()
 
-    def test_faces_that_nobody_would_reach_are_told_and_left(self, home: Home, tmp_path: Path) -> None:
+    def test_faces_of_unknown_facedbs_are_not_restored(self, home: Home, tmp_path: Path) -> None:
         with home.broker() as redis:
             record = redis.get("fs:facedb:default:staff")
             redis.set("fs:facedb:default:staff", record.replace(b"staff.", b"other."))
@@ -234,7 +234,7 @@ class TestIntoADataDirectory:
 
 @pytest.mark.slow
 class TestIntoServers:
-    def test_an_embedded_service_moves_to_them(
+    def test_an_embedded_service_moves_to_servers(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str]
     ) -> None:
         assert done("restore", backup, **servers).startswith("restored: 5 faces of 2 facedbs")
@@ -245,7 +245,7 @@ class TestIntoServers:
             assert redis.hgetall("fs:once:default:cafe")[b"asked"] == b"\xff\x00"
             assert redis.smembers("fs:tenants") == {b"default"}
 
-    def test_back_and_forth_between_servers(
+    def test_a_backup_of_servers_is_restored_into_servers_and_a_data_directory(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str], tmp_path: Path
     ) -> None:
         done("restore", backup, **servers)
@@ -265,7 +265,7 @@ class TestIntoServers:
             assert contents(redis) == before
             assert read(store, home.collection) == faces_before
 
-    def test_overwriting_replaces_all_and_has_the_rest_removed(
+    def test_overwriting_replaces_all_and_removes_the_rest(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str]
     ) -> None:
         with Redis.from_url(servers["REDIS_URL"]) as redis, closing(on_server(server)) as store:
@@ -285,7 +285,7 @@ class TestIntoServers:
             assert collection == b"old.x.00000000"
             assert 300 < since - time.time() < 330
 
-    def test_snapshots_are_for_a_server(self, backup: Path, servers: dict[str, str], tmp_path: Path) -> None:
+    def test_snapshots_need_a_server(self, backup: Path, servers: dict[str, str], tmp_path: Path) -> None:
         done("restore", backup, "--overwrite", **servers)
         done("backup", tmp_path / "servers", **servers)
         said = refused("restore", tmp_path / "servers", "--data-dir", tmp_path / "new")
@@ -295,7 +295,9 @@ class TestIntoServers:
         said = refused("restore", tmp_path / "servers", "--overwrite", **servers, FACESEARCH_EMBEDDER="sface-2021dec")
         assert "; set FACESEARCH_EMBEDDER=sface-2021dec-int8bq again, or add the faces again" in said
 
-    def test_into_a_shared_collection(self, home: Home, backup: Path, server: Server, servers: dict[str, str]) -> None:
+    def test_a_backup_is_restored_into_a_shared_collection(
+        self, home: Home, backup: Path, server: Server, servers: dict[str, str]
+    ) -> None:
         done("restore", backup, **servers, FACESEARCH_PLACEMENT="shared")
         settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, placement="shared", store_timeout_s=30)
         with closing(open_qdrant(settings, ours())) as store:

@@ -1,4 +1,4 @@
-"""A backup of a service that goes on, and what a restore of it answers, as docs/operations.md promises."""
+"""A backup of a running service, and the answers of a restored one, as docs/operations.md promises."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def added(service: Service) -> str:
 
 
 def faces_in(backup: Path) -> list[dict[str, str]]:
-    """Of its one facedb."""
+    """Return the faces of its only facedb."""
     (file,) = (backup / "faces").iterdir()
     return [json.loads(line) for line in file.read_text().splitlines()[1:]]
 
@@ -59,7 +59,7 @@ def names_drawn(backup: Path) -> int:
 
 @dataclass
 class Remembered:
-    """What a service answered before it was backed up, and how it answers once it is restored elsewhere."""
+    """The answers of a service before its backup, for comparison with those of a restored service."""
 
     home: Path
     backup: Path
@@ -104,13 +104,13 @@ def restored(remembered: Remembered, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that is backed up while it goes on."""
+    """A service that is backed up while it runs."""
     with Service(tmp_path_factory.mktemp("serving") / "home") as service:
         yield service
 
 
 class TestARestoredService:
-    def test_usage_is_counted_on(self, remembered: Remembered, restored: Service) -> None:
+    def test_usage_continues(self, remembered: Remembered, restored: Service) -> None:
         assert done("usage", "--data-dir", restored.folder) == remembered.usage
 
     def test_the_same_keys_work(self, remembered: Remembered, restored: Service) -> None:
@@ -127,7 +127,7 @@ class TestARestoredService:
         assert again[0]["person_id"] == remembered.searches[0][0]["person_id"]
         assert searches(restored.http) == remembered.searches
 
-    def test_names_go_on_without_repetition(self, restored: Service) -> None:
+    def test_automatic_names_continue_without_repetition(self, restored: Service) -> None:
         (face,) = asked(restored.http, "addface", data=GRACE)
         assert face["name"] == "ID1"
         (face,) = asked(restored.http, "addface", data={**GRACE, "facedb": "staff"})
@@ -135,15 +135,13 @@ class TestARestoredService:
 
 
 class TestWhileItServes:
-    def test_what_was_acknowledged_before_is_in_it_though_adds_and_deletions_go_on(
-        self, serving: Service, tmp_path: Path
-    ) -> None:
+    def test_a_backup_during_changes_has_every_face_acknowledged_before(self, serving: Service, tmp_path: Path) -> None:
         with ThreadPoolExecutor(3) as callers:
             before = {added(serving) for _ in range(5)}
             stop = threading.Event()
 
             def go_on() -> int:
-                """Add faces, and delete every other one of them; returns how many were added."""
+                """Add faces, and delete every other one of them. Returns how many were added."""
                 made = 0
                 while not stop.is_set():
                     face = added(serving)
@@ -168,7 +166,9 @@ class TestWhileItServes:
         done("restore", backup, "--data-dir", tmp_path / "new")
         assert "nothing is wrong" in done("verify", "--data-dir", tmp_path / "new")
 
-    def test_one_that_is_interrupted_is_no_backup_and_frees_the_way(self, serving: Service, tmp_path: Path) -> None:
+    def test_an_interrupted_backup_is_invalid_and_does_not_prevent_the_next(
+        self, serving: Service, tmp_path: Path
+    ) -> None:
         with Redis.from_url(serving.broker) as redis:
             added(serving)
             worker = serving.child("-m worker")
@@ -185,7 +185,7 @@ class TestWhileItServes:
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
             done("backup", tmp_path / "d", "--data-dir", serving.folder)
 
-    def test_the_worker_dies_under_it(self, serving: Service, tmp_path: Path) -> None:
+    def test_a_backup_fails_if_the_worker_dies(self, serving: Service, tmp_path: Path) -> None:
         with Redis.from_url(serving.broker) as redis:
             added(serving)
             worker = serving.child("-m worker")
@@ -200,13 +200,15 @@ class TestWhileItServes:
             assert not folder.exists(), "nobody takes it up a second time"
             done("backup", tmp_path / "b", "--data-dir", serving.folder)
 
-    def test_a_restore_does_not_touch_a_service_that_runs(self, remembered: Remembered, restored: Service) -> None:
+    def test_a_restore_refuses_the_data_directory_of_a_running_service(
+        self, remembered: Remembered, restored: Service
+    ) -> None:
         said = refused("restore", remembered.backup, "--data-dir", restored.folder, "--overwrite")
         assert "in use by another instance" in said
         assert "`facesearch backup DIR`" in refused("verify", "--data-dir", restored.folder)
 
 
-def test_the_commands_of_the_document(tmp_path: Path) -> None:
+def test_the_commands_of_the_document_work(tmp_path: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
     commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     assert len(commands) == 5

@@ -1,4 +1,4 @@
-"""A worker writes the faces of a backup that is asked for, and whoever asked learns how it ended, whatever happens."""
+"""A worker writes the faces of a requested backup, and the command always learns the result."""
 
 import errno
 import json
@@ -34,8 +34,8 @@ def faces(count: int) -> list[Point]:
     return [Point(uuid.uuid4(), str(number), np.eye(4, dtype=np.float32)[0]) for number in range(count)]
 
 
-class Held(MemoryStore):
-    """A store whose points wait for a signal once a page has been read."""
+class PausingStore(MemoryStore):
+    """A store whose points wait for a signal after a page has been read."""
 
     def __init__(self) -> None:
         super().__init__(OURS)
@@ -60,17 +60,17 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def handover(tmp_path: Path) -> Path:
-    """The folder below which the worker may write."""
+    """The folder in which the worker may write."""
     return tmp_path / "handover"
 
 
 @pytest.fixture
-def store() -> Held:
-    return Held()
+def store() -> PausingStore:
+    return PausingStore()
 
 
 @pytest.fixture
-def worker(redis: Redis, store: Held, handover: Path) -> Iterator[Backups]:
+def worker(redis: Redis, store: PausingStore, handover: Path) -> Iterator[Backups]:
     worker = Backups(redis, store, handover)
     worker.start()
     yield worker
@@ -79,7 +79,7 @@ def worker(redis: Redis, store: Held, handover: Path) -> Iterator[Backups]:
 
 
 working = pytest.mark.usefixtures("worker")
-"""A worker polls for requests meanwhile."""
+"""A worker polls for requests during the test."""
 
 
 class BackupThread:
@@ -104,7 +104,7 @@ class BackupThread:
 
 
 @working
-def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
+def test_every_collection_is_written(redis: Redis, handover: Path, store: PausingStore, tmp_path: Path) -> None:
     store.go.set()
     held = {"t.a": faces(2 * PAGE + 1), "t.b": faces(1), "t.empty": []}
     for collection, points in held.items():
@@ -119,8 +119,8 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Held, 
 
 
 @working
-def test_who_waits_is_told_how_far_it_is(
-    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_progress_is_reported_to_the_waiting_command(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_request, "SAY_EVERY_S", 0)
     store.add("t.a", faces(2 * PAGE))
@@ -133,7 +133,9 @@ def test_who_waits_is_told_how_far_it_is(
 
 
 @working
-def test_one_at_a_time(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
+def test_a_second_backup_is_refused_while_one_runs(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path
+) -> None:
     store.add("t.a", faces(PAGE + 1))
     first = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
@@ -145,7 +147,9 @@ def test_one_at_a_time(redis: Redis, handover: Path, store: Held, tmp_path: Path
 
 
 @working
-def test_two_workers_write_it_once(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
+def test_of_two_workers_one_writes_the_backup(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path
+) -> None:
     store.go.set()
     other = Backups(redis, store, handover)
     other.start()
@@ -155,23 +159,23 @@ def test_two_workers_write_it_once(redis: Redis, handover: Path, store: Held, tm
 
 
 @working
-def test_a_folder_that_cannot_be_written(redis: Redis, handover: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(redis: Redis, handover: Path, tmp_path: Path) -> None:
     handover.write_text("no folder")
     with pytest.raises(OperatorError, match=rf"cannot write to {handover}/[0-9a-f]{{32}} \(File exists\)"):
         served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
-class Asked:
-    """Requests that any program which reaches Redis could make."""
+class ForgedRequests:
+    """Requests as any program with access to Redis could make them."""
 
     def __init__(self, redis: Redis, worker: Backups) -> None:
         self._redis, self._worker = redis, worker
 
     def ended(self, folder: object, collection: str = "t.a") -> Progress | None:
-        """How the request ended, None where nobody took it."""
+        """Return the result of such a request, None if no worker took it."""
         request_id = uuid.uuid4().hex
-        asked = {"id": request_id, "folder": str(folder), "collections": [collection]}
-        self._redis.set(REQUEST, json.dumps(asked))
+        forged = {"id": request_id, "folder": str(folder), "collections": [collection]}
+        self._redis.set(REQUEST, json.dumps(forged))
         self._worker.poll()
         self._redis.delete(REQUEST)
         said = self._redis.get(progress_key(request_id))
@@ -179,48 +183,50 @@ class Asked:
 
 
 @pytest.fixture
-def asked(redis: Redis, store: Held, handover: Path) -> Asked:
+def forged(redis: Redis, store: PausingStore, handover: Path) -> ForgedRequests:
     store.go.set()
     store.add("t.a", faces(3))
-    return Asked(redis, Backups(redis, store, handover))
+    return ForgedRequests(redis, Backups(redis, store, handover))
 
 
-def test_files_are_for_their_owner_and_below_the_folder_of_the_workers_own_settings(
-    asked: Asked, handover: Path
+def test_files_are_for_their_owner_and_below_the_folder_of_the_workers_settings(
+    forged: ForgedRequests, handover: Path
 ) -> None:
-    ended = asked.ended(handover / "one")
+    ended = forged.ended(handover / "one")
     assert ended == Progress(state="done", collections=1, faces=3)
     assert stat.S_IMODE((handover / "one").stat().st_mode) == 0o700
     assert stat.S_IMODE(faces_path(handover / "one", "t.a").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("where", ["", "handover", "handover/../elsewhere", "handover/out/elsewhere", "handover2/x"])
-def test_nothing_is_written_anywhere_else(asked: Asked, handover: Path, tmp_path: Path, where: str) -> None:
+def test_nothing_is_written_anywhere_else(forged: ForgedRequests, handover: Path, tmp_path: Path, where: str) -> None:
     handover.mkdir()
     (handover / "out").symlink_to(tmp_path)
-    ended = asked.ended(tmp_path / where)
+    ended = forged.ended(tmp_path / where)
     assert ended is not None
     assert ended.state == "failed"
     assert ended.reason.startswith(f"it writes below {handover} alone")
     assert not list(tmp_path.rglob("*.jsonl"))
 
 
-def test_what_is_there_is_left(asked: Asked, handover: Path) -> None:
+def test_an_existing_folder_is_not_written(forged: ForgedRequests, handover: Path) -> None:
     (handover / "one").mkdir(parents=True)
-    ended = asked.ended(handover / "one")
+    ended = forged.ended(handover / "one")
     assert ended is not None
     assert "File exists" in ended.reason
     assert not any((handover / "one").iterdir())
 
 
 @pytest.mark.parametrize("collection", ["../t.a", "/t.a", "..", "t.a/../../t.a", ""])
-def test_a_collection_is_no_path(asked: Asked, handover: Path, tmp_path: Path, collection: str) -> None:
-    assert asked.ended(handover / "one", collection) is None
+def test_a_path_as_collection_is_refused(
+    forged: ForgedRequests, handover: Path, tmp_path: Path, collection: str
+) -> None:
+    assert forged.ended(handover / "one", collection) is None
     assert not list(tmp_path.rglob("*.jsonl"))
 
 
 @working
-def test_whoever_asks_with_another_folder_learns_which_one_the_worker_has(
+def test_a_request_for_another_folder_is_refused_with_the_workers_folder(
     redis: Redis, handover: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OperatorError, match=rf"it writes below {handover} alone, its FACESEARCH_BACKUP_DIR"):
@@ -228,8 +234,8 @@ def test_whoever_asks_with_another_folder_learns_which_one_the_worker_has(
 
 
 @working
-def test_nothing_stays_in_the_handover_folder_not_even_of_a_command_that_was_killed(
-    redis: Redis, store: Held, handover: Path, tmp_path: Path
+def test_nothing_stays_in_the_handover_folder_even_of_a_killed_command(
+    redis: Redis, store: PausingStore, handover: Path, tmp_path: Path
 ) -> None:
     store.go.set()
     store.add("t.a", faces(1))
@@ -242,7 +248,7 @@ def test_nothing_stays_in_the_handover_folder_not_even_of_a_command_that_was_kil
 
 
 @working
-def test_a_backup_goes_to_another_disk(redis: Redis, store: Held, handover: Path, tmp_path: Path) -> None:
+def test_a_backup_may_go_to_another_disk(redis: Redis, store: PausingStore, handover: Path, tmp_path: Path) -> None:
     store.go.set()
     store.add("t.a", faces(2))
     elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
@@ -257,8 +263,8 @@ def test_a_backup_goes_to_another_disk(redis: Redis, store: Held, handover: Path
 
 
 @working
-def test_a_full_disk(
-    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_an_error(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.go.set()
     store.add("t.a", faces(3))
@@ -272,7 +278,7 @@ def test_a_full_disk(
 
 
 @working
-def test_a_store_that_fails(redis: Redis, handover: Path, store: Held, tmp_path: Path) -> None:
+def test_a_failing_store_is_an_error(redis: Redis, handover: Path, store: PausingStore, tmp_path: Path) -> None:
     store.broken = True
     store.go.set()
     store.add("t.a", faces(PAGE + 1))
@@ -280,8 +286,8 @@ def test_a_store_that_fails(redis: Redis, handover: Path, store: Held, tmp_path:
         served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
 
 
-def test_a_worker_that_is_stopped_says_so(
-    redis: Redis, handover: Path, store: Held, worker: Backups, tmp_path: Path
+def test_a_stopped_worker_reports_it(
+    redis: Redis, handover: Path, store: PausingStore, worker: Backups, tmp_path: Path
 ) -> None:
     store.add("t.a", faces(PAGE + 1))
     waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
@@ -295,7 +301,7 @@ def test_a_worker_that_is_stopped_says_so(
     assert waiting.error == "the worker could not write the faces: the worker was stopped"
 
 
-def test_a_worker_that_was_killed(
+def test_a_killed_worker_is_noticed(
     redis: Redis, handover: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_request, "SILENT_S", 0.5)
@@ -310,7 +316,7 @@ def test_a_worker_that_was_killed(
     assert not redis.exists(REQUEST)
 
 
-def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backups, handover: Path) -> None:
+def test_a_backup_of_a_killed_worker_is_not_continued(redis: Redis, worker: Backups, handover: Path) -> None:
     request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
     redis.set(progress_key(request.id), Progress().model_dump_json())
     redis.set(REQUEST, request.model_dump_json())
@@ -319,8 +325,8 @@ def test_nobody_takes_up_what_a_killed_worker_began(redis: Redis, worker: Backup
 
 
 @working
-def test_when_nobody_waits_any_more_the_worker_stops(
-    redis: Redis, store: Held, handover: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_worker_stops_when_no_command_waits(
+    redis: Redis, store: PausingStore, handover: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "REPORT_INTERVAL_S", 0)
     store.add("t.a", faces(3 * PAGE))
@@ -339,15 +345,15 @@ def test_when_nobody_waits_any_more_the_worker_stops(
     assert progress.faces < 3 * PAGE
 
 
-def test_a_request_of_another_release_is_left(redis: Redis, worker: Backups) -> None:
+def test_a_request_of_another_release_is_ignored(redis: Redis, worker: Backups) -> None:
     redis.set(REQUEST, "{}")
     worker.poll()
     assert redis.keys(f"{REQUEST}:*") == []
 
 
 @working
-def test_who_was_held_up_for_too_long_learns_it(
-    redis: Redis, handover: Path, store: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_command_that_was_suspended_for_too_long_gets_an_error(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_request, "RENEW_EVERY_S", 0)
     store.add("t.a", faces(PAGE + 1))
@@ -359,7 +365,7 @@ def test_who_was_held_up_for_too_long_learns_it(
     assert redis.get(REQUEST) == b"somebody else's"
 
 
-def test_whether_there_is_a_worker(redis: Redis) -> None:
+def test_a_missing_worker_is_noticed(redis: Redis) -> None:
     assert not worker_request.alive(redis)
     redis.sadd(WORKERS, "one")
     assert not worker_request.alive(redis)

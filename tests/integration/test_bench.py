@@ -19,7 +19,7 @@ LOAD = Path(__file__).parents[2] / "bench/load.py"
 
 @pytest.fixture
 def photo(service: Service, tmp_path: Path) -> Iterator[Path]:
-    """Of somebody who is there, as long as the test runs."""
+    """A photo of a person who is in the facedb during the test."""
     path = tmp_path / "hopper.jpg"
     path.write_bytes(hopper_jpeg())
     (added,) = service.http.post("/v1/addface", files={"img": hopper_jpeg()}).json()["message"]
@@ -33,21 +33,21 @@ def load(service: Service, way: str, amount: float, photo: Path, key: str = "") 
     return json.loads(done.stdout)
 
 
-def test_callers_that_ask_again_and_again_are_answered(service: Service, photo: Path) -> None:
+def test_a_closed_loop_is_answered(service: Service, photo: Path) -> None:
     report = load(service, "closed", 2, photo)
     assert set(report["answers"]) == {"OK"}
     assert report["requests"] >= sum(report["answers"].values()) > 0
     assert 0 < report["p50_ms"] <= report["p95_ms"] <= report["p99_ms"]
 
 
-def test_requests_that_arrive_on_their_own_are_answered(service: Service, photo: Path) -> None:
+def test_an_open_loop_is_answered(service: Service, photo: Path) -> None:
     report = load(service, "open", 10, photo)
     assert report["answers"] == {"OK": report["requests"]}
     assert (report["refused"]["count"], report["in_vain"]["count"]) == (0, 0)
     assert report["per_second"] > 0
 
 
-def test_what_is_not_let_in_is_no_service(service: Service, photo: Path) -> None:
+def test_refused_requests_are_not_throughput(service: Service, photo: Path) -> None:
     report = load(service, "open", 10, photo, key="nobodys")
     assert report["answers"] == {"INVALID_REQUEST": report["requests"]}
     assert (report["in_vain"]["count"], report["per_second"]) == (report["requests"], 0)

@@ -1,4 +1,4 @@
-"""Bodies that come in slowly do not take a gateway's memory, nor its room for the other callers."""
+"""Slow bodies do not exhaust a gateway's memory, nor the part of it for other callers."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 BODY_MEMORY_MIB = 64
 MORE_MEMORY = 200 * MIB
-"""What the gateway may take once it runs: less than the bodies are."""
+"""Memory that the gateway may take after its start: less than the bodies are."""
 
 BODIES = 14
 FORM = "application/x-www-form-urlencoded"
@@ -36,19 +36,19 @@ PLAIN = b"img1=" + b"A" * LONGEST + b"&img2=" + b"A" * LONGEST
 
 
 async def make_keys(url: str) -> tuple[str, str]:
-    """Another key of the tenant of API_KEY, and one of another tenant."""
+    """Return another key of the tenant of API_KEY, and one of another tenant."""
     async with connect(url) as redis:
         control = Control(redis)
         (tenant,) = await control.tenants()
         await control.create_tenant("other")
-        _, neighbour = await control.create_key(tenant.name, "neighbour")
-        _, stranger = await control.create_key("other", "stranger")
-    return neighbour, stranger
+        _, second_key = await control.create_key(tenant.name, "second")
+        _, foreign_key = await control.create_key("other", "foreign")
+    return second_key, foreign_key
 
 
 @contextmanager
 def all_but_the_end(client: httpx.Client, body: bytes, content_type: str) -> Iterator[socket.socket]:
-    """A comparison of which everything but the last byte is sent, or was refused before."""
+    """Send all but the last byte of a comparison, even if it is refused before."""
     head = (
         f"POST /v1/facecompare HTTP/1.1\r\nHost: h\r\nX-API-Key: {API_KEY}\r\nConnection: close\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -60,14 +60,14 @@ def all_but_the_end(client: httpx.Client, body: bytes, content_type: str) -> Ite
 
 
 def answer(connection: socket.socket) -> tuple[bytes, dict[str, str]]:
-    """Head and body of the one answer, however much of the request has come."""
+    """Return head and body of the only answer, however much of the request was read."""
     answered = b"".join(iter(lambda: connection.recv(4096), b""))
     head, _, body = answered.partition(b"\r\n\r\n")
     return head, json.loads(body)
 
 
 def process_of(client: httpx.Client) -> psutil.Process:
-    """The gateway's."""
+    """Return the gateway's process."""
     port = client.base_url.port
     for child in psutil.Process().children(recursive=True):
         if any(found.laddr.port == port and found.status == "LISTEN" for found in child.net_connections("tcp")):
@@ -84,7 +84,7 @@ def process_of(client: httpx.Client) -> psutil.Process:
     ],
     ids=["escaped form", "document of escapes", "plain form"],
 )
-def test_slow_bodies_are_held_within_bounds_and_the_others_are_answered(
+def test_slow_bodies_are_bounded_and_other_keys_are_served(
     tmp_path: Path, body: bytes, content_type: str, each: int
 ) -> None:
     assert max_body_bytes(2) >= len(body)
@@ -93,13 +93,13 @@ def test_slow_bodies_are_held_within_bounds_and_the_others_are_answered(
         gateway_on(url, body_memory_mib=BODY_MEMORY_MIB) as client,
         ExitStack() as slow,
     ):
-        neighbour, stranger = asyncio.run(make_keys(url))
+        second_key, foreign_key = asyncio.run(make_keys(url))
         process = process_of(client)
         process.rlimit(resource.RLIMIT_AS, (process.memory_info().vms + MORE_MEMORY, resource.RLIM_INFINITY))
         before = process.memory_info().rss
         connections = [slow.enter_context(all_but_the_end(client, body, content_type)) for _ in range(BODIES)]
         held = process.memory_info().rss - before
-        for key in (neighbour, stranger):
+        for key in (second_key, foreign_key):
             compared = client.post("/v1/facecompare", data={"img1": "QUFB", "img2": "QUFB"}, headers={"X-API-Key": key})
             assert compared.json()["status"] == "IMAGE_INVALID_FORMAT"
         heads, statuses = [], []
@@ -110,7 +110,7 @@ def test_slow_bodies_are_held_within_bounds_and_the_others_are_answered(
             heads.append(head)
             statuses.append(document["status"])
         assert client.get("/healthz").status_code == 200
-    # Half of all is the most that one key may hold; a buffer that grows takes an eighth more than is in it.
+    # One key may hold half of the memory; a growing buffer takes an eighth more than its content.
     fit = BODY_MEMORY_MIB * MIB // 2 // each
     assert fit * 8 // 9 - 1 <= statuses.count("IMAGE_INVALID_FORMAT") <= fit
     assert set(statuses) == {"IMAGE_INVALID_FORMAT", "FAIL"}

@@ -43,7 +43,7 @@ def b64(image: bytes) -> str:
 
 @pytest.fixture
 def compare(service: Service) -> Compare:
-    """Compares two images, sent as base64 in a form."""
+    """Compare two images, sent as base64 in a form."""
 
     def send(img1: bytes, img2: bytes, **headers: str) -> httpx.Response:
         data = {"img1": b64(img1), "img2": b64(img2)}
@@ -53,7 +53,7 @@ def compare(service: Service) -> Compare:
 
 
 def found(response: httpx.Response) -> tuple[float, str]:
-    """Similarity and result."""
+    """Return similarity and result."""
     assert response.json()["status"] == "OK", response.text
     message = response.json()["message"]
     assert list(message) == ["similarity", "result"]
@@ -65,7 +65,7 @@ def mirrored(data: bytes) -> bytes:
 
 
 class TestComparing:
-    def test_the_same_image_is_100_as_a_whole_number(self, compare: Compare) -> None:
+    def test_the_similarity_of_the_same_image_is_the_integer_100(self, compare: Compare) -> None:
         for image in (hopper_jpeg(), astronaut_png()):
             assert '"similarity": 100,' in compare(image, image).text
             assert found(compare(image, image)) == (100, "SAME PERSON")
@@ -81,12 +81,12 @@ class TestComparing:
         ],
         ids=["JPEG at 30", "darker and tilted", "mirrored", "cropped", "half as large"],
     )
-    def test_another_picture_of_the_same_person(self, compare: Compare, worse: bytes) -> None:
+    def test_another_picture_of_the_same_person_is_the_same_person(self, compare: Compare, worse: bytes) -> None:
         similarity, result = found(compare(hopper_jpeg(), worse))
         assert 95 <= similarity < 100
         assert result == "SAME PERSON"
 
-    def test_two_people(self, compare: Compare) -> None:
+    def test_two_people_are_different_persons(self, compare: Compare) -> None:
         similarity, result = found(compare(hopper_jpeg(), astronaut_png()))
         assert similarity < 80
         assert result == "NOT SAME PERSON"
@@ -101,22 +101,24 @@ class TestComparing:
             text = compare(hopper_jpeg(), reencode(hopper_jpeg(), quality)).text
             assert re.search(r'"similarity": (100|\d\d?(\.\d{1,3})?), ', text), text
 
-    def test_it_is_the_confidence_of_a_search(self, compare: Compare, call: Callable[..., httpx.Response]) -> None:
+    def test_similarity_is_the_confidence_of_a_search(
+        self, compare: Compare, call: Callable[..., httpx.Response]
+    ) -> None:
         probe = darken(rotate(hopper_jpeg(), 4), 0.7)
         call("addface", img=b64(hopper_jpeg()))
         (match,) = call("searchface", img=b64(probe)).json()["message"]
         similarity, _ = found(compare(hopper_jpeg(), probe))
-        # A search looks for vectors as the store keeps them.
+        # A search compares vectors as the store keeps them.
         assert similarity == pytest.approx(match["confidence"], abs=0.01)
 
-    def test_of_several_faces_the_most_prominent_one_is_compared(self, compare: Compare) -> None:
+    def test_the_most_prominent_of_several_faces_is_compared(self, compare: Compare) -> None:
         both = side_by_side(astronaut_png(), scale(hopper_jpeg(), 0.4))
         assert found(compare(both, astronaut_png()))[1] == "SAME PERSON"
         assert found(compare(hopper_jpeg(), both))[1] == "NOT SAME PERSON"
 
 
 class TestRefusing:
-    def test_what_is_wrong_with_either_image_in_the_contracts_order(self, compare: Compare) -> None:
+    def test_faults_of_either_image_are_reported_in_the_contracts_order(self, compare: Compare) -> None:
         good, none, cut = hopper_jpeg(), faceless_png(), hopper_jpeg()[:30_000]
         text, large = b"text", LARGEST + b"\0"
         for one, other, status in (
@@ -131,12 +133,12 @@ class TestRefusing:
             assert compare(one, other).json()["status"] == status
             assert compare(other, one).json()["status"] == status
 
-    def test_the_one_image_of_other_calls_is_none_of_the_two(self, service: Service) -> None:
+    def test_img_is_not_one_of_the_two_images(self, service: Service) -> None:
         answer = service.http.post("/v1/facecompare", data={"img": b64(hopper_jpeg()), "img1": b64(hopper_jpeg())})
         assert answer.json()["status"] == "INVALID_REQUEST"
         assert answer.json()["message"].startswith("img2 is missing")
 
-    def test_neither_may_be_given_twice_or_in_the_query(self, service: Service) -> None:
+    def test_an_image_given_twice_or_in_the_query_is_refused(self, service: Service) -> None:
         files = [("img1", hopper_jpeg()), ("img2", hopper_jpeg()), ("img2", hopper_jpeg())]
         answers = [
             service.http.post("/v1/facecompare", files=files),
@@ -149,7 +151,7 @@ class TestRefusing:
 
 
 class TestBodies:
-    def test_multipart_takes_files_base64_and_one_of_each(self, service: Service) -> None:
+    def test_multipart_takes_files_base64_and_a_mix(self, service: Service) -> None:
         as_file, as_text = ("p.jpg", hopper_jpeg()), (None, b64(hopper_jpeg()))
         for img1, img2 in itertools.product((as_file, as_text), repeat=2):
             answer = service.http.post("/v1/facecompare", files={"img1": img1, "img2": img2})
@@ -159,7 +161,7 @@ class TestBodies:
         body = {"img1": b64(hopper_jpeg()), "img2": b64(astronaut_png()), "facedb": None}
         assert found(service.http.post("/v1/facecompare", json=body))[1] == "NOT SAME PERSON"
 
-    def test_both_images_may_be_as_large_as_one(self, service: Service) -> None:
+    def test_both_images_may_have_the_largest_size(self, service: Service) -> None:
         whole = quote(b64(LARGEST)).replace("A", "%41")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         for body in (
@@ -169,7 +171,7 @@ class TestBodies:
         ):
             assert found(service.http.post("/v1/facecompare", **body)) == (100, "SAME PERSON")
 
-    def test_other_calls_take_no_more_than_before(self, service: Service) -> None:
+    def test_other_calls_take_one_image_at_most(self, service: Service) -> None:
         whole = "%41" * len(b64(LARGEST))
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         body = f"img={b64(hopper_jpeg())}&img1={whole}&name=x"
@@ -179,7 +181,7 @@ class TestBodies:
 
 
 class TestRepeating:
-    def test_under_an_idempotency_key_it_is_answered_as_before(self, compare: Compare) -> None:
+    def test_a_repetition_under_an_idempotency_key_has_the_same_answer(self, compare: Compare) -> None:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         first, second = (compare(hopper_jpeg(), reencode(hopper_jpeg(), 30), **key) for _ in range(2))
         assert found(first)[1] == "SAME PERSON"
@@ -187,7 +189,7 @@ class TestRepeating:
         assert second.headers["Idempotent-Replayed"] == "true"
         assert "Idempotent-Replayed" not in first.headers
 
-    def test_no_face_is_said_again_too(self, compare: Compare) -> None:
+    def test_a_repetition_without_a_face_has_the_same_answer(self, compare: Compare) -> None:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         answers = [compare(hopper_jpeg(), faceless_png(), **key) for _ in range(2)]
         assert [answer.json()["status"] for answer in answers] == ["FACE_DETECT_FAILED"] * 2
@@ -205,7 +207,7 @@ class TestRepeating:
 
 
 class TestNothingIsKept:
-    def test_both_images_wait_with_an_end_and_are_gone_after_the_answer(self, valkey_url: str) -> None:
+    def test_both_images_expire_and_are_removed_after_the_answer(self, valkey_url: str) -> None:
         files = {"img1": hopper_jpeg(), "img2": astronaut_png()}
         with (
             gateway_on(valkey_url, deadline_s=1) as client,

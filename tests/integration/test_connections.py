@@ -1,4 +1,4 @@
-"""Connections on real sockets: how many there are, whose they are, how they read, and what their requests are."""
+"""Connections on real sockets: their number, their shares by address, slow readers, and the framing of requests."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ class Clock:
 
 @dataclass
 class Served:
-    """A server in this process, with a handler that notes its calls."""
+    """A server in this process, with a handler that records its calls."""
 
     port: int
     clock: Clock
@@ -64,7 +64,7 @@ class Served:
 async def serving(
     most: int = 100, per_address: int = 100, timeouts: Timeouts = PATIENT, much: bytes = b"", *, held: bool = False
 ) -> AsyncIterator[Served]:
-    """much: the answer of /much. held: /hello waits until it may go on."""
+    """much: the body of /much. held: /hello waits for `go_on`."""
     listening = socket.create_server(("127.0.0.1", 0))
     served = Served(listening.getsockname()[1], Clock(), CollectorRegistry(), [], asyncio.Event(), [])
     if not held:
@@ -116,12 +116,12 @@ class Caller:
         self._writer.write(sent)
 
     async def ask(self) -> bytes:
-        """The whole answer of one request."""
+        """Send a request and return its whole answer."""
         self.say(ASK)
         return await self.reader.readuntil(b'"hello"}')
 
     async def heard(self) -> bytes:
-        """All that still comes, up to the end of the connection."""
+        """Return everything up to the end of the connection."""
         return await self.reader.read()
 
 
@@ -130,8 +130,8 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-class TestHowMany:
-    async def test_whoever_has_been_idle_longest_makes_room(self) -> None:
+class TestNumber:
+    async def test_the_longest_idle_connection_is_closed_for_a_new_one(self) -> None:
         async with serving(most=2) as served:
             first, second = await Caller.at(served), await Caller.at(served)
             for caller in (first, second, first):
@@ -144,7 +144,7 @@ class TestHowMany:
             assert served.counted("connections_dropped_total", reason="idle") == 1
             assert served.counted("connections") == 2
 
-    async def test_where_nobody_is_idle_the_new_one_is_told_so_at_once(self) -> None:
+    async def test_a_new_connection_is_refused_at_once_if_none_is_idle(self) -> None:
         async with serving(most=2, held=True) as served:
             callers = [await Caller.at(served) for _ in range(2)]
             for caller in callers:
@@ -161,7 +161,7 @@ class TestHowMany:
                 assert b"200 OK" in await caller.reader.readuntil(b'"hello"}')
             assert served.counted("connections_refused_total", reason="full") == 1
 
-    async def test_headers_that_have_begun_and_an_answer_that_was_the_last_make_room_too(self) -> None:
+    async def test_connections_with_partial_headers_or_a_last_answer_are_closed_too(self) -> None:
         async with serving(most=2) as served:
             slow, ended = await Caller.at(served), await Caller.at(served)
             slow.say(b"GET /hello HT")
@@ -172,7 +172,7 @@ class TestHowMany:
                 assert b"200 OK" in await (await Caller.at(served)).ask()
             assert await slow.heard() == b""
 
-    async def test_one_address_has_its_share_and_the_others_theirs(self) -> None:
+    async def test_each_address_has_its_share(self) -> None:
         async with serving(most=10, per_address=2) as served:
             greedy = [await Caller.at(served, "127.0.0.2") for _ in range(2)]
             assert b"503" in await (await Caller.at(served, "127.0.0.2")).heard()
@@ -181,13 +181,13 @@ class TestHowMany:
                 assert b"200 OK" in await caller.ask()
             assert served.counted("connections_refused_total", reason="address") == 1
 
-    async def test_callers_take_none_of_another_server_in_the_same_process(self) -> None:
+    async def test_two_servers_in_one_process_count_separately(self) -> None:
         async with serving(most=1) as callers, serving(most=1) as admin:
             assert b"200 OK" in await (await Caller.at(callers)).ask()
             assert b"503" in await (await Caller.at(callers)).heard()
             assert b"200 OK" in await (await Caller.at(admin)).ask()
 
-    async def test_a_connection_that_ends_makes_room(self) -> None:
+    async def test_a_connection_that_ends_does_not_count(self) -> None:
         async with serving(most=1) as served:
             for _ in range(3):
                 caller = await Caller.at(served)
@@ -198,19 +198,19 @@ class TestHowMany:
 
 HASTY = replace(PATIENT, answer_read_s=0.3, answer_read_bytes=1000)
 MUCH = b"a" * 20_000_000
-"""More than the system's buffers take."""
+"""More than the buffers of the system hold."""
 
 
 class TestSlowReaders:
     @pytest.mark.parametrize("requests", [1, 20])
-    async def test_whoever_takes_nothing_is_dropped(self, requests: int) -> None:
+    async def test_a_caller_that_reads_nothing_is_dropped(self, requests: int) -> None:
         async with serving(timeouts=HASTY, much=MUCH) as served:
             caller = await Caller.at(served)
             caller.say(ASK.replace(b"hello", b"much") * requests)
             await until(lambda: served.counted("connections_dropped_total", reason="slow_reader") == 1)
             await until(lambda: served.counted("connections") == 0)
 
-    async def test_whoever_takes_its_time_gets_all(self) -> None:
+    async def test_a_caller_that_reads_slowly_enough_gets_everything(self) -> None:
         async with serving(timeouts=replace(HASTY, answer_read_s=1), much=MUCH) as served:
             caller = await Caller.at(served)
             caller.say(ASK.replace(b"hello", b"much"))
@@ -221,7 +221,7 @@ class TestSlowReaders:
             assert b"200 OK" in await caller.ask()
             assert served.counted("connections_dropped_total", reason="slow_reader") == 0
 
-    async def test_a_trickle_does_not_help(self) -> None:
+    async def test_a_caller_that_reads_too_slowly_is_dropped(self) -> None:
         async with serving(timeouts=replace(HASTY, answer_read_bytes=1_000_000), much=MUCH) as served:
             with socket.create_connection(("127.0.0.1", served.port)) as caller:
                 caller.setblocking(False)
@@ -232,10 +232,12 @@ class TestSlowReaders:
                     await asyncio.sleep(0.01)
 
 
-class TestWhatIsNotServed:
+class TestFraming:
     @pytest.mark.parametrize("request_line", [b"GET /hello HTTP/2.0", b"GET /hello HTTP/0.9", b"GET /hello"])
     @pytest.mark.parametrize(("behind", "status"), [(b"", b"HTTP/1.1 505 "), (ASK, b"HTTP/1.0 400 ")])
-    async def test_a_version_that_frames_differently(self, request_line: bytes, behind: bytes, status: bytes) -> None:
+    async def test_another_http_version_is_refused_and_the_rest_not_read(
+        self, request_line: bytes, behind: bytes, status: bytes
+    ) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             caller.say(request_line + b"\r\nHost: h\r\n\r\n" + behind)
@@ -247,7 +249,7 @@ class TestWhatIsNotServed:
 
     @pytest.mark.parametrize("length", [b"", b"Content-Length: %d\r\n" % len(ASK)])
     @pytest.mark.parametrize("together", [True, False])
-    async def test_what_comes_behind_connect_is_no_request(self, length: bytes, *, together: bool) -> None:
+    async def test_data_after_connect_is_no_request(self, length: bytes, *, together: bool) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             head = b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n" + length + b"\r\n"
@@ -262,7 +264,7 @@ class TestWhatIsNotServed:
             assert answered.count(b"HTTP/1.1") == 1
             assert served.asked == []
 
-    async def test_what_comes_behind_another_upgrade_is_one_as_nothing_is_upgraded(self) -> None:
+    async def test_data_after_another_upgrade_is_the_next_request(self) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             caller.say(ASK.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n") + ASK)
@@ -279,7 +281,7 @@ class TestWhatIsNotServed:
                     caller.say(piece)
                 assert b"200 OK" in await caller.reader.readuntil(b'"hello"}')
 
-    async def test_headers_that_never_end(self) -> None:
+    async def test_endless_headers_are_refused(self) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             for number in range(100):
@@ -291,14 +293,14 @@ class TestWhatIsNotServed:
 
 
 def chunked(size: int, total: int) -> bytes:
-    """A body of so many bytes in chunks of that size."""
+    """Return a body of `total` bytes in chunks of `size` bytes."""
     return (b"%x\r\n" % size + b"a" * size + b"\r\n") * (total // size) + b"0\r\n\r\n"
 
 
 class TestChunks:
     HEAD = POST + b"Transfer-Encoding: chunked\r\n"
 
-    async def test_a_large_body_of_tiny_ones_is_not_read(self) -> None:
+    async def test_a_large_body_of_tiny_chunks_is_refused(self) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             caller.say(self.HEAD + b"\r\n" + chunked(1, 2_500_000))
@@ -307,7 +309,7 @@ class TestChunks:
             assert b"\r\nConnection: close\r\n" in answered
 
     @pytest.mark.parametrize(("size", "total"), [(1, 5000), (48, 4_800_000), (77, 770_000), (65_536, 13_107_200)])
-    async def test_what_is_large_enough_or_little_is(self, size: int, total: int) -> None:
+    async def test_large_chunks_and_small_bodies_are_read(self, size: int, total: int) -> None:
         async with serving() as served:
             caller = await Caller.at(served)
             caller.say(self.HEAD + b"\r\n" + chunked(size, total) + ASK)
@@ -315,46 +317,46 @@ class TestChunks:
             assert b"200 OK" in await caller.reader.readuntil(b'"hello"}')
 
 
-_MANY, _SLOW, _NOT, _CHUNKS = TestHowMany(), TestSlowReaders(), TestWhatIsNotServed(), TestChunks()
+_NUMBER, _SLOW, _FRAMING, _CHUNKS = TestNumber(), TestSlowReaders(), TestFraming(), TestChunks()
 
 
 @pytest.mark.parametrize(
     "run",
     [
-        _MANY.test_whoever_has_been_idle_longest_makes_room,
-        _MANY.test_where_nobody_is_idle_the_new_one_is_told_so_at_once,
-        _MANY.test_headers_that_have_begun_and_an_answer_that_was_the_last_make_room_too,
-        _MANY.test_one_address_has_its_share_and_the_others_theirs,
-        lambda: _SLOW.test_whoever_takes_nothing_is_dropped(20),
-        _SLOW.test_whoever_takes_its_time_gets_all,
-        _SLOW.test_a_trickle_does_not_help,
-        lambda: _NOT.test_what_comes_behind_connect_is_no_request(b"", together=False),
-        _NOT.test_headers_that_never_end,
-        _CHUNKS.test_a_large_body_of_tiny_ones_is_not_read,
-        lambda: _CHUNKS.test_what_is_large_enough_or_little_is(48, 4_800_000),
+        _NUMBER.test_the_longest_idle_connection_is_closed_for_a_new_one,
+        _NUMBER.test_a_new_connection_is_refused_at_once_if_none_is_idle,
+        _NUMBER.test_connections_with_partial_headers_or_a_last_answer_are_closed_too,
+        _NUMBER.test_each_address_has_its_share,
+        lambda: _SLOW.test_a_caller_that_reads_nothing_is_dropped(20),
+        _SLOW.test_a_caller_that_reads_slowly_enough_gets_everything,
+        _SLOW.test_a_caller_that_reads_too_slowly_is_dropped,
+        lambda: _FRAMING.test_data_after_connect_is_no_request(b"", together=False),
+        _FRAMING.test_endless_headers_are_refused,
+        _CHUNKS.test_a_large_body_of_tiny_chunks_is_refused,
+        lambda: _CHUNKS.test_large_chunks_and_small_bodies_are_read(48, 4_800_000),
     ],
 )
-def test_it_is_so_on_the_loop_of_the_gateway_too(run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """The tests above are run on Python's own."""
+def test_the_behaviour_is_the_same_on_the_gateways_event_loop(run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """The tests above run on Python's own event loop."""
     uvloop.run(run())
 
 
 @dataclass
 class Gateway:
-    """A real one, in a process of its own."""
+    """A real gateway, in a process of its own."""
 
     process: psutil.Process
     port: int
     log: Path
 
     def get(self, path: str) -> int:
-        """The HTTP status. Raises httpx.TransportError when the connection is reset."""
+        """Return the HTTP status. Raises httpx.TransportError if the connection is reset."""
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30).status_code
 
 
 @contextmanager
 def gateway(folder: Path, descriptors: int, **settings: str) -> Iterator[Gateway]:
-    """One that may have so many descriptors and no more."""
+    """Run a gateway with a limit of file descriptors."""
     log = folder / "gateway.log"
     with ExitStack() as stack:
         url = stack.enter_context(empty_redis(folder))
@@ -377,7 +379,7 @@ def gateway(folder: Path, descriptors: int, **settings: str) -> Iterator[Gateway
 
 
 def refusal(port: int, host: str) -> bytes:
-    """What a caller from that address hears before it has said anything; nothing, when it is let in."""
+    """Return what a caller from that address receives before it sends anything; nothing if it is accepted."""
     with socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(host, 0)) as caller:
         caller.settimeout(1)
         with suppress(TimeoutError):
@@ -387,7 +389,7 @@ def refusal(port: int, host: str) -> bytes:
 
 @contextmanager
 def crowd(port: int, number: int) -> Iterator[list[socket.socket]]:
-    """So many connections, from 32 addresses, that say nothing."""
+    """Open that many connections, from 32 addresses, which send nothing."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(
@@ -397,34 +399,34 @@ def crowd(port: int, number: int) -> Iterator[list[socket.socket]]:
         ]
 
 
-BEGUN = (
+INCOMPLETE = (
     f"POST /v1/delface HTTP/1.1\r\nHost: h\r\nX-API-Key: {API_KEY}\r\nExpect: 100-continue\r\n"
     "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 500000\r\n\r\n"
 ).encode()
-"""A request, answered as one without its parameters when all of its body is there."""
+"""A request with an incomplete body; when it is complete, the answer is that a parameter is missing."""
 
 
 @pytest.mark.slow
 class TestFewDescriptors:
-    def test_a_crowd_shuts_nobody_out(self, tmp_path: Path) -> None:
+    def test_a_crowd_of_connections_keeps_no_caller_out(self, tmp_path: Path) -> None:
         with gateway(tmp_path, descriptors=128) as running:
             for _ in range(3):
                 with crowd(running.port, 300):
-                    # At first all have just come, and FAIL is said; nobody is reset.
+                    # At first all connections are new, and the answer is FAIL; none is reset.
                     wait_for(lambda: running.get("/healthz") == 200)
                     assert {running.get("/healthz") for _ in range(20)} == {200}
             assert "connections_many" in running.log.read_text()
 
-    def test_connections_wait_where_there_is_no_descriptor(self, tmp_path: Path) -> None:
+    def test_new_connections_wait_for_a_free_descriptor(self, tmp_path: Path) -> None:
         with gateway(tmp_path, descriptors=1024) as running, ExitStack() as stack:
             asking = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=30))
-            asking.sendall(BEGUN)
+            asking.sendall(INCOMPLETE)
             wait_for(lambda: "100 Continue" in asking.recv(1000).decode())
             asking.sendall(b"a" * 400_000)
             left = running.process.num_fds() + 5
             resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (left, left))
             with crowd(running.port, 20):
-                # It waits behind the crowd, until those that are idle make room.
+                # It waits behind the crowd until idle connections are closed.
                 assert running.get("/healthz") == 200
                 assert "accepting_paused" in running.log.read_text()
                 asking.sendall(b"a" * 100_000)
@@ -435,42 +437,42 @@ class TestFewDescriptors:
 
 
 class TestSettings:
-    def test_a_trusted_proxy_has_as_many_as_there_are(self, tmp_path: Path) -> None:
+    def test_a_trusted_proxy_may_use_all_connections(self, tmp_path: Path) -> None:
         settings = {"FACESEARCH_CONNECTIONS": "6", "FACESEARCH_TRUSTED_PROXIES": "127.0.2.0/24"}
         with gateway(tmp_path, 1024, **settings) as running, ExitStack() as stack:
 
-            def enter(host: str) -> None:
+            def hold_connection(host: str) -> None:
                 source = (host, 0)
                 caller = socket.create_connection(("127.0.0.1", running.port), timeout=30, source_address=source)
-                # It has begun a request, the body of which is asked for: it will not make room.
-                stack.enter_context(caller).sendall(BEGUN)
+                # Its body is expected, so the connection is not idle.
+                stack.enter_context(caller).sendall(INCOMPLETE)
                 assert b"100 Continue" in caller.recv(1000)
 
             for _ in range(3):
-                enter("127.0.1.1")
+                hold_connection("127.0.1.1")
             assert b'"FAIL"' in refusal(running.port, "127.0.1.1")
             for _ in range(3):
-                enter("127.0.2.1")
+                hold_connection("127.0.2.1")
             assert b'"FAIL"' in refusal(running.port, "127.0.2.1")
             assert running.log.read_text().count("connections_many") == 1
 
 
 LOW = ["sh", "-c", 'ulimit -S -n 256 && exec "$@"', "sh"]
-"""Runs a command with a low soft limit."""
+"""Run a command with a low soft limit."""
 
 _, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 RAISED = (MOST if HARD == resource.RLIM_INFINITY else min(HARD, MOST), HARD)
 
 
 @pytest.mark.slow
-def test_everything_that_is_started_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
+def test_every_process_of_a_service_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
     with Service(tmp_path / "data", through=LOW) as service:
         for process in service.processes():
             if "python" in process.name():
                 assert process.rlimit(resource.RLIMIT_NOFILE) == RAISED
 
 
-def test_a_worker_by_itself_does_so_too(tmp_path: Path) -> None:
+def test_a_separate_worker_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
     nowhere = {"REDIS_URL": f"unix://{tmp_path}/none.sock", "FACESEARCH_STORE": "memory"}
     with subprocess.Popen(
         [*LOW, sys.executable, "-m", "worker"], env={**os.environ, **nowhere}, stderr=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Control data on a real Valkey: what belongs together changes together, whoever else is at it."""
+"""Control data on a real Valkey: related records change atomically, whatever changes at the same time."""
 
 import asyncio
 import json
@@ -26,11 +26,11 @@ def soon(seconds: float) -> datetime:
 
 
 async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
-    """What each of the calls, run at once, returned or raised."""
+    """Run the calls at once and return their results or errors."""
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def left(control: Control) -> list[str]:
+async def remaining_keys(control: Control) -> list[str]:
     return sorted(key.decode() for key in await control.redis.keys("*"))
 
 
@@ -45,12 +45,12 @@ class TestTenants:
         assert facedb.collection.startswith("shop.default.")
         assert await control.default_facedb("shop") == facedb
 
-    async def test_of_operators_who_create_the_same_at_once_one_succeeds(self, control: Control) -> None:
+    async def test_one_of_several_simultaneous_creations_succeeds(self, control: Control) -> None:
         said = await outcomes(*(control.create_tenant("shop") for _ in range(20)))
         assert sum(isinstance(one, Conflict) for one in said) == 19
         assert len(await control.facedbs("shop")) == 1
 
-    async def test_a_dropped_tenant_leaves_nothing_but_its_collections_to_remove(self, control: Control) -> None:
+    async def test_a_dropped_tenant_leaves_only_its_collections_to_remove(self, control: Control) -> None:
         await control.create_tenant("shop")
         await control.create_tenant("bank")
         await control.create_facedb("shop", "extra")
@@ -59,22 +59,22 @@ class TestTenants:
         await control.drop_tenant("shop")
         assert await control.key(secret) is None
         assert {member.decode() for member in await control.redis.zrange(DROPPED, 0, -1)} == collections
-        assert not [key for key in await left(control) if "shop" in key]
+        assert not [key for key in await remaining_keys(control) if "shop" in key]
         assert [tenant.name for tenant in await control.tenants()] == ["bank"]
         with pytest.raises(Unknown, match="there is no tenant shop"):
             await control.drop_tenant("shop")
 
-    async def test_nothing_is_left_behind_by_whoever_adds_to_a_tenant_that_goes(self, control: Control) -> None:
+    async def test_creations_during_a_drop_leave_nothing_behind(self, control: Control) -> None:
         for _ in range(10):
             await control.create_tenant("shop")
             calls = [control.create_key("shop", "k") for _ in range(5)]
             calls += [control.create_facedb("shop", f"f{n}") for n in range(5)]
             said = await outcomes(*calls[:5], control.drop_tenant("shop"), *calls[5:])
             assert not [one for one in said if isinstance(one, Exception) and not isinstance(one, Unknown)]
-            assert not set(await left(control)) - {DROPPED, DROPPED_TENANTS, KEY_RECORDS}
+            assert not set(await remaining_keys(control)) - {DROPPED, DROPPED_TENANTS, KEY_RECORDS}
 
     @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 65, "a:b", "../x", "a\n"])
-    async def test_names_that_are_refused_in_a_sentence(self, control: Control, name: str) -> None:
+    async def test_an_invalid_name_is_refused_with_a_sentence(self, control: Control, name: str) -> None:
         await control.create_tenant("shop")
         for call in (
             control.create_tenant(name),
@@ -86,7 +86,7 @@ class TestTenants:
 
 
 class TestKeys:
-    async def test_a_key_opens_what_it_says_and_is_kept_as_a_hash_only(self, control: Control) -> None:
+    async def test_a_key_is_found_by_its_secret_and_stored_as_a_hash_only(self, control: Control) -> None:
         await control.create_tenant("shop")
         made, secret = await control.create_key(
             "shop", "till", scopes=frozenset({Scope.SEARCH, Scope.ADD}), rate=0.5, concurrency=3
@@ -94,11 +94,11 @@ class TestKeys:
         assert await control.key(secret) == made
         assert await control.keys("shop") == [made]
         assert made.model_dump(mode="json")["scopes"] == ["add", "search"]
-        for name in await left(control):
+        for name in await remaining_keys(control):
             dump = await control.redis.dump(name)
             assert secret.encode() not in name.encode() + dump
 
-    async def test_what_a_key_leaves_open_is_not_in_its_record(self, control: Control) -> None:
+    async def test_default_options_are_not_in_the_record_of_a_key(self, control: Control) -> None:
         await control.create_tenant("shop")
         _, plain = await control.create_key("shop", "plain")
         made, strict = await control.create_key("shop", "strict", http_status="always-200", confidence="whole")
@@ -107,7 +107,7 @@ class TestKeys:
         assert await control.key(strict) == made
         assert (made.http_status, made.confidence) == ("always-200", "whole")
 
-    async def test_a_record_of_a_former_release_is_read_as_before(self, control: Control) -> None:
+    async def test_a_record_of_a_former_release_is_readable(self, control: Control) -> None:
         await control.create_tenant("shop")
         made, secret = await control.create_key("shop", "k", rate=2)
         former = {"id": made.id, "tenant": "shop", "name": "k", "scopes": ["add"], "expires": None, "rate": 2.0}
@@ -117,7 +117,7 @@ class TestKeys:
         assert key is not None
         assert (key.rate, key.concurrency, key.http_status, key.confidence) == (2, None, None, None)
 
-    async def test_a_revoked_key_is_gone(self, control: Control) -> None:
+    async def test_a_revoked_key_is_unknown(self, control: Control) -> None:
         await control.create_tenant("shop")
         await control.create_tenant("bank")
         key, secret = await control.create_key("shop", "k")
@@ -130,7 +130,7 @@ class TestKeys:
         assert await control.key(secret) is None
         assert await control.keys("shop") == []
 
-    async def test_what_a_revoked_key_was_is_known_for_good(self, control: Control) -> None:
+    async def test_the_name_of_a_revoked_key_is_kept(self, control: Control) -> None:
         await control.create_tenant("shop")
         kept, _ = await control.create_key("shop", "kept")
         gone, secret = await control.create_key("shop", "gone", scopes=frozenset({Scope.ADD}), rate=3)
@@ -148,7 +148,7 @@ class TestKeys:
         dump = await control.redis.dump(KEY_RECORDS)
         assert digest(secret).encode() not in dump, "nothing leads back to the key"
 
-    async def test_one_whose_record_is_damaged_can_be_revoked(self, control: Control) -> None:
+    async def test_a_key_with_a_damaged_record_can_be_revoked(self, control: Control) -> None:
         await control.create_tenant("shop")
         key, secret = await control.create_key("shop", "k")
         await control.redis.set(f"fs:key:{digest(secret)}", "{")
@@ -158,7 +158,7 @@ class TestKeys:
         assert await control.keys("shop") == await control.key_records("shop") == []
         assert await control.key_names([key.id]) == {}
 
-    async def test_a_key_of_a_release_without_such_records_has_one_once_it_is_listed(self, control: Control) -> None:
+    async def test_listing_keys_adds_missing_key_records(self, control: Control) -> None:
         await control.create_tenant("shop")
         key, _ = await control.create_key("shop", "k")
         await control.redis.delete(KEY_RECORDS)
@@ -166,7 +166,7 @@ class TestKeys:
         await control.keys("shop")
         assert await control.key_names([key.id]) == {key.id: "k"}
 
-    async def test_the_file_of_the_first_key_goes_with_it_and_with_no_other(
+    async def test_the_file_of_the_first_key_is_removed_with_that_key_only(
         self, control: Control, tmp_path: Path
     ) -> None:
         here = Control(control.redis, first_key_file=tmp_path / "api-key")
@@ -179,14 +179,14 @@ class TestKeys:
         assert await here.revoke_key(DEFAULT, first.id) is True
         assert not (tmp_path / "api-key").exists()
 
-    async def test_it_goes_with_its_tenant_too(self, control: Control, tmp_path: Path) -> None:
+    async def test_the_file_of_the_first_key_is_removed_with_its_tenant(self, control: Control, tmp_path: Path) -> None:
         here = Control(control.redis, first_key_file=tmp_path / "api-key")
         await here.set_first_key("from the file")
         (tmp_path / "api-key").write_text("from the file\n")
         await here.drop_tenant(DEFAULT)
         assert not (tmp_path / "api-key").exists()
 
-    async def test_an_expired_key_leaves_by_itself(self, control: Control) -> None:
+    async def test_an_expired_key_disappears_by_itself(self, control: Control) -> None:
         await control.create_tenant("shop")
         key, secret = await control.create_key("shop", "brief", expires=soon(2))
         assert (await control.key(secret)) == key
@@ -220,37 +220,37 @@ class TestKeys:
             ({"concurrency": -1}, "the concurrency is"),
         ],
     )
-    async def test_what_makes_no_sense_is_refused(self, control: Control, options: dict, sentence: str) -> None:
+    async def test_invalid_options_are_refused(self, control: Control, options: dict, sentence: str) -> None:
         await control.create_tenant("shop")
         with pytest.raises(OperatorError, match=sentence):
             await control.create_key("shop", "k", **options)
         assert await control.keys("shop") == []
 
-    async def test_no_tenant_no_key(self, control: Control) -> None:
+    async def test_a_key_needs_a_tenant(self, control: Control) -> None:
         for call in (control.create_key("shop", "k"), control.keys("shop"), control.revoke_key("shop", "x")):
             with pytest.raises(Unknown, match="there is no tenant shop"):
                 await call
 
-    async def test_bytes_that_are_no_text_open_nothing(self, control: Control) -> None:
+    async def test_a_secret_with_invalid_text_is_unknown(self, control: Control) -> None:
         assert await control.key(b"\xff\xfe".decode(errors="surrogateescape")) is None
 
 
 class TestTheFirstKey:
-    async def test_gateways_that_start_at_once_make_one_tenant_and_one_key(self, control: Control) -> None:
+    async def test_gateways_that_start_at_once_create_one_tenant_and_one_key(self, control: Control) -> None:
         await asyncio.gather(*(control.set_first_key("from the settings") for _ in range(10)))
         (key,) = await control.keys(DEFAULT)
         assert await control.key("from the settings") == key
         assert key.scopes == frozenset(Scope)
         assert len(await control.facedbs(DEFAULT)) == 1
 
-    async def test_another_one_replaces_it_and_it_may_come_back(self, control: Control) -> None:
+    async def test_another_first_key_replaces_it_and_it_may_return(self, control: Control) -> None:
         for secret, other in (("one", "two"), ("two", "one"), ("one", "two")):
             await control.set_first_key(secret)
             assert await control.key(secret) is not None
             assert await control.key(other) is None
             assert len(await control.keys(DEFAULT)) == 1
 
-    async def test_what_an_operator_ended_does_not_come_back_with_a_restart(self, control: Control) -> None:
+    async def test_a_revoked_first_key_does_not_return_with_a_restart(self, control: Control) -> None:
         await control.set_first_key("from the settings")
         (key,) = await control.keys(DEFAULT)
         await control.revoke_key(DEFAULT, key.id)
@@ -262,7 +262,7 @@ class TestTheFirstKey:
         await control.set_first_key("another")
         assert await control.key("another") is not None
 
-    async def test_a_key_that_an_operator_made_stays_what_it_is(self, control: Control) -> None:
+    async def test_a_key_created_by_an_operator_is_not_changed(self, control: Control) -> None:
         await control.create_tenant("shop")
         made, secret = await control.create_key("shop", "k", scopes=frozenset({Scope.SEARCH}))
         await control.set_first_key(secret)
@@ -292,7 +292,7 @@ class TestFacedbs:
         assert await control.facedb("bank", "extra") is not None
         assert await control.facedb("shop", "extra") is None
 
-    async def test_its_collection_is_to_be_removed_when_no_job_can_touch_it_any_more(self, control: Control) -> None:
+    async def test_a_dropped_collection_is_due_when_no_job_can_use_it(self, control: Control) -> None:
         await control.create_tenant("shop")
         facedb = await control.create_facedb("shop", "extra")
         seconds, _ = await control.redis.time()
@@ -301,7 +301,7 @@ class TestFacedbs:
         assert collection.decode() == facedb.collection
         assert 0 <= due - seconds - DROP_AFTER_S < 5
 
-    async def test_the_default_one_can_be_another_and_cannot_be_dropped(self, control: Control) -> None:
+    async def test_the_default_facedb_can_be_changed_and_not_dropped(self, control: Control) -> None:
         await control.create_tenant("shop")
         extra = await control.create_facedb("shop", "extra")
         assert (await control.set_default_facedb("shop", "extra")).facedb == "extra"
@@ -313,21 +313,21 @@ class TestFacedbs:
             with pytest.raises(Unknown, match="tenant shop has no facedb default"):
                 await call
 
-    async def test_a_default_that_is_dropped_at_the_same_moment_is_never_missing(self, control: Control) -> None:
+    async def test_a_default_facedb_is_never_missing_during_drops(self, control: Control) -> None:
         await control.create_tenant("shop")
         for n in range(20):
             await control.create_facedb("shop", f"f{n}")
             await outcomes(control.set_default_facedb("shop", f"f{n}"), control.drop_facedb("shop", f"f{n}"))
             assert await control.default_facedb("shop") is not None
 
-    async def test_nobody_has_what_nobody_made(self, control: Control) -> None:
+    async def test_unknown_tenants_have_no_facedbs(self, control: Control) -> None:
         assert await control.facedb("shop", "extra") is None
         assert await control.default_facedb("shop") is None
         with pytest.raises(Unknown, match="there is no tenant shop"):
             await control.create_facedb("shop", "extra")
 
 
-async def test_records_are_json_that_people_can_read(control: Control) -> None:
+async def test_records_are_readable_json(control: Control) -> None:
     await control.create_tenant("shop")
     key, _ = await control.create_key("shop", "k", expires=datetime(2999, 1, 31, tzinfo=UTC))
     shown = json.loads(key.model_dump_json())

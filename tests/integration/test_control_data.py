@@ -1,4 +1,4 @@
-"""Control data of a real Redis: what is kept of it, at one moment, and how it is put elsewhere."""
+"""Control data of a real Redis in a backup: it is consistent, and restored elsewhere."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 
 async def change(url: str, stop: threading.Event) -> int:
-    """Create and drop tenants, keys and facedbs until told to stop; returns how often."""
+    """Create and drop tenants, keys and facedbs until `stop` is set. Returns how often."""
     rounds = 0
     async with connect(url) as client:
         control = Control(client)
@@ -40,7 +40,7 @@ async def change(url: str, stop: threading.Event) -> int:
     return rounds
 
 
-def test_what_is_kept_is_of_one_moment_whatever_changes(redis: Redis, valkey_url: str) -> None:
+def test_the_copy_is_consistent_during_changes(redis: Redis, valkey_url: str) -> None:
     asyncio.run(_tenant(valkey_url))
     stop, rounds = threading.Event(), []
     changing = threading.Thread(target=lambda: rounds.append(asyncio.run(change(valkey_url, stop))))
@@ -65,7 +65,7 @@ async def _tenant(url: str) -> None:
         await Control(client).create_tenant(DEFAULT)
 
 
-def test_keys_that_end_keep_their_end(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
+def test_keys_keep_their_expiry(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
     async def create() -> str:
         async with connect(valkey_url) as client:
             control = Control(client)
@@ -87,7 +87,7 @@ def test_keys_that_end_keep_their_end(redis: Redis, valkey_url: str, tmp_path: P
         assert asyncio.run(opens())
 
 
-def test_keys_keep_what_they_say_of_their_answers(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
+def test_keys_keep_their_answer_options(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
     async def create() -> tuple[Key, str]:
         async with connect(valkey_url) as client:
             control = Control(client)
@@ -107,20 +107,20 @@ def test_keys_keep_what_they_say_of_their_answers(redis: Redis, valkey_url: str,
         assert (made.http_status, made.confidence) == ("always-200", "whole")
 
 
-def test_what_is_over_does_not_come_back(redis: Redis) -> None:
+def test_expired_keys_are_not_restored(redis: Redis) -> None:
     past = int(time.time() * 1000) - 1
     control_data.put(redis, [Entry("fs:key:x", "string", "{}", past)], [Entry("fs:once:t:x", "hash", {"a": "b"}, past)])
     assert redis.keys("*") == []
 
 
-def test_more_records_than_go_at_once(redis: Redis) -> None:
+def test_more_records_than_a_batch_are_restored(redis: Redis) -> None:
     records = [Entry(f"fs:once:t:{number}", "hash", {"asked": str(number)}) for number in range(2 * BATCH + 1)]
-    redis.rpush("fs:once:t:stranger", "x")
+    redis.rpush("fs:once:t:other", "x")
     control_data.put(redis, [], records)
     assert sorted(control_data.records(redis), key=lambda entry: entry.key) == sorted(records, key=lambda e: e.key)
 
 
-def test_bytes_that_are_no_text(redis: Redis) -> None:
+def test_binary_values_are_restored(redis: Redis) -> None:
     redis.hset("fs:once:t:x", mapping={b"\xff": bytes(range(256))})
     (entry,) = control_data.records(redis)
     again = Entry.parse(entry.line())

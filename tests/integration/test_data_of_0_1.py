@@ -21,7 +21,7 @@ ARCHIVE = Path(__file__).parents[1] / "data" / "data_of_0_1.tar.xz"
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory in `data`, and the person_id of each face by what it is in `faces.json`."""
+    """Unpack the archive: the data directory is in `data`, and the person_id of each face in `faces.json`."""
     folder = tmp_path_factory.mktemp("0.1")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
@@ -45,28 +45,26 @@ def call(service: Service, name: str, image: bytes | None = None, **fields: str)
 
 
 def found(service: Service, image: bytes, **fields: str) -> dict[str, tuple[str, float]]:
-    """Name and confidence of each match by its person_id."""
+    """Return name and confidence of each match by its person_id."""
     answer = call(service, "searchface", image, **fields)
     assert answer["status"] == "OK", answer
     return {match["person_id"]: (match["name"], match["confidence"]) for match in answer["message"]}
 
 
-def test_the_data_is_sound_before_anything_has_started(unpacked: Path) -> None:
+def test_verify_finds_no_damage_before_the_first_start(unpacked: Path) -> None:
     result = command("verify", "--data-dir", unpacked / "data")
     assert "4 faces in 3 collections; nothing is wrong" in result.stdout
     assert result.exit_code == 0
 
 
-def test_the_facedbs_are_listed_and_the_dropped_one_is_gone(service: Service) -> None:
+def test_the_facedbs_are_listed_without_the_dropped_one(service: Service) -> None:
     listed = json.loads(done("facedbs", "list", "--json", "--data-dir", service.folder))
     assert [facedb["name"] for facedb in listed] == ["default", "staff"]
     assert call(service, "searchface", astronaut_png(), facedb="gone")["status"] == "INVALID_REQUEST"
     wait_for(lambda: not list((service.folder / "faces").glob("default.gone.*")))
 
 
-def test_the_key_that_callers_have_finds_faces_by_the_photos_they_were_added_from(
-    service: Service, faces: dict[str, str]
-) -> None:
+def test_the_key_of_callers_finds_faces_by_the_photos_of_their_adds(service: Service, faces: dict[str, str]) -> None:
     assert service.key == "test-key-of-0.1-" + "0" * 16
     matches = found(service, hopper_jpeg())
     assert matches[faces["grace"]] == ("Grace", 100)
@@ -82,7 +80,7 @@ def test_a_deleted_face_stays_deleted(service: Service, faces: dict[str, str]) -
     assert call(service, "delface", person_id=faces["deleted"])["status"] == "PERSON_ID_NOT_EXIST"
 
 
-def test_automatic_names_go_on_where_they_were_and_a_face_is_deleted(service: Service, faces: dict[str, str]) -> None:
+def test_automatic_names_continue_and_a_face_can_be_deleted(service: Service, faces: dict[str, str]) -> None:
     (added,) = call(service, "addface", astronaut_png())["message"]
     assert added["name"] == "ID1"
     for person_id in (added["person_id"], faces["unnamed"]):
@@ -94,7 +92,7 @@ def test_the_usage_of_its_day_is_kept(service: Service) -> None:
     rows = json.loads(done("usage", "--json", "--data-dir", service.folder))["rows"]
     its_day = min(row["day"] for row in rows)
     counted = {row["call"]: row["count"] for row in rows if (row["day"], row["status"]) == (its_day, "OK")}
-    # On that very day what the tests above did is counted with it.
+    # On that same day the requests of the tests above count too.
     assert counted["addface"] >= 5
     assert counted["delface"] >= 1
     assert counted["searchface"] >= 1

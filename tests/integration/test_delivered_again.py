@@ -1,4 +1,4 @@
-"""A job that was done is delivered again, after what it added was deleted: nothing comes back."""
+"""A completed job is delivered again after the face that it added was deleted: the face does not return."""
 
 import json
 import time
@@ -63,7 +63,7 @@ async def scene(service: Service) -> Scene:
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["sent again by its gateway", "given to another worker"])
-def test_what_was_deleted_stays_deleted(scene: Scene, again: bool) -> None:
+def test_a_deleted_face_stays_deleted(scene: Scene, again: bool) -> None:
     scene.deliver()
     (person_id,) = scene.faces()
     scene.delete(person_id)
@@ -71,11 +71,11 @@ def test_what_was_deleted_stays_deleted(scene: Scene, again: bool) -> None:
     assert scene.faces() == []
 
 
-def test_a_job_whose_outcome_is_stored_is_not_done_again(scene: Scene) -> None:
+def test_a_job_with_a_stored_outcome_is_not_done_again(scene: Scene) -> None:
     scene.deliver()
     assert scene.broker.exists(f"{RESULT_PREFIX}{scene.job.job_id}")
     (person_id,) = scene.faces()
     scene.delete(person_id)
-    scene.broker.delete(*scene.broker.keys("fs:deletion:*"))  # by which the other guard would know
+    scene.broker.delete(*scene.broker.keys("fs:deletion:*"))  # by which the other guard would recognise it
     scene.deliver(again=True)
     assert scene.faces() == []

@@ -1,4 +1,4 @@
-"""`facesearch erase --now`: what was deleted is in no file of the service, what was not deleted is still there.
+"""`facesearch erase --now`: deleted data is in no file of the service, and everything else is still there.
 
 All files below the data directory are searched for 64 bytes of the deleted vector, for its name and for its id.
 """
@@ -28,7 +28,7 @@ from worker.runtime import open_faces
 pytestmark = pytest.mark.embedded("it searches the files of a data directory of its own")
 
 PATIENT = {"FACESEARCH_DEADLINE_S": "20"}
-"""For a busy machine; outcomes of jobs, for whose end an erasure waits, are kept for 5 s longer."""
+"""For a busy machine. An erasure waits for outcomes of jobs, which are kept for 5 s longer."""
 
 DELETED, DROPPED, KEPT = "Zebedeus4711", "Melchiades4712", "Hopperstays"
 GRACE = {"img": base64.b64encode(hopper_jpeg()).decode()}
@@ -36,7 +36,7 @@ EILEEN = {"img": base64.b64encode(astronaut_png()).decode()}
 
 
 def vector(image: bytes) -> bytes:
-    """Of the one face of the image, as it is kept: float32, little-endian."""
+    """Return the vector of the image's only face as it is stored: float32, little-endian."""
     settings = Settings()
     embedder = catalog.find(settings.embedder, "embedding")
     described = open_faces(settings, embedder).embed_most_prominent(image).vector
@@ -44,12 +44,14 @@ def vector(image: bytes) -> bytes:
 
 
 def trace(of: bytes) -> bytes:
-    """64 bytes of a vector that no other has."""
+    """Return 64 bytes that no other vector has."""
     return of[128:192]
 
 
 def files_with(folder: Path, *wanted: bytes) -> dict[bytes, set[str]]:
-    """In which files below the folder each of these bytes are. The image store never writes, and nobody else does."""
+    """Return the files below the folder that contain each of these byte strings, except those of the image store, which
+    writes none.
+    """
     found: dict[bytes, set[str]] = {some: set() for some in wanted}
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -60,14 +62,14 @@ def files_with(folder: Path, *wanted: bytes) -> dict[bytes, set[str]]:
     return found
 
 
-def asked(service: Service, call: str, *, key: str | None = None, **data: str) -> Any:
+def post(service: Service, call: str, *, key: str | None = None, **data: str) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
     return service.http.post(f"/v1/{call}", data=data, headers=headers).json()
 
 
 @dataclass
 class Scene:
-    """A service with a face that stays; another was deleted, and a third was in a facedb that is dropped."""
+    """A service with a face that stays, a deleted face, and a face of a dropped facedb."""
 
     folder: Path
     once: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -75,12 +77,12 @@ class Scene:
     def fill(self, service: Service) -> None:
         at = ("--data-dir", self.folder)
         done("facedbs", "create", "leaving", *at)
-        assert asked(service, "addface", name=KEPT, **GRACE)["status"] == "OK"
-        added = asked(service, "addface", key=self.once, name=DELETED, **EILEEN)["message"][0]
+        assert post(service, "addface", name=KEPT, **GRACE)["status"] == "OK"
+        added = post(service, "addface", key=self.once, name=DELETED, **EILEEN)["message"][0]
         self.person_id = added["person_id"]
-        assert asked(service, "addface", name=DROPPED, facedb="leaving", **EILEEN)["status"] == "OK"
-        assert asked(service, "searchface", **EILEEN)["message"][0]["name"] == DELETED
-        assert asked(service, "delface", person_id=self.person_id)["status"] == "OK"
+        assert post(service, "addface", name=DROPPED, facedb="leaving", **EILEEN)["status"] == "OK"
+        assert post(service, "searchface", **EILEEN)["message"][0]["name"] == DELETED
+        assert post(service, "delface", person_id=self.person_id)["status"] == "OK"
         done("facedbs", "drop", "leaving", "--yes", *at)
 
     @property
@@ -94,14 +96,14 @@ class Scene:
         assert files_with(self.folder, *self.traces) == {some: set() for some in self.traces}
 
     def assert_rest_is_there(self, service: Service) -> None:
-        found = asked(service, "searchface", **GRACE)["message"]
+        found = post(service, "searchface", **GRACE)["message"]
         assert [(face["name"], face["confidence"]) for face in found] == [(KEPT, 100)]
-        assert asked(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
-        # What was asked under the key does not happen again, and nothing of it is told any more.
-        again = asked(service, "addface", key=self.once, name=DELETED, **EILEEN)
+        assert post(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
+        # The request of the key does not happen again, and its answer is not given any more.
+        again = post(service, "addface", key=self.once, name=DELETED, **EILEEN)
         assert again["status"] == "INVALID_REQUEST"
         assert "was erased" in again["message"]
-        assert asked(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
+        assert post(service, "searchface", **EILEEN)["status"] == "NO_SIMILAR_FACE"
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 @pytest.mark.slow
-def test_while_the_service_runs(scene: Scene) -> None:
+def test_deleted_data_is_erased_while_the_service_runs(scene: Scene) -> None:
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.fill(service)
         vector_in, deleted_in, dropped_in = files_with(scene.folder, *scene.traces).values()
@@ -125,13 +127,13 @@ def test_while_the_service_runs(scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_while_the_service_is_stopped(scene: Scene) -> None:
+def test_deleted_data_is_erased_while_the_service_is_stopped(scene: Scene) -> None:
     with Service(scene.folder, dict(PATIENT)) as service:
         scene.fill(service)
     left = scene.folder / "handover" / uuid.uuid4().hex / "faces"
     for folder in (left.parent.parent, left.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    left.write_bytes(vector(astronaut_png()))  # as a backup that is killed leaves them
+    left.write_bytes(vector(astronaut_png()))  # as a killed backup leaves them
     assert all(files_with(scene.folder, *scene.traces).values())
     scene.assert_erased(done("erase", "--now", "--data-dir", scene.folder))
     written = [path for path in scene.folder.rglob("*") if not path.is_symlink()]
@@ -141,7 +143,7 @@ def test_while_the_service_is_stopped(scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_loses_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+def test_a_killed_erasure_loses_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     home = Home(tmp_path / "home", faces(2000))
     gone, kept = home.points[:300], home.points[300:]
     with closing(home.store()) as store:
@@ -163,7 +165,7 @@ def test_one_that_is_killed_loses_nothing_and_can_be_repeated(tmp_path: Path) ->
     assert not list((home.folder / "faces").glob(".tmp-*"))
 
 
-def test_what_cannot_be_erased_is_said(tmp_path: Path) -> None:
+def test_data_that_cannot_be_erased_is_reported(tmp_path: Path) -> None:
     said = refused("erase", "--now", "--data-dir", tmp_path / "nowhere")
     assert said.startswith(f"no service has run on {tmp_path / 'nowhere'}")
     home = Home(tmp_path / "home")
@@ -173,6 +175,6 @@ def test_what_cannot_be_erased_is_said(tmp_path: Path) -> None:
     assert "collection.json is damaged" in said
 
 
-def test_with_servers_that_are_away(valkey_url: str) -> None:
+def test_missing_servers_are_an_error(valkey_url: str) -> None:
     said = refused("erase", "--now", REDIS_URL=valkey_url, QDRANT_URL="http://127.0.0.1:1")
     assert said == "no worker runs, and a worker has the faces: start one, and erase again"

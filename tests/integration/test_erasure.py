@@ -1,4 +1,4 @@
-"""An erasure that a worker is asked for: it is done once, beside the jobs, and whoever waits learns how it ended."""
+"""A requested erasure: one worker does it beside its jobs, and the command learns the result."""
 
 import threading
 import uuid
@@ -19,8 +19,8 @@ from worker.upkeep.erasure import Erasures, erase
 SPACE = Identity("test", "0" * 64, 1, 4)
 
 
-class Held(MemoryStore):
-    """A store that takes its time to compact until it is let go, and cannot remove what is stuck."""
+class PausingStore(MemoryStore):
+    """A store that pauses each compaction until it is released, and cannot remove `stuck` collections."""
 
     def __init__(self) -> None:
         super().__init__(SPACE)
@@ -53,22 +53,22 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def store() -> Held:
-    return Held()
+def store() -> PausingStore:
+    return PausingStore()
 
 
 def requested(redis: Redis) -> str:
-    """The key under which its progress is told."""
+    """Request an erasure and return the key of its progress."""
     request = Request(id=uuid.uuid4().hex)
     redis.set(REQUEST, request.model_dump_json(), ex=15)
     return progress_key(request.id)
 
 
-def told(redis: Redis, key: str) -> Progress:
+def progress(redis: Redis, key: str) -> Progress:
     return Progress.model_validate_json(redis.get(key) or Progress().model_dump_json())
 
 
-def test_what_was_dropped_goes_before_its_time_and_stays_due(redis: Redis, store: Held) -> None:
+def test_dropped_collections_are_removed_early_and_stay_due(redis: Redis, store: PausingStore) -> None:
     store.filled("t.dropped.1", "t.kept.2")
     redis.zadd(DROPPED, {"t.dropped.1": 2**40})
     store.go.set()
@@ -78,7 +78,7 @@ def test_what_was_dropped_goes_before_its_time_and_stays_due(redis: Redis, store
     assert redis.zscore(DROPPED, "t.dropped.1") == 2**40, "a job in flight may bring it back"
 
 
-def test_what_cannot_be_done_holds_up_nothing_else(redis: Redis, store: Held) -> None:
+def test_a_collection_that_cannot_be_removed_does_not_stop_the_others(redis: Redis, store: PausingStore) -> None:
     store.filled("t.stuck.1", "t.gone.2", "t.kept.3")
     redis.zadd(DROPPED, {"t.stuck.1": 1, "t.gone.2": 2})
     store.stuck.add("t.stuck.1")
@@ -89,40 +89,40 @@ def test_what_cannot_be_done_holds_up_nothing_else(redis: Redis, store: Held) ->
     assert "t.kept.3" in store.compacted
 
 
-def test_of_two_workers_one_does_it(redis: Redis, store: Held) -> None:
+def test_one_of_two_workers_does_the_erasure(redis: Redis, store: PausingStore) -> None:
     store.filled("t.a.1")
     store.go.set()
     key = requested(redis)
     for _ in range(2):
         Erasures(redis, store).poll()
     assert store.compacted == ["t.a.1"]
-    assert told(redis, key).state == "done"
+    assert progress(redis, key).state == "done"
 
 
-def test_without_anybody_who_waits_it_ends(redis: Redis, store: Held) -> None:
+def test_an_erasure_ends_when_no_command_waits(redis: Redis, store: PausingStore) -> None:
     store.filled("t.a.1")
     key = requested(redis)
     working = threading.Thread(target=Erasures(redis, store).poll)
     working.start()
     assert store.reached.wait(30)
-    wait_for(lambda: told(redis, key).steps > 0)
+    wait_for(lambda: progress(redis, key).steps > 0)
     redis.delete(REQUEST)
     working.join()
-    assert told(redis, key).reason == "nobody waits for it any more"
+    assert progress(redis, key).reason == "nobody waits for it any more"
     assert store.compacted == []
 
 
-def test_a_worker_that_is_stopped_says_so(redis: Redis, store: Held) -> None:
+def test_a_stopped_worker_reports_it(redis: Redis, store: PausingStore) -> None:
     store.filled("t.a.1")
     key = requested(redis)
     erasures = Erasures(redis, store)
     erasures.start()
     assert store.reached.wait(30)
     erasures.stop()
-    assert told(redis, key).reason == "the worker was stopped"
+    assert progress(redis, key).reason == "the worker was stopped"
 
 
-def test_what_is_no_request_harms_nobody(redis: Redis, store: Held) -> None:
+def test_an_invalid_request_is_ignored(redis: Redis, store: PausingStore) -> None:
     redis.set(REQUEST, "{")
     Erasures(redis, store).poll()
     assert not store.reached.is_set()

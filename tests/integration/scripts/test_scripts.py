@@ -1,6 +1,6 @@
-"""Each Lua script of the product on a real Valkey: what it returns and what it leaves, by its KEYS and ARGV.
+"""Each Lua script of the product on a real Valkey: its result and its changes, by its KEYS and ARGV.
 
-tests/architecture/test_lua.py demands a `test_<name>` for each file.
+tests/architecture/test_lua.py requires a `test_<name>` for each file.
 """
 
 import time
@@ -161,7 +161,7 @@ class TestGateway:
             arguments = [asked, f"request-{key}", 60, bytes.fromhex(key), "once:", most]
             return redis.eval(idempotency._BEGIN.text, 2, f"once:{key}", "order", *arguments)
 
-        # Text, so that the client may decode it.
+        # Text, which the client may decode.
         first, second, third = ("61" * 32, "62" * 32, "63" * 32)
         assert begin(first, "x") == ["x", f"request-{first}", None]
         assert begin(first, "y") == ["x", f"request-{first}", None], "what was asked first"
