@@ -136,12 +136,12 @@ class TestRefusing:
     async def test_every_path_is_refused_without_the_key(self, client: TestClient, key: str | None) -> None:
         client.session.headers.pop("X-Admin-Key")
         headers = {} if key is None else {"X-Admin-Key": key}
-        told = set()
+        answers = set()
         for method, path in [*((o.method, o.path) for o in OPERATIONS), ("GET", "/admin/v1/nothing"), ("GET", "/")]:
             async with client.request(method, path, headers=headers) as response:
                 assert response.status == 401
-                told.add(await response.text())
-        assert told == {'{"status": "INVALID_REQUEST", "message": "X-Admin-Key header is missing or wrong"}'}
+                answers.add(await response.text())
+        assert answers == {'{"status": "INVALID_REQUEST", "message": "X-Admin-Key header is missing or wrong"}'}
 
     async def test_without_a_key_there_is_no_admin_api(self) -> None:
         with pytest.raises(ValueError, match="FACESEARCH_ADMIN_KEY is not set"):

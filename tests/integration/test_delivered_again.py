@@ -28,7 +28,9 @@ class Scene:
     job: AddJob
 
     def deliver(self, *, again: bool = False) -> None:
-        """The job's message, marked as kombu marks one of a worker that was killed, or not; until it is done."""
+        """Deliver the job's message and wait until it is done. again: marked as kombu marks a message of a killed
+        worker.
+        """
         with Redis.from_url(self.service.broker.replace("broker.sock", "images.sock")) as images:
             images.set(image_key(self.job.job_id), hopper_jpeg(), ex=60)
         messages = Messages(Settings(redis_url=self.service.broker))

@@ -78,7 +78,7 @@ def pool(valkey_url: str) -> Iterator[Pool]:
         yield Pool(redis)
 
 
-def test_without_announced_threads_jobs_are_released_at_once(pool: Pool) -> None:
+def test_jobs_are_released_at_once_without_announced_threads(pool: Pool) -> None:
     jobs = [pool.enter("a"), pool.enter("b"), pool.enter("a")]
     assert pool.taken() == jobs
     assert pool.held() == 0
@@ -122,7 +122,7 @@ def test_extra_threads_do_not_serve_tenants_with_running_jobs(pool: Pool) -> Non
 
 
 def test_the_tenant_with_the_least_virtual_time_is_next(pool: Pool) -> None:
-    """Each job of a takes a second, each of b a tenth: b gets ten for one."""
+    """Each job of a takes a second, each of b a tenth: b gets ten jobs for one of a."""
     pool.announce(1, 0)
     for _ in range(200):
         pool.enter("a")
@@ -135,7 +135,7 @@ def test_the_tenant_with_the_least_virtual_time_is_next(pool: Pool) -> None:
     assert 9 <= done["a"] <= 11
 
 
-def test_an_idle_tenant_saves_up_no_time(pool: Pool) -> None:
+def test_an_idle_tenant_saves_no_time(pool: Pool) -> None:
     pool.announce(1, 0)
     for _ in range(100):
         pool.enter("a")
@@ -188,7 +188,7 @@ def test_busy_tenants_get_equal_time(pool: Pool, threads: int, costs: list[float
 
 def test_an_unreported_job_counts_until_its_deadline(pool: Pool) -> None:
     pool.announce(1, 0)
-    pool.enter("a", deadline=time.time() - 10)  # too late when it entered: not released at all
+    pool.enter("a", deadline=time.time() - 10)  # past its deadline when it entered: not released at all
     assert (pool.taken(), pool.held()) == ([], 0)
     pool.redis.zadd("fs:fair:out", {"a dead": time.time() - 10})
     pool.redis.hset("fs:fair:running", "a", 1)

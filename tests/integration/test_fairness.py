@@ -1,4 +1,4 @@
-"""One tenant asks for more than the service can do, and another one does not wait for it."""
+"""One tenant requests more than the service can do, and another one does not wait for it."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 THREADS = 2
 GREEDY = 20
-"""Adds at once of a picture of many faces."""
+"""Simultaneous adds of a picture with many faces."""
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
@@ -50,7 +50,7 @@ def other(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_who_asks_for_little_does_not_wait_for_who_asks_for_everything(service: Service, other: httpx.Client) -> None:
+def test_a_small_tenant_does_not_wait_for_a_greedy_one(service: Service, other: httpx.Client) -> None:
     assert other.post("/v1/addface", data=IMG).json()["status"] == "OK"
     large = {"img": base64.b64encode(crowd(30)).decode()}
     with Redis.from_url(service.broker) as redis, ThreadPoolExecutor(GREEDY) as callers:

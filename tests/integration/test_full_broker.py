@@ -1,4 +1,4 @@
-"""A full broker fails calls and ends no process: workers report it, and recover once there is memory."""
+"""A full broker fails calls and ends no process: workers report it, and recover when there is memory again."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ class Small:
     url: str
 
     def fill(self) -> None:
-        """Write until it takes no more."""
+        """Write until the broker takes no more."""
         for size in (100_000, 1000, 10, 1):
             try:
                 while True:
@@ -58,7 +58,7 @@ def small(tmp_path: Path) -> Iterator[Small]:
         yield Small(client, servers.url(path))
 
 
-def test_the_embedded_one_is_bounded_and_so_is_what_a_tenant_leaves_in_it(tmp_path: Path) -> None:
+def test_the_embedded_broker_is_bounded_and_so_are_the_records_of_a_tenant(tmp_path: Path) -> None:
     settings = {"FACESEARCH_BROKER_MEMORY_MB": "64", "FACESEARCH_IDEMPOTENCY_RECORDS": "100", **UNHURRIED}
     with Service(tmp_path, settings) as service, Redis.from_url(service.broker) as redis:
         assert redis.config_get("maxmemory*") | {"maxmemory": "67108864", "maxmemory-policy": "noeviction"} == (
@@ -91,15 +91,15 @@ def delete(service: Service) -> str:
     return status
 
 
-def test_a_worker_survives_it_and_goes_on_when_there_is_memory(small: Small, service: Service) -> None:
+def test_a_worker_survives_a_full_broker_and_recovers(small: Small, service: Service) -> None:
     worker = service.child("-m worker").pid
     assert parts(service)["memory"] == "ok"
 
-    # Longer than a heartbeat that is not renewed: here the time itself is tested.
+    # Longer than the time to live of a heartbeat, which is what is tested.
     first = small.redis.info("server")["uptime_in_seconds"]
 
     def is_over() -> bool:
-        small.fill()  # again and again: what one call frees another takes
+        small.fill()  # repeatedly, since other calls free memory
         assert delete(service) in ("FAIL", "PERSON_ID_NOT_EXIST")
         lasted = small.redis.info("server")["uptime_in_seconds"] - first
         return lasted > HEARTBEAT_TTL_S + 2 and "broker_full" in "".join(service.said)
@@ -123,7 +123,7 @@ def test_a_job_that_was_taken_is_done_and_its_outcome_published(small: Small, se
         listening.psubscribe(f"{RESULT_PREFIX}*")
         worker.send_signal(signal.SIGSTOP)
         asked = caller.submit(delete, service)
-        # The broker gave it to the worker, which waits for one, and does not yet know.
+        # The broker gave the job to the worker, which has not received it yet.
         wait_for(lambda: small.redis.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0) > 0)
         small.fill()
         worker.send_signal(signal.SIGCONT)
@@ -137,18 +137,21 @@ def test_a_job_that_was_taken_is_done_and_its_outcome_published(small: Small, se
         wait_for(published)
         assert b"PERSON_ID_NOT_EXIST" in messages[0]["data"]
         small.empty()
-        assert asked.result() in ("PERSON_ID_NOT_EXIST", "FAIL")  # FAIL: the gateway missed it, and could send no other
+        assert asked.result() in (
+            "PERSON_ID_NOT_EXIST",
+            "FAIL",
+        )  # FAIL: the gateway missed it
     wait_for(lambda: delete(service) == "PERSON_ID_NOT_EXIST")
     assert service.child("-m worker").pid == worker.pid
     assert "outcome_not_stored" not in "".join(service.said)
 
 
-def test_a_worker_that_is_killed_meanwhile_comes_back(small: Small, service: Service) -> None:
+def test_a_worker_killed_while_the_broker_is_full_comes_back(small: Small, service: Service) -> None:
     worker = service.child("-m worker")
     os.kill(worker.pid, signal.SIGKILL)
 
     def waits_for_room() -> bool:
-        small.fill()  # again and again: what was killed leaves some
+        small.fill()  # repeatedly, since the killed worker frees some memory
         return "broker_full" in "".join(service.said)
 
     wait_for(waits_for_room)

@@ -1,4 +1,4 @@
-"""A disk that is full takes no more faces, and whoever asks is told, before and without any call that fails."""
+"""A full disk refuses adds, and readiness and metrics report it, even without a failing call."""
 
 import base64
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ def small(tmp_path: Path) -> Iterator[Disk]:
         yield made
 
 
-def test_the_store_cannot_write_and_says_so(small: Disk) -> None:
+def test_a_store_on_a_full_disk_is_not_writable(small: Disk) -> None:
     port = two_free_ports()
     settings = {"FACESEARCH_METRICS_PORT": str(port), **UNHURRIED}
     with Service(small.folder / "data", settings) as service:
 
-        def said() -> tuple[int, str]:
+        def readiness() -> tuple[int, str]:
             answer = service.http.get("/readyz?verbose=1")
             return answer.status_code, answer.json()["message"]["disk"]
 
@@ -46,21 +46,21 @@ def test_the_store_cannot_write_and_says_so(small: Disk) -> None:
             return status
 
         assert asked("addface") == "OK"
-        assert said() == (200, "ok")
+        assert readiness() == (200, "ok")
         assert writable()
         with small.filled(leave_bytes=MIN_FREE_BYTES // 2):
-            wait_for(lambda: said()[0] == 503)
-            assert "less than 128 MB of disk are free" in said()[1]
+            wait_for(lambda: readiness()[0] == 503)
+            assert "less than 128 MB of disk are free" in readiness()[1]
             assert not writable()
             assert (asked("addface"), asked("searchface")) == ("FAIL", "OK")
             assert service.http.get("/readyz").status_code == 200, "it answers callers"
-        # The failed add is remembered for a while; one that is done says that it is over.
+        # The failed add is remembered for a while, until an add succeeds.
         assert asked("addface") == "OK"
-        wait_for(lambda: said() == (200, "ok"))
+        wait_for(lambda: readiness() == (200, "ok"))
         assert writable()
 
 
-def test_a_service_starts_on_it_and_says_what_cannot_be_used(small: Disk) -> None:
+def test_a_service_starts_on_a_full_disk_and_reports_it(small: Disk) -> None:
     with Service(small.folder / "data", dict(UNHURRIED)) as service:
         assert service.http.post("/v1/addface", data=IMG).json()["status"] == "OK"
     with small.filled(leave_bytes=MIN_FREE_BYTES // 2), Service(small.folder / "data", dict(UNHURRIED)) as service:
@@ -69,7 +69,7 @@ def test_a_service_starts_on_it_and_says_what_cannot_be_used(small: Disk) -> Non
         assert "of disk are free" in "".join(service.said)
 
 
-def test_a_broker_whose_file_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_broker_that_cannot_write_its_file_is_reported(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 16) as small:
         home = tmp_path / "data"
         home.mkdir(mode=0o700)

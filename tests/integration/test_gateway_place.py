@@ -1,4 +1,4 @@
-"""A gateway, the commands on control data and `facesearch doctor` with nothing but what the image of a gateway has."""
+"""A gateway, the commands on control data and `facesearch doctor`, with only the packages of the gateway's image."""
 
 import re
 import signal
@@ -23,7 +23,7 @@ def facesearch(here: Place, *arguments: str, **settings: str) -> subprocess.Comp
     return here.run("-m", "facesearch", *arguments, **settings)
 
 
-def test_a_gateway_answers_by_a_key_that_was_made_there(here: Place, valkey_url: str) -> None:
+def test_a_gateway_accepts_a_key_created_by_a_command(here: Place, valkey_url: str) -> None:
     port = two_free_ports()
     settings = {"REDIS_URL": valkey_url, "FACESEARCH_PORT": str(port), "FACESEARCH_DRAIN_S": "0"}
     with subprocess.Popen(here.command("-m", "gateway"), env=here.environment(**settings)) as gateway:
@@ -31,7 +31,7 @@ def test_a_gateway_answers_by_a_key_that_was_made_there(here: Place, valkey_url:
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: is_up(url))
             key = facesearch(here, "keys", "create", "--name", "first", REDIS_URL=valkey_url).stdout.strip()
-            # Without a person_id it needs no worker to be refused, and a key to be looked at.
+            # A request without a person_id is refused by the gateway alone, after a check of the key.
             answer = httpx.post(f"{url}/v1/delface", headers={"X-API-Key": key}, data={"name": "x"})
             assert answer.json()["status"] == "INVALID_REQUEST"
         finally:
@@ -67,7 +67,7 @@ def test_doctor_checks_what_a_gateway_needs(here: Place, valkey_url: str) -> Non
     assert "does not answer" in subjects(lost.stdout)["image store"]
 
 
-def test_doctor_says_what_the_user_of_redis_is_not_allowed_to(here: Place, valkey_url: str) -> None:
+def test_doctor_reports_missing_rights_of_the_redis_user(here: Place, valkey_url: str) -> None:
     with Redis.from_url(valkey_url) as client:
         client.execute_command("ACL", "SETUSER", "default", "-eval", "-psubscribe")
     done = facesearch(here, "doctor", REDIS_URL=valkey_url)
@@ -79,12 +79,12 @@ def test_doctor_says_what_the_user_of_redis_is_not_allowed_to(here: Place, valke
 
 
 def subjects(output: str) -> dict[str, str]:
-    """What doctor says of each subject: its mark and the rest."""
+    """Return the mark and the text of each subject in doctor's output."""
     lines = (re.fullmatch(r"(ok|no|FAIL) +(.{16}) (.*)", line) for line in output.splitlines())
     return {line[2].strip(): f"{line[1]} {line[3]}" for line in lines if line}
 
 
-def test_without_a_redis_it_says_that_a_gateway_needs_one(here: Place) -> None:
+def test_doctor_reports_a_missing_redis(here: Place) -> None:
     done = facesearch(here, "doctor")
     assert done.returncode == 1
     assert subjects(done.stdout)["redis"].startswith("FAIL REDIS_URL is not set, and a gateway by itself needs it")

@@ -32,7 +32,7 @@ def b64(image: bytes) -> str:
 
 @pytest.fixture(autouse=True)
 def unharmed(service: Service, call: Call) -> Iterator[None]:
-    """After each of these the same processes live, have written no traceback, and know a face."""
+    """After each test the same processes run, have logged no traceback, and find a face."""
     before = {process.pid for process in service.processes()}
     yield
     assert call("addface", img=b64(hopper_jpeg())).json()["status"] == "OK"
@@ -42,7 +42,7 @@ def unharmed(service: Service, call: Call) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_images(call: Call) -> None:
+def test_hostile_images_are_answered(call: Call) -> None:
     taken = {"OK", "FACE_DETECT_FAILED"}
     for item in IMAGES:
         status = call("addface", img=b64(item.make())).json()["status"]
@@ -50,12 +50,12 @@ def test_images(call: Call) -> None:
 
 
 def in_one_piece(item: Hostile) -> bool:
-    """Httpx only hears of a refusal when it has sent all."""
+    """Return whether the answer comes only after the whole body, as httpx reads it only then."""
     return len(item.make()) < 8_000_000
 
 
 @pytest.mark.parametrize("item", [item for item in BODIES if in_one_piece(item)], ids=str)
-def test_bodies(service: Service, item: Hostile) -> None:
+def test_hostile_bodies_are_answered(service: Service, item: Hostile) -> None:
     headers = {"Content-Type": item.content_type} if item.content_type else {}
     answered = service.http.post("/v1/addface", content=item.make(), headers=headers).json()
     if item.answer == PARSED:
@@ -66,7 +66,7 @@ def test_bodies(service: Service, item: Hostile) -> None:
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_what_is_not_http(service: Service, name: str) -> None:
+def test_data_that_is_not_http_is_refused(service: Service, name: str) -> None:
     url = httpx.URL(service.address)
     with socket.create_connection((url.host, url.port), timeout=20) as connection:
         connection.sendall(RAW[name])
@@ -85,7 +85,9 @@ def test_what_is_not_http(service: Service, name: str) -> None:
         ("/v1/addface", {"Content-Encoding": "gzip"}, "Content-Encoding must be identity"),
     ],
 )
-def test_headers_and_query_strings(service: Service, path: str, headers: dict[str, str], said: str) -> None:
+def test_hostile_headers_and_query_strings_are_refused(
+    service: Service, path: str, headers: dict[str, str], said: str
+) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answered = service.http.post(path, content=b"facedb=x", headers=form | headers).json()
     assert answered["status"] == "INVALID_REQUEST"

@@ -1,4 +1,6 @@
-"""A broker that hangs: every call has its FAIL within the deadline and 2 s, however many steps need the broker."""
+"""With a broker that hangs, every call is answered with FAIL within the deadline and 2 s, however many steps need the
+broker.
+"""
 
 import asyncio
 import os
@@ -23,10 +25,12 @@ DEADLINE_S = 3
 PROMISED_S = DEADLINE_S + 2
 
 SLACK_S = 1.5
-"""For a busy machine. With a time-out for each step it was 9 s and more."""
+"""Additional time for a busy machine. With a time-out for each step it was 9 s and more."""
 
 TRIES = 3
-"""One in time is enough: a machine may stand still for longer than the slack, and steps that wait always do."""
+"""One try in time is enough: a machine may be suspended for longer than the slack, but steps that wait always take
+longer.
+"""
 
 CALLS = {
     "addface": {"files": {"img": hopper_jpeg()}},
@@ -37,7 +41,7 @@ CALLS = {
 
 
 class Caller:
-    """A connection on which one request is sent in two parts."""
+    """A connection for one request that is sent in two parts."""
 
     def __init__(self, client: httpx.Client, call: str, *, keyed: bool) -> None:
         headers = {"Expect": "100-continue", "Connection": "close"}
@@ -47,7 +51,7 @@ class Caller:
         self._request.read()
 
     async def begins(self) -> None:
-        """Until the gateway asks for the body: it has let the request in."""
+        """Send the head and wait until the gateway expects the body."""
         url = self._request.url
         self._reader, self._writer = await asyncio.open_connection(url.host, url.port)
         headers = "".join(
@@ -57,7 +61,7 @@ class Caller:
         assert b" 100 " in await self._reader.readuntil(b"\r\n\r\n")
 
     async def ends(self) -> float:
-        """The seconds after the body was sent until there is an answer, which must be FAIL."""
+        """Send the body and return the seconds until the answer, which must be FAIL."""
         self._writer.write(self._request.content)
         await self._writer.drain()
         sent = time.monotonic()
@@ -83,7 +87,7 @@ def all_calls(client: httpx.Client) -> list[Caller]:
 
 
 async def from_the_start(client: httpx.Client, url: str) -> list[float]:
-    """The broker hangs before anybody asks."""
+    """Stop the broker before any request."""
     async with httpx.AsyncClient(base_url=client.base_url, headers=client.headers, timeout=60) as other:
 
         async def one(call: str, key: str) -> float:
@@ -97,7 +101,7 @@ async def from_the_start(client: httpx.Client, url: str) -> list[float]:
 
 
 async def before_the_body(client: httpx.Client, url: str) -> list[float]:
-    """The broker hangs once the requests were let in, and before they have come."""
+    """Stop the broker after the requests were admitted, and before their bodies."""
     callers = all_calls(client)
     await asyncio.gather(*(caller.begins() for caller in callers))
     with hung(url):
@@ -105,7 +109,7 @@ async def before_the_body(client: httpx.Client, url: str) -> list[float]:
 
 
 async def behind_the_dispatch(client: httpx.Client, url: str) -> list[float]:
-    """The broker hangs when all jobs are in the queue."""
+    """Stop the broker when all jobs are in the queue."""
     callers = all_calls(client)
     await asyncio.gather(*(caller.begins() for caller in callers))
     answers = [asyncio.create_task(caller.ends()) for caller in callers]
@@ -118,7 +122,7 @@ async def behind_the_dispatch(client: httpx.Client, url: str) -> list[float]:
 
 
 @pytest.mark.parametrize("scene", [from_the_start, before_the_body, behind_the_dispatch])
-async def test_every_call_has_its_fail_in_time(scene: Callable, tmp_path: Path) -> None:
+async def test_every_call_is_answered_with_fail_in_time(scene: Callable, tmp_path: Path) -> None:
     with broker(tmp_path) as url, gateway_on(url, deadline_s=DEADLINE_S) as client:
         tries = []
         while len(tries) < TRIES and (not tries or max(tries[-1]) > PROMISED_S + SLACK_S):

@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key: however often one is sent, it happens once and is answered as the first time."""
+"""Requests with an Idempotency-Key: repetitions have one effect and the first answer."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ async def facedb(service: Service) -> str:
 
 @pytest.fixture
 def send(service: Service, facedb: str) -> Callable[..., httpx.Response]:
-    """Sends a call under an Idempotency-Key."""
+    """Send a call under an Idempotency-Key."""
 
     def post(key: str, call: str, image: bytes | None = None, **data: str) -> httpx.Response:
         files = {} if image is None else {"img": image}
@@ -46,7 +46,7 @@ def found(send: Callable[..., httpx.Response]) -> list[dict]:
     return answer["message"] if answer["status"] == "OK" else []
 
 
-def test_an_add_sent_again_is_answered_as_before_and_adds_nothing(send: Callable[..., httpx.Response]) -> None:
+def test_a_repeated_add_has_the_first_answer_and_adds_nothing(send: Callable[..., httpx.Response]) -> None:
     first, second = (send("k1", "addface", hopper_jpeg()) for _ in range(2))
     assert first.json()["status"] == "OK"
     assert second.text == first.text
@@ -56,7 +56,7 @@ def test_an_add_sent_again_is_answered_as_before_and_adds_nothing(send: Callable
     assert [match["person_id"] for match in found(send)] == [first.json()["message"][0]["person_id"]]
 
 
-def test_many_at_once_add_once(send: Callable[..., httpx.Response]) -> None:
+def test_simultaneous_repetitions_add_once(send: Callable[..., httpx.Response]) -> None:
     with ThreadPoolExecutor(8) as callers:
         answers = list(callers.map(lambda _: send("at-once", "addface", hopper_jpeg()).text, range(8)))
     assert len(set(answers)) == 1
@@ -64,17 +64,17 @@ def test_many_at_once_add_once(send: Callable[..., httpx.Response]) -> None:
     assert len(found(send)) == 1
 
 
-def test_of_many_at_once_one_is_charged(send: Callable[..., httpx.Response]) -> None:
+def test_one_of_many_simultaneous_repetitions_is_charged(send: Callable[..., httpx.Response]) -> None:
     with ThreadPoolExecutor(20) as callers:
         answers = list(callers.map(lambda _: send("charged-once", "searchface", hopper_jpeg()), range(20)))
     answers += [send("charged-once", "searchface", hopper_jpeg())]
     answered = [answer for answer in answers if answer.json()["status"] == "NO_SIMILAR_FACE"]
     assert len(answered) > 1
-    # What is not said to be a repetition is what the meter counts: tests/unit/gateway/test_metering.py.
+    # Answers without that header are metered: tests/unit/gateway/test_metering.py.
     assert sum("Idempotent-Replayed" not in answer.headers for answer in answered) == 1
 
 
-def test_a_delete_sent_again_is_ok_again_and_one_of_somebody_else_is_not(send: Callable[..., httpx.Response]) -> None:
+def test_a_repeated_delete_is_ok_again_and_another_delete_is_not(send: Callable[..., httpx.Response]) -> None:
     person_id = send("a", "addface", hopper_jpeg()).json()["message"][0]["person_id"]
     with ThreadPoolExecutor(8) as callers:
         keys = [f"delete-{number % 4}" for number in range(8)]
@@ -87,7 +87,7 @@ def test_a_delete_sent_again_is_ok_again_and_one_of_somebody_else_is_not(send: C
     ("call", "image", "status"),
     [("searchface", hopper_jpeg(), "NO_SIMILAR_FACE"), ("addface", faceless_png(), "FACE_DETECT_FAILED")],
 )
-def test_what_went_otherwise_is_said_again_too(
+def test_a_repetition_of_an_unsuccessful_request_has_the_first_answer(
     send: Callable[..., httpx.Response], call: str, image: bytes, status: str
 ) -> None:
     key = uuid.uuid4().hex
@@ -108,7 +108,7 @@ def test_what_went_otherwise_is_said_again_too(
         {"facedb": "default"},
     ],
 )
-def test_another_request_under_a_key_that_was_used_is_refused(
+def test_another_request_under_a_used_key_is_refused(
     send: Callable[..., httpx.Response], other: dict[str, str | bytes]
 ) -> None:
     key = uuid.uuid4().hex
@@ -124,7 +124,7 @@ def test_another_request_under_a_key_that_was_used_is_refused(
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256])
-def test_a_key_that_cannot_be_one_is_refused(send: Callable[..., httpx.Response], key: str) -> None:
+def test_an_invalid_key_is_refused(send: Callable[..., httpx.Response], key: str) -> None:
     refused = send(key, "addface", hopper_jpeg()).json()
     assert refused["status"] == "INVALID_REQUEST"
     assert refused["message"].startswith("Idempotency-Key must be 1 to 255 visible ASCII characters")
@@ -137,7 +137,7 @@ def test_two_keys_are_refused(service: Service) -> None:
     assert "given once" in answer["message"]
 
 
-def test_what_is_said_again_is_not_metered_again_and_forgotten_after_a_day(
+def test_replayed_answers_are_not_metered_and_records_expire_after_a_day(
     service: Service, send: Callable[..., httpx.Response]
 ) -> None:
     def metered(redis: Redis) -> int:
@@ -157,7 +157,7 @@ def test_what_is_said_again_is_not_metered_again_and_forgotten_after_a_day(
         assert all(0 < redis.ttl(record) <= DAY_S for record in records)
 
 
-def test_after_a_fail_it_is_tried_again_in_the_name_of_the_first(valkey_url: str) -> None:
+def test_a_repetition_after_a_fail_has_the_origin_of_the_first(valkey_url: str) -> None:
     nobody = {"person_id": str(uuid.uuid4())}
     with (
         gateway_on(valkey_url, deadline_s=1) as client,
@@ -175,6 +175,6 @@ def test_after_a_fail_it_is_tried_again_in_the_name_of_the_first(valkey_url: str
 
 
 def origin(message: bytes) -> str:
-    """Of a job, by its message."""
+    """Return the origin of a job, read from its message."""
     body = json.loads(base64.b64decode(json.loads(message)["body"]))
     return body[1]["once"]["origin"]

@@ -1,7 +1,7 @@
 """No tenant sees, finds, deletes, counts or infers anything of another's: every call with every foreign id.
 
-Each attempt is made twice: with what another tenant has, and with what nobody has. The answers must be the same bytes.
-`pytest -s` prints the matrix that docs/tenants.md shows.
+Each attempt is made twice: with an id of another tenant, and with one that does not exist. The answers must be the same
+bytes. `pytest -s` prints the matrix that docs/tenants.md shows.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ BOTH = {"img1": IMG, "img2": IMG}
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a tenant has. twin: a facedb that every tenant has by that name, but only this one has a face in it. own: a
-    facedb that no other tenant has, with a face too.
+    """The possessions of a tenant. twin: a facedb whose name every tenant has, but only this one has a face in it. own:
+    a facedb that no other tenant has, with a face too.
     """
 
     tenant: str
@@ -53,8 +53,8 @@ class Holdings:
 
 
 @dataclass
-class Town:
-    """A running service with three tenants, and what none of them has."""
+class IsolatedTenants:
+    """A running service with three tenants."""
 
     service: Service
     tenants: list[Holdings] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Town:
         return self.service.http.post(f"/v1/{name}", headers={"X-API-Key": secret}, data=parameters)
 
     def ids(self, secret: str, facedb: str | None = None) -> list[str]:
-        """Everybody who looks like the portrait."""
+        """Return the ids of everybody who looks like the portrait."""
         parameters = {"img": IMG} | ({} if facedb is None else {"facedb": facedb})
         said = self.call("searchface", secret, **parameters).json()
         assert said["status"] in ("OK", "NO_SIMILAR_FACE")
@@ -82,7 +82,7 @@ class Town:
         return httpx.request(method, f"{address}{path}", headers={"X-Admin-Key": key or right}, json=body)
 
     def command(self, line: str) -> str:
-        """What a command that must fail says."""
+        """Return the error message of a command that must fail."""
         result = CliRunner().invoke(main, line.split(), env={"REDIS_URL": self.service.broker})
         assert result.exit_code == 1
         assert not result.stdout
@@ -90,19 +90,19 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-def town(service: Service) -> Iterator[Town]:
-    town = Town(service)
+def isolated(service: Service) -> Iterator[IsolatedTenants]:
+    isolated = IsolatedTenants(service)
     names = [f"tenant{number}-{uuid.uuid4().hex[:8]}" for number in range(3)]
     twins = ["twin-nobody", *(f"twin-{name}" for name in names)]
     for name in names:
-        town.tenants.append(settle(town, name, twins))
-    yield town
+        isolated.tenants.append(create_holdings(isolated, name, twins))
+    yield isolated
     for name in names:
-        town.control(lambda control, name=name: control.drop_tenant(name))
+        isolated.control(lambda control, name=name: control.drop_tenant(name))
 
 
-def settle(town: Town, name: str, twins: list[str]) -> Holdings:
-    """Make a tenant with all that it has."""
+def create_holdings(isolated: IsolatedTenants, name: str, twins: list[str]) -> Holdings:
+    """Create a tenant with its facedbs, faces and a key."""
     own, twin = f"own-{name}", f"twin-{name}"
 
     async def make(control: Control) -> tuple[Key, str, str]:
@@ -113,10 +113,10 @@ def settle(town: Town, name: str, twins: list[str]) -> Holdings:
         assert facedb is not None
         return *await control.create_key(name, "all"), facedb.collection
 
-    key, secret, collection = town.control(make)
+    key, secret, collection = isolated.control(make)
     faces = []
     for facedb in (twin, own):
-        said = town.call("addface", secret, img=IMG, facedb=facedb).json()
+        said = isolated.call("addface", secret, img=IMG, facedb=facedb).json()
         assert said["message"][0]["name"] == "ID0", "whatever others added"
         faces.append(said["message"][0]["person_id"])
     return Holdings(name, twin, own, collection, *faces, key, secret)
@@ -133,8 +133,8 @@ NOBODY = Holdings(
     secret="fs_" + "x" * 32,
 )
 
-Attempt = Callable[[Town, Holdings, Holdings], httpx.Response | str]
-"""What a caller does with something of somebody else: (town, caller, owner) -> answer."""
+Attempt = Callable[[IsolatedTenants, Holdings, Holdings], httpx.Response | str]
+"""An attempt of a caller with an id of another tenant: (tenants, caller, owner) -> answer."""
 
 NO_FACEDB = "INVALID_REQUEST: facedb does not exist"
 NO_KEY = "INVALID_REQUEST: X-API-Key header is missing, or its key is unknown or has expired"
@@ -148,7 +148,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-# (what is called, with what of another tenant, how, the answer)
+# (call, foreign thing, attempt, answer)
 ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
     *(
         (call, thing, attempt, answer)
@@ -227,8 +227,8 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
 ]
 
 
-def bytes_of(answer: httpx.Response | str, caller: Holdings, named: Holdings) -> tuple[object, ...]:
-    """All that an answer tells, but for the words that the operator wrote and gets back."""
+def revealed(answer: httpx.Response | str, caller: Holdings, named: Holdings) -> tuple[object, ...]:
+    """Return everything that an answer reveals, except words that an operator wrote and gets back."""
     text = answer if isinstance(answer, str) else answer.text
     for word, what in ((named.key.id, "KEY"), (named.own, "FACEDB"), (caller.tenant, "TENANT")):
         text = text.replace(word, what)
@@ -242,58 +242,58 @@ def bytes_of(answer: httpx.Response | str, caller: Holdings, named: Holdings) ->
 @pytest.mark.parametrize(
     ("call", "thing", "attempt", "expected"), ATTEMPTS, ids=lambda v: v if isinstance(v, str) else ""
 )
-def test_what_is_anothers_is_as_what_is_nobodys(
-    town: Town, call: str, thing: str, attempt: Attempt, expected: str
+def test_a_foreign_id_is_answered_like_an_unknown_one(
+    isolated: IsolatedTenants, call: str, thing: str, attempt: Attempt, expected: str
 ) -> None:
-    pairs = list(itertools.permutations(town.tenants, 2))
+    pairs = list(itertools.permutations(isolated.tenants, 2))
     for caller, owner in pairs:
-        foreign, nobodys = attempt(town, caller, owner), attempt(town, caller, NOBODY)
-        assert bytes_of(foreign, caller, owner) == bytes_of(nobodys, caller, NOBODY)
-        said = bytes_of(foreign, caller, owner)[-1]
+        foreign, nobodys = attempt(isolated, caller, owner), attempt(isolated, caller, NOBODY)
+        assert revealed(foreign, caller, owner) == revealed(nobodys, caller, NOBODY)
+        said = revealed(foreign, caller, owner)[-1]
         if not isinstance(foreign, str):
             said = "{status}: {message}".format(**json.loads(str(said)))
         assert said == expected
-        assert town.ids(owner.secret, owner.twin) == [owner.twin_face]
-        assert town.ids(owner.secret, owner.own) == [owner.own_face]
+        assert isolated.ids(owner.secret, owner.twin) == [owner.twin_face]
+        assert isolated.ids(owner.secret, owner.own) == [owner.own_face]
     line = f"| `{call}` | {thing} | {len(pairs)} of {len(pairs)} refused | `{expected}` |"
     print(f"\n{line}")
     assert line in DOCUMENT.read_text()
 
 
 class TestCounting:
-    def test_names_are_counted_for_each_facedb_alone(self, town: Town) -> None:
-        first, second, third = town.tenants
+    def test_names_are_counted_for_each_facedb_separately(self, isolated: IsolatedTenants) -> None:
+        first, second, third = isolated.tenants
         for tenant in (first, first, second, first):
-            said = town.call("addface", tenant.secret, img=OTHER_IMG).json()
+            said = isolated.call("addface", tenant.secret, img=OTHER_IMG).json()
             assert said["status"] == "OK"
-        assert town.call("addface", third.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID0"
-        assert town.call("addface", second.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID1"
+        assert isolated.call("addface", third.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID0"
+        assert isolated.call("addface", second.secret, img=OTHER_IMG).json()["message"][0]["name"] == "ID1"
 
-    def test_a_facedb_made_again_is_empty_and_counts_from_0(self, town: Town) -> None:
-        tenant = town.tenants[0]
+    def test_a_recreated_facedb_is_empty_and_counts_from_0(self, isolated: IsolatedTenants) -> None:
+        tenant = isolated.tenants[0]
         name = uuid.uuid4().hex
-        town.control(lambda control: control.create_facedb(tenant.tenant, name))
+        isolated.control(lambda control: control.create_facedb(tenant.tenant, name))
         for number in range(2):
-            said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+            said = isolated.call("addface", tenant.secret, img=IMG, facedb=name).json()
             assert said["message"][0]["name"] == f"ID{number}"
-        town.control(lambda control: control.drop_facedb(tenant.tenant, name))
-        town.control(lambda control: control.create_facedb(tenant.tenant, name))
-        said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+        isolated.control(lambda control: control.drop_facedb(tenant.tenant, name))
+        isolated.control(lambda control: control.create_facedb(tenant.tenant, name))
+        said = isolated.call("addface", tenant.secret, img=IMG, facedb=name).json()
         assert said["status"] == "FAIL", "this gateway knows the old one still; what it acknowledges must not be lost"
         end = time.monotonic() + CACHE_S + 2
         while said["status"] == "FAIL" and time.monotonic() < end:
-            said = town.call("addface", tenant.secret, img=IMG, facedb=name).json()
+            said = isolated.call("addface", tenant.secret, img=IMG, facedb=name).json()
         assert said["message"][0]["name"] == "ID0"
-        assert town.ids(tenant.secret, name) == [said["message"][0]["person_id"]]
+        assert isolated.ids(tenant.secret, name) == [said["message"][0]["person_id"]]
 
 
 class TestComparing:
-    def test_it_needs_no_facedb_and_asks_none(self, town: Town) -> None:
-        caller, owner, _ = town.tenants
+    def test_a_comparison_uses_no_facedb(self, isolated: IsolatedTenants) -> None:
+        caller, owner, _ = isolated.tenants
         for more in ({}, {"facedb": owner.own}, {"facedb": caller.own}, {"facedb": "a b"}):
-            answer = town.call("facecompare", caller.secret, **BOTH, **more).json()
+            answer = isolated.call("facecompare", caller.secret, **BOTH, **more).json()
             assert answer == {"status": "OK", "message": {"similarity": 100, "result": "SAME PERSON"}}
-        assert town.ids(caller.secret) == [], "nothing was added to the default facedb"
+        assert isolated.ids(caller.secret) == [], "nothing was added to the default facedb"
 
 
 class TestKeys:
@@ -305,42 +305,43 @@ class TestKeys:
     )
 
     @pytest.mark.parametrize("scope", Scope)
-    def test_a_key_does_what_its_scope_says_and_no_more(self, town: Town, scope: Scope) -> None:
-        tenant = town.tenants[1].tenant
-        _, secret = town.control(lambda control: control.create_key(tenant, "k", scopes=frozenset({scope})))
+    def test_a_key_may_do_what_its_scope_allows_and_no_more(self, isolated: IsolatedTenants, scope: Scope) -> None:
+        tenant = isolated.tenants[1].tenant
+        _, secret = isolated.control(lambda control: control.create_key(tenant, "k", scopes=frozenset({scope})))
         for needed, call, parameters in self.CALLS:
-            answer = town.call(call, secret, **parameters)
+            answer = isolated.call(call, secret, **parameters)
             if needed is scope:
                 assert answer.status_code == 200
             else:
                 assert answer.status_code == 403
                 assert answer.json() == {"status": "INVALID_REQUEST", "message": f"this key may not {needed}"}
-                assert town.call(call, secret, facedb="a b").text == answer.text, "before anything else is looked at"
+                unchecked = isolated.call(call, secret, facedb="a b")
+                assert unchecked.text == answer.text, "the scope is checked before all else"
 
-    def test_a_revoked_key_stops_within_the_seconds_of_the_cache(self, town: Town) -> None:
-        tenant = town.tenants[1].tenant
-        key, secret = town.control(lambda control: control.create_key(tenant, "k"))
-        assert town.call("delface", secret, person_id="1").status_code == 200
-        town.control(lambda control: control.revoke_key(tenant, key.id))
-        wait_for(lambda: town.call("delface", secret, person_id="1").status_code == 401, CACHE_S + 2)
+    def test_a_revoked_key_is_refused_when_the_cache_has_expired(self, isolated: IsolatedTenants) -> None:
+        tenant = isolated.tenants[1].tenant
+        key, secret = isolated.control(lambda control: control.create_key(tenant, "k"))
+        assert isolated.call("delface", secret, person_id="1").status_code == 200
+        isolated.control(lambda control: control.revoke_key(tenant, key.id))
+        wait_for(lambda: isolated.call("delface", secret, person_id="1").status_code == 401, CACHE_S + 2)
 
-    def test_an_expired_key_stops_as_if_it_had_never_been(self, town: Town) -> None:
-        tenant = town.tenants[1].tenant
+    def test_an_expired_key_is_refused_like_an_unknown_one(self, isolated: IsolatedTenants) -> None:
+        tenant = isolated.tenants[1].tenant
         until = datetime.now(UTC) + timedelta(seconds=3)
-        _, secret = town.control(lambda control: control.create_key(tenant, "k", expires=until))
-        assert town.call("delface", secret, person_id="1").status_code == 200
-        wait_for(lambda: town.call("delface", secret, person_id="1").status_code == 401, 5)
-        unknown = town.call("delface", NOBODY.secret, person_id="1")
-        assert town.call("delface", secret, person_id="1").text == unknown.text
+        _, secret = isolated.control(lambda control: control.create_key(tenant, "k", expires=until))
+        assert isolated.call("delface", secret, person_id="1").status_code == 200
+        wait_for(lambda: isolated.call("delface", secret, person_id="1").status_code == 401, 5)
+        unknown = isolated.call("delface", NOBODY.secret, person_id="1")
+        assert isolated.call("delface", secret, person_id="1").text == unknown.text
 
-    def test_the_keys_of_a_dropped_tenant_stop_and_its_faces_are_to_be_removed(self, town: Town) -> None:
+    def test_the_keys_of_a_dropped_tenant_are_refused_and_its_faces_are_due(self, isolated: IsolatedTenants) -> None:
         name = f"brief-{uuid.uuid4().hex[:8]}"
-        brief = settle(town, name, ["twin-nobody", f"twin-{name}"])
-        town.control(lambda control: control.drop_tenant(name))
-        wait_for(lambda: town.call("searchface", brief.secret, img=IMG).status_code == 401, CACHE_S + 2)
-        due = town.control(lambda control: control.redis.zscore("fs:dropped", brief.collection))
+        brief = create_holdings(isolated, name, ["twin-nobody", f"twin-{name}"])
+        isolated.control(lambda control: control.drop_tenant(name))
+        wait_for(lambda: isolated.call("searchface", brief.secret, img=IMG).status_code == 401, CACHE_S + 2)
+        due = isolated.control(lambda control: control.redis.zscore("fs:dropped", brief.collection))
         assert due > time.time()
 
-    def test_the_admin_key_opens_no_call(self, town: Town) -> None:
-        admin_key = (town.service.folder / "admin-key").read_text().strip()
-        assert town.call("delface", admin_key, person_id="1").status_code == 401
+    def test_the_admin_key_is_refused_by_calls(self, isolated: IsolatedTenants) -> None:
+        admin_key = (isolated.service.folder / "admin-key").read_text().strip()
+        assert isolated.call("delface", admin_key, person_id="1").status_code == 401

@@ -1,4 +1,4 @@
-"""Limits on a real broker: exact over several gateways, healed by themselves, and in the contract's words."""
+"""Limits on a real broker: exact over several gateways, self-healing, with the contract's answers."""
 
 import asyncio
 import math
@@ -31,7 +31,7 @@ def limits(redis: SharedConnection, *, rate: float = 0, concurrency: int = 0, le
 
 
 async def taken(subject: Limits, caller: Key) -> TooManyRequests | None:
-    """One request that ends at once: None when it was let in, else why not."""
+    """Make a request that ends at once. Returns None if it was admitted, else the refusal."""
     try:
         async with subject.hold(caller):
             return None
@@ -50,7 +50,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 
 @contextmanager
 def half_sent(client: httpx.Client, body: bytes = b"a=b") -> Iterator[Callable[[], bytes]]:
-    """A request whose body is on its way; the function sends the rest and returns the answer."""
+    """A request whose body is incomplete; the function sends the rest and returns the answer."""
     head = (
         "POST /v1/delface HTTP/1.1\r\nHost: h\r\n"
         f"X-API-Key: {client.headers['X-API-Key']}\r\n"
@@ -70,14 +70,14 @@ def half_sent(client: httpx.Client, body: bytes = b"a=b") -> Iterator[Callable[[
 
 
 class TestRate:
-    async def test_no_more_than_a_second_worth_at_once_over_all_gateways(self, connection: SharedConnection) -> None:
+    async def test_a_burst_is_limited_to_one_second_over_all_gateways(self, connection: SharedConnection) -> None:
         gateways = [limits(connection, rate=50) for _ in range(3)]
         start = time.monotonic()
         answers = await asyncio.gather(*(taken(gateways[n % 3], key()) for n in range(300)))
         allowed = 50 + math.floor((time.monotonic() - start) * 50) + 1
         assert 50 <= answers.count(None) <= allowed
 
-    async def test_a_slow_rate_lets_in_one_and_says_when_to_come_again(self, connection: SharedConnection) -> None:
+    async def test_a_slow_rate_admits_one_request_and_says_when_to_retry(self, connection: SharedConnection) -> None:
         subject = limits(connection, rate=1 / 30)
         assert await taken(subject, key()) is None
         refusal = await taken(subject, key())
@@ -89,7 +89,7 @@ class TestRate:
         assert refusal is not None
         assert 29 <= refusal.retry_after_s <= 30
 
-    async def test_who_waits_as_told_is_let_in(self, connection: SharedConnection) -> None:
+    async def test_a_request_after_retry_after_is_admitted(self, connection: SharedConnection) -> None:
         subject = limits(connection, rate=2)
         answers = [await taken(subject, key()) for _ in range(3)]
         assert answers[:2] == [None, None]
@@ -100,12 +100,14 @@ class TestRate:
         assert await taken(subject, key()) is None
 
     @pytest.mark.parametrize("rate", [5e-324, 1e-12, LEAST_RATE, MOST_RATE, 1e7, 1e300])
-    async def test_rates_that_a_former_release_took_and_could_not_count_let_in(
+    async def test_extreme_rates_of_former_releases_admit_a_request(
         self, connection: SharedConnection, rate: float
     ) -> None:
         assert await taken(limits(connection), key(rate=rate)) is None
 
-    async def test_keys_do_not_share_and_their_own_rate_comes_first(self, connection: SharedConnection) -> None:
+    async def test_keys_have_separate_rates_and_their_own_overrides_the_default(
+        self, connection: SharedConnection
+    ) -> None:
         subject = limits(connection, rate=1)
         assert await taken(subject, key(name="a")) is None
         assert await taken(subject, key(name="a")) is not None
@@ -115,7 +117,7 @@ class TestRate:
         unlimited = key(name="d", rate=0)
         assert [await taken(subject, unlimited) for _ in range(50)] == [None] * 50
 
-    async def test_a_clock_that_was_put_back_keeps_nobody_out(self, redis: Redis, connection: SharedConnection) -> None:
+    async def test_a_clock_that_was_set_back_refuses_nobody(self, redis: Redis, connection: SharedConnection) -> None:
         caller, subject = key(rate=0.01, concurrency=1), limits(connection)
         seconds, _ = await redis.time()
         in_an_hour = (seconds + 3600) * 10**6
@@ -124,7 +126,7 @@ class TestRate:
         assert await taken(subject, caller) is None
         assert isinstance(await taken(subject, caller), TooManyRequests)  # it counts again from there
 
-    async def test_what_is_kept_goes_by_itself(self, redis: Redis, connection: SharedConnection) -> None:
+    async def test_keys_in_redis_expire(self, redis: Redis, connection: SharedConnection) -> None:
         subject = limits(connection, rate=20, concurrency=5, lease_s=0.2)
         async with subject.hold(key()):
             assert sorted(await redis.keys("fs:*")) == [b"fs:leases:k", b"fs:rate:k"]
@@ -138,7 +140,7 @@ class TestRate:
 
 
 class TestConcurrency:
-    async def test_exactly_so_many_at_once_over_all_gateways(self, connection: SharedConnection) -> None:
+    async def test_concurrency_is_exact_over_all_gateways(self, connection: SharedConnection) -> None:
         gateways = [limits(connection, concurrency=7) for _ in range(3)]
         inside, most, done = 0, 0, asyncio.Event()
 
@@ -160,11 +162,11 @@ class TestConcurrency:
         assert sum(await asyncio.gather(*requests)) == 7
         assert most == 7
 
-    async def test_one_after_the_other_is_never_too_many(self, connection: SharedConnection) -> None:
+    async def test_sequential_requests_are_never_refused(self, connection: SharedConnection) -> None:
         subject = limits(connection, concurrency=1)
         assert [await taken(subject, key()) for _ in range(500)] == [None] * 500
 
-    async def test_a_place_is_given_back_after_an_error(self, connection: SharedConnection) -> None:
+    async def test_a_lease_is_released_after_an_error(self, connection: SharedConnection) -> None:
         subject = limits(connection, concurrency=1)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
@@ -172,11 +174,11 @@ class TestConcurrency:
                     raise ZeroDivisionError
         assert await taken(subject, key()) is None
 
-    async def test_leases_of_a_dead_gateway_end(
+    async def test_leases_of_a_dead_gateway_expire(
         self, connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dead, alive = limits(connection, concurrency=2, lease_s=0.3), limits(connection, concurrency=2, lease_s=60)
-        monkeypatch.setattr(dead, "_release", AsyncMock())  # it dies before it can say that they ended
+        monkeypatch.setattr(dead, "_release", AsyncMock())  # it dies before it can release them
         assert [await taken(dead, key()) for _ in range(2)] == [None, None]
         refusal = await taken(alive, key())
         assert refusal is not None
@@ -189,7 +191,9 @@ class TestConcurrency:
         await until(let_in)
         assert time.monotonic() - start < 5
 
-    async def test_a_refusal_for_concurrency_costs_nothing_of_the_rate(self, connection: SharedConnection) -> None:
+    async def test_a_refusal_for_concurrency_does_not_count_against_the_rate(
+        self, connection: SharedConnection
+    ) -> None:
         subject = limits(connection, rate=2, concurrency=1)
         async with subject.hold(key()):
             for _ in range(10):
@@ -198,7 +202,7 @@ class TestConcurrency:
 
 
 class TestBroker:
-    async def test_a_broker_that_forgot_the_script_is_told_again(
+    async def test_the_script_is_sent_again_to_a_broker_that_forgot_it(
         self, redis: Redis, connection: SharedConnection
     ) -> None:
         subject = limits(connection, rate=1000, concurrency=10)
@@ -207,7 +211,7 @@ class TestBroker:
             assert await taken(subject, key()) is None
 
     @pytest.mark.embedded("it stops its Redis and starts it again")
-    async def test_a_restarted_broker(self, tmp_path: Path) -> None:
+    async def test_a_restarted_broker_is_used_again(self, tmp_path: Path) -> None:
         with broker(tmp_path) as url:
             redis = connect(url)
             connection = SharedConnection(redis)
@@ -221,13 +225,13 @@ class TestBroker:
             await connection.aclose()
             await redis.aclose()
 
-    async def test_without_limits_nothing_is_asked(self) -> None:
+    async def test_without_limits_the_broker_is_not_used(self) -> None:
         async with connect("unix:///nowhere.sock") as redis, aclosing(SharedConnection(redis)) as nowhere:
             assert await taken(limits(nowhere), key()) is None
             with pytest.raises(Unavailable):
                 await taken(limits(nowhere, rate=1), key())
 
-    async def test_more_commands_than_connections(self, connection: SharedConnection) -> None:
+    async def test_there_may_be_more_commands_than_connections(self, connection: SharedConnection) -> None:
         subject = limits(connection, concurrency=1000)
         assert await asyncio.gather(*(taken(subject, key()) for _ in range(500))) == [None] * 500
 
@@ -250,13 +254,13 @@ class TestService:
             assert client.post("/v1/delface", headers={"X-API-Key": "wrong"}).status_code == 401
 
     @pytest.mark.parametrize(("setting", "http_status"), [("concurrency", 429), ("in_flight", 503)])
-    def test_a_body_on_its_way_counts(self, tmp_path: Path, setting: str, http_status: int) -> None:
+    def test_a_request_counts_while_its_body_arrives(self, tmp_path: Path, setting: str, http_status: int) -> None:
         with gateway(tmp_path, rate=0, **{setting: 1}) as client:
             with half_sent(client) as finish:
                 wait_for(lambda: client.post("/v1/delface").status_code == http_status)
                 assert client.post("/v1/delface").headers["Retry-After"] == "1"
-                stranger = client.post("/v1/delface", headers={"X-API-Key": "wrong"})
-                assert stranger.status_code == (401 if setting == "concurrency" else 503)
+                unknown = client.post("/v1/delface", headers={"X-API-Key": "wrong"})
+                assert unknown.status_code == (401 if setting == "concurrency" else 503)
                 assert client.get("/healthz").status_code == 200
                 assert b"person_id" in finish()
             wait_for(lambda: client.post("/v1/delface").status_code == 200)

@@ -1,4 +1,4 @@
-"""A job that a worker took and lost is dispatched again; one that only waits is not."""
+"""A job that a worker took and lost is dispatched again; a waiting job is not."""
 
 import json
 from collections.abc import Iterator
@@ -37,14 +37,14 @@ def test_a_lost_job_is_dispatched_again(client: httpx.Client, broker: Redis) -> 
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
         wait_for(lambda: broker.llen(QUEUE) == 1)
-        first = broker.rpop(QUEUE)  # as a worker does, which is then killed
+        first = broker.rpop(QUEUE)  # as a worker does that is then killed
         wait_for(lambda: broker.llen(QUEUE) == 1)
         again = broker.lindex(QUEUE, 0)
         assert job_id(again) == job_id(first)
         assert answer.result().json()["status"] == "FAIL"
 
 
-def test_a_lost_job_is_dispatched_again_whatever_other_jobs_workers_have(client: httpx.Client, broker: Redis) -> None:
+def test_a_lost_job_is_dispatched_again_while_workers_have_other_jobs(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(1) as caller:
         broker.hset(UNACKED, "tag", "some other job")
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
@@ -59,7 +59,7 @@ def test_a_job_that_a_worker_has_is_not_dispatched_again(client: httpx.Client, b
         answer = caller.submit(client.post, "/v1/delface", data=NOBODY)
         wait_for(lambda: broker.llen(QUEUE) == 1)
         taken = broker.lindex(QUEUE, 0)
-        broker.hset(UNACKED, json.loads(taken)["properties"]["delivery_tag"], taken)  # as kombu notes it
+        broker.hset(UNACKED, json.loads(taken)["properties"]["delivery_tag"], taken)  # as kombu records it
         broker.rpop(QUEUE)
         assert answer.result().json()["status"] == "FAIL"  # long after the visibility timeout
         assert broker.llen(QUEUE) == 0
@@ -75,7 +75,7 @@ def test_waiting_for_a_processor_postpones_redelivery(broker: Redis) -> None:
     assert broker.zrange(UNACKED_INDEX, 0, -1, withscores=True) == [(b"other", 1000.0), (b"runs", 1002.5)]
 
 
-def test_nothing_is_dispatched_again_while_jobs_wait(client: httpx.Client, broker: Redis) -> None:
+def test_no_job_is_dispatched_again_while_jobs_wait(client: httpx.Client, broker: Redis) -> None:
     with ThreadPoolExecutor(3) as callers, broker.monitor() as monitor:
         commands = monitor.listen()
         answers = [callers.submit(client.post, "/v1/delface", data=NOBODY) for _ in range(3)]
@@ -94,5 +94,5 @@ def test_a_job_leaves_the_queue_when_its_request_ends(client: httpx.Client, brok
 
 
 def job_id(message: bytes) -> bytes:
-    """Of a task message, which names it in its header "id"."""
+    """Return the id of a task message, from its header "id"."""
     return message.split(b'"id": "')[1].split(b'"')[0]

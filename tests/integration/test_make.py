@@ -1,4 +1,4 @@
-"""What `make` says when pip cannot install, with a pip that fails as the real one does."""
+"""The messages of `make` when pip cannot install, with a pip that fails as the real one does."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def make(folder: Path, said: list[str], status: int) -> subprocess.CompletedProc
     )
 
 
-def test_without_network_one_line_says_so_and_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_network_is_reported_in_one_line_with_a_hint(tmp_path: Path) -> None:
     made = make(tmp_path, [NO_NAME, NO_NAME, NO_PACKAGE], status=1)
     line, end = made.stderr.splitlines()
     assert line == (
@@ -52,15 +52,15 @@ def test_without_network_one_line_says_so_and_what_to_do(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("said", [[NO_PACKAGE], [NO_SPACE], [NOT_TRUSTED, NO_PACKAGE]])
-def test_any_other_reason_stands_as_pip_says_it(tmp_path: Path, said: list[str]) -> None:
+def test_any_other_error_of_pip_is_shown_unchanged(tmp_path: Path, said: list[str]) -> None:
     made = make(tmp_path, said, status=1)
-    *told, end = made.stderr.splitlines()
-    assert told == said
+    *shown, end = made.stderr.splitlines()
+    assert shown == said
     assert end.startswith("make: ***")
     assert made.returncode
 
 
-def test_what_pip_remarks_is_not_lost_when_it_succeeds(tmp_path: Path) -> None:
+def test_warnings_of_a_successful_pip_are_shown(tmp_path: Path) -> None:
     made = make(tmp_path, [NO_NAME], status=0)
     assert made.stderr.splitlines() == [NO_NAME, NO_NAME], "of the requirements, and of the project"
     assert not made.returncode

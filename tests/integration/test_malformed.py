@@ -1,4 +1,4 @@
-"""Messages that are no job, in the queue of a real worker: each is dropped with one line, and the worker goes on."""
+"""Messages in a worker's queue that are no jobs: each is dropped with one line of log, and the worker goes on."""
 
 import base64
 import json
@@ -142,7 +142,7 @@ def pushed(garbage: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_it_is_dropped_with_one_line_and_the_worker_goes_on(service: Service, redis: Redis, name: str) -> None:
+def test_a_malformed_message_is_dropped_with_one_line(service: Service, redis: Redis, name: str) -> None:
     worker, before = service.child("-m worker").pid, len(service.said)
     redis.lpush(QUEUE, pushed(GARBAGE[name]()))
     wait_for(lambda: bool(dropped(service.said[before:])))
@@ -153,7 +153,7 @@ def test_it_is_dropped_with_one_line_and_the_worker_goes_on(service: Service, re
     assert psutil.Process(worker).is_running()
     assert service.child("-m worker").pid == worker
     assert not redis.llen(QUEUE), "it is not put back"
-    wait_for(lambda: not redis.hlen(UNACKED) and not redis.zcard(UNACKED_INDEX))  # a job is put down after its answer
+    wait_for(lambda: not redis.hlen(UNACKED) and not redis.zcard(UNACKED_INDEX))  # acknowledged after its answer
 
 
 def test_a_gateway_of_another_release_gets_a_failure(redis: Redis) -> None:
@@ -184,7 +184,7 @@ def test_unreadable_messages_of_a_dead_worker_do_not_block_redelivery(
     assert not redis.hexists(UNACKED, "broken")
 
 
-def test_the_extra_queue_drops_them_too(service: Service, redis: Redis) -> None:
+def test_malformed_messages_of_the_extra_queue_are_dropped(service: Service, redis: Redis) -> None:
     worker, before = service.child("-m worker").pid, len(service.said)
     redis.lpush(EXTRA, *(pushed(make()) for make in GARBAGE.values()))
     wait_for(lambda: len(dropped(service.said[before:])) == len(GARBAGE))
@@ -194,7 +194,7 @@ def test_the_extra_queue_drops_them_too(service: Service, redis: Redis) -> None:
 
 
 @pytest.mark.slow
-def test_a_flood_of_them_blocks_no_thread(service: Service, redis: Redis) -> None:
+def test_a_flood_of_malformed_messages_blocks_no_thread(service: Service, redis: Redis) -> None:
     before = len(service.said)
     for _ in range(3):
         redis.lpush(QUEUE, *(pushed(make()) for make in GARBAGE.values()))

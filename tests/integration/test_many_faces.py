@@ -1,4 +1,4 @@
-"""Images that show several faces: how many are added at once, and which."""
+"""Images with several faces: how many are added at once, and which."""
 
 import base64
 import re
@@ -25,35 +25,35 @@ BOTH = b64(side_by_side(astronaut_png(), hopper_jpeg()))
 BESIDE_A_BLUR = b64(side_by_side(png(cv2.GaussianBlur(pixels(astronaut_png()), (0, 0), 6)), hopper_jpeg()))
 
 
-class TestHowMany:
-    def test_more_than_are_embedded_together_are_added(self, call: Callable) -> None:
+class TestNumber:
+    def test_more_faces_than_a_batch_are_added(self, call: Callable) -> None:
         added = call("addface", img=b64(crowd(40))).json()
         assert [face["name"] for face in added["message"]] == [f"ID{number}" for number in range(40)]
         assert len({face["person_id"] for face in added["message"]}) == 40
 
     @pytest.mark.parametrize("faces", [101, 300])
-    def test_of_more_than_a_hundred_none_is_and_it_is_said_why(self, call: Callable, faces: int) -> None:
+    def test_more_than_a_hundred_faces_are_refused_with_the_reason(self, call: Callable, faces: int) -> None:
         answer = call("addface", img=b64(crowd(faces)))
         assert (answer.status_code, answer.json()["status"]) == (200, "INVALID_REQUEST")
         sentence = r"img shows (\d+) faces; at most 100 can be added at once: send parts of it, or faces=largest"
-        told = re.fullmatch(sentence, answer.json()["message"])
-        assert told
-        assert int(told[1]) == pytest.approx(faces, abs=3)
+        match = re.fullmatch(sentence, answer.json()["message"])
+        assert match
+        assert int(match[1]) == pytest.approx(faces, abs=3)
         assert call("searchface", img=b64(astronaut_png())).json()["status"] == "NO_SIMILAR_FACE"
 
-    def test_of_any_number_the_largest_can_be_added_and_all_be_searched(self, call: Callable) -> None:
+    def test_the_largest_of_any_number_can_be_added_and_searched(self, call: Callable) -> None:
         image = b64(crowd(300))
         (added,) = call("addface", img=image, faces="largest").json()["message"]
         (found,) = call("searchface", img=image).json()["message"]
         assert (found["person_id"], found["confidence"]) == (added["person_id"], 100)
 
 
-class TestWhich:
+class TestSelection:
     @pytest.mark.parametrize("faces", [{}, {"faces": "all"}])
-    def test_all_unless_it_is_said(self, call: Callable, faces: dict[str, str]) -> None:
+    def test_all_faces_are_added_by_default(self, call: Callable, faces: dict[str, str]) -> None:
         assert len(call("addface", img=BOTH, name="x", **faces).json()["message"]) == 2
 
-    def test_the_largest_is_the_one_that_is_searched_for(self, call: Callable) -> None:
+    def test_the_largest_face_is_the_one_that_a_search_uses(self, call: Callable) -> None:
         (added,) = call("addface", img=BOTH, faces="largest").json()["message"]
         assert added["name"] == "ID0"
         for image in (BOTH, HOPPER):
@@ -62,23 +62,23 @@ class TestWhich:
             assert found["confidence"] == 100 if image is BOTH else found["confidence"] >= 95
         assert call("searchface", img=b64(astronaut_png())).json()["status"] == "NO_SIMILAR_FACE"
 
-    def test_one_of_several_is_nobody_and_the_header_says_so_whatever_the_settings(self, call: Callable) -> None:
+    def test_one_refuses_several_faces_with_the_header_in_any_settings(self, call: Callable) -> None:
         answer = call("addface", img=BOTH, faces="one")
         assert (answer.json(), answer.headers[HEADER]) == (SEVERAL, "several")
         assert call("searchface", img=HOPPER).json()["status"] == "NO_SIMILAR_FACE"
 
     @pytest.mark.parametrize("image", [HOPPER, BESIDE_A_BLUR], ids=["alone", "beside a face that is left out"])
-    def test_one_is_the_only_face_that_would_be_added(self, call: Callable, image: str) -> None:
+    def test_one_adds_the_only_suitable_face(self, call: Callable, image: str) -> None:
         answer = call("addface", img=image, faces="one")
         assert len(answer.json()["message"]) == 1
         assert HEADER not in answer.headers
 
-    def test_another_word_is_refused(self, call: Callable) -> None:
+    def test_an_unknown_selection_is_refused(self, call: Callable) -> None:
         for word in ("", "One", "first"):
             answer = call("addface", img=BOTH, faces=word).json()
             assert answer == {"status": "INVALID_REQUEST", "message": "faces must be all, largest or one"}
 
-    def test_every_kind_of_body_takes_it(self, service: Service) -> None:
+    def test_every_kind_of_body_has_the_parameter(self, service: Service) -> None:
         image = side_by_side(astronaut_png(), hopper_jpeg())
         for body in (
             {"data": {"img": BOTH, "faces": "one"}},
@@ -87,7 +87,7 @@ class TestWhich:
         ):
             assert service.http.post("/v1/addface", **body).headers[HEADER] == "several"
 
-    def test_under_an_idempotency_key_it_is_told_again_and_all_is_as_good_as_left_out(self, service: Service) -> None:
+    def test_a_repetition_has_the_same_header_and_all_equals_the_default(self, service: Service) -> None:
         def sent(key: str, **data: str) -> tuple[str, str | None]:
             answer = service.http.post("/v1/addface", data={"img": BOTH, **data}, headers={"Idempotency-Key": key})
             return answer.json()["status"], answer.headers.get(HEADER)

@@ -1,4 +1,6 @@
-"""However many large images come at once, a real worker decodes no more of them than it has room for, and each one."""
+"""However many large images come at once, a worker decodes only as many as its memory budget allows, and
+answers each.
+"""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +16,10 @@ pytestmark = pytest.mark.slow
 
 THREADS = 4
 ROOM_MB = 350
-"""For one image of 49 megapixels, of which decoding takes 294 MB, and not for two."""
+"""Room for one image of 49 megapixels, which takes 294 MB to decode, and not for two."""
 
 BESIDE_MB = 250
-"""What four threads and their models may take beside the images."""
+"""Memory of four threads and their models beside the images."""
 
 
 def most_mb(worker: int) -> int:
@@ -26,12 +28,12 @@ def most_mb(worker: int) -> int:
     return int(line.split()[1]) // 1000
 
 
-def test_large_images_wait_for_each_other_and_are_all_answered(tmp_path: Path) -> None:
+def test_large_images_are_decoded_one_by_one_and_all_are_answered(tmp_path: Path) -> None:
     settings = {
         **UNHURRIED,
         "FACESEARCH_WORKER_THREADS": str(THREADS),
         "FACESEARCH_DECODED_MB": str(ROOM_MB),
-        # Far less than they wait for each other.
+        # Far shorter than they wait for each other.
         "FACESEARCH_VISIBILITY_TIMEOUT_S": "5",
     }
     large = base64.b64encode(flat_png(7000, 7000)).decode()

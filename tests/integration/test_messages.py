@@ -1,4 +1,4 @@
-"""The messages that the gateway makes are those that Celery itself would put into Redis."""
+"""The messages that the gateway makes are equal to those that Celery itself puts into Redis."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from shared.jobs import QUEUE, AddJob, new_gateway_id, new_job_id, new_request_i
 from shared.settings import Settings
 
 FRESH = ("delivery_tag", "reply_to", "expiration")
-"""What differs from message to message."""
+"""Fields that differ from message to message."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def job() -> AddJob:
     )
 
 
-def test_a_message_is_celerys_own(valkey_url: str, job: AddJob) -> None:
+def test_a_message_is_equal_to_celerys(valkey_url: str, job: AddJob) -> None:
     settings = Settings(redis_url=valkey_url)
     theirs = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
     theirs.conf.update(celery_config(settings))
@@ -53,7 +53,7 @@ def test_a_message_is_celerys_own(valkey_url: str, job: AddJob) -> None:
     assert made == sent
 
 
-def test_no_name_stands_where_celery_would_log_it(valkey_url: str, job: AddJob) -> None:
+def test_no_name_is_in_a_field_that_celery_logs(valkey_url: str, job: AddJob) -> None:
     messages = Messages(Settings(redis_url=valkey_url))
     message = json.loads(messages.make(job, {}))
     messages.close()

@@ -1,4 +1,4 @@
-"""Metering on real servers: what was answered is what is counted, whatever is restarted or killed."""
+"""Metering on real servers: every answer is counted once, despite restarts and kills."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ def b64(image: bytes) -> str:
 
 
 def counted(url: str, tenant: str) -> Counts:
-    """What the counters of a broker say of a tenant."""
+    """Return a tenant's counters on a broker."""
 
     async def rows() -> list[Usage]:
         async with Redis.from_url(url) as client:
@@ -52,7 +52,7 @@ def counted(url: str, tenant: str) -> Counts:
 
 
 class TestCounters:
-    async def test_a_batch_that_comes_again_counts_once(self, redis: Redis) -> None:
+    async def test_a_repeated_batch_counts_once(self, redis: Redis) -> None:
         first, again = Meter(redis, "gateway"), Meter(redis, "gateway")
         for meter in (first, again):  # the same batch under the same number, as when an answer was lost
             meter.count(ADD_FACE, Status.OK, KEY)
@@ -63,7 +63,7 @@ class TestCounters:
             await meter.flush()
         assert [row.count for row in await read(redis, Period())] == [2]
 
-    async def test_gateways_add_up_and_outlive_a_forgotten_script(self, redis: Redis) -> None:
+    async def test_gateways_add_up_although_the_broker_forgets_the_script(self, redis: Redis) -> None:
         meters = [Meter(redis, name) for name in ("one", "two", "three")]
         for _ in range(20):
             for meter in meters:
@@ -73,7 +73,7 @@ class TestCounters:
             await asyncio.gather(*(meter.flush() for meter in meters))
         assert [(row.tenant, row.count) for row in await read(redis, Period())] == [(NOBODY, 60), ("t", 60)]
 
-    async def test_counters_stay_and_the_rest_goes(self, redis: Redis) -> None:
+    async def test_counters_are_permanent_and_all_else_expires(self, redis: Redis) -> None:
         meter = Meter(redis, "gateway")
         meter.count(SEARCH_FACE, Status.OK, KEY)
         await meter.flush()
@@ -141,7 +141,7 @@ class TestCommand:
         assert run("--csv", str(tmp_path / "u.csv"), "--to", "2026-02-28").exit_code == 0
         assert (tmp_path / "u.csv").read_bytes() == shown
 
-    def test_without_a_service_it_says_so(self, tmp_path: Path) -> None:
+    def test_a_missing_service_is_an_error(self, tmp_path: Path) -> None:
         result = CliRunner(env={"REDIS_URL": ""}).invoke(usage, ["--data-dir", str(tmp_path)])
         assert result.exit_code == 1
         assert result.stderr.startswith("facesearch: no service runs on ")
@@ -149,7 +149,7 @@ class TestCommand:
 
 @contextmanager
 def caller(service: Service, tenant: str, **limits: float) -> Iterator[httpx.Client]:
-    """Somebody with a key of their own."""
+    """A caller with a key of its own."""
 
     async def new_key() -> str:
         async with Redis.from_url(service.broker) as redis:
@@ -177,7 +177,7 @@ def new_tenant(service: Service) -> str:
 
 
 class Book:
-    """Makes requests and keeps account of their answers."""
+    """Makes requests and counts their answers."""
 
     def __init__(self) -> None:
         self.counts: Counts = Counter()
@@ -203,22 +203,22 @@ def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: st
             book.post(client, COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
         for wanted in (person_id, person_id, "x", ""):
             book.post(client, DELETE_FACE, person_id=wanted)
-        for call in (DELETE_FACE, *CALLS):  # the first takes all that the key may
+        for call in (DELETE_FACE, *CALLS):  # the first uses up the rate of the key
             book.post(limited, call)
     assert set(book.counts) == {(call.name, status) for call in CALLS for status in call.statuses}
     wait_for(lambda: counted(service.broker, tenant).total() == book.counts.total())
     assert counted(service.broker, tenant) == book.counts
 
 
-def test_strangers_are_counted_together(service: Service) -> None:
+def test_requests_with_unknown_keys_are_counted_together(service: Service) -> None:
     before = counted(service.broker, NOBODY)[SEARCH_FACE.name, Status.INVALID_REQUEST]
     for key in ("wrong", ""):
         httpx.post(f"{service.address}/v1/searchface", headers={"X-API-Key": key})
-    httpx.get(f"{service.address}/v1/searchface")  # no call: the method is another
+    httpx.get(f"{service.address}/v1/searchface")  # no call: another method
     wait_for(lambda: counted(service.broker, NOBODY)[SEARCH_FACE.name, Status.INVALID_REQUEST] == before + 2)
 
 
-def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -> None:
+def test_a_path_with_additional_slashes_counts_as_that_call(service: Service, tenant: str) -> None:
     with caller(service, tenant) as client:
         for path in ("//v1/delface", "/v1/delface/"):
             assert (
@@ -229,8 +229,8 @@ def test_a_path_with_spare_slashes_is_that_call(service: Service, tenant: str) -
 
 @pytest.mark.slow
 @pytest.mark.embedded("it ends servers of its own, and looks at what they kept")
-class TestEndings:
-    def test_a_gateway_that_is_told_to_stop_loses_nothing(self, tmp_path: Path) -> None:
+class TestEnds:
+    def test_a_stopped_gateway_loses_no_count(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             tenant, book = new_tenant(service), Book()
             with caller(service, tenant) as client:
@@ -243,7 +243,7 @@ class TestEndings:
         with Service(tmp_path) as again:
             assert counted(again.broker, tenant) == book.counts
 
-    def test_a_killed_gateway_or_broker_loses_nothing_that_was_flushed(self, tmp_path: Path) -> None:
+    def test_a_killed_gateway_or_broker_loses_no_flushed_count(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             tenant, book = new_tenant(service), Book()
             with caller(service, tenant) as client:
@@ -257,12 +257,12 @@ class TestEndings:
                 kept = counted(service.broker, tenant)
                 assert flushed <= kept <= book.counts
 
-                # Counts of the time without a broker are kept in memory until there is one.
+                # Counts without a broker are kept in memory.
                 book.counts = kept
                 self.post_when_possible(client, book)
                 self.end(service.child("broker.sock"), signal.SIGKILL)
                 self.post_when_possible(client, book)
-                # Without a broker a key may be unknown to the gateway.
+                # Without a broker a gateway may not know the key.
                 wait_for(lambda: counted(service.broker, tenant) + counted(service.broker, NOBODY) == book.counts)
 
     @staticmethod
@@ -272,7 +272,7 @@ class TestEndings:
 
     @staticmethod
     def post_when_possible(client: httpx.Client, book: Book) -> None:
-        """Until one request is answered with something else than FAIL; those are counted as well."""
+        """Repeat a request until its answer is not FAIL; the FAILs are counted as well."""
 
         def answered() -> bool:
             before = book.counts[DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST]

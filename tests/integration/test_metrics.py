@@ -1,4 +1,4 @@
-"""What Prometheus reads of a running service, what a collector of traces gets, and what the logs say of one request."""
+"""The metrics, traces and logs of a running service."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def read(port: int, name: str, **labels: str) -> float:
-    """A number of /metrics. Raises LookupError when it is not there."""
+    """Return a value of /metrics. Raises LookupError if it is missing."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).raise_for_status().text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -43,7 +43,7 @@ def read(port: int, name: str, **labels: str) -> float:
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes traces by OTLP over HTTP and keeps their spans, as (service, span)."""
+    """Receives traces by OTLP over HTTP and keeps their spans, as (service, span)."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receiver)
@@ -93,7 +93,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory, collector: Collector, port: int) -> Iterator[Service]:
-    """A service that is watched in every way there is."""
+    """A service with metrics, traces and logs."""
     settings = {
         "FACESEARCH_METRICS_PORT": str(port),
         "FACESEARCH_TRACES_URL": collector.url,
@@ -124,7 +124,7 @@ class TestMetrics:
             assert observed.http.post(f"/v1/{call}", data=parameters).json()["status"] == status
         assert [counted(call, status) for call, _, status in asked] == [number + 1 for number in before]
 
-    def test_an_image_is_followed_through_all_stages_of_both_processes(self, observed: Service, port: int) -> None:
+    def test_an_image_is_measured_in_all_stages_of_both_processes(self, observed: Service, port: int) -> None:
         stages = [
             *((port, "facesearch_gateway_stage_seconds_count", {"stage": s}) for s in ("limits", "upload")),
             *((port, "facesearch_gateway_stage_seconds_count", {"stage": s}) for s in ("claim_check", "dispatch")),
@@ -142,7 +142,7 @@ class TestMetrics:
         observed.http.post("/v1/searchface", data={"img": FACE})
         assert [read(where, name, **labels) for where, name, labels in stages] == [number + 1 for number in before]
 
-    def test_what_is_turned_down_is_counted_by_reason(self, observed: Service, port: int) -> None:
+    def test_rejections_are_counted_by_reason(self, observed: Service, port: int) -> None:
         refusals = [
             (port, "unauthorized", {"headers": {"X-API-Key": "wrong"}, "data": {"img": FACE}}),
             (port, "parameter", {"data": {"img": FACE, "name": "no spaces"}}),
@@ -162,7 +162,7 @@ class TestMetrics:
             assert read(where, "facesearch_rejected_total", reason=reason) == before + 1, reason
 
     @pytest.mark.embedded("it knows the memory limits of its own servers")
-    def test_the_queue_the_workers_and_the_models_are_known(self, observed: Service, port: int) -> None:
+    def test_there_are_metrics_of_queue_workers_and_models(self, observed: Service, port: int) -> None:
         assert observed.process.poll() is None
         for name, value in {"broker_up": 1, "workers_alive": 1, "results_subscribed": 1, "queue_length": 0}.items():
             assert read(port, f"facesearch_{name}") == value, name
@@ -171,10 +171,10 @@ class TestMetrics:
         text = httpx.get(f"http://127.0.0.1:{port + 1}/metrics").text
         assert re.search(r'model_info\{device="cpu",digest="[0-9a-f]{64}",model="sface-2021dec-int8bq",task="emb', text)
 
-    def test_callers_cannot_read_them(self, observed: Service) -> None:
+    def test_callers_cannot_read_metrics(self, observed: Service) -> None:
         assert observed.http.get("/metrics").status_code == 404
 
-    def test_no_label_is_what_a_caller_sent(self, observed: Service, port: int) -> None:
+    def test_no_label_has_data_of_a_caller(self, observed: Service, port: int) -> None:
         observed.http.post("/v1/addface", data={"img": FACE, "name": "Marie", "facedb": "secretdb"})
         for where in (port, port + 1):
             text = httpx.get(f"http://127.0.0.1:{where}/metrics").text
@@ -183,12 +183,12 @@ class TestMetrics:
 
     @pytest.mark.slow
     @pytest.mark.embedded("it kills its broker")
-    def test_a_dead_broker_is_seen_and_its_numbers_are_not_the_old_ones(self, tmp_path: Path) -> None:
+    def test_a_dead_broker_is_reported_without_stale_values(self, tmp_path: Path) -> None:
         own = two_free_ports()
         with Service(tmp_path, {"FACESEARCH_METRICS_PORT": str(own)}) as service:
             assert read(own, "facesearch_workers_alive") == 1
             broker = service.child("broker.sock")
-            service.process.send_signal(signal.SIGSTOP)  # so that nobody starts the broker again
+            service.process.send_signal(signal.SIGSTOP)  # so that nothing starts the broker again
             broker.kill()
             wait_for(lambda: read(own, "facesearch_broker_up") == 0)
             assert math.isnan(read(own, "facesearch_queue_length"))
@@ -200,7 +200,7 @@ class TestMetrics:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("process", ["gateway", "worker"])
-    def test_a_port_that_is_taken_is_said_in_one_line(self, process: str, service: Service) -> None:
+    def test_a_port_in_use_is_reported_in_one_line(self, process: str, service: Service) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = str(other.getsockname()[1])
             environment = {
@@ -216,9 +216,7 @@ class TestMetrics:
 
 
 class TestTraces:
-    def test_one_trace_leads_from_the_gateway_into_the_worker_and_back(
-        self, observed: Service, collector: Collector
-    ) -> None:
+    def test_one_trace_spans_gateway_and_worker(self, observed: Service, collector: Collector) -> None:
         answer = observed.http.post("/v1/addface", data={"img": FACE, "name": "Marie"})
         assert answer.json()["status"] == "OK"
         names = {
@@ -227,7 +225,7 @@ class TestTraces:
         }
 
         def of_the_request() -> list[tuple[str, Span]]:
-            """Spans of the trace in which its job was done; those of requests before it may still come in."""
+            """Return the spans of its job's trace; those of earlier requests may still come in."""
             request = answer.headers["X-Request-Id"]
             traces = {span.trace_id for _, span in collector.spans if request in str(span.attributes)}
             return [(service, span) for service, span in collector.spans if span.trace_id in traces]
@@ -269,9 +267,7 @@ class TestLogs:
 
 
 class TestTheFirstKey:
-    def test_a_gateway_without_keys_says_how_to_make_one_and_the_command_does(
-        self, valkey_url: str, tmp_path: Path
-    ) -> None:
+    def test_a_gateway_without_keys_names_the_command_that_creates_one(self, valkey_url: str, tmp_path: Path) -> None:
         environment = {"REDIS_URL": valkey_url, "FACESEARCH_PORT": "0", "FACESEARCH_DATA_DIR": str(tmp_path)}
         with subprocess.Popen(
             [sys.executable, "-m", "gateway"], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
@@ -287,9 +283,7 @@ class TestTheFirstKey:
 
 
 class TestHealth:
-    def test_a_worker_that_is_alive_says_so_and_one_that_is_not_does_not(
-        self, service: Service, valkey_url: str
-    ) -> None:
+    def test_the_health_check_passes_for_a_live_worker_only(self, service: Service, valkey_url: str) -> None:
         assert python("-m", "worker", "--health", REDIS_URL=service.broker).returncode == 0
         nobody = python("-m", "worker", "--health", REDIS_URL=valkey_url)
         assert nobody.returncode == 1

@@ -1,4 +1,4 @@
-"""Fetching over HTTP from a real server on the loopback that misbehaves as servers do."""
+"""Fetching models over HTTP from a real server on the loopback interface that misbehaves as servers do."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ SIZE = len(DATA)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `data`. ranges: whether it honours Range. cuts: after how many bytes the next answers break off."""
+    """A server of `data`. ranges: whether it supports Range. cuts: bytes after which the next answers break off."""
 
     def __init__(self, data=DATA, *, ranges=True, cuts=(), length=True, status=None):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Nothing on stderr."""
+        """Write nothing to stderr."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def get(server, part, size=SIZE):
     return said
 
 
-def test_a_file_is_fetched_and_progress_is_told(part):
+def test_a_file_is_fetched_with_progress(part):
     with serving() as server:
         said = get(server, part)
     assert sha256(part) == hashlib.sha256(DATA).hexdigest()
@@ -112,7 +112,7 @@ def test_a_server_without_ranges_starts_over(part):
     assert server.requests == [None, "bytes=300000-"]
 
 
-def test_too_many_breaks_are_an_error_and_the_part_stays(part):
+def test_too_many_broken_connections_are_an_error_and_the_part_stays(part):
     with serving(cuts=[1000, 1000, 1000]) as server, pytest.raises(FetchError, match="ended after 3000 of 1000000"):
         get(server, part)
     assert part.read_bytes() == DATA[:3000]
@@ -122,14 +122,14 @@ def test_too_many_breaks_are_an_error_and_the_part_stays(part):
     assert server.requests == ["bytes=3000-"]
 
 
-def test_a_part_that_is_all_there_is_left(part):
+def test_a_complete_part_is_not_fetched(part):
     part.write_bytes(DATA)
     with serving() as server:
         get(server, part)
     assert part.read_bytes() == DATA
 
 
-def test_an_answer_without_length(part):
+def test_an_answer_without_length_is_read(part):
     with serving(length=False) as server:
         get(server, part)
     assert part.read_bytes() == DATA
@@ -143,20 +143,20 @@ def test_an_answer_without_length_that_breaks_is_resumed(part):
 
 
 @pytest.mark.parametrize("length", [True, False])
-def test_more_bytes_than_expected_are_not_taken(part, length):
+def test_more_bytes_than_expected_are_an_error(part, length):
     with serving(length=length) as server, pytest.raises(FetchError, match=r"offers 1000000|more than the expected"):
         get(server, part, size=1000)
     assert not part.exists() or part.stat().st_size <= 1000 + (1 << 18)
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
-def test_the_servers_refusal_is_told(part, status):
+def test_a_refusal_of_the_server_is_an_error(part, status):
     with serving(status=status) as server, pytest.raises(FetchError, match=f"HTTP {status}"):
         get(server, part)
     assert len(server.requests) == 1
 
 
-def test_nobody_listens(part):
+def test_a_missing_server_is_an_error(part):
     with serving() as server:
         source = server.source
     with pytest.raises(UnreachableError, match=r"^127.0.0.1 cannot be reached \(.*refused\)$") as caught:
@@ -165,7 +165,7 @@ def test_nobody_listens(part):
 
 
 def tiny_model(*sources):
-    """A catalogue entry for DATA, which is no graph: what counts here ends before it is prepared."""
+    """Return a catalogue entry for DATA, which is no graph: these tests end before it is prepared."""
     return Model(
         name="tiny",
         task="embedding",
@@ -178,7 +178,7 @@ def tiny_model(*sources):
     )
 
 
-def test_wrong_bytes_from_one_server_and_the_right_ones_from_the_next(tmp_path):
+def test_wrong_bytes_of_one_source_are_fetched_from_the_next(tmp_path):
     with serving(data=bytes(len(DATA))) as wrong, serving() as right:
         said = []
         path = original(tiny_model(wrong.source, right.source), tmp_path, said.append, fetch)
@@ -189,7 +189,7 @@ def test_wrong_bytes_from_one_server_and_the_right_ones_from_the_next(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_wrong_beginning_is_thrown_away(tmp_path):
+def test_a_part_with_wrong_bytes_is_discarded(tmp_path):
     model = tiny_model()
     with serving() as server:
         model = replace(model, sources=(server.source,))
@@ -199,7 +199,7 @@ def test_a_wrong_beginning_is_thrown_away(tmp_path):
     assert server.requests == ["bytes=24-", None]
 
 
-def test_only_wrong_bytes_keep_nothing(tmp_path):
+def test_wrong_bytes_of_all_sources_are_an_error_and_nothing_is_kept(tmp_path):
     with (
         serving(data=bytes(len(DATA))) as server,
         pytest.raises(OperatorError, match=f"expected {hashlib.sha256(DATA).hexdigest()}"),

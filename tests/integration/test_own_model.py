@@ -1,4 +1,4 @@
-"""One's own embedder serves: added on the command line, calibrated, named in the settings."""
+"""An operator's own embedder is added on the command line, calibrated, and named in the settings."""
 
 import base64
 import os
@@ -28,7 +28,7 @@ def facesearch(*arguments: str, **variables: str) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Settings of a service whose embedder is SFace as anybody's own file, with SFace's calibration."""
+    """Settings of a service whose embedder is SFace as an operator's own file, with SFace's calibration."""
     folder = tmp_path_factory.mktemp("models")
     settings = Settings()
     detector = catalog.find(settings.detector, "detection")
@@ -43,13 +43,13 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def calibrate(variables: dict[str, str]) -> None:
-    """As `facesearch calibrate --write` ends; the photos that it takes are not in the tree."""
+    """Write a calibration as `facesearch calibrate --write` does; its photos are not in the tree."""
     folder = Path(variables["FACESEARCH_MODELS_DIR"])
     sface = catalog.find(Settings().embedder, "embedding")
     custom.write_calibration(custom.find(NAME, "embedding", folder), catalog.calibration_of(sface), folder)
 
 
-def test_without_a_calibration_nothing_starts(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_a_service_does_not_start_without_a_calibration(tmp_path: Path, variables: dict[str, str]) -> None:
     result = facesearch("up", "--port", "0", "--data-dir", str(tmp_path), **variables)
     assert result.returncode == 1
     assert re.fullmatch(
@@ -57,7 +57,7 @@ def test_without_a_calibration_nothing_starts(tmp_path: Path, variables: dict[st
     )
 
 
-def test_it_adds_and_finds(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_faces_are_added_and_found(tmp_path: Path, variables: dict[str, str]) -> None:
     calibrate(variables)
     with Service(tmp_path / "data", dict(variables)) as service:
         control = facesearch("facedbs", "create", "people", "--data-dir", str(service.folder), REDIS_URL=service.broker)

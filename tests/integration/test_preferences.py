@@ -1,4 +1,4 @@
-"""Keys that say how their answers are written, through the whole running service."""
+"""Keys with answer options, on the whole running service."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ Post = Callable[..., httpx.Response]
 
 @pytest.fixture(scope="module")
 def post(service: Service) -> Post:
-    """Makes a call of one tenant with the key of that name."""
+    """Make a call of one tenant with the key of that name."""
     _, keys = new_tenant(
         service.broker,
         plain={},
@@ -42,7 +42,7 @@ def post(service: Service) -> Post:
     return send
 
 
-def test_a_key_of_always_200_gets_200_whatever_the_status(post: Post) -> None:
+def test_a_key_with_always_200_gets_200_for_every_status(post: Post) -> None:
     refused = post("strict", "addface", img=hopper_jpeg())
     assert (refused.status_code, refused.json()) == (
         200,
@@ -54,11 +54,11 @@ def test_a_key_of_always_200_gets_200_whatever_the_status(post: Post) -> None:
     assert int(limited.headers["Retry-After"]) > 1
 
 
-def test_before_a_key_is_known_the_settings_decide(post: Post) -> None:
+def test_the_settings_apply_without_a_valid_key(post: Post) -> None:
     assert post("unknown", "searchface", img=hopper_jpeg()).status_code == 401
 
 
-def test_whole_confidences_are_the_others_rounded_down(post: Post) -> None:
+def test_whole_confidences_are_rounded_down(post: Post) -> None:
     for image in (hopper_jpeg(), reencode(darken(rotate(hopper_jpeg(), 4), 0.7), 60)):
         assert post("plain", "addface", img=image, name="Grace").json()["status"] == "OK"
     exact, whole = (post(name, "searchface", img=hopper_jpeg()).json()["message"] for name in ("plain", "strict"))
@@ -68,7 +68,7 @@ def test_whole_confidences_are_the_others_rounded_down(post: Post) -> None:
     assert '"confidence": 100,' in post("whole", "searchface", img=hopper_jpeg()).text, "without a point"
 
 
-def test_similarities_too_and_the_result_is_the_same(post: Post) -> None:
+def test_whole_similarities_are_rounded_down_and_the_result_is_the_same(post: Post) -> None:
     pair = {"img1": hopper_jpeg(), "img2": reencode(darken(rotate(hopper_jpeg(), 4), 0.7), 60)}
     exact, whole = (post(name, "facecompare", **pair).json()["message"] for name in ("plain", "whole"))
     assert whole == exact | {"similarity": math.floor(exact["similarity"])}
@@ -76,7 +76,7 @@ def test_similarities_too_and_the_result_is_the_same(post: Post) -> None:
     assert same.json()["message"] == {"similarity": 100, "result": "SAME PERSON"}
 
 
-def test_an_outcome_given_again_is_written_as_the_key_has_it_now(post: Post) -> None:
+def test_a_replayed_outcome_is_written_with_the_keys_current_options(post: Post) -> None:
     pair = {"img1": hopper_jpeg(), "img2": reencode(rotate(hopper_jpeg(), 7), 50)}
     first, again, third = (post(name, "facecompare", "c", **pair) for name in ("whole", "plain", "whole"))
     assert "Idempotent-Replayed" not in first.headers
@@ -88,7 +88,7 @@ def test_an_outcome_given_again_is_written_as_the_key_has_it_now(post: Post) -> 
 
 
 def requests_of(url: str, tenant: str) -> int:
-    """How many of its requests were counted."""
+    """Return the number of its counted requests."""
 
     async def rows() -> list[Usage]:
         async with Redis.from_url(url) as client:
@@ -99,7 +99,7 @@ def requests_of(url: str, tenant: str) -> int:
 
 @pytest.fixture(scope="module")
 def other(service: Service) -> Iterator[httpx.Client]:
-    """A second gateway beside the service's own, with other settings; its jobs are done by the same worker."""
+    """A second gateway of the service with other settings; the same worker does its jobs."""
     images = service.broker.replace("broker.sock", "images.sock")
     settings = {"names": "free", "http_status": "always-200", "confidence": "whole", "cors_origins": PAGE}
     with gateway_on(service.broker, api_key=service.key, images_url=images, **settings) as client:
@@ -111,7 +111,7 @@ class TestSettings:
     def keys(self, service: Service) -> dict[str, str]:
         return new_tenant(service.broker, plain={}, mapped={"http_status": "mapped", "confidence": "decimals"})[1]
 
-    def test_they_hold_for_keys_that_do_not_say(self, other: httpx.Client, keys: dict[str, str]) -> None:
+    def test_the_settings_apply_to_keys_without_options(self, other: httpx.Client, keys: dict[str, str]) -> None:
         codes = [
             other.post("/v1/delface", headers={"X-API-Key": key}).status_code for key in ("unknown", *keys.values())
         ]
@@ -124,7 +124,7 @@ class TestSettings:
         assert whole == math.floor(exact) < exact
 
     @pytest.mark.parametrize("name", ["山田\u3000太郎", "José O'Neill", "\U0001f642" * 128])
-    def test_free_names_come_back_as_they_were_sent(
+    def test_free_names_are_returned_unchanged(
         self, service: Service, other: httpx.Client, keys: dict[str, str], name: str
     ) -> None:
         headers = {"X-API-Key": keys["plain"]}
@@ -135,7 +135,7 @@ class TestSettings:
         as_json = other.post("/v1/addface", json=form, headers=headers).json()["message"]
         with_file = other.post("/v1/addface", data={"name": name}, files={"img": hopper_jpeg()}, headers=headers)
         assert as_json[0]["name"] == with_file.json()["message"][0]["name"] == name
-        # Whatever a gateway allows to add, all of them find.
+        # Names that one gateway allows are found through all of them.
         strict = service.http.post("/v1/searchface", files={"img": hopper_jpeg()}, headers=headers).json()["message"]
         assert {match["name"] for match in strict} == {name}
         assert len(strict) == 3
@@ -143,7 +143,7 @@ class TestSettings:
         assert name not in said
         assert json.dumps(name)[1:-1] not in said
 
-    def test_others_are_refused(self, service: Service, other: httpx.Client, keys: dict[str, str]) -> None:
+    def test_invalid_names_are_refused(self, service: Service, other: httpx.Client, keys: dict[str, str]) -> None:
         headers = {"X-API-Key": keys["plain"]}
         for client, name, sentence in (
             (other, "a\u202eb", "name must be at most 128 printable characters"),
@@ -155,7 +155,7 @@ class TestSettings:
 
 
 class TestCors:
-    def test_a_page_of_a_listed_origin_may_call(self, service: Service, other: httpx.Client) -> None:
+    def test_a_page_of_a_listed_origin_may_use_the_api(self, service: Service, other: httpx.Client) -> None:
         tenant, keys = new_tenant(service.broker, plain={})
         asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
         asked["Access-Control-Request-Headers"] = "x-api-key, content-type, idempotency-key"
@@ -172,7 +172,7 @@ class TestCors:
             assert answer.headers["Access-Control-Allow-Origin"] == PAGE
         wait_for(lambda: requests_of(service.broker, tenant) == 1)
 
-    def test_without_the_setting_no_page_may(self, service: Service) -> None:
+    def test_without_the_setting_no_page_may_use_the_api(self, service: Service) -> None:
         asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
         preflight = service.http.options("/v1/delface", headers=asked)
         assert (preflight.status_code, preflight.json()["status"]) == (405, "INVALID_REQUEST")

@@ -1,5 +1,5 @@
-"""A real Prometheus reads a real service: every panel of the dashboard shows something, every alert can be judged, and
-the one that matters most fires.
+"""A real Prometheus reads a real service: every panel of the dashboard has data, every alert can be evaluated, and the
+most important one fires.
 """
 
 import base64
@@ -28,13 +28,13 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class Watched:
-    """A service, and the Prometheus that watches it with the rules of deploy/, whose alerts fire at once."""
+    """A service, and a Prometheus that reads it with the rules of deploy/, whose alerts fire at once."""
 
     service: Service
     prometheus: Prometheus
 
     def traffic(self) -> None:
-        """One request of each kind: all calls, with all that may become of them."""
+        """Send one request of each kind: all calls, with all their results."""
         http = self.service.http
         face, other, no_face = (
             base64.b64encode(image).decode() for image in (astronaut_png(), hopper_jpeg(), faceless_png())
@@ -73,8 +73,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield Watched(service, prometheus)
 
 
-def questions() -> Iterator[tuple[str, str]]:
-    """Panel and query of everything that the dashboard asks for, as Grafana fills them in outside Kubernetes."""
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield panel and query of every query in the dashboard, as Grafana fills them in outside Kubernetes."""
     dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "facesearch.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
@@ -82,15 +82,15 @@ def questions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.embedded("it knows the memory limits of its own servers")
-def test_every_query_of_every_panel_is_answered(watched: Watched) -> None:
-    # What was answered: pytest -s
+def test_every_query_of_every_panel_has_data(watched: Watched) -> None:
+    # The answers are shown by pytest -s.
     answers: dict[tuple[str, str], list[tuple[dict[str, str], float]]] = {}
 
     def all_answered() -> bool:
         watched.traffic()
-        for question in questions():
-            answers[question] = [
-                (labels, value) for labels, value in watched.prometheus.query(question[1]) if not math.isnan(value)
+        for query in queries():
+            answers[query] = [
+                (labels, value) for labels, value in watched.prometheus.query(query[1]) if not math.isnan(value)
             ]
         return all(answers.values())
 
@@ -103,7 +103,7 @@ def test_every_query_of_every_panel_is_answered(watched: Watched) -> None:
             print(f"{title:36} {value}")
 
 
-def test_every_rule_can_be_judged(watched: Watched) -> None:
+def test_every_rule_can_be_evaluated(watched: Watched) -> None:
     watched.traffic()
     groups = yaml.safe_load(RULES.read_text())["groups"]
     written = [rule.get("alert") or rule["record"] for group in groups for rule in group["rules"]]
@@ -113,10 +113,10 @@ def test_every_rule_can_be_judged(watched: Watched) -> None:
     assert [rule for rule in rules if rule["health"] != "ok"] == []
 
 
-def test_a_dead_worker_is_told_and_a_live_one_is_not(watched: Watched) -> None:
+def test_the_alert_fires_for_a_dead_worker_only(watched: Watched) -> None:
     assert watched.prometheus.firing() & {"FacesearchNoWorker", "FacesearchTargetDown"} == set()
     worker = watched.service.child("-m worker")
-    watched.service.process.send_signal(signal.SIGSTOP)  # so that nobody starts the worker again
+    watched.service.process.send_signal(signal.SIGSTOP)  # so that nothing starts the worker again
     try:
         worker.kill()
         wait_for(lambda: watched.prometheus.firing() >= {"FacesearchNoWorker", "FacesearchTargetDown"})

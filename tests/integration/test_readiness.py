@@ -1,4 +1,4 @@
-"""A gateway is ready while it answers callers itself; what is missing behind it is told to who asks for all parts."""
+"""A gateway is ready while it can answer callers itself; `verbose` also reports the parts behind it."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from processes import API_KEY, broker, wait_for
 
 @pytest.mark.slow
 @pytest.mark.embedded("it starts the broker late and ends it")
-def test_from_the_start_without_a_broker_to_its_loss(tmp_path: Path) -> None:
+def test_readiness_before_with_and_after_a_broker(tmp_path: Path) -> None:
     environment = {"REDIS_URL": servers.url(tmp_path / "v.sock"), "FACESEARCH_API_KEY": API_KEY}
     log = tmp_path / "log"
     with (

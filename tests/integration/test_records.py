@@ -1,4 +1,4 @@
-"""Records of Idempotency-Keys are bounded for each tenant: the oldest go first, and what is small takes little."""
+"""Idempotency records are bounded for each tenant: the oldest go first, and small ones take little memory."""
 
 import time
 import uuid
@@ -46,8 +46,8 @@ class Scene:
     quota: RecordQuota
     ledger: Ledger
 
-    async def asked(self, key: str, outcome: Outcome | None = NOT_THERE, tenant: str = "t") -> Once | Outcome:
-        """A request under that key, which ends so."""
+    async def request(self, key: str, outcome: Outcome | None = NOT_THERE, tenant: str = "t") -> Once | Outcome:
+        """Make a request under that key, which ends with the outcome."""
         once = await self.records.begin(tenant, key, job_request(), new_request_id())
         if isinstance(once, Once) and outcome is not None:
             job = DeleteJob(
@@ -69,7 +69,7 @@ class Scene:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[str]:
-    """As `facesearch up` starts one, with 8 MB."""
+    """The URL of a broker with 8 MB, started as by `facesearch up`."""
     path = tmp_path / "v.sock"
     command = servers.broker_command(tmp_path / "valkey", path, max_bytes=8 * 2**20)
     with server(tmp_path / "other", *command[1:]):
@@ -87,54 +87,54 @@ async def scene(broker: str) -> AsyncIterator[Scene]:
             yield Scene(client, IdempotencyRecords(connection, 86_400, quota), quota, Ledger(client, client))
 
 
-async def test_the_oldest_go_first(scene: Scene) -> None:
+async def test_the_oldest_records_are_dropped_first(scene: Scene) -> None:
     for number in range(MOST + 50):
-        await scene.asked(f"k{number}")
+        await scene.request(f"k{number}")
     assert scene.kept() == MOST
     assert not await scene.is_remembered("k49")
-    assert await scene.asked("k50") == NOT_THERE, "answered as before"
-    assert isinstance(await scene.asked("k49"), Once), "done anew"
+    assert await scene.request("k50") == NOT_THERE, "answered as before"
+    assert isinstance(await scene.request("k49"), Once), "it is done again"
 
 
-async def test_a_tenant_that_makes_many_costs_the_others_none(scene: Scene) -> None:
-    await scene.asked("of-another", tenant="other")
+async def test_many_records_of_one_tenant_drop_none_of_another(scene: Scene) -> None:
+    await scene.request("of-another", tenant="other")
     for number in range(3 * MOST):
-        await scene.asked(f"k{number}")
-    assert await scene.asked("of-another", tenant="other") == NOT_THERE
+        await scene.request(f"k{number}")
+    assert await scene.request("of-another", tenant="other") == NOT_THERE
 
 
-async def test_a_large_outcome_counts_as_several(scene: Scene) -> None:
+async def test_a_large_outcome_counts_as_several_records(scene: Scene) -> None:
     for number in range(MOST):
-        await scene.asked(f"k{number}", FIFTY)
+        await scene.request(f"k{number}", FIFTY)
     assert 8 <= scene.kept() <= 12
 
 
-async def test_the_order_forgets_what_is_over(scene: Scene) -> None:
+async def test_expired_records_leave_the_order(scene: Scene) -> None:
     for number in range(MOST):
-        await scene.asked(f"k{number}")
-    scene.redis.delete(*scene.redis.keys("fs:once:t:*"))  # as their time ends
+        await scene.request(f"k{number}")
+    scene.redis.delete(*scene.redis.keys("fs:once:t:*"))  # as if they had expired
     for number in range(4):
-        await scene.asked(f"later{number}")
+        await scene.request(f"later{number}")
     assert scene.redis.llen(order(record("t", ""))) == 4
 
 
 async def test_another_request_under_a_key_is_still_refused_after_its_outcome(scene: Scene) -> None:
-    await scene.asked("k")
+    await scene.request("k")
     with pytest.raises(InvalidRequest, match="other parameters"):
         await scene.records.begin("t", "k", job_request("y"), new_request_id())
 
 
-async def test_of_a_broker_that_is_nearly_full_a_tenant_takes_no_more(scene: Scene) -> None:
+async def test_a_tenant_takes_no_more_of_a_nearly_full_broker(scene: Scene) -> None:
     scene.quota._records = 5 * RECORDS_WHEN_SHORT
     for number in range(2 * RECORDS_WHEN_SHORT):
-        await scene.asked(f"k{number}")
+        await scene.request(f"k{number}")
     await scene.quota.refresh()
     assert scene.quota.records == 5 * RECORDS_WHEN_SHORT, "there is room"
     fill(scene.redis, 0.92)
     await scene.quota.refresh()
     before = scene.redis.info("memory")["used_memory"]
     for number in range(RECORDS_WHEN_SHORT):
-        await scene.asked(f"l{number}")
+        await scene.request(f"l{number}")
     assert scene.kept() == RECORDS_WHEN_SHORT
     assert await scene.is_remembered(f"l{RECORDS_WHEN_SHORT - 1}")
     assert scene.redis.info("memory")["used_memory"] < before
@@ -143,16 +143,16 @@ async def test_of_a_broker_that_is_nearly_full_a_tenant_takes_no_more(scene: Sce
     assert scene.quota.records == 5 * RECORDS_WHEN_SHORT
 
 
-async def test_a_small_outcome_takes_little(scene: Scene) -> None:
-    await scene.asked("k")
+async def test_a_small_outcome_takes_little_memory(scene: Scene) -> None:
+    await scene.request("k")
     key = record("t", "k")
     assert scene.redis.object("encoding", key) == b"listpack"
     assert scene.redis.memory_usage(key) < 330, "560 as a hash table with all that it had"
-    await scene.asked("fifty", FIFTY)
+    await scene.request("fifty", FIFTY)
     assert scene.redis.memory_usage(record("t", "fifty")) < 6000
 
 
 def fill(redis: Redis, part: float) -> None:
-    """Take that part of the memory there is."""
+    """Take that part of the available memory."""
     while (memory := redis.info("memory"))["used_memory"] < part * memory["maxmemory"]:
         redis.rpush("filler", b"x" * 10_000)

@@ -1,4 +1,6 @@
-"""Commands of many over one connection of a real broker: each gets its own answer, and a lost connection is one."""
+"""Commands of many callers over one connection of a real broker: each gets its own answer, and a lost connection is
+noticed.
+"""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +16,7 @@ from processes import broker
 from shared.redis_clients import connect
 
 
-async def test_each_command_has_its_own_answer(connection: SharedConnection) -> None:
+async def test_each_command_gets_its_own_answer(connection: SharedConnection) -> None:
     async def one(number: int) -> bool:
         await connection.call("SET", f"k{number}", number)
         return bool(await connection.call("GET", f"k{number}") == str(number).encode())
@@ -22,7 +24,7 @@ async def test_each_command_has_its_own_answer(connection: SharedConnection) -> 
     assert all(await asyncio.gather(*(one(number) for number in range(500))))
 
 
-async def test_all_of_them_share_a_connection(redis: Redis, connection: SharedConnection) -> None:
+async def test_all_commands_share_a_connection(redis: Redis, connection: SharedConnection) -> None:
     before = int((await redis.info("clients"))["connected_clients"])
     await asyncio.gather(*(connection.call("PING") for _ in range(100)))
     assert int((await redis.info("clients"))["connected_clients"]) == before + 1
@@ -40,7 +42,7 @@ async def test_a_refused_command_fails_alone(connection: SharedConnection) -> No
     assert isinstance(bad, ResponseError)
 
 
-async def test_who_gives_up_takes_no_answer_of_another(connection: SharedConnection) -> None:
+async def test_a_cancelled_command_takes_no_answer_of_another(connection: SharedConnection) -> None:
     await connection.call("SET", "k", "right")
     asked = [asyncio.create_task(connection.call("ECHO", f"wrong {number}")) for number in range(10)]
     await asyncio.sleep(0)
@@ -51,7 +53,7 @@ async def test_who_gives_up_takes_no_answer_of_another(connection: SharedConnect
     assert answers[1::2] == [f"wrong {number}".encode() for number in range(1, 10, 2)]
 
 
-async def test_large_and_binary_values_come_back_whole(connection: SharedConnection) -> None:
+async def test_large_and_binary_values_are_returned_unchanged(connection: SharedConnection) -> None:
     value = bytes(range(256)) * 8192
     await connection.call("SET", "k", value)
     assert await connection.call("GET", "k") == value
@@ -65,7 +67,7 @@ async def test_a_script_that_the_broker_forgot_is_sent_again(redis: Redis, conne
 
 
 @pytest.mark.embedded("it stops its Redis and starts it again")
-async def test_it_finds_a_broker_that_comes_back(tmp_path: Path) -> None:
+async def test_a_restarted_broker_is_reached_again(tmp_path: Path) -> None:
     with broker(tmp_path) as url:
         redis = connect(url)
         connection = SharedConnection(redis)
@@ -82,7 +84,7 @@ async def test_it_finds_a_broker_that_comes_back(tmp_path: Path) -> None:
         await redis.aclose()
 
 
-async def test_a_broker_that_does_not_answer_is_lost(
+async def test_a_broker_that_does_not_answer_is_an_error_and_the_next_connection_works(
     connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 0.2)
@@ -94,7 +96,7 @@ async def test_a_broker_that_does_not_answer_is_lost(
     assert await connection.call("PING") == b"PONG"
 
 
-async def test_what_waits_when_it_is_closed_is_told(connection: SharedConnection) -> None:
+async def test_closing_fails_waiting_commands(connection: SharedConnection) -> None:
     await connection.call("PING")
     blocked = asyncio.create_task(connection.call("BLPOP", "nothing", 0))
     await asyncio.sleep(0)
@@ -103,12 +105,12 @@ async def test_what_waits_when_it_is_closed_is_told(connection: SharedConnection
         await blocked
 
 
-async def test_one_that_does_not_answer_is_lost_though_nobody_waits_for_long(
+async def test_an_unanswered_connection_is_replaced_although_no_command_waits_for_long(
     connection: SharedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 1)
     asked = asyncio.create_task(connection.call("BLPOP", "nothing", 0))
     await asyncio.sleep(0.1)
-    asked.cancel()  # as a request does whose deadline is nearer
+    asked.cancel()  # as a request does that has a nearer deadline
     await asyncio.sleep(1)
     assert await connection.call("PING") == b"PONG"

@@ -1,4 +1,4 @@
-"""The broker is lost while jobs run: what was asked is answered, and the service is whole again by itself."""
+"""The broker is lost while jobs run: requests are answered, and the service recovers by itself."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ class TestBrokerWatch:
         with connect_blocking(valkey_url) as client:
             yield client
 
-    def test_nothing_happens_while_the_broker_answers(self, redis: Redis) -> None:
+    def test_the_watch_does_nothing_while_the_broker_answers(self, redis: Redis) -> None:
         lost = Mock()
         watch = BrokerWatch(redis, lost)
         watch.start()
@@ -37,10 +37,10 @@ class TestBrokerWatch:
         watch.stop()
         lost.assert_not_called()
 
-    def test_a_broken_connection_counts_even_when_the_broker_is_back(self, redis: Redis) -> None:
+    def test_a_broken_connection_is_a_loss_even_if_the_broker_is_back(self, redis: Redis) -> None:
         lost = Mock()
         watch = BrokerWatch(redis, lost)
-        connection = redis.client_id()  # of the only one in its pool, which is the one it will watch
+        connection = redis.client_id()  # of the only one in its pool, which it will watch
         watch.start()
         redis.client_kill_filter(_id=connection)
         wait_for(lambda: lost.called)
@@ -49,7 +49,7 @@ class TestBrokerWatch:
         watch.stop()
         lost.assert_called_once()
 
-    def test_a_broker_that_is_gone(self, tmp_path: Path) -> None:
+    def test_a_missing_broker_is_a_loss(self, tmp_path: Path) -> None:
         lost = Mock()
         with broker(tmp_path) as url:
             redis = connect_blocking(url)
@@ -71,7 +71,7 @@ async def test_connections_that_the_broker_closed_are_not_used_again(valkey_url:
 
 
 def add(service: Service) -> tuple[str, str]:
-    """Status and, when a face was added, its id."""
+    """Add a face and return the status and its id, if it was added."""
     try:
         answer = service.http.post("/v1/addface", data=IMG).json()
     except httpx.TransportError as error:
@@ -80,7 +80,7 @@ def add(service: Service) -> tuple[str, str]:
 
 
 @pytest.mark.embedded("it kills its broker")
-def test_a_broker_that_is_killed_while_every_thread_is_at_work(tmp_path: Path) -> None:
+def test_the_service_recovers_from_a_broker_killed_while_every_thread_works(tmp_path: Path) -> None:
     added: list[str] = []
     with (
         Service(tmp_path, {"FACESEARCH_DEADLINE_S": "30", "FACESEARCH_WORKER_THREADS": "2"}) as service,

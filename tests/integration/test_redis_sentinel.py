@@ -1,4 +1,4 @@
-"""A Redis whose master Sentinels know: it is killed, and the service goes on with the next one."""
+"""A Redis with Sentinels: its master is killed, and the service goes on with the next one."""
 
 import asyncio
 import base64
@@ -31,14 +31,14 @@ def redis(tmp_path: Path) -> Iterator[Failover]:
         yield running
 
 
-async def test_clients_find_the_master_and_the_next_one(redis: Failover) -> None:
+async def test_clients_find_the_master_and_its_successor(redis: Failover) -> None:
     async with connect(redis.url) as client:
         with connect_blocking(redis.url) as blocking:
             await client.set("a", "b")
             assert blocking.get("a") == b"b"
             assert redis.replicated()
             dead = redis.kill_master()
-            # Nothing is tried again behind one's back.
+            # No command is repeated without its caller's knowledge.
             with pytest.raises(RedisConnectionError):
                 blocking.get("a")
             with pytest.raises(RedisConnectionError):
@@ -49,15 +49,15 @@ async def test_clients_find_the_master_and_the_next_one(redis: Failover) -> None
             assert await asyncio.gather(*(client.set(f"a{n}", "b") for n in range(100))) == [True] * 100
 
 
-async def test_a_sentinel_that_is_gone_is_passed_over(redis: Failover) -> None:
-    url = redis.url.replace("@", "@127.0.0.1:9,", 1)  # nobody listens there
+async def test_a_missing_sentinel_is_skipped(redis: Failover) -> None:
+    url = redis.url.replace("@", "@127.0.0.1:9,", 1)  # nothing listens there
     async with connect(url) as client:
         assert await client.ping()
     with connect_blocking(url) as blocking:
         assert blocking.ping()
 
 
-def test_a_master_that_nobody_knows(redis: Failover) -> None:
+def test_an_unknown_master_is_an_error(redis: Failover) -> None:
     with (
         connect_blocking(redis.url.replace("/main/", "/other/")) as blocking,
         pytest.raises(RedisConnectionError, match="No master found for 'other'"),
@@ -65,7 +65,7 @@ def test_a_master_that_nobody_knows(redis: Failover) -> None:
         blocking.ping()
 
 
-def test_a_killed_master_costs_seconds_and_nothing_that_was_acknowledged(redis: Failover, tmp_path: Path) -> None:
+def test_a_killed_master_costs_seconds_and_no_acknowledged_face(redis: Failover, tmp_path: Path) -> None:
     with Service(tmp_path / "data", {"REDIS_URL": redis.url, "FACESEARCH_DEADLINE_S": "30"}) as service:
         made = keys(redis, "create", "--name", "till", "--json")
         assert add(service, made["key"])[0] == "OK"
@@ -86,7 +86,7 @@ def test_a_killed_master_costs_seconds_and_nothing_that_was_acknowledged(redis: 
 
 
 def add(service: Service, key: str) -> tuple[str, str]:
-    """Status and, when a face was added, its id."""
+    """Add a face and return the status and its id, if it was added."""
     try:
         answer = service.http.post("/v1/addface", data=IMG, headers={"X-API-Key": key}).json()
     except httpx.TransportError as error:
@@ -95,7 +95,7 @@ def add(service: Service, key: str) -> tuple[str, str]:
 
 
 def keys(redis: Failover, *arguments: str) -> object:
-    """What the command line says as JSON."""
+    """Return the JSON output of a command on keys."""
     said = subprocess.run(
         [sys.executable, "-m", "facesearch", "keys", *arguments],
         env={**os.environ, "REDIS_URL": redis.url},

@@ -1,4 +1,4 @@
-"""A Redis that wants TLS and a password: every client of the service, and what each says when it may not come in."""
+"""A Redis with TLS and a password: every client of the service, and the error of each that is refused."""
 
 import asyncio
 import base64
@@ -25,8 +25,8 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
-def reached(url: str) -> None:
-    """Both kinds of client come in, to the database that the URL names."""
+def require_access(url: str) -> None:
+    """Require that both kinds of client reach the database that the URL names."""
 
     async def ping() -> None:
         async with connect(url) as client:
@@ -38,40 +38,40 @@ def reached(url: str) -> None:
 
 
 def refusal(url: str) -> str:
-    """What a client says that does not come in. The socket of a handshake that failed asyncio leaves to the collector,
-    which must not come upon it in the midst of another test.
+    """Return the error of a client that is refused. Collects garbage, since asyncio leaves the socket of a failed
+    handshake to the collector, which must not report it during another test.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         try:
-            reached(url)
+            require_access(url)
         except RedisConnectionError as error:
             said = str(error)
         else:
-            raise AssertionError("it came in")
+            raise AssertionError("the client was accepted")
         gc.collect()
     return said
 
 
-def test_a_certificate_that_is_vouched_for(secured: Tls) -> None:
-    reached(secured.url())
+def test_a_trusted_certificate_is_accepted(secured: Tls) -> None:
+    require_access(secured.url())
 
 
-def test_a_certificate_that_is_not_asked_for(secured: Tls) -> None:
-    reached(f"rediss://:{ESCAPED}@{secured.host_port}/1?ssl_cert_reqs=none")
+def test_the_check_of_the_certificate_can_be_turned_off(secured: Tls) -> None:
+    require_access(f"rediss://:{ESCAPED}@{secured.host_port}/1?ssl_cert_reqs=none")
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        "rediss://:{password}@{host_port}/1",  # nobody vouches for the certificate
-        "rediss://:{password}@localhost:{port}/1?ssl_ca_certs={certificate}",  # it is another host's
+        "rediss://:{password}@{host_port}/1",  # the certificate is not trusted
+        "rediss://:{password}@localhost:{port}/1?ssl_ca_certs={certificate}",  # the certificate is for another host
         "redis://:{password}@{host_port}/1",  # no TLS
         "rediss://:wrong@{host_port}/1?ssl_ca_certs={certificate}",
         "rediss://{host_port}/1?ssl_ca_certs={certificate}",
     ],
 )
-def test_nobody_else_comes_in(secured: Tls, wrong: str) -> None:
+def test_all_other_clients_are_refused(secured: Tls, wrong: str) -> None:
     port = secured.host_port.partition(":")[2]
     url = wrong.format(password=ESCAPED, host_port=secured.host_port, port=port, certificate=secured.certificate)
     said = refusal(url)
@@ -79,13 +79,15 @@ def test_nobody_else_comes_in(secured: Tls, wrong: str) -> None:
     assert not doctor._redis("redis", "REDIS_URL", lambda: url).well
 
 
-def test_a_name_that_the_certificate_lacks_may_be_let_pass(secured: Tls) -> None:
+def test_the_check_of_the_host_name_can_be_turned_off(secured: Tls) -> None:
     port = secured.host_port.partition(":")[2]
-    reached(f"rediss://:{ESCAPED}@localhost:{port}/1?ssl_ca_certs={secured.certificate}&ssl_check_hostname=false")
+    require_access(
+        f"rediss://:{ESCAPED}@localhost:{port}/1?ssl_ca_certs={secured.certificate}&ssl_check_hostname=false"
+    )
 
 
 @pytest.mark.slow
-def test_the_whole_service(secured: Tls, tmp_path: Path) -> None:
+def test_the_whole_service_works(secured: Tls, tmp_path: Path) -> None:
     with Service(tmp_path, {"REDIS_URL": secured.url()}) as service:
         (added,) = service.http.post("/v1/addface", data=IMG).json()["message"]
         (found,) = service.http.post("/v1/searchface", data=IMG).json()["message"]

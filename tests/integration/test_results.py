@@ -1,4 +1,4 @@
-"""The way back of results, over a real broker: published, missed, malformed, late."""
+"""Results on their way from worker to gateway, over a real broker: published, missed, malformed, late."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def until(condition) -> None:
 async def store(
     redis: Redis, job_id: str, state: str = "SUCCESS", result: object = None, *, publish: bool = True
 ) -> None:
-    """As Celery's Redis backend does it."""
+    """Store and publish a result as Celery's Redis backend does."""
     result = {"status": "OK", "message": job_id} if result is None else result
     data = json.dumps({"status": state, "result": result, "task_id": job_id})
     await redis.set(RESULT_PREFIX + job_id, data)
@@ -67,7 +67,7 @@ async def test_results_of_other_gateways_do_not_arrive(redis: Redis, results: Re
         assert not not_here.done()
 
 
-async def test_a_result_that_was_missed_is_read_after_the_connection_is_back(redis: Redis, results: Results) -> None:
+async def test_a_missed_result_is_read_after_a_reconnection(redis: Redis, results: Results) -> None:
     job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, publish=False)
@@ -75,7 +75,7 @@ async def test_a_result_that_was_missed_is_read_after_the_connection_is_back(red
         assert (await asyncio.wait_for(outcome, 10)).status is Status.OK
 
 
-async def test_a_result_that_comes_twice_or_for_nobody_does_no_harm(redis: Redis, results: Results) -> None:
+async def test_repeated_and_unexpected_results_are_ignored(redis: Redis, results: Results) -> None:
     job_id = new_job_id(GATEWAY, new_request_id())
     await store(redis, job_id)
     with results.expect(job_id) as outcome:
@@ -93,14 +93,14 @@ async def test_a_result_that_comes_twice_or_for_nobody_does_no_harm(redis: Redis
     ("state", "result"),
     [("FAILURE", {"exc_type": "X"}), ("REVOKED", "expired"), ("SUCCESS", {"status": "WHAT"}), ("SUCCESS", [])],
 )
-async def test_whatever_is_no_outcome_is_a_fail(redis: Redis, results: Results, state: str, result: object) -> None:
+async def test_an_invalid_result_is_a_fail(redis: Redis, results: Results, state: str, result: object) -> None:
     job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, state, result)
         assert (await outcome).status is Status.FAIL
 
 
-async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, results: Results) -> None:
+async def test_a_started_task_is_waited_for(redis: Redis, results: Results) -> None:
     job_id = new_job_id(GATEWAY, new_request_id())
     with results.expect(job_id) as outcome:
         await store(redis, job_id, "STARTED")
@@ -110,7 +110,7 @@ async def test_a_task_that_is_only_on_its_way_is_waited_for(redis: Redis, result
 
 
 class TestReadiness:
-    async def test_a_worker_that_stopped_renewing_is_gone(self, redis: Redis, results: Results) -> None:
+    async def test_a_worker_without_a_heartbeat_is_not_alive(self, redis: Redis, results: Results) -> None:
         well = dict.fromkeys(("broker", "memory", "results", "worker", "store", "disk", "facedbs"), "ok")
         nobody = {"worker": "none is alive", "store": "unknown", "disk": "unknown", "facedbs": "unknown"}
         assert await service_state(redis, results) == well | nobody
@@ -127,9 +127,7 @@ class TestReadiness:
         await redis.set(heartbeat_key("b"), Heartbeat(store="ok", embedder="e").model_dump_json())
         assert (await service_state(redis, results))["store"] == "ok"
 
-    async def test_facedbs_that_a_worker_refuses_are_counted_and_not_named(
-        self, redis: Redis, results: Results
-    ) -> None:
+    async def test_refused_facedbs_are_counted_and_not_named(self, redis: Redis, results: Results) -> None:
         for name, count in (("a", 0), ("b", 2)):
             said = Heartbeat(store="ok", embedder="e", refused_count=count, refused="the faces of shop.default.0 …")
             await redis.sadd(WORKERS, name)
@@ -137,13 +135,13 @@ class TestReadiness:
         state = (await service_state(redis, results))["facedbs"]
         assert state == "2 hold faces of another model and are refused; `facesearch doctor` names them"
 
-    async def test_no_broker(self, results: Results) -> None:
+    async def test_a_missing_broker_is_not_ready(self, results: Results) -> None:
         async with connect("unix:///nowhere.sock") as nowhere:
             state = await service_state(nowhere, results)
             assert state.pop("broker") == "does not answer"
             assert set(state.values()) == {"unknown"}
 
-    async def test_a_gateway_that_has_met_its_broker_stays_ready(self, redis: Redis, results: Results) -> None:
+    async def test_a_gateway_that_has_reached_its_broker_stays_ready(self, redis: Redis, results: Results) -> None:
         assert gateway_state(results) == "ok"
         assert gateway_state(Results(redis, "new")) == "is starting: the broker has not answered yet"
         await redis.client_kill_filter(_type="pubsub")

@@ -1,4 +1,4 @@
-"""The server on real sockets, with applications of a few lines: slow senders, malformed HTTP, sites, the end."""
+"""The server on real sockets, with applications of a few lines: slow senders, malformed HTTP, sites, shutdown."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ def application(handler: Handler = parse, *, bare: bool = False) -> web.Applicat
 async def serving(
     *apps: web.Application, timeouts: Timeouts = FAST, drain_s: float = 0
 ) -> AsyncIterator[tuple[asyncio.Event, list[int]]]:
-    """Yields what stops it, and the ports."""
+    """Serve the applications. Yields the event that stops them, and their ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in apps]
     stop = asyncio.Event()
     sites = [Site(app, sock=listening) for app, listening in zip(apps, sockets, strict=True)]
@@ -89,7 +89,7 @@ async def serving(
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:
-    """Everything that comes back for the pieces, up to the end of the connection."""
+    """Send the pieces and return everything up to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(10):
         for piece in pieces:
@@ -102,7 +102,7 @@ async def talk(port: int, *pieces: bytes) -> bytes:
 
 
 def message(answered: bytes) -> str:
-    """The message of the one answer, which must be the contract's JSON."""
+    """Return the message of the only answer, which must be the contract's JSON."""
     head, _, body = answered.partition(b"\r\n\r\n")
     assert b"Content-Type: application/json" in head, answered
     assert b"X-Request-Id: " in head
@@ -116,13 +116,13 @@ CLOSE = b"Connection: close\r\n"
 
 class TestSlowSenders:
     @pytest.mark.parametrize("beginning", [b"", b"P", HEAD, FORM + b"X: "])
-    async def test_headers_that_do_not_come(self, beginning: bytes) -> None:
+    async def test_missing_headers_are_a_time_out(self, beginning: bytes) -> None:
         async with serving(application()) as (_, (port,)):
             answered = await talk(port, beginning)
         assert answered.startswith(b"HTTP/1.1 408 ")
         assert message(answered) == "headers took too long to arrive"
 
-    async def test_a_trickle_of_headers_does_not_help(self) -> None:
+    async def test_slow_headers_are_a_time_out(self) -> None:
         async with serving(application()) as (_, (port,)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(HEAD)
@@ -133,26 +133,26 @@ class TestSlowSenders:
             writer.close()
         assert answered.result().startswith(b"HTTP/1.1 408 ")
 
-    async def test_headers_of_a_later_request(self) -> None:
+    async def test_slow_headers_of_a_later_request_are_a_time_out(self) -> None:
         async with serving(application()) as (_, (port,)):
             answered = await talk(port, FORM + b"Content-Length: 5\r\n\r\nimg=a" + HEAD)
         first, _, second = answered.partition(b"HTTP/1.1 408 ")
         assert b'"OK"' in first
         assert b"headers took too long" in second or not second  # or the idle connection's own end came first
 
-    async def test_a_connection_between_requests_ends_silently(self) -> None:
+    async def test_an_idle_connection_is_closed_silently(self) -> None:
         async with serving(application()) as (_, (port,)):
             answered = await talk(port, FORM + b"Content-Length: 5\r\n\r\nimg=a")
         assert answered.count(b"HTTP/1.1") == 1
         assert b'"OK"' in answered
 
-    async def test_a_body_that_does_not_come(self) -> None:
+    async def test_a_missing_body_is_a_time_out(self) -> None:
         async with serving(application()) as (_, (port,)):
             answered = await talk(port, FORM + b"Content-Length: 500\r\n\r\nimg=a")
         assert message(answered) == "body took too long to arrive"
 
     @pytest.mark.parametrize("framing", [b"Content-Length: 500000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
-    async def test_a_trickle_of_a_body_does_not_help(self, framing: bytes) -> None:
+    async def test_a_slow_body_is_a_time_out(self, framing: bytes) -> None:
         async with serving(application()) as (_, (port,)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(FORM + framing)
@@ -163,7 +163,7 @@ class TestSlowSenders:
             writer.close()
         assert message(answered.result()) == "body took too long to arrive"
 
-    async def test_a_body_that_is_fast_enough_may_take_its_time(self) -> None:
+    async def test_a_body_of_sufficient_rate_may_take_long(self) -> None:
         patient = Timeouts(header_s=1, body_s=30, body_grace_s=1, body_rate=1000, idle_s=1, linger_s=0.1)
         async with serving(application(), timeouts=patient) as (_, (port,)):
             pieces = [b"img=", *[b"a" * 1000] * 20]
@@ -173,12 +173,12 @@ class TestSlowSenders:
 
 class TestMalformed:
     @pytest.mark.parametrize("name", MALFORMED)
-    async def test_it_is_refused_in_json(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_malformed_http_is_refused_in_json(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
         async with serving(application()) as (_, (port,)):
             assert message(await talk(port, MALFORMED[name]))
         assert "Traceback" not in caplog.text
 
-    async def test_a_chunk_that_breaks_while_the_body_is_read(self) -> None:
+    async def test_a_malformed_chunk_within_a_body_is_refused(self) -> None:
         async with serving(application()) as (_, (port,)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(FORM + b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -188,7 +188,7 @@ class TestMalformed:
             writer.close()
         assert "broken" in message(answered)
 
-    async def test_a_caller_that_hangs_up_leaves_no_trace(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_caller_that_hangs_up_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         async with serving(application()) as (_, (port,)):
             for ending in (b"", b"img=a", b"\r\n"):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -197,7 +197,7 @@ class TestMalformed:
                 writer.transport.abort()
         assert "Traceback" not in caplog.text
 
-    async def test_the_text_of_an_exception_stays_here(self) -> None:
+    async def test_the_text_of_an_exception_is_not_in_the_answer(self) -> None:
         async with serving(application(crash, bare=True)) as (_, (port,)):
             answered = await talk(port, FORM + b"Accept: text/html\r\nContent-Length: 0\r\n\r\n")
         assert answered.startswith(b"HTTP/1.1 503 ")
@@ -218,7 +218,7 @@ class TestEncodings:
 
 
 class TestSites:
-    async def test_two_applications_on_two_sockets(self) -> None:
+    async def test_two_applications_serve_two_sockets(self) -> None:
         async def other(_request: web.Request) -> web.Response:
             return answer(Status.OK, "other")
 
@@ -247,7 +247,7 @@ class TestSites:
             finish.set()
             assert b'"finished"' in await working
 
-    async def test_what_one_site_opened_is_closed_when_another_cannot_start(self) -> None:
+    async def test_resources_of_a_site_are_closed_if_another_cannot_start(self) -> None:
         closed = asyncio.Event()
 
         async def resources(_app: web.Application) -> AsyncIterator[None]:
@@ -267,7 +267,7 @@ class TestSites:
 
 
 class TestDraining:
-    async def test_told_to_stop_it_is_not_ready_but_still_answers_and_then_goes(self) -> None:
+    async def test_a_stopping_server_is_not_ready_answers_and_then_ends(self) -> None:
         app = application()
         app.router.add_get("/readyz", ready)
         async with serving(app, drain_s=1) as (stop, (port,)):
@@ -280,7 +280,7 @@ class TestDraining:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
 
-    async def test_told_to_stop_it_ends_each_connection_with_its_next_answer(self) -> None:
+    async def test_a_stopping_server_ends_each_connection_with_its_next_answer(self) -> None:
         request = FORM + b"Content-Length: 5\r\n\r\nimg=a"
         async with serving(application(), drain_s=1) as (stop, (port,)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -304,7 +304,7 @@ async def refuse(_request: web.Request) -> web.Response:
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
-    """The head and the body of the next answer on a connection."""
+    """Send a request and return head and body of its answer."""
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"Content-Length: (\d+)", head)
@@ -322,7 +322,7 @@ async def until_reset(writer: asyncio.StreamWriter, piece: bytes, every_s: float
 
 
 class TestEarlyAnswers:
-    """Before a request has arrived its answer is known."""
+    """The answer is known before the request has arrived."""
 
     @pytest.mark.parametrize(
         ("handler", "head", "said"),
@@ -338,13 +338,13 @@ class TestEarlyAnswers:
             (parse, FORM + b"X: " + b"a" * 9000 + b"\r\n" + LENGTH, b"header is too long"),
         ],
     )
-    async def test_it_says_that_it_ends_the_connection_which_is_never_reset(
+    async def test_an_early_answer_announces_the_end_and_never_resets_the_connection(
         self, handler: Handler, head: bytes, said: bytes
     ) -> None:
         async with serving(application(handler), timeouts=HASTY) as (_, (port,)), asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(head + BODY[:1000])
-            answered = await reader.read()  # up to its end, though not all is sent
+            answered = await reader.read()  # to the end of the connection, though not all is sent
             assert said in answered
             assert b"\r\nConnection: close\r\n" in answered
             writer.write(BODY[1000:])
@@ -352,7 +352,7 @@ class TestEarlyAnswers:
             writer.write_eof()
             assert await reader.read() == b""
             writer.close()
-            await writer.wait_closed()  # raises when it was reset
+            await writer.wait_closed()  # raises if it was reset
 
     async def test_an_image_that_is_too_large_is_read_to_its_end(self) -> None:
         much = 20_000_000
@@ -362,7 +362,7 @@ class TestEarlyAnswers:
         assert b"IMAGE_INVALID_SIZE" in answered
         assert b"\r\nConnection: close\r\n" in answered
 
-    async def test_what_has_arrived_or_does_so_at_once_keeps_the_connection(self) -> None:
+    async def test_a_connection_is_kept_if_the_body_arrives_at_once(self) -> None:
         async with serving(application(refuse), timeouts=PATIENT) as (_, (port,)), asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for piece in (1000, len(BODY)):
@@ -374,14 +374,14 @@ class TestEarlyAnswers:
                 assert b"Connection: close" not in answered
             writer.close()
 
-    async def test_a_body_that_is_not_asked_for_is_not_sent(self) -> None:
+    async def test_a_body_is_not_requested_after_an_early_answer(self) -> None:
         request = FORM + b"Expect: 100-continue\r\n" + LENGTH
         async with serving(application(refuse), timeouts=PATIENT) as (_, (port,)):
             answered = await talk(port, request)
         assert answered.startswith(b"HTTP/1.1 401")
         assert b"\r\nConnection: close\r\n" in answered
 
-    async def test_a_body_that_is_read_is_asked_for_once_and_keeps_the_connection(self) -> None:
+    async def test_a_body_is_requested_once_and_keeps_the_connection(self) -> None:
         request = FORM + b"Expect: 100-continue\r\n" + LENGTH
         async with serving(application(), timeouts=PATIENT) as (_, (port,)), asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -393,7 +393,7 @@ class TestEarlyAnswers:
                 assert b"Connection: close" not in answered
             writer.close()
 
-    async def test_what_comes_afterwards_is_bounded_in_bytes(self) -> None:
+    async def test_data_after_an_early_answer_is_bounded_in_bytes(self) -> None:
         bounded = replace(HASTY, linger_bytes=1_000_000)
         endless = FORM + b"Transfer-Encoding: chunked\r\n\r\n"
         async with serving(application(refuse), timeouts=bounded) as (_, (port,)), asyncio.timeout(20):
@@ -402,19 +402,19 @@ class TestEarlyAnswers:
             await until_reset(writer, b"10000\r\n" + b"A" * 0x10000 + b"\r\n")
 
     @pytest.mark.parametrize("bound", [{"linger_s": 0.2}, {"body_grace_s": 0.2, "body_rate": 1_000_000}])
-    async def test_and_in_time(self, bound: dict[str, float]) -> None:
+    async def test_data_after_an_early_answer_is_bounded_in_time(self, bound: dict[str, float]) -> None:
         async with serving(application(refuse), timeouts=replace(HASTY, **bound)) as (_, (port,)), asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert b"Connection: close" in await ask(reader, writer, FORM + LENGTH)
             await until_reset(writer, b"A", every_s=0.02)
 
-    async def test_a_gateway_that_ends_does_not_wait_for_it(self) -> None:
+    async def test_a_stopping_server_does_not_wait_for_such_data(self) -> None:
         async with asyncio.timeout(20), serving(application(refuse), timeouts=HASTY) as (_, (port,)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             await ask(reader, writer, FORM + LENGTH)
         writer.close()
 
-    async def test_the_next_request_of_a_client_that_keeps_connections_is_not_lost(self) -> None:
+    async def test_the_next_request_of_a_pooling_client_is_not_lost(self) -> None:
         async def slowly() -> AsyncIterator[bytes]:
             for _ in range(8):
                 yield b"A" * 100_000
@@ -434,7 +434,7 @@ class TestEarlyAnswers:
 
 
 class TestHalfClose:
-    """The caller closes its own direction, and reads on."""
+    """The caller closes its sending direction and continues to read."""
 
     @staticmethod
     async def talk(port: int, sent: bytes) -> bytes:
@@ -448,13 +448,13 @@ class TestHalfClose:
         return answered
 
     @pytest.mark.parametrize("size", [1, 2_000_000])
-    async def test_behind_a_request_it_gets_the_answer(self, size: int) -> None:
+    async def test_a_request_before_it_is_answered(self, size: int) -> None:
         request = FORM + b"Content-Length: %d\r\n\r\nimg=" % (size + 4) + b"A" * size
         async with serving(application(), timeouts=PATIENT) as (_, (port,)):
             answered = await self.talk(port, request)
         assert b'"img": %d' % size in answered
 
-    async def test_behind_a_request_that_takes_its_time(self) -> None:
+    async def test_a_slow_request_before_it_is_answered(self) -> None:
         begun, finish = asyncio.Event(), asyncio.Event()
 
         async def slow(_request: web.Request) -> web.Response:
@@ -468,7 +468,7 @@ class TestHalfClose:
             finish.set()
             assert b'"finished"' in await talking
 
-    async def test_behind_several_requests_it_gets_all_answers(self) -> None:
+    async def test_several_requests_before_it_are_all_answered(self) -> None:
         async with serving(application(), timeouts=PATIENT) as (_, (port,)):
             answered = await self.talk(port, 3 * (FORM + b"Content-Length: 5\r\n\r\nimg=a"))
         assert answered.count(b'"OK"') == 3
@@ -477,13 +477,13 @@ class TestHalfClose:
     @pytest.mark.parametrize(
         "framing", [b"Content-Length: 500\r\n\r\nimg=a", b"Transfer-Encoding: chunked\r\n\r\n5\r\nimg"]
     )
-    async def test_within_a_body_it_is_told(self, framing: bytes) -> None:
+    async def test_within_a_body_it_is_an_error(self, framing: bytes) -> None:
         async with serving(application(), timeouts=PATIENT) as (_, (port,)):
             answered = await self.talk(port, FORM + framing)
         assert message(answered) == "body ended too early or its transfer encoding is broken"
 
     @pytest.mark.parametrize("sent", [b"", HEAD, b"PO"])
-    async def test_without_a_request_the_connection_ends(self, sent: bytes) -> None:
+    async def test_without_a_request_it_ends_the_connection(self, sent: bytes) -> None:
         async with serving(application(), timeouts=PATIENT) as (_, (port,)):
             assert await self.talk(port, sent) == b""
 
@@ -492,7 +492,7 @@ class TestPaths:
     @pytest.mark.parametrize(
         "path", [b"/v1/addface/", b"//v1/addface", b"/v1//addface", b"///v1/addface//?x=1", b"http://h//v1/addface/"]
     )
-    async def test_spare_slashes_mean_nothing(self, path: bytes) -> None:
+    async def test_additional_slashes_are_ignored(self, path: bytes) -> None:
         async with serving(application()) as (_, (port,)):
             request = FORM.replace(b"/v1/addface", path) + CLOSE + b"Content-Length: 5\r\n\r\nimg=a"
             assert b'"img": 1' in await talk(port, request)
@@ -503,7 +503,7 @@ class TestPaths:
             request = FORM.replace(b"/v1/addface", path) + CLOSE + b"Content-Length: 5\r\n\r\nimg=a"
             assert "unknown path" in message(await talk(port, request))
 
-    async def test_a_query_string_is_still_seen(self) -> None:
+    async def test_a_query_string_is_still_checked(self) -> None:
         async with serving(application()) as (_, (port,)):
             request = FORM.replace(b"addface", b"addface/?img=a%20b") + CLOSE + b"Content-Length: 0\r\n\r\n"
             assert "img belongs in the body" in message(await talk(port, request))
@@ -515,16 +515,18 @@ _EARLY, _HALF = TestEarlyAnswers(), TestHalfClose()
 @pytest.mark.parametrize(
     "run",
     [
-        lambda: _EARLY.test_it_says_that_it_ends_the_connection_which_is_never_reset(refuse, FORM + LENGTH, b"401"),
-        _EARLY.test_what_has_arrived_or_does_so_at_once_keeps_the_connection,
-        _EARLY.test_a_body_that_is_not_asked_for_is_not_sent,
-        _EARLY.test_what_comes_afterwards_is_bounded_in_bytes,
-        lambda: _HALF.test_behind_a_request_it_gets_the_answer(2_000_000),
-        _HALF.test_behind_a_request_that_takes_its_time,
-        lambda: _HALF.test_within_a_body_it_is_told(LENGTH + b"img=a"),
-        lambda: _HALF.test_without_a_request_the_connection_ends(HEAD),
+        lambda: _EARLY.test_an_early_answer_announces_the_end_and_never_resets_the_connection(
+            refuse, FORM + LENGTH, b"401"
+        ),
+        _EARLY.test_a_connection_is_kept_if_the_body_arrives_at_once,
+        _EARLY.test_a_body_is_not_requested_after_an_early_answer,
+        _EARLY.test_data_after_an_early_answer_is_bounded_in_bytes,
+        lambda: _HALF.test_a_request_before_it_is_answered(2_000_000),
+        _HALF.test_a_slow_request_before_it_is_answered,
+        lambda: _HALF.test_within_a_body_it_is_an_error(LENGTH + b"img=a"),
+        lambda: _HALF.test_without_a_request_it_ends_the_connection(HEAD),
     ],
 )
-def test_connections_end_so_on_the_loop_of_the_gateway_too(run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """The tests above are run on Python's own."""
+def test_the_behaviour_is_the_same_on_the_gateways_event_loop(run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """The tests above run on Python's own event loop."""
     uvloop.run(run())

@@ -1,4 +1,4 @@
-"""Dropped facedbs leave the store, and nothing else does."""
+"""Dropped facedbs are removed from the store, and nothing else is."""
 
 import time
 import uuid
@@ -45,7 +45,7 @@ class Failing(MemoryStore):
 
 @dataclass
 class Scene:
-    """A tenant, a store, and who cleans up."""
+    """A tenant, a store, and its sweeper."""
 
     control: Control
     store: Failing
@@ -53,7 +53,7 @@ class Scene:
     sweeper: Sweeper
 
     async def filled(self, name: str) -> str:
-        """The collection of a new facedb with a face in it."""
+        """Create a facedb with a face in it and return its collection."""
         facedb = await self.control.create_facedb(DEFAULT, name)
         self.ledger.draw_names(self.job(facedb.collection), 3)
         self.store.add(facedb.collection, [Point(uuid.uuid4(), "x", np.eye(4, dtype=np.float32)[0])])
@@ -76,7 +76,7 @@ async def scene(valkey_url: str) -> AsyncIterator[Scene]:
             yield Scene(control, store, ledger, Sweeper(ledger, store))
 
 
-async def test_what_is_due_goes_with_its_counter_and_the_rest_stays(scene: Scene) -> None:
+async def test_due_collections_are_removed_with_their_counters_and_others_stay(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
     scene.sweeper.sweep()
@@ -86,7 +86,7 @@ async def test_what_is_due_goes_with_its_counter_and_the_rest_stays(scene: Scene
     assert scene.due() == 0
 
 
-async def test_nothing_is_acknowledged_that_would_go_with_a_dropped_facedb(scene: Scene) -> None:
+async def test_an_add_to_a_dropped_facedb_is_not_acknowledged(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
     runtime = Runtime(TableFaces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()), 3)
@@ -97,7 +97,7 @@ async def test_nothing_is_acknowledged_that_would_go_with_a_dropped_facedb(scene
     assert (scene.store.count(dropped), scene.store.count(kept)) == (1, 2)
 
 
-async def test_nothing_goes_before_its_time(scene: Scene) -> None:
+async def test_no_collection_is_removed_before_it_is_due(scene: Scene) -> None:
     collection = await scene.filled("dropped")
     await Control(scene.control.redis).drop_facedb(DEFAULT, "dropped")
     scene.sweeper.sweep()
@@ -105,7 +105,7 @@ async def test_nothing_goes_before_its_time(scene: Scene) -> None:
     assert scene.due() == 1
 
 
-async def test_what_cannot_be_removed_waits_and_holds_up_nobody(scene: Scene) -> None:
+async def test_a_collection_that_cannot_be_removed_waits_and_does_not_stop_others(scene: Scene) -> None:
     collections = [await scene.filled(f"f{n}") for n in range(3)]
     for n in range(3):
         await scene.control.drop_facedb(DEFAULT, f"f{n}")
@@ -118,7 +118,7 @@ async def test_what_cannot_be_removed_waits_and_holds_up_nobody(scene: Scene) ->
     assert scene.due() == 0
 
 
-async def test_several_workers_and_one_that_was_killed_half_way(scene: Scene) -> None:
+async def test_several_workers_remove_collections_of_a_killed_one(scene: Scene) -> None:
     collection = await scene.filled("dropped")
     await scene.control.drop_facedb(DEFAULT, "dropped")
     scene.store.drop(collection)  # and then it was killed
@@ -130,7 +130,7 @@ async def test_several_workers_and_one_that_was_killed_half_way(scene: Scene) ->
         other.stop()
 
 
-async def test_a_facedb_that_was_never_filled_goes_too(scene: Scene) -> None:
+async def test_a_facedb_that_was_never_filled_is_removed(scene: Scene) -> None:
     await scene.control.create_facedb(DEFAULT, "empty")
     await scene.control.drop_facedb(DEFAULT, "empty")
     scene.sweeper.sweep()

@@ -1,4 +1,4 @@
-"""A tenant that was dropped and made again under the same name is another one: neither gets what is of the other."""
+"""A tenant that was dropped and recreated under the same name is a new tenant: the two share no data."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ SPACE = Identity("test", "0" * 64, 1, 4)
 
 @dataclass
 class Tenant:
-    """A tenant of the service, which can be made again, and its key."""
+    """A tenant of the service, which can be recreated, and its key."""
 
     service: Service
     control: Control
@@ -36,7 +36,7 @@ class Tenant:
         _, self.key = await self.control.create_key(self.name, "k")
         return self
 
-    async def made_again(self) -> "Tenant":
+    async def recreated(self) -> "Tenant":
         await self.control.drop_tenant(self.name)
         return await self.made()
 
@@ -56,42 +56,40 @@ async def tenant(service: Service, redis: Redis) -> Tenant:
     return await Tenant(service, Control(redis), uuid.uuid4().hex).made()
 
 
-async def test_it_sees_none_of_the_former_faces_from_its_first_request_on(tenant: Tenant) -> None:
+async def test_a_recreated_tenant_has_no_former_faces(tenant: Tenant) -> None:
     assert tenant.call("addface", img=IMAGE).json()["status"] == "OK"
     assert tenant.call("searchface", img=IMAGE).json()["status"] == "OK"
-    await tenant.made_again()
+    await tenant.recreated()
     assert tenant.call("searchface", img=IMAGE).json()["status"] == "NO_SIMILAR_FACE"
 
 
-async def test_a_former_key_that_a_gateway_still_remembers_does_not_open_the_new_one(tenant: Tenant) -> None:
+async def test_a_cached_former_key_is_refused(tenant: Tenant) -> None:
     former = tenant.key
-    assert tenant.call("delface").json()["status"] == "INVALID_REQUEST"  # now a gateway remembers the key, no facedb
-    await tenant.made_again()
+    assert tenant.call("delface").json()["status"] == "INVALID_REQUEST"  # caches the key, but no facedb
+    await tenant.recreated()
     assert tenant.call("addface", img=IMAGE).json()["status"] == "OK"
     assert tenant.call("searchface", key=former, img=IMAGE).json()["status"] == "INVALID_REQUEST"
 
 
-async def test_a_comparison_of_the_former_one_is_not_given_again(tenant: Tenant) -> None:
+async def test_a_comparison_of_the_former_tenant_is_not_replayed(tenant: Tenant) -> None:
     images = {"img1": IMAGE, "img2": IMAGE}
     assert tenant.call("facecompare", "k1", **images).json()["status"] == "OK"
     assert "Idempotent-Replayed" in tenant.call("facecompare", "k1", **images).headers
-    await tenant.made_again()
+    await tenant.recreated()
     assert "Idempotent-Replayed" not in tenant.call("facecompare", "k1", **images).headers
 
 
-async def test_one_of_a_release_that_gave_no_ids_goes_by_its_name_until_it_is_made_again(
-    tenant: Tenant, redis: Redis
-) -> None:
+async def test_a_tenant_without_an_id_uses_its_name_until_it_is_recreated(tenant: Tenant, redis: Redis) -> None:
     await redis.hdel(TENANT_IDS, tenant.name)
     assert tenant.call("addface", "k1", img=IMAGE).json()["status"] == "OK"
     assert "Idempotent-Replayed" in tenant.call("addface", "k1", img=IMAGE).headers
     assert await redis.keys(f"fs:once:{tenant.name}:*"), "where gateways of that release look for it"
-    await tenant.made_again()
+    await tenant.recreated()
     assert tenant.call("searchface", img=IMAGE).json()["status"] == "NO_SIMILAR_FACE"
     assert "Idempotent-Replayed" not in tenant.call("addface", "k1", img=IMAGE).headers
 
 
-async def test_the_records_of_a_dropped_one_go_once_no_job_can_need_them(valkey_url: str) -> None:
+async def test_the_records_of_a_dropped_tenant_are_removed_when_no_job_can_need_them(valkey_url: str) -> None:
     async with connect(valkey_url) as redis:
         control = Control(redis, drop_after_s=0)
         for name in ("shop", "bank"):

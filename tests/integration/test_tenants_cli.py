@@ -21,7 +21,7 @@ WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
 
 @dataclass
 class Shell:
-    """Runs commands in a process with such settings."""
+    """Runs commands with the given settings."""
 
     settings: dict[str, str]
 
@@ -29,7 +29,7 @@ class Shell:
         return CliRunner().invoke(main, line.split(), input=answer, env=self.settings)
 
     def done(self, line: str) -> str:
-        """What a command that succeeds prints."""
+        """Return the output of a command that succeeds."""
         result = self.run(line)
         assert result.exit_code == 0, result.output
         return result.stdout
@@ -38,7 +38,7 @@ class Shell:
         return json.loads(self.done(f"{line} --json"))
 
     def refused(self, line: str) -> str:
-        """The one line that a command which fails says."""
+        """Return the only line of a command that fails."""
         result = self.run(line)
         assert result.exit_code == 1, result.output
         assert not result.stdout
@@ -53,7 +53,7 @@ def shell(valkey_url: str) -> Shell:
 
 
 class TestTenants:
-    def test_created_and_listed(self, shell: Shell) -> None:
+    def test_a_tenant_is_created_and_listed(self, shell: Shell) -> None:
         assert shell.done("tenants create shop") == "tenant shop created, with the empty facedb default\n"
         assert shell.json("tenants create bank")["facedb"] == "default"
         assert shell.refused("tenants create shop") == "tenant shop exists already"
@@ -65,7 +65,7 @@ class TestTenants:
         assert shop.startswith("shop ")
         assert [tenant["name"] for tenant in shell.json("tenants list")] == ["bank", "shop"]
 
-    def test_dropped_when_confirmed(self, shell: Shell) -> None:
+    def test_a_tenant_is_dropped_if_confirmed(self, shell: Shell) -> None:
         shell.done("tenants create shop")
         shell.done("keys create --tenant shop --name k")
         no = shell.run("tenants drop shop", answer="n\n")
@@ -76,7 +76,7 @@ class TestTenants:
         assert shell.json("tenants list") == []
         assert shell.refused("tenants drop shop --yes") == "there is no tenant shop"
 
-    def test_nobody_to_confirm_is_a_no(self, shell: Shell) -> None:
+    def test_a_drop_without_a_terminal_is_not_confirmed(self, shell: Shell) -> None:
         shell.done("tenants create shop")
         assert shell.run("tenants drop shop").exit_code == 1
         assert len(shell.json("tenants list")) == 1
@@ -90,7 +90,7 @@ class TestKeys:
         shell.done("tenants create default")
         shell.done("tenants create shop")
 
-    def test_the_key_alone_is_on_stdout_this_once(self, shell: Shell) -> None:
+    def test_a_new_key_alone_is_on_stdout_and_never_shown_again(self, shell: Shell) -> None:
         result = shell.run("keys create --name k --expires 30d")
         assert re.fullmatch(r"fs_[A-Za-z0-9_-]{32}\n", result.stdout)
         assert re.search(
@@ -99,7 +99,7 @@ class TestKeys:
         assert "shown this once" in result.stderr
         assert result.stdout.strip() not in shell.done("keys list") + shell.done("keys list --json")
 
-    def test_everything_that_can_be_said_of_a_key(self, shell: Shell) -> None:
+    def test_all_options_of_a_key_are_listed(self, shell: Shell) -> None:
         options = "--scope delete --scope add --expires 2999-01-31 --rate 2.5 --concurrency 0"
         made = shell.json(f"keys create --tenant shop --name till {options}")
         assert made.pop("key").startswith("fs_")
@@ -112,7 +112,7 @@ class TestKeys:
         shell.done("keys create --name plain")
         assert re.search(r"plain +add, search, delete +never +default +default +default ", shell.done("keys list"))
 
-    def test_how_its_answers_are_written(self, shell: Shell) -> None:
+    def test_answer_options_of_a_key_are_listed(self, shell: Shell) -> None:
         options = "--http-status always-200 --confidence whole"
         made = shell.json(f"keys create --tenant shop --name till {options}")
         assert (made["http_status"], made["confidence"]) == ("always-200", "whole")
@@ -120,7 +120,7 @@ class TestKeys:
         shell.done("keys create --tenant shop --name other --confidence decimals")
         assert re.search(r"other .* decimals +", shell.done("keys list --tenant shop"))
 
-    def test_revoked(self, shell: Shell) -> None:
+    def test_a_revoked_key_is_listed_only_with_all(self, shell: Shell) -> None:
         made = shell.json("keys create --tenant shop --name k")
         key_id = made["id"]
         assert shell.refused(f"keys revoke {key_id}") == f"tenant default has no key {key_id}"
@@ -136,7 +136,7 @@ class TestKeys:
         assert re.search(rf"^{key_id}  k .*  revoked {WHEN}$", table, re.MULTILINE)
         assert re.search(rf"^{kept['id']}  kept .*  works$", table, re.MULTILINE)
 
-    def test_the_file_of_the_first_key_goes_with_it(self, shell: Shell, tmp_path: Path) -> None:
+    def test_the_file_of_the_first_key_is_removed_with_the_key(self, shell: Shell, tmp_path: Path) -> None:
         made = shell.json("keys create --name first")
         (tmp_path / "api-key").write_text(made["key"] + "\n")
         result = shell.run(f"keys revoke {made['id']} --data-dir {tmp_path}")
@@ -157,10 +157,10 @@ class TestKeys:
             ("--name k --concurrency -1", "the concurrency is a number of requests at once, 0 or more"),
         ],
     )
-    def test_what_makes_no_sense(self, shell: Shell, options: str, sentence: str) -> None:
+    def test_invalid_options_are_refused(self, shell: Shell, options: str, sentence: str) -> None:
         assert shell.refused(f"keys create {options}").startswith(sentence)
 
-    def test_what_the_command_line_itself_refuses(self, shell: Shell) -> None:
+    def test_unknown_options_are_refused_by_the_command_line(self, shell: Shell) -> None:
         for line in (
             "keys create",
             "keys create --name k --scope admin",
@@ -171,7 +171,7 @@ class TestKeys:
 
 
 class TestUsage:
-    def test_a_tenant_that_never_was_is_an_error_and_one_that_was_is_none(self, shell: Shell) -> None:
+    def test_usage_of_an_unknown_tenant_is_an_error_and_of_a_dropped_one_is_not(self, shell: Shell) -> None:
         shell.done("tenants create shop")
         unused = shell.run("usage --tenant shop")
         assert (unused.exit_code, unused.stderr) == (0, "nothing was used in this period\n")
@@ -185,7 +185,7 @@ class TestUsage:
         assert shell.json("usage --tenant shop")["totals"] == {"shop": {"charged": 0, "free": 7}}
         assert shell.run("usage --tenant shop --from 2026-02-01").exit_code == 0
 
-    def test_keys_are_named_also_when_they_are_no_more(self, shell: Shell) -> None:
+    def test_usage_names_revoked_keys(self, shell: Shell) -> None:
         shell.done("tenants create shop")
         made = [shell.json(f"keys create --tenant shop --name {name}") for name in ("till", "gone")]
         with Redis.from_url(shell.settings["REDIS_URL"]) as redis:
@@ -199,7 +199,7 @@ class TestUsage:
 
 
 class TestFacedbs:
-    def test_a_facedbs_life(self, shell: Shell) -> None:
+    def test_a_facedb_is_created_made_the_default_and_dropped(self, shell: Shell) -> None:
         shell.done("tenants create shop")
         assert shell.done("facedbs create extra --tenant shop") == "facedb extra of tenant shop created\n"
         assert shell.refused("facedbs create extra --tenant shop") == "tenant shop has a facedb extra already"
@@ -216,7 +216,7 @@ class TestFacedbs:
         with Redis.from_url(shell.settings["REDIS_URL"]) as redis:
             assert redis.zcard(DROPPED) == 1
 
-    def test_what_cannot_be(self, shell: Shell) -> None:
+    def test_impossible_changes_of_facedbs_are_refused(self, shell: Shell) -> None:
         assert shell.refused("facedbs create x") == "there is no tenant default"
         shell.done("tenants create default")
         assert shell.refused("facedbs drop x") == "tenant default has no facedb x"
@@ -225,15 +225,15 @@ class TestFacedbs:
 
 
 class TestFindingTheService:
-    def test_none_runs(self, tmp_path: Path) -> None:
+    def test_a_data_directory_without_a_running_service_is_an_error(self, tmp_path: Path) -> None:
         shell = Shell({"FACESEARCH_DATA_DIR": str(tmp_path)})
         sentence = f"no service runs on {tmp_path}; start it with `facesearch up`, or set REDIS_URL"
         assert shell.refused("tenants list") == sentence
         (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "broker.sock").touch()  # left by a killed one
+        (tmp_path / "run" / "broker.sock").touch()  # left by a killed service
         assert shell.refused(f"keys list --data-dir {tmp_path}") == sentence
 
-    def test_a_redis_that_does_not_answer_keeps_its_password_to_itself(self) -> None:
+    def test_the_error_of_a_missing_redis_has_no_password(self) -> None:
         shell = Shell({"REDIS_URL": "redis://:hunter2@127.0.0.1:9"})
         where = "the Redis of REDIS_URL at 127.0.0.1:9"
         silent = f"{where} does not answer (ConnectionError); start it, or correct REDIS_URL"
@@ -244,7 +244,7 @@ class TestFindingTheService:
         assert "hunter2" not in wrong
 
     @pytest.mark.embedded("it is about the socket of an embedded server")
-    def test_as_a_process_with_a_long_data_directory(self, tmp_path: Path, valkey_url: str) -> None:
+    def test_a_command_finds_a_service_with_a_long_data_directory(self, tmp_path: Path, valkey_url: str) -> None:
         folder = tmp_path / ("d" * 100)
         folder.mkdir()
         socket = Path(valkey_url.removeprefix("unix://"))

@@ -1,4 +1,4 @@
-"""What docs/tenants.md shows is what happens: its commands and calls are run, in its order."""
+"""The commands and calls in docs/tenants.md have the results shown there, in their order."""
 
 import os
 import re
@@ -23,7 +23,7 @@ CHANGING = (
     r"\d{4}-\d\d-\d\dT[\d:]{8}Z",
     r"\d{4}-\d\d-\d\d \d\d:\d\d UTC",
 )
-"""Keys, their ids, collections, times."""
+"""Values that differ in each run: keys, their ids, collections, times."""
 
 
 def shape(text: str) -> str:
@@ -31,14 +31,14 @@ def shape(text: str) -> str:
 
 
 def examples() -> list[tuple[str, str]]:
-    """Commands and what they say, but for those that only set a variable."""
+    """Return commands and their output, except those that only set a variable."""
     blocks = re.findall(r"```console\n(.*?)```", DOCUMENT, re.DOTALL)
     steps = [step for block in blocks for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
     pairs = [step.strip().partition("\n") for step in steps]
     return [(command, said) for command, _, said in pairs if said]
 
 
-def test_every_example(service: Service) -> None:
+def test_every_example_has_the_documented_output(service: Service) -> None:
     (admin,) = re.findall(r"^  admin +(\S+)$", "".join(service.said), re.MULTILINE)
     environment = {
         **os.environ,
@@ -52,11 +52,11 @@ def test_every_example(service: Service) -> None:
     assert len(examples()) == 18
     for command, written in examples():
         for shown, real in ids.items():
-            command = command.replace(shown, real)  # noqa: PLW2901 -- the document's id is not ours
+            command = command.replace(shown, real)  # noqa: PLW2901 -- the document's id is not the real one
         said = subprocess.run(
             ["bash", "-c", f"{command} 2>&1"], env=environment, capture_output=True, text=True, check=True
         ).stdout.strip()
-        said = "\n".join(line for line in said.splitlines() if '"event": "audit"' not in line)  # as at a terminal
+        said = "\n".join(line for line in said.splitlines() if '"event": "audit"' not in line)  # as in a terminal
         assert shape(said) == shape(written)
         ids.update(zip(re.findall(CHANGING[1], written), re.findall(CHANGING[1], said), strict=True))
 

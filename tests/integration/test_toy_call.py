@@ -1,4 +1,4 @@
-"""A call is a row of the table, the model of its parameters, a job and an action: a new one of these four is served
+"""A call is a row of the table, a model of its parameters, a job and an action: with these four a new call is served
 from end to end by a real gateway and a real worker.
 """
 
@@ -83,12 +83,12 @@ def metric(port: int, name: str, **labels: str) -> float:
     )
 
 
-def test_it_is_answered_by_its_action(toy: Toy) -> None:
+def test_the_call_is_answered_by_its_action(toy: Toy) -> None:
     assert toy.post(photo=PHOTO) == (200, {"status": "OK", "message": WEIGHT})
     assert toy.post(photo=PHOTO, unit="bits")[1]["message"] == f"{8 * len(hopper_jpeg())} bits"
 
 
-def test_it_is_refused_as_every_call_is(toy: Toy) -> None:
+def test_the_call_is_refused_like_every_call(toy: Toy) -> None:
     sentence = "photo is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
     assert toy.post(img=PHOTO)[1] == {"status": "INVALID_REQUEST", "message": sentence}
     assert toy.post(photo=PHOTO, unit="stones")[1]["message"] == "unit must be bytes or bits"
@@ -102,14 +102,14 @@ def test_it_is_refused_as_every_call_is(toy: Toy) -> None:
     assert toy.http.post("/v1/nothing").json()["message"].endswith("/v1/facecompare or /v1/weighimage")
 
 
-def test_it_has_one_effect_under_an_idempotency_key(toy: Toy) -> None:
+def test_the_call_has_one_effect_under_an_idempotency_key(toy: Toy) -> None:
     headers = {"Idempotency-Key": "toy"}
     answers = [toy.http.post(WEIGH_IMAGE.path, data={"photo": PHOTO}, headers=headers) for _ in range(2)]
     assert [answer.json()["message"] for answer in answers] == [WEIGHT, WEIGHT]
     assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true"]
 
 
-def test_the_document_describes_it(toy: Toy) -> None:
+def test_the_openapi_document_describes_the_call(toy: Toy) -> None:
     document = toy.http.get("/openapi.json").json()
     operation = document["paths"]["/v1/weighimage"]["post"]
     assert (operation["summary"], operation["tags"]) == (WEIGH_IMAGE.summary, ["Scales"])
@@ -123,7 +123,7 @@ def test_the_document_describes_it(toy: Toy) -> None:
     assert "`search` for searchface, facecompare and weighimage" in json.dumps(document)
 
 
-def test_metrics_count_it(toy: Toy) -> None:
+def test_metrics_count_the_call(toy: Toy) -> None:
     def counts() -> tuple[float, float]:
         return (
             metric(toy.gateway_metrics, "facesearch_requests_total", call="weighimage", status="OK"),
@@ -135,7 +135,7 @@ def test_metrics_count_it(toy: Toy) -> None:
     assert counts() == (before[0] + 1, before[1] + 1)
 
 
-def test_usage_charges_it_by_its_row(toy: Toy) -> None:
+def test_usage_charges_the_call_by_its_row(toy: Toy) -> None:
     async def rows() -> list[Usage]:
         async with Redis.from_url(toy.broker) as redis:
             return [row for row in await read(redis, Period(), "default", TABLE) if row.call == "weighimage"]
@@ -150,7 +150,7 @@ def test_usage_charges_it_by_its_row(toy: Toy) -> None:
     wait_for(lambda: (Status.INVALID_REQUEST, False) in counted())
 
 
-def test_no_image_stays(toy: Toy) -> None:
+def test_no_image_stays_in_the_image_store(toy: Toy) -> None:
     toy.post(photo=PHOTO)
     with BlockingRedis.from_url(toy.broker) as redis:
         wait_for(lambda: not redis.keys("fs:image:*"))

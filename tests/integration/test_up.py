@@ -1,4 +1,4 @@
-"""`facesearch up` from start to stop: one command, nothing left behind, nothing lost."""
+"""`facesearch up` from start to stop: one command, no process left behind, no data lost."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def ids(service: Service) -> list[str]:
 
 
 def admin(service: Service) -> tuple[str, str]:
-    """The printed address of the admin API, and where its key is."""
+    """Return the printed address of the admin API, and the file of its key."""
     found = re.search(r"^  admin +(\S+)\n +its key is in (.+)$", "".join(service.said), re.MULTILINE)
     assert found
     return found[1], found[2]
@@ -84,7 +84,7 @@ def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
 class TestStartAndStop:
     @pytest.mark.embedded("it looks at what a data directory keeps")
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-    def test_it_stops_cleanly_and_what_was_added_is_there_next_time(self, tmp_path: Path, number: int) -> None:
+    def test_a_service_stops_cleanly_and_keeps_its_faces(self, tmp_path: Path, number: int) -> None:
         with Service(tmp_path) as first:
             added = [add(first), add(first)]
             processes = first.processes()
@@ -98,7 +98,7 @@ class TestStartAndStop:
             name = second.http.post("/v1/addface", data=IMG).json()["message"][0]["name"]
             assert name == "ID2", "numbers go on where they were"
 
-    def test_the_printed_lines_work_as_pasted(self, service: Service, tmp_path: Path) -> None:
+    def test_the_printed_commands_work(self, service: Service, tmp_path: Path) -> None:
         (tmp_path / "photo.jpg").write_bytes(hopper_jpeg())
         banner = "".join(service.said).partition("in another terminal:\n")[2].partition("Ctrl-C")[0]
         lines = "\n".join(line for line in banner.splitlines() if line.startswith("  "))
@@ -110,24 +110,24 @@ class TestStartAndStop:
         (person_id,) = ids(service)
         assert service.http.post("/v1/delface", data={"person_id": person_id}).json()["status"] == "OK"
 
-    def test_the_key_is_named_but_not_written_where_output_is_kept(self, service: Service) -> None:
+    def test_the_key_is_not_in_redirected_output(self, service: Service) -> None:
         said = "".join(service.said)
         assert f"API key   in {service.folder / 'api-key'}\n" in said
         assert service.key not in said
 
-    def test_the_key_is_kept_for_its_owner_only(self, service: Service) -> None:
+    def test_the_file_of_the_key_is_for_its_owner_only(self, service: Service) -> None:
         path = service.folder / "api-key"
         assert path.read_text().strip() == service.key
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_nothing_that_is_kept_may_be_read_by_others(self, service: Service) -> None:
+    def test_no_file_of_the_data_directory_is_readable_by_others(self, service: Service) -> None:
         add(service)
         kept = [path for path in service.folder.rglob("*") if not path.is_symlink()]
         assert any(path.is_file() and "faces" in path.parts for path in kept)
         assert [str(path) for path in kept if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
-    def test_the_admin_api_has_a_key_and_a_port_of_its_own(self, service: Service) -> None:
+    def test_the_admin_api_has_its_own_key_and_port(self, service: Service) -> None:
         path = service.folder / "admin-key"
         key = path.read_text().strip()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -140,7 +140,7 @@ class TestStartAndStop:
         assert service.http.get("/admin/v1/tenants", headers={"X-Admin-Key": key}).status_code == 404
         assert key not in "".join(service.said)
 
-    def test_an_admin_key_of_the_settings_is_used_and_none_is_made(self, chosen: Service) -> None:
+    def test_an_admin_key_of_the_settings_is_used_and_none_is_created(self, chosen: Service) -> None:
         address, where = admin(chosen)
         assert where == "FACESEARCH_ADMIN_KEY"
         answer = httpx.get(f"{address}/tenants", headers={"X-Admin-Key": ADMIN_KEY})
@@ -150,9 +150,7 @@ class TestStartAndStop:
 
     @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_revoked_keys_stay_revoked_over_starts_and_a_key_of_the_settings_replaces_the_one_before(
-        self, tmp_path: Path
-    ) -> None:
+    def test_revoked_keys_stay_revoked_and_a_key_of_the_settings_replaces_the_last(self, tmp_path: Path) -> None:
         of_settings = {"FACESEARCH_API_KEY": "chosen-by-me"}
         with Service(tmp_path) as first:
             revoke_only_key(first)
@@ -178,7 +176,7 @@ class TestStartAndStop:
         add(chosen)
 
     @pytest.mark.slow
-    def test_a_broker_that_is_given_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
+    def test_a_given_broker_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
         with Service(tmp_path / "data", {"REDIS_URL": valkey_url}) as service:
             assert len(service.processes()) == 3
             added = add(service)
@@ -189,7 +187,7 @@ class TestStartAndStop:
 
     @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_faces_of_another_model_are_refused_loudly(self, tmp_path: Path) -> None:
+    def test_faces_of_another_model_are_refused_with_an_error(self, tmp_path: Path) -> None:
         with Service(tmp_path) as service:
             add(service)
             assert command("facedbs", "create", "new", "--data-dir", str(tmp_path)).returncode == 0
@@ -207,9 +205,9 @@ class TestStartAndStop:
             assert verbose.json()["message"]["facedbs"] == few
             wait_for(lambda: f"Not all of it can be used: {few}." in "".join(service.said))
             assert re.search(rf"facedbs_refused.*{which}.*{advice}", "".join(service.said))
-            told = command("doctor", FACESEARCH_DATA_DIR=str(tmp_path))
-            assert told.returncode == 1
-            assert re.search(rf"^FAIL  facedbs +{which}.*{advice}", told.stdout, re.MULTILINE)
+            doctor = command("doctor", FACESEARCH_DATA_DIR=str(tmp_path))
+            assert doctor.returncode == 1
+            assert re.search(rf"^FAIL  facedbs +{which}.*{advice}", doctor.stdout, re.MULTILINE)
             dropped = [("default", "new"), ("drop", "default", "--yes")]
             for step in dropped:
                 assert command("facedbs", *step, "--data-dir", str(tmp_path)).returncode == 0
@@ -218,7 +216,7 @@ class TestStartAndStop:
 
     @pytest.mark.slow
     @pytest.mark.embedded("it looks at what a data directory keeps")
-    def test_with_nothing_but_faces_of_another_release_it_does_not_start(self, tmp_path: Path) -> None:
+    def test_a_service_with_only_faces_of_another_model_does_not_start(self, tmp_path: Path) -> None:
         home = Home(tmp_path / "home")
         home.add_to_all()
         records = list((home.folder / "faces").glob("*/collection.json"))
@@ -229,9 +227,9 @@ class TestStartAndStop:
         why = "were added by an earlier release, which saw faces differently: go back to that release, or add the faces"
         TestRefusingToStart.is_one_line(result, why)
         assert result.stderr.startswith("facesearch: the worker cannot start: nothing could be served: the faces of ")
-        told = command("doctor", FACESEARCH_DATA_DIR=str(home.folder))
-        assert told.returncode == 1
-        assert re.search(r"^FAIL  facedbs +.*earlier release", told.stdout, re.MULTILINE)
+        doctor = command("doctor", FACESEARCH_DATA_DIR=str(home.folder))
+        assert doctor.returncode == 1
+        assert re.search(r"^FAIL  facedbs +.*earlier release", doctor.stdout, re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -247,11 +245,11 @@ class TestDyingChildren:
         assert mortal.child(name).pid != killed.pid
         assert set(added) <= set(ids(mortal))
 
-    def test_jobs_of_a_killed_worker_go_to_the_next_one_and_have_their_effect_once(self, mortal: Service) -> None:
+    def test_jobs_of_a_killed_worker_are_done_once_by_the_next(self, mortal: Service) -> None:
         before = ids(mortal)
         with Redis.from_url(mortal.broker) as redis, ThreadPoolExecutor(20) as callers:
             asked = [callers.submit(add, mortal) for _ in range(20)]
-            wait_for(lambda: redis.hlen("unacked") > 0)  # kombu's: jobs that a worker has taken and not finished
+            wait_for(lambda: redis.hlen("unacked") > 0)  # kombu's key of jobs that a worker has taken and not finished
             mortal.child("-m worker").kill()
             added = [answer.result() for answer in asked]
         assert ids(mortal) == sorted([*before, *added])
@@ -267,7 +265,7 @@ class TestDyingChildren:
 
     @staticmethod
     def add_when_possible(service: Service) -> str:
-        """FAIL means that nothing was added, so a caller tries again."""
+        """Repeat the request: FAIL means that nothing was added."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
@@ -281,30 +279,30 @@ class TestDyingChildren:
 
 
 class TestRefusingToStart:
-    def test_a_port_in_use(self, tmp_path: Path) -> None:
+    def test_a_port_in_use_is_an_error(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = str(other.getsockname()[1])
             result = command("up", "--port", port, "--data-dir", str(tmp_path))
         self.is_one_line(result, f"cannot listen on 127.0.0.1 port {port}: Address already in use")
 
-    def test_an_admin_port_in_use(self, tmp_path: Path) -> None:
+    def test_an_admin_port_in_use_is_an_error(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = str(other.getsockname()[1])
             result = command("up", "--port", "0", "--admin-port", port, "--data-dir", str(tmp_path))
         text = f"cannot listen on 127.0.0.1 port {port}: Address already in use; choose another with --admin-port"
         self.is_one_line(result, text)
 
-    def test_a_data_directory_in_use(self, service: Service) -> None:
+    def test_a_data_directory_in_use_is_an_error(self, service: Service) -> None:
         result = command("up", "--port", "0", "--data-dir", str(service.folder))
         self.is_one_line(result, "is in use by another instance")
 
-    def test_a_missing_model_without_network(self, tmp_path: Path) -> None:
+    def test_a_missing_model_without_network_is_an_error(self, tmp_path: Path) -> None:
         result = command(
             "up",
             *("--port", "0", "--data-dir", str(tmp_path / "data")),
             FACESEARCH_MODELS_DIR=str(tmp_path / "models"),
             FACESEARCH_DETECTOR="yunet-2023mar",  # has no source but hubs
-            HTTPS_PROXY="http://127.0.0.1:9",  # nobody listens there: the same as no network, without waiting for it
+            HTTPS_PROXY="http://127.0.0.1:9",  # nothing listens there: like no network, without a time-out
             https_proxy="http://127.0.0.1:9",
             PIP_NO_INDEX="1",
         )
@@ -316,15 +314,15 @@ class TestRefusingToStart:
         assert result.returncode == 1
         assert "Traceback" not in result.stderr
 
-    def test_an_unknown_model(self, tmp_path: Path) -> None:
+    def test_an_unknown_model_is_an_error(self, tmp_path: Path) -> None:
         result = command("up", "--port", "0", "--data-dir", str(tmp_path), FACESEARCH_EMBEDDER="mine")
         self.is_one_line(result, "no embedding model is called 'mine'")
 
-    def test_a_setting_that_makes_no_sense(self, tmp_path: Path) -> None:
+    def test_an_invalid_setting_is_an_error(self, tmp_path: Path) -> None:
         result = command("up", "--data-dir", str(tmp_path), FACESEARCH_DEADLINE_S="soon")
         self.is_one_line(result, "setting FACESEARCH_DEADLINE_S: ")
 
-    def test_an_option_that_makes_no_sense(self, tmp_path: Path) -> None:
+    def test_an_invalid_option_is_an_error(self, tmp_path: Path) -> None:
         result = command("up", "--port", "70000", "--data-dir", str(tmp_path))
         self.is_one_line(result, "facesearch: --port must be 0 to 65535\n")
 
@@ -338,12 +336,12 @@ class TestRefusingToStart:
             ),
         ],
     )
-    def test_a_redis_that_is_given_and_is_not_there(self, tmp_path: Path, url: str, text: str) -> None:
+    def test_a_given_redis_that_does_not_answer_is_an_error(self, tmp_path: Path, url: str, text: str) -> None:
         result = command("up", "--port", "0", "--data-dir", str(tmp_path), REDIS_URL=url)
         self.is_one_line(result, text)
         assert "hunter2" not in result.stderr
 
-    def test_a_variable_that_is_no_setting_is_named_once_and_its_value_never(self, tmp_path: Path) -> None:
+    def test_an_unknown_variable_is_named_once_without_its_value(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = str(other.getsockname()[1])
             result = command("up", "--port", port, "--data-dir", str(tmp_path), FACESEARCH_DEADLIN_S="hunter2")
@@ -362,7 +360,7 @@ class TestRefusingToStart:
 
 
 class TestOtherCommands:
-    def test_doctor_finds_everything_well(self, service: Service) -> None:
+    def test_doctor_finds_no_failure(self, service: Service) -> None:
         port = str(httpx.URL(service.address).port)
         admin_port = str(httpx.URL(admin(service)[0]).port)
         result = command(
@@ -377,7 +375,7 @@ class TestOtherCommands:
         assert re.search(r"^ok +service .* is ready$", result.stdout, re.MULTILINE)
         assert re.search(r"^ok +admin API .* is there$", result.stdout, re.MULTILINE)
 
-    def test_doctor_says_what_is_missing_and_what_to_do(self, tmp_path: Path) -> None:
+    def test_doctor_reports_what_is_missing_with_hints(self, tmp_path: Path) -> None:
         result = command(
             "doctor",
             FACESEARCH_MODELS_DIR=str(tmp_path),
@@ -390,7 +388,7 @@ class TestOtherCommands:
             assert re.search(rf"^{line}", result.stdout, re.MULTILINE), result.stdout
         assert "hunter2" not in result.stdout
 
-    def test_doctor_names_a_variable_that_is_no_setting_and_never_its_value(self, tmp_path: Path) -> None:
+    def test_doctor_names_an_unknown_variable_without_its_value(self, tmp_path: Path) -> None:
         result = command(
             "doctor", FACESEARCH_DATA_DIR=str(tmp_path), FACESEARCH_PORT="9", FACESEARCH_DEADLIN_S="hunter2"
         )
@@ -400,8 +398,8 @@ class TestOtherCommands:
         assert result.returncode == 0, "it runs without it"
 
     @pytest.mark.parametrize("process", ["gateway", "worker"])
-    def test_gateway_and_worker_log_such_a_variable(self, process: str, tmp_path: Path) -> None:
-        """They end soon after, for want of a broker and of models."""
+    def test_gateway_and_worker_log_an_unknown_variable(self, process: str, tmp_path: Path) -> None:
+        """They end soon after, without a broker and models."""
         url = "redis://127.0.0.1:9" if process == "worker" else ""
         ended = python(
             "-m", process, REDIS_URL=url, FACESEARCH_MODELS_DIR=str(tmp_path), FACESEARCH_DEADLIN_S="hunter2"
@@ -420,7 +418,7 @@ class TestOtherCommands:
         )
         assert re.search(r"^w600k-r50 .* no ", listed, re.MULTILINE)
 
-    def test_a_model_that_may_not_be_used_is_not_fetched(self) -> None:
+    def test_a_model_without_permission_to_use_is_not_fetched(self) -> None:
         result = command("models", "pull", "w600k-r50")
         TestRefusingToStart.is_one_line(result, "may not be used commercially")
         TestRefusingToStart.is_one_line(command("models", "pull", "mine"), "no model is called 'mine'")

@@ -1,4 +1,4 @@
-"""`facesearch verify` finds each kind of damage, says so in a line each, and finds none where there is none."""
+"""`facesearch verify` finds each kind of damage, reports each in one line, and reports none without damage."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def wrong(*arguments: object, **settings: str) -> list[str]:
-    """The lines of what is wrong; the last line sums up."""
+    """Return the lines with damage; the last line is a summary."""
     result = command("verify", *arguments, **settings)
     assert result.exit_code == 1, result.output
     *lines, last = result.stdout.splitlines()
@@ -37,29 +37,29 @@ def only(lines: list[str]) -> str:
 
 
 class TestADataDirectory:
-    def test_one_that_is_well(self, home: Home) -> None:
-        for _ in range(2):  # looking changes nothing
+    def test_an_undamaged_one_passes(self, home: Home) -> None:
+        for _ in range(2):  # verify changes nothing
             assert done("verify", "--data-dir", home.folder) == (
                 f"{home.folder}: 5 faces in 1 collections; nothing is wrong\n"
             )
 
-    def test_one_that_is_not_there_or_in_use(self, home: Home, tmp_path: Path) -> None:
+    def test_a_missing_data_directory_or_one_in_use_is_an_error(self, home: Home, tmp_path: Path) -> None:
         assert "there is no data directory" in refused("verify", "--data-dir", tmp_path / "nothing")
         with data_directory.opened(home.folder):
             said = refused("verify", "--data-dir", home.folder)
         assert "in use by another instance; stop that one" in said
         assert "`facesearch backup DIR`" in said
 
-    def test_nothing_embedded(self, home: Home) -> None:
+    def test_a_service_on_servers_is_an_error(self, home: Home) -> None:
         servers = {"REDIS_URL": "redis://127.0.0.1:1", "QDRANT_URL": "http://127.0.0.1:1"}
         assert "nothing is embedded" in refused("verify", "--data-dir", home.folder, **servers)
 
-    def test_no_broker(self, home: Home) -> None:
+    def test_a_missing_broker_is_reported(self, home: Home) -> None:
         (home.folder / "valkey").rename(home.folder / "elsewhere")
         assert "has no valkey" in only(wrong("--data-dir", home.folder))
 
     @pytest.mark.parametrize("how", ["cut off", "overwritten"])
-    def test_a_damaged_append_only_file(self, home: Home, how: str) -> None:
+    def test_a_damaged_append_only_file_is_reported(self, home: Home, how: str) -> None:
         (log,) = (home.folder / "valkey" / "appendonlydir").glob("*.incr.aof")
         whole = log.read_bytes()
         log.write_bytes(whole[:-3] if how == "cut off" else whole[: len(whole) // 2] + b"?" * 40 + whole[-40:])
@@ -79,12 +79,12 @@ class TestADataDirectory:
             (lambda redis: redis.rpush("fs:facedbs:bank", "x"), "is a list, not a set"),
         ],
     )
-    def test_control_data(self, home: Home, change: Callable[[Redis], None], said: str) -> None:
+    def test_damaged_control_data_is_reported(self, home: Home, change: Callable[[Redis], None], said: str) -> None:
         with home.broker() as redis:
             change(redis)
         assert said in only(wrong("--data-dir", home.folder))
 
-    def test_faces_that_nobody_can_reach(self, home: Home) -> None:
+    def test_faces_of_unknown_facedbs_are_reported(self, home: Home) -> None:
         with closing(home.store()) as store:
             store.add("default.gone.00000000", faces(2))
         assert "default.gone.00000000: no facedb has this collection" in only(wrong("--data-dir", home.folder))
@@ -92,19 +92,19 @@ class TestADataDirectory:
             redis.zadd("fs:dropped", {"default.gone.00000000": 1})
         assert "nothing is wrong" in done("verify", "--data-dir", home.folder)
 
-    def test_one_face_in_two_facedbs(self, home: Home) -> None:
+    def test_one_face_in_two_facedbs_is_reported(self, home: Home) -> None:
         with closing(home.store()) as store:
             store.add(home.staff, home.points[:1])
         said = only(wrong("--data-dir", home.folder))
         assert f"face {home.points[0].person_id.hex} is in {home.collection} too" in said
 
-    def test_another_model(self, home: Home) -> None:
+    def test_faces_of_another_model_are_reported(self, home: Home) -> None:
         said = only(wrong("--data-dir", home.folder, FACESEARCH_EMBEDDER="sface-2021dec"))
         assert f"{home.collection} has faces of {ours()}, and this service makes sface-2021dec:" in said
         assert "; set FACESEARCH_EMBEDDER=sface-2021dec-int8bq again, or add the faces again" in said
 
     @pytest.mark.parametrize("name", ["collection.json", "shard/edge_config.json", "shard/segments/*/segment.json"])
-    def test_a_damaged_file_of_a_collection_and_the_others_are_read(self, home: Home, name: str) -> None:
+    def test_a_damaged_collection_is_reported_and_the_others_are_read(self, home: Home, name: str) -> None:
         with closing(home.store()) as store:
             store.add(home.staff, faces(3, first=50))
         for path in (home.folder / "faces" / home.collection).glob(name):
@@ -114,14 +114,14 @@ class TestADataDirectory:
         assert f"wrong: {home.collection}: " in result.stdout
         assert "restore a backup" in result.stdout
 
-    def test_files_that_kill_whoever_maps_them(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A bus error, as a mapped file that is cut short makes."""
+    def test_files_that_crash_the_engine_are_reported(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A bus error, as a truncated mapped file causes."""
         died = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
         monkeypatch.setattr("worker.store.edge.examine.COMMAND", ("-c", died))
         said = only(wrong("--data-dir", home.folder))
         assert f"{home.collection}: the engine dies of it (exit status -7)" in said
 
-    def test_faces_without_a_name_and_vectors_that_are_none(self, home: Home) -> None:
+    def test_missing_names_and_invalid_vectors_are_reported(self, home: Home) -> None:
         path = home.folder / "faces" / home.collection / "shard"
         for payload, numbers, said in (
             ({}, home.points[0].vector, "has no name"),
@@ -140,13 +140,13 @@ class TestABackup:
         done("backup", tmp_path / "backup", "--data-dir", home.folder)
         return tmp_path / "backup"
 
-    def test_one_that_is_well(self, backup: Path) -> None:
+    def test_an_undamaged_one_passes(self, backup: Path) -> None:
         assert done("verify", backup) == f"{backup}: 5 faces in 2 collections; nothing is wrong\n"
 
-    def test_none(self, tmp_path: Path) -> None:
+    def test_a_folder_without_a_backup_is_an_error(self, tmp_path: Path) -> None:
         assert only(wrong(tmp_path)) == f"{tmp_path} holds no backup"
 
-    def test_every_file_that_is_damaged_is_told(self, home: Home, backup: Path) -> None:
+    def test_every_damaged_file_is_reported(self, home: Home, backup: Path) -> None:
         for name in ("control.jsonl", f"faces/{home.collection}.jsonl", "api-key"):
             path = backup / name
             path.write_bytes(path.read_bytes()[:-1])
@@ -155,14 +155,14 @@ class TestABackup:
             assert any(line.startswith(f"{backup / name} is damaged: its size or checksum") for line in lines)
         assert any("line 2" not in line and "is no face" in line for line in lines)
 
-    def test_a_file_that_is_missing_and_one_that_is_too_many(self, home: Home, backup: Path) -> None:
+    def test_missing_and_unknown_files_are_reported(self, home: Home, backup: Path) -> None:
         path = backup / "faces" / f"{home.staff}.jsonl"
         path.rename(backup / "faces" / "letter")
         missing, more = wrong(backup)
         assert missing.startswith(f"{path} cannot be read")
         assert more == f"{backup / 'faces' / 'letter'} is no part of the backup; remove it"
 
-    def test_another_model(self, backup: Path) -> None:
+    def test_faces_of_another_model_are_reported(self, backup: Path) -> None:
         lines = wrong(backup, FACESEARCH_EMBEDDER="sface-2021dec")
         assert len(lines) == 2
         assert all("set FACESEARCH_EMBEDDER" in line for line in lines)

@@ -56,12 +56,12 @@ class TestFinding:
         assert match["name"] == "Grace"
         assert 95 <= match["confidence"] < 100
 
-    def test_the_same_file_gives_100_as_a_whole_number(self, call: Call) -> None:
+    def test_the_confidence_of_the_same_file_is_the_integer_100(self, call: Call) -> None:
         added(call("addface", img=b64(astronaut_png())))
         response = call("searchface", img=b64(astronaut_png()))
         assert '"confidence": 100,' in response.text
 
-    def test_confidence_has_at_most_3_decimals_and_matches_go_from_high_to_low(self, call: Call) -> None:
+    def test_confidences_have_at_most_3_decimals_and_descend(self, call: Call) -> None:
         for quality in (95, 60, 30, 15):
             added(call("addface", img=b64(reencode(hopper_jpeg(), quality))))
         response = call("searchface", img=b64(hopper_jpeg()))
@@ -71,7 +71,7 @@ class TestFinding:
         for text in re.findall(r'"confidence": ([^,]+),', response.text):
             assert re.fullmatch(r"100|\d\d(\.\d{1,3})?", text), text
 
-    def test_ties_go_by_person_id_and_at_most_50_are_listed(self, call: Call) -> None:
+    def test_ties_are_ordered_by_person_id_and_at_most_50_are_listed(self, call: Call) -> None:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: call("addface", img=b64(hopper_jpeg())), range(53)))
         ids = {added(answer)[0]["person_id"] for answer in answers}
@@ -82,10 +82,10 @@ class TestFinding:
         assert listed == sorted(listed)
         assert set(listed) < ids
 
-    def test_an_empty_face_database_holds_nobody(self, call: Call) -> None:
+    def test_an_empty_facedb_has_no_matches(self, call: Call) -> None:
         assert call("searchface", img=b64(hopper_jpeg())).json()["status"] == "NO_SIMILAR_FACE"
 
-    def test_every_accepted_kind_of_image_is_the_same_face(self, call: Call) -> None:
+    def test_every_image_format_has_the_same_face(self, call: Call) -> None:
         picture = pixels(astronaut_png())
         added(call("addface", img=b64(astronaut_png())))
         for image in (jpeg(picture), jpeg(picture, progressive=True), bmp(picture)):
@@ -94,7 +94,7 @@ class TestFinding:
 
 
 class TestSeveralFaces:
-    def test_both_are_added_from_left_to_right_and_named_in_order(self, call: Call) -> None:
+    def test_faces_are_added_and_named_from_left_to_right(self, call: Call) -> None:
         left, right = added(call("addface", img=b64(side_by_side(hopper_jpeg(), astronaut_png()))))
         assert (left["name"], right["name"]) == ("ID0", "ID1")
         assert found(call("searchface", img=b64(hopper_jpeg())))[0]["person_id"] == left["person_id"]
@@ -116,7 +116,7 @@ class TestDeleting:
         assert call("searchface", img=b64(hopper_jpeg())).json()["status"] == "NO_SIMILAR_FACE"
         assert call("delface", person_id=face["person_id"]).json()["status"] == "PERSON_ID_NOT_EXIST"
 
-    def test_of_concurrent_deletes_exactly_one_succeeds(self, call: Call) -> None:
+    def test_exactly_one_of_concurrent_deletes_succeeds(self, call: Call) -> None:
         (face,) = added(call("addface", img=b64(hopper_jpeg())))
         with ThreadPoolExecutor(12) as pool:
             answers = pool.map(lambda _: call("delface", person_id=face["person_id"]), range(24))
@@ -130,13 +130,13 @@ class TestDeleting:
         assert found(call("searchface", img=b64(hopper_jpeg())))
 
     @pytest.mark.parametrize("person_id", ["1", "not-a-uuid", "4fbd9474-e09f-4e7d-9a2f-06fa1167f67", "🙂"])
-    def test_what_is_no_id_does_not_exist(self, call: Call, person_id: str) -> None:
+    def test_an_invalid_id_does_not_exist(self, call: Call, person_id: str) -> None:
         assert call("delface", person_id=person_id).json()["status"] == "PERSON_ID_NOT_EXIST"
 
 
 class TestRefusing:
     @pytest.mark.parametrize("name", ["addface", "searchface"])
-    def test_images(self, call: Call, name: str) -> None:
+    def test_invalid_images_are_refused(self, call: Call, name: str) -> None:
         padded = hopper_jpeg().ljust(MAX_IMAGE_BYTES, b"\0")
         for image, status in (
             (faceless_png(), "FACE_DETECT_FAILED"),
@@ -150,7 +150,7 @@ class TestRefusing:
             else:
                 assert call(name, img=b64(image)).json()["status"] == status
 
-    def test_an_unknown_facedb(self, service: Service) -> None:
+    def test_an_unknown_facedb_is_refused(self, service: Service) -> None:
         answer = service.http.post("/v1/searchface", data={"img": b64(hopper_jpeg()), "facedb": "nobodys"})
         assert answer.json() == {"status": "INVALID_REQUEST", "message": "facedb does not exist"}
 
@@ -162,13 +162,13 @@ class TestRefusing:
         assert "facedb" in post("/v1/addface", data=both).json()["message"]
 
     @pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": "x" * 5000}])
-    def test_a_missing_or_unknown_key(self, service: Service, headers: dict[str, str]) -> None:
+    def test_a_missing_or_unknown_key_is_refused(self, service: Service, headers: dict[str, str]) -> None:
         for each in CALLS:
             answer = httpx.post(f"{service.address}{each.path}", headers=headers, data={"img": "x"})
             assert answer.status_code == 401
             assert answer.json()["status"] == "INVALID_REQUEST"
 
-    def test_paths_and_methods(self, service: Service) -> None:
+    def test_unknown_paths_and_wrong_methods_are_refused(self, service: Service) -> None:
         for answer, http_status in (
             (service.http.post("/v1/nothing"), 404),
             (service.http.get("/"), 404),
@@ -178,7 +178,7 @@ class TestRefusing:
             assert answer.status_code == http_status
             assert answer.json()["status"] == "INVALID_REQUEST"
 
-    def test_a_body_far_too_large_is_refused_while_it_is_read(self, service: Service) -> None:
+    def test_a_far_too_large_body_is_refused_while_it_is_read(self, service: Service) -> None:
         url = httpx.URL(service.address)
         head = (
             "POST /v1/addface HTTP/1.1\r\nHost: h\r\n"
@@ -188,7 +188,7 @@ class TestRefusing:
         )
         chunk = b"%x\r\nimg=%s\r\n" % (12_000_004, b"A" * 12_000_000)
         with socket.create_connection((url.host, url.port), timeout=20) as connection:
-            connection.sendall(head.encode() + chunk)  # and nothing more: the body has no end
+            connection.sendall(head.encode() + chunk)  # nothing more: the body has no end
             answer = connection.recv(4096).decode()
         assert answer.startswith("HTTP/1.1 200")
         assert "IMAGE_INVALID_SIZE" in answer
@@ -201,18 +201,18 @@ class TestOtherBodies:
             assert face["name"] == "m"
             assert service.http.post("/v1/delface", data={"person_id": face["person_id"]}).json()["status"] == "OK"
 
-    def test_json(self, service: Service) -> None:
+    def test_json_is_accepted(self, service: Service) -> None:
         body = {"img": b64(hopper_jpeg()), "name": "j", "facedb": None}
         (face,) = added(service.http.post("/v1/addface", json=body))
         assert service.http.post("/v1/delface", json={"person_id": face["person_id"]}).json()["status"] == "OK"
 
-    def test_another_type_is_refused(self, service: Service) -> None:
+    def test_another_content_type_is_refused(self, service: Service) -> None:
         answer = service.http.post("/v1/addface", content=b"img=x", headers={"Content-Type": "text/plain"})
         assert answer.json()["status"] == "INVALID_REQUEST"
 
 
 class TestHealth:
-    def test_alive_and_ready(self, service: Service) -> None:
+    def test_a_service_is_healthy_and_ready(self, service: Service) -> None:
         assert service.http.get("/healthz").json() == {"status": "OK", "message": "alive"}
         assert service.http.get("/readyz").json() == {"status": "OK", "message": {"gateway": "ok"}}
         parts = ("gateway", "broker", "memory", "results", "worker", "store", "disk", "facedbs")

@@ -1,4 +1,4 @@
-"""What jobs do, on a real broker and the reference store; faces come from a table instead of a model."""
+"""The actions of jobs, on a real broker and the reference store; faces come from a table instead of a model."""
 
 import time
 import uuid
@@ -46,7 +46,7 @@ LONGEST_DEADLINE_S = 300
 
 @dataclass
 class Failing(MemoryStore):
-    """A store that cannot be written to for a while."""
+    """A store that can be made to fail."""
 
     def __init__(self) -> None:
         super().__init__(SPACE)
@@ -71,15 +71,15 @@ def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10, on
     return {"job_id": job_id, "collection": COLLECTION, "deadline": time.time() + seconds, "once": once}
 
 
-def begun(runtime: Runtime) -> Once:
-    """What a gateway makes of a new Idempotency-Key."""
+def begin_record(runtime: Runtime) -> Once:
+    """Begin a new idempotency record as a gateway does."""
     once = Once(record=record("tenant", uuid.uuid4().hex), origin=new_request_id(), keep_s=86_400)
     runtime.ledger.redis.hset(once.record, ASKED, "something")
     return once
 
 
 class TestAdd:
-    def test_a_job_delivered_twice_adds_once_and_says_the_same(self, runtime: Runtime) -> None:
+    def test_a_job_delivered_twice_adds_once_with_the_same_outcome(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"ab"), name=None)
         first = perform(job, actions.add, runtime)
         assert [face["name"] for face in first.message] == ["ID0", "ID1"]
@@ -88,41 +88,41 @@ class TestAdd:
         later = perform(AddJob(**common(runtime, b"c"), name=None), actions.add, runtime)
         assert later.message[0]["name"] == "ID2"
 
-    def test_past_its_deadline_a_job_writes_nothing(self, runtime: Runtime) -> None:
+    def test_a_job_past_its_deadline_writes_nothing(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"a", seconds=-1), name="x")
         assert perform(job, actions.add, runtime).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
 
-    def test_the_deadline_is_checked_again_right_before_writing(self, runtime: Runtime) -> None:
+    def test_the_deadline_is_checked_again_before_the_write(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"a", seconds=0.2), name="x")
 
         class Slow(TableFaces):
             def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list:
-                described = super().embed_all(data, selection)
+                embedded = super().embed_all(data, selection)
                 while time.time() <= job.deadline:
                     pass
-                return described
+                return embedded
 
         assert perform(job, actions.add, replace(runtime, faces=Slow())).status is Status.FAIL
         assert runtime.store.count(COLLECTION) == 0
 
-    def test_what_memory_ran_out_for_fails_and_is_not_kept(self, runtime: Runtime) -> None:
+    def test_a_memory_error_is_a_fail_and_not_kept(self, runtime: Runtime) -> None:
         class Full(TableFaces):
             def embed_all(self, *_: object) -> list:
                 raise MemoryError
 
-        once = begun(runtime)
+        once = begin_record(runtime)
         job = AddJob(**common(runtime, b"a", once=once), name="x")
         assert perform_once(job, actions.add, replace(runtime, faces=Full())).status is Status.FAIL
         again = AddJob(**common(runtime, b"a", once=once), name="x")
         assert perform_once(again, actions.add, runtime).status is Status.OK
 
-    def test_as_many_faces_as_can_be_added_at_once_are_added(self, runtime: Runtime) -> None:
+    def test_the_most_faces_of_one_add_are_added(self, runtime: Runtime) -> None:
         outcome = perform(AddJob(**common(runtime, bytes(range(MAX_ADDED))), name=None), actions.add, runtime)
         assert [face["name"] for face in outcome.message] == [f"ID{number}" for number in range(MAX_ADDED)]
         assert runtime.store.count(COLLECTION) == MAX_ADDED
 
-    def test_with_one_more_none_is_added_and_none_is_embedded(self, runtime: Runtime) -> None:
+    def test_more_faces_are_refused_without_being_embedded(self, runtime: Runtime) -> None:
         outcome = perform(AddJob(**common(runtime, bytes(MAX_ADDED + 1)), name=None), actions.add, runtime)
         assert (outcome.status, outcome.message) == (
             Status.INVALID_REQUEST,
@@ -134,7 +134,7 @@ class TestAdd:
         job = AddJob(**common(runtime, bytes(range(200))), name="x", faces=Faces.LARGEST)
         assert len(perform(job, actions.add, runtime).message) == 1
 
-    def test_a_job_that_works_for_longer_than_it_may_will_never_succeed_and_says_so(self, runtime: Runtime) -> None:
+    def test_a_job_that_computes_for_too_long_is_refused_for_good(self, runtime: Runtime) -> None:
         class Working(TableFaces):
             def _face(self, byte: int, number: int) -> SimpleNamespace:
                 begun = time.thread_time()
@@ -152,7 +152,7 @@ class TestAdd:
         assert runtime.store.count(COLLECTION) == 0
         assert perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, slow).status is Status.OK
 
-    def test_a_job_that_waits_for_longer_than_it_may_can_be_tried_again(self, runtime: Runtime) -> None:
+    def test_a_job_that_waits_for_too_long_can_be_tried_again(self, runtime: Runtime) -> None:
         class Waiting(TableFaces):
             def _face(self, byte: int, number: int) -> SimpleNamespace:
                 time.sleep(0.1 / EMBED_BATCH)
@@ -163,7 +163,7 @@ class TestAdd:
         assert perform(job, actions.add, waiting).status is Status.FAIL
         assert perform(job, actions.add, runtime).status is Status.OK
 
-    def test_what_was_deleted_meanwhile_is_not_brought_back_by_a_job_too_many(self, runtime: Runtime) -> None:
+    def test_a_redelivered_add_does_not_restore_a_deleted_face(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"ab"), name="x")
         first = perform(job, actions.add, runtime)
         gone, stays = (uuid.UUID(face["person_id"]) for face in first.message)
@@ -172,10 +172,10 @@ class TestAdd:
         assert not runtime.store.contains(COLLECTION, gone)
         assert runtime.store.contains(COLLECTION, stays)
 
-    def test_without_its_image_a_job_fails(self, runtime: Runtime) -> None:
+    def test_an_add_without_its_image_fails(self, runtime: Runtime) -> None:
         assert perform(AddJob(**common(runtime), name=None), actions.add, runtime).status is Status.FAIL
 
-    def test_no_face_no_name(self, runtime: Runtime) -> None:
+    def test_an_image_without_a_face_draws_no_name(self, runtime: Runtime) -> None:
         empty = perform(AddJob(**common(runtime, b""), name=None), actions.add, runtime)
         assert empty.status is Status.FACE_DETECT_FAILED
         named = perform(AddJob(**common(runtime, b"a"), name=None), actions.add, runtime)
@@ -183,14 +183,14 @@ class TestAdd:
 
 
 class TestSearch:
-    def test_what_was_added_is_found(self, runtime: Runtime) -> None:
+    def test_an_added_face_is_found(self, runtime: Runtime) -> None:
         (added,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
         outcome = perform(SearchJob(**common(runtime, b"a")), actions.search, runtime)
         assert outcome.model_dump(mode="json")["message"] == [
             {"confidence": 100, "name": "x", "person_id": added["person_id"]}
         ]
 
-    def test_nobody(self, runtime: Runtime) -> None:
+    def test_an_unknown_face_has_no_match(self, runtime: Runtime) -> None:
         assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE
 
 
@@ -203,7 +203,7 @@ class TestCompare:
             runtime.ledger.images.set(image_key(job["job_id"], number), image)
         return CompareJob(**job)
 
-    def test_the_same_face(self, runtime: Runtime) -> None:
+    def test_the_same_face_has_a_similarity_of_100(self, runtime: Runtime) -> None:
         outcome = perform(self.job(runtime, b"a", b"ab"), actions.compare, runtime)
         assert outcome.status is Status.OK
         assert outcome.model_dump(mode="json")["message"] == {"similarity": 100, "result": "SAME PERSON"}
@@ -216,15 +216,15 @@ class TestCompare:
             assert outcome.message == {"similarity": similarity, "result": result_of(similarity)}
 
     @pytest.mark.parametrize("images", [(b"", b"a"), (b"a", b""), (b"", b"")])
-    def test_no_face_in_either(self, runtime: Runtime, images: tuple[bytes, bytes]) -> None:
+    def test_a_comparison_without_a_face_fails(self, runtime: Runtime, images: tuple[bytes, bytes]) -> None:
         assert perform(self.job(runtime, *images), actions.compare, runtime).status is Status.FACE_DETECT_FAILED
 
-    def test_which_image_has_none_is_in_the_log(self, runtime: Runtime) -> None:
+    def test_the_log_says_which_image_has_no_face(self, runtime: Runtime) -> None:
         with structlog.testing.capture_logs() as lines:
             perform(self.job(runtime, b"a", b""), actions.compare, runtime)
         assert [line["image"] for line in lines if line["event"] == "face_not_compared"] == ["img2"]
 
-    def test_an_image_that_cannot_be_read_is_told_before_one_without_a_face(self, runtime: Runtime) -> None:
+    def test_an_unreadable_image_is_reported_before_one_without_a_face(self, runtime: Runtime) -> None:
         class Broken(TableFaces):
             def embed_most_prominent(self, data: bytes) -> SimpleNamespace:
                 if data == b"!":
@@ -235,12 +235,12 @@ class TestCompare:
         for images in ((b"", b"!"), (b"!", b""), (b"a", b"!")):
             assert perform(self.job(runtime, *images), actions.compare, broken).status is Status.IMAGE_INVALID_FORMAT
 
-    def test_without_both_images_a_job_fails(self, runtime: Runtime) -> None:
+    def test_a_comparison_without_both_images_fails(self, runtime: Runtime) -> None:
         for images in ((), (b"a",)):
             assert perform(self.job(runtime, *images), actions.compare, runtime).status is Status.FAIL
 
-    def test_nothing_is_kept_but_the_outcome_under_an_idempotency_key(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+    def test_a_comparison_keeps_only_its_outcome_under_an_idempotency_key(self, runtime: Runtime) -> None:
+        once = begin_record(runtime)
         job = self.job(runtime, b"a", b"b", once=once)
         before = {*runtime.ledger.redis.keys()}
         outcome = perform_once(job, actions.compare, runtime)
@@ -260,7 +260,7 @@ class TestCompare:
             (0, Result.NOT_SAME_PERSON),
         ],
     )
-    def test_what_a_similarity_comes_to(self, similarity: float, result: Result) -> None:
+    def test_the_result_of_a_similarity(self, similarity: float, result: Result) -> None:
         assert result_of(similarity) is result
 
 
@@ -271,7 +271,7 @@ class TestDelete:
     def added(self, runtime: Runtime) -> str:
         return perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message[0]["person_id"]
 
-    def test_a_job_delivered_twice_deletes_once_and_says_the_same(self, runtime: Runtime) -> None:
+    def test_a_job_delivered_twice_deletes_once_with_the_same_outcome(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
         for _ in range(2):
             outcome = perform(job, actions.delete, runtime)
@@ -279,7 +279,7 @@ class TestDelete:
         other = self.delete(runtime, str(job.person_id))
         assert perform(other, actions.delete, runtime).status is Status.PERSON_ID_NOT_EXIST
 
-    def test_a_job_cut_short_after_its_claim_completes_when_it_comes_again(self, runtime: Runtime) -> None:
+    def test_a_job_interrupted_after_its_claim_completes_when_redelivered(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
         assert runtime.ledger.claim_deletion(job)
         rival = self.delete(runtime, str(job.person_id))
@@ -294,9 +294,7 @@ class TestDelete:
         runtime.store.down = False
         assert perform(self.delete(runtime, str(job.person_id)), actions.delete, runtime).status is Status.OK
 
-    def test_a_face_that_is_being_written_is_not_deleted_and_one_that_is_deleted_is_not_written(
-        self, runtime: Runtime
-    ) -> None:
+    def test_a_face_is_not_deleted_during_its_write_nor_written_after_its_deletion(self, runtime: Runtime) -> None:
         job = AddJob(**common(runtime, b"ab"), name="x")
         first, second = (uuid.UUID(face["person_id"]) for face in perform(job, actions.add, runtime).message)
         delete = self.delete(runtime, str(first))
@@ -306,7 +304,7 @@ class TestDelete:
         assert perform(delete, actions.delete, runtime).status is Status.OK
         assert runtime.ledger.begin_adding(job, [first, second]) == {second}
 
-    def test_a_deletion_that_failed_gives_up_its_own_claim_alone(self, runtime: Runtime) -> None:
+    def test_a_failed_deletion_releases_only_its_own_claim(self, runtime: Runtime) -> None:
         job = self.delete(runtime, self.added(runtime))
         assert runtime.ledger.claim_deletion(job)
         runtime.ledger.release_deletion(self.delete(runtime, str(job.person_id)))
@@ -328,29 +326,29 @@ class TestOnce:
     def delete(self, runtime: Runtime, person_id: str, once: Once, seconds: float = 10) -> DeleteJob:
         return DeleteJob(**common(runtime, seconds=seconds, once=once), person_id=uuid.UUID(person_id))
 
-    def test_an_add_sent_again_gives_the_first_outcome(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+    def test_a_repeated_add_has_the_first_outcome(self, runtime: Runtime) -> None:
+        once = begin_record(runtime)
         first = perform_once(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
         assert [face["name"] for face in first.message] == ["ID0", "ID1"]
         assert perform_once(AddJob(**common(runtime, once=once), name=None), actions.add, runtime) == first
         assert runtime.store.count(COLLECTION) == 2
 
-    def test_an_add_whose_outcome_nobody_kept_has_the_same_effect_again(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+    def test_a_repeated_add_without_a_kept_outcome_has_the_same_effect(self, runtime: Runtime) -> None:
+        once = begin_record(runtime)
         lost = perform(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
         again = perform_once(AddJob(**common(runtime, b"ab", once=once), name=None), actions.add, runtime)
         assert again == lost
         assert runtime.store.count(COLLECTION) == 2
 
     def test_a_fail_is_not_kept(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+        once = begin_record(runtime)
         late = AddJob(**common(runtime, b"a", seconds=-1, once=once), name="x")
         assert perform_once(late, actions.add, runtime).status is Status.FAIL
         job = AddJob(**common(runtime, b"a", once=once), name="x")
         assert perform_once(job, actions.add, runtime).status is Status.OK
 
-    def test_a_deletion_outlives_all_that_repeats_an_add_without_an_outcome(self, runtime: Runtime) -> None:
-        once, redis = begun(runtime), runtime.ledger.redis
+    def test_a_deletion_is_remembered_longer_than_an_add_can_be_repeated(self, runtime: Runtime) -> None:
+        once, redis = begin_record(runtime), runtime.ledger.redis
         redis.expire(once.record, once.keep_s)
         lost = perform(AddJob(**common(runtime, b"ab", once=once), name="x"), actions.add, runtime)
         gone, stays = (uuid.UUID(face["person_id"]) for face in lost.message)
@@ -361,10 +359,8 @@ class TestOnce:
         assert not runtime.store.contains(COLLECTION, gone)
         assert runtime.store.contains(COLLECTION, stays)
 
-    def test_an_add_whose_outcome_is_kept_leaves_nothing_and_its_deletion_is_soon_forgotten(
-        self, runtime: Runtime
-    ) -> None:
-        once, redis = begun(runtime), runtime.ledger.redis
+    def test_an_add_with_a_kept_outcome_leaves_no_key_and_its_deletion_expires_soon(self, runtime: Runtime) -> None:
+        once, redis = begin_record(runtime), runtime.ledger.redis
         redis.expire(once.record, once.keep_s)
         kept = perform_once(AddJob(**common(runtime, b"ab", once=once), name="x"), actions.add, runtime)
         assert not redis.keys("fs:adding:*")
@@ -373,19 +369,19 @@ class TestOnce:
         (claim,) = redis.keys("fs:deletion:*")
         assert redis.ttl(claim) <= OUTLIVE_S
 
-    def test_a_delete_that_was_done_is_ok_again_and_for_others_the_face_is_gone(self, runtime: Runtime) -> None:
+    def test_a_repeated_delete_is_ok_again_and_other_deletes_find_no_face(self, runtime: Runtime) -> None:
         (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
-        once, job_of = begun(runtime), self.delete
+        once, job_of = begin_record(runtime), self.delete
         assert perform(job_of(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
         (key,) = runtime.ledger.redis.keys("fs:deletion:*")
-        runtime.ledger.redis.set(key, f"{once.origin} 1", keepttl=True)  # the claim is over, and remembered
+        runtime.ledger.redis.set(key, f"{once.origin} 1", keepttl=True)  # the claim has expired, and is remembered
         assert perform_once(job_of(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
-        other = perform_once(job_of(runtime, face["person_id"], begun(runtime)), actions.delete, runtime)
+        other = perform_once(job_of(runtime, face["person_id"], begin_record(runtime)), actions.delete, runtime)
         assert other.status is Status.PERSON_ID_NOT_EXIST
 
-    def test_a_delete_cut_short_does_not_keep_others_from_it(self, runtime: Runtime) -> None:
+    def test_an_interrupted_delete_does_not_prevent_others(self, runtime: Runtime) -> None:
         (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
-        first, second = begun(runtime), begun(runtime)
+        first, second = begin_record(runtime), begin_record(runtime)
         assert runtime.ledger.claim_deletion(self.delete(runtime, face["person_id"], first))
         (key,) = runtime.ledger.redis.keys("fs:deletion:*")
         runtime.ledger.redis.set(key, f"{first.origin} 1", keepttl=True)
@@ -395,9 +391,9 @@ class TestOnce:
         late = perform_once(self.delete(runtime, face["person_id"], first), actions.delete, runtime)
         assert late.status is Status.PERSON_ID_NOT_EXIST
 
-    def test_a_delete_that_the_store_did_in_spite_of_its_error_is_ok_again(self, runtime: Runtime) -> None:
+    def test_a_delete_that_the_store_did_despite_its_error_is_ok_again(self, runtime: Runtime) -> None:
         (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
-        once = begun(runtime)
+        once = begin_record(runtime)
         runtime.store.down = True
         assert (
             perform_once(self.delete(runtime, face["person_id"], once), actions.delete, runtime).status is Status.FAIL
@@ -406,8 +402,8 @@ class TestOnce:
         runtime.store.delete(COLLECTION, uuid.UUID(face["person_id"]))
         assert perform_once(self.delete(runtime, face["person_id"], once), actions.delete, runtime).status is Status.OK
 
-    def test_of_two_at_once_the_first_outcome_counts_for_both(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+    def test_the_first_outcome_of_two_simultaneous_jobs_counts_for_both(self, runtime: Runtime) -> None:
+        once = begin_record(runtime)
         (face,) = perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime).message
 
         def overtaken(job: SearchJob, running: Runtime) -> object:
@@ -420,22 +416,22 @@ class TestOnce:
         first = perform_once(SearchJob(**common(runtime, b"a", once=once)), overtaken, runtime)
         assert first.status is Status.NO_SIMILAR_FACE
 
-    def test_a_record_whose_time_is_over_is_not_made_again(self, runtime: Runtime) -> None:
-        once = begun(runtime)
+    def test_an_expired_record_is_not_created_again(self, runtime: Runtime) -> None:
+        once = begin_record(runtime)
         runtime.ledger.redis.delete(once.record)
         outcome = perform_once(SearchJob(**common(runtime, b"a", once=once)), actions.search, runtime)
         assert outcome.status is Status.NO_SIMILAR_FACE
         assert not runtime.ledger.redis.exists(once.record)
 
     def test_an_outcome_that_cannot_be_kept_is_a_fail(self, runtime: Runtime, valkey_url: str) -> None:
-        once = begun(runtime)
+        once = begin_record(runtime)
         with Redis.from_url(valkey_url) as other:
             other.set(once.record, "no hash")
         job = AddJob(**common(runtime, b"a", once=once), name="x")
         assert perform_once(job, actions.add, runtime).status is Status.FAIL
 
 
-def test_an_unforeseen_error_becomes_fail(runtime: Runtime) -> None:
+def test_an_unexpected_error_is_a_fail(runtime: Runtime) -> None:
     def crash(_job: object, _runtime: object) -> str:
         raise ZeroDivisionError
 
@@ -449,7 +445,7 @@ def test_confidence_is_written_as_the_contract_says(confidence: float, text: str
     assert repr(as_number(confidence)) == text
 
 
-def test_a_beacon_says_whether_the_store_answers_and_goes_at_once(runtime: Runtime) -> None:
+def test_a_heartbeat_reports_the_store_and_ends_at_once(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
     heartbeat = HeartbeatSender(redis, runtime.store, SPACE)
     heartbeat.start()
@@ -473,7 +469,7 @@ def test_a_worker_does_not_start_beside_one_with_another_embedder(runtime: Runti
     require_same_embedder(redis, SPACE)
 
 
-def test_a_new_worker_forgets_those_that_were_killed(runtime: Runtime) -> None:
+def test_a_new_worker_removes_killed_ones(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
     redis.sadd("fs:workers", "killed", "alive")
     redis.set("fs:worker:alive", "a presence")
