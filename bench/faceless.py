@@ -316,17 +316,17 @@ def main() -> None:
     os.nice(NICE)
     options = arguments()
     settings = Settings(detection_score=options.score) if options.score else Settings()
-    looking = bench(settings)
+    service = bench(settings)
     try:
         rows = pictures(options.folder, options.only, QUICK_APART if options.quick else 1)
     except FileNotFoundError:
         raise SystemExit(f"nothing is in {options.folder}: run bench/negatives.py first") from None
-    faces, false = false_faces(looking, options.folder, rows)
+    faces, false = false_faces(service, options.folder, rows)
     kept_faces(options.folder, faces)
     sheets(options.folder, faces)
     found: dict[str, Any] = {"score": settings.detection_score, "false": false}
     if LFW.is_dir() and not options.no_photos:
-        seen = true_faces(looking, QUICK_APART if options.quick else 1)
+        seen = true_faces(service, QUICK_APART if options.quick else 1)
         write_seen(options.folder / "seen.csv", seen)
         found["true"] = seen_by_change(seen)
         if options.against:

@@ -1,5 +1,5 @@
-/* Shifts the wall clock of a process by as many seconds as a mapped file says: an int64_t in the file that FAULTS_CLOCK
-   names. To be loaded with LD_PRELOAD. CLOCK_MONOTONIC stays as it is, as it does when a clock is set. */
+/* Shifts the wall clock of a process by a number of seconds, an int64_t in the file that FAULTS_CLOCK names, which is
+   mapped. Loaded with LD_PRELOAD. CLOCK_MONOTONIC is not shifted, as when a clock is set. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -16,7 +16,7 @@ from fuzz.contents import hostile
 from fuzz.mutations import corpus, seeded
 from fuzz.probe import Probe, request
 from fuzz.probes import Kinds, draw
-from fuzz.watch import NAMES, Held
+from fuzz.watch import NAMES, Resources
 from hostile_images import IMAGES
 from oracle import Answer, breach
 from portraits import astronaut_png
@@ -40,8 +40,8 @@ class Report:
     silent: int = 0
     sentences: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
-    before: dict[str, Held] = field(default_factory=dict)
-    after: dict[str, Held] = field(default_factory=dict)
+    before: dict[str, Resources] = field(default_factory=dict)
+    after: dict[str, Resources] = field(default_factory=dict)
     bad_lines: list[str] = field(default_factory=list)
     restarts: int = 0
 

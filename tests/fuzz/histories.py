@@ -270,7 +270,7 @@ class Histories(RuleBasedStateMachine):
         assert len(set(names)) == len(names), f"two faces have one name: {names}"
         for collection in self.store.collections():
             known = {face for request in self.requests for face in self.faces_of(request)}
-            assert {point.person_id for point in self.store.points(collection)} <= known, "a face is nobody's"
+            assert {point.person_id for point in self.store.points(collection)} <= known, "a face of no request"
 
     def running(self) -> list[DispatchedJob]:
         return [sent for sent in self.sent if not sent.execution.ended]

@@ -15,7 +15,7 @@ from fuzz import header_values, histories, in_process
 from fuzz.contents import made
 from fuzz.fuzzer import Fuzzer, Report
 from fuzz.probes import KINDS, WITH_HOSTILE
-from fuzz.watch import bad_lines, callers, held, identities
+from fuzz.watch import bad_lines, callers, identities, resources
 from hostile_images import IMAGES
 from processes import wait_for
 from service import Service
@@ -73,14 +73,14 @@ def fuzz(
     asyncio.run(fuzzer.run(fuzzer.hostile(rounds)))
     asyncio.run(fuzzer.run(fuzzer.probes(range(warm_up))))
     wait_until_all_have_left()
-    say(f"warm: {held(service)}")
+    say(f"warm: {resources(service)}")
     for _ in range(MEASUREMENTS):
-        report.before = held(service)
+        report.before = resources(service)
         for start in range(warm_up, warm_up + count, STEP):
             asyncio.run(fuzzer.run(fuzzer.probes(range(start, min(start + STEP, warm_up + count)))))
-            say(f"{report.requests} requests, {held(service)}")
+            say(f"{report.requests} requests, {resources(service)}")
         wait_until_all_have_left()
-        report.after = held(service)
+        report.after = resources(service)
         if not any(_grown(report)):
             break
     asyncio.run(fuzzer.still_right())

@@ -12,7 +12,7 @@ _BAD: Final = re.compile(r'Traceback|"exception"|"level": "(error|critical)"|\[(
 
 
 @dataclass(frozen=True)
-class Held:
+class Resources:
     """The resources of one process. rss_mb: resident memory in MiB. connections: sockets, except those of callers.
     files: open files that are not connections.
     """
@@ -23,14 +23,16 @@ class Held:
     threads: int
 
 
-def held(service: Service) -> dict[str, Held]:
+def resources(service: Service) -> dict[str, Resources]:
     """Return the resources of each process, by its name."""
     found = {}
     for name in NAMES:
         child = service.child(f"-m {name}")
         sockets = len(child.net_connections("all"))
         connections = sockets - (callers(service) if name == "gateway" else 0)
-        found[name] = Held(child.memory_info().rss >> 20, child.num_fds() - sockets, connections, child.num_threads())
+        found[name] = Resources(
+            child.memory_info().rss >> 20, child.num_fds() - sockets, connections, child.num_threads()
+        )
     return found
 
 

@@ -93,7 +93,7 @@ def test_an_answer_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
         assert kept.now(key) == ERASED
         assert kept.redis.hget(key, "asked") == b"x", "the record stays: a repetition must do nothing"
         assert 0 < kept.redis.ttl(key) <= 500
-    assert kept.forget() == 0, "what is erased names nobody"
+    assert kept.forget() == 0, "an erased answer names no face"
 
 
 def test_all_other_answers_stay(kept: Kept) -> None:

@@ -162,7 +162,7 @@ class TestWhileItServes:
             finally:
                 stop.set()
                 made = [going.result() for going in going_on]
-            assert all(made), "adds went on meanwhile"
+            assert all(made), "faces were added during each backup"
         done("restore", backup, "--data-dir", tmp_path / "new")
         assert "nothing is wrong" in done("verify", "--data-dir", tmp_path / "new")
 
@@ -197,7 +197,7 @@ class TestWhileItServes:
             worker.kill()
             wait_for(lambda: redis.exists("fs:backup") == 0)
             wait_for(lambda: works(serving.address), 60)
-            assert not folder.exists(), "nobody takes it up a second time"
+            assert not folder.exists(), "it is not continued by another worker"
             done("backup", tmp_path / "b", "--data-dir", serving.folder)
 
     def test_a_restore_refuses_the_data_directory_of_a_running_service(

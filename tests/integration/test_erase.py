@@ -39,8 +39,8 @@ def vector(image: bytes) -> bytes:
     """Return the vector of the image's only face as it is stored: float32, little-endian."""
     settings = Settings()
     embedder = catalog.find(settings.embedder, "embedding")
-    described = open_faces(settings, embedder).embed_most_prominent(image).vector
-    return described.astype("<f4").tobytes()
+    found = open_faces(settings, embedder).embed_most_prominent(image).vector
+    return found.astype("<f4").tobytes()
 
 
 def trace(of: bytes) -> bytes:

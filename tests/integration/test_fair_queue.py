@@ -213,9 +213,9 @@ def test_a_withdrawn_job_is_gone(pool: Pool) -> None:
 def test_a_job_is_lost_if_it_does_not_wait_and_no_worker_has_it(pool: Pool) -> None:
     pool.announce(1, 0)
     first, second = pool.enter("a"), pool.enter("a")
-    assert not pool.is_lost(second), "it waits in its line"
+    assert not pool.is_lost(second), "it waits in the queue of its tenant"
     pool.taken()
-    assert not pool.is_lost(first), "it may be the one that waits in the line"
+    assert not pool.is_lost(first), "it may be the one that waits"
     pool.done(first, 0.1)
     assert not pool.is_lost(second), "it is in the queue"
     pool.taken()

@@ -117,7 +117,7 @@ def create_holdings(isolated: IsolatedTenants, name: str, twins: list[str]) -> H
     faces = []
     for facedb in (twin, own):
         said = isolated.call("addface", secret, img=IMG, facedb=facedb).json()
-        assert said["message"][0]["name"] == "ID0", "whatever others added"
+        assert said["message"][0]["name"] == "ID0", "whatever other tenants added"
         faces.append(said["message"][0]["person_id"])
     return Holdings(name, twin, own, collection, *faces, key, secret)
 

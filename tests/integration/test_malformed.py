@@ -99,7 +99,7 @@ GARBAGE: dict[str, Callable[[], object]] = {
     "compressed": lambda: changed("headers", compression="zlib"),
     "another content type": lambda: {**message(), "content-type": "application/x-python-serialize"},
     "another encoding": lambda: {**message(), "content-encoding": NAME},
-    "a body encoding that nobody knows": lambda: changed("properties", body_encoding=NAME),
+    "an unknown body encoding": lambda: changed("properties", body_encoding=NAME),
     "a body that is no base64": lambda: {**message(), "body": "a"},
     "a body that is a number": lambda: {**message(), "body": 5},
     "no body": lambda: {**message(), "body": None},

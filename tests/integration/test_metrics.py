@@ -285,10 +285,10 @@ class TestTheFirstKey:
 class TestHealth:
     def test_the_health_check_passes_for_a_live_worker_only(self, service: Service, valkey_url: str) -> None:
         assert python("-m", "worker", "--health", REDIS_URL=service.broker).returncode == 0
-        nobody = python("-m", "worker", "--health", REDIS_URL=valkey_url)
-        assert nobody.returncode == 1
-        assert nobody.stderr == f"no worker of {socket.gethostname()} is alive\n"
-        nothing = python("-m", "worker", "--health", REDIS_URL="redis://:hunter2@127.0.0.1:1")
-        assert nothing.returncode == 1
-        assert nothing.stderr.startswith("the broker does not answer")
-        assert "hunter2" not in nothing.stderr
+        dead = python("-m", "worker", "--health", REDIS_URL=valkey_url)
+        assert dead.returncode == 1
+        assert dead.stderr == f"no worker of {socket.gethostname()} is alive\n"
+        unreachable = python("-m", "worker", "--health", REDIS_URL="redis://:hunter2@127.0.0.1:1")
+        assert unreachable.returncode == 1
+        assert unreachable.stderr.startswith("the broker does not answer")
+        assert "hunter2" not in unreachable.stderr

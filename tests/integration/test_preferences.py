@@ -131,7 +131,7 @@ class TestSettings:
         form = {"name": name, "img": base64.b64encode(hopper_jpeg()).decode()}
         added = other.post("/v1/addface", data=form, headers=headers)
         assert added.json()["message"][0]["name"] == name
-        assert added.text.isascii(), "JSON escapes what is not"
+        assert added.text.isascii(), "JSON escapes other characters"
         as_json = other.post("/v1/addface", json=form, headers=headers).json()["message"]
         with_file = other.post("/v1/addface", data={"name": name}, files={"img": hopper_jpeg()}, headers=headers)
         assert as_json[0]["name"] == with_file.json()["message"][0]["name"] == name

@@ -64,5 +64,5 @@ def test_readiness_before_with_and_after_a_broker(tmp_path: Path) -> None:
             process.terminate()
     said = log.read_text()
     for event in ("broker_not_reached", "results_subscription_lost"):
-        assert said.count(event) == 1, "said once, not with each try"
+        assert said.count(event) == 1, "logged once, not with each attempt"
     assert str(tmp_path / "v.sock") in said

@@ -129,7 +129,7 @@ async def test_a_tenant_takes_no_more_of_a_nearly_full_broker(scene: Scene) -> N
     for number in range(2 * RECORDS_WHEN_SHORT):
         await scene.request(f"k{number}")
     await scene.quota.refresh()
-    assert scene.quota.records == 5 * RECORDS_WHEN_SHORT, "there is room"
+    assert scene.quota.records == 5 * RECORDS_WHEN_SHORT, "there is memory"
     fill(scene.redis, 0.92)
     await scene.quota.refresh()
     before = scene.redis.info("memory")["used_memory"]

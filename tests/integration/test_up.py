@@ -96,7 +96,7 @@ class TestStartAndStop:
             assert second.key == first.key
             assert ids(second) == sorted(added)
             name = second.http.post("/v1/addface", data=IMG).json()["message"][0]["name"]
-            assert name == "ID2", "numbers go on where they were"
+            assert name == "ID2", "numbers continue"
 
     def test_the_printed_commands_work(self, service: Service, tmp_path: Path) -> None:
         (tmp_path / "photo.jpg").write_bytes(hopper_jpeg())
@@ -307,8 +307,8 @@ class TestRefusingToStart:
             PIP_NO_INDEX="1",
         )
         *progress, last = result.stderr.splitlines()
-        nobody = "cannot get the model yunet-2023mar: from here none of github.com, huggingface.co can be reached"
-        assert last.startswith(f"facesearch: {nobody}; without network, ")
+        reason = "cannot get the model yunet-2023mar: from here none of github.com, huggingface.co can be reached"
+        assert last.startswith(f"facesearch: {reason}; without network, ")
         assert str(tmp_path / "models") in last
         assert all(line.startswith(("fetching ", "https://")) for line in progress)
         assert result.returncode == 1

@@ -1,5 +1,5 @@
-# What the other stand-ins stand on: Debian 12 as debootstrap made it, with the certificates that this machine trusts, which
-# is where a proxy that opens TLS has its own.
+# The base of the other stand-ins: Debian 12 as debootstrap makes it, with the certificates that this machine trusts, which
+# include that of a TLS proxy, if there is one.
 FROM scratch
 ADD rootfs.tar /
 COPY apt.conf /etc/apt/apt.conf.d/slim

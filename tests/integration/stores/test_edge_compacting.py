@@ -72,7 +72,7 @@ ALL = range(3 * PAGE)
 
 def test_no_bytes_of_a_removed_face_stay(store: EdgeStore, folder: Path) -> None:
     store.delete("db", face(5).person_id)
-    assert traces(folder, face(5)), "the engine leaves them; a test that finds nothing before shows nothing"
+    assert traces(folder, face(5)), "the engine leaves them until the collection is compacted"
     assert store.compact("db", no_rest)
     assert not traces(folder, face(5))
     assert held(store) == expected(*(seed for seed in ALL if seed != 5))
@@ -225,5 +225,5 @@ def test_a_kill_at_any_moment_of_compaction_loses_nothing(folder: Path) -> None:
         with closing(opened(folder)) as store:
             assert held(store) == there, f"killed at moment {moments}"
         moments += 1 if moments < 12 else 5
-    assert moments > 12, "few moments were tried"
+    assert moments > 12, "too few moments were tried"
     assert not traces(folder, face(5))
