@@ -183,7 +183,7 @@ def _debootstrap(context: Path) -> None:
 
 @contextmanager
 def _emptied(root: Path) -> Iterator[None]:
-    """Remove what is not needed, and the folder afterwards, which would be sent to the engine a second time."""
+    """Remove unneeded files for the block, then the whole folder, which would be sent to the engine a second time."""
     for name in NOT_NEEDED:
         shutil.rmtree(root / name)
         (root / name).mkdir(parents=True)

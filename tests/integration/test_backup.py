@@ -245,7 +245,7 @@ class TestIntoServers:
             assert redis.hgetall("fs:once:default:cafe")[b"asked"] == b"\xff\x00"
             assert redis.smembers("fs:tenants") == {b"default"}
 
-    def test_a_backup_of_servers_is_restored_into_servers_and_a_data_directory(
+    def test_a_backup_of_servers_is_restored_into_empty_servers(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str], tmp_path: Path
     ) -> None:
         done("restore", backup, **servers)

@@ -130,7 +130,7 @@ class TestKeys:
         assert await control.key(secret) is None
         assert await control.keys("shop") == []
 
-    async def test_the_name_of_a_revoked_key_is_kept(self, control: Control) -> None:
+    async def test_the_record_of_a_revoked_key_is_kept(self, control: Control) -> None:
         await control.create_tenant("shop")
         kept, _ = await control.create_key("shop", "kept")
         gone, secret = await control.create_key("shop", "gone", scopes=frozenset({Scope.ADD}), rate=3)

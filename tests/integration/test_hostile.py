@@ -50,7 +50,7 @@ def test_hostile_images_are_answered(call: Call) -> None:
 
 
 def in_one_piece(item: Hostile) -> bool:
-    """Return whether the answer comes only after the whole body, as httpx reads it only then."""
+    """Return whether the body is small enough for httpx, which reads an answer only after it has sent everything."""
     return len(item.make()) < 8_000_000
 
 

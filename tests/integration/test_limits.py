@@ -50,7 +50,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 
 @contextmanager
 def half_sent(client: httpx.Client, body: bytes = b"a=b") -> Iterator[Callable[[], bytes]]:
-    """A request whose body is incomplete; the function sends the rest and returns the answer."""
+    """Send a request with an incomplete body. Yields a function that sends the rest and returns the answer."""
     head = (
         "POST /v1/delface HTTP/1.1\r\nHost: h\r\n"
         f"X-API-Key: {client.headers['X-API-Key']}\r\n"

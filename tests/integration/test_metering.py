@@ -149,7 +149,7 @@ class TestCommand:
 
 @contextmanager
 def caller(service: Service, tenant: str, **limits: float) -> Iterator[httpx.Client]:
-    """A caller with a key of its own."""
+    """Yield a client with a new key of the tenant."""
 
     async def new_key() -> str:
         async with Redis.from_url(service.broker) as redis:

@@ -160,7 +160,7 @@ class TestKeys:
     def test_invalid_options_are_refused(self, shell: Shell, options: str, sentence: str) -> None:
         assert shell.refused(f"keys create {options}").startswith(sentence)
 
-    def test_unknown_options_are_refused_by_the_command_line(self, shell: Shell) -> None:
+    def test_missing_and_malformed_options_are_usage_errors(self, shell: Shell) -> None:
         for line in (
             "keys create",
             "keys create --name k --scope admin",

@@ -54,7 +54,7 @@ class TestADataDirectory:
         servers = {"REDIS_URL": "redis://127.0.0.1:1", "QDRANT_URL": "http://127.0.0.1:1"}
         assert "nothing is embedded" in refused("verify", "--data-dir", home.folder, **servers)
 
-    def test_a_missing_broker_is_reported(self, home: Home) -> None:
+    def test_a_missing_valkey_folder_is_reported(self, home: Home) -> None:
         (home.folder / "valkey").rename(home.folder / "elsewhere")
         assert "has no valkey" in only(wrong("--data-dir", home.folder))
 

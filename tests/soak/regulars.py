@@ -115,7 +115,7 @@ class Regular:
         self._tally.doubled.update(judged.doubled)
 
     async def _other(self) -> None:
-        """A valid request of one of the other calls."""
+        """Send a valid request of one of the other calls."""
         call = self._random.choice(OTHERS)
         status, message = await self._ask(call, {**dict.fromkeys(call.image_parameters, self._image), **call.example})
         if status != Status.OK:

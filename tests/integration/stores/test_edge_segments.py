@@ -114,7 +114,7 @@ def test_changes_to_an_indexed_collection_are_found(folder: Path) -> None:
         assert recall(store, reference) >= 0.99
 
 
-def test_many_adds_and_removals_lose_nothing_and_leave_no_files(store: EdgeStore) -> None:
+def test_many_adds_and_removals_lose_nothing_and_keep_few_segments(store: EdgeStore) -> None:
     """Five times the size of the collection is added and removed."""
     reference, size = MemoryStore(OURS), 2 * INDEX_FROM
     for first in range(0, 5 * size, 20):

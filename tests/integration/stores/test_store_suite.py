@@ -105,12 +105,12 @@ def edge(index_from: int = INDEX_FROM) -> Iterator[Backend]:
 
 
 def edge_int8() -> AbstractContextManager[Backend]:
-    """The embedded store as for large collections, with int8 copies from 16 faces on."""
+    """Open the embedded store with int8 copies from 16 faces on, as large collections have."""
     return edge(16)
 
 
 def on_server(url: str, **more: object) -> Opening:
-    """A Qdrant server, from which everything that the tests made is removed."""
+    """Return the opening of stores on a Qdrant server, whose collections of the tests are removed afterwards."""
     patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
     options = Settings(qdrant_url=url, qdrant_api_key=qdrant().get("QDRANT_API_KEY", STAND_IN_KEY), **patient, **more)
 
