@@ -185,7 +185,7 @@ class TestWhileItServes:
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
             done("backup", tmp_path / "d", "--data-dir", serving.folder)
 
-    def test_a_backup_fails_if_the_worker_dies(self, serving: Service, tmp_path: Path) -> None:
+    def test_a_backup_succeeds_after_the_worker_died_during_one(self, serving: Service, tmp_path: Path) -> None:
         with Redis.from_url(serving.broker) as redis:
             added(serving)
             worker = serving.child("-m worker")
