@@ -1,4 +1,4 @@
-"""A tree of deployment files to check, and the faults to make in it."""
+"""A tree of deployment files, and changes that give it faults."""
 
 import importlib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ DASHBOARD: Final = """
 
 @dataclass(frozen=True)
 class Tree:
-    """root: its folder."""
+    """root: the folder of the tree."""
 
     root: Path
 
@@ -37,11 +37,11 @@ class Tree:
         path.write_text(text)
 
     def change(self, name: str, old: str, new: str) -> None:
-        """Replace every occurrence; there has to be one."""
+        """Replace every occurrence; there must be at least one."""
         text = (self.root / name).read_text()
         assert old in text, f"{name} does not have {old!r}"
         self.write(name, text.replace(old, new))
 
     def check(self) -> Result:
-        """As `python -m check TREE` does, whose folder has to be on the path."""
+        """Run `python -m check TREE`. deploy/ has to be on sys.path."""
         return CliRunner().invoke(importlib.import_module("check.__main__").main, [str(self.root)])

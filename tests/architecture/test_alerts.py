@@ -1,4 +1,4 @@
-"""Whoever is woken by an alert finds what to do, and an alert that is there can fire."""
+"""Every alert has a section that says what to do about it, and can fire."""
 
 import re
 import shutil
@@ -19,12 +19,12 @@ ALERTS = [
 NAMES = {alert["alert"] for alert in ALERTS}
 
 
-def test_every_alert_has_its_section_for_operators_and_no_section_is_left_over() -> None:
+def test_every_alert_has_a_section_for_operators_and_every_section_an_alert() -> None:
     headings = re.findall(r"^#+ (Facesearch\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
     assert sorted(headings) == sorted(NAMES)
 
 
-def test_every_alert_leads_to_its_section() -> None:
+def test_every_runbook_url_leads_to_the_section_of_its_alert() -> None:
     for alert in ALERTS:
         assert alert["annotations"]["runbook_url"] == f"docs/operations.md#{alert['alert'].lower()}"
 
@@ -33,7 +33,7 @@ def test_every_alert_is_critical_or_a_warning() -> None:
     assert {alert["labels"]["severity"] for alert in ALERTS} == {"critical", "warning"}
 
 
-def test_every_alert_is_made_to_fire() -> None:
+def test_every_alert_has_a_rule_test_in_which_it_fires() -> None:
     text = (FOLDER / "alerts_test.yml").read_text()
     assert set(re.findall(r'alertname="(Facesearch\w+)"', text)) | {"FacesearchNoWorker"} == NAMES
     assert "alertname: FacesearchNoWorker" in text
@@ -42,7 +42,7 @@ def test_every_alert_is_made_to_fire() -> None:
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="there is no promtool; on Debian: apt-get install prometheus"
 )
-def test_alerts_fire_when_they_should_and_at_no_other_time() -> None:
+def test_alerts_fire_only_when_they_should() -> None:
     result = subprocess.run(
         ["promtool", "test", "rules", FOLDER / "alerts_test.yml"], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""One body limit: what the gateway reads at most is what every proxy before it lets through, and what the docs say."""
+"""One body limit: the largest body that the gateway reads passes every proxy before it, and the docs state its size."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 def mebibytes() -> int:
-    """As nginx counts: whole MiB in which the largest body has room."""
+    """Return the size of the largest body as nginx counts it, in whole MiB."""
     return -(-LARGEST // MIB)
 
 
@@ -24,12 +24,12 @@ def megabytes() -> int:
 
 
 @pytest.mark.parametrize("directive", ["client_max_body_size", "client_body_buffer_size"])
-def test_the_example_of_nginx_lets_it_through_and_keeps_it_in_memory(directive: str) -> None:
+def test_the_nginx_example_accepts_the_largest_body_and_buffers_it_in_memory(directive: str) -> None:
     assert re.findall(rf"{directive} (\S+);", OPERATIONS) == [f"{mebibytes()}m"]
 
 
 @pytest.mark.parametrize("annotation", ["proxy-body-size", "client-body-buffer-size"])
-def test_the_charts_ingress_lets_it_through_and_keeps_it_in_memory(annotation: str) -> None:
+def test_the_ingress_of_the_chart_accepts_the_largest_body_and_buffers_it_in_memory(annotation: str) -> None:
     values = yaml.safe_load((ROOT / "deploy/helm/facesearch/values.yaml").read_text())
     assert values["ingress"]["annotations"][f"nginx.ingress.kubernetes.io/{annotation}"] == f"{mebibytes()}m"
 
@@ -43,6 +43,6 @@ def test_the_charts_ingress_lets_it_through_and_keeps_it_in_memory(annotation: s
         ("deploy/helm/facesearch/values.yaml", r"need (\d+) MB with their encoding"),
     ],
 )
-def test_the_docs_say_it(file: str, sentence: str) -> None:
+def test_documents_state_the_body_limit(file: str, sentence: str) -> None:
     text = " ".join((ROOT / file).read_text().replace("\n  #", "\n").split())
     assert re.findall(sentence, text) == [str(megabytes())]

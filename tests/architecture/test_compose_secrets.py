@@ -1,4 +1,4 @@
-"""Each service of the compose files gets the secrets that it needs, in a volume that nobody else mounts."""
+"""Each service of the compose files gets the secrets that it needs, in a volume that no other service mounts."""
 
 import itertools
 import shutil
@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "docker-compose.yml"
 MAKER = "secrets"
-"""The service that makes them, and its own volume."""
+"""The service that makes the secrets; its own volume has the same name."""
 
 NEEDED = {
     "valkey": {"valkey.conf", "valkey-password"},
@@ -32,7 +32,7 @@ FILES = [BASE, *sorted((ROOT / "deploy").glob("compose.*.yml"))]
 
 
 def services() -> dict[str, list[dict[str, Any]]]:
-    """What each file says of each service."""
+    """Return the definitions of each service, one for each file that has it."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in FILES:
         for name, service in (yaml.safe_load(path.read_text()).get("services") or {}).items():
@@ -41,12 +41,12 @@ def services() -> dict[str, list[dict[str, Any]]]:
 
 
 def mounts(name: str) -> list[list[str]]:
-    """Volumes and folders of a service, where they are mounted, and how."""
+    """Return the mounts of a service: source, target and, if there is one, mode."""
     return [volume.split(":") for service in services()[name] for volume in service.get("volumes", [])]
 
 
-def given(folder: Path, readers: set[str]) -> dict[str, dict[str, str]]:
-    """What the readers find after the script of the service has run, in folders instead of volumes."""
+def readers_files(folder: Path, readers: set[str]) -> dict[str, dict[str, str]]:
+    """Run the script of the service in folders instead of volumes. Returns the files of each reader: text by name."""
     (entrypoint, options), (script,) = services()[MAKER][0]["entrypoint"], services()[MAKER][0]["command"]
     for path in (folder / "run", *(folder / "readers" / name for name in readers)):
         path.mkdir(parents=True, exist_ok=True)
@@ -63,13 +63,13 @@ def test_every_service_that_reads_secrets_has_a_volume_of_its_own() -> None:
     }
 
 
-def test_the_service_that_makes_them_reaches_every_reader() -> None:
+def test_the_secrets_service_mounts_the_volume_of_every_reader() -> None:
     handed = {where[1]: where[0] for where in mounts(MAKER) if where[1] != "/run/secrets"}
     assert handed == {f"/readers/{name}": f"secrets-{name}" for name in NEEDED}
 
 
 def test_each_reader_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
-    found = given(tmp_path, set(NEEDED))
+    found = readers_files(tmp_path, set(NEEDED))
     assert {name: set(files) for name, files in found.items()} == NEEDED
     password = found["valkey"]["valkey-password"]
     assert found["valkey"]["valkey.conf"] == f"requirepass {password}"
@@ -80,37 +80,37 @@ def test_each_reader_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None
     assert {len(secret) for secret in made} == {32}
 
 
-def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
-    assert given(tmp_path, set(NEEDED)) == given(tmp_path, set(NEEDED))
+def test_a_second_start_keeps_the_secrets(tmp_path: Path) -> None:
+    assert readers_files(tmp_path, set(NEEDED)) == readers_files(tmp_path, set(NEEDED))
 
 
-def test_those_of_services_that_are_not_there_go_nowhere(tmp_path: Path) -> None:
+def test_services_that_do_not_run_get_no_files(tmp_path: Path) -> None:
     readers = set(NEEDED) - {"prometheus", "grafana"}
-    assert set(given(tmp_path, readers)) == readers
+    assert set(readers_files(tmp_path, readers)) == readers
     assert {path.name for path in (tmp_path / "readers").iterdir()} == readers
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_one_that_is_removed_is_made_anew_everywhere(tmp_path: Path, name: str) -> None:
-    """As deploy/README.md says that it is changed."""
-    before = given(tmp_path, set(NEEDED))
+def test_a_removed_secret_is_replaced_in_every_file_that_holds_it(tmp_path: Path, name: str) -> None:
+    """A secret is changed in this way in deploy/README.md."""
+    before = readers_files(tmp_path, set(NEEDED))
     old = (tmp_path / "run" / name).read_text()
     (tmp_path / "run" / name).unlink()
-    after = given(tmp_path, set(NEEDED))
+    after = readers_files(tmp_path, set(NEEDED))
     assert not [file for files in after.values() for file in files.values() if old in file]
     changed = {service for service in NEEDED if before[service] != after[service]}
     assert changed == {service for service, files in before.items() if any(old in file for file in files.values())}
 
 
-def test_the_volume_of_an_older_release_keeps_its_passwords(tmp_path: Path) -> None:
-    """There all services shared it."""
-    given(tmp_path, set(NEEDED))
+def test_passwords_from_the_shared_volume_of_an_older_release_are_kept(tmp_path: Path) -> None:
+    """In that release all services mounted one volume."""
+    readers_files(tmp_path, set(NEEDED))
     shutil.rmtree(tmp_path / "readers")
     old = (tmp_path / "run" / "valkey-password").read_text()
-    assert given(tmp_path, {"valkey"})["valkey"]["valkey-password"] == old
+    assert readers_files(tmp_path, {"valkey"})["valkey"]["valkey-password"] == old
 
 
-def test_the_table_for_operators_says_who_reads_what() -> None:
+def test_the_table_for_operators_lists_the_files_of_each_service() -> None:
     lines = (ROOT / "deploy" / "README.md").read_text().splitlines()
     rows = [line.split("|") for line in lines[lines.index("| service | files in its `/run/secrets` |") + 2 :]]
     table = itertools.takewhile(lambda row: len(row) == 4, rows)

@@ -1,4 +1,4 @@
-"""Whoever deploys can set every setting, and nothing that is none."""
+"""Compose and the chart can set every setting, and name no variable that is not a setting."""
 
 import importlib
 import itertools
@@ -26,7 +26,7 @@ COMPOSE_VARIABLES = {
     "FACESEARCH_BACKUPS": "volume or folder of backups",
     "FACESEARCH_BACKUPS_KEEP": "how many are kept",
     "FACESEARCH_BIND": "address on which the port of the gateway is published",
-    "FACESEARCH_PUBLISH": "port under which it is",
+    "FACESEARCH_PUBLISH": "port under which the gateway is published",
     "FACESEARCH_VERSION": "tag of the images",
 }
 """Variables of the compose files themselves, which no process reads."""
@@ -40,7 +40,7 @@ NOT_IN_COMPOSE = {
 
 
 class ComposeLoader(yaml.SafeLoader):
-    """Reads what only Compose knows, such as !reset, as null."""
+    """Reads tags that only Compose knows, such as !reset, as null."""
 
 
 ComposeLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
@@ -73,7 +73,7 @@ def compose_environments(*roles: str) -> Iterator[str]:
                 yield from environments(service)
 
 
-def test_the_charts_config_takes_each_setting_as_the_settings_do(settings: ModuleType, schema: dict[str, Any]) -> None:
+def test_the_charts_schema_has_the_types_of_the_settings(settings: ModuleType, schema: dict[str, Any]) -> None:
     assert schema["config"] == settings.config_schema(), "run: PYTHONPATH=deploy python -m check.settings"
 
 
@@ -83,7 +83,7 @@ def test_every_setting_can_be_set_in_the_chart(settings: ModuleType, schema: dic
     assert set(Settings.variables()) - set(settings.NOT_IN_A_CLUSTER) <= reachable
 
 
-def test_what_the_chart_sets_itself_is_in_its_config_map(settings: ModuleType) -> None:
+def test_settings_that_the_chart_sets_itself_are_in_its_config_map(settings: ModuleType) -> None:
     template = (CHART / "templates" / "config.yaml").read_text()
     for variable in settings.SET_BY_THE_CHART:
         assert f"\n  {variable}: " in template
@@ -105,11 +105,11 @@ def test_every_variable_that_the_chart_names_is_a_setting() -> None:
 def test_every_variable_that_compose_names_is_a_setting() -> None:
     named = {variable for path in COMPOSE for variable in VARIABLE.findall(path.read_text())}
     assert named - set(Settings.variables()) == set(COMPOSE_VARIABLES)
-    assert set(COMPOSE_VARIABLES) == unknown_variables.COMPOSE_VARIABLES, "nobody is warned of these"
+    assert set(COMPOSE_VARIABLES) == unknown_variables.COMPOSE_VARIABLES, "the product must not warn of these"
 
 
 def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:
-    """As a variable that a service is given, or as a secret that it reads from a file."""
+    """Either as a variable of a service, or as a secret that it reads from a file."""
     named = set(compose_environments("gateway", "worker"))
     named |= {
         variable
@@ -120,13 +120,13 @@ def test_every_setting_can_be_set_in_compose(settings: ModuleType) -> None:
     assert set(Settings.variables()) - named == set(NOT_IN_COMPOSE)
 
 
-def test_chart_and_compose_run_the_same_servers() -> None:
+def test_chart_and_compose_run_the_same_images_of_servers() -> None:
     services = compose(COMPOSE[0])["services"]
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     for name in ("valkey", "images", "qdrant"):
         assert values[name]["image"] == services[name]["image"]
 
 
-def test_the_chart_is_of_this_version() -> None:
+def test_the_chart_has_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == version

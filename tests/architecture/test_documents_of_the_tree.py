@@ -1,4 +1,4 @@
-"""Documents name the tree as it is: every room in CONTRIBUTING.md, and no file that is gone."""
+"""Documents name the tree as it is: CONTRIBUTING.md has every package, and no document names a file that is gone."""
 
 import re
 from pathlib import Path
@@ -11,23 +11,23 @@ TOPS = (*PACKAGES, "bench", "deploy", "docs", "tests")
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"))
-    if path.name != "CHANGELOG.md"  # which also names what was removed
+    if path.name != "CHANGELOG.md"  # which also names removed files
 )
 
 
-def test_the_tree_of_contributing_has_every_room() -> None:
+def test_the_tree_in_contributing_has_every_package() -> None:
     (tree,) = re.findall(r"^```text\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
     named, package = set(), ""
     for indented, name in re.findall(r"^( *)(\w+)/ ", tree, re.MULTILINE):
         package = package if indented else name
         named.add(f"{package}/{name}" if indented else name)
-    rooms = {
+    subpackages = {
         str(path.parent.relative_to(ROOT)) for package in PACKAGES for path in ROOT.glob(f"{package}/*/__init__.py")
     }
-    assert named == {*PACKAGES, *rooms}
+    assert named == {*PACKAGES, *subpackages}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_files_that_a_document_names_are_there(document: Path) -> None:
+def test_files_that_a_document_names_exist(document: Path) -> None:
     for path in re.findall(rf"`((?:{'|'.join(TOPS)})/[\w./-]*)", (ROOT / document).read_text()):
         assert (ROOT / path).exists(), f"{document}: {path}"

@@ -1,5 +1,5 @@
-"""What the image of a gateway has is enough for a gateway and for the commands that run there, and the other commands
-say where to run them.
+"""The packages of the gateway's image suffice for a gateway and for the commands that run there; each other command
+says where to run it.
 """
 
 import json
@@ -24,7 +24,7 @@ REFUSED = {
     "models add": "docker compose exec worker",
     "up": "docker compose exec worker",
 }
-"""Commands that do a worker's work, and where they say to run them."""
+"""Commands that need a worker's libraries, and the command line that they advise instead."""
 
 ARGUMENTS = {
     "backup": ["DIR"],
@@ -49,18 +49,18 @@ CONTROL = {
     "audit": [],
     "erase": ["--now"],
 }
-"""Commands on what is in Redis, with arguments."""
+"""Commands on control data in Redis, and their arguments."""
 
-# Runs each command line; prints exit status and output of each.
+# Runs each command line, and prints the exit status, output and exception of each.
 COMMANDS = """
 import json, sys
 from click.testing import CliRunner
 from facesearch.cli.main import main
-told = []
+results = []
 for arguments in json.load(sys.stdin):
     result = CliRunner().invoke(main, arguments, prog_name="facesearch")
-    told.append([result.exit_code, result.output, repr(result.exception)])
-print(json.dumps(told))
+    results.append([result.exit_code, result.output, repr(result.exception)])
+print(json.dumps(results))
 """
 
 TREE = """
@@ -80,21 +80,21 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place(tmp_path_factory.mktemp("gateway"))
 
 
-def told(here: Place, *lines: list[str], **settings: str) -> list[tuple[int, str, str]]:
-    """Exit status, output and exception of each command line."""
+def run_commands(here: Place, *lines: list[str], **settings: str) -> list[tuple[int, str, str]]:
+    """Return the exit status, output and exception of each command line."""
     script = COMMANDS.replace("json.load(sys.stdin)", repr(list(lines)))
     done = here.run("-c", script, **settings)
     assert done.returncode == 0, done.stderr
     return [tuple(one) for one in json.loads(done.stdout)]
 
 
-def test_nothing_else_is_there(here: Place) -> None:
+def test_libraries_of_a_worker_are_not_installed(here: Place) -> None:
     script = f"from facesearch.cli import installed; print(installed.missing({OUTSIDE!r}), installed.role())"
     assert here.run("-c", script).stdout.strip() == f"{list(OUTSIDE)} gateway"
 
 
-def test_a_gateway_can_be_imported_whole(here: Place) -> None:
-    """With traces, and with every module that it imports only when it is needed."""
+def test_every_module_of_a_gateway_can_be_imported(here: Place) -> None:
+    """Also the exporter of traces, and modules that are imported lazily."""
     modules = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "gateway").rglob("*.py"))
     names = [str(module).replace("/", ".").removesuffix(".__init__") for module in modules]
     script = f"import importlib; [importlib.import_module(name) for name in {names!r}]\n"
@@ -105,27 +105,27 @@ def test_a_gateway_can_be_imported_whole(here: Place) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_commands_that_need_no_server_work(here: Place) -> None:
-    for status, output, exception in told(here, ["--help"], ["--version"], ["settings"], ["models", "list"]):
+def test_commands_that_need_no_server_work(here: Place) -> None:
+    for status, output, exception in run_commands(here, ["--help"], ["--version"], ["settings"], ["models", "list"]):
         assert status == 0, exception
         assert output
 
 
-def test_the_commands_on_control_data_need_nothing_but_a_redis(here: Place) -> None:
-    """Without one each says so in its one line; tests/integration/test_gateway_place.py has one."""
+def test_commands_on_control_data_need_only_a_redis(here: Place) -> None:
+    """Without a Redis each says so in one line; tests/integration/test_gateway_place.py runs them with one."""
     lines = [[*name.split(), *arguments] for name, arguments in CONTROL.items()]
-    answers = told(here, *lines, REDIS_URL="redis://127.0.0.1:9")
+    answers = run_commands(here, *lines, REDIS_URL="redis://127.0.0.1:9")
     for name, (status, output, exception) in zip(CONTROL, answers, strict=True):
         assert (status, exception) == (1, "SystemExit(1)"), name
         assert re.fullmatch(r"facesearch: .*Redis.*\n", output), output
 
 
-def test_the_others_say_where_to_run_them(here: Place, tmp_path: Path) -> None:
+def test_commands_of_a_worker_say_where_to_run_them(here: Place, tmp_path: Path) -> None:
     lines = [
         [*name.split(), *(argument.replace("DIR", str(tmp_path)) for argument in ARGUMENTS.get(name, []))]
         for name in REFUSED
     ]
-    for name, (status, output, exception) in zip(REFUSED, told(here, *lines), strict=True):
+    for name, (status, output, exception) in zip(REFUSED, run_commands(here, *lines), strict=True):
         assert (status, exception) == (1, "SystemExit(1)"), name
         assert output.startswith(f"facesearch: `facesearch {name}` needs "), output
         assert "not installed here" in output
@@ -134,37 +134,37 @@ def test_the_others_say_where_to_run_them(here: Place, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_every_command_is_tried_here(here: Place) -> None:
+def test_every_command_is_in_one_of_the_lists(here: Place) -> None:
     names = json.loads(here.run("-c", TREE).stdout)
     assert set(names) == {*REFUSED, *CONTROL, "settings", "models list", "doctor"}
 
 
-def test_a_place_that_lacks_a_part_of_a_workers_libraries_is_not_taken_for_a_gateways(
+def test_an_installation_that_lacks_some_libraries_of_a_worker_is_not_taken_for_a_gateway(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is damaged, and doctor has to say so."""
+    """It is damaged, and doctor has to report it."""
     monkeypatch.setattr(installed, "missing", lambda modules: ["onnx"] if "onnx" in modules else [])
     assert installed.role() == "all"
 
 
-def test_a_place_without_the_gateways_package_is_a_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_the_gateway_package_is_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "missing", lambda modules: ["gateway"] if "gateway" in modules else [])
     assert installed.role() == "worker"
 
 
-def test_the_list_is_a_part_of_the_workers_with_the_same_versions() -> None:
+def test_the_gateways_list_is_a_subset_of_the_workers_with_the_same_versions() -> None:
     everything = locked(ROOT / "requirements" / "image.txt")
     assert locked().items() <= everything.items()
     assert len(locked()) < len(everything)
 
 
-def test_what_it_is_made_of_is_asked_for_as_the_project_does() -> None:
+def test_the_gateways_dependencies_are_specified_as_in_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = {*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["otel"]}
     assert set(project["dependency-groups"]["gateway"]) <= asked
 
 
-def test_both_images_are_made_of_their_own_list() -> None:
+def test_gateway_and_worker_images_are_made_of_their_own_lists() -> None:
     text = (ROOT / "deploy" / "Dockerfile").read_text()
     assert re.search(r"AS gateway-dependencies\nCOPY requirements/gateway.txt ", text)
     assert re.search(r"AS gateway\nCOPY --from=gateway-dependencies ", text)

@@ -1,4 +1,4 @@
-"""What is not imported: commands that need no model and no store answer without waiting for their libraries."""
+"""Import weight: commands that need neither a model nor a store do not wait for the libraries of these."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HEAVY = ("aiohttp", "celery", "cv2", "numpy", "onnx", "onnxruntime", "qdrant_cli
 LIGHT_COMMANDS = [
     *("--help", "--version", "settings", "models list"),
     *(f"{name} --help" for name in SUMMARIES),
-    # These find no Redis, and end after everything was imported.
+    # These find no Redis and end, after all imports.
     *("keys list", "tenants list", "facedbs list", "usage", "audit"),
 ]
 
@@ -37,7 +37,7 @@ for line in {LIGHT_COMMANDS!r}:
 
 
 def evaluate(script: str, expression: str) -> object:
-    """The value of an expression, as JSON has it, after a script ran in a process of its own."""
+    """Run a script in a process of its own, and return the value of an expression, which JSON must have."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": "redis://127.0.0.1:9"}
     source = f"{script}\nimport json\nprint(json.dumps({expression}))"
     done = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def test_light_commands_load_no_heavy_library() -> None:
     assert evaluate(RUN, "loaded") == {}
 
 
-def test_the_list_of_commands_imports_none_of_them() -> None:
+def test_the_list_of_commands_imports_no_command() -> None:
     script = "from click.testing import CliRunner; from facesearch.cli.main import main\n"
     script += "assert CliRunner().invoke(main, ['--help']).exit_code == 0"
     modules = evaluate(f"import sys\n{script}", "sorted(sys.modules)")
@@ -57,14 +57,14 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
-def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
+def test_summaries_in_the_list_of_commands_are_those_of_the_commands(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.get_short_help_str(1000) == SUMMARIES[name]
 
 
 @pytest.mark.parametrize("module", ["worker.store.base", "worker.store.opening", "worker.store.faces_file"])
-def test_the_interface_of_stores_loads_neither_models_libraries_nor_an_engine(module: str) -> None:
+def test_the_interface_of_stores_loads_neither_libraries_of_models_nor_an_engine(module: str) -> None:
     loaded = evaluate(f"import sys, {module}", f"[name for name in {HEAVY!r} if name in sys.modules]")
     assert loaded == ["numpy"]
 
@@ -78,7 +78,7 @@ def test_the_interface_of_stores_loads_neither_models_libraries_nor_an_engine(mo
     ],
     ids=["memory", "edge", "qdrant"],
 )
-def test_a_store_loads_its_own_engine_alone(settings: dict[str, str], engines: list[str]) -> None:
+def test_a_store_loads_only_its_own_engine(settings: dict[str, str], engines: list[str]) -> None:
     script = "import sys; from shared.settings import Settings; from worker.store.opening import backend\n"
     script += f"backend(Settings(**{settings!r}))"
     engine_names = [name for name in HEAVY if name.startswith("qdrant")]

@@ -1,4 +1,4 @@
-"""The project's licence is there, is what the package says, and is what the image is built with."""
+"""The project's licence is in the tree, in the metadata of the package and in the image."""
 
 import hashlib
 import tomllib
@@ -14,13 +14,13 @@ def test_the_licence_is_the_whole_standard_text() -> None:
     assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == APACHE_2
 
 
-def test_the_package_says_which_licence_and_carries_it() -> None:
+def test_the_package_names_and_carries_the_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["license"] == "Apache-2.0"
     assert project["license-files"] == ["LICENSE"]
 
 
-def test_the_image_is_built_with_it() -> None:
+def test_the_image_is_built_with_the_licence() -> None:
     """Building the wheel fails where a file of license-files is missing."""
     (copied,) = (line for line in (ROOT / "deploy/Dockerfile").read_text().splitlines() if "pyproject.toml" in line)
     assert copied.split()[1:-1] == ["pyproject.toml", "LICENSE", "README.md"]

@@ -1,4 +1,4 @@
-"""docs/operations.md names what there is: every metric and every alert, and none that is none."""
+"""docs/operations.md names every metric and every alert, and no other."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/operations.md").read_text()
 
 
-def test_every_metric_is_in_the_table() -> None:
+def test_the_table_lists_exactly_the_metrics_that_are_served() -> None:
     gateway, worker = GatewayMetrics(NoTraces()), WorkerMetrics(NoTraces())
     BrokerMetrics(gateway.registry)
     served = {
@@ -26,7 +26,7 @@ def test_every_metric_is_in_the_table() -> None:
     assert set(re.findall(r"^\| `(facesearch_\w+)` \|", DOCUMENT, re.MULTILINE)) == served
 
 
-def test_every_alert_has_a_section_that_its_runbook_leads_to() -> None:
+def test_the_runbook_url_of_every_alert_leads_to_a_section() -> None:
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
     alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     assert alerts

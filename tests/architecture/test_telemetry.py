@@ -1,4 +1,4 @@
-"""Nothing reports to its maker: each library that would is told not to before it is imported, wherever we run."""
+"""No library or server reports its use to its maker: reporting is disabled before the library is imported."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ def sources() -> Iterator[Path]:
 
 
 def imports(node: ast.AST) -> bool:
-    """Whether it imports ONNX Runtime, or would by its name."""
+    """Return whether a node imports ONNX Runtime, by statement or by name."""
     match node:
         case ast.Import(names=names):
             return any(alias.name.partition(".")[0] == "onnxruntime" for alias in names)
@@ -36,34 +36,34 @@ def imports(node: ast.AST) -> bool:
     return False
 
 
-def test_one_file_imports_onnx_runtime_and_all_others_have_it_from_there() -> None:
+def test_only_the_session_module_imports_onnx_runtime() -> None:
     found = {
         path.relative_to(ROOT).as_posix()
         for path in sources()
         if any(imports(node) for node in ast.walk(ast.parse(path.read_text())))
     }
-    assert found == {SEAM}, f"say `from worker.vision.session import onnxruntime` in {found - {SEAM}}"
+    assert found == {SEAM}, f"use `from worker.vision.session import onnxruntime` in {found - {SEAM}}"
 
 
-def test_that_file_refuses_before_it_imports() -> None:
+def test_the_session_module_disables_telemetry_before_the_import() -> None:
     lines = [ast.unparse(node) for node in ast.parse((ROOT / SEAM).read_text()).body]
     assert lines.index("telemetry.refuse()") < lines.index("import onnxruntime")
 
 
 @pytest.mark.parametrize("before", ["", "0"])
-def test_it_is_refused_whatever_the_environment_said(before: str) -> None:
+def test_telemetry_is_disabled_whatever_the_environment_says(before: str) -> None:
     code = "from worker.vision.session import onnxruntime; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ORT_DISABLE_TELEMETRY": before},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout == "1\n"
+    assert done.stdout == "1\n"
 
 
-def test_the_leaf_that_refuses_imports_nothing_that_could_report() -> None:
+def test_the_module_that_disables_telemetry_imports_only_the_standard_library() -> None:
     tree = ast.parse((ROOT / "shared/observability/telemetry.py").read_text())
     modules = {
         alias.name if isinstance(node, ast.Import) else str(node.module)
@@ -75,7 +75,7 @@ def test_the_leaf_that_refuses_imports_nothing_that_could_report() -> None:
 
 
 @pytest.mark.parametrize(("variable", "value"), telemetry.REFUSALS.items())
-def test_images_compose_and_chart_refuse_too(variable: str, value: str) -> None:
+def test_images_compose_and_chart_disable_telemetry(variable: str, value: str) -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
     runtime = dockerfile.partition(" AS runtime\n")[2].partition("\nFROM ")[0]
     assert re.search(rf"^(?:ENV)? +{variable}={value}\b", runtime, re.MULTILINE), "gateway and worker are made of this"
@@ -86,8 +86,8 @@ def test_images_compose_and_chart_refuse_too(variable: str, value: str) -> None:
     assert f'\n  {variable}: "{value}"' in config
 
 
-def test_servers_beside_us_are_told_too() -> None:
-    """Qdrant and Grafana report how they are used unless they are told not to."""
+def test_the_reports_of_qdrant_and_grafana_are_disabled() -> None:
+    """Both report their use unless it is disabled."""
     base = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert base["qdrant"]["environment"]["QDRANT__TELEMETRY_DISABLED"] == "true"
     watching = yaml.safe_load((ROOT / "deploy/compose.observability.yml").read_text())["services"]

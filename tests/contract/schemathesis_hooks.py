@@ -1,6 +1,7 @@
-"""What schemathesis cannot know of this service. It reads this file by itself, see test_schemathesis.py.
+"""Hooks for facts about this service that its schema cannot express. Schemathesis loads this file, see
+test_schemathesis.py.
 
-The HTTP code only echoes the status here, so whether a request was refused is read from the status.
+The HTTP code only repeats the status here, so whether a request was refused is read from the status.
 """
 
 import schemathesis
@@ -23,13 +24,13 @@ for kind, images in IMAGES.items():
 def nothing_is_done_for_a_malformed_request(
     _context: object, response: schemathesis.Response, case: schemathesis.Case
 ) -> None:
-    """In JSON only: forms have no types, so a name that is malformed to the document, `true`, is a word in them."""
+    """In JSON only: forms have no types, so a value such as `true` is malformed in JSON and a valid word in a form."""
     if case.media_type == "application/json" and case.meta and case.meta.generation.mode.is_negative:
         assert response.json()["status"] not in DONE
 
 
 @schemathesis.check
-def the_answer_is_one_of_the_contract(
+def the_answer_conforms_to_the_contract(
     _context: object, response: schemathesis.Response, case: schemathesis.Case
 ) -> None:
     """Beyond the schema: exact messages, headers, and HTTP codes by status."""

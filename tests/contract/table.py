@@ -32,7 +32,7 @@ MARKS = ("<!-- made by make contract-table -->\n", "<!-- end of what make contra
 
 POST = """post() { curl -s -w ' %{http_code}' -H "X-API-Key: $KEY" "$URL/$1" "${@:2}"; }"""
 
-# Ids differ from run to run: this one stands for the id of the one face that is added.
+# Stands for the id of the one face that is added, which differs from run to run.
 ID = PERSON_ID_EXAMPLE
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -66,7 +66,7 @@ NO_WORKER = "¹ While no worker runs.\n"
 
 @dataclass(frozen=True)
 class Row:
-    """A request and its expected answer. call None: a path that is no call. idle: while no worker runs."""
+    """A request and its expected answer. call: None for a path that is no call. idle: sent while no worker runs."""
 
     status: Status
     call: Call | None
@@ -84,7 +84,7 @@ OWN = {
     (Status.INVALID_REQUEST, SEARCH_FACE): f"{IMG} -F facedb=nobodys",
     (Status.INVALID_REQUEST, COMPARE_FACES): "-F img1=@hopper.jpg",
 }
-"""What provokes a status of a call, where it is not what provokes it of any call."""
+"""Parameters that provoke a status of one call, where those for all calls do not."""
 
 LAST_IMAGE = {
     Status.NO_SIMILAR_FACE: "astronaut.png",
@@ -92,16 +92,16 @@ LAST_IMAGE = {
     Status.IMAGE_INVALID_SIZE: "large.jpg",
     Status.IMAGE_INVALID_FORMAT: "half.jpg",
 }
-"""The image in the place of the last one that provokes a status."""
+"""The file that, as the last image of a request, provokes a status of any call."""
 
 
-def needed(call: Call) -> str:
-    """The required parameters of a valid request."""
+def required_parameters(call: Call) -> str:
+    """Return the required parameters of a valid request."""
     return _images(call) or _texts(call)
 
 
-def provoking(status: Status, call: Call) -> str:
-    """The parameters of a request that is answered with the status."""
+def parameters_for(status: Status, call: Call) -> str:
+    """Return the parameters of a request that is answered with the status."""
     if (status, call) in OWN:
         return OWN[status, call]
     if status in LAST_IMAGE:
@@ -122,20 +122,20 @@ def _texts(call: Call) -> str:
 
 
 def rows() -> Iterator[Row]:
-    """In the order in which they are run."""
+    """Yield the rows in the order in which they are run."""
     for status in Status:
         for call in (call for call in CALLS if status in call.statuses):
             if status is Status.FAIL:
-                yield Row(status, call, 503, f"post v1/{call} {needed(call)}", idle=True)
+                yield Row(status, call, 503, f"post v1/{call} {required_parameters(call)}", idle=True)
             else:
-                yield Row(status, call, 200, f"post v1/{call} {provoking(status, call)}")
+                yield Row(status, call, 200, f"post v1/{call} {parameters_for(status, call)}")
     for call in CALLS:
-        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {needed(call)}")
+        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {required_parameters(call)}")
     for call in CALLS:
         key = "SEARCHES" if call.scope is Scope.ADD else "ADDS"
-        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${key} post v1/{call} {needed(call)}")
+        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${key} post v1/{call} {required_parameters(call)}")
     for call in CALLS:
-        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW post v1/{call} {needed(call)}")
+        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW post v1/{call} {required_parameters(call)}")
     for call in CALLS:
         yield Row(Status.INVALID_REQUEST, call, 405, f"post v1/{call} -X GET")
     yield Row(Status.INVALID_REQUEST, None, 404, f"post v1/findface {IMG}")
@@ -153,7 +153,7 @@ def table(service: Service) -> str:
     with _folder() as folder, gateway(folder, deadline_s=0.3, log_level="error") as idle:
         here = {"URL": service.address, **keys}
         there = {"URL": str(idle.base_url).rstrip("/"), "KEY": API_KEY}
-        _run(f"KEY=$SLOW post v1/delface {needed(DELETE_FACE)}", folder, here)
+        _run(f"KEY=$SLOW post v1/delface {required_parameters(DELETE_FACE)}", folder, here)
         lines, identifier = [], ID
         for row in rows():
             answer, code = _run(row.request.replace(ID, identifier), folder, there if row.idle else here)
@@ -183,7 +183,7 @@ def _line(row: Row, answer: str) -> str:
 
 def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, int]:
     """Run a request and return the text and the HTTP code of its answer."""
-    said = subprocess.run(
+    output = subprocess.run(
         ["bash", "-c", f"{POST}\n{request}"],
         cwd=folder,
         env={"PATH": os.environ["PATH"], **environment},
@@ -191,7 +191,7 @@ def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[st
         text=True,
         check=True,
     ).stdout
-    answer, _, code = said.rpartition(" ")
+    answer, _, code = output.rpartition(" ")
     return answer, int(code)
 
 

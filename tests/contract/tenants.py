@@ -1,4 +1,4 @@
-"""A tenant of its own for what must not meet the faces of other tests."""
+"""Tenants for tests whose faces must not meet those of other tests."""
 
 import asyncio
 import uuid
@@ -10,7 +10,9 @@ from shared.control import Control
 
 
 def new_tenant(broker: str, **keys: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Name and API keys of a new tenant with an empty facedb. keys: by name, what Control.create_key is to know."""
+    """Create a tenant with an empty facedb. Returns its name and its API keys by name. keys: by name, the options of
+    Control.create_key.
+    """
 
     async def create() -> tuple[str, dict[str, str]]:
         tenant = uuid.uuid4().hex

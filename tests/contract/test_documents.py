@@ -1,4 +1,4 @@
-"""What the documents show is what happens."""
+"""The documents show what the service does."""
 
 import os
 import re
@@ -25,19 +25,19 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def shape(text: str) -> str:
-    """The text with every id and every fractional confidence or similarity made alike."""
+    """Replace every id, and every fractional confidence or similarity, by a placeholder."""
     return re.sub(r'"(confidence|similarity)": \d\d\.\d{1,3}', r'"\1": N', re.sub(UUID, "ID", text))
 
 
 def blocks(title: str) -> list[tuple[str, str]]:
-    """The blocks of code of a section of the README: language and text."""
+    """Return the blocks of code of a section of the README: language and text."""
     (section,) = re.findall(rf"^## {title}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     return re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def folder(service: Service, tmp_path: Path) -> Path:
-    """The folder of somebody who has done what comes before the calls, and whose home is there too."""
+    """The folder of a reader who has followed the README up to the calls; it is the home directory, too."""
     _, keys = new_tenant(service.broker, pasted={})
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples/grace.jpg").write_bytes(hopper_jpeg())
@@ -50,8 +50,8 @@ def folder(service: Service, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pasted(command: str, folder: Path) -> str:
-    """What a shell prints."""
+def run_in_shell(command: str, folder: Path) -> str:
+    """Return what a shell prints."""
     return subprocess.run(
         ["bash", "-ec", command],
         cwd=folder,
@@ -62,18 +62,18 @@ def pasted(command: str, folder: Path) -> str:
     ).stdout
 
 
-def test_the_readmes_calls_pasted_one_after_the_other_answer_as_it_says(service: Service, folder: Path) -> None:
+def test_the_readmes_calls_pasted_in_order_get_the_answers_that_it_shows(service: Service, folder: Path) -> None:
     calls = blocks("The calls")
     commands = "".join(text for language, text in calls if language == "sh")
     answers = "".join(text for language, text in calls if language == "json")
     assert commands.count("curl ") == answers.count("\n") == 5
     assert commands.count("http://127.0.0.1:8000\n") == 1
-    said = pasted(commands.replace("http://127.0.0.1:8000\n", f"{service.address}\n"), folder)
-    assert shape(said.partition("{")[1] + said.partition("{")[2]) == shape(answers)
+    output = run_in_shell(commands.replace("http://127.0.0.1:8000\n", f"{service.address}\n"), folder)
+    assert shape(output.partition("{")[1] + output.partition("{")[2]) == shape(answers)
 
 
-def test_the_samples_are_where_their_packages_keep_them() -> None:
-    """Make samples itself needs a network."""
+def test_the_packages_of_the_samples_have_them_where_the_makefile_expects_them() -> None:
+    """`make samples` itself needs a network."""
     recipe = (ROOT / "Makefile").read_text().partition("\nsamples/grace.jpg:")[2]
     shipped = re.findall(r"mv samples/packages/(\S+) samples/\S+", recipe)
     assert [Path(path).name for path in shipped] == ["astronaut.png", "grace_hopper.jpg"]
@@ -81,9 +81,9 @@ def test_the_samples_are_where_their_packages_keep_them() -> None:
         assert (Path(skimage.__file__).parents[1] / path).is_file()
 
 
-def test_the_readmes_commands_are_found_as_it_says_and_exist(folder: Path) -> None:
+def test_the_readmes_commands_exist_and_are_on_the_path_that_it_sets(folder: Path) -> None:
     (path,) = (text for language, text in blocks("More commands") if language == "sh")
-    assert pasted(f"{path}\nfacesearch --version", folder).startswith("facesearch, version ")
+    assert run_in_shell(f"{path}\nfacesearch --version", folder).startswith("facesearch, version ")
     commands = re.findall(r"^\| `facesearch (.*?)` \|", README, re.MULTILINE)
     assert len(commands) == 12
     for command in commands:
@@ -97,19 +97,19 @@ def test_the_readmes_commands_are_found_as_it_says_and_exist(folder: Path) -> No
 
 
 def test_no_block_to_paste_has_a_comment() -> None:
-    """The shell of macOS takes one for arguments."""
+    """The default shell of macOS takes a pasted comment for arguments."""
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE):
         assert language in ("sh", "json", "mermaid")
         assert language != "sh" or "#" not in text
 
 
-def test_the_readme_names_where_the_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_names_the_file_of_the_api_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     assert "KEY=$(cat ~/.local/share/facesearch/api-key)" in README
     assert "`~/.local/share/facesearch`" in table()
 
 
-def test_every_setting_is_documented_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_of_settings_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     document = (ROOT / "docs/settings.md").read_text()
@@ -136,8 +136,7 @@ def test_every_dependency_has_its_reason() -> None:
 DOCUMENTS = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"))
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    """To a file, and where a section is named, to a heading of that name."""
+def test_links_between_documents_lead_to_files_and_headings() -> None:
     for document in DOCUMENTS:
         for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", document.read_text()):
             path = document.parent / target if target else document
@@ -150,6 +149,6 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
-def test_examples_in_the_contract_have_ids_that_are_ids() -> None:
+def test_ids_in_the_examples_of_the_contract_are_uuids() -> None:
     for text in re.findall(r'"person_id": "([^"]*)"', (ROOT / "docs/contract.md").read_text() + README):
         assert str(uuid.UUID(text)) == text

@@ -1,4 +1,4 @@
-"""The oracle lets right answers pass and names what is wrong with any other."""
+"""The oracle accepts answers of the contract and names what is wrong with any other."""
 
 import json
 
@@ -14,7 +14,7 @@ FACE = {"name": "Grace", "person_id": ID}
 FOUND = {"confidence": 80, **FACE}
 
 
-def judged(status: str, message: object, call: Call | None, code: int = 200, **headers: str) -> str | None:
+def judge(status: str, message: object, call: Call | None, code: int = 200, **headers: str) -> str | None:
     body = json.dumps({"status": status, "message": message}).encode()
     return breach(Answer(code, HEADERS | headers, body), call)
 
@@ -29,19 +29,19 @@ def judged(status: str, message: object, call: Call | None, code: int = 200, **h
     ],
     ids=str,
 )
-def test_a_result_is_one_of_its_own_call_alone(call: Call, message: object) -> None:
+def test_a_result_belongs_to_its_own_call_alone(call: Call, message: object) -> None:
     for other in CALLS:
-        assert judged("OK", message, other) == (None if other is call else f"not a result of {other}")
+        assert judge("OK", message, other) == (None if other is call else f"not a result of {other}")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-def test_a_status_has_its_exact_message_and_is_one_of_the_call(call: Call) -> None:
+def test_a_status_has_its_exact_message_and_belongs_to_its_calls(call: Call) -> None:
     for status, message in MESSAGES.items():
         fails = {"code": 503, "retry-after": "1"} if status is Status.FAIL else {}
-        assert judged(status, message, call, **fails) == (
+        assert judge(status, message, call, **fails) == (
             None if status in call.statuses else f"{call} cannot answer {status}"
         )
-        assert judged(status, f"{message}!", call, **fails) is not None
+        assert judge(status, f"{message}!", call, **fails) is not None
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_a_status_has_its_exact_message_and_is_one_of_the_call(call: Call) -> No
         (COMPARE_FACES, {"similarity": 100.1, "result": "SAME PERSON"}),
     ],
 )
-def test_another_result_is_wrong(call: Call, message: object) -> None:
-    assert judged("OK", message, call) == f"not a result of {call}"
+def test_a_malformed_result_is_wrong(call: Call, message: object) -> None:
+    assert judge("OK", message, call) == f"not a result of {call}"
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_another_result_is_wrong(call: Call, message: object) -> None:
         (200, {}, b'{"status": "INVALID_REQUEST", "message": "<script>"}', "no plain sentence"),
     ],
 )
-def test_what_is_wrong_is_named(code: int, headers: dict[str, str], body: bytes, wrong: str) -> None:
+def test_what_breaks_the_contract_is_named(code: int, headers: dict[str, str], body: bytes, wrong: str) -> None:
     assert breach(Answer(code, HEADERS | headers, body), SEARCH_FACE) == wrong

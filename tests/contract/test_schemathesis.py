@@ -1,7 +1,7 @@
-"""Schemathesis reads the document that the service serves and asks for what it allows and for what it forbids.
+"""Schemathesis reads the OpenAPI document of the service, and sends requests that it allows and that it forbids.
 
-In a process of its own: in ours it would replace how hypothesis shows a failing example, in every other test too. Its
-pytest plugin does that, and is switched off in pyproject.toml.
+It runs in a process of its own, since it replaces the way in which hypothesis shows a failing example for all other
+tests of its process. Its pytest plugin, which does the same, is disabled in pyproject.toml.
 """
 
 import os
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 
 EXCLUDED = "negative_data_rejection,positive_data_acceptance"
-"""Whether a malformed request gets a 4xx and a well-formed one a 2xx: the status says that here, see the hooks."""
+"""These expect 4xx for malformed and 2xx for well-formed requests; here the status says it, see the hooks."""
 
 EXAMPLES = 300
-"""Of each call at most, besides the document's own and every border of every parameter."""
+"""The most for each call, besides the document's own and the bounds of every parameter."""
 
 
-def test_the_service_does_what_its_document_says(service: Service, tmp_path: Path) -> None:
+def test_the_service_conforms_to_its_openapi_document(service: Service, tmp_path: Path) -> None:
     _, keys = new_tenant(service.broker, schemathesis={})
     ran = subprocess.run(
         [

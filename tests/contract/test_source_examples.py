@@ -1,6 +1,6 @@
-"""Every example answer of the API description, one test each: keys, their order, types and texts.
+"""Every example answer of docs/contract.md, one test each: keys, their order, types and texts.
 
-The examples are in docs/contract.md. Ids differ, of course; all else is compared to the letter.
+All is compared to the letter except ids.
 """
 
 import base64
@@ -24,8 +24,8 @@ def b64(image: bytes) -> str:
     return base64.b64encode(image).decode()
 
 
-def says(response: httpx.Response, example: str, http_status: int = 200) -> None:
-    """The answer is the example, byte for byte but for ids."""
+def require(response: httpx.Response, example: str, http_status: int = 200) -> None:
+    """Require that the answer is the example, byte for byte except for ids."""
     assert response.status_code == http_status
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     pattern = re.escape(example).replace(re.escape("<uuid>"), UUID)
@@ -34,47 +34,47 @@ def says(response: httpx.Response, example: str, http_status: int = 200) -> None
 
 @pytest.fixture(scope="module")
 def without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A real gateway and a real broker, but nobody to do the work."""
-    with gateway(tmp_path_factory.mktemp("lonely"), deadline_s=0.3) as client:
+    """A real gateway and a real broker, without a worker."""
+    with gateway(tmp_path_factory.mktemp("without_workers"), deadline_s=0.3) as client:
         yield client
 
 
 class TestAddFace:
     def test_one_face(self, call: Call) -> None:
-        says(
+        require(
             call("addface", img=b64(hopper_jpeg())),
             '{"status": "OK", "message": [{"name": "ID0", "person_id": "<uuid>"}]}',
         )
 
     def test_two_faces(self, call: Call) -> None:
         call("addface", img=b64(hopper_jpeg()))
-        says(
+        require(
             call("addface", img=b64(side_by_side(hopper_jpeg(), astronaut_png()))),
             '{"status": "OK", "message": '
             '[{"name": "ID1", "person_id": "<uuid>"}, {"name": "ID2", "person_id": "<uuid>"}]}',
         )
 
     def test_no_face(self, call: Call) -> None:
-        says(
+        require(
             call("addface", img=b64(faceless_png())),
             '{"status": "FACE_DETECT_FAILED", "message": "check input image and retry"}',
         )
 
     def test_server_error(self, without_workers: httpx.Client) -> None:
-        says(
+        require(
             without_workers.post("/v1/addface", data={"img": b64(hopper_jpeg())}),
             '{"status": "FAIL", "message": "please try again later"}',
             503,
         )
 
-    def test_format(self, call: Call) -> None:
-        says(
+    def test_text_in_place_of_an_image(self, call: Call) -> None:
+        require(
             call("addface", img=b64(b"just some text")),
             '{"status": "IMAGE_INVALID_FORMAT", "message": "image format not support"}',
         )
 
-    def test_size(self, call: Call) -> None:
-        says(
+    def test_an_image_that_is_too_large(self, call: Call) -> None:
+        require(
             call("addface", img=b64(hopper_jpeg().ljust(MAX_IMAGE_BYTES + 1, b"\0"))),
             '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}',
         )
@@ -87,7 +87,7 @@ class TestSearchFace:
         response = call("searchface", img=b64(hopper_jpeg()))
         first, second = json.loads(response.text)["message"]
         assert 80 <= second["confidence"] < 100
-        says(
+        require(
             response,
             '{"status": "OK", "message": [{"confidence": 100, "name": "NAME", "person_id": "<uuid>"}, '
             f'{{"confidence": {second["confidence"]}, "name": "", "person_id": "<uuid>"}}]}}',
@@ -96,31 +96,31 @@ class TestSearchFace:
 
     def test_no_similar_face(self, call: Call) -> None:
         call("addface", img=b64(astronaut_png()))
-        says(
+        require(
             call("searchface", img=b64(hopper_jpeg())),
             '{"status": "NO_SIMILAR_FACE", "message": "no similar face in db"}',
         )
 
     def test_no_face(self, call: Call) -> None:
-        says(
+        require(
             call("searchface", img=b64(faceless_png())),
             '{"status": "FACE_DETECT_FAILED", "message": "check input image and retry"}',
         )
 
-    def test_format(self, call: Call) -> None:
-        says(
+    def test_an_image_of_another_format(self, call: Call) -> None:
+        require(
             call("searchface", img=b64(b"GIF89a, no less")),
             '{"status": "IMAGE_INVALID_FORMAT", "message": "image format not support"}',
         )
 
-    def test_size(self, call: Call) -> None:
-        says(
+    def test_an_image_that_is_too_large(self, call: Call) -> None:
+        require(
             call("searchface", img=b64(bytes(MAX_IMAGE_BYTES + 1))),
             '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}',
         )
 
     def test_server_error(self, without_workers: httpx.Client) -> None:
-        says(
+        require(
             without_workers.post("/v1/searchface", data={"img": b64(hopper_jpeg())}),
             '{"status": "FAIL", "message": "please try again later"}',
             503,
@@ -128,16 +128,16 @@ class TestSearchFace:
 
 
 class TestFaceCompare:
-    """Of the sibling API, whose answer this is but for its number."""
+    """The answer of the sibling API, except for its number."""
 
     def test_the_same_person(self, call: Call) -> None:
         response = call("facecompare", img1=b64(hopper_jpeg()), img2=b64(reencode(hopper_jpeg(), 30)))
         similarity = response.json()["message"]["similarity"]
         assert 95 <= similarity < 100
-        says(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "SAME PERSON"}}}}')
+        require(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "SAME PERSON"}}}}')
 
     def test_the_same_image(self, call: Call) -> None:
-        says(
+        require(
             call("facecompare", img1=b64(hopper_jpeg()), img2=b64(hopper_jpeg())),
             '{"status": "OK", "message": {"similarity": 100, "result": "SAME PERSON"}}',
         )
@@ -146,7 +146,7 @@ class TestFaceCompare:
         response = call("facecompare", img1=b64(hopper_jpeg()), img2=b64(astronaut_png()))
         similarity = response.json()["message"]["similarity"]
         assert 0 < similarity < 80
-        says(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "NOT SAME PERSON"}}}}')
+        require(response, f'{{"status": "OK", "message": {{"similarity": {similarity}, "result": "NOT SAME PERSON"}}}}')
 
     @pytest.mark.parametrize(
         ("wrong", "answer"),
@@ -156,21 +156,21 @@ class TestFaceCompare:
             (bytes(MAX_IMAGE_BYTES + 1), '{"status": "IMAGE_INVALID_SIZE", "message": "image larger than 2M"}'),
         ],
     )
-    def test_either_image_may_be_the_cause(self, call: Call, wrong: bytes, answer: str) -> None:
-        says(call("facecompare", img1=b64(wrong), img2=b64(hopper_jpeg())), answer)
-        says(call("facecompare", img1=b64(hopper_jpeg()), img2=b64(wrong)), answer)
+    def test_either_image_may_be_refused(self, call: Call, wrong: bytes, answer: str) -> None:
+        require(call("facecompare", img1=b64(wrong), img2=b64(hopper_jpeg())), answer)
+        require(call("facecompare", img1=b64(hopper_jpeg()), img2=b64(wrong)), answer)
 
     @pytest.mark.parametrize("missing", ["img1", "img2"])
-    def test_both_are_needed(self, call: Call, missing: str) -> None:
+    def test_both_images_are_required(self, call: Call, missing: str) -> None:
         images = {name: b64(hopper_jpeg()) for name in ("img1", "img2") if name != missing}
-        says(
+        require(
             call("facecompare", **images),
             f'{{"status": "INVALID_REQUEST", "message": "{missing} is missing or empty; it must be the base64 of a '
             'jpeg, png or bmp image of at most 2M"}',
         )
 
     def test_server_error(self, without_workers: httpx.Client) -> None:
-        says(
+        require(
             without_workers.post("/v1/facecompare", data={"img1": b64(hopper_jpeg()), "img2": b64(hopper_jpeg())}),
             '{"status": "FAIL", "message": "please try again later"}',
             503,
@@ -180,19 +180,19 @@ class TestFaceCompare:
 class TestDelFace:
     def test_deleted(self, call: Call) -> None:
         (added,) = call("addface", img=b64(hopper_jpeg())).json()["message"]
-        says(
+        require(
             call("delface", person_id=added["person_id"]),
             '{"status": "OK", "message": "successfully deleted face"}',
         )
 
     def test_unknown_person(self, call: Call) -> None:
-        says(
+        require(
             call("delface", person_id="4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"),
             '{"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}',
         )
 
     def test_server_error(self, without_workers: httpx.Client) -> None:
-        says(
+        require(
             without_workers.post("/v1/delface", data={"person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}),
             '{"status": "FAIL", "message": "please try again later"}',
             503,

@@ -1,4 +1,4 @@
-"""What the checks of deploy/ stand on, which only `make check-deploy` installs."""
+"""Fixtures for the checks of deploy/, whose validators only `make check-deploy` installs."""
 
 import shutil
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from deploy_tree import ROOT, Tree
 
 @pytest.fixture(autouse=True)
 def validators(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skips where requirements/deploy.txt is not installed."""
+    """Skip the test where requirements/deploy.txt is not installed."""
     if find_spec("helm_python") is None or find_spec("kubernetes_validate") is None:
         pytest.skip("the validators are not installed: make check-deploy")
     monkeypatch.syspath_prepend(ROOT / "deploy")
@@ -19,13 +19,13 @@ def validators(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """An empty one."""
+    """An empty tree of deployment files."""
     return Tree(tmp_path)
 
 
 @pytest.fixture
 def chart_folder(tmp_path: Path) -> Path:
-    """A copy of the chart without what its links lead to, which no value changes."""
+    """A copy of the chart without the files that its links lead to, which no value changes."""
     folder = tmp_path / "facesearch"
     shutil.copytree(ROOT / "deploy" / "helm" / "facesearch", folder, ignore=shutil.ignore_patterns("files"))
     return folder

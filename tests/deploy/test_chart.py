@@ -1,4 +1,4 @@
-"""What the chart makes, beyond what a schema can tell: that its parts fit each other."""
+"""Objects of the chart fit each other, which a schema cannot check."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))
 
 Objects = dict[tuple[str, str], dict[str, Any]]
-"""By kind and by name without the release's."""
+"""Objects by kind and by name, without the name of the release."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def render(chart_folder: Path) -> Callable[..., Objects]:
 
 @pytest.fixture(params=[None, *EXAMPLES], ids=lambda path: path.stem if path else "defaults")
 def objects(request: pytest.FixtureRequest, render: Callable[..., Objects]) -> Objects:
-    """What the defaults and each example make."""
+    """The objects of the defaults and of each example."""
     values = yaml.safe_load(request.param.read_text()) if request.param else {}
     for shipped in ("alerts", "dashboard"):
         values.setdefault("metrics", {})[shipped] = {"enabled": False}
@@ -49,7 +49,7 @@ def objects(request: pytest.FixtureRequest, render: Callable[..., Objects]) -> O
 
 
 def pods(objects: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each pod template, with the name of what makes its pods."""
+    """Yield each pod template with the name of its workload."""
     for (kind, name), item in objects.items():
         if kind in {"Deployment", "StatefulSet", "Job"}:
             yield name, item["spec"]["template"]
@@ -57,31 +57,31 @@ def pods(objects: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, item["spec"]["jobTemplate"]["spec"]["template"]
 
 
-def chosen(selector: dict[str, str], objects: Objects) -> list[str]:
+def selected(selector: dict[str, str], objects: Objects) -> list[str]:
     return [name for name, pod in pods(objects) if selector.items() <= pod["metadata"]["labels"].items()]
 
 
-def test_every_selector_chooses_pods(objects: Objects) -> None:
+def test_every_selector_selects_pods(objects: Objects) -> None:
     for (kind, name), item in objects.items():
         spec = item.get("spec", {})
         if kind == "Service":
-            assert chosen(spec["selector"], objects), name
+            assert selected(spec["selector"], objects), name
         elif kind in {"Deployment", "StatefulSet", "PodDisruptionBudget", "PodMonitor"}:
-            assert chosen(spec["selector"]["matchLabels"], objects) == [name]
+            assert selected(spec["selector"]["matchLabels"], objects) == [name]
         elif kind == "NetworkPolicy" and name != "nothing":
             jobs = ["restore"] if name == "backup" and ("Job", "restore") in objects else []
-            assert chosen(spec["podSelector"]["matchLabels"], objects) == [name, *jobs]
+            assert selected(spec["podSelector"]["matchLabels"], objects) == [name, *jobs]
 
 
-def test_no_pod_escapes_the_policy_that_forbids_everything(objects: Objects) -> None:
+def test_the_policy_that_forbids_all_traffic_selects_every_pod(objects: Objects) -> None:
     policy = objects["NetworkPolicy", "nothing"]["spec"]
-    assert set(chosen(policy["podSelector"]["matchLabels"], objects)) == {name for name, _ in pods(objects)}
+    assert set(selected(policy["podSelector"]["matchLabels"], objects)) == {name for name, _ in pods(objects)}
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert "ingress" not in policy
     assert "egress" not in policy
 
 
-def test_what_scales_scales_something(objects: Objects) -> None:
+def test_every_autoscaler_scales_a_deployment_without_a_fixed_number(objects: Objects) -> None:
     for (kind, name), item in objects.items():
         if kind in {"HorizontalPodAutoscaler", "ScaledObject"}:
             assert item["spec"]["scaleTargetRef"]["name"].removeprefix("facesearch-") == name
@@ -89,7 +89,7 @@ def test_what_scales_scales_something(objects: Objects) -> None:
 
 
 def test_every_container_is_restricted(objects: Objects) -> None:
-    """By the Pod Security Standard `restricted`, and with a root file system that cannot be written to."""
+    """By the Pod Security Standard `restricted`, and with a read-only root file system."""
     for name, pod in pods(objects):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False, name
@@ -104,7 +104,7 @@ def test_every_container_is_restricted(objects: Objects) -> None:
             assert {"requests", "limits"} <= set(container["resources"]), name
 
 
-def test_every_secret_that_the_chart_makes_has_what_pods_take_of_it(objects: Objects) -> None:
+def test_every_secret_of_the_chart_has_the_keys_that_pods_mount(objects: Objects) -> None:
     for name, pod in pods(objects):
         for volume in pod["spec"].get("volumes", []):
             for source in volume.get("projected", {}).get("sources", []):
@@ -132,16 +132,16 @@ EXTRA = {
 
 
 def jobs(objects: Objects) -> dict[str, dict[str, Any]]:
-    """Pods of the jobs on backups, by what they do."""
+    """Return the pods of the jobs on backups by their name."""
     return {name: pod["spec"] for name, pod in pods(objects) if name in {"backup", "restore"}}
 
 
-def test_no_backup_is_taken_unless_it_is_asked_for(render: Callable[..., Objects]) -> None:
+def test_no_backup_is_taken_by_default(render: Callable[..., Objects]) -> None:
     assert not jobs(render())
     assert ("PersistentVolumeClaim", "backup") not in render()
 
 
-def test_the_jobs_on_backups_run_commands_with_the_workers_image(render: Callable[..., Objects]) -> None:
+def test_backup_jobs_run_their_commands_with_the_workers_image(render: Callable[..., Objects]) -> None:
     objects = render(BACKUP)
     worker = objects["Deployment", "worker"]["spec"]["template"]["spec"]["containers"][0]
     containers = {name: pod["containers"][0] for name, pod in jobs(objects).items()}
@@ -152,8 +152,8 @@ def test_the_jobs_on_backups_run_commands_with_the_workers_image(render: Callabl
     assert {container["image"] for container in containers.values()} == {worker["image"]}
 
 
-def test_the_jobs_on_backups_may_write_their_folder(render: Callable[..., Objects]) -> None:
-    """As the user of the image, whose group a volume is given."""
+def test_backup_jobs_may_write_to_their_folder(render: Callable[..., Objects]) -> None:
+    """They run as the user of the image, and the volume belongs to its group."""
     for pod in jobs(render(BACKUP)).values():
         assert pod["securityContext"].items() >= {"runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001}.items()
         assert {"name": "backups", "mountPath": "/backups"} in pod["containers"][0]["volumeMounts"]
@@ -161,11 +161,11 @@ def test_the_jobs_on_backups_may_write_their_folder(render: Callable[..., Object
         assert volume["persistentVolumeClaim"] == {"claimName": "facesearch-backup"}
 
 
-def test_the_jobs_on_backups_reach_the_queue_and_the_faces_and_nobody_reaches_them(
+def test_backup_jobs_reach_the_queue_and_the_faces_and_accept_no_traffic(
     render: Callable[..., Objects],
 ) -> None:
     objects = render(BACKUP)
-    labels = chosen_labels(objects["NetworkPolicy", "backup"])
+    labels = selected_labels(objects["NetworkPolicy", "backup"])
     assert "ingress" not in objects["NetworkPolicy", "backup"]["spec"]
     for server, allowed in (("valkey", True), ("qdrant", True), ("images", False)):
         (rule,) = objects["NetworkPolicy", server]["spec"]["ingress"]
@@ -176,11 +176,11 @@ def test_the_jobs_on_backups_reach_the_queue_and_the_faces_and_nobody_reaches_th
         assert files == {"REDIS_URL", "QDRANT_API_KEY"}
 
 
-def chosen_labels(policy: dict[str, Any]) -> dict[str, str]:
+def selected_labels(policy: dict[str, Any]) -> dict[str, str]:
     return policy["spec"]["podSelector"]["matchLabels"]
 
 
-def test_backups_outlive_the_release_or_go_to_a_claim_of_ones_own(render: Callable[..., Objects]) -> None:
+def test_backups_outlive_the_release_or_go_to_an_existing_claim(render: Callable[..., Objects]) -> None:
     claim = render(BACKUP)["PersistentVolumeClaim", "backup"]
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     objects = render({"backup": {**BACKUP["backup"], "existingClaim": "mine"}})
@@ -190,13 +190,13 @@ def test_backups_outlive_the_release_or_go_to_a_claim_of_ones_own(render: Callab
         assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
 
 
-def test_the_name_of_the_cronjob_leaves_room_for_that_of_its_jobs(render: Callable[..., Objects]) -> None:
+def test_the_name_of_the_cronjob_leaves_space_for_the_suffix_of_its_jobs(render: Callable[..., Objects]) -> None:
     objects = render({**BACKUP, "fullnameOverride": "a" * 60})
     (name,) = (item["metadata"]["name"] for (kind, _), item in objects.items() if kind == "CronJob")
     assert len(name) <= 52
 
 
-def test_more_volumes_are_in_gateways_workers_and_jobs(render: Callable[..., Objects]) -> None:
+def test_extra_volumes_are_in_gateways_workers_and_jobs(render: Callable[..., Objects]) -> None:
     objects = render({**BACKUP, **EXTRA})
     having = {name for name, pod in pods(objects) if {"name": "more", "emptyDir": {}} in pod["spec"]["volumes"]}
     assert having == {"gateway", "worker", "backup", "restore"}
@@ -206,14 +206,14 @@ def test_more_volumes_are_in_gateways_workers_and_jobs(render: Callable[..., Obj
 
 
 def test_snapshots_of_qdrant_are_on_its_claim(render: Callable[..., Objects]) -> None:
-    """Not on the disk of the node, which need not have room for them."""
+    """The disk of the node need not have space for them."""
     (container,) = render()["StatefulSet", "qdrant"]["spec"]["template"]["spec"]["containers"]
     (where,) = (item["value"] for item in container["env"] if item["name"] == "QDRANT__STORAGE__SNAPSHOTS_PATH")
     (data,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "data")
     assert where == f"{data}/snapshots"
 
 
-def test_the_list_that_keda_watches_is_as_long_as_jobs_wait(render: Callable[..., Objects]) -> None:
+def test_keda_scales_by_the_list_of_waiting_jobs(render: Callable[..., Objects]) -> None:
     from shared.fair_queue import HELD  # noqa: PLC0415 -- beside its only use
 
     objects = render({"worker": {"autoscaling": {"by": "queue"}}})
@@ -222,14 +222,16 @@ def test_the_list_that_keda_watches_is_as_long_as_jobs_wait(render: Callable[...
     assert trigger["metadata"]["address"] == "facesearch-valkey.faces.svc:6379"
 
 
-def test_pods_get_the_time_that_draining_and_the_deadline_take(render: Callable[..., Objects]) -> None:
+def test_pods_have_time_to_drain_and_to_reach_the_deadline(render: Callable[..., Objects]) -> None:
     objects = render({"config": {"FACESEARCH_DEADLINE_S": 30.5, "FACESEARCH_DRAIN_S": 7}})
     assert objects["Deployment", "gateway"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 7 + 31 + 20
     assert objects["Deployment", "worker"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 31 + 20
 
 
-def test_settings_are_written_as_they_are_read(render: Callable[..., Objects], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole number has no exponent, a truth value is one: the settings take all of it."""
+def test_settings_of_the_chart_keep_their_values(
+    render: Callable[..., Objects], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large whole numbers are written without an exponent, and booleans as the settings read them."""
     from shared.settings import Settings  # noqa: PLC0415 -- beside its only use
 
     given = {
@@ -250,7 +252,7 @@ def test_settings_are_written_as_they_are_read(render: Callable[..., Objects], m
     assert settings.qdrant_url == "http://facesearch-qdrant:6333"
 
 
-def test_a_gpu_worker_asks_for_a_device_and_runs_the_image_for_it(render: Callable[..., Objects]) -> None:
+def test_a_gpu_worker_requests_a_device_and_runs_the_cuda_image(render: Callable[..., Objects]) -> None:
     objects = render({"worker": {"gpu": {"enabled": True}}})
     container = objects["Deployment", "worker"]["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
@@ -258,7 +260,7 @@ def test_a_gpu_worker_asks_for_a_device_and_runs_the_image_for_it(render: Callab
     assert objects["ConfigMap", ""]["data"]["FACESEARCH_DEVICE"] == "cuda"
 
 
-def test_the_admin_api_is_reached_only_by_whom_it_is_opened_to(render: Callable[..., Objects]) -> None:
+def test_the_admin_api_is_reachable_only_for_the_peers_of_its_policy(render: Callable[..., Objects]) -> None:
     values = {"admin": {"enabled": True}, "secrets": {"values": {"FACESEARCH_ADMIN_KEY": "sixteen-letters-"}}}
     policy = render(values)["NetworkPolicy", "gateway"]["spec"]
     assert 8001 not in [port["port"] for rule in policy["ingress"] for port in rule["ports"]]

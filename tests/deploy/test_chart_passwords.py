@@ -1,6 +1,6 @@
-"""Passwords of the chart's own servers are made once: an upgrade finds in the cluster what the installation made.
+"""Passwords of the chart's own servers are made once: an upgrade reads those of the installation from the cluster.
 
-The cluster is a stand-in that knows one kind of object, Secrets, which is all that the chart looks up.
+The cluster is a stand-in that serves Secrets only, the one kind that the chart looks up.
 """
 
 import base64
@@ -33,7 +33,7 @@ DISCOVERY = {
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Its address, and the objects in it by their path, which a test may change."""
+    """The address of the cluster, and its objects by path, which a test may change."""
     objects: dict[str, Any] = dict(DISCOVERY)
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def cluster() -> Iterator[tuple[str, dict[str, Any]]]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Requests are no news."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -60,8 +60,8 @@ def cluster() -> Iterator[tuple[str, dict[str, Any]]]:
             thread.join()
 
 
-def secret_of(address: str, chart_folder: Path) -> dict[str, str]:
-    """What an installation or upgrade in that cluster would write into the Secret of the servers."""
+def servers_secret(address: str, chart_folder: Path) -> dict[str, str]:
+    """Return the Secret of the servers as an installation or upgrade in that cluster would write it."""
     from helm_python import Chart, Config  # noqa: PLC0415 -- only `make check-deploy` installs it
 
     kubeconfig = {
@@ -80,19 +80,19 @@ def secret_of(address: str, chart_folder: Path) -> dict[str, str]:
     return yaml.safe_load(texts["facesearch/templates/servers/secret.yaml"])["stringData"]
 
 
-def test_an_upgrade_keeps_them(cluster: tuple[str, dict[str, Any]], chart_folder: Path) -> None:
+def test_an_upgrade_keeps_the_passwords(cluster: tuple[str, dict[str, Any]], chart_folder: Path) -> None:
     address, objects = cluster
     data = {key: base64.b64encode(value.encode()).decode() for key, value in MADE.items()}
     objects[WHERE] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "facesearch-servers"}, "data": data}
-    secret = secret_of(address, chart_folder)
+    secret = servers_secret(address, chart_folder)
     assert {key: secret[key] for key in MADE} == MADE
     assert secret["REDIS_URL"] == "redis://:first@facesearch-valkey:6379/0"
     assert secret["valkey.conf"] == "requirepass first"
 
 
-def test_an_installation_makes_them_and_no_two_alike(cluster: tuple[str, dict[str, Any]], chart_folder: Path) -> None:
+def test_every_installation_makes_passwords_of_its_own(cluster: tuple[str, dict[str, Any]], chart_folder: Path) -> None:
     address, _ = cluster
-    secrets = [secret_of(address, chart_folder) for _ in range(2)]
+    secrets = [servers_secret(address, chart_folder) for _ in range(2)]
     made = [secret[key] for secret in secrets for key in MADE]
     assert len(set(made)) == 6
     assert {len(password) for password in made} == {32}

@@ -1,4 +1,4 @@
-"""Faults of the chart: Helm, Kubernetes' schemas and ours each refuse what is theirs to refuse."""
+"""The checks of the chart report faults: by Helm, by Kubernetes' schemas and by the chart's own schema."""
 
 import shutil
 
@@ -80,7 +80,7 @@ FAULTS = {
         "joblabel",
         "'joblabel' was unexpected",
     ),
-    "a kind that nobody knows": (
+    "an unknown kind": (
         f"{CHART}/templates/monitoring/monitors.yaml",
         "kind: PodMonitor",
         "kind: PodsMonitor",
@@ -97,7 +97,7 @@ FAULTS = {
 
 @pytest.fixture
 def chart(tree: Tree) -> Tree:
-    """The real chart, with values that make everything of it, and something for its links to lead to."""
+    """The real chart, with values that render every template, and files for its links."""
     shutil.copytree(ROOT / CHART, tree.root / CHART, symlinks=True)
     tree.write(VALUES, EVERYTHING)
     tree.write("deploy/helm/examples/by-cpu.yaml", BY_CPU)
@@ -106,20 +106,20 @@ def chart(tree: Tree) -> Tree:
     return tree
 
 
-def test_without_a_fault_it_is_valid(chart: Tree) -> None:
+def test_a_chart_without_a_fault_is_valid(chart: Tree) -> None:
     result = chart.check()
     assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(("file", "old", "new", "reason"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_named(chart: Tree, file: str, old: str, new: str, reason: str) -> None:
+def test_a_fault_is_reported(chart: Tree, file: str, old: str, new: str, reason: str) -> None:
     chart.change(file, old, new)
     result = chart.check()
     assert result.exit_code == 1
     assert reason in result.output
 
 
-def test_a_link_to_nothing_is_named(chart: Tree) -> None:
+def test_a_link_to_a_missing_file_is_reported(chart: Tree) -> None:
     (chart.root / "deploy/prometheus/alerts.yml").unlink()
     result = chart.check()
     assert result.exit_code == 1

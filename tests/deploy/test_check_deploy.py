@@ -1,4 +1,4 @@
-"""Every check can fail: a tree with one fault is refused, by the name of the file and with what is wrong in it."""
+"""Every check can fail: a tree with one fault is refused with the name of the file and the reason."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_the_files_of_the_project_are_valid() -> None:
     assert result.output.endswith(" files valid\n")
 
 
-def test_nothing_to_check_is_no_success(tree: Tree) -> None:
+def test_an_empty_tree_is_an_error(tree: Tree) -> None:
     assert tree.check().exit_code == 1
 
 
@@ -71,17 +71,17 @@ FAULTS = {
     ),
     "a key given twice": ("deploy/grafana/provisioning/a.yml", "a: 1\na: 2\n", "given twice"),
     "a script that does not parse": ("deploy/start.sh", "#!/bin/sh\nif true; then\n", "end of file"),
-    "a schema that is none": (
+    "an invalid schema": (
         "deploy/a.schema.json",
         '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "text"}',
         "no JSON Schema",
     ),
-    "a kind of file that nobody checks": ("deploy/start.lua", "", "no check knows"),
+    "a kind of file without a check": ("deploy/start.lua", "", "no check knows"),
 }
 
 
 @pytest.mark.parametrize(("file", "text", "reason"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_named(tree: Tree, file: str, text: str, reason: str) -> None:
+def test_a_fault_is_reported(tree: Tree, file: str, text: str, reason: str) -> None:
     tree.write(file, text)
     result = tree.check()
     assert result.exit_code == 1
@@ -90,7 +90,7 @@ def test_a_fault_is_named(tree: Tree, file: str, text: str, reason: str) -> None
     assert "files valid" not in result.output
 
 
-def test_compose_files_must_go_together(tree: Tree) -> None:
+def test_compose_files_must_be_valid_together(tree: Tree) -> None:
     tree.write("docker-compose.yml", "services: {a: {image: b}}\n")
     tree.write("deploy/compose.one.yml", "services: {a: {depends_on: [b]}, b: {image: c}}\n")
     tree.write("deploy/compose.two.yml", "services: {a: {depends_on: [c]}}\n")
