@@ -1,5 +1,5 @@
-"""Who is let in: by places, by the tenant's share of them, and by what the answers before tell. Counted in memory,
-nothing asked, nothing leaked.
+"""Admission: by the places of a gateway, a tenant's share of them, and the pace of earlier answers. No network, and no
+place is lost.
 """
 
 import math
@@ -19,7 +19,7 @@ from shared.contract import Status
 
 
 class Clock:
-    """time.monotonic of the modules under test."""
+    """Replaces time.monotonic in the modules under test."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -43,7 +43,7 @@ def request(admission: Admission, tenant: str = "a") -> Iterator[None]:
 
 
 def refused(admission: Admission, tenant: str = "a") -> GatewayFull | Overloaded | None:
-    """One request that ends at once: None when it was let in, else why not."""
+    """Make one request that ends at once. Returns the refusal, None if it was admitted."""
     try:
         with request(admission, tenant):
             return None
@@ -51,7 +51,9 @@ def refused(admission: Admission, tenant: str = "a") -> GatewayFull | Overloaded
         return refusal
 
 
-def test_beyond_its_places_a_gateway_refuses_at_once(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gateway_without_free_places_refuses_at_once_and_logs_it_once_a_second(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     admission = Admission(places=3, deadline_s=10)
     with ExitStack() as held:
         for _ in range(3):
@@ -77,14 +79,14 @@ def test_a_place_is_free_again_after_an_error() -> None:
 
 
 def learn(admission: Admission, clock: Clock, seconds: float, tenant: str = "a") -> None:
-    """Jobs one after the other, of so many seconds each, until the pace is theirs."""
+    """Finish jobs one after the other, each of that many seconds, until they alone determine the pace."""
     for _ in range(20 * module.PACE_SAMPLES):
         with admission.job(tenant):
             clock.now += seconds
 
 
-def let_in(admission: Admission, tenant: str = "a") -> int:
-    """How many requests of a tenant have a place at once before one is refused."""
+def admitted(admission: Admission, tenant: str = "a") -> int:
+    """Return how many requests of a tenant have a place at once before one is refused."""
     with ExitStack() as held:
         for count in range(10_000):
             try:
@@ -94,12 +96,12 @@ def let_in(admission: Admission, tenant: str = "a") -> int:
     raise AssertionError("no end")
 
 
-def test_before_the_first_answer_every_place_of_the_share_may_be_taken() -> None:
-    assert let_in(Admission(places=52, deadline_s=0.001)) == 52 * SHARE / (SHARE + 1)
+def test_before_the_first_answer_every_place_of_a_share_may_be_taken() -> None:
+    assert admitted(Admission(places=52, deadline_s=0.001)) == 52 * SHARE / (SHARE + 1)
 
 
-def test_whatever_others_have_a_new_tenant_finds_a_place_as_their_requests_end() -> None:
-    """Each of ten asks on and on; when one is refused, the oldest request ends."""
+def test_a_new_tenant_finds_a_place_while_others_take_every_place_they_can_get() -> None:
+    """Ten tenants request without pause; when one is refused, the oldest request ends."""
     admission, busy = Admission(places=256, deadline_s=10), [f"busy {number}" for number in range(10)]
     with ExitStack() as rest:
         held: deque[ExitStack] = deque()
@@ -114,7 +116,7 @@ def test_whatever_others_have_a_new_tenant_finds_a_place_as_their_requests_end()
                 assert not refused(admission, f"new {round_}")
 
 
-def test_tenants_that_want_everything_have_as_many_places() -> None:
+def test_tenants_that_take_all_they_can_get_have_equally_many_places() -> None:
     admission = Admission(places=256, deadline_s=10)
     places = {"a": 0, "b": 0}
     with ExitStack() as held:
@@ -129,26 +131,28 @@ def test_tenants_that_want_everything_have_as_many_places() -> None:
     assert places["b"] == pytest.approx(places["a"], abs=2)
 
 
-def test_who_is_slow_is_refused_and_the_others_are_not(clock: Clock) -> None:
+def test_a_slow_tenant_is_refused_and_a_fast_one_is_not(clock: Clock) -> None:
     admission = Admission(places=5000, deadline_s=10)
     learn(admission, clock, 5.0, "slow")
     learn(admission, clock, 0.01, "fast")
     with ExitStack() as held:
-        for _ in range(let_in(admission, "slow")):
+        for _ in range(admitted(admission, "slow")):
             held.enter_context(request(admission, "slow"))
         assert isinstance(refused(admission, "slow"), Overloaded)
-        assert let_in(admission, "fast") == pytest.approx(700, abs=1)
+        assert admitted(admission, "fast") == pytest.approx(700, abs=1)
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.01, 700), (0.1, 70), (1.0, 7), (5.0, ALWAYS_ADMITTED)])
-def test_no_more_are_let_in_than_can_be_answered_in_time(clock: Clock, seconds: float, expected: int) -> None:
+def test_no_more_requests_are_admitted_than_can_be_answered_in_time(
+    clock: Clock, seconds: float, expected: int
+) -> None:
     admission = Admission(places=5000, deadline_s=10)
     learn(admission, clock, seconds)
-    assert let_in(admission) == pytest.approx(expected, abs=1)
+    assert admitted(admission) == pytest.approx(expected, abs=1)
 
 
-def test_jobs_that_wait_for_each_other_are_not_slow(clock: Clock) -> None:
-    """A queue of 100 whose last job took 100 times as long as one alone has the pace of that one."""
+def test_jobs_that_wait_for_each_other_do_not_count_as_slow(clock: Clock) -> None:
+    """A job that waits behind 100 others takes 100 times as long, and does not change the pace."""
     admission = Admission(places=5000, deadline_s=10)
     jobs: deque[ExitStack] = deque()
     for number in range(2000):
@@ -157,26 +161,26 @@ def test_jobs_that_wait_for_each_other_are_not_slow(clock: Clock) -> None:
         if number >= 100:
             clock.now += 0.02
             jobs.popleft().close()
-    assert let_in(admission) == pytest.approx(DEADLINE_FRACTION * 10 / 0.02, rel=0.05)
+    assert admitted(admission) == pytest.approx(DEADLINE_FRACTION * 10 / 0.02, rel=0.05)
     for job in jobs:
         job.close()
 
 
-def test_a_service_that_stood_still_is_tried_again_and_recovers(clock: Clock) -> None:
+def test_after_a_standstill_some_requests_are_admitted_and_the_pace_recovers(clock: Clock) -> None:
     admission = Admission(places=5000, deadline_s=10)
     learn(admission, clock, 10.0)
-    assert let_in(admission) == ALWAYS_ADMITTED
+    assert admitted(admission) == ALWAYS_ADMITTED
     for _ in range(10 * module.PACE_SAMPLES):
         with request(admission), admission.job("a"):
             clock.now += 0.01
-    assert let_in(admission) > 500
+    assert admitted(admission) > 500
 
 
-def test_it_is_told_when_to_come_again(clock: Clock) -> None:
+def test_a_refusal_has_the_time_to_retry_after(clock: Clock) -> None:
     admission = Admission(places=5000, deadline_s=10)
     learn(admission, clock, 1.0)
     with ExitStack() as held:
-        for _ in range(let_in(admission)):
+        for _ in range(admitted(admission)):
             held.enter_context(request(admission))
         refusal = refused(admission)
     assert isinstance(refusal, Overloaded)
@@ -184,7 +188,9 @@ def test_it_is_told_when_to_come_again(clock: Clock) -> None:
 
 
 @given(seconds=st.lists(st.floats(0, 60), max_size=50), places=st.integers(1, 100))
-def test_whatever_was_learned_some_are_let_in_and_never_more_than_places(seconds: list[float], places: int) -> None:
+def test_whatever_the_pace_some_requests_are_admitted_and_never_more_than_places(
+    seconds: list[float], places: int
+) -> None:
     admission, clock = Admission(places=places, deadline_s=10), Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "time", clock)
@@ -192,4 +198,4 @@ def test_whatever_was_learned_some_are_let_in_and_never_more_than_places(seconds
             with admission.job("a"):
                 clock.now += each
         share = math.ceil(places * SHARE / (SHARE + 1))
-        assert min(share, ALWAYS_ADMITTED) <= let_in(admission) <= places
+        assert min(share, ALWAYS_ADMITTED) <= admitted(admission) <= places

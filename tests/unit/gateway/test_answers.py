@@ -1,4 +1,4 @@
-"""One envelope for every answer, one table from errors to HTTP."""
+"""One envelope for every answer, and one table from errors to HTTP."""
 
 import json
 
@@ -42,11 +42,11 @@ def test_each_error_has_its_status_and_its_exact_message(error: domain.ContractE
     assert response.headers.get("Retry-After") == ("1" if http_status in (429, 503) else None)
 
 
-def test_a_limit_says_when_to_come_again() -> None:
+def test_a_limit_has_its_own_retry_after() -> None:
     assert error_answer(domain.TooManyRequests("", 17)).headers["Retry-After"] == "17"
 
 
-def test_the_json_is_the_sources_to_the_byte() -> None:
+def test_the_json_is_that_of_the_contract_byte_for_byte() -> None:
     response = answer(Status.OK, [{"name": "ID0", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}])
     assert response.text == (
         '{"status": "OK", "message": [{"name": "ID0", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}]}'
@@ -64,7 +64,7 @@ class TestMiddleware:
             (ZeroDivisionError("password=hunter2"), 503, "FAIL"),
         ],
     )
-    async def test_whatever_is_raised_becomes_contract_json(
+    async def test_every_exception_becomes_contract_json(
         self, raised: Exception, http_status: int, status: str
     ) -> None:
         async def handler(_request: web.Request) -> web.Response:
@@ -76,7 +76,7 @@ class TestMiddleware:
         assert (response.status, body["status"]) == (http_status, status)
         assert "hunter2" not in (response.text or "")
 
-    async def test_what_limits_refuse_is_no_line_in_the_log(self, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test_refusals_by_limits_are_not_logged_as_failures(self, capsys: pytest.CaptureFixture[str]) -> None:
         for raised in (domain.TooManyRequests("", 1), GatewayFull(), BodyMemoryFull(), domain.Unavailable("broker")):
 
             async def handler(_request: web.Request, error: Exception = raised) -> web.Response:
@@ -85,7 +85,7 @@ class TestMiddleware:
             await errors(make_mocked_request("POST", "/v1/addface", app=web.Application()), handler)
         assert capsys.readouterr().out.count("request_failed") == 1
 
-    async def test_every_answer_names_its_request(self) -> None:
+    async def test_every_answer_has_a_request_id_of_its_own(self) -> None:
         async def handler(_request: web.Request) -> web.Response:
             return answer(Status.OK, "")
 

@@ -1,4 +1,4 @@
-"""Keys and facedbs are looked up once in a while, and only what is found is remembered."""
+"""Keys and facedbs are cached for some seconds, and only those that exist."""
 
 import pytest
 from redis import ConnectionError as RedisConnectionError
@@ -17,7 +17,7 @@ def key(tenant: str, *scopes: Scope, expires: int | None = None, tenant_id: str 
 
 
 class Directory:
-    """Control data in two dictionaries, counting look-ups."""
+    """Control data in two dictionaries, which counts look-ups."""
 
     def __init__(self) -> None:
         self.keys = {"key-a": key("a"), "key-b": key("b")}
@@ -46,7 +46,7 @@ def directory() -> Directory:
     return Directory()
 
 
-async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -> None:
+async def test_a_key_reaches_the_facedbs_of_its_tenant_and_no_others(directory: Directory) -> None:
     subject = Auth(directory)
     a, b = await subject.key("key-a"), await subject.key("key-b")
     assert await subject.collection(a, None) == "a.main"
@@ -57,25 +57,25 @@ async def test_a_key_opens_its_own_facedbs_and_no_others(directory: Directory) -
         with pytest.raises(InvalidRequest) as error:
             await subject.collection(b, name)
         messages.append(error.value.message)
-    assert len(set(messages)) == 1, "nobody learns what others have"
+    assert len(set(messages)) == 1, "an answer must not reveal what other tenants have"
 
 
-async def test_who_has_the_name_of_a_former_tenant_does_not_get_what_is_remembered_of_it(directory: Directory) -> None:
+async def test_a_tenant_with_the_name_of_a_former_one_does_not_get_its_cached_facedb(directory: Directory) -> None:
     subject = Auth(directory)
     assert await subject.collection(await subject.key("key-a"), None) == "a.main"
-    directory.keys["key-of-the-new"] = key("a", tenant_id="another")
+    directory.keys["key-of-the-new-tenant"] = key("a", tenant_id="another")
     directory.facedbs[("another", "main")] = "a.main.new"
-    assert await subject.collection(await subject.key("key-of-the-new"), None) == "a.main.new"
+    assert await subject.collection(await subject.key("key-of-the-new-tenant"), None) == "a.main.new"
     assert await subject.collection(await subject.key("key-a"), None) == "a.main"
 
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])
-async def test_without_a_known_key_nothing_opens(directory: Directory, secret: str | None) -> None:
+async def test_an_unknown_key_is_unauthorized(directory: Directory, secret: str | None) -> None:
     with pytest.raises(Unauthorized):
         await Auth(directory).key(secret)
 
 
-async def test_hits_are_remembered_for_seconds_and_misses_are_not(
+async def test_known_keys_are_cached_for_seconds_and_unknown_keys_are_not(
     directory: Directory,
 ) -> None:
     now = [1000.0]
@@ -104,7 +104,7 @@ async def test_the_cache_is_bounded(directory: Directory, monkeypatch: pytest.Mo
     assert len(subject._keys) <= 3
 
 
-async def test_when_nothing_can_be_looked_up_it_is_the_services_fault(directory: Directory) -> None:
+async def test_without_control_data_the_service_is_unavailable(directory: Directory) -> None:
     subject = Auth(directory)
     known = await subject.key("key-a")
     directory.down = True
@@ -112,10 +112,10 @@ async def test_when_nothing_can_be_looked_up_it_is_the_services_fault(directory:
         with pytest.raises(Unavailable) as error:
             await attempt
         assert "hunter2" not in error.value.reason
-    assert await subject.key("key-a"), "who was just seen may still come in"
+    assert await subject.key("key-a"), "a cached key still works"
 
 
-async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
+async def test_a_key_may_make_only_the_calls_of_its_scopes(directory: Directory) -> None:
     directory.keys["reader"] = key("a", Scope.SEARCH)
     subject = Auth(directory)
     reader = await subject.key("reader")
@@ -125,7 +125,7 @@ async def test_a_key_may_do_what_its_scopes_say(directory: Directory) -> None:
             authentication.require(scope, reader)
 
 
-async def test_a_key_expires_even_while_it_is_remembered(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_expires_even_while_it_is_cached(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records.time, "time", lambda: 1000.0)
     directory.keys["brief"] = key("a", expires=1001)
     subject = Auth(directory)

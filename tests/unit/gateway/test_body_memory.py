@@ -1,4 +1,6 @@
-"""What requests hold: never more than there is, none without room for the next, and nothing that is not given back."""
+"""Memory for bodies: requests never hold more than the total, always leave some for the next, and return what they
+held.
+"""
 
 import re
 import time
@@ -25,8 +27,8 @@ def key(name: str, tenant: str) -> Key:
 ANN, ANNS_OTHER, BOB = key("ann", "a"), key("anns-other", "a"), key("bob", "b")
 
 
-def most(memory: BodyMemory, *keys: Key) -> int:
-    """How many bytes requests of these keys come to hold, who take one more byte each until none is let."""
+def fill(memory: BodyMemory, *keys: Key) -> int:
+    """Return how many bytes requests of these keys hold when each takes one more byte in turn until none gets any."""
     before = memory.held
     with ExitStack() as stack:
         requests = [stack.enter_context(memory.request(each)) for each in keys]
@@ -52,21 +54,21 @@ def most(memory: BodyMemory, *keys: Key) -> int:
         ([key(f"ann-{n}", "a") for n in range(40)], 2 / 3),
     ],
 )
-def test_nobody_takes_all(keys: Sequence[Key], share: float) -> None:
-    assert most(BodyMemory(TOTAL), *keys) == share * TOTAL
+def test_one_caller_never_holds_all(keys: Sequence[Key], share: float) -> None:
+    assert fill(BodyMemory(TOTAL), *keys) == share * TOTAL
 
 
 @pytest.mark.parametrize(
     ("first", "newcomer", "share"), [(ANN, BOB, 1 / 4), (ANN, ANNS_OTHER, 1 / 6), (BOB, ANN, 1 / 4)]
 )
-def test_who_comes_next_finds_room(first: Key, newcomer: Key, share: float) -> None:
+def test_a_newcomer_gets_a_share_of_the_rest(first: Key, newcomer: Key, share: float) -> None:
     memory = BodyMemory(TOTAL)
     with memory.request(first) as held:
-        held.resize(most(memory, first))
-        assert most(memory, newcomer) == pytest.approx(share * TOTAL, abs=1)
+        held.resize(fill(memory, first))
+        assert fill(memory, newcomer) == pytest.approx(share * TOTAL, abs=1)
 
 
-def test_who_is_refused_holds_what_it_held_and_goes_on_once_there_is_room() -> None:
+def test_a_refused_request_keeps_what_it_holds_and_may_grow_once_memory_is_free() -> None:
     memory = BodyMemory(TOTAL)
     with memory.request(ANN) as one, memory.request(ANN) as other:
         one.resize(400)
@@ -75,27 +77,27 @@ def test_who_is_refused_holds_what_it_held_and_goes_on_once_there_is_room() -> N
             other.resize(300)
         assert refused.value.status is Status.FAIL
         assert memory.held == 500
-        one.resize(200)  # fewer than before is always right
+        one.resize(200)  # to shrink is always allowed
         other.resize(300)
         assert memory.held == 500
     assert memory.held == 0
 
 
-def test_what_an_error_leaves_is_given_back() -> None:
+def test_memory_is_returned_after_an_error() -> None:
     memory = BodyMemory(TOTAL)
     for _ in range(10):
         with suppress(ZeroDivisionError), memory.request(ANN) as held:
             held.resize(TOTAL // 2)
             raise ZeroDivisionError
     assert memory.held == 0
-    assert most(memory, ANN) == TOTAL // 2
+    assert fill(memory, ANN) == TOTAL // 2
 
 
 KEYS = [key(f"{tenant}{number}", tenant) for tenant in "abc" for number in range(3)]
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, TOTAL)), max_size=60))
-def test_whatever_happens_the_count_is_right_and_a_newcomer_may_have_half_of_what_is_free(
+def test_the_held_bytes_are_exact_and_a_newcomer_gets_half_of_the_free_memory(
     sizes: list[tuple[Key, int]],
 ) -> None:
     memory = BodyMemory(TOTAL)
@@ -112,7 +114,7 @@ def test_whatever_happens_the_count_is_right_and_a_newcomer_may_have_half_of_wha
     assert memory.held == 0
 
 
-def test_it_says_once_a_second_that_it_refuses(
+def test_refusals_are_logged_at_most_once_a_second(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [1000.0]
@@ -125,12 +127,12 @@ def test_it_says_once_a_second_that_it_refuses(
         now[0] += 1
         with pytest.raises(BodyMemoryFull):
             held.resize(TOTAL)
-    said = capsys.readouterr().out
-    assert re.findall(r"body_memory_full +.*refused.*?=.*?(\d+)", said) == ["1", "5"]
-    assert "ann" not in said
+    output = capsys.readouterr().out
+    assert re.findall(r"body_memory_full +.*refused.*?=.*?(\d+)", output) == ["1", "5"]
+    assert "ann" not in output
 
 
-def test_metrics_tell_what_is_held() -> None:
+def test_metrics_have_the_held_bytes_and_the_total() -> None:
     metrics, memory = Metrics(NoTraces()), BodyMemory(TOTAL)
     metrics.watch_body_memory(lambda: memory.held, memory.total)
     with memory.request(ANN) as held:

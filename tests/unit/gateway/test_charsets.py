@@ -9,7 +9,7 @@ from shared.errors import InvalidRequest
 
 ASCII = bytes(range(128))
 SPLITS = set(b"&=%+\r\n,;\"'")
-"""What bodies are split at and unescaped by before they are decoded."""
+"""Bytes at which bodies are split or unescaped before they are decoded."""
 
 NOT_ASCII = "".join(map(chr, (*range(0x80, 0xD800), *range(0xE000, 0x110000))))
 
@@ -21,12 +21,12 @@ class TestEach:
     def test_it_contains_ascii(self, charset: Charset) -> None:
         assert ASCII.decode(charset.codec) == ASCII.decode("ascii")
 
-    def test_no_other_character_has_a_byte_that_a_body_is_split_at(self, charset: Charset) -> None:
+    def test_no_other_character_has_a_byte_at_which_bodies_are_split(self, charset: Charset) -> None:
         written = NOT_ASCII.encode(charset.codec, "ignore")
         assert SPLITS.isdisjoint(written)
         assert written or charset.codec == "ascii"
 
-    def test_it_keeps_no_state(self, charset: Charset) -> None:
+    def test_it_is_stateless(self, charset: Charset) -> None:
         decoder = codecs.getincrementaldecoder(charset.codec)()
         decoder.decode(ASCII)
         assert decoder.getstate()[0] == b""
@@ -52,7 +52,7 @@ class TestNames:
             ("us-ascii", "ascii"),
         ],
     )
-    def test_what_callers_name(self, label: str, codec: str) -> None:
+    def test_labels_have_the_codec_of_their_superset(self, label: str, codec: str) -> None:
         assert lookup(label, "Content-Type").codec == codec
 
     @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ class TestNames:
             *("", "x", "../utf-8", "utf-8\0", "ütf-8", "a" * 8000),
         ],
     )
-    def test_others_are_refused_with_what_is_accepted(self, label: str) -> None:
+    def test_other_labels_are_refused_with_examples_of_accepted_ones(self, label: str) -> None:
         with pytest.raises(InvalidRequest) as refused:
             lookup(label, "Content-Type")
         assert refused.value.message == (
@@ -75,12 +75,12 @@ class TestNames:
 
 
 class TestText:
-    def test_it_is_decoded(self) -> None:
+    def test_text_is_decoded(self) -> None:
         assert decode("张伟".encode("gbk"), lookup("gbk", ""), "name") == "张伟"
         assert decode(b"\x95\\", lookup("shift_jis", ""), "name") == "表"  # its second byte is a backslash
         assert decode(b"\x80 caf\xe9", lookup("iso-8859-1", ""), "name") == "€ café"
 
-    def test_what_does_not_decode_names_the_parameter_and_the_charset(self) -> None:
+    def test_a_refusal_names_the_parameter_and_the_charset(self) -> None:
         with pytest.raises(InvalidRequest, match=r"name is not GBK, which was named as its charset$"):
             decode(b"\xff", lookup("gb2312", ""), "name")
         with pytest.raises(InvalidRequest, match=r"name is not ASCII, which"):

@@ -1,4 +1,4 @@
-"""Who makes room for one more connection, and who is refused."""
+"""Which idle connection is closed for a new one, and when a new one is refused."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ class Clock:
         return self.now
 
 
-def of(most: int, per_address: int | None = None, trusted: Sequence[str] = ()) -> tuple[Connections, Clock]:
+def limited_to(most: int, per_address: int | None = None, trusted: Sequence[str] = ()) -> tuple[Connections, Clock]:
     clock = Clock()
     networks = [ipaddress.ip_network(text) for text in trusted]
     return Connections(most, per_address, networks, clock=clock), clock
 
 
 def enter(connections: Connections, host: str = "192.0.2.1") -> Caller | str:
-    """A new connection from there, which waits for its first request, or why there is none."""
+    """Open a connection from a host, which waits for its first request. Returns it, or the reason of its refusal."""
     group = connections.group((host, 50_000))
     refusal = connections.make_room(group)
     if refusal is not None:
@@ -49,33 +49,33 @@ def enter(connections: Connections, host: str = "192.0.2.1") -> Caller | str:
     return caller
 
 
-def let_in(connections: Connections, host: str = "192.0.2.1") -> Caller:
+def admitted(connections: Connections, host: str = "192.0.2.1") -> Caller:
     caller = enter(connections, host)
     assert isinstance(caller, Caller)
     return caller
 
 
-class TestInAll:
-    def test_whoever_has_waited_longest_makes_room(self) -> None:
-        connections, clock = of(3, 9)
-        first, second, third = (let_in(connections) for _ in range(3))
+class TestTotalLimit:
+    def test_the_connection_that_is_idle_longest_is_closed_for_a_new_one(self) -> None:
+        connections, clock = limited_to(3, 9)
+        first, second, third = (admitted(connections) for _ in range(3))
         connections.set_busy(first)
         clock.now = 5
         connections.set_idle(first)
         clock.now = 10
-        let_in(connections)
+        admitted(connections)
         assert [first.dropped, second.dropped, third.dropped] == [False, True, False]
 
-    def test_whoever_is_being_answered_is_never_given_up(self) -> None:
-        connections, clock = of(2, 9)
-        for caller in (let_in(connections), let_in(connections)):
+    def test_a_busy_connection_is_never_closed(self) -> None:
+        connections, clock = limited_to(2, 9)
+        for caller in (admitted(connections), admitted(connections)):
             connections.set_busy(caller)
         clock.now = 1000
         assert enter(connections) == "full"
 
-    def test_whoever_has_just_come_or_was_just_answered_stays(self) -> None:
-        connections, clock = of(1, 9)
-        caller = let_in(connections)
+    def test_a_connection_that_was_opened_or_answered_just_now_is_not_closed(self) -> None:
+        connections, clock = limited_to(1, 9)
+        caller = admitted(connections)
         clock.now = MIN_IDLE_S - 0.1
         assert enter(connections, "192.0.2.2") == "full"
         connections.set_busy(caller)
@@ -83,78 +83,78 @@ class TestInAll:
         connections.set_idle(caller)
         assert enter(connections, "192.0.2.2") == "full"
         clock.now = 60 + MIN_IDLE_S
-        let_in(connections, "192.0.2.2")
+        admitted(connections, "192.0.2.2")
         assert caller.dropped
 
-    def test_what_is_gone_makes_room_and_may_be_told_again(self) -> None:
-        connections, _ = of(1)
-        caller = let_in(connections)
+    def test_a_closed_connection_frees_its_place_and_may_be_reported_twice(self) -> None:
+        connections, _ = limited_to(1)
+        caller = admitted(connections)
         for _ in range(2):
             connections.remove(caller)
             connections.set_idle(caller)
         assert connections.drop_idle(1) == 0
-        let_in(connections)
+        admitted(connections)
 
-    def test_as_many_are_given_up_as_are_asked_for(self) -> None:
-        connections, clock = of(5, 9)
-        callers = [let_in(connections) for _ in range(5)]
+    def test_only_as_many_idle_connections_are_closed_as_requested(self) -> None:
+        connections, clock = limited_to(5, 9)
+        callers = [admitted(connections) for _ in range(5)]
         clock.now = 10
         assert connections.drop_idle(3) == 3
         assert [caller.dropped for caller in callers] == [True, True, True, False, False]
         assert connections.drop_idle(3) == 2
 
 
-class TestOfOneAddress:
-    def test_it_has_half_unless_it_is_given_more(self) -> None:
-        connections, _ = of(10)
+class TestLimitPerAddress:
+    def test_an_address_has_half_of_all_connections_by_default(self) -> None:
+        connections, _ = limited_to(10)
         for _ in range(5):
-            let_in(connections)
+            admitted(connections)
         assert enter(connections) == "address"
-        let_in(connections, "192.0.2.2")
+        admitted(connections, "192.0.2.2")
 
-    def test_its_own_make_room_and_nobody_elses(self) -> None:
-        connections, clock = of(10, 2)
-        other = let_in(connections, "192.0.2.2")
-        busy, idle = let_in(connections), let_in(connections)
+    def test_an_address_at_its_limit_loses_an_idle_connection_of_its_own(self) -> None:
+        connections, clock = limited_to(10, 2)
+        other = admitted(connections, "192.0.2.2")
+        busy, idle = admitted(connections), admitted(connections)
         connections.set_busy(busy)
         clock.now = 10
-        let_in(connections)
+        admitted(connections)
         assert [other.dropped, busy.dropped, idle.dropped] == [False, False, True]
 
-    def test_one_network_of_ipv6_is_one_address(self) -> None:
-        connections, _ = of(10, 1)
-        let_in(connections, "2001:db8::1")
+    def test_a_network_of_ipv6_counts_as_one_address(self) -> None:
+        connections, _ = limited_to(10, 1)
+        admitted(connections, "2001:db8::1")
         assert enter(connections, "2001:db8::ffff:1") == "address"
-        let_in(connections, "2001:db8:0:1::1")
+        admitted(connections, "2001:db8:0:1::1")
 
-    def test_ipv4_is_the_same_on_a_socket_of_both(self) -> None:
-        connections, _ = of(10, 1)
-        let_in(connections, "192.0.2.1")
+    def test_an_ipv4_mapped_address_counts_as_its_ipv4_address(self) -> None:
+        connections, _ = limited_to(10, 1)
+        admitted(connections, "192.0.2.1")
         assert enter(connections, "::ffff:192.0.2.1") == "address"
 
-    def test_addresses_of_a_link_are_understood(self) -> None:
-        connections, _ = of(10, 1)
-        let_in(connections, "fe80::1%eth0")
+    def test_a_link_local_address_with_a_zone_is_accepted(self) -> None:
+        connections, _ = limited_to(10, 1)
+        admitted(connections, "fe80::1%eth0")
 
     @pytest.mark.parametrize("proxy", ["10.0.0.7", "::ffff:10.0.0.7", "fd00::7"])
-    def test_a_trusted_proxy_is_bound_by_all_alone(self, proxy: str) -> None:
-        connections, _ = of(3, 1, ["10.0.0.0/24", "fd00::/8"])
+    def test_a_trusted_proxy_has_only_the_total_limit(self, proxy: str) -> None:
+        connections, _ = limited_to(3, 1, ["10.0.0.0/24", "fd00::/8"])
         for _ in range(3):
-            let_in(connections, proxy)
+            admitted(connections, proxy)
         assert enter(connections, proxy) == "full"
 
     def test_a_unix_socket_has_no_address(self) -> None:
-        connections, _ = of(3, 1)
+        connections, _ = limited_to(3, 1)
         assert connections.group("") is None
         assert connections.group(b"") is None
 
 
-class TestHowMany:
+class TestLimit:
     @pytest.mark.parametrize(
         ("descriptors", "most"),
         [(1024, 1024 - RESERVED_DESCRIPTORS), (20_000, 4096), (1_048_576, 4096), (256, 128), (64, 32)],
     )
-    def test_the_descriptors_bound_them(self, descriptors: int, most: int) -> None:
+    def test_it_leaves_descriptors_for_everything_else(self, descriptors: int, most: int) -> None:
         assert connection_limit(descriptors, 4096) == most
 
     @given(
@@ -162,8 +162,8 @@ class TestHowMany:
         st.integers(1, 6),
         st.integers(1, 6),
     )
-    def test_there_are_never_more(self, steps: list[tuple[str, int]], most: int, per_address: int) -> None:
-        connections, clock = of(most, per_address)
+    def test_neither_limit_is_ever_exceeded(self, steps: list[tuple[str, int]], most: int, per_address: int) -> None:
+        connections, clock = limited_to(most, per_address)
         inside: dict[Caller, str] = {}
         for step, number in steps:
             some = list(inside)[number % len(inside)] if inside else None
@@ -188,21 +188,21 @@ class TestHowMany:
             assert all(hosts.count(host) <= per_address for host in hosts)
 
 
-class TestWhatIsSaid:
-    def test_one_line_says_that_there_are_many_before_anybody_is_refused(self) -> None:
-        connections, clock = of(10, 99)
+class TestReports:
+    def test_one_warning_comes_before_the_first_refusal_and_the_next_counts_refusals(self) -> None:
+        connections, clock = limited_to(10, 99)
         with capture_logs() as lines:
             for _ in range(8):
-                let_in(connections)
+                admitted(connections)
             assert lines == []
-            let_in(connections)
+            admitted(connections)
             assert [(line["event"], line["log_level"]) for line in lines] == [("connections_many", "warning")]
-            let_in(connections)
+            admitted(connections)
             for _ in range(100):
                 assert enter(connections) == "full"
             assert len(lines) == 1
             clock.now = CONNECTIONS_EVERY_S
-            let_in(connections)
+            admitted(connections)
         _, line = lines
         assert {name: line[name] for name in ("held", "most", "given_up", "refused", "refused_by_address")} == {
             "held": 9,
@@ -212,16 +212,16 @@ class TestWhatIsSaid:
             "refused_by_address": 0,
         }
 
-    def test_everything_is_counted(self) -> None:
+    def test_metrics_count_connections_refusals_and_closed_ones(self) -> None:
         registry = CollectorRegistry()
         clock = Clock()
         connections = Connections(2, 1, counts=ConnectionMetrics(registry), clock=clock)
-        let_in(connections)
+        admitted(connections)
         enter(connections)
-        let_in(connections, "192.0.2.2")
+        admitted(connections, "192.0.2.2")
         enter(connections, "192.0.2.3")
         clock.now = 10
-        let_in(connections, "192.0.2.3")
+        admitted(connections, "192.0.2.3")
         values = {
             "facesearch_connections": 2,
             "facesearch_connections_max": 2,

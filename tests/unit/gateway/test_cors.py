@@ -1,4 +1,4 @@
-"""Which web pages may call: the browser's question before, the headers of every answer, and nothing for others."""
+"""CORS: which web pages may call, the answers to preflight requests, and the headers of every other answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ RAISED = {
 
 @asynccontextmanager
 async def calls(origins: str) -> AsyncIterator[tuple[TestClient, list[str]]]:
-    """A client of an application with one call, and the requests that came through to what counts them."""
+    """Yield a client of an application with one call, and the methods of the requests that were counted."""
     counted: list[str] = []
 
     async def call(request: web.Request) -> web.Response:
@@ -51,13 +51,13 @@ async def calls(origins: str) -> AsyncIterator[tuple[TestClient, list[str]]]:
 
 
 def listed(response: ClientResponse, name: str) -> set[str]:
-    """The values of a header that is a list."""
+    """Return the values of a header that is a list."""
     return set(response.headers[name].split(", "))
 
 
 class TestPreflight:
     @pytest.mark.parametrize("origins", [PAGE, f"https://other.example {PAGE}", "*"])
-    async def test_it_is_answered_and_counted_by_nobody(self, origins: str) -> None:
+    async def test_a_preflight_is_answered_and_not_counted(self, origins: str) -> None:
         async with calls(origins) as (client, counted):
             response = await client.options("/v1/addface", headers=ASKED)
             assert (response.status, await response.read()) == (204, b"")
@@ -70,7 +70,7 @@ class TestPreflight:
             assert response.headers["X-Request-Id"]
             assert counted == []
 
-    async def test_the_methods_are_those_of_the_path(self) -> None:
+    async def test_allowed_methods_are_those_of_the_path(self) -> None:
         async with calls(PAGE) as (client, _):
             response = await client.options("/openapi.json", headers=ASKED)
             assert listed(response, "Access-Control-Allow-Methods") == {"GET", "HEAD"}
@@ -88,7 +88,9 @@ class TestPreflight:
             ("/v1/nothing", {}, 404),
         ],
     )
-    async def test_all_else_is_answered_as_without(self, path: str, changed: dict[str, Any], status: int) -> None:
+    async def test_other_requests_with_options_are_answered_as_without_cors(
+        self, path: str, changed: dict[str, Any], status: int
+    ) -> None:
         async with calls(PAGE) as (client, counted):
             headers = {name: value for name, value in (ASKED | changed).items() if value is not None}
             response = await client.options(path, headers=headers)
@@ -102,7 +104,7 @@ class TestPreflight:
 class TestAnswers:
     @pytest.mark.parametrize("why", [*RAISED, None])
     @pytest.mark.parametrize("origins", [PAGE, "*"])
-    async def test_a_page_may_read_all_of_them_errors_too(self, origins: str, why: str | None) -> None:
+    async def test_a_page_of_an_allowed_origin_may_read_every_answer(self, origins: str, why: str | None) -> None:
         async with calls(origins) as (client, _):
             headers = {"Origin": PAGE} | ({} if why is None else {"X-Do": why})
             response = await client.post("/v1/addface", headers=headers)
@@ -113,12 +115,12 @@ class TestAnswers:
             assert "Access-Control-Allow-Credentials" not in response.headers
 
     @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/addface", 405), ("POST", "/v1/none", 404)])
-    async def test_those_of_no_call_too(self, method: str, path: str, status: int) -> None:
+    async def test_a_page_may_read_answers_outside_of_calls(self, method: str, path: str, status: int) -> None:
         async with calls(PAGE) as (client, _):
             response = await client.request(method, path, headers={"Origin": PAGE})
             assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (status, PAGE)
 
-    async def test_others_may_not_and_caches_know_that_it_depends(self) -> None:
+    async def test_other_origins_get_no_headers_and_caches_are_told_to_vary(self) -> None:
         async with calls(PAGE) as (client, _):
             for headers in ({}, {"Origin": "https://evil.example"}):
                 response = await client.post("/v1/addface", headers=headers)
@@ -140,7 +142,7 @@ class TestOrigins:
             ("*", {"*"}),
         ],
     )
-    def test_they_are_as_browsers_write_them(self, text: str, origins: set[str]) -> None:
+    def test_origins_are_normalised_as_browsers_send_them(self, text: str, origins: set[str]) -> None:
         assert parse(text) == origins
 
     @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ class TestOrigins:
             (" , ", "there is no origin in it"),
         ],
     )
-    def test_what_is_none_is_told_and_not_repeated(self, text: str, sentence: str) -> None:
+    def test_an_error_names_the_entry_and_does_not_quote_it(self, text: str, sentence: str) -> None:
         with pytest.raises(ValueError, match=r"^") as error:
             parse(text)
         assert str(error.value).startswith(sentence)

@@ -1,4 +1,4 @@
-"""The one deadline of a request: whatever is waited for ends with it, and only the body's time does not count."""
+"""The deadline of a request ends every wait in it, and does not run while the body arrives."""
 
 import asyncio
 import time
@@ -11,20 +11,20 @@ from gateway.dispatch.jobs import GRACE_S
 from shared.errors import Unavailable
 
 OVER = -GRACE_S
-"""Of a deadline that is over at once."""
+"""Seconds of a deadline that is over at once."""
 
 
-async def under(seconds: float, steps: Callable[[], Awaitable[object]]) -> None:
+async def run_within(seconds: float, steps: Callable[[], Awaitable[object]]) -> None:
     async with within(seconds):
         await steps()
 
 
-async def test_what_does_not_end_in_time_is_unavailable() -> None:
+async def test_a_step_that_does_not_end_in_time_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        await under(OVER, asyncio.Event().wait)
+        await run_within(OVER, asyncio.Event().wait)
 
 
-async def test_several_steps_have_it_together() -> None:
+async def test_all_steps_share_the_deadline() -> None:
     steps = 0
 
     async def many() -> None:
@@ -34,14 +34,14 @@ async def test_several_steps_have_it_together() -> None:
             await asyncio.sleep(0.02)
 
     with pytest.raises(Unavailable):
-        await under(0.05 - GRACE_S, many)
+        await run_within(0.05 - GRACE_S, many)
     assert steps > 1
 
 
-async def test_what_is_let_go_in_the_end_is_let_go() -> None:
+async def test_clean_up_is_finished_after_the_deadline() -> None:
     released = []
 
-    async def holding() -> None:
+    async def step() -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -49,11 +49,11 @@ async def test_what_is_let_go_in_the_end_is_let_go() -> None:
             released.append(True)
 
     with pytest.raises(Unavailable):
-        await under(OVER, holding)
+        await run_within(OVER, step)
     assert released
 
 
-async def test_the_body_has_time_of_its_own() -> None:
+async def test_the_deadline_is_paused_while_the_body_arrives() -> None:
     async with within(60) as deadline:
         before = deadline.unix_time
         with deadline.paused():
@@ -62,15 +62,15 @@ async def test_the_body_has_time_of_its_own() -> None:
         assert 59 < deadline.unix_time - time.time() <= 60
 
 
-async def test_an_outcome_that_is_there_is_not_taken_away() -> None:
+async def test_a_lifted_deadline_does_not_discard_an_outcome() -> None:
     async with within(0.05 - GRACE_S) as deadline:
         deadline.lift()
         await asyncio.sleep(0.1)
 
 
-async def test_a_step_that_is_late_by_its_own_measure_is_not_the_deadline() -> None:
+async def test_a_timeout_of_a_step_itself_is_not_taken_for_the_deadline() -> None:
     async def late() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        await under(60, late)
+        await run_within(60, late)

@@ -1,4 +1,4 @@
-"""Base64 and image headers: what the gateway can tell without decoding a pixel."""
+"""Base64 and image headers: what the gateway checks without decoding a pixel."""
 
 import base64
 import struct
@@ -37,7 +37,7 @@ def jpeg(width: int, height: int, frame: int = 0xC0, before: bytes = b"") -> byt
 
 class TestBase64:
     @given(st.binary(min_size=1, max_size=300))
-    def test_whatever_callers_send_means_the_same_bytes(self, data: bytes) -> None:
+    def test_all_spellings_of_base64_give_the_same_bytes(self, data: bytes) -> None:
         standard = base64.b64encode(data)
         spellings = [
             standard,
@@ -53,7 +53,7 @@ class TestBase64:
             if spelling.strip() == standard or not spelling.startswith(b" "):
                 assert decode_base64(spelling) == data
 
-    def test_a_plus_at_the_end_may_arrive_as_a_space_and_spaces_around_mean_nothing(self) -> None:
+    def test_a_plus_at_the_end_may_arrive_as_a_space_and_outer_spaces_are_ignored(self) -> None:
         assert decode_base64(b"AAA ") == decode_base64(b"AAA+") == b"\0\0\x3e"
         assert decode_base64(b"  AAA+  ") == b"\0\0\x3e"
         assert decode_base64(b"YQ ") == decode_base64(b"YQ==  ") == b"a"
@@ -73,7 +73,7 @@ class TestBase64:
             b"data:image/png;name=" + b"\xe5" * 990 + b";base64,",
         ],
     )
-    def test_any_data_prefix_is_taken(self, prefix: bytes) -> None:
+    def test_any_data_prefix_is_accepted(self, prefix: bytes) -> None:
         assert decode_base64(prefix + b"YWI=") == b"ab"
 
     @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ class TestBase64:
             b"data:;base64,data:;base64",
         ],
     )
-    def test_what_looks_like_a_data_prefix_is_none(self, text: bytes) -> None:
+    def test_a_malformed_data_prefix_is_refused(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is not base64"):
             decode_base64(text)
 
@@ -96,7 +96,7 @@ class TestBase64:
             decode_base64(start)
 
     @pytest.mark.parametrize("text", [b"", b"   ", b"====", b"data:image/png;base64,"])
-    def test_nothing_is_no_image(self, text: bytes) -> None:
+    def test_base64_of_nothing_is_refused_as_empty(self, text: bytes) -> None:
         with pytest.raises(InvalidRequest, match="img is empty"):
             decode_base64(text)
 
@@ -113,10 +113,10 @@ class TestBase64:
                 decode_base64(text, "img2")
 
 
-class TestSeveral:
+class TestSeveralImages:
     IMAGE = bmp(4, 4)
 
-    def test_all_are_checked(self) -> None:
+    def test_every_image_is_checked(self) -> None:
         check_all([self.IMAGE, self.IMAGE], 16)
         for images in ([self.IMAGE, b"text"], [b"text", self.IMAGE]):
             with pytest.raises(ImageUnreadable):
@@ -124,14 +124,14 @@ class TestSeveral:
         with pytest.raises(ImageUnreadable):
             check_all([self.IMAGE, self.IMAGE], 15)
 
-    def test_size_comes_before_format(self) -> None:
+    def test_an_image_that_is_too_large_is_reported_before_one_of_another_format(self) -> None:
         with pytest.raises(ImageTooLarge):
             check_all([b"text", bytes(MAX_IMAGE_BYTES + 1)], 16)
 
 
 class TestHeader:
     @given(st.integers(1, 5000), st.integers(1, 5000))
-    def test_kind_and_size_of_every_format(self, width: int, height: int) -> None:
+    def test_every_format_gives_kind_and_size(self, width: int, height: int) -> None:
         for kind, data in (
             ("png", png(width, height)),
             ("bmp", bmp(width, height)),
@@ -168,7 +168,7 @@ class TestHeader:
             bmp(-3, 5),
         ],
     )
-    def test_everything_else_is_unreadable(self, data: bytes) -> None:
+    def test_other_data_is_unreadable(self, data: bytes) -> None:
         with pytest.raises(ImageUnreadable):
             check(data, PIXELS)
 
@@ -204,7 +204,9 @@ class TestHeader:
         assert check(data, PIXELS).width == 7
 
     def test_the_first_frame_counts_as_for_libjpeg(self) -> None:
-        """A marker without length, or a length that is too short, and what looks like content is a frame."""
+        """Bytes that look like the content of a marker are a frame where the marker has no length, or one that is too
+        short.
+        """
         hidden = jpeg(60_000, 60_000)[2:-2]
         for before in (b"\xff\x01\x00\x13", b"\xff\xe1\x00\x02", b"\xff\xe1\x00\x02\x00"):
             with pytest.raises(ImageUnreadable, match="too many pixels"):
@@ -235,40 +237,40 @@ class TestHeader:
             "much else, in pieces",
         ],
     )
-    def test_a_frame_that_libjpeg_does_not_find_or_only_after_much_work_is_not_looked_for(self, before: bytes) -> None:
+    def test_a_frame_that_libjpeg_does_not_find_or_finds_only_after_much_work_is_refused(self, before: bytes) -> None:
         with pytest.raises(ImageUnreadable):
             check(jpeg(7, 5, before=before), PIXELS)
 
     @pytest.mark.parametrize("frame", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
-    def test_lossless_hierarchical_and_arithmetic_jpegs_are_not_taken(self, frame: int) -> None:
+    def test_lossless_hierarchical_and_arithmetic_jpegs_are_refused(self, frame: int) -> None:
         with pytest.raises(ImageUnreadable):
             check(jpeg(7, 5, frame=frame), PIXELS)
 
-    def test_a_bmp_around_another_format_is_not_taken(self) -> None:
+    def test_a_bmp_that_contains_another_format_is_refused(self) -> None:
         data = bytearray(bmp(7, 5))
         data[30] = 4
         with pytest.raises(ImageUnreadable):
             check(bytes(data), PIXELS)
 
-    def test_a_decompression_bomb_is_told_by_its_header(self) -> None:
+    def test_a_decompression_bomb_is_recognised_by_its_header(self) -> None:
         with pytest.raises(ImageUnreadable, match="too many pixels"):
             check(png(60_000, 60_000), PIXELS)
         assert check(png(10_000, 5_000), PIXELS).width == 10_000
         with pytest.raises(ImageUnreadable):
             check(png(10_000, 5_001), PIXELS)
 
-    def test_two_mebibytes_are_taken_and_one_byte_more_is_not(self) -> None:
+    def test_two_mebibytes_are_accepted_and_one_byte_more_is_refused(self) -> None:
         image = png(3, 3)
         assert check(image.ljust(MAX_IMAGE_BYTES, b"\0"), PIXELS)
         with pytest.raises(ImageTooLarge):
             check(image.ljust(MAX_IMAGE_BYTES + 1, b"\0"), PIXELS)
 
-    def test_size_is_judged_before_format(self) -> None:
+    def test_size_is_checked_before_format(self) -> None:
         with pytest.raises(ImageTooLarge):
             check(bytes(MAX_IMAGE_BYTES + 1), PIXELS)
 
     @given(st.binary(max_size=200), st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b""]))
-    def test_no_bytes_at_all_do_anything_but_pass_or_be_unreadable(self, data: bytes, start: bytes) -> None:
+    def test_any_bytes_give_a_size_within_the_limit_or_are_unreadable(self, data: bytes, start: bytes) -> None:
         try:
             header = check(start + data, PIXELS)
         except ImageUnreadable:

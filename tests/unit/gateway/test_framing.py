@@ -1,4 +1,4 @@
-"""How much of a body may be its chunks."""
+"""How much of a chunked body may be framing."""
 
 import asyncio
 from unittest.mock import Mock
@@ -9,14 +9,14 @@ from aiohttp import StreamReader
 from gateway.http.framing import SPARE_BYTES, Framing
 
 
-def body() -> StreamReader:
-    """One that is fed by hand; its connection is only told to pause."""
+def make_body() -> StreamReader:
+    """Return a body that is fed by the test; its connection does nothing."""
     return StreamReader(Mock(), limit=2**16, loop=asyncio.get_running_loop())
 
 
-async def come(size: int, number: int) -> bool:
-    """Whether chunks of that size, so many of them and each a piece of its own, are too much."""
-    framing, reader = Framing(), body()
+async def is_excessive(size: int, number: int) -> bool:
+    """Return whether a body of that many chunks of that size, each arriving alone, is refused."""
+    framing, reader = Framing(), make_body()
     framing.receive(reader, 0)
     for _ in range(number):
         reader.feed_data(b"a" * size)
@@ -37,15 +37,15 @@ async def come(size: int, number: int) -> bool:
         (1000, 10_000, False),
     ],
 )
-async def test_small_chunks_are_a_matter_of_how_many(size: int, number: int, excessive: bool) -> None:
-    assert await come(size, number) is excessive
+async def test_small_chunks_are_refused_when_they_are_many(size: int, number: int, excessive: bool) -> None:
+    assert await is_excessive(size, number) is excessive
 
 
-async def test_each_body_is_judged_by_itself() -> None:
+async def test_each_body_is_counted_by_itself() -> None:
     framing = Framing()
     for _ in range(10):
-        reader = body()
-        framing.receive(reader, 1_000_000)  # with its headers, and with what came before
+        reader = make_body()
+        framing.receive(reader, 1_000_000)  # with its headers and the data before it
         framing.receive(reader, SPARE_BYTES)
         assert not framing.is_excessive
         framing.receive(None, 1_000_000)

@@ -1,4 +1,4 @@
-"""Values of headers with parameters: what clients write comes back, and anything else is refused, never worse."""
+"""Header values with parameters: those that clients write are read, and all others are refused with a sentence."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def content_type(text: str) -> HeaderValue:
     return parse(text, "Content-Type")
 
 
-class TestWhatClientsWrite:
+class TestAccepted:
     @pytest.mark.parametrize(
         ("text", "main", "parameters"),
         [
@@ -38,7 +38,7 @@ class TestWhatClientsWrite:
             ("form-data; filename*=UTF-8''%e2%82%ac", "form-data", {"filename*": "UTF-8''%e2%82%ac"}),
         ],
     )
-    def test_it_is_read(self, text: str, main: str, parameters: dict[str, str]) -> None:
+    def test_values_of_clients_are_read(self, text: str, main: str, parameters: dict[str, str]) -> None:
         value = content_type(text)
         assert value.main == main
         assert value.parameters == parameters
@@ -53,18 +53,18 @@ class TestWhatClientsWrite:
             ("form-data; filename=name=img; name=facedb", "facedb"),
         ],
     )
-    def test_a_name_within_another_value_is_none(self, text: str, name: str) -> None:
+    def test_a_name_within_another_value_is_ignored(self, text: str, name: str) -> None:
         assert content_type(text).parameters["name"] == name
 
     @given(TOKENS, st.dictionaries(TOKENS.map(str.lower), VALUES, max_size=8))
-    def test_whatever_is_quoted_comes_back(self, main: str, parameters: dict[str, str]) -> None:
+    def test_quoted_values_are_read_back(self, main: str, parameters: dict[str, str]) -> None:
         quoted = (
             f'; {name}="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for name, value in parameters.items()
         )
         assert content_type(main + "".join(quoted)) == HeaderValue(main.lower(), parameters)
 
 
-class TestWhatIsRefused:
+class TestRefused:
     @pytest.mark.parametrize(
         "text",
         [
@@ -78,20 +78,20 @@ class TestWhatIsRefused:
             "form-data; name=a b",
         ],
     )
-    def test_what_is_no_parameter(self, text: str) -> None:
+    def test_malformed_parameters(self, text: str) -> None:
         with pytest.raises(InvalidRequest, match="Content-Type is malformed; write it as"):
             content_type(text)
 
-    def test_two_values_of_one(self) -> None:
+    def test_two_values_of_one_parameter(self) -> None:
         with pytest.raises(InvalidRequest, match="two different values"):
             content_type("application/json; charset=utf-8; charset=gbk")
 
-    def test_many(self) -> None:
+    def test_too_many_parameters(self) -> None:
         assert content_type("a/b" + ";;;x=y" * MAX_PARAMETERS).parameters == {"x": "y"}
         with pytest.raises(InvalidRequest, match="more than 32 parameters"):
             content_type("a/b" + ";x=y" * (MAX_PARAMETERS + 1))
 
-    def test_length(self) -> None:
+    def test_too_long_a_value(self) -> None:
         content_type("a" * MAX_CHARACTERS)
         with pytest.raises(InvalidRequest, match="longer than 8192 characters"):
             content_type("a" * (MAX_CHARACTERS + 1))
@@ -103,7 +103,7 @@ class TestWhatIsRefused:
     | st.text(max_size=60),
     st.sampled_from(["Content-Type", "Content-Type of a part", "Content-Disposition"]),
 )
-def test_any_text_is_a_value_or_refused_in_plain_words(text: str, header: str) -> None:
+def test_any_text_is_read_or_refused_in_plain_words(text: str, header: str) -> None:
     sentences = (
         "is malformed; write it as ",
         "has two different values of one parameter",
@@ -112,9 +112,9 @@ def test_any_text_is_a_value_or_refused_in_plain_words(text: str, header: str) -
     try:
         value = parse(f"form-data{text}", header)
     except InvalidRequest as refused:
-        said = refused.message
+        message = refused.message
     else:
-        said = f"{header} {sentences[0]}"
+        message = f"{header} {sentences[0]}"
         assert value.main.startswith("form-data")
-    assert said.isascii()
-    assert said.startswith(tuple(f"{header} {sentence}" for sentence in sentences))
+    assert message.isascii()
+    assert message.startswith(tuple(f"{header} {sentence}" for sentence in sentences))

@@ -1,4 +1,4 @@
-"""What a checked request asks for: the job that does it, and the digest by which an Idempotency-Key knows it again."""
+"""What a checked request becomes: a job, and the digest that recognises it under an Idempotency-Key."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_i
 COLLECTION = "tenant.facedb.00000000"
 
 
-def test_requests_that_ask_for_something_else_have_another_digest() -> None:
+def test_different_requests_have_different_digests() -> None:
     requests = [
         JobRequest(SearchJob, COLLECTION, encoded=(b"ab",)),
         JobRequest(SearchJob, COLLECTION, encoded=(b"abc",)),
@@ -28,8 +28,8 @@ def test_requests_that_ask_for_something_else_have_another_digest() -> None:
         assert (one.digest() == other.digest()) == (one == other)
 
 
-def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
-    """Records of an Idempotency-Key outlive an upgrade."""
+def test_digests_are_those_of_the_previous_release() -> None:
+    """Idempotency records outlive an upgrade."""
     assert JobRequest(AddJob, COLLECTION, {"name": "x"}, (b"ab",)).digest() == (
         "1522ba0c4a620ca8181765eb1832475100c08304a8c20315ed0ef71134083283"
     )
@@ -50,7 +50,7 @@ def test_the_digest_of_a_request_is_that_of_the_release_before() -> None:
         (JobRequest(CompareJob, encoded=(b"a", b"b")), {}),
     ],
 )
-def test_the_job_carries_what_its_kind_carries_and_no_image(job_request: JobRequest, more: dict[str, str]) -> None:
+def test_a_job_has_the_fields_of_its_type_and_no_image(job_request: JobRequest, more: dict[str, str]) -> None:
     job_id = new_job_id(new_gateway_id(), new_request_id())
     job = job_request.job(job_id=job_id, deadline=2.5, once=None)
     assert type(job) is job_request.job_type

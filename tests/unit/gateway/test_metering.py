@@ -1,4 +1,4 @@
-"""What is counted, and that what could not be delivered is delivered later, once."""
+"""Which requests are counted, and that counters which could not be delivered are delivered later, exactly once."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ KEY = Key(id="k1", tenant="t", name="n", scopes=frozenset(Scope), created=0)
 
 
 class Broker:
-    """Takes batches as the script does, each number once; loses the request or the answer when told to."""
+    """Applies each batch once, as the script does. loses: what gets lost, `request` or `answer`."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -61,7 +61,7 @@ def meter(broker: Broker) -> Meter:
 
 class TestDelivery:
     @pytest.mark.parametrize("lost", ["request", "answer"])
-    async def test_a_lost_flush_counts_once(self, broker: Broker, meter: Meter, lost: str) -> None:
+    async def test_a_batch_that_was_delivered_again_counts_once(self, broker: Broker, meter: Meter, lost: str) -> None:
         name = counter("t", "k1", ADD_FACE.name, Status.OK)
         meter.count(ADD_FACE, Status.OK, KEY)
         broker.loses = lost
@@ -76,11 +76,13 @@ class TestDelivery:
         assert broker.counts == {name: 4}
         assert broker.batches == 2
 
-    async def test_nothing_new_nothing_sent(self, broker: Broker, meter: Meter) -> None:
+    async def test_without_new_counts_nothing_is_sent(self, broker: Broker, meter: Meter) -> None:
         await meter.flush()
         assert broker.batches == 0
 
-    async def test_a_day_is_a_batch(self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_each_day_has_a_batch_of_its_own(
+        self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         meter.count(ADD_FACE, Status.OK, KEY)
         monkeypatch.setattr(metering, "datetime", Tomorrow)
         meter.count(ADD_FACE, Status.OK, KEY)
@@ -99,7 +101,7 @@ class TestDelivery:
         await meter.close()
         assert sum(broker.counts.values()) == 5000
 
-    async def test_closing_waits_for_a_broker_that_comes_back(
+    async def test_closing_waits_for_a_broker_that_recovers(
         self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(metering, "RETRY_S", 0.01)
@@ -112,7 +114,7 @@ class TestDelivery:
         await closing
         assert sum(broker.counts.values()) == 1
 
-    async def test_what_is_lost_in_the_end_is_told(
+    async def test_usage_that_cannot_be_delivered_is_logged(
         self, broker: Broker, meter: Meter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(metering, "CLOSE_S", 0.01)
@@ -130,7 +132,7 @@ class Tomorrow:
         return datetime.now(zone) + timedelta(days=1)
 
 
-async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
+async def test_only_calls_are_counted(meter: Meter) -> None:
     async def call(request: web.Request) -> web.Response:
         match request.headers["X-Do"]:
             case "ok":
@@ -150,8 +152,8 @@ async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
     app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     app.router.add_get("/healthz", health)
     async with TestClient(TestServer(app)) as client:
-        for wish in ("ok", "ok", "crash", "refuse"):
-            await client.post("/v1/addface", headers={"X-Do": wish})
+        for action in ("ok", "ok", "crash", "refuse"):
+            await client.post("/v1/addface", headers={"X-Do": action})
         await client.get("/v1/addface")  # 405
         await client.get("/healthz")
         await client.post("/v1/nothing")  # 404
@@ -164,7 +166,7 @@ async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "sentence"),
     [
         ({"from": "yesterday"}, "from must be a day"),
         ({"to": "2026-02-30"}, "to must be a day"),
@@ -172,6 +174,6 @@ async def test_calls_are_counted_and_nothing_else(meter: Meter) -> None:
         ({"form": "csv"}, "query may have"),
     ],
 )
-async def test_a_query_that_makes_no_sense(query: dict[str, str], said: str) -> None:
-    with pytest.raises(InvalidRequest, match=said):
+async def test_a_malformed_query_is_refused(query: dict[str, str], sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=sentence):
         await usage_answer(None, query)

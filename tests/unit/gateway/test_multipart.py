@@ -1,4 +1,4 @@
-"""multipart/form-data: the parts that another parser finds too, and of each what its own headers say."""
+"""multipart/form-data: the same parts that another parser finds, each with the name in its own headers."""
 
 import string
 
@@ -30,7 +30,7 @@ def read(data: bytes, boundary: bytes = b"b") -> list[Expected]:
     return [(found.name, found.value, found.has_filename) for found in multipart.parts(data, boundary)]
 
 
-def read_by_another(data: bytes, boundary: bytes) -> list[Expected]:
+def read_by_werkzeug(data: bytes, boundary: bytes) -> list[Expected]:
     decoder = MultipartDecoder(boundary)
     decoder.receive_data(data)
     decoder.receive_data(None)
@@ -44,7 +44,7 @@ def read_by_another(data: bytes, boundary: bytes) -> list[Expected]:
     return found
 
 
-# Without %22 and its like, which the other parser makes quotes of: no name that is known has any.
+# Without %22 and the like, which the other parser unescapes; no known name has any.
 PRINTABLE = string.printable.translate(dict.fromkeys(map(ord, "\r\n%")))
 WORDS = st.text(PRINTABLE, max_size=12) | st.sampled_from(
     ["img", 'a"b', "a\\b", "; name=img", '"; name="img', "x; filename=y", "张伟", "'", "a;b", "a=b"]
@@ -56,7 +56,7 @@ VALUES = st.binary(max_size=40) | st.sampled_from(
 
 @st.composite
 def forms(draw: st.DrawFn) -> tuple[bytes, bytes, list[Expected]]:
-    """A well-formed body as one client or another may write it, its boundary, and what it says."""
+    """A well-formed body as clients may write it, its boundary, and its parts."""
     boundary = draw(st.sampled_from([b"b", b"----WebKitFormBoundary7MA4YWxk", b"'()+_,-./:=?", b"a b"]))
     fields = draw(st.lists(st.tuples(WORDS, VALUES, st.none() | WORDS), min_size=1, max_size=4))
     data = draw(st.sampled_from([b"", b"\r\n", b"This is a message in parts.\r\n", b"a\r\n\r\nb\r\n"]))
@@ -86,7 +86,7 @@ def test_a_form_is_read_as_it_was_written_and_as_another_parser_reads_it(
 ) -> None:
     data, boundary, expected = form
     assert read(data, boundary) == expected
-    assert read_by_another(data, boundary) == expected
+    assert read_by_werkzeug(data, boundary) == expected
 
 
 class TestNames:
@@ -103,7 +103,7 @@ class TestNames:
             ('form-data; name="a filename=b"', "a filename=b", False),
         ],
     )
-    def test_each_parameter_is_what_it_says(self, disposition: str, name: str, is_file: bool) -> None:
+    def test_names_are_read_from_their_own_parameter(self, disposition: str, name: str, is_file: bool) -> None:
         assert read(body(part(disposition))) == [(name, b"x", is_file)]
 
     def test_a_filename_in_the_charset_of_the_body(self) -> None:
@@ -114,24 +114,24 @@ class TestNames:
     @pytest.mark.parametrize(
         "disposition", ["form-data", 'form-data; filename="a"', "attachment; name=img", "x; name=img", "; name=img"]
     )
-    def test_a_part_without_is_refused(self, disposition: str) -> None:
+    def test_a_part_without_a_name_is_refused(self, disposition: str) -> None:
         with pytest.raises(InvalidRequest, match="must be a named field"):
             read(body(part(disposition)))
 
     @pytest.mark.parametrize(
         "disposition", ['form-data; name="img', 'form-data; name="a"b', 'form-data; filename="a\\"; name="img"']
     )
-    def test_what_can_be_read_in_two_ways_is_refused(self, disposition: str) -> None:
+    def test_an_ambiguous_disposition_is_refused(self, disposition: str) -> None:
         with pytest.raises(InvalidRequest, match="Content-Disposition is malformed"):
             read(body(part(disposition)))
 
-    def test_a_header_may_come_once(self) -> None:
+    def test_a_repeated_header_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="two headers Content-Disposition"):
             read(body(part("form-data; name=a", b"", "content-disposition: form-data; name=b")))
 
 
-class TestBounds:
-    def test_parts(self) -> None:
+class TestRefused:
+    def test_more_parts_than_the_limit(self) -> None:
         assert len(read(body(*[part("form-data; name=a")] * MAX_PARTS))) == MAX_PARTS
         with pytest.raises(InvalidRequest, match="more than 64 parts"):
             read(body(*[part("form-data; name=a")] * (MAX_PARTS + 1)))
@@ -144,7 +144,7 @@ class TestBounds:
             [f"X-{number}: a" for number in range(MAX_HEADERS)],
         ],
     )
-    def test_headers(self, more: list[str]) -> None:
+    def test_more_or_longer_headers_than_the_limit(self, more: list[str]) -> None:
         with pytest.raises(InvalidRequest, match="headers of more than 8192 bytes, or too many"):
             read(body(part("form-data; name=a", b"", *more)))
 
@@ -159,29 +159,29 @@ class TestBounds:
             b"--b" + b" " * 100 + b"X\r\n--b--",
         ],
     )
-    def test_what_is_malformed(self, data: bytes) -> None:
+    def test_a_malformed_body(self, data: bytes) -> None:
         with pytest.raises(InvalidRequest, match="multipart body is malformed"):
             read(data)
 
     @pytest.mark.parametrize("data", [b"", b"x", b"--", b"--c\r\n\r\n--c--"])
-    def test_a_boundary_that_is_not_there(self, data: bytes) -> None:
+    def test_a_body_without_its_boundary(self, data: bytes) -> None:
         with pytest.raises(InvalidRequest, match="nowhere in the body"):
             read(data)
 
     @pytest.mark.parametrize(
         "cut", [b"--b", b"--b\r\n", part("form-data; name=a"), body(part("form-data; name=a"))[:-4]]
     )
-    def test_an_end_that_is_not_there(self, cut: bytes) -> None:
+    def test_a_body_without_its_final_boundary(self, cut: bytes) -> None:
         with pytest.raises(InvalidRequest, match="without its final boundary"):
             read(cut)
 
-    def test_no_parts_at_all(self) -> None:
+    def test_a_form_without_parts_is_empty(self) -> None:
         assert read(b"--b--\r\n") == []
 
 
 class TestBoundary:
     @pytest.mark.parametrize("text", ["b", '"b c"', "a=b", "a" * 70])
-    def test_it_is_taken_as_it_is(self, text: str) -> None:
+    def test_a_boundary_is_taken_literally(self, text: str) -> None:
         value = parse(f"multipart/form-data; boundary={text}", "Content-Type")
         assert multipart.boundary(value) == text.strip('"').encode()
 
@@ -204,5 +204,5 @@ class TestBoundary:
         )
     ).map(b"".join)
 )
-def test_how_much_of_a_part_there_is_is_told_of_any_bytes(data: bytes) -> None:
+def test_the_size_of_a_part_is_within_that_of_any_body(data: bytes) -> None:
     assert 0 <= multipart.bytes_of(frozenset(["a"]), data, b"b") <= len(data)

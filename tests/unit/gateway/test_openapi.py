@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the contract's tables say and what the models check."""
+"""The OpenAPI document says what the tables of the contract say and what the models check."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def content(call: Call) -> dict[str, Any]:
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """Return the validator of a schema of the document, which may refer to others there."""
+    """Return the validator of a schema of the document, which may refer to other schemas in it."""
     return jsonschema_rs.Draft202012Validator(schema | {"components": DOCUMENT["components"]}, validate_formats=True)
 
 
@@ -55,7 +55,7 @@ def parts(node: Any, name: str) -> Iterator[Any]:
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    """Return the node, or the one that it refers to."""
+    """Return the node, or the node that it refers to."""
     if "$ref" not in node:
         return node
     found: Any = DOCUMENT
@@ -77,7 +77,7 @@ class TestDocument:
         for schema in schemas:
             jsonschema_rs.meta.validate(schema)
 
-    def test_every_reference_leads_somewhere_and_everything_is_referred_to(self, whole: dict[str, Any]) -> None:
+    def test_every_reference_is_resolved_and_every_component_is_referred_to(self, whole: dict[str, Any]) -> None:
         refs = {*parts(whole, "$ref")}
         for ref in refs:
             node = whole
@@ -90,14 +90,14 @@ class TestDocument:
         }
         assert kept <= refs
 
-    def test_every_operation_has_a_tag_that_is_explained_and_a_name_of_its_own(self, whole: dict[str, Any]) -> None:
+    def test_every_operation_has_an_explained_tag_and_an_id_of_its_own(self, whole: dict[str, Any]) -> None:
         operations = [operation for path in whole["paths"].values() for operation in path.values()]
         assert {tag for operation in operations for tag in operation["tags"]} == {tag["name"] for tag in whole["tags"]}
         assert all(len(operation["tags"]) == 1 for operation in operations)
         assert all(tag["description"] for tag in whole["tags"])
         assert len({operation["operationId"] for operation in operations}) == len(operations)
 
-    def test_each_example_of_an_answer_is_named_by_its_status(self, whole: dict[str, Any]) -> None:
+    def test_every_example_of_an_answer_has_the_name_of_its_status(self, whole: dict[str, Any]) -> None:
         answered = [
             (name, example)
             for responses in parts(whole, "responses")
@@ -111,7 +111,7 @@ class TestDocument:
 
 
 class TestServing:
-    async def test_it_is_served_as_it_is_kept(self) -> None:
+    async def test_the_served_document_is_the_one_in_docs(self) -> None:
         app = web.Application()
         app[SETTINGS] = Settings()
         response = await openapi(make_mocked_request("GET", "/openapi.json", app=app))
@@ -120,7 +120,7 @@ class TestServing:
         assert response.text == kept, "run: make docs"
         assert json.loads(kept) == DOCUMENT
 
-    async def test_it_says_what_the_settings_say(self) -> None:
+    async def test_the_served_document_follows_the_settings(self) -> None:
         app = web.Application()
         app[SETTINGS] = Settings(names="free", http_status="always-200")
         response = await openapi(make_mocked_request("GET", "/openapi.json", app=app))
@@ -132,24 +132,24 @@ class TestServing:
         assert answered["schema"]["discriminator"]["mapping"]["FAIL"] == "#/components/schemas/Fail"
         assert answered["examples"]["FAIL"]["value"]["message"] == MESSAGES[Status.FAIL]
 
-    def test_that_of_the_admin_api_is_kept_too(self) -> None:
+    def test_the_document_of_the_admin_api_is_the_one_in_docs(self) -> None:
         kept = (Path(__file__).parents[3] / "docs/openapi-admin.json").read_text()
         assert admin.text() == kept, "run: make docs"
         assert json.loads(kept) == ADMIN
 
 
 class TestAdmin:
-    def test_it_has_every_operation(self) -> None:
-        described = {(method.upper(), path) for path, item in ADMIN["paths"].items() for method in item}
+    def test_every_operation_is_documented(self) -> None:
+        documented = {(method.upper(), path) for path, item in ADMIN["paths"].items() for method in item}
         others = {("GET", "/admin/v1/usage"), ("GET", "/openapi.json")}
-        assert described == {(operation.method, operation.path) for operation in OPERATIONS} | others
+        assert documented == {(operation.method, operation.path) for operation in OPERATIONS} | others
         for operation in OPERATIONS:
             item = ADMIN["paths"][operation.path][operation.method.lower()]
             assert item["summary"] == operation.summary
             assert str(operation.http_status) in item["responses"]
             assert ("requestBody" in item) == (operation.body is not None)
 
-    def test_examples_of_bodies_are_taken(self) -> None:
+    def test_examples_of_bodies_are_accepted(self) -> None:
         for operation in OPERATIONS:
             if operation.body is not None:
                 item = ADMIN["paths"][operation.path][operation.method.lower()]
@@ -158,7 +158,7 @@ class TestAdmin:
                 valid.validate(content["example"])
                 parse(operation.body, json.dumps(content["example"]).encode())
 
-    def test_trying_it_out_drops_nothing(self) -> None:
+    def test_operations_that_drop_something_have_no_example(self) -> None:
         for item in ADMIN["paths"].values():
             assert not [*parts(item.get("delete", {}), "example")]
 
@@ -177,19 +177,19 @@ class TestAnswers:
                 assert properties["message"] == {"const": MESSAGES[Status(status)]}
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_its_examples_are_answers(self, call: Call) -> None:
+    def test_examples_of_answers_are_valid(self, call: Call) -> None:
         valid = validator(content(call)["schema"])
         for example in content(call)["examples"].values():
             valid.validate(example["value"])
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_examples_tell_what_is_charged(self, call: Call) -> None:
+    def test_examples_say_whether_they_are_charged(self, call: Call) -> None:
         for name, example in content(call)["examples"].items():
             expected = "charged" if Status(name) in call.charged else "free"
             assert example["summary"] == f"{name}, {expected}"
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_other_answers_are_none(self, call: Call) -> None:
+    def test_answers_that_break_the_contract_are_invalid(self, call: Call) -> None:
         valid = validator(content(call)["schema"])
         for answer in (
             {"status": "OK"},
@@ -216,7 +216,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("code", "status"), [("401", "INVALID_REQUEST"), ("403", "INVALID_REQUEST"), ("429", "FAIL"), ("503", "FAIL")]
     )
-    def test_refusals_are_contract_json_too(self, code: str, status: str) -> None:
+    def test_refusals_are_contract_json(self, code: str, status: str) -> None:
         for call in CALLS:
             name = operation(call)["responses"][code]["$ref"].rpartition("/")[2]
             response = DOCUMENT["components"]["responses"][name]
@@ -241,19 +241,19 @@ class TestParameters:
                 assert resolved(value)["type"] == (["string", "null"] if may_be_null else "string")
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_in_json_null_is_left_out(self, call: Call) -> None:
+    def test_optional_parameters_may_be_null_in_json(self, call: Call) -> None:
         schema = operation(call)["requestBody"]["content"]["application/json"]["schema"]
         needed = dict.fromkeys(schema["required"], "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e")
         optional = dict.fromkeys(schema["properties"].keys() - needed.keys())
         validator(schema).validate(needed | optional)
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_its_example_is_taken(self, call: Call) -> None:
+    def test_the_example_of_a_request_is_accepted(self, call: Call) -> None:
         bodies = operation(call)["requestBody"]["content"]
         (example,) = bodies["application/json"]["examples"].values()
         assert bodies["application/x-www-form-urlencoded"]["examples"] == bodies["application/json"]["examples"]
         value = dict(resolved(example)["value"])
-        assert "facedb" not in value, "optional, and nobody knows which one there is"
+        assert "facedb" not in value, "a caller need not have the facedb of an example"
         validator(SCHEMAS[f"{call.title}Parameters"]).validate(value)
         sent = {name: value.pop(name).encode() for name in call.image_parameters}
         taken = check(call.parameters, Parameters(text=value, images=sent))
@@ -261,11 +261,11 @@ class TestParameters:
             assert encoded_images.check(getattr(taken, name), 1_000_000)
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
-    def test_every_text_has_an_example_that_is_taken_as_it_is(self, call: Call) -> None:
+    def test_every_parameter_has_an_example_that_is_valid(self, call: Call) -> None:
         schema = SCHEMAS[f"{call.title}Parameters"]
         example = {name: resolved(value)["examples"][0] for name, value in schema["properties"].items()}
         validator(schema).validate(example)
-        assert example.get("facedb", "default") == "default", "what every tenant has at first"
+        assert example.get("facedb", "default") == "default", "the facedb that every tenant has at first"
 
     @pytest.mark.parametrize("call", [call for call in CALLS if call.image_parameters], ids=str)
     def test_images_in_multipart_are_files(self, call: Call) -> None:
@@ -277,7 +277,7 @@ class TestParameters:
             ) == ("string", "binary")
             assert "image/jpeg" in multipart["encoding"][name]["contentType"]
 
-    def test_the_face_in_the_examples_is_small(self) -> None:
+    def test_the_example_image_is_small(self) -> None:
         assert SCHEMAS["Image"]["examples"] == [portrait.BASE64]
         assert len(portrait.BASE64) <= 6000
 
@@ -288,7 +288,7 @@ class TestParameters:
             st.text("aZ09-_ é\n", max_size=140) | st.sampled_from(["all", "largest", "one"]),
         ),
     )
-    def test_what_is_documented_is_what_is_checked(self, call: Call, text: dict[str, str]) -> None:
+    def test_documented_parameters_are_those_that_are_accepted(self, call: Call, text: dict[str, str]) -> None:
         identifier = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
         encoded_images = dict.fromkeys(("img", "img1", "img2"), "YQ==")
         documented = validator(SCHEMAS[f"{call.title}Parameters"]).is_valid(

@@ -1,4 +1,4 @@
-"""Parameters become values, or a sentence that says what is wrong and never repeats what was given."""
+"""Parameters become values, or a sentence that says what is wrong and never quotes the value."""
 
 import base64
 import uuid
@@ -32,7 +32,7 @@ def refusal(model: type, parameters: Parameters) -> str:
 
 class TestImg:
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters])
-    def test_it_is_needed_and_a_file_is_taken_as_it_is(self, model: type) -> None:
+    def test_an_image_is_required_and_a_file_is_taken_as_it_is(self, model: type) -> None:
         sentence = "img is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
         assert refusal(model, Parameters()) == sentence
         assert refusal(model, Parameters(images={"img": b""}, files={"img"})) == sentence
@@ -48,16 +48,16 @@ class TestImg:
             (IMG, b"\xff\xd8\xff"),
             (IMG + b"\r\n", b"\xff\xd8\xff"),
             (b"data:image/jpeg;base64," + IMG, b"\xff\xd8\xff"),
-            (b"GIF89a", base64.b64decode(b"GIF89a==")),  # also base64, and no image either way
+            (b"GIF89a", base64.b64decode(b"GIF89a==")),  # is base64 as well, and no image in either reading
             (b"GIF89a\0\0", b"GIF89a\0\0"),
             (b"hello, I am text", b"hello, I am text"),
             (b"  ", b"  "),
         ],
     )
-    def test_a_file_is_an_image_or_the_base64_of_one_by_what_it_holds(self, sent: bytes, image: bytes) -> None:
+    def test_a_file_is_an_image_or_the_base64_of_one_by_its_content(self, sent: bytes, image: bytes) -> None:
         assert check(SearchFaceParameters, Parameters(images={"img": sent}, files={"img"})).img == image
 
-    def test_what_a_call_does_not_take_is_not_looked_at(self) -> None:
+    def test_parameters_of_other_calls_are_ignored(self) -> None:
         assert (
             check(DelFaceParameters, Parameters(text={"person_id": "x"}, images={"img": b"<no base64>"})).person_id
             == "x"
@@ -66,39 +66,39 @@ class TestImg:
 
 
 class TestTwoImages:
-    def test_each_is_a_file_or_base64(self) -> None:
+    def test_each_image_is_a_file_or_base64(self) -> None:
         given_ = check(FaceCompareParameters, Parameters(images={"img2": IMG, "img1": b"BM"}, files={"img1"}))
         assert (given_.img1, given_.img2) == (b"BM", b"\xff\xd8\xff")
 
-    def test_both_are_needed_and_another_is_none_of_them(self) -> None:
+    def test_both_images_are_required(self) -> None:
         sentence = "{} is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
         assert refusal(FaceCompareParameters, Parameters(images={"img": IMG})) == sentence.format("img1")
         assert refusal(FaceCompareParameters, Parameters(images={"img2": b"!"})) == sentence.format("img1")
         assert refusal(FaceCompareParameters, Parameters(images={"img1": IMG, "img": IMG})) == sentence.format("img2")
 
-    def test_it_is_told_which_is_wrong(self) -> None:
+    def test_a_refusal_names_the_image(self) -> None:
         assert refusal(FaceCompareParameters, Parameters(images={"img1": b"!", "img2": b"!"})) == "img1 is not base64"
         assert refusal(FaceCompareParameters, Parameters(images={"img1": IMG, "img2": b"!"})) == "img2 is not base64"
         empty = Parameters(images={"img1": IMG, "img2": b""})
         assert refusal(FaceCompareParameters, empty).startswith("img2 is empty; it must be")
 
-    def test_a_facedb_means_nothing(self) -> None:
+    def test_facedb_is_ignored(self) -> None:
         check(FaceCompareParameters, Parameters(text={"facedb": "a b"}, images={"img1": IMG, "img2": IMG}))
 
 
 class TestName:
-    def test_left_out_is_not_the_same_as_empty(self) -> None:
+    def test_a_missing_name_is_not_an_empty_name(self) -> None:
         assert check(AddFaceParameters, Parameters(images={"img": IMG})).name is None
         assert check(AddFaceParameters, Parameters(text={"name": ""}, images={"img": IMG})).name == ""
 
     @pytest.mark.parametrize("name", ["a b", "x" * 129, "naïve", "a\n", "../x", "\0", "٣"])
-    def test_it_is_letters_and_digits(self, name: str) -> None:
+    def test_a_name_is_letters_and_digits(self, name: str) -> None:
         assert refusal(AddFaceParameters, Parameters(text={"name": name}, images={"img": IMG})) == (
             "name must be at most 128 letters and digits"
         )
 
     @given(st.text("aZ09-_ é\n", max_size=140))
-    def test_what_is_taken_is_what_the_contract_says(self, name: str) -> None:
+    def test_accepted_names_are_those_of_the_contract(self, name: str) -> None:
         try:
             taken = check(AddFaceParameters, Parameters(text={"name": name}, images={"img": IMG})).name == name
         except InvalidRequest:
@@ -109,23 +109,23 @@ class TestName:
 class TestFreeName:
     free = ADD_FACE.parameters_for("free")
 
-    def test_strict_is_the_contract(self) -> None:
+    def test_strict_names_are_those_of_the_contract(self) -> None:
         assert ADD_FACE.parameters_for("strict") is AddFaceParameters
         assert list(self.free.model_fields) == list(AddFaceParameters.model_fields), "in the same order"
 
     @pytest.mark.parametrize("name", ["", "a b", "naïve", "山田\u3000太郎", "<b>", "\U0001f642" * 128, "e\u0301"])
-    def test_it_is_taken_as_it_is(self, name: str) -> None:
+    def test_a_free_name_is_taken_as_it_is(self, name: str) -> None:
         assert check(self.free, Parameters(text={"name": name}, images={"img": IMG})).name == name
         assert check(self.free, Parameters(images={"img": IMG})).name is None
 
     @pytest.mark.parametrize("name", ["x" * 129, "a\n", "\0", "\u202eabc", "\u2028", "\ud800"])
-    def test_it_is_printable(self, name: str) -> None:
+    def test_a_free_name_is_printable(self, name: str) -> None:
         assert refusal(self.free, Parameters(text={"name": name}, images={"img": IMG})) == (
             "name must be at most 128 printable characters"
         )
 
     @given(st.text(max_size=130))
-    def test_what_the_gateway_takes_workers_take(self, name: str) -> None:
+    def test_gateway_and_worker_accept_the_same_names(self, name: str) -> None:
         job = {"job_id": f"{'0' * 12}.{'0' * 32}", "collection": "a.b.00000000", "deadline": 1.0, "name": name}
         try:
             taken = check(self.free, Parameters(text={"name": name}, images={"img": IMG})).name == name
@@ -142,17 +142,17 @@ class TestFreeName:
 class TestFacedb:
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
     @pytest.mark.parametrize("facedb", ["x" * 65, "a.b", "a/b", "a b", "a\n"])
-    def test_it_is_a_plain_word(self, model: type, facedb: str) -> None:
+    def test_a_facedb_is_letters_digits_and_hyphens(self, model: type, facedb: str) -> None:
         given_ = Parameters(text={"facedb": facedb, "person_id": "x"}, images={"img": IMG})
         assert refusal(model, given_) == "facedb must be 1 to 64 letters, digits, - or _"
 
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
-    def test_empty_is_the_same_as_left_out(self, model: type) -> None:
+    def test_an_empty_facedb_is_the_default(self, model: type) -> None:
         given_ = Parameters(text={"facedb": "", "person_id": "x"}, images={"img": IMG})
         assert check(model, given_).facedb is None
 
     @given(st.text("aZ09-_ é\n", max_size=70))
-    def test_what_is_taken_is_what_the_contract_says(self, facedb: str) -> None:
+    def test_accepted_facedbs_are_those_of_the_contract(self, facedb: str) -> None:
         try:
             given_ = Parameters(text={"facedb": facedb}, images={"img": IMG})
             taken = check(SearchFaceParameters, given_).facedb == (facedb or None)
@@ -166,41 +166,41 @@ class TestFaces:
         return Parameters(text=text, images={"img": IMG})
 
     @pytest.mark.parametrize("faces", Faces)
-    def test_which_faces_is_one_of_three_words(self, faces: Faces) -> None:
+    def test_faces_is_one_of_three_words(self, faces: Faces) -> None:
         assert check(AddFaceParameters, self.given(faces=faces.value)).faces is faces
 
-    def test_left_out_it_is_all(self) -> None:
+    def test_faces_is_all_by_default(self) -> None:
         assert check(AddFaceParameters, self.given()).faces is Faces.ALL
 
     @pytest.mark.parametrize("faces", ["", "ONE", "1", "first", "one ", "largest\n"])
-    def test_anything_else_adds_nobody(self, faces: str) -> None:
-        """Not even nothing: a caller whose value got lost must not enrol everybody."""
+    def test_any_other_value_is_refused(self, faces: str) -> None:
+        """An empty one, too: a caller whose value got lost must not enrol every face."""
         assert refusal(AddFaceParameters, self.given(faces=faces)) == "faces must be all, largest or one"
 
     @pytest.mark.parametrize("model", [SearchFaceParameters, DelFaceParameters])
-    def test_other_calls_do_not_look_at_it(self, model: type) -> None:
+    def test_faces_is_ignored_by_other_calls(self, model: type) -> None:
         check(model, self.given(faces="!", person_id="x"))
 
 
 class TestPersonId:
     @pytest.mark.parametrize("text", [{}, {"person_id": ""}])
-    def test_it_is_needed(self, text: dict[str, str]) -> None:
+    def test_a_person_id_is_required(self, text: dict[str, str]) -> None:
         assert refusal(DelFaceParameters, Parameters(text=text)) == (
             "person_id is missing or empty; it must be the person_id of an added face"
         )
 
     @pytest.mark.parametrize("text", ["1", "x" * 36, "4fbd9474-e09f-4e7d-9a2f-06fa1167f67", "\0", "٣" * 32 + "x"])
-    def test_what_cannot_be_an_id_was_never_given_to_anybody(self, text: str) -> None:
+    def test_a_person_id_that_is_no_uuid_is_unknown(self, text: str) -> None:
         with pytest.raises(PersonUnknown):
             check(DelFaceParameters, Parameters(text={"person_id": text})).job_fields()
 
     @given(st.uuids())
-    def test_an_id_is_that_id(self, identifier: uuid.UUID) -> None:
+    def test_a_person_id_may_be_written_without_hyphens(self, identifier: uuid.UUID) -> None:
         given_ = check(DelFaceParameters, Parameters(text={"person_id": identifier.hex}))
         assert given_.job_fields() == {"person_id": str(identifier)}
 
 
-def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:
+def test_the_first_wrong_parameter_in_the_contracts_order_is_reported() -> None:
     wrong = Parameters(text={"name": "a b", "facedb": "a b"}, images={"img": b"!"})
     assert refusal(AddFaceParameters, wrong) == "img is not base64"
     wrong.images["img"] = IMG
@@ -210,7 +210,7 @@ def test_the_first_that_is_wrong_is_told_in_the_contracts_order() -> None:
 
 
 @given(st.text("é٣🙂\x80", min_size=1), st.sampled_from(["img", "name", "facedb"]))
-def test_no_sentence_repeats_what_was_given(value: str, where: str) -> None:
+def test_no_sentence_quotes_the_value(value: str, where: str) -> None:
     given_ = Parameters(text={"name": "n", "facedb": "f"}, images={"img": IMG})
     if where == "img":
         given_.images["img"] = value.encode()

@@ -1,4 +1,4 @@
-"""How a caller wants its answers: HTTP codes that strict clients take, and confidences that are whole."""
+"""What a caller may choose of its answers: HTTP 200 for every status, and whole confidences."""
 
 import math
 import uuid
@@ -34,12 +34,12 @@ RAISED = {
 }
 
 
-def key(said: HttpStatus | None) -> Key:
-    return Key(id="k", tenant="t", name="n", scopes=frozenset(Scope), created=0, http_status=said)
+def key(preferred: HttpStatus | None) -> Key:
+    return Key(id="k", tenant="t", name="n", scopes=frozenset(Scope), created=0, http_status=preferred)
 
 
 async def ask(default: HttpStatus, known: Key | None, why: str) -> tuple[web.Response, int, str, Status | None]:
-    """The answer of an addface that ends so: itself, and the HTTP code, text and contract status that it has."""
+    """Make an addface that ends as `why` says. Returns the response, its HTTP code, text and status."""
     statuses = []
 
     async def call(request: web.Request) -> web.Response:
@@ -75,22 +75,22 @@ class TestHttpStatus:
             ("always-200", key("mapped"), False),
         ],
     )
-    async def test_the_key_decides_and_else_the_settings(
+    async def test_the_key_overrides_the_settings(
         self, default: HttpStatus, known: Key | None, always_200: bool, why: str
     ) -> None:
         response, code, text, counted = await ask(default, known, why)
         mapped, mapped_code, mapped_text, mapped_counted = await ask("mapped", None, why)
         assert mapped_code == (200 if why == "ok" else RAISED[why][1])
         assert code == (200 if always_200 else mapped_code)
-        assert (text, counted) == (mapped_text, mapped_counted), "what is said and counted is the same"
+        assert (text, counted) == (mapped_text, mapped_counted), "body and counted status are the same"
         assert response.headers.get("Retry-After") == mapped.headers.get("Retry-After")
         assert response.content_type == "application/json"
 
-    async def test_when_to_come_again_is_still_told(self) -> None:
+    async def test_retry_after_is_kept(self) -> None:
         response, code, *_ = await ask("always-200", None, "rate")
         assert (code, response.headers["Retry-After"]) == (200, "17")
 
-    async def test_what_is_no_call_keeps_its_code(self) -> None:
+    async def test_answers_outside_of_calls_keep_their_http_code(self) -> None:
         async def unready(_request: web.Request) -> web.Response:
             return answer(Status.FAIL, "x")
 
@@ -108,7 +108,7 @@ class TestHttpStatus:
 
 
 class TestWholeConfidences:
-    def test_they_are_rounded_down(self) -> None:
+    def test_confidences_are_rounded_down(self) -> None:
         person = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
         for confidence, whole in ((94.6, 94), (94.999, 94), (95, 95), (80, 80), (80.001, 80), (99.999, 99), (100, 100)):
             (match,) = written([{"confidence": confidence, "name": "", "person_id": person}], "whole")
@@ -120,20 +120,20 @@ class TestWholeConfidences:
             assert list(compared) == ["similarity", "result"]
 
     @given(st.lists(st.tuples(st.floats(80, 83).map(as_number), st.uuids()), min_size=1, max_size=50))
-    def test_ties_of_what_the_caller_sees_are_ordered_by_person_id(self, found: list[tuple[float, uuid.UUID]]) -> None:
+    def test_equal_whole_confidences_are_ordered_by_person_id(self, found: list[tuple[float, uuid.UUID]]) -> None:
         ranked = sorted(found, key=lambda match: (-match[0], str(match[1])))
         message = [{"confidence": confidence, "name": "n", "person_id": str(who)} for confidence, who in ranked]
         seen = [(-match["confidence"], match["person_id"]) for match in written(message, "whole")]
         assert seen == sorted((-math.floor(confidence), str(who)) for confidence, who in found)
 
     @given(confidences)
-    def test_a_result_is_still_true_of_the_whole_similarity(self, similarity: float) -> None:
+    def test_a_result_agrees_with_the_whole_similarity(self, similarity: float) -> None:
         assert result_of(math.floor(similarity)) == result_of(similarity)
         assert math.floor(similarity) <= similarity
         for border in (MIN_CONFIDENCE, SURE_CONFIDENCE):
             assert (math.floor(similarity) >= border) == (similarity >= border)
 
-    def test_all_else_is_as_it_was(self) -> None:
+    def test_other_messages_are_unchanged(self) -> None:
         added = [{"name": "b", "person_id": "2"}, {"name": "a", "person_id": "1"}]
         assert written(added, "whole") is added
         assert written("successfully deleted face", "whole") == "successfully deleted face"

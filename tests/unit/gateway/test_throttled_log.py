@@ -1,4 +1,4 @@
-"""One warning in a while, whatever the number of events."""
+"""At most one warning in each interval, whatever the number of events."""
 
 import structlog
 from structlog.testing import capture_logs
@@ -13,7 +13,7 @@ class Clock:
         return self.now
 
 
-def test_the_first_event_is_logged_at_once_and_the_next_warning_counts_those_between() -> None:
+def test_the_first_event_is_logged_at_once_and_the_next_warning_counts_those_since() -> None:
     clock = Clock()
     with capture_logs() as lines:
         throttled = ThrottledLog(structlog.stdlib.get_logger(), 10.0, ["refused", "dropped"], clock)

@@ -1,4 +1,4 @@
-"""Bodies become parameters; parameters become values or a sentence that says what is wrong."""
+"""Bodies of every content type become parameters, or are refused with a sentence."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ PART = b'\r\n--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
 
 
 def parse_form(body: bytes) -> Parameters:
-    """A form to a call that takes every image there is."""
+    """Parse a form of a call that takes every image parameter."""
     return parse(body, FORM, images=("img", "img1", "img2"))
 
 
@@ -40,7 +40,7 @@ class TestForm:
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50),
         st.booleans(),
     )
-    def test_what_a_form_encodes_comes_back(self, image: bytes, name: str, strict: bool) -> None:
+    def test_an_encoded_form_is_read_back(self, image: bytes, name: str, strict: bool) -> None:
         encoded = base64.b64encode(image)
         quoted = quote_plus(encoded) if strict else encoded.decode()
         given_ = parse_form(f"img={quoted}&{urlencode({'name': name})}&facedb=a".encode())
@@ -48,23 +48,23 @@ class TestForm:
         assert given_.images["img"].replace(b" ", b"+") == encoded  # an unescaped + arrives as a space
         assert given_.text == {"name": name, "facedb": "a"}
 
-    def test_escapes_in_either_case(self) -> None:
+    def test_escapes_may_be_in_either_case(self) -> None:
         assert parse_form(b"img=%2B%2b%2F%2f%3D%3d%41").images["img"] == b"++//==A"
 
-    def test_images_go_by_their_names(self) -> None:
+    def test_images_are_read_by_their_names(self) -> None:
         assert parse_form(b"img1=YQ&img2=Yg&img=Yw").images == {"img1": b"YQ", "img2": b"Yg", "img": b"Yw"}
 
     def test_a_percent_sign_is_decoded_once(self) -> None:
         assert parse_form(b"img=%252B").images["img"] == b"%2B"
 
-    def test_no_equals_sign_means_empty(self) -> None:
+    def test_a_parameter_without_an_equals_sign_is_empty(self) -> None:
         assert parse_form(b"name&img").text == {"name": ""}
 
     def test_unknown_parameters_are_ignored(self) -> None:
         assert parse_form(b"colour=red&name=x&colour=blue") == Parameters(text={"name": "x"})
 
     @pytest.mark.parametrize("body", [b"img=a&img=b", b"img2=a&img2=a", b"name=a&name=a", b"facedb=&facedb="])
-    def test_a_parameter_may_come_once(self, body: bytes) -> None:
+    def test_a_repeated_parameter_is_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidRequest, match="is given twice"):
             parse_form(body)
 
@@ -81,13 +81,13 @@ class TestForm:
             (b"&" * 64, "more than 64 parameters"),
         ],
     )
-    def test_what_cannot_be_meant_is_refused_with_a_sentence(self, body: bytes, sentence: str) -> None:
+    def test_a_malformed_form_is_refused_with_a_sentence(self, body: bytes, sentence: str) -> None:
         with pytest.raises(InvalidRequest) as refused:
             parse_form(body)
         assert sentence in refused.value.message
 
     @given(st.binary(max_size=60) | st.text("%4aA0z=+&\\\r\n ", max_size=12).map(str.encode))
-    def test_percent_decoding_is_the_standard_librarys(self, value: bytes) -> None:
+    def test_percent_decoding_agrees_with_the_standard_library(self, value: bytes) -> None:
         whole = re.fullmatch(rb"(?s:[^%]|%[0-9A-Fa-f]{2})*", value)
         try:
             assert unquote(value, "x") == unquote_to_bytes(value.replace(b"+", b" "))
@@ -117,7 +117,7 @@ class TestCharsets:
     @pytest.mark.parametrize(
         "charset", ["utf-16", "utf-32", "utf-7", "iso-2022-jp", "hz", "ebcdic-cp-us", "rot13", "x"]
     )
-    def test_what_is_accepted_is_told_where_another_is_named(self, charset: str, kind: str) -> None:
+    def test_another_charset_is_refused_with_examples_of_accepted_ones(self, charset: str, kind: str) -> None:
         with pytest.raises(InvalidRequest, match="must be one that contains ASCII, such as UTF-8, GBK"):
             parse(b"", f"{kind}; charset={charset}")
 
@@ -132,12 +132,12 @@ class TestCharsets:
             (b'{"name": "\xff"}', "application/json", "body is not UTF-8"),
         ],
     )
-    def test_what_does_not_decode_is_named(self, body: bytes, kind: str, sentence: str) -> None:
+    def test_text_that_does_not_decode_is_named(self, body: bytes, kind: str, sentence: str) -> None:
         with pytest.raises(InvalidRequest) as refused:
             parse(body, kind)
         assert sentence in refused.value.message
 
-    def test_a_form_may_name_it_in_a_field(self) -> None:
+    def test_a_form_may_name_its_charset_in_a_field(self) -> None:
         assert parse_form(b"name=%D5%C5&_charset_=GBK").text == {"name": "张"}
         assert parse_form(b"name=%E5%BC%A0&_charset_=").text == {"name": "张"}
         parts = PART % b"name" + b"\xd5\xc5" + PART % b"_charset_" + b"gbk" + b"\r\n--b--"
@@ -147,22 +147,22 @@ class TestCharsets:
         with pytest.raises(InvalidRequest, match="the charset that _charset_ names is not accepted"):
             parse_form(b"_charset_=utf-16&name=a")
 
-    def test_a_part_may_name_its_own(self) -> None:
+    def test_a_part_may_name_its_charset(self) -> None:
         typed = PART % b"name" + b"\xb1i" + PART % b"_charset_" + b"gbk" + b"\r\n--b--"
         typed = typed.replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain; charset=Big5\r\n\r\n", 1)
         assert parse_multipart(typed, b"b").text == {"name": "張"}
         with pytest.raises(InvalidRequest, match="the charset that the part name names is not accepted"):
             parse_multipart(typed.replace(b"Big5", b"utf-16"), b"b")
-        image = PART % b"img" + b"YQ" + b"\r\n--b--"  # nobody decodes an image
+        image = PART % b"img" + b"YQ" + b"\r\n--b--"  # an image is not decoded as text
         parse_multipart(image.replace(b"\r\n\r\n", b"\r\nContent-Type: image/jpeg; charset=binary; (\r\n\r\n", 1), b"b")
 
-    def test_no_text_is_longer_than_what_a_body_may_have_beside_images(self) -> None:
+    def test_a_text_is_limited_to_the_bytes_beside_images(self) -> None:
         with pytest.raises(InvalidRequest, match="name is longer than 65536 bytes"):
             parse_form(b"name=" + b"a" * (MAX_OTHERS_BYTES + 1))
 
 
 class TestJson:
-    def test_strings_by_name(self) -> None:
+    def test_strings_are_read_by_name(self) -> None:
         given_ = parse_json(b'{"img": "YQ==", "name": "", "facedb": null, "more": [1]}')
         assert given_ == Parameters(text={"name": ""}, images={"img": b"YQ=="})
 
@@ -173,7 +173,7 @@ class TestJson:
         with pytest.raises(InvalidRequest):
             parse_json(body)
 
-    def test_a_name_may_come_once_unless_nobody_reads_it(self) -> None:
+    def test_a_repeated_name_is_refused_if_a_call_takes_it(self) -> None:
         with pytest.raises(InvalidRequest, match="name is given twice"):
             parse_json(b'{"name": "a", "name": "a"}')
         assert parse_json(b'{"x": "a", "x": {"name": "b"}, "name": "c"}').text == {"name": "c"}
@@ -188,7 +188,7 @@ class TestJson:
             (b"{}", "an object"),
         ],
     )
-    def test_what_is_no_string_is_refused_as_what_it_is(self, value: bytes, kind: str) -> None:
+    def test_another_type_than_a_string_is_named(self, value: bytes, kind: str) -> None:
         for name in ("name", "facedb", "person_id", "img"):
             with pytest.raises(InvalidRequest) as refused:
                 parse_json(b'{"%s": %s}' % (name.encode(), value))
@@ -197,7 +197,7 @@ class TestJson:
     @given(
         st.dictionaries(st.sampled_from(["name", "facedb", "person_id", "x"]), st.text(st.characters(codec="utf-8")))
     )
-    def test_what_json_writes_comes_back(self, given_: dict[str, str]) -> None:
+    def test_strings_written_by_json_are_read_back(self, given_: dict[str, str]) -> None:
         body = json.dumps(given_).encode()
         if any("\0" in value for name, value in given_.items() if name != "x"):
             with pytest.raises(InvalidRequest, match="NUL"):
@@ -209,7 +209,7 @@ class TestJson:
 
 class TestMultipart:
     @given(st.binary(max_size=300), st.sampled_from([b"b", b"-----abc", b"'()+_,-./:=?"]))
-    def test_a_file_comes_back_as_it_is(self, image: bytes, boundary: bytes) -> None:
+    def test_a_file_is_read_back(self, image: bytes, boundary: bytes) -> None:
         assume(b"\r\n--" + boundary not in b"\r\n" + image + b"\r\n")
         body = (
             b"preamble\r\n--" + boundary + b'  \r\nContent-Disposition: form-data; name="img"; filename="a b.jpg"\r\n'
@@ -232,7 +232,7 @@ class TestMultipart:
             (b'; filename=""', b"", True),
         ],
     )
-    def test_what_an_image_is_follows_from_what_it_holds_and_not_from_a_filename_alone(
+    def test_an_image_is_recognised_by_its_content_or_filename(
         self, filename: bytes, value: bytes, is_file: bool
     ) -> None:
         given_ = parse_multipart(PART.replace(b'"%s"', b"img" + filename) + value + b"\r\n--b--", b"b")
@@ -241,7 +241,7 @@ class TestMultipart:
     @pytest.mark.parametrize(
         "content_type", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a', "; xboundary=a"]
     )
-    def test_a_boundary_is_needed(self, content_type: str) -> None:
+    def test_a_valid_boundary_is_required(self, content_type: str) -> None:
         with pytest.raises(InvalidRequest, match="boundary"):
             multipart.boundary(header_values.parse("multipart/form-data" + content_type, "Content-Type"))
 
@@ -252,7 +252,7 @@ class TestMultipart:
             )
         )
     )
-    def test_pieces_of_multipart_are_parameters_or_refused(self, pieces: list[bytes]) -> None:
+    def test_any_pieces_of_multipart_are_parsed_or_refused(self, pieces: list[bytes]) -> None:
         parses_or_refuses(lambda body: parse_multipart(body, b"b"), b"".join(pieces))
 
 
@@ -262,7 +262,7 @@ def parses_or_refuses(parse: Callable[[bytes], Parameters], body: bytes) -> None
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"img=", b'{"img":"', b"--b\r\n"]))
-def test_any_bytes_are_parameters_or_refused(body: bytes, start: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(body: bytes, start: bytes) -> None:
     for parser in (parse_form, parse_json, lambda body: parse_multipart(body, b"b")):
         parses_or_refuses(parser, start + body)
 
@@ -272,21 +272,21 @@ BOUNDARY = b"\r\n--b\r\nContent-Disposition: form-data; name=%s; filename=p\r\n\
 
 
 class TestSize:
-    """Of a body that may have an image, or two."""
+    """Bodies of calls that take one image, or two."""
 
-    def test_the_largest_images_are_taken_in_the_longest_way_to_write_them(self) -> None:
+    def test_the_largest_images_are_accepted_in_their_longest_spelling(self) -> None:
         assert set(parse(b"img=" + LARGEST, FORM).images) == {"img"}
         assert set(parse(b"img2=" + LARGEST + b"&img1=" + LARGEST, FORM, images=("img1", "img2")).images) == {
             "img1",
             "img2",
         }
 
-    def test_two_images_are_for_the_call_that_takes_two(self) -> None:
+    def test_a_second_image_is_accepted_only_by_a_call_that_takes_two(self) -> None:
         with pytest.raises(InvalidRequest, match="all but img may take 65536 bytes"):
             parse(b"img1=" + LARGEST + b"&img=" + LARGEST, FORM)
 
     @pytest.mark.parametrize("names", [("img1", "img2"), ("img2", "img1")])
-    def test_of_two_images_one_that_is_too_large_is_told_in_every_content_type(self, names: tuple[str, str]) -> None:
+    def test_one_image_of_two_that_is_too_large_is_reported_in_every_content_type(self, names: tuple[str, str]) -> None:
         first, second = (name.encode() for name in names)
         much = b"A" * max_body_bytes(2)
         for body, kind in (
@@ -303,18 +303,18 @@ class TestSize:
         with pytest.raises(BodyUnreadable, match="all but img may take"):
             parse(PART % b"img" + b"QUFB" + other, "multipart/form-data; boundary=b")
 
-    def test_what_else_is_too_large_is_no_image(self) -> None:
+    def test_other_data_that_is_too_large_is_not_reported_as_an_image(self) -> None:
         others = b"&x=" + b"a" * MAX_OTHERS_BYTES
         with pytest.raises(BodyUnreadable, match="all but img1 and img2 may take 65536 bytes"):
             parse(b"img1=" + LARGEST + others + b"&img2=" + LARGEST, FORM, images=("img1", "img2"))
 
-    def test_where_no_image_belongs_none_is_too_large(self) -> None:
+    def test_a_large_body_of_a_call_without_images_is_unreadable(self) -> None:
         with pytest.raises(BodyUnreadable, match=r"body is too large$"):
             parse(b"img=" + b"A" * max_body_bytes(1), FORM, images=())
 
 
-class TestHolding:
-    """What is told of the bytes that are held while a body arrives."""
+class TestHeldBytes:
+    """The bytes that a parser reports as held while a body arrives."""
 
     @pytest.mark.parametrize(
         ("body", "kind", "most"),
@@ -327,25 +327,25 @@ class TestHolding:
         ],
         ids=["escaped", "unknown", "not escaped", "JSON", "multipart"],
     )
-    def test_it_is_what_is_kept_however_it_was_written(self, body: bytes, kind: str, most: int) -> None:
-        told: list[int] = []
-        parse(body, kind, hold=told.append)
-        assert len(told) > 1
-        assert told == sorted(told)
-        assert most <= told[-1] <= most * 9 / 8 + 1000  # a buffer that grows is a little larger than what is in it
+    def test_held_bytes_are_those_that_are_kept(self, body: bytes, kind: str, most: int) -> None:
+        held: list[int] = []
+        parse(body, kind, hold=held.append)
+        assert len(held) > 1
+        assert held == sorted(held)
+        assert most <= held[-1] <= most * 9 / 8 + 1000  # a growing buffer is a little larger than its content
 
     @pytest.mark.parametrize("kind", [FORM, "application/json", "multipart/form-data; boundary=b"])
-    def test_who_may_not_hold_it_is_told_before_the_rest_has_come(self, kind: str) -> None:
-        told: list[int] = []
+    def test_a_refusal_to_hold_ends_the_parsing_early(self, kind: str) -> None:
+        held: list[int] = []
 
         def hold(size: int) -> None:
-            told.append(size)
+            held.append(size)
             if size > 1_000_000:
                 raise Unavailable
 
         with pytest.raises(Unavailable):
             parse(b"img=" + b"A" * 2_000_000, kind, hold=hold)
-        assert told[-1] < 1_500_000
+        assert held[-1] < 1_500_000
 
 
 @pytest.mark.parametrize("item", BODIES, ids=str)

@@ -1,4 +1,4 @@
-"""A form that arrives in pieces is the form that arrives whole, and no more of it is held than is read."""
+"""A form in pieces gives the same parameters as the whole form, and no more of it is held than the call takes."""
 
 import sys
 from itertools import pairwise
@@ -15,7 +15,7 @@ KEPT = {b"img": Kept(20, b"\r\n\t"), b"name": Kept(10), b"long": Kept(100_000)}
 
 
 def read(*pieces: bytes) -> list[tuple[bytes, bytes]] | None:
-    """Names and values; None for a form that is refused."""
+    """Return names and values, None for a form that is refused."""
     form = Form(KEPT)
     try:
         for piece in pieces:
@@ -26,7 +26,7 @@ def read(*pieces: bytes) -> list[tuple[bytes, bytes]] | None:
 
 
 def split(body: bytes, cuts: list[int]) -> list[bytes]:
-    """The body in pieces that end at these places."""
+    """Split a body at these places."""
     places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     return [body[start:end] for start, end in pairwise(places)]
 
@@ -39,17 +39,17 @@ WRITTEN = st.lists(
 
 
 @given(WRITTEN, st.lists(st.integers(0), max_size=8))
-def test_any_pieces_of_a_form_are_the_form(body: bytes, cuts: list[int]) -> None:
+def test_a_form_in_pieces_is_read_like_the_whole_form(body: bytes, cuts: list[int]) -> None:
     assert read(*split(body, cuts)) == read(body)
 
 
 @given(WRITTEN)
-def test_also_where_every_byte_comes_by_itself(body: bytes) -> None:
+def test_a_form_in_single_bytes_is_read_like_the_whole_form(body: bytes) -> None:
     assert read(*split(body, list(range(len(body))))) == read(body)
 
 
 @given(st.dictionaries(st.text(max_size=9), st.binary(max_size=30), max_size=9), st.lists(st.integers(0), max_size=5))
-def test_it_is_read_as_the_standard_library_reads_it(pairs: dict[str, bytes], cuts: list[int]) -> None:
+def test_a_form_is_read_as_the_standard_library_reads_it(pairs: dict[str, bytes], cuts: list[int]) -> None:
     body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs.items()).encode()
     form = Form({name.encode(): Kept(30) for name in pairs})
     for piece in split(body, cuts):
@@ -58,7 +58,7 @@ def test_it_is_read_as_the_standard_library_reads_it(pairs: dict[str, bytes], cu
     assert form.close() == [(name.encode("latin-1"), value.encode("latin-1")) for name, value in parsed]
 
 
-def test_of_a_value_no_more_is_held_than_is_kept_of_it() -> None:
+def test_no_more_of_a_value_is_held_than_its_limit() -> None:
     form = Form(KEPT)
     empty = Form(KEPT).size
     for piece in (b"img=", *[b"%41" * 1000] * 100, b"&x=", *[b"A" * 1000] * 100, b"&name=Ann"):
@@ -67,7 +67,7 @@ def test_of_a_value_no_more_is_held_than_is_kept_of_it() -> None:
     assert form.close() == [(b"img", b"A" * 20), (b"x", b""), (b"name", b"Ann")]
 
 
-def test_what_comes_under_one_name_shares_what_is_kept() -> None:
+def test_values_of_one_name_share_its_limit() -> None:
     assert read(b"img=" + b"A" * 15 + b"&img=" + b"B" * 15 + b"&img=C") == [
         (b"img", b"A" * 15),
         (b"img", b"B" * 5),
@@ -75,11 +75,11 @@ def test_what_comes_under_one_name_shares_what_is_kept() -> None:
     ]
 
 
-def test_what_is_left_out_does_not_count() -> None:
+def test_ignored_bytes_do_not_count() -> None:
     assert read(b"img=" + b"%0D%0A" * 100 + b"QUFB") == [(b"img", b"QUFB")]
 
 
-def test_what_nobody_reads_is_not_looked_at() -> None:
+def test_values_of_unknown_parameters_are_not_checked() -> None:
     assert read(b"x=%zz%&name=a") == [(b"x", b""), (b"name", b"a")]
 
 
@@ -96,11 +96,11 @@ def test_what_nobody_reads_is_not_looked_at() -> None:
         b"long=\\" + b"a" * MAX_BACKSLASHED_BYTES,
     ],
 )
-def test_what_is_refused(body: bytes) -> None:
+def test_malformed_and_excessive_forms_are_refused(body: bytes) -> None:
     assert read(body) is None
 
 
-def test_it_is_refused_before_the_rest_has_come() -> None:
+def test_a_malformed_form_is_refused_before_its_end() -> None:
     for beginning in (b"name=%zz", b"a" * 1000, b"&" * 100):
         with pytest.raises(InvalidRequest):
             Form(KEPT).feed(beginning)

@@ -1,4 +1,4 @@
-"""How often wrong admin keys are answered, and what of them is listed."""
+"""How often wrong admin keys are answered, and which addresses are reported."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from gateway.admin.wrong_keys import ADDRESSES, BURST, LISTED, OTHERS, WrongKeys
 
 
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_after_a_burst_ten_a_minute() -> None:
+def test_after_a_burst_ten_attempts_a_minute_are_answered() -> None:
     clock = Clock()
     wrong = WrongKeys(clock)
     assert [wrong.record("192.0.2.1") for _ in range(BURST)] == [None] * BURST
@@ -35,14 +35,14 @@ def test_after_a_burst_ten_a_minute() -> None:
     assert 9 <= answered <= 10
 
 
-def test_one_address_is_not_held_for_another() -> None:
+def test_each_address_has_its_own_limit() -> None:
     wrong = WrongKeys(Clock())
     for _ in range(2 * BURST):
         wrong.record("192.0.2.1")
     assert wrong.record("192.0.2.2") is None
 
 
-def test_an_ipv6_line_is_one_caller_and_so_is_an_address_in_either_writing() -> None:
+def test_an_ipv6_network_is_one_address_and_so_is_an_ipv4_mapped_one() -> None:
     assert network("2001:db8:1:2:3:4:5:6") == network("2001:db8:1:2::1") == "2001:db8:1:2::/64"
     assert network("2001:db8:1:3::1") != network("2001:db8:1:2::1")
     assert network("::ffff:192.0.2.1") == network("192.0.2.1") == "192.0.2.1"
@@ -51,7 +51,7 @@ def test_an_ipv6_line_is_one_caller_and_so_is_an_address_in_either_writing() -> 
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=3 * ADDRESSES))
-def test_what_is_remembered_and_told_is_bounded_and_every_attempt_is_counted(callers: list[int]) -> None:
+def test_memory_and_reports_are_bounded_and_every_attempt_is_counted(callers: list[int]) -> None:
     wrong = WrongKeys(Clock())
     for caller in callers:
         wrong.record(f"10.{caller >> 16 & 255}.{caller >> 8 & 255}.{caller & 255}")
@@ -62,7 +62,7 @@ def test_what_is_remembered_and_told_is_bounded_and_every_attempt_is_counted(cal
     assert wrong.take_counts() == {}
 
 
-def test_more_addresses_than_are_remembered() -> None:
+def test_attempts_of_forgotten_addresses_are_counted() -> None:
     wrong = WrongKeys(Clock())
     for number in range(2 * ADDRESSES):
         wrong.record(f"10.0.{number >> 8}.{number & 255}")
@@ -70,7 +70,7 @@ def test_more_addresses_than_are_remembered() -> None:
     assert sum(wrong.take_counts().values()) == 2 * ADDRESSES
 
 
-def test_those_who_tried_most_are_named() -> None:
+def test_addresses_with_the_most_attempts_are_reported() -> None:
     wrong = WrongKeys(Clock())
     tried = Counter({f"192.0.2.{number}": number for number in range(1, 10)})
     for address in tried.elements():
