@@ -1,4 +1,4 @@
-"""Logging as it is at first, whatever a test before has set up in this process."""
+"""Each test starts with logging that no earlier test has configured."""
 
 from collections.abc import Iterator
 

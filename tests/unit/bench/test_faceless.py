@@ -1,4 +1,4 @@
-"""How false faces are counted, and how photos on which a face is lost are named."""
+"""How false faces are counted, and how photos in which a face is no longer found are named."""
 
 import csv
 from dataclasses import replace
@@ -19,7 +19,7 @@ def face(score: float) -> Detection:
 
 
 class Eager:
-    """A detector that sees a face in an image that is wider than high, sure of it in small passes alone."""
+    """A detector that finds a face in every image that is wider than high, with a high score in small passes alone."""
 
     def detect(self, image: Pixels, side: int) -> list[Detection]:
         if image.shape[1] <= image.shape[0]:
@@ -34,7 +34,7 @@ class Eager:
 
 
 class Constant:
-    """An embedder to which all faces are alike."""
+    """An embedder that gives every face the same vector."""
 
     size = 112
 
@@ -48,13 +48,13 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.fixture
-def looking() -> Bench:
+def bench() -> Bench:
     recording = Recording(Eager())
     return Bench(FaceService(recording, Constant()), recording)
 
 
-def test_a_false_face_is_told_with_its_pass_by_search_and_by_add(looking: Bench) -> None:
-    found = looking.faces("pictures/a/1.png", "a", png(120, 80))
+def test_a_false_face_is_recorded_with_its_pass_for_search_and_add(bench: Bench) -> None:
+    found = bench.faces("pictures/a/1.png", "a", png(120, 80))
     assert found is not None
     assert {(one.call, one.face.score, one.seen) for one in found} == {
         ("search", 0.95, Pass(320, turned=False)),
@@ -64,23 +64,23 @@ def test_a_false_face_is_told_with_its_pass_by_search_and_by_add(looking: Bench)
     assert with_face(found, "search", "b") == set()
 
 
-def test_a_face_that_is_seen_in_a_turned_picture_alone_is_told_so(looking: Bench) -> None:
-    found = looking.faces("1.png", "a", png(80, 120))
+def test_a_face_that_only_a_rotated_pass_finds_is_recorded_as_turned(bench: Bench) -> None:
+    found = bench.faces("1.png", "a", png(80, 120))
     assert found
     assert all(one.seen == Pass(320, turned=True) for one in found)
 
 
-def test_a_picture_that_cannot_be_read_is_no_picture_without_a_face(looking: Bench) -> None:
-    assert looking.faces("1.png", "a", b"no image") is None
-    assert looking.faces("1.png", "a", png(100, 100)) == []
+def test_an_unreadable_picture_does_not_count_as_one_without_a_face(bench: Bench) -> None:
+    assert bench.faces("1.png", "a", b"no image") is None
+    assert bench.faces("1.png", "a", png(100, 100)) == []
 
 
-def test_the_score_of_a_photo_without_a_face_is_0(looking: Bench) -> None:
-    assert looking.score(png(120, 80)) == 0.95
-    assert looking.score(png(100, 100)) == 0
+def test_the_score_of_a_photo_without_a_face_is_0(bench: Bench) -> None:
+    assert bench.score(png(120, 80)) == 0.95
+    assert bench.score(png(100, 100)) == 0
 
 
-def test_false_faces_are_kept_with_box_and_landmarks(tmp_path: Path) -> None:
+def test_false_faces_are_written_with_box_and_landmarks(tmp_path: Path) -> None:
     seen = FalseFace("pictures/a/1.png", "a", "add", face(0.85), Pass(640, turned=True))
     faceless.kept_faces(tmp_path, [seen])
     with (tmp_path / "false_faces.csv").open(newline="") as file:
@@ -91,7 +91,7 @@ def test_false_faces_are_kept_with_box_and_landmarks(tmp_path: Path) -> None:
     assert float(row["nose_x"]) == pytest.approx(TEMPLATE[2, 0], abs=0.1)
 
 
-def test_the_pictures_are_those_of_the_manifest(tmp_path: Path) -> None:
+def test_pictures_are_those_of_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("file,package,path\n1.png,a,x\n2.png,a,cat\n3.png,b,y\n")
     assert pictures(tmp_path, "", 1) == [("1.png", "a"), ("2.png", "a"), ("3.png", "b")]
     assert pictures(tmp_path, "", 2) == [("1.png", "a"), ("3.png", "b")]
@@ -100,7 +100,7 @@ def test_the_pictures_are_those_of_the_manifest(tmp_path: Path) -> None:
         pictures(tmp_path / "elsewhere", "", 1)
 
 
-def test_lost_is_what_was_seen_before_and_is_not_now(tmp_path: Path) -> None:
+def test_lost_photos_are_those_that_had_a_face_before_and_have_none_now(tmp_path: Path) -> None:
     before = {("1", "as it comes"): 0.9, ("1", "mirrored"): 0.8, ("2", "as it comes"): 0.0}
     write_seen(tmp_path / "seen.csv", before)
     assert read_seen(tmp_path / "seen.csv") == before

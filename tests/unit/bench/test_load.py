@@ -1,4 +1,4 @@
-"""What the load generator sends when, and what it makes of the answers. No socket: asking is a function."""
+"""When the load generator sends requests, and how it reports their answers; a function stands in for the service."""
 
 import asyncio
 from itertools import pairwise
@@ -10,22 +10,22 @@ from load import Seen, arrivals, closed_loop, closed_report, open_loop, open_rep
 
 
 @given(st.floats(1, 500), st.floats(0.1, 5), st.integers())
-def test_arrivals_are_in_time_in_order_and_the_same_again(rate: float, seconds: float, seed: int) -> None:
+def test_arrivals_are_sorted_within_the_period_and_reproducible(rate: float, seconds: float, seed: int) -> None:
     due = arrivals(rate, seconds, seed)
     assert due == sorted(due) == arrivals(rate, seconds, seed)
     assert all(0 <= at < seconds for at in due)
 
 
-def test_arrivals_come_as_often_as_asked_and_independently() -> None:
+def test_arrivals_have_the_rate_and_the_variance_of_a_poisson_process() -> None:
     due = arrivals(100, 100)
     gaps = [later - earlier for earlier, later in pairwise(due)]
     mean = sum(gaps) / len(gaps)
     assert mean == pytest.approx(0.01, rel=0.05)
-    # Of a Poisson process the gaps vary by as much as they last.
+    # The gaps of a Poisson process have the same standard deviation as mean.
     assert sum((gap - mean) ** 2 for gap in gaps) / len(gaps) == pytest.approx(mean**2, rel=0.1)
 
 
-async def test_a_closed_loop_asks_again_only_with_an_answer_and_takes_turns() -> None:
+async def test_a_closed_loop_sends_the_next_request_only_after_an_answer() -> None:
     asked: list[int] = []
     open_now = most = 0
 
@@ -43,7 +43,7 @@ async def test_a_closed_loop_asks_again_only_with_an_answer_and_takes_turns() ->
     assert len(seen) == len(asked)
     assert sorted(asked)[:3] == [0, 1, 2]
     assert len(set(asked)) == len(asked)
-    assert counted >= sorted(one.answered for one in seen)[2], "it counts from when each caller has had an answer"
+    assert counted >= sorted(one.answered for one in seen)[2], "counting starts once each caller has had an answer"
 
 
 async def test_an_open_loop_does_not_wait_for_answers() -> None:
@@ -62,7 +62,7 @@ async def test_an_open_loop_does_not_wait_for_answers() -> None:
     assert [one.status for one in seen] == ["OK"] * 5
 
 
-def test_a_closed_report_is_of_what_is_answered_while_it_counts() -> None:
+def test_a_closed_report_covers_the_counted_period() -> None:
     seen = [
         Seen(0.0, 0.0, 0.9, "OK"),
         Seen(0.9, 0.9, 1.0, "OK"),
@@ -77,7 +77,7 @@ def test_a_closed_report_is_of_what_is_answered_while_it_counts() -> None:
     assert report["p50_ms"] == pytest.approx(150)
 
 
-def test_an_open_report_tells_refusals_from_waiting_in_vain() -> None:
+def test_an_open_report_separates_refusals_from_late_failures() -> None:
     seen = [
         Seen(0.1, 0.1, 0.6, "OK"),  # during the ramp
         Seen(1.0, 1.25, 1.5, "OK"),
@@ -90,7 +90,7 @@ def test_an_open_report_tells_refusals_from_waiting_in_vain() -> None:
     report = open_report(seen, 3.0)
     assert report["per_second"] == 0.5
     assert report["answers"] == {"OK": 3, "FAIL": 2, "TIMEOUT": 1, "BROKEN": 1}
-    assert report["p50_ms"] == 500, "from when it was due"
+    assert report["p50_ms"] == 500, "measured from when it was due"
     assert report["longest_ms"] == 3500
     assert report["refused"]["count"] == 1
     assert report["refused"]["p50_ms"] == 2

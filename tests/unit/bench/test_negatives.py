@@ -1,4 +1,4 @@
-"""How pictures without a face are chosen: what is left out, what is one picture, which part of a photo has no face."""
+"""How pictures without a face are chosen: exclusions, duplicates, and the part of a photo that shows no face."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ BOXES = st.lists(
 
 
 @given(BOXES, st.floats(0, 1))
-def test_a_part_without_a_face_keeps_off_every_box(boxes: list[tuple[float, ...]], margin: float) -> None:
+def test_a_part_without_a_face_overlaps_no_box(boxes: list[tuple[float, ...]], margin: float) -> None:
     part = beside((250, 250), [(x, y, w, h) for x, y, w, h in boxes], margin)
     if part is None:
         return
@@ -61,12 +61,12 @@ def test_the_largest_part_beside_a_face_is_taken() -> None:
     assert beside((250, 200), [(100, 10, 150, 20)], 0) == (0, 30, 250, 170)
 
 
-def test_where_a_face_fills_the_photo_or_none_is_seen_no_part_is_taken() -> None:
+def test_no_part_is_taken_where_a_face_fills_the_photo_or_no_face_is_found() -> None:
     assert beside((250, 250), [(60, 60, 130, 130)], 0.3) is None
     assert beside((250, 250), []) is None
 
 
-def test_a_picture_is_known_in_another_size_and_another_is_not() -> None:
+def test_a_picture_is_a_duplicate_in_another_size_and_other_pictures_are_not() -> None:
     known = Known()
     picture = np.random.default_rng(1).integers(0, 256, (8, 6, 3)).astype(np.uint8)
     large = np.asarray(cv2.resize(picture, (300, 400), interpolation=cv2.INTER_CUBIC))
@@ -77,7 +77,7 @@ def test_a_picture_is_known_in_another_size_and_another_is_not() -> None:
     assert known.add(large[:100])
 
 
-def test_a_copy_of_what_is_left_out_is_left_out_too() -> None:
+def test_a_copy_of_an_excluded_picture_is_excluded() -> None:
     random = np.random.default_rng(1)
     portrait, flower = (random.integers(0, 256, (90, 60, 3)).astype(np.uint8) for _ in range(2))
 
@@ -99,14 +99,14 @@ def test_the_same_files_are_chosen_in_any_order_and_from_all_folders() -> None:
     assert chosen(files, 1000) == sorted(files)
 
 
-def test_a_source_takes_what_lies_at_its_paths() -> None:
+def test_a_source_takes_files_that_match_its_patterns() -> None:
     source = Source("debian", "flowers", "1", ("*/photos/*", "usr/*.jpg"))
     assert source.takes("usr/share/photos/rose.png")
     assert source.takes("usr/share/rose.jpg")
     assert not source.takes("usr/share/icons/rose.png")
 
 
-def test_what_is_left_out_is_named_by_package_and_path_or_by_package_and_digest() -> None:
+def test_exclusions_match_by_package_and_path_or_by_package_and_digest() -> None:
     rule = Denied("toys*", "a doll", ("*/dolls/*",), frozenset({"0123abcd"}))
     assert rule.covers("toys-data", "usr/dolls/1.png", "f" * DIGITS)
     assert rule.covers("toys-data", "usr/cars/1.png", "0123abcd4567")
@@ -114,7 +114,7 @@ def test_what_is_left_out_is_named_by_package_and_path_or_by_package_and_digest(
     assert not rule.covers("tools", "usr/dolls/1.png", "0123abcd4567")
 
 
-def test_known_portraits_are_left_out_with_a_reason() -> None:
+def test_known_portraits_are_excluded_with_a_reason() -> None:
     assert denied("matplotlib", "matplotlib/mpl-data/sample_data/grace_hopper.jpg", "")
     assert denied("scikit-image", "skimage/data/astronaut.png", "")
     assert denied("pillow", "pillow-13.0.0/Tests/images/hopper.png", "")
@@ -123,7 +123,7 @@ def test_known_portraits_are_left_out_with_a_reason() -> None:
     assert not denied("openclipart-png", "usr/share/openclipart/png/recreation/games/cards/white/white_d_8.png", "")
 
 
-def test_every_rule_has_a_reason_a_known_package_and_whole_digests() -> None:
+def test_every_exclusion_has_a_reason_a_known_package_and_whole_digests() -> None:
     packages = {source.package for source in SOURCES} | {"*", "lfw"}
     for rule in DENIED:
         assert rule.reason
@@ -138,14 +138,14 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_png_jpeg_and_bmp_stay_as_they_are() -> None:
+def test_png_jpeg_and_bmp_are_unchanged() -> None:
     image = Image.linear_gradient("L").convert("RGB")
     for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("BMP", "bmp")):
         data = encoded(image, kind)
         assert taken(data) == (data, suffix)
 
 
-def test_all_else_becomes_one_of_them_on_white_and_no_larger_than_a_bound() -> None:
+def test_other_formats_are_converted_on_white_and_limited_in_size() -> None:
     clear = Image.new("RGBA", (100, 60), (0, 0, 0, 0))
     found = taken(encoded(clear, "WEBP"))
     assert found
@@ -158,11 +158,11 @@ def test_all_else_becomes_one_of_them_on_white_and_no_larger_than_a_bound() -> N
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", encoded(Image.new("RGB", (LEAST_SIDE - 1, 40)), "PNG")])
-def test_what_is_no_image_or_a_tiny_one_is_not_taken(data: bytes) -> None:
+def test_unreadable_and_tiny_images_are_skipped(data: bytes) -> None:
     assert taken(data) is None
 
 
-def test_archives_are_looked_into() -> None:
+def test_members_of_archives_are_read() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("textures/wall.png", b"wall")
@@ -171,7 +171,7 @@ def test_archives_are_looked_into() -> None:
 
 
 def resource_file(files: dict[str, bytes]) -> bytes:
-    """A Qt resource file of version 1 with these files in one folder, every other one compressed."""
+    """Return a Qt resource file of version 1 with these files in one folder, every other one compressed."""
     names, offsets = b"", []
     for name in ("folder", *files):
         offsets.append(len(names))
@@ -188,7 +188,7 @@ def resource_file(files: dict[str, bytes]) -> bytes:
     return head + tree + content + names
 
 
-def test_the_files_of_a_qt_resource_file_are_read_by_their_paths() -> None:
+def test_files_of_a_qt_resource_file_are_read_by_their_paths() -> None:
     files = {"owl.webp": b"an owl", "cat.webp": b"a cat" * 100, "dog.webp": b""}
     data = resource_file(files)
     assert dict(resources(data)) == {f"folder/{name}": content for name, content in files.items()}
@@ -197,7 +197,7 @@ def test_the_files_of_a_qt_resource_file_are_read_by_their_paths() -> None:
         list(resources(b"no resources at all"))
 
 
-def test_what_is_made_is_made_the_same_each_time() -> None:
+def test_synthetic_pictures_are_reproducible() -> None:
     for make in (texts, surfaces):
         first = [digest_of(image.tobytes()) for image in islice(make(), 12)]
         assert first == [digest_of(image.tobytes()) for image in islice(make(), 12)]

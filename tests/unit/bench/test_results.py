@@ -1,4 +1,4 @@
-"""Which runs are kept."""
+"""Which results are kept."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_long_run_is_kept_with_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_run_is_kept_with_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench/store.py"])
     results.keep("store", {"faces": 1})
     results.keep("store", {"faces": 2})
@@ -22,7 +22,7 @@ def test_a_long_run_is_kept_with_its_machine(monkeypatch: pytest.MonkeyPatch) ->
     assert kept["machine"]["cores"] >= 1
 
 
-def test_a_quick_run_never_is(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_quick_run_is_not_kept(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["bench/store.py", "--quick"])
     results.keep("store", {"faces": 1})
     assert not list(folder.iterdir())

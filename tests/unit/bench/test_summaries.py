@@ -1,4 +1,4 @@
-"""What many figures are summed up to."""
+"""How figures of many requests and rounds are summed up."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ def test_latencies_are_in_milliseconds() -> None:
     assert latencies([]) == {"p50_ms": 0.0, "p95_ms": 0.0, "p99_ms": 0.0}
 
 
-def test_rounds_become_one_by_the_median_of_each_figure() -> None:
+def test_rounds_are_merged_by_the_median_of_each_figure() -> None:
     rounds = [
         {"call": "searchface", "callers": 8, "p50_ms": 3.0, "cpu_ms": {"worker": 20.0}, "answers": {"OK": 9}},
         {
@@ -32,12 +32,12 @@ def test_rounds_become_one_by_the_median_of_each_figure() -> None:
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), max_size=5))
-def test_nothing_is_lost_when_counts_are_added(counts: list[dict[str, int]]) -> None:
+def test_added_counts_have_the_total_of_all_counts(counts: list[dict[str, int]]) -> None:
     total = added(counts)
     assert sum(total.values()) == sum(sum(count.values()) for count in counts)
 
 
-def test_the_last_line_is_of_searches_with_small_photos() -> None:
+def test_the_last_line_is_about_searches_with_small_photos() -> None:
     def load(callers: int, call: str = "searchface", photos: str = "small", **found: float) -> dict[str, object]:
         return {"call": call, "photos": photos, "callers": callers, **found}
 

@@ -1,4 +1,4 @@
-"""The data directory: one instance at a time, a key of its own, sockets whose path is short enough."""
+"""The data directory: its lock, its permissions, its keys, and sockets whose path is short enough."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from facesearch.embedded import data_directory
 from shared.errors import OperatorError
 
 
-def test_a_second_instance_is_refused_and_a_later_one_is_not(tmp_path: Path) -> None:
+def test_a_second_instance_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     with data_directory.opened(tmp_path / "new" / "folder") as folder:
         with pytest.raises(OperatorError, match="in use by another instance"), data_directory.opened(folder):
             pass
@@ -23,7 +23,7 @@ def permissions(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_folder_that_others_may_look_into_is_closed(tmp_path: Path) -> None:
+def test_a_readable_data_directory_is_made_private(tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     ours.mkdir(mode=0o755)
     ours.chmod(0o755)
@@ -33,7 +33,7 @@ def test_a_folder_that_others_may_look_into_is_closed(tmp_path: Path) -> None:
         ours.chmod(0o755)
 
 
-def test_a_folder_with_other_things_in_it_stays_as_it_is(tmp_path: Path) -> None:
+def test_the_permissions_of_a_folder_with_other_files_are_unchanged(tmp_path: Path) -> None:
     shared = tmp_path / "home"
     shared.mkdir()
     shared.chmod(0o755)
@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         data_directory.opened(tmp_path / "file" / "x").__enter__()
 
 
-def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_key_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "a-key"
     key = data_directory.load_or_create_key(path)
     assert len(key) >= 32
@@ -56,22 +56,22 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_an_empty_key_file_opens_nothing(tmp_path: Path) -> None:
+def test_an_empty_key_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("\n")
     with pytest.raises(OperatorError, match="is empty"):
         data_directory.load_or_create_key(tmp_path / "api-key")
 
 
-def test_sockets_live_in_the_data_directory(tmp_path: Path) -> None:
+def test_sockets_are_in_the_data_directory(tmp_path: Path) -> None:
     folder = Path(os.path.relpath(tmp_path))
     with data_directory.run_folder(folder) as run:
         assert run == folder / "run"
         (run / "broker.sock").touch()
     with data_directory.run_folder(folder) as run:
-        assert list(run.iterdir()) == [], "what a killed instance left is gone"
+        assert list(run.iterdir()) == [], "files of a killed instance are removed"
 
 
-def test_or_in_a_short_private_folder_when_its_path_is_too_long(tmp_path: Path) -> None:
+def test_sockets_are_in_a_short_private_folder_if_the_path_is_too_long(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     (deep / "run").symlink_to("/nowhere")  # left by a killed instance

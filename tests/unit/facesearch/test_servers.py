@@ -1,4 +1,4 @@
-"""How much memory the embedded broker may take."""
+"""The memory limit of the embedded broker."""
 
 import pytest
 
@@ -12,6 +12,8 @@ GIB = 2**30
     ("given", "machine", "expected"),
     [(0, 8 * GIB, GIB), (0, 4 * GIB, GIB // 2), (0, GIB, 256 * 2**20), (100, 8 * GIB, 100 * 2**20)],
 )
-def test_what_is_given_or_an_eighth(given: int, machine: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_gets_its_setting_or_an_eighth_of_the_memory(
+    given: int, machine: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(servers, "memory_bytes", lambda: machine)
     assert servers.broker_bytes(Settings(broker_memory_mb=given)) == expected

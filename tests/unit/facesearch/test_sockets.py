@@ -1,4 +1,4 @@
-"""Which port the admin API gets."""
+"""The port of the admin API."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from shared.settings import Settings
 
 
 @pytest.mark.parametrize(
-    ("chosen", "port"),
+    ("options", "port"),
     [
         ({}, 8001),
         ({"port": 9000}, 9001),
@@ -17,5 +17,5 @@ from shared.settings import Settings
         ({"admin_port": 7000}, 7000),
     ],
 )
-def test_it_is_next_to_the_chosen_one_unless_it_was_chosen_itself(chosen: dict[str, int], port: int) -> None:
-    assert admin_port(Settings(**chosen)) == port
+def test_the_admin_port_follows_the_port_of_the_gateway_unless_it_is_set(options: dict[str, int], port: int) -> None:
+    assert admin_port(Settings(**options)) == port

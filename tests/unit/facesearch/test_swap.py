@@ -1,4 +1,4 @@
-"""What a data directory holds is replaced whole or not at all."""
+"""The contents of a data directory are replaced as a whole or not at all."""
 
 import shutil
 from pathlib import Path
@@ -24,14 +24,14 @@ def fill(folder: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def test_everything_takes_its_place(tmp_path: Path) -> None:
+def test_every_entry_is_replaced(tmp_path: Path) -> None:
     fill(tmp_path, {**OLD, "admin-key": "old"})
     with swap.replacing(tmp_path) as making:
         fill(making, NEW)
     assert contents(tmp_path) == {**NEW, "admin-key": "old"}
 
 
-def test_an_error_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_error_changes_nothing_and_leaves_no_files(tmp_path: Path) -> None:
     fill(tmp_path, OLD)
     with pytest.raises(IsADirectoryError), swap.replacing(tmp_path) as making:
         fill(making, {**NEW, "faces": "no file can be called like a folder"})
@@ -39,7 +39,7 @@ def test_an_error_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "valkey", "api-key"}
 
 
-def test_what_a_killed_process_was_making_is_forgotten(tmp_path: Path) -> None:
+def test_files_of_a_killed_restore_are_removed(tmp_path: Path) -> None:
     fill(tmp_path, OLD)
     fill(tmp_path / "restoring", {"faces/c": "half"})
     with data_directory.opened(tmp_path) as folder:
@@ -51,10 +51,10 @@ def test_what_a_killed_process_was_making_is_forgotten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moved", range(4))
-def test_once_decided_it_is_finished_by_whoever_opens_the_directory_next(tmp_path: Path, moved: int) -> None:
+def test_a_restore_that_was_killed_while_moving_is_finished_on_the_next_start(tmp_path: Path, moved: int) -> None:
     fill(tmp_path, OLD)
     fill(tmp_path / "restored", NEW)
-    for new in sorted((tmp_path / "restored").iterdir())[:moved]:  # as far as the killed process came
+    for new in sorted((tmp_path / "restored").iterdir())[:moved]:  # moved before the process was killed
         old = tmp_path / new.name
         if old.is_dir():
             shutil.rmtree(old)
@@ -64,8 +64,8 @@ def test_once_decided_it_is_finished_by_whoever_opens_the_directory_next(tmp_pat
     assert not (tmp_path / "restored").exists()
 
 
-def test_killed_while_it_removed_the_old(tmp_path: Path) -> None:
-    fill(tmp_path, {"valkey/b": "old"})  # faces are gone already
+def test_a_restore_that_was_killed_while_removing_old_files_is_finished(tmp_path: Path) -> None:
+    fill(tmp_path, {"valkey/b": "old"})  # faces are removed already
     fill(tmp_path / "restored", NEW)
     with data_directory.opened(tmp_path) as folder:
         assert contents(folder) == NEW

@@ -1,4 +1,4 @@
-"""What commands print at a terminal of 80 columns fits; what a script reads has a line for each row."""
+"""Output of commands fits a terminal of 80 columns; in a script each row is one line."""
 
 import subprocess
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_every_help_fits(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("command", ["models list", "settings"])
-def test_what_lists_all_there_is_fits(command: str) -> None:
+def test_lists_of_everything_fit(command: str) -> None:
     env = {"COLUMNS": "80", "FACESEARCH_MODELS_DIR": "models"}
     result = CliRunner().invoke(main, command.split(), env=env)
     assert result.exit_code == 0
@@ -79,24 +79,24 @@ def test_what_lists_all_there_is_fits(command: str) -> None:
 
 @pytest.mark.usefixtures("_at_a_terminal")
 @pytest.mark.parametrize("table", [KEYS, USAGE], ids=["keys", "usage"])
-def test_tables_fit_and_say_the_same(table: tuple, capsys: pytest.CaptureFixture) -> None:
+def test_tables_fit_and_keep_their_text(table: tuple, capsys: pytest.CaptureFixture) -> None:
     print_table(table[0], table[1:])
-    said = capsys.readouterr().out
-    assert too_long(said) == []
-    assert sorted("".join(said.split())) == sorted("".join("".join(row) for row in table).replace(" ", ""))
+    output = capsys.readouterr().out
+    assert too_long(output) == []
+    assert sorted("".join(output.split())) == sorted("".join("".join(row) for row in table).replace(" ", ""))
 
 
 @pytest.mark.usefixtures("_in_a_script")
-def test_in_a_script_a_row_is_a_line(capsys: pytest.CaptureFixture) -> None:
+def test_each_row_is_a_line_in_a_script(capsys: pytest.CaptureFixture) -> None:
     print_table(KEYS[0], KEYS[1:])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [row[0] for row in KEYS]
 
 
-def test_a_table_that_fits_is_left_alone() -> None:
+def test_a_table_that_fits_is_unchanged() -> None:
     assert column_widths([("NAME", "LICENCE"), ("a model", "not for sale")], 80) == [7, 12]
 
 
-def test_words_are_broken_last_and_those_by_which_a_row_is_known_last_of_all() -> None:
+def test_words_are_broken_last_and_those_of_the_first_column_last_of_all() -> None:
     lines = [("ID", "WHAT"), ("0123456789", "a long explanation"), ("0123456789", "unbreakable")]
     assert column_widths(lines, None) == [10, 18]
     assert column_widths(lines, 24) == [10, 12]
@@ -105,7 +105,7 @@ def test_words_are_broken_last_and_those_by_which_a_row_is_known_last_of_all() -
 
 
 @pytest.mark.usefixtures("_at_a_terminal")
-def test_a_paragraph_fits_but_for_what_cannot_be_broken(capsys: pytest.CaptureFixture) -> None:
+def test_a_paragraph_fits_except_for_its_first_word(capsys: pytest.CaptureFixture) -> None:
     print_paragraph(f"ok    packages         {'package 1.2.3, ' * 8}", 23)
     first, *others = capsys.readouterr().out.splitlines()
     assert len(first) <= 80
@@ -113,7 +113,7 @@ def test_a_paragraph_fits_but_for_what_cannot_be_broken(capsys: pytest.CaptureFi
     assert all(len(line) - len(line.lstrip()) == 23 and len(line) <= 80 for line in others)
 
 
-def test_the_banner_fits_with_the_folders_of_most_people() -> None:
+def test_the_banner_fits_with_a_common_home_folder() -> None:
     folder = Path("/home/somebody/.local/share/facesearch")
     admin = ("http://127.0.0.1:8001", str(folder / "admin-key"))
     for file, shown, valid in (
@@ -125,9 +125,9 @@ def test_the_banner_fits_with_the_folders_of_most_people() -> None:
         assert too_long(text) == []
 
 
-def test_the_banner_shows_a_key_only_if_it_is_asked_to() -> None:
+def test_the_banner_shows_a_key_only_on_request() -> None:
     folder = Path("/a folder")
-    said = [
+    texts = [
         banner.render("a", file, "b", "c", folder, shown, valid=valid)
         for file, shown, valid in (
             (folder / "api-key", "the-key", True),
@@ -136,12 +136,12 @@ def test_the_banner_shows_a_key_only_if_it_is_asked_to() -> None:
             (None, None, False),
         )
     ]
-    assert "API key   the-key\n            shown this once; it is kept in\n            /a folder/api-key\n" in said[0]
-    assert "API key   in /a folder/api-key\n" in said[1]
-    assert all("KEY=$(cat '/a folder/api-key')\n" in one for one in said[:2])
-    assert "API key   in FACESEARCH_API_KEY\n" in said[2]
-    assert "API key   revoked; make another with: facesearch keys create --name NAME\n" in said[3]
-    assert all("KEY='YOUR KEY'\n" in one for one in said[2:])
+    assert "API key   the-key\n            shown this once; it is kept in\n            /a folder/api-key\n" in texts[0]
+    assert "API key   in /a folder/api-key\n" in texts[1]
+    assert all("KEY=$(cat '/a folder/api-key')\n" in one for one in texts[:2])
+    assert "API key   in FACESEARCH_API_KEY\n" in texts[2]
+    assert "API key   revoked; make another with: facesearch keys create --name NAME\n" in texts[3]
+    assert all("KEY='YOUR KEY'\n" in one for one in texts[2:])
 
 
 def test_a_setting_without_a_default_is_listed_as_empty() -> None:
@@ -150,8 +150,8 @@ def test_a_setting_without_a_default_is_listed_as_empty() -> None:
 
 
 def test_the_help_of_make_fits() -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         ["make", "help"], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
     ).stdout
-    assert "  make up " in said
-    assert too_long(said) == []
+    assert "  make up " in output
+    assert too_long(output) == []

@@ -1,9 +1,9 @@
-"""The table of calls says what docs/contract.md says, and what is derived from it."""
+"""The table of calls agrees with docs/contract.md, as does all that is derived from it."""
 
 import pytest
 from prometheus_client import generate_latest
 
-import gateway.app  # noqa: F401 -- all errors of a gateway are known then
+import gateway.app  # noqa: F401 -- it defines further errors
 from gateway.metrics import Metrics as GatewayMetrics
 from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call, FieldNames, field_names
 from shared.contract import Flaw, Status
@@ -35,7 +35,7 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
     ],
     ids=["addface", "searchface", "delface", "facecompare"],
 )
-def test_a_call_answers_these_statuses(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
+def test_a_call_has_the_statuses_of_the_contract(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
     assert call.statuses == statuses
     assert call.job_statuses == of_workers
 
@@ -49,11 +49,11 @@ def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
     ]
 
 
-def test_every_parameter_is_known_once() -> None:
+def test_every_parameter_is_listed_once() -> None:
     assert field_names(CALLS) == FieldNames(("img", "img1", "img2"), ("name", "facedb", "faces", "person_id"))
 
 
-def test_a_job_about_a_face_database_has_the_parameter_facedb() -> None:
+def test_a_call_has_the_parameter_facedb_if_its_job_needs_a_facedb() -> None:
     for call in CALLS:
         assert ("facedb" in call.parameters.model_fields) == issubclass(call.job, FacedbJob)
 
@@ -62,23 +62,23 @@ def test_every_job_has_an_action() -> None:
     assert set(ACTIONS) == {call.job for call in CALLS}
 
 
-def reasons(metrics: GatewayMetrics | WorkerMetrics) -> set[str]:
-    """The reasons of rejections that are there from the start."""
+def rejection_reasons(metrics: GatewayMetrics | WorkerMetrics) -> set[str]:
+    """Return the reasons of rejections that the metrics have from the start."""
     lines = generate_latest(metrics.registry).decode().splitlines()
     return {line.split('"')[1] for line in lines if line.startswith("facesearch_rejected_total{")}
 
 
 def test_metrics_have_every_reason_of_a_rejection_from_the_start() -> None:
-    assert reasons(GatewayMetrics(NoTraces())) == {
+    assert rejection_reasons(GatewayMetrics(NoTraces())) == {
         *("unauthorized", "forbidden", "rate", "concurrency", "gateway_full", "overload", "body_memory"),
         *("body", "parameter", "facedb", "image_size", "image_format"),
     }
-    assert reasons(WorkerMetrics(NoTraces())) == {
+    assert rejection_reasons(WorkerMetrics(NoTraces())) == {
         *("image_format", "no_face", "several_faces", "too_many_faces"),
         *("quality_size", "quality_blur", "quality_dark", "quality_bright", "quality_pose"),
     }
 
 
 @pytest.mark.parametrize("flaw", FacePoor.FLAWS)
-def test_the_reason_of_a_poor_face_is_one_of_those(flaw: Flaw) -> None:
+def test_the_reason_of_every_flaw_is_one_of_those(flaw: Flaw) -> None:
     assert FacePoor(flaw).rejected in FacePoor.rejections()

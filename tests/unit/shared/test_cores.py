@@ -1,4 +1,4 @@
-"""Cores of a container, by the files of control groups."""
+"""The number of cores of a container, from the files of control groups."""
 
 import os
 from pathlib import Path
@@ -20,20 +20,20 @@ ALL = len(os.sched_getaffinity(0))
         ("9900000 100000", ALL),
     ],
 )
-def test_version_2(tmp_path: Path, quota: str, expected: int) -> None:
+def test_the_quota_of_version_2(tmp_path: Path, quota: str, expected: int) -> None:
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
     assert cores(tmp_path) == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("-1", ALL), ("50000", 1), ("150000", min(ALL, 2))])
-def test_version_1(tmp_path: Path, quota: str, expected: int) -> None:
+def test_the_quota_of_version_1(tmp_path: Path, quota: str, expected: int) -> None:
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert cores(tmp_path) == expected
 
 
-def test_outside_of_containers_and_where_the_files_make_no_sense(tmp_path: Path) -> None:
+def test_without_a_readable_quota_all_cores_count(tmp_path: Path) -> None:
     assert cores(tmp_path) == ALL
     (tmp_path / "cpu.max").write_text("nonsense\n")
     assert cores(tmp_path) == ALL

@@ -1,4 +1,4 @@
-"""The limit of descriptors, in processes of their own: it cannot be raised again."""
+"""The limit of descriptors, in processes of their own, since a lowered hard limit cannot be raised."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def test_the_soft_limit_becomes_the_hard_one(soft: int, hard: int) -> None:
     assert done.stdout.split() == [str(hard)] * 3
 
 
-def test_where_all_is_raised_already_nothing_changes() -> None:
+def test_a_second_call_changes_nothing() -> None:
     twice = "from shared.host.descriptors import raise_limit; print(raise_limit() == raise_limit())"
     done = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

@@ -1,4 +1,4 @@
-"""When a key ends, as people write it."""
+"""When a key expires, in the spellings that people use."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ from shared.expiry import parse
         ("never", None),
     ],
 )
-def test_a_moment(text: str, meant: datetime | None) -> None:
+def test_a_date_or_time(text: str, meant: datetime | None) -> None:
     assert parse(text) == meant
 
 
@@ -32,11 +32,11 @@ def test_a_time_from_now(text: str, hours: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "soon", "30", "d", "-1d", "30 d", "1e3d", "999999w", "2030-02-31", "9999999d", "٣d"]
 )
-def test_what_is_no_time(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(OperatorError, match="is no time; write"):
         parse(text)
 
 
-def test_the_edges_of_time() -> None:
+def test_a_time_before_the_year_1_is_refused() -> None:
     with pytest.raises(OperatorError, match="is no time"):
         parse("0001-01-01T00:00+14:00")

@@ -1,4 +1,4 @@
-"""Logs say what happened and where, and nothing of whom."""
+"""Logs say what happened and where, and hold no personal data."""
 
 import json
 import subprocess
@@ -31,24 +31,24 @@ thread.join()
 """
 
 
-def said(style: str) -> str:
-    """In a process of its own, since logging is configured for the whole process."""
+def logged(style: str) -> str:
+    """Return the log of a process of its own, since logging is configured for a whole process."""
     return subprocess.run(
         [sys.executable, "-c", CRASH.format(style=style)], capture_output=True, text=True, check=True
     ).stderr
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
-def test_a_traceback_names_lines_and_shows_no_variable(style: str) -> None:
-    log = said(style)
+def test_a_traceback_shows_lines_and_no_variables(style: str) -> None:
+    log = logged(style)
     assert "ZeroDivisionError" in log
     assert "in crash" in log or '"name": "crash"' in log
     for private in ("NAME-1", "KEY-NAME", "IMAGE-\\x00"):
         assert private not in log
 
 
-def test_every_json_line_names_its_process_even_from_a_thread() -> None:
-    lines = [json.loads(line) for line in said("json").splitlines()]
+def test_every_json_line_names_its_process() -> None:
+    lines = [json.loads(line) for line in logged("json").splitlines()]
     assert [line["event"] for line in lines] == ["job_crashed", "theirs"]
     assert {line["process"] for line in lines} == {"worker"}
     assert lines[0]["job_id"] == "j1"

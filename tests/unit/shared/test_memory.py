@@ -1,4 +1,4 @@
-"""How much memory there is, by the files of the kernel."""
+"""How much memory a service may use, from the files of the kernel."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def found(kernel: Path, own: str = "0::/\n") -> int:
     return memory_bytes(kernel / "cgroup", kernel / "own")
 
 
-def test_without_a_limit_it_is_the_machines(kernel: Path) -> None:
+def test_without_a_limit_it_is_the_memory_of_the_machine(kernel: Path) -> None:
     assert memory_bytes(kernel / "cgroup", kernel / "nothing") == MACHINE
     limited(kernel, "memory.max", "max\n")
     limited(kernel, "memory/memory.limit_in_bytes", "9223372036854771712\n")
@@ -36,13 +36,13 @@ def test_without_a_limit_it_is_the_machines(kernel: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
-def test_a_container_that_sees_only_its_own_group(kernel: Path, file: str) -> None:
+def test_the_limit_in_a_container_that_sees_only_its_own_group(kernel: Path, file: str) -> None:
     limited(kernel, file, "512000000\n")
     assert found(kernel) == 512 * MB
     assert found(kernel, "4:memory:/docker/of-the-host\n0::/docker/of-the-host\n") == 512 * MB
 
 
-def test_the_least_limit_of_the_groups_that_a_service_is_in(kernel: Path) -> None:
+def test_the_lowest_limit_of_the_groups_of_a_service_counts(kernel: Path) -> None:
     limited(kernel, "system.slice/faces.service/memory.max", "max\n")
     limited(kernel, "system.slice/memory.max", "700000000\n")
     limited(kernel, "user.slice/memory.max", "1000\n")
@@ -52,11 +52,11 @@ def test_the_least_limit_of_the_groups_that_a_service_is_in(kernel: Path) -> Non
     assert found(kernel, own) == 300 * MB
 
 
-def test_groups_of_the_first_version_are_found_by_their_controller(kernel: Path) -> None:
+def test_groups_of_version_1_are_found_by_their_controller(kernel: Path) -> None:
     limited(kernel, "memory/a/memory.limit_in_bytes", "400000000\n")
     limited(kernel, "memory/b/memory.limit_in_bytes", "1000\n")
     assert found(kernel, "5:cpu,cpuacct:/b\n4:memory:/a\n") == 400 * MB
 
 
-def test_this_very_process_has_some() -> None:
+def test_this_process_has_some_memory() -> None:
     assert 0 < memory_bytes() <= MACHINE

@@ -1,4 +1,4 @@
-"""A process that does not outlive its parent: what the kernel was asked for."""
+"""The signal that the kernel sends to a process when its parent dies."""
 
 import ctypes
 import signal
@@ -11,18 +11,18 @@ from shared.host.parent import die_with_parent
 PR_GET_PDEATHSIG = 2  # linux/prctl.h
 
 
-def asked_for() -> int:
+def death_signal() -> int:
     number = ctypes.c_int(-1)
     ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
     return number.value
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has it")
-def test_the_kernel_is_asked_for_the_signal() -> None:
-    before = asked_for()
+def test_the_death_signal_is_set() -> None:
+    before = death_signal()
     try:
         die_with_parent(signal.SIGTERM)
-        assert asked_for() == signal.SIGTERM
+        assert death_signal() == signal.SIGTERM
     finally:
         die_with_parent(before)
-    assert asked_for() == before
+    assert death_signal() == before

@@ -1,4 +1,4 @@
-"""URLs of a Redis: what they say, and what is said of those that say nothing."""
+"""URLs of a Redis: how they are read, and how malformed ones are refused."""
 
 import pytest
 
@@ -9,7 +9,7 @@ REQUIRED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 @pytest.mark.parametrize(
-    ("url", "meant"),
+    ("url", "expected"),
     [
         ("redis://h", RedisUrl((("h", 6379),))),
         ("redis://h:1/2", RedisUrl((("h", 1),), database=2)),
@@ -45,8 +45,8 @@ REQUIRED = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         ("rediss+sentinel://a/main", RedisUrl((("a", 26379),), master="main", tls=REQUIRED)),
     ],
 )
-def test_what_they_say(url: str, meant: RedisUrl) -> None:
-    assert parse(url) == meant
+def test_every_form_of_url_is_read(url: str, expected: RedisUrl) -> None:
+    assert parse(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_they_say(url: str, meant: RedisUrl) -> None:
         ("redis+sentinel://:hunter2@a/main/x", "its database is no number"),
     ],
 )
-def test_one_that_is_wrong_is_refused_in_a_line_that_keeps_its_secrets(url: str, why: str) -> None:
+def test_a_malformed_url_is_refused_in_one_line_without_its_secrets(url: str, why: str) -> None:
     with pytest.raises(OperatorError, match=f"^the URL of Redis is wrong: {why}") as error:
         parse(url)
     assert "REDIS_URL and FACESEARCH_IMAGES_URL are written redis://host:6379/0, " in str(error.value)

@@ -40,11 +40,11 @@ def test_every_error_has_a_message_for_the_caller() -> None:
         assert shown == ("why" if issubclass(error, InvalidRequest) else MESSAGES[error.status])
 
 
-def test_every_status_but_ok_is_some_error() -> None:
+def test_every_status_but_ok_has_an_error() -> None:
     assert {error.status for error in subclasses(ContractError)[1:]} == set(Status) - {Status.OK}
 
 
-def test_jobs_of_the_same_origin_give_their_faces_the_same_ids() -> None:
+def test_jobs_of_one_origin_give_their_faces_the_same_ids() -> None:
     origin = new_request_id()
     ids = [person_id(origin, face) for face in range(20)]
     assert ids == [person_id(origin, face) for face in range(20)]
@@ -52,7 +52,7 @@ def test_jobs_of_the_same_origin_give_their_faces_the_same_ids() -> None:
     assert person_id(new_request_id(), 0) not in ids
 
 
-def test_the_origin_of_a_job_is_its_request_or_the_first_one_with_its_idempotency_key() -> None:
+def test_the_origin_is_the_first_request_with_the_same_idempotency_key() -> None:
     request_id, first = new_request_id(), new_request_id()
     plain = AddJob(job_id=new_job_id(new_gateway_id(), request_id), collection="a.b.00000000", deadline=1, name=None)
     assert plain.origin == request_id
@@ -61,17 +61,17 @@ def test_the_origin_of_a_job_is_its_request_or_the_first_one_with_its_idempotenc
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ü", "a\n", "x" * 256])
-def test_what_is_no_idempotency_key(key: str) -> None:
+def test_a_malformed_idempotency_key(key: str) -> None:
     assert not KEY.fullmatch(key)
 
 
-def test_tenants_do_not_share_records_of_idempotency_keys() -> None:
-    # As workers of former releases check it, whatever a tenant's id is.
+def test_tenants_do_not_share_idempotency_records() -> None:
+    # The pattern that workers of earlier releases check.
     assert re.fullmatch(r"fs:once:[A-Za-z0-9_-]{1,64}:[0-9a-f]{64}", record(secrets.token_hex(8), "key"))
     assert record("a", "key") != record("b", "key") != record("b", "other")
 
 
-def test_jobs_survive_the_way_through_json() -> None:
+def test_jobs_are_read_back_from_json() -> None:
     job_id = new_job_id(new_gateway_id(), new_request_id())
     for job in (
         AddJob(job_id=job_id, collection="a.b.00000000", deadline=1.5, name=None),
@@ -90,7 +90,7 @@ def test_jobs_survive_the_way_through_json() -> None:
 
 
 @pytest.mark.parametrize("similarity", [0, 79.999, 97.501, 100])
-def test_a_comparison_survives_the_way_through_json_as_it_is(similarity: float) -> None:
+def test_a_comparison_is_read_back_from_json(similarity: float) -> None:
     text = json.dumps({"status": "OK", "message": {"similarity": similarity, "result": "NOT SURE"}})
     outcome = Outcome.model_validate_json(text)
     assert outcome.message == {"similarity": similarity, "result": Result.NOT_SURE}
@@ -100,14 +100,14 @@ def test_a_comparison_survives_the_way_through_json_as_it_is(similarity: float) 
             Outcome.model_validate_json(text.replace('"NOT SURE"', wrong))
 
 
-def test_every_image_of_a_job_has_a_place_of_its_own() -> None:
+def test_every_image_of_a_job_has_a_key_of_its_own() -> None:
     jobs = [new_job_id(new_gateway_id(), new_request_id()) for _ in range(2)]
     assert len({image_key(job, number) for job in jobs for number in range(2)}) == 4
     assert image_key(jobs[0]) == image_key(jobs[0], 0) == f"fs:image:{jobs[0]}"
 
 
 @pytest.mark.parametrize("wrong", [{"name": "no\nlines"}, {"collection": "../x"}, {"job_id": "x"}, {"more": 1}])
-def test_a_malformed_job_is_refused_without_repeating_it(wrong: dict[str, str]) -> None:
+def test_a_malformed_job_is_refused_without_quoting_it(wrong: dict[str, str]) -> None:
     right = {
         "job_id": new_job_id(new_gateway_id(), new_request_id()),
         "collection": "a.b.00000000",
@@ -120,28 +120,28 @@ def test_a_malformed_job_is_refused_without_repeating_it(wrong: dict[str, str]) 
 
 
 @pytest.mark.parametrize("name", ["", "a", "Z9", "x" * 128])
-def test_names_that_are_taken(name: str) -> None:
+def test_valid_names(name: str) -> None:
     assert NAME.fullmatch(name)
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "a b", "é", "a\n", "٣"])
-def test_names_that_are_refused(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     assert not NAME.fullmatch(name)
 
 
-def added(name: str) -> AddJob:
-    """A job that adds faces of that name. Raises ValidationError."""
+def add_job(name: str) -> AddJob:
+    """Return a job that adds faces of that name. Raises ValidationError."""
     right = {"job_id": new_job_id(new_gateway_id(), new_request_id()), "collection": "a.b.00000000", "deadline": 1.0}
     return AddJob.model_validate({**right, "name": name})
 
 
 class TestFreeNames:
-    def test_they_are_what_python_calls_printable_the_wide_space_and_the_joiners(self) -> None:
+    def test_they_are_printable_characters_the_wide_space_and_the_joiners(self) -> None:
         taken = TypeAdapter(Annotated[str, Field(pattern=FREE_NAME)])
         for number in range(0x110000):
             character = chr(number)
             if unicodedata.category(character) == "Cn":
-                continue  # versions of Unicode differ in what is assigned
+                continue  # assigned in some versions of Unicode only
             try:
                 taken.validate_python(character)
             except ValidationError:
@@ -154,8 +154,8 @@ class TestFreeNames:
         "name",
         ["", "Ada", "x" * 128, "José O'Neill-Núñez", "山田\u3000太郎", "رضا\u200cعلی", "\U0001f642" * 128, "e\u0301"],
     )
-    def test_workers_take_them_as_they_are(self, name: str) -> None:
-        assert AddJob.model_validate_json(added(name).model_dump_json()).name == name
+    def test_workers_take_them_unchanged(self, name: str) -> None:
+        assert AddJob.model_validate_json(add_job(name).model_dump_json()).name == name
 
     @pytest.mark.parametrize(
         "name",
@@ -174,25 +174,25 @@ class TestFreeNames:
             "\ue000",
         ],
     )
-    def test_what_cannot_be_printed_or_turns_the_text_around_is_refused(self, name: str) -> None:
+    def test_control_characters_and_text_direction_marks_are_refused(self, name: str) -> None:
         with pytest.raises(ValidationError):
-            added(name)
+            add_job(name)
 
-    def test_every_strict_name_is_one(self) -> None:
+    def test_every_strict_name_is_a_free_name(self) -> None:
         assert LONGEST_NAME == 128
         for name in ("", "aZ09", "x" * 128):
             assert NAME.fullmatch(name)
-            assert added(name).name == name
+            assert add_job(name).name == name
 
 
-def test_settings_come_from_a_dict_and_hide_their_secrets() -> None:
+def test_settings_of_a_dict_hide_their_secrets() -> None:
     settings = Settings(redis_url="redis://:hunter2@h/0", api_key="opensesame", qdrant_api_key="sesame-too")
     assert settings.broker == settings.images == "redis://:hunter2@h/0"
     for secret in ("hunter2", "opensesame", "sesame-too"):
         assert secret not in repr(settings)
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://h/0")
     monkeypatch.setenv("FACESEARCH_PORT", "81")
     monkeypatch.setenv("FACESEARCH_DATA_DIR", "/srv/faces")
@@ -200,7 +200,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.broker, settings.port, settings.data_dir) == ("redis://h/0", 81, Path("/srv/faces"))
 
 
-def test_what_is_given_is_used_and_what_is_left_out_is_embedded() -> None:
+def test_a_store_is_embedded_unless_a_url_is_set() -> None:
     assert Settings(qdrant_url="http://h").store_kind == "qdrant"
     assert Settings(qdrant_url=None).store_kind == "edge"
     assert Settings(store="memory").store_kind == "memory"
@@ -208,11 +208,11 @@ def test_what_is_given_is_used_and_what_is_left_out_is_embedded() -> None:
         _ = Settings(redis_url=None).broker
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
-def test_a_secret_may_be_a_file_named_like_its_variable_and_the_environment_wins(
+def test_a_secret_may_be_a_file_and_the_environment_takes_precedence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.settings.SECRETS_DIR", tmp_path)
@@ -227,14 +227,14 @@ def test_a_secret_may_be_a_file_named_like_its_variable_and_the_environment_wins
     assert settings.api_key.get_secret_value() == "from-the-environment"
 
 
-def test_a_wrong_setting_is_named_and_not_quoted() -> None:
+def test_a_wrong_option_is_named_and_not_quoted() -> None:
     with pytest.raises(OperatorError, match=r"^--port must be 0 to 65535; --api-key: ") as refused:
         Settings.read(api_key="hunter2", port="eighty")
     assert "hunter2" not in str(refused.value)
     assert "eighty" not in str(refused.value)
 
 
-def test_origins_that_are_none_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_origins_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().allowed_origins == frozenset()
     monkeypatch.setenv("FACESEARCH_CORS_ORIGINS", "https://a.example:443, http://localhost:3000")
     assert Settings.read().allowed_origins == {"https://a.example", "http://localhost:3000"}
@@ -244,18 +244,18 @@ def test_origins_that_are_none_are_an_error_that_names_the_setting(monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("FACESEARCH_PORT", "70000", "setting FACESEARCH_PORT must be 0 to 65535"),
         ("FACESEARCH_DEADLINE_S", "soon", "setting FACESEARCH_DEADLINE_S: Input should be a valid number"),
         ("FACESEARCH_STORE", "attic", "setting FACESEARCH_STORE: Input should be 'auto', 'edge', 'qdrant' or 'memory'"),
     ],
 )
-def test_a_wrong_variable_is_named_as_it_stands_in_the_environment(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+def test_a_wrong_variable_is_named_as_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(OperatorError, match=f"^{said}"):
+    with pytest.raises(OperatorError, match=f"^{message}"):
         Settings.read()
 
 
@@ -263,7 +263,7 @@ def test_a_wrong_variable_is_named_as_it_stands_in_the_environment(
     ("given", "variable"),
     [({"redis_url": "hunter2"}, "REDIS_URL"), ({"images_url": "hunter2"}, "FACESEARCH_IMAGES_URL")],
 )
-def test_a_url_that_is_none_is_named_by_its_variable(given: dict[str, str], variable: str) -> None:
+def test_a_malformed_url_is_named_by_its_variable(given: dict[str, str], variable: str) -> None:
     settings = Settings(redis_url=None, **given) if "images_url" in given else Settings(**given)
     with pytest.raises(OperatorError, match=f"^{variable} is wrong: its scheme is unknown; ") as refused:
         _ = settings.images

@@ -1,4 +1,4 @@
-"""How many jobs a worker does at once."""
+"""How many jobs a worker does at the same time."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "cores", lambda: 4)
 
 
-def test_one_for_each_core() -> None:
+def test_on_a_cpu_there_is_one_for_each_core() -> None:
     assert Settings().threads == 4
 
 
@@ -21,5 +21,5 @@ def test_on_a_gpu_there_are_two_batches_more_so_that_batches_can_form() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_or_as_many_as_are_asked_for(device: str) -> None:
+def test_the_setting_takes_precedence(device: str) -> None:
     assert Settings(device=device, worker_threads=3).threads == 3

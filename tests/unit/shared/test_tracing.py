@@ -1,4 +1,4 @@
-"""Traces: spans inside of spans, carried in a message from one process to the next; and none unless asked for."""
+"""Traces: nested spans, carried in a message from one process to the next, and none by default."""
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -22,7 +22,9 @@ def tracer(spans: InMemorySpanExporter) -> OpenTelemetryTraces:
     return OpenTelemetryTraces(provider)
 
 
-def test_a_trace_goes_on_where_its_headers_are_read(tracer: OpenTelemetryTraces, spans: InMemorySpanExporter) -> None:
+def test_a_trace_continues_in_the_process_that_reads_its_headers(
+    tracer: OpenTelemetryTraces, spans: InMemorySpanExporter
+) -> None:
     with tracer.span("dispatch"):
         headers = tracer.carried()
     with tracer.resumed(headers, "add", job_id="a.b"), tracer.span("decode"):
@@ -35,7 +37,7 @@ def test_a_trace_goes_on_where_its_headers_are_read(tracer: OpenTelemetryTraces,
     assert add.attributes == {"job_id": "a.b"}
 
 
-def test_without_headers_a_trace_begins(tracer: OpenTelemetryTraces, spans: InMemorySpanExporter) -> None:
+def test_a_trace_starts_where_there_are_no_headers(tracer: OpenTelemetryTraces, spans: InMemorySpanExporter) -> None:
     assert tracer.carried() == {}
     with tracer.resumed({}, "addface"):
         pass
@@ -43,14 +45,14 @@ def test_without_headers_a_trace_begins(tracer: OpenTelemetryTraces, spans: InMe
     assert span.parent is None
 
 
-def test_the_text_of_an_error_gets_into_no_trace(tracer: OpenTelemetryTraces, spans: InMemorySpanExporter) -> None:
+def test_the_text_of_an_error_is_in_no_trace(tracer: OpenTelemetryTraces, spans: InMemorySpanExporter) -> None:
     with pytest.raises(ValueError, match="Ada"), tracer.span("decode"):
         raise ValueError("Ada Lovelace")
     (span,) = spans.get_finished_spans()
     assert "Ada" not in span.to_json()
 
 
-def test_nothing_is_traced_unless_asked_for() -> None:
+def test_nothing_is_traced_by_default() -> None:
     tracer = open_tracer(Settings(), "facesearch-test")
     assert isinstance(tracer, NoTraces)
     with tracer.span("a"), tracer.resumed({}, "b"):
@@ -58,7 +60,7 @@ def test_nothing_is_traced_unless_asked_for() -> None:
     tracer.close()
 
 
-def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(OperatorError, match=r"install facesearch\[otel\]"):
         open_tracer(Settings(traces_url="http://127.0.0.1:1"), "facesearch-test")

@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none, and who warns of them."""
+"""Variables that look like settings and are none, and which commands warn of them."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ PLAIN = {name: None for name in os.environ if name.upper().startswith("FACESEARC
 
 
 @pytest.fixture(autouse=True)
-def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PLAIN:
         monkeypatch.delenv(name)
 
@@ -28,7 +28,7 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FACESEARCH_RATES", "FACESEARCH_RATE"),
         ("FACESEARCH_MODEL_DIR", "FACESEARCH_MODELS_DIR"),
         ("facesearch_wroker_threads", "FACESEARCH_WORKER_THREADS"),
-        # Those without the prefix.
+        # Settings without the prefix.
         ("FACESEARCH_REDIS_URL", "REDIS_URL"),
         ("FACESEARCH_QDRANT_API_KEY", "QDRANT_API_KEY"),
         ("FACESEARCH_COLOUR_OF_THE_SKY", None),
@@ -40,30 +40,30 @@ def test_the_nearest_setting_is_suggested(monkeypatch: pytest.MonkeyPatch, name:
 
 
 @pytest.mark.parametrize("name", [*Settings.variables(), "facesearch_port", "FACESEARCH_VERSION", "SEARCH_DEADLIN_S"])
-def test_settings_and_what_is_not_ours_are_known(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_settings_and_variables_of_others_are_not_reported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
     assert unknown_variables() == []
 
 
-def test_an_empty_one_counts_as_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACESEARCH_DEADLIN_S", "")
     assert unknown_variables() == []
 
 
-def test_files_of_secrets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_secrets_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.settings.SECRETS_DIR", tmp_path)
     for name in ("FACESEARCH_ADMIN_KEYS", "FACESEARCH_ADMIN_KEY", "REDIS_URL", "valkey.conf"):
         (tmp_path / name).write_text("hunter2")
     assert unknown_variables() == [UnknownVariable("FACESEARCH_ADMIN_KEYS", "FACESEARCH_ADMIN_KEY")]
 
 
-def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again(
+def test_up_warns_once_and_removes_the_variable_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    handed_on = []
+    inherited = []
 
     async def run(*_: object, **__: object) -> None:
-        handed_on.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
+        inherited.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
 
     monkeypatch.setattr("facesearch.embedded.up.up", run)
     monkeypatch.setattr(models, "pull", lambda *_: None)
@@ -72,9 +72,9 @@ def test_up_warns_and_does_not_hand_it_on_to_its_children_which_would_warn_again
     assert result.stderr.splitlines() == [
         "warning: FACESEARCH_DEADLIN_S is no setting and changes nothing; did you mean FACESEARCH_DEADLINE_S?"
     ]
-    assert handed_on == ["FACESEARCH_RATE"]
+    assert inherited == ["FACESEARCH_RATE"]
 
 
-def test_small_commands_say_nothing() -> None:
+def test_other_commands_do_not_warn() -> None:
     result = CliRunner().invoke(main, ["models", "list"], env={"FACESEARCH_DEADLIN_S": "hunter2"})
     assert "DEADLIN_S" not in result.output

@@ -1,4 +1,4 @@
-"""The counters as rows, totals, JSON and CSV; the tariff is the contract's table."""
+"""Counters as rows, totals, JSON and CSV; the tariff is that of the table of calls."""
 
 import csv
 import io
@@ -18,8 +18,8 @@ def usage(call: Call, status: Status, count: int = 1, tenant: str = "t") -> Usag
     return Usage(DAY, tenant, "k", call.name, status, count, status in call.charged, "till")
 
 
-def test_every_call_and_status_costs_what_the_contract_says() -> None:
-    """The tariff of docs/contract.md: adding and deleting are free, and so is every FAIL."""
+def test_every_status_is_charged_as_in_the_contract() -> None:
+    """In docs/contract.md adding and deleting are free, and so is every FAIL."""
     assert {(call.name, status) for call in CALLS for status in call.charged} == {
         ("searchface", Status.OK),
         ("searchface", Status.NO_SIMILAR_FACE),
@@ -31,13 +31,13 @@ def test_every_call_and_status_costs_what_the_contract_says() -> None:
     assert all(call.charged <= call.statuses for call in CALLS)
 
 
-def test_no_two_counters_are_one() -> None:
+def test_different_requests_have_different_counters() -> None:
     names = ("-", "a", "a-a", "a_a")
     parts = list(itertools.product(names, names, [call.name for call in CALLS], Status))
     assert len({counter(*each) for each in parts}) == len(parts)
 
 
-def test_totals_by_tenant() -> None:
+def test_totals_are_by_tenant() -> None:
     rows = [
         usage(SEARCH_FACE, Status.OK, 3, "b"),
         usage(SEARCH_FACE, Status.FAIL, 5, "b"),
@@ -78,7 +78,7 @@ def test_json_has_rows_and_totals() -> None:
     }
 
 
-def test_a_period_includes_both_its_ends() -> None:
+def test_a_period_includes_both_ends() -> None:
     days = [date(2026, 2, day) for day in (1, 2, 3, 4)]
     for period, inside in (
         (Period(), days),

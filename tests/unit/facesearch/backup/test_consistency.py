@@ -1,4 +1,4 @@
-"""What is wrong with control data is found, each kind of it, and nothing else is said."""
+"""Each kind of damage in control data is reported, and consistent data has no problems."""
 
 import json
 from collections.abc import Callable
@@ -19,8 +19,8 @@ def record(**fields: object) -> str:
     return json.dumps({**fields, "created": WHEN})
 
 
-def sound() -> Data:
-    """Control data of a tenant with a key and two facedbs."""
+def consistent_data() -> Data:
+    """Return control data of a tenant with a key and two facedbs."""
     key = record(id="0123456789ab", tenant="shop", name="till", scopes=["add"])
     entries = [
         Entry("fs:tenants", "set", ["shop"]),
@@ -50,12 +50,12 @@ def put(key: str, value: object) -> Callable[[Data], None]:
     return change
 
 
-def gone(key: str) -> Callable[[Data], None]:
+def remove(key: str) -> Callable[[Data], None]:
     return lambda data: data.pop(key) and None
 
 
 DAMAGES = {
-    "a tenant without its record": (gone("fs:tenant:shop"), "tenant shop: its record is not there"),
+    "a tenant without its record": (remove("fs:tenant:shop"), "tenant shop: its record is not there"),
     "a damaged tenant": (put("fs:tenant:shop", "{"), "tenant shop: its record is damaged"),
     "another's record": (put("fs:tenant:shop", record(name="bank", facedb="default")), "its record is of bank"),
     "no default facedb": (put("fs:tenant:shop", record(name="shop", facedb="x")), "default facedb x is not there"),
@@ -65,9 +65,12 @@ DAMAGES = {
         put("fs:tenant-ids", {"shop": "a", "bank": "a"}),
         "fs:tenant-ids has the id of tenant bank twice",
     ),
-    "a facedb without its record": (gone("fs:facedb:shop:staff"), "facedb staff of tenant shop: its record is not"),
+    "a facedb without its record": (remove("fs:facedb:shop:staff"), "facedb staff of tenant shop: its record is not"),
     "a damaged facedb": (put("fs:facedb:shop:staff", "{}"), "facedb staff of tenant shop: its record is damaged"),
-    "a facedb of nobody": (put("fs:facedb:bank:x", record(name="x", collection="c")), "no tenant has this facedb"),
+    "a facedb without a tenant": (
+        put("fs:facedb:bank:x", record(name="x", collection="c")),
+        "no tenant has this facedb",
+    ),
     "a facedb that is not listed": (put("fs:facedbs:shop", ["default"]), "fs:facedb:shop:staff: no tenant has this"),
     "one collection of two": (
         put("fs:facedb:shop:staff", record(name="staff", collection=COLLECTION)),
@@ -75,7 +78,7 @@ DAMAGES = {
     ),
     "a collection that goes": (put("fs:dropped", {COLLECTION: 1.0}), "its collection is to be removed"),
     "a damaged key": (put(f"fs:key:{DIGEST}", "{"), "key 0123456789ab of tenant shop: its record is damaged"),
-    "a key that nobody can revoke": (put("fs:keys:shop", {"other": "b" * 64}), "works and is in no list"),
+    "a key that cannot be revoked": (put("fs:keys:shop", {"other": "b" * 64}), "works and is in no list"),
     "a damaged record of a key": (put("fs:key-records", {"0123456789ab": "{"}), "is no record of it"),
     "another key's record": (
         put("fs:key-records", {"ffffffffffff": record(id="0123456789ab", tenant="t", name="n", scopes=["add"])}),
@@ -89,8 +92,8 @@ DAMAGES = {
 }
 
 
-def test_nothing_is_said_of_what_is_sound() -> None:
-    control = Consistency(sound().values())
+def test_consistent_control_data_has_no_problems() -> None:
+    control = Consistency(consistent_data().values())
     assert list(control.problems()) == []
     assert control.collections == {COLLECTION: "shop", "shop.staff.00000000": "shop"}
     assert control.dropped == {"shop.gone.00000000"}
@@ -98,17 +101,17 @@ def test_nothing_is_said_of_what_is_sound() -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=str)
-def test_each_kind_of_damage_is_found(damage: str) -> None:
-    change, said = DAMAGES[damage]
-    data = sound()
+def test_each_kind_of_damage_is_reported(damage: str) -> None:
+    change, problem_text = DAMAGES[damage]
+    data = consistent_data()
     change(data)
     problems = list(Consistency(data.values()).problems())
-    assert any(said in problem for problem in problems), problems
+    assert any(problem_text in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
 
 
-def test_no_problem_shows_a_keys_hash() -> None:
+def test_no_problem_shows_the_hash_of_a_key() -> None:
     for change, _ in DAMAGES.values():
-        data = sound()
+        data = consistent_data()
         change(data)
         assert DIGEST not in "".join(Consistency(data.values()).problems())

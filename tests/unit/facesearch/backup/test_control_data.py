@@ -1,4 +1,4 @@
-"""A line of control data is read as it was written, or refused."""
+"""A line of control data is read back as it was written, or refused."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from facesearch.backup.control_data import Entry
 from shared.errors import OperatorError
 
 TEXT = st.binary(max_size=12).map(lambda value: value.decode(errors="surrogateescape"))
-"""Whatever bytes Redis may hold."""
+"""Any bytes, which Redis may hold."""
 
 SCORES = st.floats(allow_nan=False)
 
@@ -26,14 +26,14 @@ ENTRIES = st.one_of(
 
 
 @given(entry=ENTRIES)
-def test_a_line_is_the_entry(entry: Entry) -> None:
+def test_an_entry_is_read_back_from_its_line(entry: Entry) -> None:
     assert Entry.parse(entry.line()) == entry
     assert entry.line().isascii()
     assert entry.line().count("\n") == 1
 
 
 @given(entry=ENTRIES, cut=st.integers(1))
-def test_a_line_that_is_cut_short_is_none(entry: Entry, cut: int) -> None:
+def test_a_line_that_is_cut_short_is_refused(entry: Entry, cut: int) -> None:
     line = entry.line()
     with pytest.raises(ValueError, match="cut short"):
         Entry.parse(line[: cut % len(line)])
@@ -63,7 +63,7 @@ WHOLE = {"key": "fs:x", "type": "string", "value": "v", "expires": None}
         {"more": 1},
     ],
 )
-def test_a_line_that_makes_no_sense_is_told_with_its_number(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_malformed_line_is_refused_with_its_number(tmp_path: Path, changes: dict[str, object]) -> None:
     path = tmp_path / "control.jsonl"
     path.write_text(json.dumps(WHOLE) + "\n" + json.dumps({**WHOLE, **changes}) + "\n")
     reading = control_data.read(path)
@@ -73,13 +73,13 @@ def test_a_line_that_makes_no_sense_is_told_with_its_number(tmp_path: Path, chan
 
 
 @pytest.mark.parametrize("text", ["[]\n", "{}\n", "1\n", "\n", "{\n", "\udcff\n"])
-def test_what_is_no_entry_at_all(tmp_path: Path, text: str) -> None:
+def test_a_line_that_is_no_entry_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "control.jsonl"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(OperatorError, match="damaged"):
         list(control_data.read(path))
 
 
-def test_scores_without_end_are_kept() -> None:
+def test_infinite_scores_are_read_back() -> None:
     entry = Entry("fs:dropped", "zset", {"a": math.inf})
     assert Entry.parse(entry.line()) == entry

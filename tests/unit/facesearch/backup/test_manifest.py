@@ -1,4 +1,4 @@
-"""The folder of a backup: whole, or seen not to be."""
+"""The folder of a backup, and how a damaged or incomplete one is recognised."""
 
 import json
 import stat
@@ -13,7 +13,7 @@ from shared.errors import OperatorError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A backup that is finished."""
+    """A finished backup."""
     folder = tmp_path / "new" / "backup"
     manifest.begin(folder)
     (folder / manifest.CONTROL).write_text("control\n")
@@ -26,7 +26,7 @@ def damages(folder: Path) -> list[str]:
     return list(manifest.damages(folder, manifest.read(folder)))
 
 
-def test_it_is_for_its_owner_alone_and_lists_every_file(folder: Path) -> None:
+def test_a_backup_is_private_to_its_owner_and_lists_every_file(folder: Path) -> None:
     made = manifest.read(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [file.name for file in made.files] == ["control.jsonl", "faces/t.db.jsonl"]
@@ -36,18 +36,18 @@ def test_it_is_for_its_owner_alone_and_lists_every_file(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["control.jsonl", "faces", "manifest.json"]
 
 
-def test_an_empty_folder_is_taken_and_closed_to_others(tmp_path: Path) -> None:
+def test_an_empty_folder_is_used_and_made_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     manifest.begin(tmp_path)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
-def test_a_backup_is_never_written_over(folder: Path) -> None:
+def test_a_backup_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(OperatorError, match="holds a backup already"):
         manifest.begin(folder)
 
 
-def test_one_that_was_cut_short_is_no_backup_and_says_so(folder: Path) -> None:
+def test_an_interrupted_backup_is_refused_as_such(folder: Path) -> None:
     (folder / manifest.MANIFEST).unlink()
     with pytest.raises(OperatorError, match="holds a backup that was cut short; remove it"):
         manifest.begin(folder)
@@ -55,7 +55,7 @@ def test_one_that_was_cut_short_is_no_backup_and_says_so(folder: Path) -> None:
         manifest.read(folder)
 
 
-def test_what_others_keep_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter").write_text("")
     with pytest.raises(OperatorError, match="is not empty"):
         manifest.begin(tmp_path)
@@ -63,14 +63,14 @@ def test_what_others_keep_is_left_alone(tmp_path: Path) -> None:
         manifest.read(tmp_path)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperatorError, match=r"cannot write to .*file/backup"):
         manifest.begin(tmp_path / "file" / "backup")
 
 
 @pytest.mark.parametrize("name", ["control.jsonl", "faces/t.db.jsonl"])
-def test_every_damaged_file_is_told(folder: Path, name: str) -> None:
+def test_every_damaged_file_is_reported(folder: Path, name: str) -> None:
     path = folder / name
     whole = path.read_bytes()
     for damaged in (whole[:-1], whole + b"x", bytes([whole[0] ^ 1]) + whole[1:], b""):
@@ -84,20 +84,20 @@ def test_every_damaged_file_is_told(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "release": "1"}', "\udcff"])
-def test_a_damaged_manifest(folder: Path, text: str) -> None:
+def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / manifest.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(OperatorError, match=r"manifest\.json is damaged"):
         manifest.read(folder)
 
 
-def test_one_of_a_later_release_names_it(folder: Path) -> None:
+def test_a_backup_of_a_later_release_is_refused_with_its_release(folder: Path) -> None:
     (folder / manifest.MANIFEST).write_text(json.dumps({"version": 2, "release": "9.1", "parts": []}))
     with pytest.raises(OperatorError, match=r"version 2, and this release reads version 1; use release 9\.1"):
         manifest.read(folder)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "faces/../../secret", ""])
-def test_nothing_outside_the_folder_is_read(folder: Path, name: str) -> None:
+def test_no_file_outside_the_folder_is_read(folder: Path, name: str) -> None:
     path = folder / manifest.MANIFEST
     text = json.loads(path.read_text())
     text["files"][0]["name"] = name

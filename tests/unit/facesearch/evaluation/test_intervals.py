@@ -1,4 +1,4 @@
-"""How far chance may have moved what was counted."""
+"""Confidence intervals of rates that were counted."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from facesearch.evaluation.pairs import Pairs, compare
 
 
 def folder(seed: int, people: int, noise: float) -> Pairs:
-    """Two photos each, that much unlike."""
+    """Compare two photos of each person. noise: how far photos of one person are apart."""
     rng = np.random.default_rng(seed)
     vectors = np.repeat(rng.standard_normal((people, 16)), 2, axis=0)
     vectors += noise * rng.standard_normal(vectors.shape)
@@ -24,29 +24,29 @@ def folder(seed: int, people: int, noise: float) -> Pairs:
     # Newcombe, Statistics in Medicine 17, 1998, table I, method 3.
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
-def test_wilsons_interval_is_as_published(count: int, total: int, low: float, high: float) -> None:
+def test_wilsons_interval_is_that_of_the_publication(count: int, total: int, low: float, high: float) -> None:
     assert wilson(count, total) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
 @given(st.integers(1, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
-def test_wilsons_interval_is_around_the_part(counted: tuple[int, int]) -> None:
+def test_wilsons_interval_contains_the_counted_rate(counted: tuple[int, int]) -> None:
     count, total = counted
     low, high = wilson(count, total)
     assert 0 <= low <= count / total <= high <= 1
 
 
-def test_the_wider_of_two_intervals_holds_both() -> None:
+def test_the_wider_of_two_intervals_contains_both() -> None:
     assert wider((0.2, 0.3), (0.1, 0.25)) == (0.1, 0.3)
 
 
-def test_a_bootstrap_is_about_as_wide_as_the_mean_of_as_many_varies() -> None:
+def test_a_bootstrap_of_a_mean_has_the_width_of_its_standard_error() -> None:
     values = np.random.default_rng(0).normal(5, 2, 400)
     ((low, high),) = bootstrap(lambda drawn: np.array([drawn @ values / 400]), 400)
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
-def test_a_bootstrap_is_the_same_each_time_and_leaves_out_what_says_nothing() -> None:
+def test_a_bootstrap_is_reproducible_and_ignores_undefined_samples() -> None:
     def statistic(drawn: np.ndarray) -> np.ndarray:
         return np.array([drawn[0] if drawn[1] else np.nan, np.nan])
 
@@ -56,7 +56,7 @@ def test_a_bootstrap_is_the_same_each_time_and_leaves_out_what_says_nothing() ->
     assert first[1] == (0, 1)
 
 
-def test_what_went_wrong_with_one_person_alone_is_less_sure_than_with_many() -> None:
+def test_errors_of_one_person_give_a_wider_interval_than_the_same_errors_of_many() -> None:
     totals = np.full((1, 100), 10)
     spread, gathered = np.zeros((1, 100), int), np.zeros((1, 100), int)
     spread[0, :10], gathered[0, 0] = 1, 10
@@ -66,13 +66,13 @@ def test_what_went_wrong_with_one_person_alone_is_less_sure_than_with_many() -> 
 
 
 @pytest.mark.parametrize("shared", [1, 2])
-def test_nothing_wrong_is_not_never(shared: int) -> None:
+def test_no_errors_give_the_upper_bound_of_wilson(shared: int) -> None:
     ((low, high),) = rates_over_people(np.zeros((1, 50), int), np.full((1, 50), 4), shared)
     assert low == 0
     assert high == pytest.approx(wilson(0, 200 // shared)[1])
 
 
-def test_an_interval_of_strangers_is_no_narrower_than_of_independent_pairs_and_wider_when_one_is_like_many() -> None:
+def test_impostor_intervals_are_wider_if_one_person_causes_the_errors() -> None:
     people, accepted = 200, 40
     totals = np.full((1, people), people - 1)
     apart, alike = np.zeros((1, people), int), np.zeros((1, people), int)
@@ -87,7 +87,7 @@ def test_an_interval_of_strangers_is_no_narrower_than_of_independent_pairs_and_w
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.2])
-def test_intervals_of_true_accepts_hold_what_was_found(noise: float) -> None:
+def test_intervals_of_true_accept_rates_contain_the_measured_rate(noise: float) -> None:
     found, fars = folder(1, 200, noise), (1e-2, 1e-3)
     for far, (low, high) in zip(fars, true_accept_rates(found, fars), strict=True):
         assert 0 <= low <= true_accept_rate(found, far) <= high <= 1
@@ -95,8 +95,8 @@ def test_intervals_of_true_accepts_hold_what_was_found(noise: float) -> None:
 
 
 @pytest.mark.slow
-def test_intervals_of_true_accepts_hold_what_is_true_nearly_always() -> None:
-    """19 of 20 would; of 40, fewer than 34 would be one chance in a hundred."""
+def test_intervals_of_true_accept_rates_contain_the_true_rate_nearly_always() -> None:
+    """19 of 20 intervals should; fewer than 34 of 40 would happen once in a hundred times."""
     far = 1e-2
     truth = np.mean([true_accept_rate(folder(1000 + seed, 60, 0.8), far) for seed in range(200)])
     held = 0

@@ -1,4 +1,4 @@
-"""What is told of an evaluation: as JSON, as tables, and as a report."""
+"""The results of an evaluation as JSON, as tables and as a report."""
 
 import json
 import re
@@ -18,10 +18,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta"}
 
 
-def found(
+def make_evaluation(
     people: int = 120, noise: float = 0.5, calibration: Calibration | None = SFACE, seen: bool = True
 ) -> Evaluation:
-    """Two photos each; of everybody else one has no face if not all are seen."""
+    """Evaluate two photos of each person. seen: every photo has a face, else every fourth has none."""
     rng = np.random.default_rng(0)
     vectors = np.repeat(rng.standard_normal((people, 32)), 2, axis=0)
     vectors += noise * rng.standard_normal(vectors.shape)
@@ -35,11 +35,11 @@ def found(
 
 @pytest.fixture(scope="module")
 def usual() -> Evaluation:
-    return found()
+    return make_evaluation()
 
 
 class Nesting(HTMLParser):
-    """Every element that begins ends, in order."""
+    """Requires that every element is closed, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,56 +56,56 @@ class Nesting(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_json_has_what_a_program_asks_for(usual: Evaluation) -> None:
-    said = json.loads(json.dumps(usual.as_dict(), allow_nan=False))
-    assert (said["photos"], said["people"], said["detected"]) == (240, 120, 240)
-    assert (said["model"], said["detector"]) == (MODEL, DETECTOR)
-    assert list(said["tar_at_far"]) == ["1e-2", "1e-3", "1e-4", "1e-5"]
-    rates = [*said["tar_at_far"].values(), said["eer"], said["rank1"], said["rank10"]]
-    rates += [level[kind] for level in said["at_confidence"].values() for kind in ("far", "frr")]
+def test_json_has_the_rates_and_counts(usual: Evaluation) -> None:
+    written = json.loads(json.dumps(usual.as_dict(), allow_nan=False))
+    assert (written["photos"], written["people"], written["detected"]) == (240, 120, 240)
+    assert (written["model"], written["detector"]) == (MODEL, DETECTOR)
+    assert list(written["tar_at_far"]) == ["1e-2", "1e-3", "1e-4", "1e-5"]
+    rates = [*written["tar_at_far"].values(), written["eer"], written["rank1"], written["rank10"]]
+    rates += [level[kind] for level in written["at_confidence"].values() for kind in ("far", "frr")]
     assert all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates)
-    assert list(said["at_confidence"]) == ["80", "90", "95"]
-    assert list(said["library"]) == ["1000", "10000", "1000000"]
-    assert said["pairs"] == {"genuine": 120, "strangers": 240 * 239 // 2 - 120}
+    assert list(written["at_confidence"]) == ["80", "90", "95"]
+    assert list(written["library"]) == ["1000", "10000", "1000000"]
+    assert written["pairs"] == {"genuine": 120, "strangers": 240 * 239 // 2 - 120}
 
 
-def test_each_rate_is_its_counts_and_lies_in_its_interval(usual: Evaluation) -> None:
-    said = usual.as_dict()
-    for name, rate in said["tar_at_far"].items():
-        assert said["tar_at_far_interval"][name][0] <= rate <= said["tar_at_far_interval"][name][1]
-    for level in said["at_confidence"].values():
+def test_each_rate_follows_from_its_counts_and_lies_in_its_interval(usual: Evaluation) -> None:
+    written = usual.as_dict()
+    for name, rate in written["tar_at_far"].items():
+        assert written["tar_at_far_interval"][name][0] <= rate <= written["tar_at_far_interval"][name][1]
+    for level in written["at_confidence"].values():
         assert level["far"] == level["false_accepts"] / level["stranger_pairs"]
         assert level["frr"] == level["false_rejects"] / level["genuine_pairs"]
         for kind in ("far", "frr"):
             assert level[f"{kind}_interval"][0] <= level[kind] <= level[f"{kind}_interval"][1]
 
 
-def test_a_higher_confidence_lets_fewer_strangers_in_and_refuses_more(usual: Evaluation) -> None:
+def test_a_higher_confidence_accepts_fewer_impostors_and_refuses_more_genuine_pairs(usual: Evaluation) -> None:
     fars, frrs = zip(*((level.far.part, level.frr.part) for level in usual.levels), strict=True)
     assert list(fars) == sorted(fars, reverse=True)
     assert list(frrs) == sorted(frrs)
 
 
-def test_a_photo_without_a_face_is_refused_whatever_the_confidence_and_found_by_nobody() -> None:
-    said = found(noise=0.01, seen=False).as_dict()
-    assert said["detected"] == 180
-    assert said["without_face"] == 60
-    for level in said["at_confidence"].values():
+def test_a_photo_without_a_face_is_refused_at_every_confidence_and_never_identified() -> None:
+    written = make_evaluation(noise=0.01, seen=False).as_dict()
+    assert written["detected"] == 180
+    assert written["without_face"] == 60
+    for level in written["at_confidence"].values():
         assert level["false_rejects"] == 60
-    assert said["tar_at_far"]["1e-2"] == said["rank10"] == 0.5
+    assert written["tar_at_far"]["1e-2"] == written["rank10"] == 0.5
 
 
-def test_without_a_calibration_there_are_no_confidences_and_all_else() -> None:
-    bare = found(calibration=None)
-    said = bare.as_dict()
-    assert said["at_confidence"] == {}
-    assert said["library"]["1000"] == {}
-    assert said["tar_at_far"] == found().as_dict()["tar_at_far"]
+def test_without_a_calibration_everything_but_confidences_is_reported() -> None:
+    bare = make_evaluation(calibration=None)
+    written = bare.as_dict()
+    assert written["at_confidence"] == {}
+    assert written["library"]["1000"] == {}
+    assert written["tar_at_far"] == make_evaluation().as_dict()["tar_at_far"]
     assert [table.title for table in summary.tables(bare)] == ["People told apart", "People found among 120"]
     assert html(bare).count("<svg") == 2
 
 
-def test_the_report_is_well_formed_small_and_whole(usual: Evaluation) -> None:
+def test_the_report_is_well_formed_small_and_complete(usual: Evaluation) -> None:
     text = html(usual)
     assert len(text.encode()) < 300_000
     assert text.startswith("<!DOCTYPE html>")
@@ -114,7 +114,7 @@ def test_the_report_is_well_formed_small_and_whole(usual: Evaluation) -> None:
     nesting.close()
     assert not nesting.open
     assert not nesting.seen & {"script", "img", "link", "iframe", "object", "image", "use"}
-    page = ET.fromstring(text)  # noqa: S314 -- written here
+    page = ET.fromstring(text)  # noqa: S314 -- made by this project
     assert page.attrib == {"lang": "en"}
     assert len(page.findall(f".//{SVG}svg")) == 3
     assert all(plot.findtext(f"{SVG}title") for plot in page.findall(f".//{SVG}svg"))
@@ -123,7 +123,7 @@ def test_the_report_is_well_formed_small_and_whole(usual: Evaluation) -> None:
         assert len({len(row) for row in table.iter("tr")}) == 1
 
 
-def test_the_report_fetches_nothing_and_names_nobody(usual: Evaluation) -> None:
+def test_the_report_loads_nothing_and_names_no_person(usual: Evaluation) -> None:
     text = html(usual)
     assert set(re.findall(r"\w+://[^\"<]+", text)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"(src|href|url\(|@import)", text)
@@ -131,12 +131,12 @@ def test_the_report_fetches_nothing_and_names_nobody(usual: Evaluation) -> None:
 
 
 def test_the_same_evaluation_gives_the_same_report(usual: Evaluation) -> None:
-    assert html(usual) == html(found())
+    assert html(usual) == html(make_evaluation())
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 1, 20])
-def test_plots_stay_in_their_frame_whatever_was_found(noise: float) -> None:
-    page = ET.fromstring(html(found(people=12, noise=noise, seen=noise != 1)))  # noqa: S314 -- written here
+def test_plots_stay_in_their_frame_for_any_data(noise: float) -> None:
+    page = ET.fromstring(html(make_evaluation(people=12, noise=noise, seen=noise != 1)))  # noqa: S314 -- made by this project
     for plot in page.findall(f".//{SVG}svg"):
         _, _, width, height = map(float, plot.attrib["viewBox"].split())
         for path in plot.findall(f"{SVG}path"):
@@ -148,9 +148,9 @@ def test_plots_stay_in_their_frame_whatever_was_found(noise: float) -> None:
                 assert 0 <= float(y) <= height
 
 
-def test_words_say_what_was_left_out_and_what_is_chance() -> None:
-    lines = summary.summary(found(seen=False))
+def test_the_summary_names_skipped_photos_and_uncertain_rates() -> None:
+    lines = summary.summary(make_evaluation(seen=False))
     assert any("No face on 60" in line and "refused" in line for line in lines)
     assert any("Left out: 3" in line and "1 that cannot be read" in line for line in lines)
-    (accepts, *_) = summary.tables(found())
+    (accepts, *_) = summary.tables(make_evaluation())
     assert "1 in 10,000 is: that is mostly chance" in accepts.text
