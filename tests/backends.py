@@ -1,12 +1,13 @@
-"""What the tests that need real servers run against: `pytest --backend=embedded|given|containers`.
+"""The servers that tests run against: `pytest --backend=embedded|given|containers`.
 
-embedded: a Valkey of its own for each test, and Qdrant's engine inside the worker. given: the Redis of REDIS_URL and,
-if it is set, the Qdrant of QDRANT_URL with QDRANT_API_KEY and FACESEARCH_QDRANT_GRPC_PORT. containers: the images of
-docker-compose.yml, started for this run by testcontainers; without Qdrant's image its engine stays inside the worker.
+embedded: a Valkey for each test, and Qdrant's engine inside the worker. given: the Redis of REDIS_URL and, if it is
+set, the Qdrant of QDRANT_URL with QDRANT_API_KEY and FACESEARCH_QDRANT_GRPC_PORT. containers: the images of
+docker-compose.yml, started for this run by testcontainers; without the image of Qdrant its engine stays inside the
+worker.
 
-Of such a Redis each test gets an empty logical database, 1 to 15, which is emptied afterwards; one that holds something
-is never touched. A key in database 0 keeps runs apart that go on at the same time. Of such a Qdrant the collections are
-removed that the test's own control data names.
+Each test gets an empty logical database of a shared Redis, 1 to 15, which is emptied afterwards; a database with data
+is never touched. A key in database 0 keeps simultaneous runs apart. On a shared Qdrant the collections in a test's own
+control data are removed.
 """
 
 import asyncio
@@ -32,19 +33,18 @@ _KEPT: Final = {
     "QDRANT_API_KEY": "TEST_QDRANT_API_KEY",
     "FACESEARCH_QDRANT_GRPC_PORT": "TEST_QDRANT_GRPC_PORT",
 }
-"""Settings that lead to the servers of a run, and the variables that keep them out of the service's sight."""
+"""Settings of the servers of a run, and the variables under which they are hidden from the service."""
 
 _WHY_NOT: Final = "TEST_WHY_NOT"
-"""The variable that says why there are no servers."""
+"""The variable with the reason why there are no servers."""
 
 RESERVED_S: Final = 3600
-"""How long a database stays reserved when its run was killed."""
+"""How long a database stays reserved after its run was killed."""
 
 
 def choose(name: str, environment: MutableMapping[str, str]) -> Callable[[], None]:
-    """Settle what this run uses, and hide from the service what the environment says of servers. Returns what ends it.
-
-    Raises pytest.UsageError when servers are to be used that are not given or do not answer.
+    """Choose the servers of this run, and remove settings of servers from the environment. Returns a function that
+    stops the servers. Raises pytest.UsageError for servers that are not given or do not answer.
     """
     given = {setting: environment.pop(setting, "") for setting in _KEPT}
     for variable in ("FACESEARCH_IMAGES_URL", _WHY_NOT, *_KEPT.values()):
@@ -55,7 +55,7 @@ def choose(name: str, environment: MutableMapping[str, str]) -> Callable[[], Non
         _require_answer(given["REDIS_URL"])
         chosen = given
     elif name == "containers":
-        # Its libraries take a second to import, and nobody else needs them.
+        # Its libraries take a second to import, and only this backend needs them.
         from container_servers import Unavailable, run_containers  # noqa: PLC0415
 
         try:
@@ -81,7 +81,7 @@ def qdrant() -> dict[str, str]:
 
 @contextmanager
 def database(url: str) -> Iterator[str]:
-    """Yield the URL of an empty logical database of that Redis, which is emptied afterwards."""
+    """Yield the URL of an empty logical database of a Redis, which is emptied afterwards."""
     with closing(connect_blocking(_numbered(url, 0))) as zero:
         number, reservation = _reserve(url, zero)
         try:
@@ -93,7 +93,7 @@ def database(url: str) -> Iterator[str]:
 
 
 def collections(broker: str) -> list[str]:
-    """Return the names of the collections in the control data of a broker, those of dropped facedbs too."""
+    """Return the names of the collections in the control data of a broker, including those of dropped facedbs."""
 
     async def ask() -> list[str]:
         async with connect(broker) as redis:
@@ -139,7 +139,7 @@ def _reserve(url: str, zero: Redis) -> tuple[int, str]:
 
 
 def _numbered(url: str, number: int) -> str:
-    """Return the URL of another of its databases."""
+    """Return the URL of another database of the same Redis."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"unix://{parts.netloc}{parts.path}?db={number}"

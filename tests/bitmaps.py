@@ -1,4 +1,4 @@
-"""BMPs of every kind, assembled by hand, with the pixels that they show."""
+"""BMPs of every kind, assembled by hand, with their pixels."""
 
 import struct
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Bitmap:
-    """A file and what it shows: uint8 (H, W, 3) BGR."""
+    """A file and its pixels: uint8 (H, W, 3) BGR."""
 
     name: str
     data: bytes
@@ -58,12 +58,12 @@ def bitmap(
     colours: int | None = None,
     gap: int = 0,
 ) -> bytes:
-    """A BMP. colours: as the header tells, by default as many as the palette has. gap: bytes before the pixels."""
+    """Return a BMP. colours: the number in its header, by default that of the palette. gap: bytes before the pixels."""
     if header == CORE:
         info = struct.pack("<IHHHH", CORE, width, height, 1, depth)
     else:
-        told = len(palette) // 4 if colours is None else colours
-        fields = (header, width, height, 1, depth, packing, len(content), 2835, 2835, told, 0)
+        count = len(palette) // 4 if colours is None else colours
+        fields = (header, width, height, 1, depth, packing, len(content), 2835, 2835, count, 0)
         info = struct.pack("<IiiHHIIiiII", *fields)
         if header == INFO:
             info += struct.pack("<III", *masks[:3]) if packing == 3 else b""
@@ -75,7 +75,7 @@ def bitmap(
 
 
 def packed(values: npt.NDArray[np.unsignedinteger], depth: int, *, upside_down: bool = True) -> bytes:
-    """Values of depth bits (H, W) as rows of whole fours of bytes, the last row first."""
+    """Return values of `depth` bits (H, W) as rows padded to multiples of 4 bytes, the last row first by default."""
     rows = []
     for row in values[::-1] if upside_down else values:
         if depth >= 8:
@@ -89,7 +89,7 @@ def packed(values: npt.NDArray[np.unsignedinteger], depth: int, *, upside_down: 
 
 
 def coloured(values: npt.NDArray[np.unsignedinteger], masks: tuple[int, int, int, int]) -> Image:
-    """What values of 16 or 32 bits show, as Python counts it."""
+    """Return the pixels of values of 16 or 32 bits, computed with Python's integers."""
     image = np.zeros((*values.shape, 3), np.uint8)
     for channel, mask in enumerate((masks[2], masks[1], masks[0])):
         shift = (mask & -mask).bit_length() - 1
@@ -99,7 +99,7 @@ def coloured(values: npt.NDArray[np.unsignedinteger], masks: tuple[int, int, int
 
 
 def palette_of(count: int, seed: int = 1, *, entry: int = 4, grey: bool = False) -> tuple[bytes, Image]:
-    """Stored and (count, 3)."""
+    """Return a palette as stored, and its colours: uint8 (count, 3) BGR."""
     colours = np.random.default_rng(seed).integers(0, 256, (count, 3), np.uint8)
     if grey:
         colours = np.repeat(np.arange(count, dtype=np.uint8)[:, None], 3, axis=1)

@@ -1,8 +1,9 @@
-"""What OpenCV's own FaceDetectorYN and FaceRecognizerSF make of the packaged portraits, with nothing of our pipeline.
+"""Results of OpenCV's own FaceDetectorYN and FaceRecognizerSF on the packaged portraits, without any code of the
+product.
 
-Pinned in a file, so that a release of OpenCV, of ONNX Runtime, or a change of ours that alters what comes out is seen
-at once, even where it alters both sides alike. `PYTHONPATH=.:tests .venv/bin/python tests/models/canonical` makes the
-file anew.
+They are pinned in a file, so that a release of OpenCV or ONNX Runtime, or a change of the product, that alters results
+is noticed even if it alters both sides alike. `PYTHONPATH=.:tests .venv/bin/python tests/models/canonical` writes the
+file.
 """
 
 import json
@@ -20,12 +21,12 @@ from worker.models.catalog import MODELS, Model, WheelSource
 
 FILE: Final = Path(__file__).parent / "models/canonical/portraits.json"
 SIDE: Final = 640
-"""Longest side in pixels at which OpenCV looks for faces here: the one for all photos in worker/vision/service.py."""
+"""Longest side in pixels at which OpenCV detects faces here: that of the full pass in worker/vision/service.py."""
 MIN_SCORE: Final = 0.8
 DIGITS: Final = 6
 _TASKS: Final = ("detection", "embedding")
 
-# Of a face of more than twice the size of a crop we average pixels, which OpenCV does not do: only the last is one.
+# The product averages faces of more than twice the size of a crop, which OpenCV does not do: only the last is so large.
 _HOPPER: Final = scale(hopper_jpeg(), 0.8)
 PICTURES: Final = {
     "astronaut": astronaut_png(),
@@ -35,38 +36,40 @@ PICTURES: Final = {
 }
 
 
-def fetched() -> list[Model]:
-    """The models that come from a package index, which is all that a closed network may have."""
+def packaged_models() -> list[Model]:
+    """Return the models that come from a package index, the only source in a closed network."""
     return [model for model in MODELS if any(isinstance(source, WheelSource) for source in model.sources)]
 
 
 @cache
 def pinned() -> dict[str, Any]:
-    """detections: by the detector's file and the picture, rows of x, y, width, height, the five landmarks and the
-    score, in pixels of the picture, best score first. vectors: by the embedder's file and the picture, of length 1 and
-    in the order of the first detector's rows.
+    """Return the pinned results. detections: by the detector's file and the picture, rows of x, y, width, height, the
+    five landmarks and the score, in pixels of the picture, best score first. vectors: by the embedder's file and the
+    picture, of length 1 and in the order of the first detector's rows.
     """
     found: dict[str, Any] = json.loads(FILE.read_text())
     return found
 
 
 def reference() -> dict[str, Any]:
-    """The same as `pinned`, by the OpenCV that is installed."""
+    """Return the results of the installed OpenCV, in the form of `pinned`."""
     folder = Settings().models_dir
-    paths = {task: {m.file: files.original(m, folder, print) for m in fetched() if m.task == task} for task in _TASKS}
+    paths = {
+        task: {m.file: files.original(m, folder, print) for m in packaged_models() if m.task == task} for task in _TASKS
+    }
     detections = {
-        file: {name: detected(path, pixels(data)) for name, data in PICTURES.items()}
+        file: {name: detect(path, pixels(data)) for name, data in PICTURES.items()}
         for file, path in paths["detection"].items()
     }
     rows = next(iter(detections.values()))
     vectors = {
-        file: {name: described(path, pixels(data), rows[name]) for name, data in PICTURES.items()}
+        file: {name: embed(path, pixels(data), rows[name]) for name, data in PICTURES.items()}
         for file, path in paths["embedding"].items()
     }
     return {"opencv": cv2.__version__, "detections": detections, "vectors": vectors}
 
 
-def detected(path: Path, image: np.ndarray) -> list[list[float]]:
+def detect(path: Path, image: np.ndarray) -> list[list[float]]:
     height, width = image.shape[:2]
     size = (round(width * SIDE / max(width, height)), round(height * SIDE / max(width, height)))
     detector = cv2.FaceDetectorYN.create(str(path), "", size, MIN_SCORE, nms_threshold=0.3)
@@ -75,7 +78,7 @@ def detected(path: Path, image: np.ndarray) -> list[list[float]]:
     return np.round(rows * factor, DIGITS).tolist()
 
 
-def described(path: Path, image: np.ndarray, rows: list[list[float]]) -> list[list[float]]:
+def embed(path: Path, image: np.ndarray, rows: list[list[float]]) -> list[list[float]]:
     recognizer = cv2.FaceRecognizerSF.create(str(path), "")
     crops = [recognizer.alignCrop(image, np.array(row, np.float32)) for row in rows]
     found = np.concatenate([recognizer.feature(crop) for crop in crops]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need real servers."""
+"""Options, markers and fixtures of all tests."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from shared.observability import telemetry
 from shared.redis_clients import connect
 
 SLOW_TIMEOUT_S = 600
-"""After which a slow test counts as hung, on a busy machine too. That of all others is in pyproject.toml."""
+"""Seconds after which a slow test counts as hung, on a busy machine too. The limit of others is in pyproject.toml."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # For all that tests import and start, before any of it.
+    # Before any library is imported or process started.
     telemetry.refuse()
     # A shell without job control starts background jobs (`make test &`) with SIGINT ignored, and children inherit
     # that: no command that a test starts would end by Ctrl-C.
@@ -43,10 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "embedded(reason): the test is about servers of its own: skipped with others")
     config.addinivalue_line("markers", "slow: takes seconds on a quiet machine; left out of `make test`")
-    # How long an example takes says more of what else the machine does than of what is tested.
+    # The time of an example depends on the load of the machine.
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
-    # pytest-xdist names a width, as a terminal would; what tests capture is none.
+    # pytest-xdist sets the width of a terminal, but captured output has none.
     os.environ.pop("COLUMNS", None)
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
 
@@ -57,7 +57,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
-    # They come first, so that no process of the run is left with a long file when the others have ended.
+    # Slow files come first, so that no process of the run starts a long one when the others have ended.
     items.sort(key=lambda item: item.path not in slow_files)
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
@@ -90,20 +90,20 @@ async def call(service: Service) -> Callable[..., httpx.Response]:
 
 @pytest.fixture
 def valkey_url(tmp_path: Path) -> Iterator[str]:
-    """A real, empty Valkey or Redis."""
+    """The URL of a real, empty Valkey or Redis."""
     with empty_redis(tmp_path) as url:
         yield url
 
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """A client of an empty Redis, as the gateway has one."""
+    """A client of an empty Redis with the options of the gateway."""
     async with connect(valkey_url) as client:
         yield client
 
 
 @pytest.fixture
 async def connection(redis: Redis) -> AsyncIterator[SharedConnection]:
-    """A connection to it, as the gateway has one."""
+    """A connection to the empty Redis as in the gateway."""
     async with aclosing(SharedConnection(redis)) as opened:
         yield opened

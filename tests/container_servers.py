@@ -1,4 +1,4 @@
-"""The servers of docker-compose.yml as containers of a test run, where a Docker engine answers and has the images."""
+"""The servers of docker-compose.yml as containers of a test run, if a Docker engine has the images."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -20,29 +20,29 @@ COMPOSE: Final = Path(__file__).parents[1] / "docker-compose.yml"
 
 
 class Unavailable(Exception):
-    """There can be no containers; the text is the reason, in one line."""
+    """Containers cannot be started; the text is the reason, in one line."""
 
 
 @contextmanager
 def run_containers() -> Iterator[dict[str, str]]:
-    """The settings that lead to a Redis, and to a Qdrant where its image is here. Raises Unavailable."""
+    """Yield the settings of a Redis and, if its image is here, of a Qdrant. Raises Unavailable."""
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     valkey, qdrant = (services[name]["image"] for name in ("valkey", "qdrant"))
     here = _images_here(valkey, qdrant, testcontainers_config.ryuk_image)
     if valkey not in here:
         raise Unavailable(f"the image {valkey} is not here: docker pull it, or see tests/containers")
-    # Its reaper removes containers of a killed run; it is an image as well.
+    # The reaper removes containers of a killed run; it needs an image as well.
     testcontainers_config.ryuk_disabled = testcontainers_config.ryuk_image not in here
     with ExitStack() as stack:
         command = ["valkey-server", "--protected-mode", "no", "--save", ""]
-        host, (port,) = _started(stack, DockerContainer(valkey, command=command).with_exposed_ports(6379))
+        host, (port,) = _start(stack, DockerContainer(valkey, command=command).with_exposed_ports(6379))
         with Redis(host, port) as client:
             _wait_for(valkey, lambda: answers(client))
         settings = {"REDIS_URL": f"redis://{host}:{port}/0"}
         if qdrant in here:
             key = secrets.token_hex(16)
-            described = DockerContainer(qdrant).with_exposed_ports(6333, 6334).with_env("QDRANT__SERVICE__API_KEY", key)
-            host, (port, grpc_port) = _started(stack, described)
+            container = DockerContainer(qdrant).with_exposed_ports(6333, 6334).with_env("QDRANT__SERVICE__API_KEY", key)
+            host, (port, grpc_port) = _start(stack, container)
             url = f"http://{host}:{port}"
             settings |= {"QDRANT_URL": url, "QDRANT_API_KEY": key, "FACESEARCH_QDRANT_GRPC_PORT": str(grpc_port)}
             _wait_for(qdrant, lambda: is_ready(url))
@@ -64,10 +64,10 @@ def _images_here(*names: str) -> set[str]:
     return here
 
 
-def _started(stack: ExitStack, described: DockerContainer) -> tuple[str, list[int]]:
-    """Where its exposed ports are reached, in their order."""
-    container = stack.enter_context(described)
-    return container.get_container_host_ip(), [int(container.get_exposed_port(port)) for port in described.ports]
+def _start(stack: ExitStack, container: DockerContainer) -> tuple[str, list[int]]:
+    """Start a container. Returns its host, and its exposed ports in their order."""
+    stack.enter_context(container)
+    return container.get_container_host_ip(), [int(container.get_exposed_port(port)) for port in container.ports]
 
 
 def _wait_for(image: str, condition: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""A place with nothing but what the image of a gateway has: the packages of its list, and the project."""
+"""An installation with only the packages of the gateway's image, and the project."""
 
 import re
 import subprocess
@@ -13,22 +13,22 @@ LOCK: Final = ROOT / "requirements" / "gateway.txt"
 
 
 def locked(path: Path = LOCK) -> dict[str, str]:
-    """Version of each package of a list."""
+    """Return the version of each package in a list of requirements."""
     return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]+\])?==(\S+)", path.read_text(), re.MULTILINE))
 
 
 @dataclass(frozen=True)
 class Place:
-    """folder: of links to the packages, instead of an environment's."""
+    """An installation. folder: has links to its packages."""
 
     folder: Path
 
     def command(self, *arguments: str) -> list[str]:
-        """Of a Python that sees nothing else."""
+        """Return the command line of a Python that sees no other packages."""
         return [sys.executable, "-S", *arguments]
 
     def environment(self, **settings: str) -> dict[str, str]:
-        # PATH: celery looks for the machine's name with a program of it.
+        # PATH: celery runs a program to find the name of the machine.
         return {"PYTHONPATH": f"{self.folder}:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": str(self.folder), **settings}
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ class Place:
 
 
 def place(folder: Path) -> Place:
-    """Make one in an empty folder. What the list has for other systems only is not on this machine."""
+    """Make an installation in an empty folder, without packages of the list that are for other systems only."""
     for name in (*locked(), "facesearch"):
         try:
             found = distribution(name)

@@ -1,4 +1,4 @@
-"""A data directory as a stopped service leaves it, made without one, and the commands that work on it."""
+"""A data directory as a stopped service leaves it, made without a service, and commands on it."""
 
 import asyncio
 import uuid
@@ -70,7 +70,7 @@ async def _facedbs(url: str) -> tuple[str, str]:
 
 @dataclass
 class Home:
-    """Two facedbs of one tenant; `points` are the faces of the first, of which names counted to 10."""
+    """A data directory with two facedbs of one tenant. points: the faces of the first; its names were counted to 10."""
 
     folder: Path
     points: list[Point] = field(default_factory=lambda: faces(5))
@@ -93,12 +93,12 @@ class Home:
             data_directory.load_or_create_key(self.folder / name)
 
     def add_to_all(self) -> None:
-        """Give the second facedb a face too."""
+        """Add a face to the second facedb."""
         with closing(self.store()) as store:
             store.add(self.staff, faces(1))
 
     def broker(self) -> AbstractContextManager[Redis]:
-        """Start its broker for a block, and return a client of it."""
+        """Return a context with a client of the broker of the data directory, which runs in the context only."""
         return stopped_broker.serving(self.folder / "valkey")
 
     def store(self) -> EdgeStore:

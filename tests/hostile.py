@@ -1,6 +1,6 @@
-"""Hostile inputs, each with the answer it must get and the reason: for tests, fuzzing and bench/hostile_input.py.
+"""Hostile inputs, each with the expected answer and the reason: for tests, fuzzing and bench/hostile_input.py.
 
-Images are in hostile_images.py, bodies in hostile_bodies.py. Each is made when asked for; all are made the same again.
+Images are in hostile_images.py, bodies in hostile_bodies.py. They are made on request and are the same each time.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hostile:
-    """One input. answer: a contract status, or `DECODED` for an image that is taken (if it shows a face is another
-    matter), or `PARSED` for a body that is.
+    """One input. answer: a contract status, `DECODED` for an image that is accepted whether or not it shows a face, or
+    `PARSED` for a body that is accepted.
     """
 
     name: str

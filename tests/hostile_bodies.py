@@ -1,4 +1,4 @@
-"""Hostile bodies: see hostile.py. Those larger than max_body_bytes() are never read whole."""
+"""Hostile bodies, see hostile.py. Those larger than max_body_bytes() are never read whole."""
 
 import json
 
@@ -13,7 +13,7 @@ MEGA = 1_000_000
 
 
 def multipart(*fields: tuple[bytes, bytes], end: bytes = b"--\r\n") -> bytes:
-    """Parts of given headers and content."""
+    """Return a multipart body with parts of the given headers and content."""
     start = b"--" + BOUNDARY.encode()
     return (
         b"".join(start + b"\r\n" + headers + b"\r\n\r\n" + content + b"\r\n" for headers, content in fields)

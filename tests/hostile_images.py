@@ -1,4 +1,4 @@
-"""Hostile images, and the accepted ones that cost most: see hostile.py."""
+"""Hostile images, and the most expensive accepted ones, see hostile.py."""
 
 import struct
 import zipfile
@@ -34,8 +34,8 @@ from shared.contract import MAX_IMAGE_BYTES
 EOI = b"\xff\xd9"
 
 
-def part(share: float, data: bytes, end: bytes = b"") -> bytes:
-    """What is left of an image that was cut off."""
+def truncated(share: float, data: bytes, end: bytes = b"") -> bytes:
+    """Return the first share of an image, followed by `end`."""
     return data[: int(len(data) * share)] + end
 
 
@@ -44,7 +44,7 @@ def progressive() -> bytes:
 
 
 def huge_frame() -> bytes:
-    """A frame header of 65,500 x 65,500 pixels."""
+    """Return a frame header of 65,500 x 65,500 pixels."""
     return segment(0xC0, struct.pack(">BHHB", 8, 65_500, 65_500, 3) + bytes((1, 0x11, 0, 2, 0x11, 1, 3, 0x11, 1)))
 
 
@@ -53,7 +53,7 @@ def entry(tag: int, kind: int, count: int, value: int) -> bytes:
 
 
 def zipped() -> bytes:
-    """An image that is a ZIP archive as well."""
+    """Return an image that is a ZIP archive as well."""
     stream = BytesIO(hopper_jpeg())
     stream.seek(0, 2)
     with zipfile.ZipFile(stream, "a") as archive:
@@ -68,7 +68,7 @@ def animated(start: bytes = b"") -> bytes:
 
 
 def full_packets(kind: bytes, before: bytes) -> bytes:
-    """A portrait with as many chunks that inflate to 8 MB each, libpng's limit, as fit."""
+    """Return a portrait with as many chunks as fit that inflate to 8 MB each, the limit of libpng."""
     one = chunk(kind, before + zeros(7_900_000))
     return with_chunk(astronaut_png(), one * ((MAX_IMAGE_BYTES - len(astronaut_png())) // len(one)))
 
@@ -79,7 +79,7 @@ REFERENCES = (
     Hostile("PNG of a photo, 2 MB", photo_png, DECODED, "inflating is all"),
     Hostile("PNG, 49 megapixels, one colour", lambda: flat_png(7000, 7000), DECODED, "within the limit of pixels"),
 )
-"""What honest callers may send at most: nothing hostile may cost more than twice the dearest of these."""
+"""The most expensive images of honest callers: no hostile one may cost more than twice as much."""
 
 KINDS = (
     *(
@@ -156,42 +156,45 @@ PNGS = (
         INVALID_FORMAT,
         "chunks are walked",
     ),
-    Hostile("PNG cut at 50 %", lambda: part(0.5, astronaut_png()), INVALID_FORMAT, "no last chunk"),
+    Hostile("PNG cut at 50 %", lambda: truncated(0.5, astronaut_png()), INVALID_FORMAT, "no last chunk"),
     Hostile(
         "PNG cut at 50 %, closed again",
-        lambda: part(0.5, astronaut_png(), chunk(b"IEND")),
+        lambda: truncated(0.5, astronaut_png(), chunk(b"IEND")),
         INVALID_FORMAT,
         "the last chunk's length runs over",
     ),
 )
 
 JPEGS = (
-    Hostile("JPEG cut at 5 %", lambda: part(0.05, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
-    Hostile("JPEG cut at 50 %", lambda: part(0.5, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
+    Hostile("JPEG cut at 5 %", lambda: truncated(0.05, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
+    Hostile("JPEG cut at 50 %", lambda: truncated(0.5, hopper_jpeg()), INVALID_FORMAT, "its scan ends too early"),
     Hostile(
         "JPEG cut at 5 %, closed again",
-        lambda: part(0.05, hopper_jpeg(), EOI),
+        lambda: truncated(0.05, hopper_jpeg(), EOI),
         INVALID_FORMAT,
         "its scan ends too early",
     ),
     Hostile(
         "JPEG cut at 50 %, closed again",
-        lambda: part(0.5, hopper_jpeg(), EOI),
+        lambda: truncated(0.5, hopper_jpeg(), EOI),
         INVALID_FORMAT,
         "its scan ends too early",
     ),
     Hostile(
         "48 megapixels cut at 50 %, closed again",
-        lambda: part(0.5, large_photo(), EOI),
+        lambda: truncated(0.5, large_photo(), EOI),
         INVALID_FORMAT,
         "its scan ends too early",
     ),
     Hostile(
-        "progressive cut at 50 %, closed again", lambda: part(0.5, progressive(), EOI), INVALID_FORMAT, "lacks scans"
+        "progressive cut at 50 %, closed again",
+        lambda: truncated(0.5, progressive(), EOI),
+        INVALID_FORMAT,
+        "lacks scans",
     ),
     Hostile(
         "progressive cut in its last scan, closed again",
-        lambda: part(0.95, progressive(), EOI),
+        lambda: truncated(0.95, progressive(), EOI),
         INVALID_FORMAT,
         "its last scan ends too early",
     ),
@@ -281,7 +284,7 @@ JPEGS = (
     ),
     Hostile(
         "JPEG that is cut off behind codes that there are not",
-        lambda: part(2 / 3, hopper_jpeg(), b"\xff\0" * 64 + EOI),
+        lambda: truncated(2 / 3, hopper_jpeg(), b"\xff\0" * 64 + EOI),
         INVALID_FORMAT,
         "its scan ends too early",
     ),
@@ -302,7 +305,7 @@ JPEGS = (
     ),
     Hostile(
         "2 MB of restart marks",
-        lambda: part(0.5, hopper_jpeg(), b"\xff\xd0" * 1_000_000 + EOI),
+        lambda: truncated(0.5, hopper_jpeg(), b"\xff\xd0" * 1_000_000 + EOI),
         INVALID_FORMAT,
         "its scan ends too early",
     ),

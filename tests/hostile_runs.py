@@ -20,7 +20,7 @@ from shared.settings import Settings
 from worker.vision.decode import decode
 
 PIECE = 64 * 1024
-"""Of a body, as the socket delivers it."""
+"""Bytes of a body that arrive at a time."""
 
 
 def parse(
@@ -29,15 +29,15 @@ def parse(
     images: Sequence[str] = ("img",),
     hold: Callable[[int], None] = lambda _size: None,
 ) -> Parameters:
-    """The parameters of a body as the gateway reads it from a socket. images: those that the call takes. hold: is told
-    how many bytes are held. Raises ContractError, and what `hold` raises.
+    """Return the parameters of a body as the gateway reads it from a socket. images: the image parameters of the call.
+    hold: called with the number of held bytes. Raises ContractError, and any exception of `hold`.
     """
     return _runner().run(_parse(body, content_type, images, hold))
 
 
 @cache
 def _runner() -> asyncio.Runner:
-    """One loop for all: its start is no input's cost."""
+    """Return the one event loop of all inputs, so that its start does not count as cost of an input."""
     return asyncio.Runner()
 
 
@@ -61,7 +61,7 @@ async def _parse(body: bytes, content_type: str, images: Sequence[str], hold: Ca
 
 
 def answer_to_body(body: bytes, content_type: str) -> str:
-    """The contract status, or PARSED."""
+    """Return the contract status of the answer, or PARSED."""
     try:
         parse(body, content_type)
     except ContractError as error:
@@ -74,12 +74,12 @@ def as_form(image: bytes) -> bytes:
 
 
 def through_gateway(form: bytes) -> bytes:
-    """An image out of a form, checked as the gateway does. Raises ContractError."""
+    """Return the image of a form after the checks of the gateway. Raises ContractError."""
     image = encoded_images.decode_base64(parse(form, "application/x-www-form-urlencoded").images["img"])
     encoded_images.check(image, Settings.model_fields["max_pixels"].default)
     return image
 
 
 def through_worker(image: bytes) -> None:
-    """Raises ContractError."""
+    """Decode an image as a worker does. Raises ContractError."""
     decode(image)

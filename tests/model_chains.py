@@ -1,4 +1,4 @@
-"""Tiny embedders of the kind that prepare_chain.py reads, random but for their form."""
+"""Tiny embedders of the form that prepare_chain.py reads, with random weights."""
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ STAGES = (
 
 
 class Graph:
-    """Nodes in a row, with their weights."""
+    """Nodes in a row with their weights."""
 
     def __init__(self, rng):
         self._rng = rng
@@ -85,7 +85,7 @@ def run(made, x):
 
 
 def spelled_out(chain):
-    """The chain as a graph of plain operators, and the names of its convolutions' outputs."""
+    """Return the chain as a graph of plain operators, and the names of the outputs of its convolutions."""
     graph = Graph(None)
     graph.add("Sub", chain.mean)
     graph.add("Mul", chain.factor)
@@ -100,7 +100,7 @@ def spelled_out(chain):
 
 
 def convolved(chain, x):
-    """What each convolution of the chain gives."""
+    """Return the output of each convolution of the chain."""
     made, names = spelled_out(chain)
     made.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     return run(made, x)[1:]

@@ -1,6 +1,6 @@
-"""The answers that a request may get: what fuzzing, faults, the soak, the contract's table and schemathesis judge by.
+"""The answers that a request may get, by which fuzzing, faults, the soak, the contract table and schemathesis judge.
 
-Written from docs/contract.md, not from the gateway's code.
+This module is written from docs/contract.md, not from the code of the gateway.
 """
 
 import json
@@ -19,18 +19,18 @@ HTTP_CODES: Final = {
     "INVALID_REQUEST": {200, 400, 401, 403, 404, 405, 408, 417},
     "FAIL": {429, 503},
 }
-"""HTTP codes by status; that of all others is 200."""
+"""HTTP codes by status; all other statuses have 200."""
 
 DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
 """Statuses of requests that were carried out, which no malformed request may get."""
 
 SENTENCE: Final = re.compile(r"""[A-Za-z0-9 ,;:.?%/_()'=-]{5,200}""")
-"""Plain words: no markup, and none of the bytes that were sent."""
+"""Plain words, without markup or bytes of the request."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """code: HTTP status. headers: names in lower case."""
+    """An answer. code: the HTTP status code. headers: by name in lower case."""
 
     code: int
     headers: dict[str, str]
@@ -89,7 +89,7 @@ def _message_breach(status: str, message: object, call: Call | None) -> str | No
 
 
 def _is_of_its_type(message: object, call: Call) -> bool:
-    """Whether it is a result of a call that this module does not know."""
+    """Return whether a message is a result of a call that has no check of its own here."""
     try:
         TypeAdapter(call.result).validate_python(message)
     except ValidationError:
@@ -131,4 +131,4 @@ _RESULTS: Final[dict[Call, Callable[[object], bool]]] = {
     DELETE_FACE: lambda message: message == FACE_DELETED,
     COMPARE_FACES: _is_comparison,
 }
-"""Whether a message is one of OK."""
+"""Checks of the message of OK, by call."""

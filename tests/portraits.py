@@ -1,6 +1,6 @@
-"""Portraits for tests: two people whose photos come with scikit-image and matplotlib, and what can happen to a photo.
+"""Portraits for tests: two people whose photos come with scikit-image and matplotlib, and changes of photos.
 
-Images go in and out as encoded bytes, as callers send them.
+Images are encoded bytes, as callers send them, unless a function says otherwise.
 """
 
 import math
@@ -19,24 +19,24 @@ Image = npt.NDArray[np.uint8]
 
 @cache
 def astronaut_png() -> bytes:
-    """Eileen Collins, 512 x 512, one face. NASA, public domain."""
+    """Return a portrait of Eileen Collins, 512 x 512, one face. NASA, public domain."""
     return (Path(skimage.__file__).parent / "data/astronaut.png").read_bytes()
 
 
 @cache
 def hopper_jpeg() -> bytes:
-    """Grace Hopper, 512 x 600, one face. US Navy, public domain."""
+    """Return a portrait of Grace Hopper, 512 x 600, one face. US Navy, public domain."""
     return (Path(mpl.get_data_path()) / "sample_data/grace_hopper.jpg").read_bytes()
 
 
 @cache
 def faceless_png() -> bytes:
-    """A cup of coffee, 600 x 400. Public domain."""
+    """Return a photo of a cup of coffee, 600 x 400. Public domain."""
     return (Path(skimage.__file__).parent / "data/coffee.png").read_bytes()
 
 
 def pixels(data: bytes) -> Image:
-    """uint8 (H, W, 3) BGR."""
+    """Decode an image: uint8 (H, W, 3) BGR."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -54,17 +54,17 @@ def jpeg(image: npt.NDArray, quality: int = 95, *, progressive: bool = False) ->
 
 
 def reencode(data: bytes, quality: int = 60) -> bytes:
-    """The same picture as a JPEG of that quality."""
+    """Encode a picture as a JPEG of that quality."""
     return jpeg(pixels(data), quality)
 
 
 def crop(data: bytes, x: int, y: int, width: int, height: int) -> bytes:
-    """A part of the picture."""
+    """Return a part of a picture."""
     return png(pixels(data)[y : y + height, x : x + width])
 
 
 def rotate(data: bytes, degrees: float) -> bytes:
-    """The picture turned counter-clockwise about its middle, same size, black corners."""
+    """Rotate a picture counter-clockwise about its centre; the size stays, and corners become black."""
     image = pixels(data)
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
@@ -72,25 +72,25 @@ def rotate(data: bytes, degrees: float) -> bytes:
 
 
 def darken(data: bytes, factor: float = 0.5) -> bytes:
-    """The picture with every value times factor."""
+    """Multiply every value of a picture."""
     return png((pixels(data) * factor).astype(np.uint8))
 
 
 def scale(data: bytes, factor: float) -> bytes:
-    """The picture made larger or smaller."""
+    """Enlarge or reduce a picture."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return png(cv2.resize(pixels(data), None, fx=factor, fy=factor, interpolation=how))
 
 
 def side_by_side(*pictures: bytes) -> bytes:
-    """The pictures in a row, from left to right, aligned at the top; black below the lower ones."""
+    """Put pictures in a row from left to right, aligned at the top, with black below the lower ones."""
     images = [pixels(picture) for picture in pictures]
     height = max(image.shape[0] for image in images)
     return png(np.hstack([cv2.copyMakeBorder(i, 0, height - i.shape[0], 0, 0, cv2.BORDER_CONSTANT) for i in images]))
 
 
 def crowd(faces: int) -> bytes:
-    """The same face that often, each 90 x 90 pixels, row by row in about a square."""
+    """Return a picture with that many copies of one face, each 90 x 90 pixels, in about a square."""
     head = cv2.resize(pixels(astronaut_png())[10:170, 150:300], (90, 90), interpolation=cv2.INTER_AREA)
     columns = math.ceil(math.sqrt(faces))
     picture = np.full((math.ceil(faces / columns) * 90, columns * 90, 3), 90, np.uint8)
@@ -101,7 +101,9 @@ def crowd(faces: int) -> bytes:
 
 
 def oriented(upright: Image, orientation: int, quality: int = 95) -> bytes:
-    """A JPEG that looks like `upright` once its EXIF orientation (1-8) is honoured. Source: EXIF 2.32, tag 0x0112."""
+    """Return a JPEG that looks like `upright` when its EXIF orientation (1-8) is honoured. Source: EXIF 2.32, tag
+    0x0112.
+    """
     stored = {
         1: lambda i: i,
         2: lambda i: i[:, ::-1],

@@ -1,4 +1,4 @@
-"""Single real servers for tests, each started on its own folder and always stopped."""
+"""Single real servers for tests, each started in its own folder and always stopped."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ API_KEY = "a key for tests"
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Return as soon as the condition holds; fail when it does not in time, which is for a busy machine."""
+    """Return as soon as the condition holds. Fails after `seconds`, which allow for a busy machine."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
@@ -31,11 +31,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 _SHARES = (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 _PORTS = itertools.cycle(range(20_000, 32_000, 2))
-"""Below those that the system gives to connections of its own (32,768 and above), which would take one in between."""
+"""Below the ports of outgoing connections (32,768 and above), which could take one before a server does."""
 
 
 def two_free_ports() -> int:
-    """Return the first of two neighbouring ports that are free and given to no other process of these tests."""
+    """Return the first of two neighbouring ports that are free and used by no other process of these tests."""
     worker, workers = (int(os.environ.get(name, default).removeprefix("gw")) for name, default in _SHARES)
     while True:
         port = next(_PORTS)
@@ -115,7 +115,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def answers(client: Redis) -> bool:
-    """Return whether a Redis serves now."""
+    """Return whether a Redis answers."""
     try:
         return bool(client.ping())
     except RedisError:
@@ -123,16 +123,16 @@ def answers(client: Redis) -> bool:
 
 
 def is_ready(address: str) -> bool:
-    """Return whether /readyz of a gateway or a Qdrant answers 200, as a load balancer asks."""
-    return _says_yes(f"{address}/readyz")
+    """Return whether /readyz of a gateway or a Qdrant answers 200."""
+    return _answers_200(f"{address}/readyz")
 
 
 def works(address: str) -> bool:
     """Return whether the whole service behind a gateway is ready."""
-    return _says_yes(f"{address}/readyz?verbose=1")
+    return _answers_200(f"{address}/readyz?verbose=1")
 
 
-def _says_yes(url: str) -> bool:
+def _answers_200(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.TransportError:

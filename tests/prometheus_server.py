@@ -1,4 +1,4 @@
-"""A real Prometheus with the rules of deploy/, which watches what a test starts."""
+"""A real Prometheus with the rules of deploy/ that scrapes processes of a test."""
 
 import subprocess
 import threading
@@ -19,7 +19,7 @@ RULES = DEPLOY / "prometheus" / "alerts.yml"
 
 
 def at_once(rules: dict[str, Any]) -> dict[str, Any]:
-    """The same rules, but alerts fire as soon as they hold."""
+    """Change rules so that alerts fire as soon as their condition holds."""
     for group in rules["groups"]:
         for rule in group["rules"]:
             if "alert" in rule:
@@ -28,7 +28,7 @@ def at_once(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(targets: Mapping[str, str], rules: Path, key: Path) -> dict[str, Any]:
-    """That of deploy/, with the targets (by job) and files of a test, and all of it every second."""
+    """Return the configuration of deploy/ with targets (by job) and files of a test, and intervals of a second."""
     given = yaml.safe_load(CONFIG.read_text())
     for job in given["scrape_configs"]:
         job.pop("dns_sd_configs", None)
@@ -40,7 +40,7 @@ def config(targets: Mapping[str, str], rules: Path, key: Path) -> dict[str, Any]
 
 
 class Prometheus:
-    """Started on entering, stopped on leaving. targets: host and port by job; it watches itself, too."""
+    """A Prometheus that runs from entering to leaving. targets: host and port by job, besides its own."""
 
     def __init__(self, folder: Path, targets: Mapping[str, str], rules: Path, key: Path) -> None:
         (port,) = free_ports(1)
@@ -77,20 +77,20 @@ class Prometheus:
         self._process.wait(30)
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """What an expression is now: labels and value of each series."""
+        """Return the present value of an expression: labels and value of each series."""
         result = self._get("query", query=expression)["result"]
         return [(series["metric"], float(series["value"][1])) for series in result]
 
     def rules(self) -> list[dict[str, Any]]:
-        """As Prometheus sees them: each with its state and its health."""
+        """Return the rules with their state and health."""
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
     def firing(self) -> set[str]:
-        """Names of the alerts that fire."""
+        """Return the names of the alerts that fire."""
         return {rule["name"] for rule in self.rules() if rule.get("state") == "firing"}
 
     def healthy_targets(self) -> set[str]:
-        """Jobs of the targets whose last scrape succeeded."""
+        """Return the jobs of the targets whose last scrape succeeded."""
         targets = self._get("targets")["activeTargets"]
         return {target["labels"]["job"] for target in targets if target["health"] == "up"}
 
@@ -108,7 +108,7 @@ class Prometheus:
 
 
 class QdrantMetrics(ThreadingHTTPServer):
-    """A stand-in for a Qdrant server's /metrics, for those who have its key: the server itself is no package.
+    """A stand-in for /metrics of a Qdrant server, which is not available as a package. It requires the key.
 
     Names and types are those of qdrant.tech/documentation/guides/monitoring.
     """

@@ -1,18 +1,18 @@
 """A stand-in for a Qdrant server, for machines that cannot have the real one.
 
-It is a process that speaks the part of Qdrant's REST and gRPC interfaces which facesearch calls, to any number of
-clients, and keeps its collections in a folder. Storage, filters and comparisons are Qdrant's own engine (Qdrant Edge);
-gRPC messages are those of Qdrant's client. Codes and texts of refusals follow the server's.
+It is a process that speaks the part of Qdrant's REST and gRPC interfaces that facesearch calls, and keeps its
+collections in a folder. Storage, filters and comparisons are Qdrant's own engine (Qdrant Edge); gRPC messages are those
+of Qdrant's client. Codes and texts of refusals follow the server's.
 
-It is not a Qdrant server. There are no graphs and no quantisation: settings of those are remembered and reported, and
-every search is exact. There is one node, one shard and one replica, whatever was asked for; ordering and consistency
-are taken and ignored. Snapshots are in a format of its own. It tells nothing about the real server's speed or recall.
+It is not a Qdrant server. There are no graphs and no quantisation: their settings are stored and reported, and every
+search is exact. There is one node, one shard and one replica, whatever is requested; ordering and consistency are
+ignored. Snapshots have a format of its own. Its speed and recall say nothing about the real server.
 
     python tests/qdrant_server.py FOLDER [--host 127.0.0.1] [--port 0] [--grpc-port 0] [--api-key KEY]
                                          [--record FILE] [--tls CERTIFICATE KEY] [--peers 1]
 
-prints its two ports on one line when it listens, and ends on SIGTERM. --record: every call as a line of JSON, without
-vectors. --peers: how many nodes its cluster claims to have.
+The command prints its two ports on one line when it listens, and ends on SIGTERM. --record: write every call as a line
+of JSON, without vectors. --peers: the number of nodes that its cluster reports.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from qdrant_standin.snapshots import Snapshots
 
 @dataclass(frozen=True)
 class Server:
-    """A stand-in that runs. Its ports stay the same if it is started again with them."""
+    """A running stand-in. It keeps its ports if it is started again with them."""
 
     url: str
     port: int
@@ -46,7 +46,7 @@ class Server:
     process: subprocess.Popen[str]
 
     def calls(self, name: str) -> list[dict[str, Any]]:
-        """The calls of this name so far, as --record writes them."""
+        """Return the recorded calls of this name, as --record writes them."""
         lines = map(json.loads, (self.folder / "record").read_text().splitlines())
         return [line for line in lines if line["call"] == name]
 
@@ -59,7 +59,7 @@ def served(
     tls: tuple[Path, Path] | None = None,
     peers: int = 1,
 ) -> Iterator[Server]:
-    """A stand-in on its folder. ports: of REST and gRPC, 0 for any. tls: certificate and key."""
+    """Run a stand-in on its folder. ports: of REST and gRPC, 0 for any. tls: certificate and key."""
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "record"
     record.touch()
@@ -76,13 +76,13 @@ def served(
             scheme = "https" if tls else "http"
             yield Server(f"{scheme}://127.0.0.1:{port}", port, grpc_port, folder, process)
         finally:
-            process.send_signal(signal.SIGCONT)  # a test may have stopped it
+            process.send_signal(signal.SIGCONT)  # a test may have stopped the process
             process.kill()
 
 
 @contextmanager
 def qdrant(folder: Path, api_key: str | None = None) -> Iterator[str]:
-    """The URL of a stand-in on its folder, for those who need no more than that."""
+    """Run a stand-in on its folder. Yields its URL."""
     with served(folder, api_key) as server:
         yield server.url
 

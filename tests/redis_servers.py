@@ -1,4 +1,4 @@
-"""Valkey as operators run it: over TLS with a password, and as a master with a replica that Sentinels watch over."""
+"""Valkey as operators run it: over TLS with a password, and as a master with a replica and three Sentinels."""
 
 import secrets
 import shutil
@@ -17,14 +17,14 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 from facesearch.embedded import servers as valkey
 from processes import answers, wait_for
 
-PASSWORD = "p@ss/w:rd"  # noqa: S105 -- of a server that lives as long as a test; it needs escaping in a URL
+PASSWORD = "p@ss/w:rd"  # noqa: S105 -- of a server of one test; it needs escaping in a URL
 ESCAPED = "p%40ss%2Fw%3Ard"
 MASTER = "main"
 DOWN_AFTER_MS = 1000
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones, below those that the system gives to outgoing connections: such a one might be taken again."""
+    """Return different free ports, below those of outgoing connections, which could take one before a server does."""
     ports: set[int] = set()
     while len(ports) < count:
         port = 20_000 + secrets.randbelow(12_000)
@@ -35,7 +35,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def server(folder: Path, *options: str, binary: str | Path = "") -> Iterator[subprocess.Popen[bytes]]:
-    """A server that keeps nothing but what the options say: the packaged Valkey, or another one."""
+    """Run a server without persistence, the packaged Valkey by default."""
     folder.mkdir(exist_ok=True)
     common = ["--dir", str(folder), "--logfile", str(folder / "valkey.log"), "--save", "", "--bind", "127.0.0.1"]
     with subprocess.Popen([binary or valkey.binary(), *common, *options]) as process:
@@ -47,7 +47,7 @@ def server(folder: Path, *options: str, binary: str | Path = "") -> Iterator[sub
 
 @dataclass(frozen=True)
 class Tls:
-    """host_port: where it listens. certificate: its own, which also vouches for it."""
+    """A server with TLS. host_port: its address. certificate: its own, which is also its authority."""
 
     host_port: str
     certificate: Path
@@ -61,26 +61,26 @@ class Tls:
 
 @contextmanager
 def tls_in_front(folder: Path) -> Iterator[Tls]:
-    """A Valkey behind a server that speaks TLS for it: the packaged Valkey is built without."""
-    certificate, key = certified(folder)
+    """Run a Valkey behind a proxy that speaks TLS, since the packaged Valkey is built without it."""
+    certificate, key = make_certificate(folder)
     (port,), path = free_ports(1), folder / "v.sock"
     front = [sys.executable, str(Path(__file__).with_name("tls_front.py")), certificate, key, path, str(port)]
-    with server(folder / "valkey", *spelled({"port": "0", "unixsocket": str(path), "requirepass": PASSWORD})):
+    with server(folder / "valkey", *as_arguments({"port": "0", "unixsocket": str(path), "requirepass": PASSWORD})):
         wait_for(path.exists)
         with subprocess.Popen(front) as process:
             try:
-                yield reachable(Tls(f"127.0.0.1:{port}", certificate))
+                yield await_tls(Tls(f"127.0.0.1:{port}", certificate))
             finally:
                 process.kill()
 
 
 @contextmanager
 def tls_redis(folder: Path) -> Iterator[Tls]:
-    """The machine's own redis-server, which speaks TLS itself and has no other door."""
+    """Run the redis-server of this machine, which speaks TLS itself and has no other port."""
     found = shutil.which("redis-server")
     if found is None:
         pytest.skip("there is no redis-server on this machine (Debian: apt-get install redis-server)")
-    certificate, key = certified(folder)
+    certificate, key = make_certificate(folder)
     (port,) = free_ports(1)
     options = {
         "port": "0",
@@ -91,11 +91,11 @@ def tls_redis(folder: Path) -> Iterator[Tls]:
         "tls-auth-clients": "no",
         "requirepass": PASSWORD,
     }
-    with server(folder / "redis", *spelled(options), binary=found):
-        yield reachable(Tls(f"127.0.0.1:{port}", certificate))
+    with server(folder / "redis", *as_arguments(options), binary=found):
+        yield await_tls(Tls(f"127.0.0.1:{port}", certificate))
 
 
-def reachable(made: Tls) -> Tls:
+def await_tls(made: Tls) -> Tls:
     port = int(made.host_port.partition(":")[2])
     with Redis(port=port, password=PASSWORD, ssl=True, ssl_cert_reqs="none") as client:
         wait_for(lambda: answers(client))
@@ -115,7 +115,7 @@ class Failover:
         return f"redis+sentinel://:{ESCAPED}@{hosts}/{MASTER}/2"
 
     def master(self) -> int:
-        """Port of the present master by the word of the Sentinels, 0 while there is none."""
+        """Return the port of the present master according to the Sentinels, 0 while there is none."""
         with Sentinel([("127.0.0.1", port) for port in self.sentinels]) as sentinels:
             try:
                 return sentinels.discover_master(MASTER)[1]
@@ -123,7 +123,7 @@ class Failover:
                 return 0
 
     def agreed(self) -> bool:
-        """Whether every Sentinel knows the other two and a replica that has caught up."""
+        """Return whether every Sentinel knows the other two and a replica that has caught up."""
         for port in self.sentinels:
             with Redis(port=port) as sentinel:
                 state = sentinel.sentinel_master(MASTER)
@@ -133,12 +133,12 @@ class Failover:
             return master.info("replication").get("slave0", {}).get("state") == "online"
 
     def replicated(self) -> bool:
-        """Whether a replica has all that the master acknowledged so far."""
+        """Return whether a replica has all writes that the master has acknowledged."""
         with Redis(port=self.master(), password=PASSWORD) as master:
             return master.wait(1, 1000) == 1
 
     def kill_master(self) -> int:
-        """SIGKILL. Returns the port that is dead now."""
+        """Kill the master with SIGKILL. Returns its port."""
         port = self.master()
         self.servers[port].kill()
         self.servers[port].wait()
@@ -155,13 +155,13 @@ def failover(folder: Path) -> Iterator[Failover]:
             options = {"port": str(port), **secured}
             if port == second:
                 options["replicaof"] = f"127.0.0.1 {first}"
-            servers[port] = stack.enter_context(server(folder / str(port), *spelled(options)))
+            servers[port] = stack.enter_context(server(folder / str(port), *as_arguments(options)))
             with Redis(port=port, password=PASSWORD) as client:
                 wait_for(lambda client=client: answers(client))
         for port in sentinels:
             stack.enter_context(sentinel(folder / str(port), port, first))
         running = Failover(sentinels, servers)
-        wait_for(lambda: all(answering(port) for port in sentinels))
+        wait_for(lambda: all(sentinel_answers(port) for port in sentinels))
         wait_for(running.agreed)
         yield running
 
@@ -169,7 +169,7 @@ def failover(folder: Path) -> Iterator[Failover]:
 @contextmanager
 def sentinel(folder: Path, port: int, master: int) -> Iterator[None]:
     folder.mkdir()
-    configuration = folder / "sentinel.conf"  # Sentinels write into theirs
+    configuration = folder / "sentinel.conf"  # Sentinels change their configuration file
     configuration.write_text(
         f"""port {port}
 bind 127.0.0.1
@@ -188,12 +188,12 @@ sentinel failover-timeout {MASTER} 3000
             process.kill()
 
 
-def spelled(options: dict[str, str]) -> list[str]:
+def as_arguments(options: dict[str, str]) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", *value.split(" "))]
 
 
-def certified(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for 127.0.0.1. Returns the files of certificate and key."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     certificate, key = folder / "server.crt", folder / "server.key"
@@ -204,6 +204,6 @@ def certified(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-def answering(port: int) -> bool:
+def sentinel_answers(port: int) -> bool:
     with Redis(port=port) as client:
         return answers(client)

@@ -1,4 +1,4 @@
-"""A running service for tests: `facesearch up` as a person starts it, on a free port and a folder of its own.
+"""A running service for tests: `facesearch up` as a user starts it, on a free port and with a folder of its own.
 
 Its Redis and its Qdrant are those of the run's backend, unless its settings name others.
 """
@@ -24,7 +24,7 @@ START_S = 90
 STOP_S = 40
 
 UNHURRIED = {"FACESEARCH_DEADLINE_S": "120"}
-"""Settings for tests that judge answers and not how fast they come, on a busy machine too."""
+"""Settings for tests that check answers and not their speed, on a busy machine too."""
 
 
 @dataclass
@@ -72,14 +72,14 @@ class Service:
     def __exit__(self, *_: object) -> None:
         with self._stack:
             self.http.close()
-            # Read before the broker goes, if it is the service's own.
+            # Read before the broker of the service stops.
             readable = self.process.poll() is None or "REDIS_URL" in self.settings
             ours = backends.collections(self.broker) if "QDRANT_URL" in self.settings and readable else []
             self.stop()
             backends.remove_collections(ours)
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Signal it and wait for its end. Returns its exit status."""
+        """Send a signal and wait for the end of the service. Returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(STOP_S)
@@ -99,7 +99,7 @@ class Service:
 
     @property
     def broker(self) -> str:
-        """The URL of its broker."""
+        """The URL of the broker."""
         return self.settings.get("REDIS_URL") or f"unix://{(self.folder / 'run').resolve()}/broker.sock"
 
     def _read(self) -> None:

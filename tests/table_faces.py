@@ -1,4 +1,4 @@
-"""Seeing without models: each byte of an "image" is a face, and tables say what is seen of it."""
+"""A face service without models: each byte of an "image" is a face, and a table has its quality."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -14,8 +14,8 @@ FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
 
 
 class TableFaces(FaceService):
-    """shown: how the faces of some bytes are shown; all others are FINE. The first face is the most prominent.
-    `embedded` holds the bytes of which a vector was made.
+    """shown: the quality of the faces of some bytes; all others are FINE. The first face is the most prominent.
+    `embedded` records the bytes that were embedded.
     """
 
     def __init__(self, shown: Mapping[int, Quality] | None = None) -> None:
@@ -46,6 +46,6 @@ class TableFaces(FaceService):
 
     @staticmethod
     def vector(byte: int) -> np.ndarray:
-        """float32 (4,), of length 1, which depends on the byte alone."""
+        """Return a vector of length 1 that depends on the byte alone: float32 (4,)."""
         vector = np.random.default_rng(byte).normal(size=4).astype(np.float32)
         return vector / np.linalg.norm(vector)

@@ -1,4 +1,4 @@
-"""Embedders so small that one can say what they give: means of the cells of a grid, by channel."""
+"""Embedders whose vectors are easy to compute: means of the cells of a grid, by channel."""
 
 import numpy as np
 import onnx
@@ -8,8 +8,8 @@ GRID = 4
 
 
 def grid_means(side, *, dimension=None, batch="batch", sides=None, opset=21):
-    """A model whose vector holds the means of GRID x GRID cells of each channel, GRID * GRID * 3 numbers, of which the
-    first `dimension` are given. sides: what the file says of the image's, `side` unless said.
+    """Make a model whose vector has the means of GRID x GRID cells of each channel, or the first `dimension` of these
+    GRID * GRID * 3 numbers. sides: those of the image in the file, `side` by default.
     """
     full = 3 * GRID * GRID
     dimension = dimension or full
@@ -20,14 +20,14 @@ def grid_means(side, *, dimension=None, batch="batch", sides=None, opset=21):
         helper.make_node("Reshape", ["cells", "shape"], ["flat"]),
         helper.make_node("MatMul", ["flat", "chosen"], ["vector"]),
     ]
-    # A first axis of 1, as exporters of one image write it: prepared for any batch.
+    # With a first axis of 1, as exporters of a single image write it, the preparation allows any batch.
     shape = np.array([1 if batch == 1 else 0, full], np.int64)
     weights = {"shape": shape, "chosen": np.eye(full, dimension, dtype=np.float32)}
     return model(nodes, weights, [batch, 3, *(sides or [side, side])], [batch, dimension], opset=opset)
 
 
 def model(nodes, weights, image, vector, *, opset=21, kind=TensorProto.FLOAT, more=()):
-    """image, vector: shapes. more: names of further outputs."""
+    """Make a model. image, vector: their shapes. more: names of further outputs."""
     outputs = [helper.make_tensor_value_info("vector", kind, vector)]
     outputs += [helper.make_tensor_value_info(name, kind, None) for name in more]
     graph = helper.make_graph(
@@ -46,7 +46,7 @@ def saved(made, path):
 
 
 def expected(crop, *, channels="RGB", mean=0.0, scale=1.0, dimension=None):
-    """What grid_means gives for a crop, uint8 (side, side, 3) BGR, at length 1."""
+    """Return the vector of length 1 of grid_means for a crop, uint8 (side, side, 3) BGR."""
     image = (crop.astype(np.float64) - mean) / scale
     if channels == "RGB":
         image = image[..., ::-1]

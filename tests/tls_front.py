@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks none, as stunnel does it: `python tls_front.py CERTIFICATE KEY SOCKET PORT`."""
+"""A TLS proxy before a server without TLS: `python tls_front.py CERTIFICATE KEY SOCKET PORT`."""
 
 import asyncio
 import ssl
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything, up to the end of either side."""
+    """Copy all data until either side ends."""
     with suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)

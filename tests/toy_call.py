@@ -1,9 +1,9 @@
-"""A call that only tests have, and a gateway and a worker that serve it beside the API's own calls.
+"""A call for tests only, and a gateway and a worker that serve it beside the API's own calls.
 
     python tests/toy_call.py gateway FD    serve HTTP on the listening socket of that file descriptor
     python tests/toy_call.py worker        do the jobs
 
-All that it needs is here: the model of its parameters, its job, its action and its row of the table.
+The call is complete in this module: the model of its parameters, its job, its action and its row of the table.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ Unit = Annotated[Literal["bytes", "bits"], Field(description="bytes or bits", ex
 
 
 class WeighImageParameters(CallParameters):
-    """photo: an image of any kind, under a name that no other call has."""
+    """photo: an image of any kind, under a name that no other call uses."""
 
     photo: Img
     unit: Unit = "bytes"
 
 
 class WeighJob(Job):
-    """Say how large the image is."""
+    """Report the size of the image."""
 
     task: ClassVar[str] = "facesearch.weigh"
 

@@ -1,4 +1,4 @@
-"""The same weights in OpenCV's own implementations (FaceDetectorYN, FaceRecognizerSF) are the reference."""
+"""Results with the real weights, compared with OpenCV's own implementations (FaceDetectorYN, FaceRecognizerSF)."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ MIN_SCORE = 0.6
 
 
 def reference_detections(weights, image):
-    """OpenCV's rows (x y w h, five points, score) on exactly this image, best first."""
+    """Return OpenCV's detections of exactly this image, best first: x y w h, five landmarks, score."""
     reference = cv2.FaceDetectorYN.create(
         str(weights.detector_original), "", image.shape[1::-1], MIN_SCORE, nms_threshold=0.3
     )
@@ -34,7 +34,7 @@ def recognizer(weights):
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_detections(weights, name):
+def test_detections_equal_those_of_opencv(weights, name):
     image, _ = resize(pixels(PICTURES[name]), 640)
     found = YuNet(open_session(weights.detector), MIN_SCORE).detect(image, 640)
     expected = reference_detections(weights, image)
@@ -45,7 +45,7 @@ def test_detections(weights, name):
         assert detection.score == pytest.approx(row[14], abs=1e-4)
 
 
-def test_detections_come_back_to_the_images_own_pixels(yunet):
+def test_detections_are_in_pixels_of_the_image(yunet):
     image = pixels(hopper_jpeg())
     (small,) = yunet.detect(resize(image, 640)[0], 640)
     (large,) = yunet.detect(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 640)
@@ -54,8 +54,8 @@ def test_detections_come_back_to_the_images_own_pixels(yunet):
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
-def test_alignment(weights, recognizer, name):
-    # At a size that needs no averaging beforehand, which OpenCV does not do.
+def test_aligned_crops_equal_those_of_opencv(weights, recognizer, name):
+    # At a size that needs no averaging, which OpenCV does not do.
     image, _ = resize(pixels(PICTURES[name]), 400)
     (row,) = reference_detections(weights, image)
     ours = align(image, row[4:14].reshape(5, 2))
@@ -70,7 +70,7 @@ def cosine(a, b):
 
 
 def crops():
-    """Two faces and two that are none: 112 x 112."""
+    """Return two faces and two crops of noise: uint8 (4, 112, 112, 3)."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
     portraits = [
@@ -80,19 +80,19 @@ def crops():
     return np.stack([*portraits, *noise])
 
 
-def test_embeddings(arcface, recognizer):
+def test_embeddings_equal_those_of_opencv(arcface, recognizer):
     batch = crops()
     for ours, crop in zip(arcface.embed(batch), batch, strict=True):
         assert cosine(ours, recognizer.feature(crop)) > 0.999999
 
 
-def test_a_batch_equals_its_members_one_by_one(arcface):
+def test_a_batch_equals_single_crops(arcface):
     batch = crops()
     one_by_one = np.concatenate([arcface.embed(crop[None]) for crop in batch])
     np.testing.assert_allclose(arcface.embed(batch), one_by_one, atol=1e-6)
 
 
-def test_the_order_of_channels_is_known(arcface):
+def test_the_order_of_channels_matters(arcface):
     batch = crops()[:1]
     assert cosine(arcface.embed(batch), arcface.embed(np.ascontiguousarray(batch[..., ::-1]))) < 0.99
 
@@ -105,8 +105,8 @@ def test_the_prepared_detector_takes_any_size(weights, shape):
     assert outputs["cls_32"].shape == (shape[0], cells // 16, 1)
 
 
-def test_the_template_is_opencvs(recognizer):
-    # A face that lies on the template already must come out as it is.
+def test_the_template_is_that_of_opencv(recognizer):
+    # A face on the template must not be changed.
     image = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     row = np.concatenate([[0, 0, 112, 112], TEMPLATE.reshape(-1), [1]]).astype(np.float32)
     np.testing.assert_allclose(recognizer.alignCrop(image, row).astype(int), align(image, TEMPLATE), atol=2)

@@ -1,4 +1,4 @@
-"""Batches of the real models: an image in a batch gives what it gives alone."""
+"""Batches of the real models: an image in a batch has the results that it has alone."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ PHOTOS = [
 
 
 def images():
-    """float32 (4, 3, 640, 640), as the detector takes them."""
+    """Return inputs of the detector: float32 (4, 3, 640, 640)."""
     batch = np.zeros((4, 3, 640, 640), np.float32)
     for padded, photo in zip(batch, PHOTOS, strict=False):
         image, _ = resize(pixels(photo), 640)
@@ -43,13 +43,13 @@ def images():
 
 
 def crops():
-    """float32 (5, 3, 112, 112), as the embedder takes them."""
+    """Return inputs of the embedder: float32 (5, 3, 112, 112)."""
     image = pixels(astronaut_png())[..., ::-1].transpose(2, 0, 1)
     return np.stack([image[:, top : top + 112, 160 : 160 + 112] for top in range(30, 80, 10)]).astype(np.float32)
 
 
 @pytest.mark.parametrize(("model", "batch"), [("detector", images()), ("embedder", crops())])
-def test_a_prepared_graph_gives_each_row_what_it_gives_it_alone(weights, model, batch):
+def test_a_row_of_a_batch_has_the_outputs_that_it_has_alone(weights, model, batch):
     session = open_session(getattr(weights, model))
     together = session.run(batch)
     for number in range(len(batch)):
@@ -59,7 +59,7 @@ def test_a_prepared_graph_gives_each_row_what_it_gives_it_alone(weights, model, 
 
 @pytest.fixture
 def batched(weights):
-    """The two models in batched sessions, which nobody has announced anything to; and how many rows each call had."""
+    """The two models in batched sessions without announced callers, and the number of rows of each call."""
     calls = {"detector": [], "embedder": []}
     sides = {"detector": (SIDE, COARSE_SIDE, REFINEMENT_SIDE), "embedder": (112,)}
     sessions = {
@@ -68,15 +68,15 @@ def batched(weights):
             [(3, side, side) for side in sides[name]],
             8,
             LONG_S,
-            told.append,
+            rows.append,
         )
-        for name, told in calls.items()
+        for name, rows in calls.items()
     }
     return sessions, calls
 
 
 class Together:
-    """An observer with whom all threads begin their first pass at the same time."""
+    """An observer that makes all threads start their first pass at the same time."""
 
     def __init__(self, threads):
         self.barrier = threading.Barrier(threads, timeout=30)
@@ -94,7 +94,7 @@ class Together:
 
 
 def outcome(service, photo):
-    """Boxes, landmarks and vectors of all faces, None for none."""
+    """Return boxes, landmarks and vectors of all faces, None without a face."""
     try:
         found = service.embed_all(photo)
     except FaceNotDetected:
@@ -106,7 +106,7 @@ def outcome(service, photo):
     )
 
 
-def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces):
+def test_jobs_that_share_calls_have_the_results_that_they_have_alone(weights, batched, faces):
     sessions, calls = batched
     photos = PHOTOS * 2
     models = {"detect": sessions["detector"], "refine": sessions["detector"], "align": sessions["embedder"]}
@@ -126,8 +126,8 @@ def test_jobs_that_share_calls_see_what_each_sees_alone(weights, batched, faces)
         for ours, theirs, tolerance in zip(found, alone, (1e-2, 1e-2, 1e-4), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=tolerance)
     seen = sum(len(found[0]) for found in outcomes if found is not None)
-    looks = sum(1 if found is not None else 1 + len(ROTATIONS) for found in outcomes)
-    assert sum(calls["detector"]) == 2 * looks + seen, "each look at both sides, and each face once more"
+    rotations = sum(1 if found is not None else 1 + len(ROTATIONS) for found in outcomes)
+    assert sum(calls["detector"]) == 2 * rotations + seen, "each rotation at both sides, and each face once more"
     assert sum(calls["embedder"]) == seen
     assert max(calls["detector"]) > 1
     assert max(calls["embedder"]) > 1
@@ -137,17 +137,17 @@ def settings(**given):
     return Settings(device="cuda", store="memory", redis_url="unix:///nowhere.sock", **given)
 
 
-def test_a_worker_on_a_gpu_batches_counts_its_batches_and_closes_them(weights, monkeypatch):
-    """With a CPU in the GPU's place."""
+def test_a_worker_on_a_gpu_runs_batches_counts_them_and_closes_its_sessions(weights, monkeypatch):
+    """A CPU takes the place of the GPU."""
     opened = []
 
-    def on_the_cpu(path, device):
+    def open_on_cpu(path, device):
         opened.append((path, device))
         return open_session(path)
 
-    monkeypatch.setattr(runtime, "open_session", on_the_cpu)
+    monkeypatch.setattr(runtime, "open_session", open_on_cpu)
     with runtime.open_runtime(settings(batch_size=4)) as worker:
-        # For 1, 2 and 4 rows of three shapes and of one, and one for all other shapes.
+        # Sessions for 1, 2 and 4 rows of each listed shape, and one for all other shapes.
         assert opened.count((weights.detector, "cuda")) == 3 * 3 + 1
         assert opened.count((weights.embedder, "cuda")) == 3 + 1
         assert len(worker.faces.embed_all(PHOTOS[5])) == 2
@@ -158,7 +158,7 @@ def test_a_worker_on_a_gpu_batches_counts_its_batches_and_closes_them(weights, m
         worker.faces.embed_all(PHOTOS[5])
 
 
-def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start_and_no_fall_back(weights, monkeypatch):  # noqa: ARG001 -- the models are there
+def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start(weights, monkeypatch):  # noqa: ARG001 -- pulls the models
     class Failing:
         def run(self, tensor):
             if len(tensor) > 2:
@@ -173,12 +173,12 @@ def test_a_gpu_that_fails_at_its_first_call_is_an_error_at_start_and_no_fall_bac
         pass
 
 
-def test_a_missing_gpu_is_an_error_at_start_and_no_fall_back(weights):  # noqa: ARG001 -- the models are there
+def test_a_missing_gpu_is_an_error_at_start(weights):  # noqa: ARG001 -- pulls the models
     with pytest.raises(OperatorError, match="knows no cuda"), runtime.open_runtime(settings()):
         pass
 
 
-def test_a_worker_on_a_cpu_batches_nothing(weights, monkeypatch):
+def test_a_worker_on_a_cpu_runs_no_batches(weights, monkeypatch):
     opened = []
     monkeypatch.setattr(
         runtime, "open_session", lambda path, device: opened.append((path, device)) or open_session(path, device)
@@ -191,20 +191,20 @@ def test_a_worker_on_a_cpu_batches_nothing(weights, monkeypatch):
 
 @pytest.mark.parametrize("photo", [*PHOTOS[:4], *PHOTOS[5:7]])
 @pytest.mark.parametrize("side", [SIDE, COARSE_SIDE])
-def test_in_a_square_the_same_faces_are_found(weights, photo, side):
+def test_the_same_faces_are_found_in_a_square_input(weights, photo, side):
     session, image = open_session(weights.detector), pixels(photo)
     found = YuNet(session, 0.8).detect(image, side)
     in_square = YuNet(session, 0.8, square=True).detect(image, side)
     assert len(found) == len(in_square) > 0
     for one, other in zip(found, in_square, strict=True):
-        tolerance = max(image.shape) / side  # a pixel at the working size
+        tolerance = max(image.shape) / side  # one pixel at the side of detection
         np.testing.assert_allclose(one.box, other.box, atol=tolerance)
         np.testing.assert_allclose(one.landmarks, other.landmarks, atol=tolerance)
         assert one.score == pytest.approx(other.score, abs=0.005)
 
 
-def test_on_a_gpu_no_session_ever_sees_two_shapes(weights, monkeypatch):  # noqa: ARG001 -- the models are there
-    """With a CPU in the GPU's place."""
+def test_every_session_on_a_gpu_has_a_single_shape(weights, monkeypatch):  # noqa: ARG001 -- pulls the models
+    """A CPU takes the place of the GPU."""
     seen = []
 
     class Watched:
@@ -222,11 +222,11 @@ def test_on_a_gpu_no_session_ever_sees_two_shapes(weights, monkeypatch):  # noqa
         for photo in PHOTOS[:7]:
             worker.faces.embed_all(photo)
             worker.faces.embed_most_prominent(photo)
-    assert sorted(map(len, seen)) == [0, 0, *[1] * (len(seen) - 2)], "but for those of shapes that do not occur"
+    assert sorted(map(len, seen)) == [0, 0, *[1] * (len(seen) - 2)], "two sessions are for shapes that do not occur"
 
 
 @pytest.mark.parametrize("shape", [(1, 2000, 3), (2000, 1, 3), (480, 640, 3), (640, 640, 3)])
-def test_a_square_is_what_the_detector_is_given(shape):
+def test_the_input_of_the_detector_is_a_square(shape):
     given = []
 
     class Canned:
@@ -240,7 +240,7 @@ def test_a_square_is_what_the_detector_is_given(shape):
     assert given == [(1, 3, SIDE, SIDE), (1, 3, COARSE_SIDE, COARSE_SIDE)]
 
 
-def test_an_embedder_in_8_bits_is_refused_on_a_gpu():
+def test_an_8_bit_embedder_is_refused_on_a_gpu():
     with (
         pytest.raises(OperatorError, match="sface-2021dec-int8 is for CPUs"),
         runtime.open_runtime(settings(embedder="sface-2021dec-int8")),

@@ -1,4 +1,4 @@
-"""The pipelines that benchmarks compare do the same thing: otherwise their times would mean nothing."""
+"""The pipelines that benchmarks compare have the same results, so that their times are comparable."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ PORTRAITS = (astronaut_png(), hopper_jpeg())
 
 
 @pytest.fixture(scope="module")
-def pipeline(weights: object) -> Pipeline:  # noqa: ARG001 -- they are there by then
+def pipeline(weights: object) -> Pipeline:  # noqa: ARG001 -- pulls the models
     return open_pipeline(Settings())
 
 
-def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Pipeline) -> None:
+def test_the_naive_pipeline_and_the_product_agree_on_faces(pipeline: Pipeline) -> None:
     plain = open_naive_pipeline(Settings())
     for portrait in PORTRAITS:
         theirs, own = plain(portrait), pipeline.recognize(portrait)
@@ -35,7 +35,7 @@ def test_the_naive_pipeline_and_ours_see_the_same_faces_alike(pipeline: Pipeline
         pipeline.recognize(faceless_png())
 
 
-def test_the_photos_of_a_checkout_without_others_are_seen_by_both(
+def test_both_pipelines_find_faces_in_the_packaged_photos(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(photos, "LFW", tmp_path)
@@ -45,7 +45,7 @@ def test_the_photos_of_a_checkout_without_others_are_seen_by_both(
             assert overlap(plain(image).box, pipeline.recognize(image).box) > 0.7
 
 
-def test_the_floor_finds_whom_it_has(pipeline: Pipeline) -> None:
+def test_the_floor_finds_enrolled_portraits(pipeline: Pipeline) -> None:
     with floor(pipeline, PORTRAITS) as whole:
         for portrait in PORTRAITS:
             (match,) = whole.searchface(pybase64.b64encode(portrait))

@@ -1,13 +1,13 @@
-"""Against pinned numbers that OpenCV made of the packaged portraits: tests/canonical.py tells how.
+"""Results compared with pinned results of OpenCV on the packaged portraits, see tests/canonical.py.
 
-tests/models/test_against_opencv.py compares with the OpenCV that is installed; a release that changed both sides alike
-would pass there.
+tests/models/test_against_opencv.py compares with the installed OpenCV; a release that changed both sides alike would
+pass there.
 """
 
 import numpy as np
 import pytest
 
-from canonical import MIN_SCORE, PICTURES, SIDE, fetched, pinned, reference
+from canonical import MIN_SCORE, PICTURES, SIDE, packaged_models, pinned, reference
 from portraits import pixels
 from shared.settings import Settings
 from worker.models import files
@@ -19,26 +19,26 @@ from worker.vision.service import FaceService
 from worker.vision.session import open_session
 from worker.vision.yunet import YuNet
 
-DETECTORS = [model for model in fetched() if model.task == "detection"]
-EMBEDDERS = [model for model in fetched() if isinstance(model, Embedder)]
+DETECTORS = [model for model in packaged_models() if model.task == "detection"]
+EMBEDDERS = [model for model in packaged_models() if isinstance(model, Embedder)]
 
 PIXELS = 0.01
-"""Measured: 0.00004. Rounding of another CPU's instructions is below it, a pixel's half that is forgotten far above."""
+"""Measured: 0.00004. Rounding on other CPUs is below it, a missing half pixel far above."""
 
 SCORE = 1e-4
 """Measured: 0.0000004."""
 
 COSINE = 0.9999
-"""Measured: 0.9999996. A crop that is a pixel off has 0.98, half a pixel 0.99, and swapped channels 0.96."""
+"""Measured: 0.9999996. A crop that is off by a pixel has 0.98, by half a pixel 0.99, and swapped channels 0.96."""
 
 COSINE_OF_8_BITS = 0.98
 """Measured: 0.995. The least of 3,696 faces was 0.990: docs/decisions/0010-int8.md."""
 
 COSINE_OF_AVERAGED = 0.98
-"""Measured: 0.989, with 8 bits 0.987. Of large faces pixels are averaged, which OpenCV does not do."""
+"""Measured: 0.989, with 8 bits 0.987. Large faces are averaged, which OpenCV does not do."""
 
 COSINE_OF_REFINED = 0.95
-"""Measured: 0.961 to 0.982. Landmarks are told again, which OpenCV does not do."""
+"""Measured: 0.961 to 0.982. Landmarks are refined, which OpenCV does not do."""
 
 
 def opened(model):
@@ -51,11 +51,11 @@ def landmarks(name):
     return np.array(pinned()["detections"][DETECTORS[0].file][name], np.float32)[:, 4:14].reshape(-1, 5, 2)
 
 
-def test_every_model_that_is_fetched_is_pinned():
-    assert set(pinned()["detections"]) | set(pinned()["vectors"]) == {model.file for model in fetched()}
+def test_every_packaged_model_is_pinned():
+    assert set(pinned()["detections"]) | set(pinned()["vectors"]) == {model.file for model in packaged_models()}
 
 
-def test_the_opencv_that_is_installed_gives_what_is_pinned():
+def test_the_installed_opencv_gives_the_pinned_results():
     now = reference()
     for name in PICTURES:
         for file, rows in now["detections"].items():
@@ -65,13 +65,13 @@ def test_the_opencv_that_is_installed_gives_what_is_pinned():
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_decoded_as_opencv_does(name):
+def test_pictures_are_decoded_as_by_opencv(name):
     np.testing.assert_array_equal(decode(PICTURES[name]), pixels(PICTURES[name]))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("model", DETECTORS, ids=lambda model: model.name)
-def test_detections(model, name):
+def test_detections_equal_the_pinned_ones(model, name):
     found = opened(model).detect(decode(PICTURES[name]), SIDE)
     rows = np.array(pinned()["detections"][model.file][name])
     np.testing.assert_allclose([face.box for face in found], rows[:, :4], atol=PIXELS)
@@ -81,7 +81,7 @@ def test_detections(model, name):
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("model", EMBEDDERS, ids=lambda model: model.name)
-def test_vectors(model, name):
+def test_vectors_equal_the_pinned_ones(model, name):
     image, embedder = decode(PICTURES[name]), opened(model)
     found = embedder.embed(np.stack([align(image, points, embedder.size) for points in landmarks(name)]))
     least = COSINE_OF_AVERAGED if name == "large" else COSINE_OF_8_BITS if model.ranges else COSINE
@@ -89,7 +89,7 @@ def test_vectors(model, name):
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_whole_path(faces: FaceService, weights, name):
+def test_vectors_of_the_whole_pipeline_are_near_the_pinned_ones(faces: FaceService, weights, name):
     found = np.stack([face.vector for face in faces.embed_all(PICTURES[name])])
     cosines = found @ np.array(pinned()["vectors"][weights.entry.file][name]).T
     assert len(found) == len(cosines.T)

@@ -1,4 +1,4 @@
-"""Which faces of a picture are found, with the real weights, on pictures made of the portraits."""
+"""Which faces of a picture are found with the real weights, in pictures made of the portraits."""
 
 import random
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ FACES_PER_SIDE = 0.5
 
 
 def head(number, face):
-    """Return the head of one of the portraits, its face about that many pixels wide."""
+    """Return the head of one of the portraits, with a face of that width in pixels."""
     portrait, (x, y, side) = HEADS[number % 2]
     part = pixels(portrait())[y : y + side, x : x + side]
     size = round(face / FACES_PER_SIDE)
@@ -34,7 +34,7 @@ def head(number, face):
 
 
 def picture(width, height, *faces):
-    """Return a grey picture with heads; faces: x and y of each one's corner, and width of its face in pixels."""
+    """Return a grey picture with heads. faces: x and y of the corner of each head, and the width of its face."""
     image = np.full((height, width, 3), 128, np.uint8)
     for number, (x, y, face) in enumerate(faces):
         part = head(number, face)
@@ -55,10 +55,10 @@ def grid(width, height, columns, rows, face):
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(30, 60), st.integers(30, 60), st.sampled_from([(320, 160), (640, 320), (400, 300)]))
-def test_the_same_picture_gives_100_whatever_the_size_of_its_faces(faces, weights, first, second, size):
-    """Sizes about an eighth of the longest side, where one pass takes over from the other."""
+def test_the_same_picture_has_confidence_100_at_any_size_of_its_faces(faces, weights, first, second, size):
+    """Sizes around an eighth of the longest side, where another pass finds the face."""
     width, height = size
     unit = width / 320
     data = png(picture(width, height, (8, 8, first * unit), (width // 2 + 4, 8, second * unit)))
@@ -68,7 +68,7 @@ def test_the_same_picture_gives_100_whatever_the_size_of_its_faces(faces, weight
 
 
 @pytest.mark.parametrize("large", [[], [(1500, 900, 200)]], ids=["alone", "beside a large one"])
-def test_small_faces_are_added_whatever_else_is_in_the_picture(faces, large):
+def test_small_faces_are_added_whether_or_not_a_large_one_is_there(faces, large):
     small = [(60 + 300 * (number % 6), 60 + 300 * (number // 6), 50) for number in range(12)]
     assert len(faces.embed_all(jpeg(picture(2000, 1500, *small, *large), 90))) == 12 + len(large)
 
@@ -88,7 +88,7 @@ def test_every_face_of_40_pixels_is_added_from_large_pictures_and_strips(faces, 
     assert len(found) == columns * rows
 
 
-def test_a_strip_finds_its_faces_again(faces, weights):
+def test_a_strip_has_confidence_100_with_itself(faces, weights):
     data = jpeg(grid(6000, 120, 20, 1, 50), 90)
     searched = faces.embed_most_prominent(data)
     cosine = max(float(searched.vector @ added.vector) for added in faces.embed_all(data))
@@ -97,7 +97,7 @@ def test_a_strip_finds_its_faces_again(faces, weights):
 
 @pytest.mark.parametrize("degrees", range(0, 360, 15))
 @pytest.mark.parametrize("portrait", [astronaut_png, hopper_jpeg], ids=["astronaut", "hopper"])
-def test_a_photo_is_itself_whichever_way_it_is_turned(faces, weights, portrait, degrees):
+def test_a_photo_matches_itself_in_every_rotation(faces, weights, portrait, degrees):
     image = cv2.resize(pixels(portrait()), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     cosine = float(
         faces.embed_most_prominent(png(image)).vector
@@ -107,8 +107,8 @@ def test_a_photo_is_itself_whichever_way_it_is_turned(faces, weights, portrait, 
 
 
 def label(seed):
-    """A small picture of text. With seeds 0, 1, 3 and 5 the detector gives something in it a score of 0.80 to 0.86."""
-    chosen = random.Random(seed)  # noqa: S311 -- a test's pictures, the same in every run
+    """Return a small picture of text. With seeds 0, 1, 3 and 5 the detector scores a part of it 0.80 to 0.86."""
+    chosen = random.Random(seed)  # noqa: S311 -- reproducible
     width, height = chosen.choice([(71, 19), (100, 100), (80, 40), (120, 60)])
     image = np.full((height, width, 3), chosen.choice([255, 240, 20]), np.uint8)
     ink = (0, 0, 0) if image[0, 0, 0] > 100 else (230, 230, 230)
@@ -121,7 +121,7 @@ def label(seed):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_text_is_no_face(faces, seed):
-    """Letters of ten pixels may look like a face, and are too small to be one that is added or searched for."""
+    """Letters of ten pixels may be detected as a face, but are too small to be added or searched for."""
     try:
         found = [*faces.embed_all(label(seed)), faces.embed_most_prominent(label(seed))]
     except FaceNotDetected:

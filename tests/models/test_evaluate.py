@@ -1,4 +1,4 @@
-"""`facesearch evaluate` on a folder of two people, with the models that a search uses."""
+"""`facesearch evaluate` on a folder of people, with the default models."""
 
 import json
 from pathlib import Path
@@ -17,15 +17,15 @@ CUT_OFF = hopper_jpeg()[:20_000]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, weights: object) -> Path:  # noqa: ARG001 -- they are there by then
-    """Seven photos of three people, one without a face, one damaged, and four things that are no photo of a person."""
+def folder(tmp_path_factory: pytest.TempPathFactory, weights: object) -> Path:  # noqa: ARG001 -- pulls the models
+    """Seven photos of three people, two of them without a face, one damaged photo, and four files to be skipped."""
     root = tmp_path_factory.mktemp("people")
     photos = {
         "eileen/a.png": astronaut_png(),
         "eileen/b.jpg": reencode(astronaut_png()),
         "eileen/c.bmp": bmp(pixels(scale(astronaut_png(), 0.5))),
         "grace/a.jpg": hopper_jpeg(),
-        # By content, not by name.
+        # Recognised by its content, not by its name.
         "grace/b": darken(hopper_jpeg()),
         "grace/c.png": faceless_png(),
         "nobody/a.png": DARK,
@@ -50,27 +50,27 @@ def result(folder: Path) -> Result:
     return run(folder, "--json", "--threads", 2, "--report", folder.parent / "report.html")
 
 
-def test_photos_are_counted_by_what_became_of_them(result: Result) -> None:
+def test_photos_are_counted_by_their_outcome(result: Result) -> None:
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert (said["photos"], said["people"], said["detected"]) == (7, 3, 5)
-    assert (said["without_face"], said["poor"], said["skipped"], said["unreadable"]) == (2, 0, 4, 1)
-    assert said["pairs"] == {"genuine": 6, "strangers": 15}
-    assert said["model"].startswith("sface-2021dec-int8bq:")
+    written = json.loads(result.stdout)
+    assert (written["photos"], written["people"], written["detected"]) == (7, 3, 5)
+    assert (written["without_face"], written["poor"], written["skipped"], written["unreadable"]) == (2, 0, 4, 1)
+    assert written["pairs"] == {"genuine": 6, "strangers": 15}
+    assert written["model"].startswith("sface-2021dec-int8bq:")
 
 
-def test_what_is_damaged_is_told_in_one_line_and_left_out(result: Result) -> None:
+def test_a_damaged_photo_is_reported_in_one_line_and_skipped(result: Result) -> None:
     (line,) = (line for line in result.stderr.splitlines() if "damaged" in line)
     assert "cut-off.jpg" in line
 
 
-def test_two_people_are_told_apart_and_a_photo_without_a_face_counts_as_refused(result: Result) -> None:
-    said = json.loads(result.stdout)
-    # Of six pairs of one person, the two with the cup of coffee are never accepted.
-    assert said["tar_at_far"]["1e-3"] == pytest.approx(4 / 6)
-    assert said["at_confidence"]["95"]["false_rejects"] == 2
-    assert said["at_confidence"]["80"]["false_accepts"] == 0
-    assert said["rank1"] == pytest.approx(3 / 4)
+def test_two_people_are_distinguished_and_a_photo_without_a_face_counts_as_refused(result: Result) -> None:
+    written = json.loads(result.stdout)
+    # Of six genuine pairs, the two with the cup of coffee are never accepted.
+    assert written["tar_at_far"]["1e-3"] == pytest.approx(4 / 6)
+    assert written["at_confidence"]["95"]["false_rejects"] == 2
+    assert written["at_confidence"]["80"]["false_accepts"] == 0
+    assert written["rank1"] == pytest.approx(3 / 4)
 
 
 def test_the_report_shows_no_name(result: Result, folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_report_shows_no_name(result: Result, folder: Path) -> None:
     assert not any(name in text for name in ("eileen", "grace", "cut-off", str(folder)))
 
 
-def test_words_and_threads_do_not_change_what_is_found(result: Result, folder: Path) -> None:
+def test_the_output_format_and_threads_do_not_change_the_results(result: Result, folder: Path) -> None:
     alone = run(folder, "--json", "--threads", 1)
     assert json.loads(alone.stdout) == json.loads(result.stdout)
     words = run(folder).stdout
@@ -94,7 +94,9 @@ def test_words_and_threads_do_not_change_what_is_found(result: Result, folder: P
     assert "7 photos of 3 people; a face was found on 5." in words
 
 
-def test_a_face_that_a_search_would_turn_down_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_below_the_quality_gate_of_a_search_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for person in ("eileen", "grace"):
         shown = folder.parent / "small" / person
         shown.mkdir(parents=True)
@@ -109,7 +111,7 @@ def test_a_face_that_a_search_would_turn_down_is_none(folder: Path, monkeypatch:
     assert "no face was found on any of the 4 photos" in strict["strict"].stderr
 
 
-def test_photos_that_are_all_damaged(tmp_path: Path) -> None:
+def test_a_folder_of_damaged_photos_is_refused(tmp_path: Path) -> None:
     for person in ("ann", "bob"):
         (tmp_path / person).mkdir()
         for number in range(2):

@@ -1,4 +1,4 @@
-"""SFace in 8 bits: near fp32, with the same matches."""
+"""SFace in 8 bits: close to fp32, with the same matches."""
 
 import numpy as np
 import pytest
@@ -54,13 +54,13 @@ def crop(yunet, photo):
 
 @pytest.mark.parametrize("change", [lambda photo: photo, *CHANGES.values()], ids=["as it is", *CHANGES])
 @pytest.mark.parametrize("person", PEOPLE)
-def test_vectors_are_near_those_of_fp32(yunet, arcface, eight_bits, person, change):
-    # The least of 3,696 faces was 0.990.
+def test_vectors_are_close_to_those_of_fp32(yunet, arcface, eight_bits, person, change):
+    # The lowest cosine of 3,696 faces was 0.990.
     face = crop(yunet, change(PEOPLE[person]))[None]
     assert float(arcface.embed(face)[0] @ eight_bits.embed(face)[0]) > 0.98
 
 
-def test_a_batch_equals_its_members_one_by_one(yunet, eight_bits):
+def test_a_batch_equals_single_crops(yunet, eight_bits):
     batch = np.stack([crop(yunet, photo) for photo in PEOPLE.values()] * 2)
     one_by_one = np.concatenate([eight_bits.embed(face[None]) for face in batch])
     assert (eight_bits.embed(batch) * one_by_one).sum(axis=1).min() > 0.9999
@@ -68,11 +68,11 @@ def test_a_batch_equals_its_members_one_by_one(yunet, eight_bits):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("person", PEOPLE)
-def test_the_same_person_stays_above_95(confidence, person, change):
+def test_altered_photos_of_a_person_stay_above_95(confidence, person, change):
     assert confidence(PEOPLE[person], CHANGES[change](PEOPLE[person])) >= 95
 
 
-def test_the_same_photo_is_100(confidence):
+def test_the_same_photo_has_confidence_100(confidence):
     assert confidence(astronaut_png(), astronaut_png()) == 100
 
 
@@ -80,6 +80,6 @@ def test_two_people_stay_below_80(confidence):
     assert confidence(astronaut_png(), hopper_jpeg()) < 80
 
 
-def test_its_file_is_a_quarter_of_the_size(weights, entry):
+def test_the_file_has_a_quarter_of_the_size(weights, entry):
     path = files.prepared_path(entry, Settings().models_dir)
     assert path.stat().st_size < 0.3 * weights.embedder.stat().st_size

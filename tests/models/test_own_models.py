@@ -1,6 +1,4 @@
-"""An operator's own embedder, from its file to embeddings of real photos: each field of its description has its
-effect.
-"""
+"""A custom embedder, from its file to embeddings of real photos: each field of its description has an effect."""
 
 import re
 import shutil
@@ -31,25 +29,25 @@ pytestmark = pytest.mark.slow
 PORTRAITS = {"astronaut": astronaut_png(), "hopper": hopper_jpeg()}
 
 
-def copied_prepared(graph, folder):
-    """With its digest beside it."""
+def copy_prepared(graph, folder):
+    """Copy a prepared graph with its digest."""
     for path in graph.parent.glob(f"{graph.name}*"):
         shutil.copy(path, folder)
 
 
 @pytest.fixture
 def folder(tmp_path, weights):
-    """A models folder that holds the detector alone."""
+    """A models folder that contains the detector only."""
     folder = tmp_path / "models"
     folder.mkdir()
     shutil.copy(weights.detector_original, folder)
-    copied_prepared(weights.detector, folder)
+    copy_prepared(weights.detector, folder)
     return folder
 
 
 @pytest.fixture
 def command(folder):
-    """A command with that folder: its exit status and what it said."""
+    """Runs a command with that models folder. Returns its exit status and output."""
 
     def run(*arguments, **variables):
         environment = {"FACESEARCH_MODELS_DIR": str(folder), "FACESEARCH_ACCEPT_NONCOMMERCIAL": "true", **variables}
@@ -60,7 +58,7 @@ def command(folder):
 
 @pytest.fixture
 def fails(folder, command):
-    """That a command ends with one line that holds the text, and describes nothing."""
+    """Requires that a command ends with one line that matches, and adds no description."""
 
     def run(text, *arguments, **variables):
         before = custom.names(folder)
@@ -75,7 +73,7 @@ def fails(folder, command):
 
 @pytest.fixture
 def file(tmp_path):
-    """A file that takes crops of 112 pixels."""
+    """A model file that takes crops of 112 pixels."""
     return saved(grid_means(112), tmp_path / "Own Model.onnx")
 
 
@@ -90,7 +88,7 @@ def people(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "side", "way_in"),
+    ("options", "side", "input_options"),
     [
         (("--like", "sface"), 112, {}),
         (("--like", "arcface"), 112, {"mean": 127.5, "scale": 127.5}),
@@ -103,25 +101,27 @@ def people(tmp_path):
         (("--like", "sface", "--size", "96"), 96, {"dimension": 20}),
     ],
 )
-def test_vectors_are_those_of_the_file_fed_as_described(tmp_path, folder, command, options, side, way_in):
-    path = saved(grid_means(side, dimension=way_in.get("dimension")), tmp_path / "own.onnx")
+def test_vectors_are_those_of_the_file_with_the_described_input(
+    tmp_path, folder, command, options, side, input_options
+):
+    path = saved(grid_means(side, dimension=input_options.get("dimension")), tmp_path / "own.onnx")
     result = command("models", "add", path, *options)
     assert result.exit_code == 0, result.output
     own = custom.find("own", "embedding", folder)
-    assert own.dimension == way_in.get("dimension", 3 * GRID * GRID)
+    assert own.dimension == input_options.get("dimension", 3 * GRID * GRID)
     assert own.input_size == side
     faces = open_faces(settings(folder, "own"), own)
     for data in PORTRAITS.values():
         face = faces.embed_most_prominent(data)
         crop = align(decode(data), face.detection.landmarks, side)
-        np.testing.assert_allclose(face.vector, expected(crop, **way_in), atol=1e-5)
+        np.testing.assert_allclose(face.vector, expected(crop, **input_options), atol=1e-5)
 
 
 def settings(folder, embedder):
     return Settings(models_dir=folder, embedder=embedder, accept_noncommercial=True)
 
 
-def test_it_is_kept_with_its_digest_and_prepared(folder, command, file):
+def test_a_model_is_kept_with_its_digest_and_prepared(folder, command, file):
     result = command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
     assert result.exit_code == 0, result.output
     digest = files.sha256(file)
@@ -141,14 +141,14 @@ def test_it_is_kept_with_its_digest_and_prepared(folder, command, file):
         assert part in result.stdout
 
 
-def test_of_a_model_whose_licence_nobody_told_commercial_use_is_refused(folder, command, fails, file):
+def test_commercial_use_of_a_model_without_a_licence_is_refused(folder, command, fails, file):
     result = command("models", "add", file, "--like", "arcface")
     assert "counts as not for commercial use" in result.stdout
     assert custom.find("own-model", "embedding", folder).licence == "LicenseRef-unknown"
     fails("may not be used commercially", "models", "pull", "own-model", FACESEARCH_ACCEPT_NONCOMMERCIAL="false")
 
 
-def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
+def test_a_model_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
     command("models", "add", file, "--like", "arcface", "--licence", "MIT", "--commercial")
     list_photos = command("models", "list", FACESEARCH_EMBEDDER="own-model").stdout
     assert re.search(r"^own-model \* +embedding +ready +none +yes +MIT$", list_photos, re.MULTILINE)
@@ -156,18 +156,18 @@ def test_it_is_listed_pulled_and_diagnosed_by_its_name(folder, command, file):
     prepared.unlink()
     assert command("models", "pull", "own-model").exit_code == 0
     assert prepared.is_file()
-    # Without a calibration it can do nothing yet.
-    told = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
+    # It cannot be used without a calibration.
+    output = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
     assert re.search(
-        r"^FAIL +models +no calibration has been measured for own-model.*facesearch calibrate", told, re.MULTILINE
+        r"^FAIL +models +no calibration has been measured for own-model.*facesearch calibrate", output, re.MULTILINE
     )
     kept = custom.find("own-model", "embedding", folder)
     custom.write_calibration(kept, custom.find("sface-2021dec", "embedding", folder).calibration, folder)
-    told = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
-    assert re.search(r"^ok +embedding +own-model$", told, re.MULTILINE)
+    output = command("doctor", FACESEARCH_EMBEDDER="own-model").stdout
+    assert re.search(r"^ok +embedding +own-model$", output, re.MULTILINE)
 
 
-def test_another_machine_takes_the_folder(tmp_path, folder, command, file):
+def test_a_copied_folder_is_usable_on_another_machine(tmp_path, folder, command, file):
     command("models", "add", file, "--like", "arcface")
     file.unlink()
     other = Path(shutil.copytree(folder, tmp_path / "other"))
@@ -177,7 +177,7 @@ def test_another_machine_takes_the_folder(tmp_path, folder, command, file):
     assert custom.find("own-model", "embedding", other) == custom.find("own-model", "embedding", folder)
 
 
-def test_a_file_whose_digest_changed_is_refused(folder, command, fails, file):
+def test_a_file_with_a_changed_digest_is_refused(folder, command, fails, file):
     command("models", "add", file, "--like", "arcface")
     own = custom.find("own-model", "embedding", folder)
     files.prepared_path(own, folder).unlink()
@@ -185,7 +185,7 @@ def test_a_file_whose_digest_changed_is_refused(folder, command, fails, file):
     fails("cannot get the model own-model .*has sha256", "models", "pull", "own-model")
 
 
-def test_a_damaged_description_is_told_wherever_it_is_needed(folder, command, fails, file):
+def test_a_damaged_description_is_reported_by_every_command_that_needs_it(folder, command, fails, file):
     command("models", "add", file, "--like", "arcface")
     path = folder / "own-model.json"
     path.write_text(path.read_text().replace('"RGB"', '"BGR"'))
@@ -196,22 +196,20 @@ def test_a_damaged_description_is_told_wherever_it_is_needed(folder, command, fa
 
 
 @pytest.mark.parametrize("name", ["sface-2021dec", "yunet-2023mar", "w600k-r50", "arcface", "sface"])
-def test_names_of_the_catalogue_cannot_be_taken(fails, file, name):
+def test_names_of_the_catalogue_are_refused(fails, file, name):
     fails(f"{name} is a name of the built-in catalogue", "models", "add", file, "--like", "arcface", "--name", name)
 
 
 @pytest.mark.parametrize("name", ["Own", "own_model", "own:model", "../own", "-", "a" * 65])
-def test_what_is_no_name_is_refused(fails, file, name):
+def test_an_invalid_name_is_refused(fails, file, name):
     fails("name", "models", "add", file, "--like", "arcface", "--name", name)
 
 
-def test_an_unknown_kind_is_answered_with_the_known_ones(fails, file):
+def test_an_unknown_kind_is_refused_with_the_known_ones(fails, file):
     fails("--like: .*'magface'.*w600k-r50.*arcface, sface", "models", "add", file, "--like", "magface")
 
 
-def test_the_same_name_for_another_way_in_is_refused_and_for_the_same_keeps_the_calibration(
-    folder, command, fails, file
-):
+def test_adding_the_same_name_again_keeps_the_calibration_unless_the_input_differs(folder, command, fails, file):
     command("models", "add", file, "--like", "arcface")
     before = custom.find("own-model", "embedding", folder)
     calibration = custom.find("sface-2021dec", "embedding", folder).calibration
@@ -291,7 +289,7 @@ IMAGE, VECTOR = ["n", 3, 8, 8], ["n", 192]
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_work_is_refused_with_the_reason(tmp_path, fails, made, complaint):
+def test_an_unusable_model_is_refused_with_the_reason(tmp_path, fails, made, complaint):
     path = saved(made, tmp_path / "bad.onnx")
     fails(complaint, "models", "add", path, "--like", "sface", "--size", "8")
 
@@ -313,15 +311,15 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, fails, content):
 
 @pytest.mark.parametrize("batch", [1, "n", "batch"])
 @pytest.mark.parametrize("sides", [None, ["h", "w"], [112, "w"]])
-def test_a_fixed_batch_and_open_sides_are_taken(tmp_path, folder, command, batch, sides):
+def test_a_fixed_batch_and_dynamic_sides_are_accepted(tmp_path, folder, command, batch, sides):
     path = saved(grid_means(112, batch=batch, sides=sides), tmp_path / "own.onnx")
     result = command("models", "add", path, "--like", "arcface")
     assert result.exit_code == 0, result.output
     assert files.is_ready(custom.find("own", "embedding", folder), folder)
 
 
-class TestChecking:
-    def test_real_weights_under_a_name_of_ones_own(self, folder, command, weights, people):
+class TestCheck:
+    def test_the_default_weights_under_another_name_pass(self, folder, command, weights, people):
         result = command(
             "models", "add", weights.embedder_original, "--like", "sface", "--name", "mine", "--check", people
         )
@@ -332,8 +330,8 @@ class TestChecking:
         again = open_faces(settings(folder, "mine"), mine).embed_most_prominent(hopper_jpeg()).vector
         np.testing.assert_allclose(again, built_in, atol=1e-6)
 
-    def test_a_model_that_tells_nobody_apart_is_refused_and_not_kept(self, tmp_path, folder, fails, people):
-        """It sees how bright a photo is and nothing else: what is half as bright is somebody else."""
+    def test_a_model_that_does_not_distinguish_people_is_refused_and_not_kept(self, tmp_path, folder, fails, people):
+        """It measures the brightness of a photo only: a photo of half the brightness is another person to it."""
         brightness = [
             node("ReduceMean", ["image"], "m", axes=[2, 3], keepdims=0),
             node("Sub", ["m", "level"], "vector"),
@@ -344,33 +342,33 @@ class TestChecking:
         fails("does not tell people apart", "models", "add", path, "--like", "sface", "--check", people)
         assert sorted(p.suffix for p in folder.glob("*own*")) == []
 
-    def test_a_check_without_people_says_so(self, tmp_path, fails, file, people):
+    def test_a_check_without_two_people_is_refused(self, tmp_path, fails, file, people):
         shutil.rmtree(people / "hopper")
         fails("photos of two people", "models", "add", file, "--like", "arcface", "--check", people)
         fails("is not a folder", "models", "add", file, "--like", "arcface", "--check", tmp_path / "none")
 
 
 class People:
-    """Sees faces in files that say whose they are: "BM", a person's number, a photo's. likeness: how far photos of one
-    person lie apart, 1 and more as far as strangers'.
+    """Embeds files that hold "BM", the number of a person and that of a photo. spread: how far photos of one person are
+    apart; from 1 on they are as far apart as those of two people.
     """
 
-    def __init__(self, likeness):
-        self._likeness = likeness
+    def __init__(self, spread):
+        self._spread = spread
 
     def embed_most_prominent(self, data):
         if data.endswith(b"nobody"):
             raise FaceNotDetected
         person, photo = map(int, data[2:].split())
         face = np.random.default_rng(person).normal(size=64)
-        vector = face + self._likeness * np.random.default_rng([person, photo]).normal(size=64)
+        vector = face + self._spread * np.random.default_rng([person, photo]).normal(size=64)
         return SimpleNamespace(vector=(vector / np.linalg.norm(vector)).astype(np.float32))
 
 
-class TestCalibrating:
+class TestCalibrate:
     @pytest.fixture
     def crowd(self, tmp_path):
-        """Photos of 150 people, two of each, and one that shows nobody."""
+        """Photos of 150 people, two of each, and one without a face."""
         place = tmp_path / "crowd"
         for person in range(150):
             (place / f"p{person}").mkdir(parents=True)
@@ -381,8 +379,8 @@ class TestCalibrating:
 
     @pytest.fixture
     def calibrate(self, command, monkeypatch):
-        def run(*arguments, likeness=0.3):
-            monkeypatch.setattr(calibrate, "open_faces", lambda *_: People(likeness))
+        def run(*arguments, spread=0.3):
+            monkeypatch.setattr(calibrate, "open_faces", lambda *_: People(spread))
             return command("calibrate", *arguments, FACESEARCH_QUALITY_SEARCH="off")
 
         return run
@@ -392,7 +390,7 @@ class TestCalibrating:
         command("models", "add", file, "--like", "arcface")
         return "own-model"
 
-    def test_the_table_is_printed_and_kept_when_asked(self, folder, calibrate, crowd, own):
+    def test_the_table_is_printed_and_kept_on_request(self, folder, calibrate, crowd, own):
         result = calibrate(crowd, "--model", own)
         assert result.exit_code == 0, result.output
         assert "300 faces on 301 photos of 150 people; 150 pairs of one person, 44,700 of strangers" in result.stdout
@@ -406,15 +404,15 @@ class TestCalibrating:
         assert f"Kept in {folder / own}.json" in result.stdout
         (cosine,) = re.findall(r"^80 +1 in 1,000 +(\S+)", result.stdout, re.MULTILINE)
         assert after.calibration.confidence(float(cosine)) == pytest.approx(80)
-        # Strangers in 64 dimensions: a normal distribution about 0 of width 1 / 8, of which 1 in 1,000 is beyond 3.09.
+        # Impostor pairs in 64 dimensions: normal about 0 with deviation 1 / 8; 1 in 1,000 is beyond 3.09 deviations.
         assert float(cosine) == pytest.approx(3.09 / 8, abs=0.05)
         assert identity(after) == identity(before)
 
-    def test_of_a_model_of_the_catalogue_it_holds_in_place_of_the_built_in_one(
+    def test_a_kept_calibration_of_a_catalogue_model_replaces_the_built_in_one(
         self, folder, command, calibrate, crowd, weights
     ):
         name = weights.entry.name
-        copied_prepared(weights.embedder, folder)
+        copy_prepared(weights.embedder, folder)
         result = calibrate(crowd, "--write")
         assert result.exit_code == 0, result.output
         own = folder / f"{name}.calibration.json"
@@ -424,8 +422,8 @@ class TestCalibrating:
         own.unlink()
         assert custom.find(name, "embedding", folder) == weights.entry
 
-    def test_a_model_that_knows_nobody_again_is_refused(self, folder, calibrate, crowd, own):
-        result = calibrate(crowd, "--model", own, "--write", likeness=3)
+    def test_a_model_that_does_not_recognise_people_is_refused(self, folder, calibrate, crowd, own):
+        result = calibrate(crowd, "--model", own, "--write", spread=3)
         assert result.exit_code == 1
         assert "does not know people again" in result.stderr
         assert custom.find(own, "embedding", folder).calibration is None
@@ -433,5 +431,5 @@ class TestCalibrating:
     def test_two_people_are_too_few(self, fails, own, people):
         fails("faces of 2 people, .*250 people", "calibrate", people, "--model", own)
 
-    def test_an_unknown_model(self, fails, people):
+    def test_an_unknown_model_is_refused(self, fails, people):
         fails("no embedding model is called 'none'", "calibrate", people, "--model", "none")

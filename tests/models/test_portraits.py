@@ -1,4 +1,4 @@
-"""Two people and altered photos of them: who is who must survive the changes."""
+"""Two people and altered photos of them: the person must be recognised after every change."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def confidence(faces, weights):
-    """Confidence that the most prominent faces of two pictures are one person's."""
+    """Measures the confidence that the most prominent faces of two pictures belong to one person."""
 
     def measure(a, b):
         cosine = float(faces.embed_most_prominent(a).vector @ faces.embed_most_prominent(b).vector)
@@ -58,12 +58,12 @@ def confidence(faces, weights):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("person", PEOPLE)
-def test_the_same_person_stays_above_95(confidence, person, change):
+def test_altered_photos_of_a_person_stay_above_95(confidence, person, change):
     photo = PEOPLE[person]
     assert confidence(photo, CHANGES[change](photo)) >= 95
 
 
-def test_the_same_photo_is_100(confidence):
+def test_the_same_photo_has_confidence_100(confidence):
     assert confidence(astronaut_png(), astronaut_png()) == 100
 
 
@@ -72,7 +72,7 @@ def test_two_people_stay_below_80(confidence):
 
 
 @pytest.mark.parametrize("order", [("hopper", "astronaut"), ("astronaut", "hopper")])
-def test_several_faces_come_from_left_to_right(faces, order):
+def test_several_faces_are_ordered_from_left_to_right(faces, order):
     found = faces.embed_all(side_by_side(*[PEOPLE[name] for name in order]))
     assert len(found) == 2
     assert found[0].detection.box[0] < found[1].detection.box[0]
@@ -82,46 +82,46 @@ def test_several_faces_come_from_left_to_right(faces, order):
         assert np.linalg.norm(face.vector) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_most_prominent_is_the_larger_face(faces):
+def test_the_larger_face_is_the_most_prominent(faces):
     found = faces.embed_most_prominent(side_by_side(astronaut_png(), hopper_jpeg()))
     assert found.vector @ faces.embed_most_prominent(hopper_jpeg()).vector > 0.9
 
 
-def test_as_many_faces_as_can_be_added_at_once_are_found(faces):
-    """Through a service it is a matter of the machine's pace and load: docs/reliability.md has figures."""
+def test_the_most_faces_that_an_add_accepts_are_found(faces):
+    """In a service this depends on the speed and load of the machine: docs/reliability.md has figures."""
     assert [face.number for face in faces.embed_all(crowd(MAX_ADDED))] == list(range(MAX_ADDED))
 
 
 @pytest.mark.parametrize(
     "picture", [faceless_png(), png(np.full((200, 300, 3), 127, np.uint8)), png(np.zeros((1, 1, 3), np.uint8))]
 )
-def test_a_picture_without_a_face(faces, picture):
+def test_a_picture_without_a_face_is_refused(faces, picture):
     with pytest.raises(FaceNotDetected):
         faces.embed_all(picture)
 
 
-def turned_by(photo, degrees):
-    """With all of it kept: quarters as they are, else in a larger picture with black corners."""
+def rotated_by(photo, degrees):
+    """Rotate all of a photo: by quarters exactly, else in a larger picture with black corners."""
     return jpeg(geometry.rotate(pixels(photo), degrees)[0])
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270, 30, -30, 45, -45])
 @pytest.mark.parametrize("person", PEOPLE)
-def test_whichever_way_up_a_photo_comes_it_is_the_same_person(confidence, person, degrees):
-    assert confidence(PEOPLE[person], turned_by(PEOPLE[person], degrees)) >= 95
+def test_a_rotated_photo_is_recognised(confidence, person, degrees):
+    assert confidence(PEOPLE[person], rotated_by(PEOPLE[person], degrees)) >= 95
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270, 45])
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_turned_photo_is_enrolled_as_it_is_searched_for(faces, person, degrees):
-    photo = turned_by(PEOPLE[person], degrees)
+def test_an_add_and_a_search_of_a_rotated_photo_have_the_same_vector(faces, person, degrees):
+    photo = rotated_by(PEOPLE[person], degrees)
     (enrolled,) = faces.embed_all(photo)
     assert enrolled.vector @ faces.embed_most_prominent(photo).vector > 0.999999
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_faces_of_a_turned_photo_come_from_left_to_right_as_they_are_seen_upright(faces, degrees):
-    found = faces.embed_all(turned_by(side_by_side(*PEOPLE.values()), degrees))
+def test_faces_of_a_rotated_photo_are_ordered_as_in_the_upright_photo(faces, degrees):
+    found = faces.embed_all(rotated_by(side_by_side(*PEOPLE.values()), degrees))
     assert len(found) == 2
     for face, photo in zip(found, PEOPLE.values(), strict=True):
         assert face.vector @ faces.embed_most_prominent(photo).vector > 0.9
@@ -136,7 +136,7 @@ def test_a_small_face_in_a_large_photo_is_found(confidence):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_photo_is_the_same_whichever_way_it_is_stored(confidence, person, orientation):
+def test_a_photo_matches_itself_in_every_exif_orientation(confidence, person, orientation):
     upright = pixels(PEOPLE[person])
-    # JPEG rounds in blocks, which lie differently in a turned picture, and landmarks move with the least change.
+    # Blocks of JPEG lie differently in a rotated picture, and landmarks move with every change.
     assert confidence(oriented(upright, 1), oriented(upright, orientation)) >= 99

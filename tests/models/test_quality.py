@@ -1,4 +1,4 @@
-"""The quality of portraits, through the whole pipeline."""
+"""The quality of portraits, measured by the whole pipeline."""
 
 import base64
 
@@ -38,7 +38,7 @@ def test_portraits_pass_every_gate(faces: FaceService, person: str) -> None:
     assert STRICT.flaw(faces.embed_most_prominent(PEOPLE[person]).quality) is None
 
 
-def test_so_does_the_face_in_the_examples_of_the_openapi_document(faces: FaceService) -> None:
+def test_the_example_image_of_the_openapi_document_passes_every_gate(faces: FaceService) -> None:
     own, example = faces.embed_most_prominent(hopper_jpeg()), faces.embed_most_prominent(base64.b64decode(BASE64))
     assert STRICT.flaw(example.quality) is None
     assert own.vector @ example.vector > 0.9
@@ -47,14 +47,14 @@ def test_so_does_the_face_in_the_examples_of_the_openapi_document(faces: FaceSer
 
 @pytest.mark.parametrize("change", STILL_FINE)
 @pytest.mark.parametrize("person", PEOPLE)
-def test_what_a_search_still_finds_passes(faces: FaceService, person: str, change: str) -> None:
+def test_photos_that_a_search_still_recognises_pass(faces: FaceService, person: str, change: str) -> None:
     own, changed = (faces.embed_most_prominent(photo) for photo in (PEOPLE[person], STILL_FINE[change](PEOPLE[person])))
     assert own.vector @ changed.vector > 0.465
     assert STANDARD.flaw(changed.quality) is None
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_blur_with_a_sigma_of_a_fourteenth_of_the_face_does_not(faces: FaceService, person: str) -> None:
+def test_a_blur_of_a_fourteenth_of_the_face_is_a_flaw(faces: FaceService, person: str) -> None:
     small = scale(PEOPLE[person], 110 / faces.embed_most_prominent(PEOPLE[person]).quality.size)
     assert STANDARD.flaw(faces.embed_most_prominent(small).quality) is None
     assert STANDARD.flaw(faces.embed_most_prominent(blurred(small, 8)).quality) is Flaw.BLUR
@@ -62,21 +62,21 @@ def test_a_blur_with_a_sigma_of_a_fourteenth_of_the_face_does_not(faces: FaceSer
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_face_of_20_pixels_does_not(faces: FaceService, person: str) -> None:
+def test_a_face_of_20_pixels_is_a_flaw(faces: FaceService, person: str) -> None:
     tiny = scale(PEOPLE[person], 20 / faces.embed_most_prominent(PEOPLE[person]).quality.size)
     assert STANDARD.flaw(faces.embed_most_prominent(tiny).quality) is Flaw.SIZE
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_the_size_is_that_of_the_photo_as_it_was_sent(faces: FaceService, person: str) -> None:
+def test_size_is_that_in_the_photo_as_it_was_sent(faces: FaceService, person: str) -> None:
     own = faces.embed_most_prominent(PEOPLE[person]).quality.size
-    for factor in (2.6, 5):  # decoded at a half and at a quarter
+    for factor in (2.6, 5):  # decoded at half and at a quarter of the size
         sent = jpeg(pixels(scale(PEOPLE[person], factor)))
         assert faces.embed_most_prominent(sent).quality.size == pytest.approx(own * factor, rel=0.08)
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_blur_lowers_sharpness_and_light_and_size_hardly_change_it(faces: FaceService, person: str) -> None:
+def test_blur_lowers_sharpness_while_light_and_size_hardly_change_it(faces: FaceService, person: str) -> None:
     def shown(photo: bytes) -> Face:
         return faces.embed_most_prominent(photo)
 
@@ -88,8 +88,8 @@ def test_blur_lowers_sharpness_and_light_and_size_hardly_change_it(faces: FaceSe
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_light_moves_exposure(faces: FaceService, person: str) -> None:
-    # Where the face lies is known from the photo as it is: at 0.06 of its light one of the two is not found.
+def test_light_changes_exposure(faces: FaceService, person: str) -> None:
+    # The face is detected in the unchanged photo: at 0.06 of the light one of the two is not found.
     face = faces.embed_most_prominent(PEOPLE[person]).detection
 
     def shown(photo: bytes) -> Quality:
@@ -103,7 +103,7 @@ def test_light_moves_exposure(faces: FaceService, person: str) -> None:
         assert shares[-1] > 0.15
 
 
-def test_every_face_of_an_image_has_its_own(faces: FaceService) -> None:
+def test_every_face_of_an_image_has_a_quality_of_its_own(faces: FaceService) -> None:
     left, right = pixels(hopper_jpeg()), pixels(astronaut_png())
     both = png(cv2.hconcat([left[:512], cv2.GaussianBlur(right, (0, 0), 6)]))
     assert [STANDARD.flaw(face.quality) for face in faces.embed_all(both)] == [None, Flaw.BLUR]

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from processes import wait_for
 from qdrant_server import Server, served
-from redis_servers import certified
+from redis_servers import make_certificate
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Point, Store, StoreError, StoreUnavailable
@@ -224,7 +224,7 @@ class TestFailures:
 
 @pytest.mark.slow
 def test_the_certificate_is_checked(tmp_path: Path, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = certified(tmp_path)
+    certificate, key = make_certificate(tmp_path)
     with served(tmp_path / "q", KEY, tls=(certificate, key)) as server:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         with opened(server, qdrant_grpc=grpc, store_timeout_s=1) as store, pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Make the pinned numbers anew: `PYTHONPATH=.:tests .venv/bin/python tests/models/canonical`."""
+"""Write the pinned results: `PYTHONPATH=.:tests .venv/bin/python tests/models/canonical`."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The Celery application: its tasks and the delivery policy that stands on them."""
+"""The Celery application: its tasks and the settings on which redelivery depends."""
 
 import inspect
 import json
@@ -29,7 +29,7 @@ from worker.delivery.channel import share_client
 SETTINGS = Settings(redis_url="unix:///nowhere.sock", visibility_timeout_s=7)
 
 
-def test_every_job_has_its_task_and_none_is_lost_with_its_worker() -> None:
+def test_every_job_has_a_task_that_is_delivered_again_if_its_worker_dies() -> None:
     app = create_celery(SETTINGS)
     for job in (AddJob, SearchJob, DeleteJob, CompareJob):
         task = app.tasks[job.task]
@@ -44,7 +44,7 @@ def test_only_json_is_accepted() -> None:
     assert create_celery(SETTINGS).conf.accept_content == ["json"]
 
 
-def test_a_worker_without_a_broker_says_what_to_do() -> None:
+def test_a_worker_without_a_broker_names_the_setting() -> None:
     with pytest.raises(OperatorError, match="REDIS_URL is not set"):
         create_celery(Settings(redis_url=None))
 
@@ -54,7 +54,7 @@ class Client:
 
 
 class Channel:
-    """What share_client needs of a channel of kombu's."""
+    """The part of a channel of kombu that share_client uses."""
 
     pool = Client.connection_pool
 
@@ -82,18 +82,18 @@ def test_a_channel_with_a_new_pool_has_a_new_client(monkeypatch: pytest.MonkeyPa
     pool = object()
     monkeypatch.setattr(channel, "pool", pool)
     monkeypatch.setattr(Client, "connection_pool", pool)
-    assert channel._create_client() is first  # it is of that pool
+    assert channel._create_client() is first  # it belongs to that pool
     monkeypatch.setattr(channel, "pool", object())
     assert channel._create_client() is not first
 
 
-def test_kombus_channel_is_such_a_one() -> None:
+def test_kombus_channel_has_the_methods_that_share_client_replaces() -> None:
     channel = Connection("redis+socket:///nowhere.sock").transport.Channel
     assert list(inspect.signature(channel._create_client).parameters) == ["self", "asynchronous"]
     assert "self._create_client()" in inspect.getsource(channel.conn_or_acquire)
 
 
-def test_a_task_knows_its_message_by_the_tag_by_which_kombu_does() -> None:
+def test_the_delivery_tag_of_a_task_is_that_of_its_message() -> None:
     job = SearchJob(job_id=new_job_id(new_gateway_id(), new_request_id()), collection="a.b.00000000", deadline=2e9)
     messages = Messages(SETTINGS)
     sent = messages.make(job, {})
@@ -104,7 +104,7 @@ def test_a_task_knows_its_message_by_the_tag_by_which_kombu_does() -> None:
     assert request.properties["delivery_tag"] == message.delivery_tag == delivery_tag(sent)
 
 
-def test_kombu_keeps_when_a_job_was_taken_where_it_is_told_to() -> None:
+def test_kombu_uses_the_configured_index_of_unacknowledged_jobs() -> None:
     assert create_celery(SETTINGS).conf.broker_transport_options["unacked_index_key"] == UNACKED_INDEX
     channel = Connection("redis+socket:///nowhere.sock").transport.Channel
     assert {"unacked_key", "unacked_index_key", "visibility_timeout"} <= {*channel.from_transport_options}

@@ -1,4 +1,4 @@
-"""A worker waits for a broker that is started after it."""
+"""A worker waits for a broker that starts later."""
 
 from collections.abc import Callable
 
@@ -27,22 +27,22 @@ class Late:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_startup, "RETRY_S", 0)
 
 
-def said(redis: Late, give_up: Callable[[], None] = lambda: None) -> list[dict[str, object]]:
+def logged(redis: Late, give_up: Callable[[], None] = lambda: None) -> list[dict[str, object]]:
     with structlog.testing.capture_logs() as lines:
         broker_startup.await_broker(redis, str(parse("redis://:hunter2@valkey:6379/0")), give_up)  # type: ignore[arg-type]
     return [dict(line) for line in lines]
 
 
-def test_a_broker_that_answers_is_not_logged() -> None:
-    assert said(Late()) == []
+def test_nothing_is_logged_if_the_broker_answers() -> None:
+    assert logged(Late()) == []
 
 
 def test_waiting_for_a_late_broker_is_logged_in_two_lines() -> None:
-    lines = said(Late(RedisConnectionError("refused"), RedisConnectionError("refused"), BusyLoadingError("loading")))
+    lines = logged(Late(RedisConnectionError("refused"), RedisConnectionError("refused"), BusyLoadingError("loading")))
     assert [line["event"] for line in lines] == ["broker_not_reached", "broker_reached"]
     assert lines[0]["broker"] == "valkey:6379"
     assert lines[0]["error"] == "ConnectionError"
@@ -55,4 +55,4 @@ def test_a_stopped_worker_stops_waiting() -> None:
         raise SystemExit(0)
 
     with pytest.raises(SystemExit):
-        said(Late(AuthenticationError("no"), AuthenticationError("no")), stop)
+        logged(Late(AuthenticationError("no"), AuthenticationError("no")), stop)

@@ -34,14 +34,14 @@ def broker() -> Broker:
 
 
 @pytest.mark.parametrize(("threads", "extra"), [(1, 1), (2, 1), (3, 1), (4, 2), (32, 16)])
-def test_it_announces_its_threads_and_half_as_many_extra_ones(broker: Broker, threads: int, extra: int) -> None:
+def test_a_worker_announces_its_threads_and_half_as_many_extra_ones(broker: Broker, threads: int, extra: int) -> None:
     FairQueueClient(broker, threads).announce()
-    ((script, (_, *said, _ttl)),) = broker.calls
-    assert (script, said) == (ANNOUNCE, [threads, extra])
+    ((script, (_, *announced, _ttl)),) = broker.calls
+    assert (script, announced) == (ANNOUNCE, [threads, extra])
     assert extra_threads(threads) == extra
 
 
-def test_it_withdraws_its_announcement_when_it_stops(broker: Broker) -> None:
+def test_a_worker_withdraws_its_announcement_when_it_stops(broker: Broker) -> None:
     client = FairQueueClient(broker, 2)
     client.start()
     client.stop()
@@ -56,18 +56,20 @@ def test_a_job_is_reported_as_done_whether_or_not_it_fails(broker: Broker) -> No
         assert broker.calls == []
     with pytest.raises(ZeroDivisionError), client.job(JOB, {TENANT: "shop"}):
         raise ZeroDivisionError
-    assert [(script, list(said[:2])) for script, said in broker.calls] == [(DONE, ["shop", JOB])] * 2
-    assert all(said[2] >= 0 for _, said in broker.calls)
+    assert [(script, list(args[:2])) for script, args in broker.calls] == [(DONE, ["shop", JOB])] * 2
+    assert all(args[2] >= 0 for _, args in broker.calls)
 
 
 @pytest.mark.parametrize("headers", [{}, {TENANT: None}, {TENANT: ["shop"]}])
-def test_a_job_of_a_gateway_without_a_fair_queue_is_not_reported(broker: Broker, headers: dict[str, Any]) -> None:
+def test_a_job_without_a_tenant_in_its_headers_is_not_reported(broker: Broker, headers: dict[str, Any]) -> None:
     with FairQueueClient(broker, 2).job(JOB, headers):
         pass
     assert broker.calls == []
 
 
-def test_without_a_broker_a_job_is_done_with_a_warning(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_broker_a_job_is_done_and_a_warning_logged(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
     broker.away = True
     client = FairQueueClient(broker, 2)
     with client.job(JOB, {TENANT: "shop"}):

@@ -1,4 +1,4 @@
-"""Face databases of another identity: who is told what, and when a worker does not start."""
+"""Facedbs of another identity: what is reported of them, and when a worker refuses to start."""
 
 import re
 import uuid
@@ -46,7 +46,7 @@ class Pipe:
 
 
 class Control:
-    """What a Redis with these facedbs of one tenant answers."""
+    """A Redis with these facedbs of one tenant."""
 
     def __init__(self, *collections: str) -> None:
         names = [collection.split(".")[1] for collection in collections]
@@ -68,7 +68,7 @@ class Control:
 
 
 def store_with(**made_by: Identity) -> MemoryStore:
-    """Ours, with one face in each of these facedbs."""
+    """Return a store with one face in each of these facedbs."""
     store = MemoryStore(OURS)
     vector = np.zeros(OURS.dimension, np.float32)
     vector[0] = 1
@@ -81,21 +81,23 @@ def gauge(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("facesearch_facedbs_refused")
 
 
-def watched(store: MemoryStore, *collections: str) -> tuple[ForeignFacedbs, Metrics]:
+def watch(store: MemoryStore, *collections: str) -> tuple[ForeignFacedbs, Metrics]:
     metrics = Metrics(NoTraces())
     return ForeignFacedbs(Control(*collections), store, metrics), metrics  # type: ignore[arg-type] -- as much as it needs
 
 
-class TestStarting:
-    def test_with_nothing_but_faces_of_another_release_it_does_not_start(self) -> None:
-        made, _ = watched(store_with(main=older(), staff=older()), "shop.main.0", "shop.staff.0")
+class TestStart:
+    def test_a_worker_with_only_foreign_facedbs_does_not_start(self) -> None:
+        made, _ = watch(store_with(main=older(), staff=older()), "shop.main.0", "shop.staff.0")
         with pytest.raises(OperatorError) as refusal:
             made.require_something_served()
-        said = str(refusal.value)
-        assert said.startswith("nothing could be served: the faces of shop.main.0 (facedb main of tenant shop), ")
-        assert f"were made by {older()}, and this service makes {OURS}; they were added by an earlier release" in said
-        assert "go back to that release, or add the faces again, from your photos (the service keeps none)" in said
-        assert "\n" not in said
+        message = str(refusal.value)
+        assert message.startswith("nothing could be served: the faces of shop.main.0 (facedb main of tenant shop), ")
+        assert (
+            f"were made by {older()}, and this service makes {OURS}; they were added by an earlier release" in message
+        )
+        assert "go back to that release, or add the faces again, from your photos (the service keeps none)" in message
+        assert "\n" not in message
 
     @pytest.mark.parametrize(
         ("made_by", "facedbs"),
@@ -104,26 +106,28 @@ class TestStarting:
             ({}, ["main"]),
             ({"main": OURS}, ["main"]),
             ({"main": OURS, "staff": older()}, ["main", "staff"]),
-            ({"main": older()}, ["main", "new"]),  # to which the faces are added again
-            ({"gone": older()}, ["main"]),  # dropped, and not removed yet
+            ({"main": older()}, ["main", "new"]),  # empty, so that faces can be added again
+            ({"gone": older()}, ["main"]),  # dropped, but not removed yet
         ],
     )
-    def test_with_one_that_can_be_served_it_does(self, made_by: dict[str, Identity], facedbs: list[str]) -> None:
-        made, _ = watched(store_with(**made_by), *(f"shop.{name}.0" for name in facedbs))
+    def test_a_worker_with_a_facedb_of_its_own_identity_or_an_empty_one_starts(
+        self, made_by: dict[str, Identity], facedbs: list[str]
+    ) -> None:
+        made, _ = watch(store_with(**made_by), *(f"shop.{name}.0" for name in facedbs))
         made.require_something_served()
 
-    def test_a_store_that_does_not_answer_yet_is_no_reason(self) -> None:
+    def test_a_worker_starts_while_the_store_does_not_answer(self) -> None:
         store = store_with(main=older())
         store.close()
         with pytest.raises(StoreUnavailable):
             store.foreign(["shop.main.0"])
-        watched(store, "shop.main.0")[0].require_something_served()
+        watch(store, "shop.main.0")[0].require_something_served()
 
 
-class TestTelling:
-    def test_how_many_and_which_until_they_are_gone(self) -> None:
+class TestReports:
+    def test_foreign_facedbs_are_reported_until_they_are_dropped(self) -> None:
         store = store_with(main=OURS, staff=older())
-        made, metrics = watched(store, "shop.main.0", "shop.staff.0")
+        made, metrics = watch(store, "shop.main.0", "shop.staff.0")
         assert gauge(metrics) == 0
         made.check()
         count, reason = made.summary()
@@ -134,23 +138,25 @@ class TestTelling:
         assert made.summary() == (0, "")
         assert gauge(metrics) == 0
 
-    def test_what_was_known_stays_while_the_store_is_away(self) -> None:
+    def test_foreign_facedbs_are_reported_while_the_store_is_away(self) -> None:
         store = store_with(main=OURS, staff=older())
-        made, metrics = watched(store, "shop.main.0", "shop.staff.0")
+        made, metrics = watch(store, "shop.main.0", "shop.staff.0")
         made.check()
         store.close()
         made.check()
         assert made.summary()[0] == gauge(metrics) == 1
 
-    def test_many_are_counted(self) -> None:
+    def test_many_foreign_facedbs_are_counted(self) -> None:
         found = {f"shop.f{number}.0": str(older()) for number in range(8)}
-        said = describe(found, OURS, {})
-        assert "shop.f0.0, shop.f1.0, shop.f2.0, shop.f3.0, shop.f4.0 and 3 more were made by" in said
+        message = describe(found, OURS, {})
+        assert "shop.f0.0, shop.f1.0, shop.f2.0, shop.f3.0, shop.f4.0 and 3 more were made by" in message
 
-    def test_each_identity_has_its_advice(self) -> None:
-        said = describe({"shop.a.0": str(OTHER), "shop.b.0": ""}, OURS, {})
-        assert re.search(r"shop\.a\.0 were made by sface-2021dec:.*set FACESEARCH_EMBEDDER=sface-2021dec again", said)
-        assert "the faces of shop.b.0 were made by somebody else" in said
+    def test_each_identity_has_its_own_advice(self) -> None:
+        message = describe({"shop.a.0": str(OTHER), "shop.b.0": ""}, OURS, {})
+        assert re.search(
+            r"shop\.a\.0 were made by sface-2021dec:.*set FACESEARCH_EMBEDDER=sface-2021dec again", message
+        )
+        assert "the faces of shop.b.0 were made by somebody else" in message
 
 
 @pytest.mark.parametrize(
@@ -177,5 +183,5 @@ class TestTelling:
     ],
     ids=["another embedder", "one of one's own", "another and a release", "earlier", "later", "another file"],
 )
-def test_the_advice_is_what_helps(stored: Identity, advice: str) -> None:
+def test_the_advice_fits_the_identity(stored: Identity, advice: str) -> None:
     assert remedy(str(stored), OURS).startswith(advice)

@@ -1,8 +1,8 @@
-"""Native output goes to the log, bounded; Python's own and that of crashes stay on stderr."""
+"""Native output goes to the log and is bounded; output of Python itself and of crashes stays on stderr."""
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processes import python
@@ -26,7 +26,7 @@ def logged(stderr: str) -> list[dict]:
     return [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
 
 
-def test_output_of_libpng_is_in_the_log_only() -> None:
+def test_output_of_libpng_is_only_in_the_log() -> None:
     ended = python("-c", SCENE + "say(b'libpng warning: eXIf: duplicate\\n')")
     (line,) = logged(ended.stderr)
     assert (line["event"], line["level"], line["lines"]) == ("native_output", "info", 1)
@@ -35,7 +35,7 @@ def test_output_of_libpng_is_in_the_log_only() -> None:
     assert ended.returncode == 0
 
 
-def test_a_flood_is_logged_in_a_few_lines() -> None:
+def test_a_flood_of_lines_is_logged_in_a_few_lines() -> None:
     ended = python("-c", SCENE + "for n in range(5_000): say(b'libpng warning: %d\\n' % (n % 7)); time.sleep(0)")
     lines = logged(ended.stderr)
     assert sum(line["lines"] for line in lines) == 5_000
@@ -43,9 +43,9 @@ def test_a_flood_is_logged_in_a_few_lines() -> None:
     assert len(lines) == len(ended.stderr.splitlines()) < 100
 
 
-def test_unknown_lines_are_only_counted() -> None:
-    said = "say(b'thread panicked: called unwrap() on Err(Rumpelstilzchen)\\nlibpng error: CRC error\\n')"
-    ended = python("-c", SCENE + said)
+def test_unknown_lines_are_counted_and_not_shown() -> None:
+    output = "say(b'thread panicked: called unwrap() on Err(Rumpelstilzchen)\\nlibpng error: CRC error\\n')"
+    ended = python("-c", SCENE + output)
     (line,) = logged(ended.stderr)
     assert (line["level"], line["lines"], line["unknown"], line["shown"]) == (
         "warning",
@@ -62,7 +62,7 @@ def test_a_full_pipe_does_not_block_even_a_writer_with_the_interpreter_lock() ->
     assert (ended.returncode, ended.stdout) == (0, "whole\n")
 
 
-def test_an_endless_line_is_bounded() -> None:
+def test_a_line_without_an_end_is_bounded() -> None:
     ended = python("-c", SCENE + "for _ in range(300): say(b'x' * 60_000); time.sleep(0.001)")
     assert ended.returncode == 0
     assert [line["lines"] for line in logged(ended.stderr)] in ([], [1])
@@ -83,8 +83,8 @@ def test_stacks_of_a_crash_are_on_stderr() -> None:
 
 
 def test_the_last_message_of_the_interpreter_is_on_stderr() -> None:
-    said = "say(b'libpng error: CRC error\\n'); ctypes.pythonapi.Py_FatalError(b'what is wrong')"
-    ended = python("-c", SCENE + f"def crashing(): {said}\ncrashing()")
+    output = "say(b'libpng error: CRC error\\n'); ctypes.pythonapi.Py_FatalError(b'what is wrong')"
+    ended = python("-c", SCENE + f"def crashing(): {output}\ncrashing()")
     assert ended.returncode < 0
     assert "Fatal Python error: " in ended.stderr
     assert "what is wrong" in ended.stderr
@@ -97,9 +97,8 @@ def test_stacks_of_a_stuck_worker_are_on_stderr() -> None:
     assert "in stuck" in ended.stderr
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=3 * MAX_LINE_BYTES)))
-def test_lines_do_not_depend_on_how_the_stream_is_cut(pieces: list[bytes]) -> None:
+def test_lines_do_not_depend_on_the_pieces_of_the_stream(pieces: list[bytes]) -> None:
     lines = LineBuffer()
     found = [line[:MAX_LINE_BYTES] for piece in [*pieces, b"\n"] for line in lines.add(piece)]
     assert found == [line[:MAX_LINE_BYTES] for line in b"".join(pieces).split(b"\n") if line]

@@ -1,4 +1,4 @@
-"""A periodic thread survives errors of its task, and stops."""
+"""A periodic thread survives errors of its task, and can be stopped."""
 
 import threading
 
@@ -28,7 +28,7 @@ def test_a_task_that_fails_is_tried_again(error: type[Exception]) -> None:
     assert len(calls) == count
 
 
-def test_it_runs_at_once_stops_at_once_and_can_start_again() -> None:
+def test_the_task_runs_at_once_and_after_each_restart() -> None:
     ran = threading.Event()
     periodic = Periodic("test", ran.set, interval_s=3600)
     periodic.stop()  # nothing to stop yet

@@ -1,4 +1,4 @@
-"""A worker with a stuck thread ends itself."""
+"""A worker with a stuck thread ends its process."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def stuck():
         threading.Event().wait(30)
 
 def locked():
-    ctypes.PyDLL(None).sleep(30)  # and keeps the interpreter lock
+    ctypes.PyDLL(None).sleep(30)  # with the interpreter lock
 
 limit.start()
 """
@@ -41,7 +41,7 @@ def test_an_interpreter_lock_that_is_never_released_ends_the_process() -> None:
     assert "in locked" in ended.stderr
 
 
-def test_a_consumer_that_beats_no_more_ends_the_process_unless_it_said_so() -> None:
+def test_a_stuck_consumer_ends_the_process_and_one_that_was_stopped_does_not() -> None:
     ended = python("-c", SCENE + "limit.consumer_ticks(); time.sleep(30)")
     assert ended.returncode == 1
     assert "consumer_stuck" in ended.stdout + ended.stderr
@@ -49,7 +49,7 @@ def test_a_consumer_that_beats_no_more_ends_the_process_unless_it_said_so() -> N
     assert ended.returncode == 0
 
 
-def test_jobs_that_end_in_time_do_not() -> None:
+def test_jobs_that_end_in_time_do_not_end_the_process() -> None:
     again = "for _ in range(3):\n  with limit.job(job): time.sleep(0.7)\n"
     ended = python("-c", SCENE + again + "limit.stop(); print('whole')")
     assert (ended.returncode, ended.stdout) == (0, "whole\n")
@@ -69,24 +69,24 @@ def waiting():
     with limit.job(job, "its tag"), memory.reserve(100_000_000):
         taken.append(stopwatch.seconds())
 
-told = 0
+waited = 0
 with memory.reserve(100_000_000):
     thread = threading.Thread(target=waiting)
     thread.start()
     for _ in range(30):
         time.sleep(0.1)
-        told += limit.new_waits().get("its tag", 0)
+        waited += limit.new_waits().get("its tag", 0)
 thread.join()
 limit.stop()
-print(told, taken[0])
+print(waited, taken[0])
 """
 
 
 def test_waiting_for_memory_does_not_count_and_postpones_redelivery() -> None:
     ended = python("-c", SCENE + CROWDED)
     assert ended.returncode == 0, ended.stderr
-    told, taken = map(float, ended.stdout.split())
-    assert told > 1.5  # far beyond the limit
+    waited, taken = map(float, ended.stdout.split())
+    assert waited > 1.5  # far beyond the limit
     assert taken < 1
 
 
@@ -122,16 +122,16 @@ print(lasted, sum(waits), counted)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not tell who waits for what")
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system has no /proc/self/schedstat")
 def test_waiting_for_a_processor_does_not_count() -> None:
     ended = python("-c", "import os" + SCENE + STARVED)
     assert ended.returncode == 0, ended.stderr
     lasted, waited, taken = map(float, ended.stdout.split())
     assert lasted > 1.5  # far beyond the limit
-    assert lasted - waited < 1  # what is reported for its redelivery to be put off keeps it within the limit
-    assert taken < 1  # so does the job's own stopwatch
+    assert lasted - waited < 1  # the waits that postpone redelivery keep the job within the limit
+    assert taken < 1  # by the job's own stopwatch
 
 
-def test_a_job_is_never_with_two_workers() -> None:
-    """The limit, the check that notices and the second that kombu takes are within the visibility timeout."""
+def test_a_job_that_reaches_its_limit_ends_before_it_is_delivered_again() -> None:
+    """The limit, the interval of its checks and the second that kombu takes are within the visibility timeout."""
     assert limit_s(5) + CHECK_S <= 5

@@ -11,12 +11,12 @@ confidences = st.floats(0, 100)
 
 
 @pytest.mark.parametrize(("cosine", "confidence"), SFACE.points)
-def test_passes_through_its_points(cosine, confidence):
+def test_a_calibration_passes_through_its_points(cosine, confidence):
     assert SFACE.confidence(cosine) == confidence
     assert SFACE.cosine(confidence) == pytest.approx(cosine, abs=1e-12)
 
 
-def test_the_contract_thresholds():
+def test_the_thresholds_of_the_contract():
     assert SFACE.cosine(80) == pytest.approx(0.37)
     assert SFACE.cosine(95) == pytest.approx(0.47)
     assert SFACE.confidence(1.0) == 100
@@ -24,7 +24,7 @@ def test_the_contract_thresholds():
 
 
 @given(cosines, cosines)
-def test_is_monotone_and_within_0_and_100(a, b):
+def test_confidence_is_monotone_and_within_0_and_100(a, b):
     low, high = sorted((a, b))
     assert 0 <= SFACE.confidence(low) <= SFACE.confidence(high) <= 100
 
@@ -37,18 +37,18 @@ def test_cosine_is_the_smallest_that_reaches_the_confidence(confidence):
 
 
 @given(cosines)
-def test_there_and_back(cosine):
+def test_cosine_and_confidence_are_inverse(cosine):
     assert SFACE.cosine(SFACE.confidence(cosine)) == pytest.approx(min(cosine, 0.9999), abs=1e-9)
 
 
-def test_rounding_errors_outside_the_scale_count_as_its_ends():
+def test_cosines_beyond_the_scale_count_as_its_ends():
     assert SFACE.confidence(1.0000002) == 100
     assert SFACE.confidence(-1.0000002) == 0
     assert SFACE.cosine(-5) == -1
 
 
 @pytest.mark.parametrize("confidence", [100.001, math.inf, math.nan])
-def test_unreachable_confidence_is_refused(confidence):
+def test_an_unreachable_confidence_is_refused(confidence):
     with pytest.raises(ValueError, match=r"above 100|not a number"):
         SFACE.cosine(confidence)
 
@@ -79,7 +79,7 @@ def test_points_that_do_not_rise_are_refused(points):
 
 
 @pytest.mark.parametrize("cosine", [0.0, 5e-324, -5e-324, 1e-300, -1e-300, 1e-17, -1e-17])
-def test_around_zero_where_floats_are_dense_the_way_back_takes_no_billions_of_steps(cosine):
+def test_the_inverse_takes_few_steps_near_zero_where_floats_are_dense(cosine):
     confidence = SFACE.confidence(cosine)
     back = SFACE.cosine(confidence)
     assert SFACE.confidence(back) >= confidence
@@ -87,5 +87,5 @@ def test_around_zero_where_floats_are_dense_the_way_back_takes_no_billions_of_st
 
 
 @given(st.floats(-1e-12, 1e-12))
-def test_there_and_back_around_zero(cosine):
+def test_cosine_and_confidence_are_inverse_near_zero(cosine):
     assert SFACE.cosine(SFACE.confidence(cosine)) == pytest.approx(cosine, abs=1e-9)

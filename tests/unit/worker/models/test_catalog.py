@@ -10,7 +10,7 @@ from worker.models.identity import Identity, identity
 from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
 
 
-def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
+def test_the_default_models_are_free_and_calibrated():
     settings = Settings()
     permitted(find(settings.detector, "detection"), accept_noncommercial=False)
     embedder = permitted(find(settings.embedder, "embedding"), accept_noncommercial=False)
@@ -19,7 +19,7 @@ def test_the_defaults_of_the_settings_are_known_free_and_calibrated():
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_entries_are_sound(model):
+def test_every_entry_is_well_formed(model):
     assert re.fullmatch(r"[0-9a-f]{64}", model.sha256)
     assert re.fullmatch(r"[a-z0-9-]+", model.name)
     assert model.file.endswith(".onnx")
@@ -27,13 +27,13 @@ def test_entries_are_sound(model):
     assert all(str(source).endswith((model.file, "==1.1.1")) for source in model.sources)
 
 
-def test_names_are_unique_and_so_is_what_is_made_of_a_file():
+def test_names_and_prepared_files_are_unique():
     made = {(model.sha256, isinstance(model, Embedder) and model.ranges) for model in MODELS}
     assert len({model.name for model in MODELS}) == len(made) == len(MODELS)
 
 
 @pytest.mark.parametrize(("name", "task"), [("nothing", "detection"), ("yunet-2023mar", "embedding")])
-def test_an_unknown_name_is_answered_with_the_known_ones(name, task):
+def test_an_unknown_name_is_refused_with_the_known_ones(name, task):
     known = next(model.name for model in MODELS if model.task == task)
     with pytest.raises(OperatorError, match=rf"no {task} model is called '{name}'.*{known}"):
         find(name, task)
@@ -56,20 +56,20 @@ def test_only_http_urls_are_sources():
         UrlSource("file:///etc/passwd")
 
 
-def test_8_bits_are_made_of_the_default_file_and_are_another_identity():
+def test_the_8_bit_embedder_is_made_of_the_same_file_and_has_another_identity():
     default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
     assert (default.ranges, bool(eight_bits.ranges)) == (None, True)
     assert replace(eight_bits, name=default.name, ranges=None) == default
     assert identity(eight_bits) != identity(default)
 
 
-def test_the_identity_holds_versions_of_what_comes_out_not_of_the_prepared_file():
+def test_the_version_of_an_identity_covers_results_and_not_the_prepared_file():
     default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
     assert identity(default).version == 1000 * RESULT_VERSION + PREPROCESSING_VERSION
     assert identity(eight_bits).version == 1000 * INT8_VERSION + PREPROCESSING_VERSION
 
 
-def test_identity_names_the_source_file_and_round_trips():
+def test_an_identity_names_the_source_file_and_is_read_back():
     model = find("sface-2021dec-int8bq", "embedding")
     made = identity(model)
     assert (made.model, made.digest, made.dimension) == (model.name, model.sha256, 128)

@@ -1,4 +1,4 @@
-"""Descriptions of the operator's own models: what is written is read, and what was changed is refused."""
+"""Description files of custom models: they are read back as written, and refused after any change."""
 
 import json
 import re
@@ -48,12 +48,12 @@ embedders = st.builds(
 
 
 def edited(path, **changes):
-    """The file with other fields, its seal as it was."""
+    """Change fields of the file and keep its seal."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def resealed(path, **changes):
-    """The file as somebody would write it who knows how the seal is made."""
+    """Change fields of the file and make a valid seal."""
     content = {k: v for k, v in (json.loads(path.read_text()) | changes).items() if k != "seal"}
     path.write_text(json.dumps(content | {"seal": custom._seal(content)}))
 
@@ -64,13 +64,13 @@ def scratch(tmp_path_factory):
 
 
 @given(model=embedders)
-def test_what_is_written_is_read(scratch, model):
+def test_a_description_is_read_back(scratch, model):
     custom.write(model, scratch)
     assert custom.find(model.name, "embedding", scratch) == model
 
 
 @given(name=names)
-def test_every_name_that_is_allowed_is_found_again(scratch, name):
+def test_every_valid_name_is_found(scratch, name):
     if any(name == model.name for model in catalog.MODELS):
         return
     path = custom.write(replace(OWN, name=name), scratch)
@@ -78,18 +78,18 @@ def test_every_name_that_is_allowed_is_found_again(scratch, name):
     path.unlink()
 
 
-def test_a_description_holds_every_field_of_an_embedder_but_sources_and_8_bits(tmp_path):
+def test_a_description_has_every_field_of_an_embedder_except_sources_and_ranges(tmp_path):
     content = json.loads(custom.write(OWN, tmp_path).read_text())
     known = {field.name for field in fields(Embedder)} - {"task", "sources", "ranges"}
     assert content.keys() == known | {"format", "seal"}
 
 
-def test_the_catalogue_is_found_as_ever_and_needs_no_folder(tmp_path):
+def test_models_of_the_catalogue_are_found_without_a_folder(tmp_path):
     for model in catalog.MODELS:
         assert custom.find(model.name, model.task, tmp_path / "none") is model
 
 
-def test_an_unknown_name_is_answered_with_the_described_ones_too(tmp_path):
+def test_an_unknown_name_is_refused_with_catalogue_and_custom_names(tmp_path):
     custom.write(OWN, tmp_path)
     with pytest.raises(OperatorError, match=r"no embedding model is called 'x'.*sface-2021dec.*own-model-2$"):
         custom.find("x", "embedding", tmp_path)
@@ -98,13 +98,13 @@ def test_an_unknown_name_is_answered_with_the_described_ones_too(tmp_path):
 
 
 @pytest.mark.parametrize("name", [model.name for model in catalog.MODELS])
-def test_a_name_of_the_catalogue_cannot_be_taken(tmp_path, name):
+def test_a_name_of_the_catalogue_is_refused(tmp_path, name):
     with pytest.raises(OperatorError, match=f"{name} is a model of the catalogue; choose another name"):
         custom.write(replace(OWN, name=name), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_with_a_name_of_the_catalogue_is_nobody(tmp_path):
+def test_a_description_with_a_name_of_the_catalogue_is_ignored(tmp_path):
     custom.write(OWN, tmp_path).rename(tmp_path / f"{BUILT_IN.name}.json")
     assert custom.find(BUILT_IN.name, "embedding", tmp_path) is BUILT_IN
     assert custom.names(tmp_path) == []
@@ -130,7 +130,7 @@ def test_a_file_with_a_name_of_the_catalogue_is_nobody(tmp_path):
         ({"dimension": 1}, "dimension"),
     ],
 )
-def test_what_cannot_be_described_is_not_written_and_not_read(tmp_path, changes, complaint):
+def test_an_invalid_field_is_neither_written_nor_read(tmp_path, changes, complaint):
     with pytest.raises(OperatorError, match=f"cannot be described: {complaint}: "):
         custom.write(replace(OWN, **changes), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -143,7 +143,7 @@ def test_what_cannot_be_described_is_not_written_and_not_read(tmp_path, changes,
 @pytest.mark.parametrize(
     "changes", [{"mean": 0.0}, {"channels": "RGB"}, {"commercial": False}, {"sha256": "cd" * 32}, {"more": 1}]
 )
-def test_a_description_that_was_edited_is_refused(tmp_path, changes):
+def test_an_edited_description_is_refused(tmp_path, changes):
     edited(custom.write(OWN, tmp_path), **changes)
     with pytest.raises(OperatorError, match=r"own-model-2.json cannot be used: it was edited or damaged.*models add"):
         custom.find(OWN.name, "embedding", tmp_path)
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_description_is_refused(tmp_path, content, complaint):
         custom.find("own", "embedding", tmp_path)
 
 
-def test_a_description_cut_anywhere_is_refused(tmp_path):
+def test_a_truncated_description_is_refused(tmp_path):
     path = custom.write(OWN, tmp_path)
     whole = path.read_bytes().rstrip()
     for end in range(len(whole)):
@@ -188,7 +188,7 @@ def test_a_calibration_that_does_not_rise_is_refused(tmp_path):
         custom.find(OWN.name, "embedding", tmp_path)
 
 
-def test_one_that_cannot_be_read_hides_no_other(tmp_path):
+def test_an_unreadable_description_does_not_hide_others(tmp_path):
     custom.write(OWN, tmp_path)
     (tmp_path / "broken.json").write_text("{")
     found = custom.all_models(tmp_path)
@@ -207,7 +207,7 @@ STEEP = Calibration(((-1, 0), (0.5, 80), (1, 100)))
 
 
 @pytest.mark.parametrize("model", [OWN, BUILT_IN, catalog.find("sface-2021dec", "embedding")], ids=lambda m: m.name)
-def test_a_calibration_that_is_kept_holds_and_changes_no_identity(tmp_path, model):
+def test_a_saved_calibration_is_used_and_does_not_change_the_identity(tmp_path, model):
     if model is OWN:
         custom.write(OWN, tmp_path)
     assert custom.is_own(model, tmp_path) == (model is OWN)
@@ -235,10 +235,10 @@ def test_an_edited_calibration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "changes", [{"channels": "RGB"}, {"mean": 0.0}, {"scale": 127.5}, {"input_size": 112}, {"sha256": "cd" * 32}]
 )
-def test_another_way_in_is_another_identity(changes):
+def test_another_input_or_file_is_another_identity(changes):
     assert identity(replace(OWN, **changes)) != identity(OWN)
 
 
 @pytest.mark.parametrize("changes", [{"licence": "GPL-3.0-only"}, {"commercial": False}, {"file": "b.onnx"}])
-def test_what_changes_no_vector_changes_no_identity(changes):
+def test_other_fields_do_not_change_the_identity(changes):
     assert identity(replace(OWN, **changes)) == identity(OWN)

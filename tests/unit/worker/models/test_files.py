@@ -1,4 +1,4 @@
-"""The models folder, with a tiny real graph and sources that are functions."""
+"""The models folder, with a tiny real graph; functions stand in for sources."""
 
 import hashlib
 import threading
@@ -44,12 +44,12 @@ MODEL = Model(
 
 
 class Network:
-    """Answers by source: bytes, or an error. Counts the calls."""
+    """Answers each source with bytes or an error, and records the calls."""
 
     def __init__(self, answers):
         self.answers = answers
         self.calls = []
-        self.said = []
+        self.lines = []
 
     def fetch(self, source, part, _size, _say):
         self.calls.append(source)
@@ -59,7 +59,7 @@ class Network:
         part.write_bytes(answer)
 
     def pull(self, folder, model=MODEL):
-        return pull(model, folder, self.said.append, fetch=self.fetch)
+        return pull(model, folder, self.lines.append, fetch=self.fetch)
 
 
 @pytest.fixture
@@ -85,14 +85,14 @@ def test_pull_fetches_verifies_prepares_and_keeps(folder):
     assert network.calls == [FIRST]
 
 
-def test_the_next_source_is_tried(folder):
+def test_the_next_source_is_tried_after_an_error(folder):
     network = Network({FIRST: FetchError("HTTP 404"), SECOND: DATA})
     network.pull(folder)
     assert network.calls == [FIRST, SECOND]
-    assert "https://first.test/m.onnx: HTTP 404" in network.said
+    assert "https://first.test/m.onnx: HTTP 404" in network.lines
 
 
-def test_wrong_bytes_are_never_kept_and_named(folder):
+def test_wrong_bytes_are_reported_and_never_kept(folder):
     network = Network({FIRST: b"something else", SECOND: FetchError("no route")})
     with pytest.raises(OperatorError) as caught:
         network.pull(folder)
@@ -112,7 +112,7 @@ def test_wrong_bytes_are_never_kept_and_named(folder):
     assert not is_ready(MODEL, folder)
 
 
-def test_without_network_one_line_says_what_cannot_be_reached_and_what_to_do(folder):
+def test_without_a_network_one_line_names_the_sources_and_the_remedy(folder):
     nowhere = {source: UnreachableError(f"{source.url[8:13]}.test", "no name") for source in (FIRST, SECOND)}
     with pytest.raises(OperatorError) as caught:
         Network(nowhere).pull(folder)
@@ -123,13 +123,13 @@ def test_without_network_one_line_says_what_cannot_be_reached_and_what_to_do(fol
     )
 
 
-def test_a_network_that_gives_something_else_is_no_missing_network(folder):
+def test_an_unreachable_source_beside_another_error_is_no_missing_network(folder):
     answers = {FIRST: UnreachableError("first.test", "no name"), SECOND: FetchError("HTTP 404")}
     with pytest.raises(OperatorError, match=r"first.test cannot be reached \(no name\); .*HTTP 404"):
         Network(answers).pull(folder)
 
 
-def test_a_wrong_beginning_is_started_over_once(folder):
+def test_a_part_with_a_wrong_beginning_is_fetched_again(folder):
     folder.mkdir()
     part = folder / f"{MODEL.sha256[:16]}-tiny.onnx.part"
     part.write_bytes(b"wrong")
@@ -142,7 +142,7 @@ def test_a_wrong_beginning_is_started_over_once(folder):
     assert not part.exists()
 
 
-def test_a_part_that_was_cut_short_stays_for_the_next_time(folder):
+def test_an_interrupted_part_is_kept_for_the_next_attempt(folder):
     def cut(_source, part, _size, _say):
         part.write_bytes(DATA[:10])
         raise FetchError("cut")
@@ -161,7 +161,7 @@ def test_an_original_in_the_folder_needs_no_network(folder, name):
     assert network.calls == []
 
 
-def test_an_original_that_is_damaged_is_fetched_again(folder):
+def test_a_damaged_original_is_fetched_again(folder):
     folder.mkdir()
     (folder / f"{MODEL.sha256[:16]}-tiny.onnx").write_bytes(b"rotten")
     network = Network({FIRST: DATA})
@@ -170,7 +170,7 @@ def test_an_original_that_is_damaged_is_fetched_again(folder):
     assert (folder / f"{MODEL.sha256[:16]}-tiny.onnx").read_bytes() == DATA
 
 
-def test_a_file_brought_by_hand_with_another_digest_is_named(folder):
+def test_an_original_with_another_digest_is_named_and_kept(folder):
     folder.mkdir()
     (folder / "tiny.onnx").write_bytes(b"another")
     with pytest.raises(
@@ -180,7 +180,7 @@ def test_a_file_brought_by_hand_with_another_digest_is_named(folder):
     assert (folder / "tiny.onnx").read_bytes() == b"another"
 
 
-def test_a_model_without_sources_says_so(folder):
+def test_a_model_without_sources_is_refused_with_the_reason(folder):
     with pytest.raises(OperatorError, match="it has no automatic source"):
         pull(replace(MODEL, sources=()), folder, print)
 
@@ -194,7 +194,7 @@ def test_another_preparation_version_prepares_again_without_fetching(folder, mon
     assert network.calls == [FIRST]
 
 
-def test_one_file_is_fetched_once_for_fp32_and_for_8_bits(folder):
+def test_the_original_is_fetched_once_for_fp32_and_8_bits(folder):
     original = embedder(1)
     data = original.SerializeToString()
     floats = Embedder(
@@ -219,15 +219,15 @@ def test_one_file_is_fetched_once_for_fp32_and_for_8_bits(folder):
     assert open_session(second)
 
 
-def test_another_version_of_8_bits_prepares_only_those_again(folder, monkeypatch):
+def test_another_int8_version_leaves_fp32_models_prepared(folder, monkeypatch):
     network = Network({FIRST: DATA})
     network.pull(folder)
     monkeypatch.setattr(files, "INT8_VERSION", 999)
     assert is_ready(MODEL, folder)
 
 
-def zeroed(path):
-    """As a disk leaves a block that it lost: it still loads."""
+def bytes_changed(path):
+    """Change bytes as a disk might; the graph can still be loaded."""
     data = bytearray(path.read_bytes())
     at = data.find(b"tiny")
     data[at : at + 4] = b"tinz"
@@ -242,8 +242,8 @@ def digest_damaged(path):
     path.with_name(f"{path.name}.sha256").write_bytes(b"\xff\x00")
 
 
-@pytest.mark.parametrize("damage", [zeroed, digest_removed, digest_damaged])
-def test_a_graph_that_was_damaged_is_not_loaded_and_prepared_again(folder, damage):
+@pytest.mark.parametrize("damage", [bytes_changed, digest_removed, digest_damaged])
+def test_a_damaged_graph_is_refused_and_prepared_again_by_a_pull(folder, damage):
     network = Network({FIRST: DATA})
     path = network.pull(folder)
     made = path.read_bytes()
@@ -252,36 +252,36 @@ def test_a_graph_that_was_damaged_is_not_loaded_and_prepared_again(folder, damag
         prepared_path(MODEL, folder)
     assert network.pull(folder) == path
     assert prepared_path(MODEL, folder).read_bytes() == made
-    assert network.calls == [FIRST], "the original that is kept is enough"
+    assert network.calls == [FIRST], "the kept original suffices"
 
 
-def test_what_is_not_there_names_the_command(folder):
+def test_a_missing_model_names_the_command(folder):
     with pytest.raises(OperatorError, match=r"tiny is not in .*run `facesearch models pull`"):
         prepared_path(MODEL, folder)
 
 
-def test_two_pulls_at_once_fetch_once(folder):
-    started, calls, said = threading.Event(), [], []
+def test_two_pulls_at_the_same_time_fetch_once(folder):
+    started, calls, lines = threading.Event(), [], []
 
     def slow(source, part, _size, _say):
         calls.append(source)
         started.set()
-        # Until the other one waits for the lock.
-        while not said:
+        # Wait until the other pull waits for the lock.
+        while not lines:
             threading.Event().wait(0.005)
         part.write_bytes(DATA)
 
     first = threading.Thread(target=pull, args=(MODEL, folder, print), kwargs={"fetch": slow})
     first.start()
     started.wait(10)
-    path = pull(MODEL, folder, said.append, fetch=slow)
+    path = pull(MODEL, folder, lines.append, fetch=slow)
     first.join()
     assert calls == [FIRST]
-    assert said == ["waiting for another pull into the same folder"]
+    assert lines == ["waiting for another pull into the same folder"]
     assert onnx.load_model(path)
 
 
-def test_nothing_half_made_stays_when_preparing_fails(folder):
+def test_no_prepared_file_is_left_after_a_failure(folder):
     broken = b"\x08\x0a"  # a model without a graph
     model = replace(MODEL, sha256=hashlib.sha256(broken).hexdigest())
     with pytest.raises(OperatorError, match="cannot prepare"):

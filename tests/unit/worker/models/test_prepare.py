@@ -1,4 +1,4 @@
-"""Tiny random graphs: what is prepared must compute what the original computes."""
+"""Prepared graphs compute what the originals compute; the graphs are tiny and random."""
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def model(nodes, weights, *, inputs, outputs, listed=(), opset=21):
-    """inputs, outputs: name to shape. listed: weights that stand among the inputs too, as old exporters do."""
+    """Make a model. inputs, outputs: name to shape. listed: weights are also listed as inputs, as by old exporters."""
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -65,7 +65,7 @@ def assert_same(original, prepared, x):
     np.testing.assert_allclose(run(prepared, x), run(original, x), rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=seeds,
     block=st.sampled_from([1, 2, 3, 6]),
@@ -73,7 +73,7 @@ def assert_same(original, prepared, x):
     dtype=st.sampled_from([np.int8, np.uint8]),
     zero=st.booleans(),
 )
-def test_block_dequantisation_equals_the_runtimes(seed, block, axis, dtype, zero):
+def test_block_dequantisation_equals_that_of_onnx_runtime(seed, block, axis, dtype, zero):
     rng = np.random.default_rng(seed)
     info = np.iinfo(dtype)
     shape = [6, 6]
@@ -98,9 +98,9 @@ def test_block_dequantisation_equals_the_runtimes(seed, block, axis, dtype, zero
     assert_same(original, prepared, floats(rng, 1, 6))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, per_axis=st.booleans(), axis=st.sampled_from([0, 1, -1]))
-def test_plain_dequantisation_equals_the_runtimes(seed, per_axis, axis):
+def test_plain_dequantisation_equals_that_of_onnx_runtime(seed, per_axis, axis):
     rng = np.random.default_rng(seed)
     sides = (3, 5)
     count = [sides[axis]] if per_axis else []
@@ -129,9 +129,9 @@ def test_a_last_block_may_be_shorter():
     assert got.dtype == np.float32
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, bias=st.booleans(), group=st.sampled_from([1, 4]))
-def test_batch_norm_goes_into_the_convolution_before_it(seed, bias, group):
+def test_batch_norm_is_folded_into_the_convolution_before_it(seed, bias, group):
     rng = np.random.default_rng(seed)
     weights = {"w": floats(rng, 8, 4 // group, 3, 3), **norm_weights(rng, 8)}
     if bias:
@@ -152,9 +152,9 @@ def test_batch_norm_goes_into_the_convolution_before_it(seed, bias, group):
     assert_same(original, prepared, floats(rng, 1, 4, 5, 5))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, transposed=st.booleans())
-def test_batch_norm_goes_into_the_gemm_before_it(seed, transposed):
+def test_batch_norm_is_folded_into_the_gemm_before_it(seed, transposed):
     rng = np.random.default_rng(seed)
     weights = {"w": floats(rng, *((3, 6) if transposed else (6, 3))), "b": floats(rng, 3), **norm_weights(rng, 3)}
     original = model(
@@ -177,7 +177,7 @@ def test_batch_norm_alone_becomes_scale_and_shift(shape, expected):
     assert_same(original, prepared, floats(rng, *shape))
 
 
-def test_batch_norm_stays_apart_from_a_convolution_that_others_read():
+def test_batch_norm_is_not_folded_into_a_convolution_with_other_readers():
     rng = np.random.default_rng(2)
     original = model(
         [helper.make_node("Conv", ["x", "w"], ["c"]), norm("c", "n"), helper.make_node("Add", ["c", "n"], ["y"])],
@@ -188,7 +188,7 @@ def test_batch_norm_stays_apart_from_a_convolution_that_others_read():
     assert_same(original, prepare(original, dynamic_sides=False), floats(rng, 1, 2, 3, 3))
 
 
-def test_batch_norm_stays_apart_from_a_gemm_with_factors():
+def test_batch_norm_is_not_folded_into_a_gemm_with_factors():
     rng = np.random.default_rng(3)
     original = model(
         [helper.make_node("Gemm", ["x", "w", "b"], ["g"], alpha=0.5, beta=2.0), norm("g", "y")],
@@ -199,7 +199,7 @@ def test_batch_norm_stays_apart_from_a_gemm_with_factors():
     assert_same(original, prepare(original, dynamic_sides=False), floats(rng, 1, 4))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, channels=st.integers(1, 9))
 def test_prelu_is_rewritten(seed, channels):
     rng = np.random.default_rng(seed)
@@ -215,7 +215,7 @@ def test_prelu_is_rewritten(seed, channels):
     assert_same(original, prepared, floats(rng, *shape))
 
 
-def test_prelu_with_one_slope_for_all_is_left_alone():
+def test_prelu_with_a_single_slope_is_unchanged():
     original = model(
         [helper.make_node("PRelu", ["x", "a"], ["y"])],
         {"a": np.array([0.25], np.float32)},
@@ -228,7 +228,7 @@ def test_prelu_with_one_slope_for_all_is_left_alone():
 
 
 def heads(rng, channels, *, opset=21, bias=True, activated=False):
-    """A feature map, and for each head a 1 x 1 convolution and a depthwise one."""
+    """Return a feature map, and for each head a 1 x 1 convolution and a depthwise one."""
     nodes, weights = [], {}
     for i, count in enumerate(channels):
         weights |= {f"p{i}": floats(rng, count, 6, 1, 1), f"d{i}": floats(rng, count, 1, 3, 3)}
@@ -240,14 +240,14 @@ def heads(rng, channels, *, opset=21, bias=True, activated=False):
             nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
         source = f"r{i}" if activated else f"c{i}"
         nodes.append(helper.make_node("Conv", [source, *deep], [f"h{i}"], group=count, pads=[1, 1, 1, 1]))
-    # One output, of all heads, is enough to see each of them.
+    # One output combines all heads.
     nodes.append(helper.make_node("Concat", [f"h{i}" for i in reversed(range(len(channels)))], ["y"], axis=1))
     return model(nodes, weights, inputs={"x": [1, 6, 5, 5]}, outputs={"y": [1, sum(channels), 5, 5]}, opset=opset)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, channels=st.lists(st.integers(1, 5), min_size=2, max_size=4), opset=st.sampled_from([11, 13, 21]))
-def test_parallel_pairs_of_convolutions_become_one_pair(seed, channels, opset):
+def test_parallel_pairs_of_convolutions_are_merged(seed, channels, opset):
     rng = np.random.default_rng(seed)
     original = heads(rng, channels, opset=opset)
     prepared = prepare(original, dynamic_sides=True)
@@ -257,7 +257,7 @@ def test_parallel_pairs_of_convolutions_become_one_pair(seed, channels, opset):
 
 
 @pytest.mark.parametrize("kind", [{"bias": False}, {"activated": True}], ids=str)
-def test_pairs_of_another_kind_stay_as_they_are(kind):
+def test_pairs_of_another_kind_are_unchanged(kind):
     rng = np.random.default_rng(8)
     original = heads(rng, [1, 4], **kind)
     prepared = prepare(original, dynamic_sides=True)
@@ -265,7 +265,7 @@ def test_pairs_of_another_kind_stay_as_they_are(kind):
     assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
 
 
-def test_pairs_that_differ_in_more_than_their_weights_stay_apart():
+def test_pairs_that_differ_in_more_than_weights_are_not_merged():
     rng = np.random.default_rng(9)
     original = heads(rng, [2, 2])
     pads = next(a for a in original.graph.node[3].attribute if a.name == "pads")
@@ -293,7 +293,7 @@ def test_a_convolution_of_all_channels_into_one_is_not_taken_for_a_depthwise_one
     assert_same(original, prepared, floats(rng, 1, 6, 3, 3))
 
 
-def test_a_convolution_that_is_read_elsewhere_too_stays():
+def test_a_convolution_with_other_readers_is_kept():
     rng = np.random.default_rng(11)
     original = heads(rng, [2, 2])
     original.graph.node[-1].input.append("c0")
@@ -303,7 +303,7 @@ def test_a_convolution_that_is_read_elsewhere_too_stays():
     assert_same(original, prepared, floats(rng, 1, 6, 5, 5))
 
 
-def test_a_scalar_stays_a_scalar():
+def test_a_scalar_remains_a_scalar():
     original = model(
         [helper.make_node("Mul", ["x", "factor"], ["y"])],
         {"factor": np.array(2, np.float32)},
@@ -314,7 +314,7 @@ def test_a_scalar_stays_a_scalar():
     assert list(factor.dims) == []
 
 
-def test_unpacked_weights_are_plain_and_all_else_stays():
+def test_unpacked_weights_are_plain_and_other_nodes_are_unchanged():
     rng = np.random.default_rng(12)
     original = model(
         [
@@ -361,13 +361,13 @@ def test_batch_and_sides_become_dynamic():
     np.testing.assert_allclose(both, np.concatenate([run(original, x), run(original, -x)]), rtol=1e-5, atol=1e-6)
 
 
-def test_only_the_batch_becomes_dynamic_for_embedders():
+def test_only_the_batch_of_an_embedder_becomes_dynamic():
     prepared = prepare(detector(np.random.default_rng(4)), dynamic_sides=False)
     (declared,) = prepared.graph.input
     assert [d.dim_param or d.dim_value for d in declared.type.tensor_type.shape.dim] == ["batch", 3, 8, 8]
 
 
-def test_dropout_identity_and_constants_disappear():
+def test_dropout_identity_and_constants_are_removed():
     rng = np.random.default_rng(5)
     ratio = numpy_helper.from_array(np.array(0.4, np.float32))
     original = model(
@@ -390,7 +390,7 @@ def test_dropout_identity_and_constants_disappear():
     assert_same(original, prepared, floats(rng, 1, 3, 2, 2))
 
 
-def test_the_original_is_left_as_it_was():
+def test_the_original_is_unchanged():
     original = detector(np.random.default_rng(6))
     before = original.SerializeToString(deterministic=True)
     prepare(original, dynamic_sides=True)

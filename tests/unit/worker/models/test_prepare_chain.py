@@ -1,4 +1,4 @@
-"""What is read must compute what the graph computes, before and after its channels are equalised."""
+"""A chain computes what its graph computes, before and after its channels are equalised."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ def assert_same(chain, original, x):
     np.testing.assert_allclose(run(spelled_out(chain)[0], x)[0], run(original, x)[0], rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, bias=st.booleans(), transposed=st.booleans())
-def test_a_chain_computes_what_its_graph_does(seed, bias, transposed):
+def test_a_chain_computes_what_its_graph_computes(seed, bias, transposed):
     original = embedder(seed, bias=bias, steepest=1.5, transposed=transposed)
     chain = read(original)
     assert (chain.source, chain.output) == ("image", original.graph.output[0].name)
@@ -26,9 +26,9 @@ def test_a_chain_computes_what_its_graph_does(seed, bias, transposed):
     assert_same(chain, original, images(seed, 2))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, first=st.integers(0, len(STAGES) - 1))
-def test_equalised_it_computes_the_same_and_reaches_one(seed, first):
+def test_an_equalised_chain_computes_the_same_and_has_a_reach_of_1(seed, first):
     original = embedder(seed, steepest=1.5)
     chain = read(original).equalised(first)
     assert_same(chain, original, images(seed, 2))
@@ -36,7 +36,7 @@ def test_equalised_it_computes_the_same_and_reaches_one(seed, first):
         assert np.allclose(stage.reach, 1) == (i >= first)
 
 
-def test_the_reach_is_mean_and_deviations_as_the_normalisation_gives_them():
+def test_the_reach_is_mean_plus_deviations_of_the_normalisation():
     original = embedder(3)
     (norm, *_) = (node for node in original.graph.node if node.op_type == "BatchNormalization")
     values = {t.name: np.frombuffer(t.raw_data, np.float32) for t in original.graph.initializer}
@@ -44,7 +44,7 @@ def test_the_reach_is_mean_and_deviations_as_the_normalisation_gives_them():
     np.testing.assert_allclose(read(original).stages[0].reach, abs(centre) + DEVIATIONS * abs(spread), rtol=1e-6)
 
 
-def test_a_channel_that_is_always_zero_stays_so():
+def test_a_channel_that_is_always_zero_remains_zero():
     original = embedder(4)
     values = {t.name: t for t in original.graph.initializer}
     for node in original.graph.node:
@@ -66,7 +66,7 @@ def test_a_channel_that_is_always_zero_stays_so():
         ("Flatten", "Relu", "Relu where Flatten should follow"),
     ],
 )
-def test_another_graph_is_refused_with_what_was_found(operator, other, found):
+def test_another_graph_is_refused_with_its_first_difference(operator, other, found):
     original = embedder(5)
     next(node for node in original.graph.node if node.op_type == operator).op_type = other
     with pytest.raises(OperatorError, match=f"cannot quantise the model: .*{found}"):

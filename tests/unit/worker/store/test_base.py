@@ -1,4 +1,4 @@
-"""The checks that every store shares."""
+"""The checks that all stores share."""
 
 import uuid
 
@@ -38,19 +38,19 @@ def test_a_length_within_the_tolerance_passes(off: float) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1 + 1.1 * UNIT_TOLERANCE, 1 - 1.1 * UNIT_TOLERANCE, 3e38, np.inf, np.nan])
-def test_any_other_length_does_not(length: float) -> None:
+def test_any_other_length_is_refused(length: float) -> None:
     with pytest.raises(InvalidVector, match="length"):
         check_vectors([axis(), axis(length)], 4)
 
 
 @pytest.mark.parametrize("shape", [(3,), (5,), (0,), (), (1, 4), (4, 1)])
-def test_another_shape_does_not(shape: tuple[int, ...]) -> None:
+def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidVector, match="shape"):
         check_vectors([np.ones(shape, np.float32)], 4)
 
 
 @given(hnp.arrays(np.float32, 4, elements=st.floats(width=32)))
-def test_what_passes_is_finite_and_of_unit_length(vector: Vector) -> None:
+def test_accepted_vectors_are_finite_and_of_unit_length(vector: Vector) -> None:
     try:
         check_vectors([vector], 4)
     except InvalidVector:
@@ -59,7 +59,7 @@ def test_what_passes_is_finite_and_of_unit_length(vector: Vector) -> None:
     assert np.linalg.norm(vector) == pytest.approx(1, abs=2 * UNIT_TOLERANCE)
 
 
-def test_an_error_holds_no_number_of_the_vector() -> None:
+def test_an_error_quotes_no_value_of_the_vector() -> None:
     with pytest.raises(InvalidVector) as refused:
         check_vectors([np.array([0.123456, 0.654321, 2, 0], np.float32)], 4)
     assert str(refused.value) == "length 2.108 where 1 is needed"
@@ -72,12 +72,12 @@ def test_the_same_identity_passes() -> None:
 @pytest.mark.parametrize(
     "stored", [None, "", "nonsense", str(Identity("sface", "ab" * 32, 2, 4)), str(Identity("other", "ab" * 32, 1, 4))]
 )
-def test_any_other_does_not(stored: str | None) -> None:
+def test_any_other_identity_is_refused(stored: str | None) -> None:
     with pytest.raises(IdentityMismatch, match=r"collection db .* this worker makes sface"):
         check_identity("db", stored, OURS)
 
 
-def test_ranked_sorts_cuts_and_clamps() -> None:
+def test_ranked_sorts_filters_and_clamps() -> None:
     ids = [uuid.UUID(int=number) for number in range(5)]
     found = [(ids[3], "d", 0.5), (ids[0], "a", 0.2), (ids[2], "c", 1.0000001), (ids[1], "b", 0.5), (ids[4], "e", 1.0)]
     assert ranked(found, 0.5) == [

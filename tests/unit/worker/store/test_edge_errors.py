@@ -1,4 +1,4 @@
-"""What the engine and the disk raise, as the callers see it."""
+"""Errors of the engine and the disk become errors of the store."""
 
 import errno
 from pathlib import Path
@@ -12,7 +12,7 @@ FOLDER = Path("/data/faces/db")
 
 
 class PanicException(BaseException):
-    """As the engine's own, which cannot be imported."""
+    """Has the name of the engine's own exception, which cannot be imported."""
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ class PanicException(BaseException):
         (PermissionError(errno.EACCES, "Permission denied"), StoreError),
     ],
 )
-def test_it_becomes_a_store_error_that_names_the_folder(raised: BaseException, kind: type[StoreError]) -> None:
+def test_an_error_becomes_a_store_error_that_names_the_folder(raised: BaseException, kind: type[StoreError]) -> None:
     with pytest.raises(StoreError, match=str(FOLDER)) as seen, as_store_errors(FOLDER):
         raise raised
     assert type(seen.value) is kind
     assert len(str(seen.value)) < 300
 
 
-def test_our_own_errors_and_interrupts_pass() -> None:
+def test_store_errors_and_interrupts_are_unchanged() -> None:
     for ours in (IdentityMismatch("as it was"), KeyboardInterrupt(), SystemExit()):
         with pytest.raises(type(ours)) as seen, as_store_errors(FOLDER):
             raise ours

@@ -1,4 +1,4 @@
-"""Which shards are open, with shards that only count."""
+"""Which shards are open, with stand-ins for shards."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ class Shard:
 
 
 class World:
-    """Opens shards and minds that none is open twice, which would damage a real one."""
+    """Opens shards, and fails if one is opened twice, which would damage a real one."""
 
     def __init__(self, limit: int) -> None:
         self.open: set[str] = set()
@@ -46,7 +46,7 @@ def test_an_open_shard_is_used_again() -> None:
     assert world.opened == ["a"]
 
 
-def test_the_least_recently_used_is_closed() -> None:
+def test_the_least_recently_used_shard_is_closed() -> None:
     world = World(2)
     world.touch("a", "b", "a", "c")
     assert world.open == {"a", "c"}
@@ -54,7 +54,7 @@ def test_the_least_recently_used_is_closed() -> None:
     assert world.open == {"b", "c"}
 
 
-def test_one_in_use_is_never_closed() -> None:
+def test_a_shard_in_use_is_never_closed() -> None:
     world = World(1)
     with world.shards.use("a"):
         world.touch("b", "c")
@@ -65,7 +65,7 @@ def test_one_in_use_is_never_closed() -> None:
     assert world.opened.count("a") == 1
 
 
-def test_what_cannot_be_opened_is_tried_again() -> None:
+def test_a_shard_that_cannot_be_opened_is_tried_again() -> None:
     world = World(1)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
@@ -74,7 +74,7 @@ def test_what_cannot_be_opened_is_tried_again() -> None:
     world.shards.close()
 
 
-def test_alone_closes_the_shard_and_whoever_comes_waits() -> None:
+def test_exclusive_use_closes_the_shard_and_makes_others_wait() -> None:
     world = World(2)
     world.touch("a")
     with ThreadPoolExecutor(1) as pool:
@@ -87,7 +87,7 @@ def test_alone_closes_the_shard_and_whoever_comes_waits() -> None:
     assert world.opened == ["a", "b", "a"]
 
 
-def test_alone_waits_for_those_inside() -> None:
+def test_exclusive_use_waits_for_current_users() -> None:
     world = World(2)
     entered, order = threading.Event(), []
 
@@ -105,7 +105,7 @@ def test_alone_waits_for_those_inside() -> None:
     assert order == ["used", "alone"]
 
 
-def test_closing_waits_for_those_inside_and_refuses_the_rest() -> None:
+def test_closing_waits_for_current_users_and_refuses_new_ones() -> None:
     world = World(2)
     with ThreadPoolExecutor(1) as pool:
         with world.shards.use("a"):
@@ -121,7 +121,7 @@ def test_closing_waits_for_those_inside_and_refuses_the_rest() -> None:
         world.shards.check()
 
 
-def test_many_threads_over_more_collections_than_may_be_open() -> None:
+def test_many_threads_use_more_collections_than_may_be_open() -> None:
     world = World(2)
     names = [str(number) for number in range(5)]
 

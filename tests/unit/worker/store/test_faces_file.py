@@ -1,4 +1,4 @@
-"""A file of faces gives back what was written, and says where it is damaged."""
+"""A file of faces is read back as it was written, and damage is reported with its line."""
 
 import base64
 import itertools
@@ -34,7 +34,7 @@ POINTS = st.lists(
 
 
 @given(points=POINTS)
-def test_what_was_written_is_read(points: list[Point]) -> None:
+def test_faces_are_read_back(points: list[Point]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = faces_path(Path(folder), "t.db")
         faces_file.write(path, "t.db", OURS, points)
@@ -51,14 +51,14 @@ def test_a_vector_is_little_endian_float32(tmp_path: Path) -> None:
     assert base64.b64decode(face["vector"]) == bytes.fromhex("0000803f" + "00" * 12)
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     faces_file.write(tmp_path / "f", "t.db", OURS, [])
     with pytest.raises(FileExistsError):
         faces_file.write(tmp_path / "f", "t.db", OURS, [])
 
 
 _NUMBERS = itertools.count(1)
-"""Not by chance: they are in the names of tests, which all processes of a run must agree on."""
+"""Not random: they are in the ids of tests, which must be the same in all processes of a run."""
 
 
 def line(**changes: object) -> str:
@@ -93,7 +93,7 @@ def encoded(*numbers: float) -> str:
         ("HEADER\udcff\n", "is no UTF-8"),
     ],
 )
-def test_each_kind_of_damage_is_told_with_its_line(tmp_path: Path, damaged: str, why: str) -> None:
+def test_each_kind_of_damage_is_reported_with_its_line(tmp_path: Path, damaged: str, why: str) -> None:
     header = faces_file.Header(collection="t.db", identity=str(OURS), dimension=4).model_dump_json() + "\n"
     path = tmp_path / "f"
     path.write_bytes(damaged.replace("HEADER", header).encode(errors="surrogateescape"))
@@ -105,7 +105,7 @@ def test_each_kind_of_damage_is_told_with_its_line(tmp_path: Path, damaged: str,
     assert str(path) in str(error.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     for read in (faces_file.read_header, lambda path: list(faces_file.read(path))):
         with pytest.raises(OperatorError, match=r"cannot read .*No such file"):
             read(tmp_path / "f")

@@ -1,4 +1,4 @@
-"""A store that is measured knows whether the last add was done."""
+"""A measured store knows whether its last add succeeded."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ POINT = Point(uuid.uuid4(), "x", np.eye(4, dtype=np.float32)[0])
 
 
 class Server(MemoryStore):
-    """A store that tells only with a refused write that it is full."""
+    """A store that is full without a sign of it until it refuses a write."""
 
     full = False
 
@@ -37,28 +37,28 @@ def store(server: Server) -> MeasuredStore:
     return MeasuredStore(server, lambda _: nullcontext())
 
 
-def refused(store: MeasuredStore) -> None:
+def require_refusal(store: MeasuredStore) -> None:
     with pytest.raises(StoreUnavailable):
         store.add("shop.default.00000000", [POINT])
 
 
-def test_after_an_add_that_failed_there_is_no_room_until_one_is_done(store: MeasuredStore, server: Server) -> None:
+def test_after_a_failed_add_there_is_no_room_until_one_succeeds(store: MeasuredStore, server: Server) -> None:
     store.check_room()
     server.full = True
-    refused(store)
+    require_refusal(store)
     with pytest.raises(StoreUnavailable, match="the last add failed") as error:
         store.check_room()
-    assert "shop" not in str(error.value), "anybody may read it"
+    assert "shop" not in str(error.value), "the reason is public"
     server.full = False
     store.add("shop.default.00000000", [POINT])
     store.check_room()
 
 
-def test_if_nobody_adds_any_more_it_is_forgotten(
+def test_a_failed_add_is_forgotten_after_a_while(
     store: MeasuredStore, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.full = True
-    refused(store)
+    require_refusal(store)
     now = measured.time.monotonic()
     monkeypatch.setattr(measured.time, "monotonic", lambda: now + REMEMBER_S)
     store.check_room()

@@ -1,4 +1,4 @@
-"""Which store the settings ask for."""
+"""Which store the settings open."""
 
 import uuid
 from contextlib import closing
@@ -33,25 +33,25 @@ OURS = Identity("sface", "0" * 64, 1, 4)
         ({"store": "memory"}, MemoryStore),
     ],
 )
-def test_the_store_is_chosen(tmp_path: Path, settings: dict[str, str], kind: type) -> None:
+def test_the_settings_choose_the_store(tmp_path: Path, settings: dict[str, str], kind: type) -> None:
     store = open_store(Settings(data_dir=tmp_path, **settings), OURS)
     assert type(store) is kind
     assert store.identity == OURS
     store.close()
 
 
-def test_edge_lives_in_the_data_directory(tmp_path: Path) -> None:
+def test_the_embedded_store_is_in_the_data_directory(tmp_path: Path) -> None:
     store = open_store(Settings(data_dir=tmp_path, store="edge"), OURS)
     assert (tmp_path / "faces").is_dir()
     store.close()
 
 
-def test_qdrant_without_a_url_is_the_operators(tmp_path: Path) -> None:
+def test_qdrant_without_a_url_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="QDRANT_URL"):
         open_store(Settings(data_dir=tmp_path, store="qdrant"), OURS)
 
 
-def test_what_commands_know_of_a_store_that_is_not_open(tmp_path: Path) -> None:
+def test_a_backend_describes_a_store_without_opening_it(tmp_path: Path) -> None:
     memory, edge, qdrant = (
         backend(Settings(data_dir=tmp_path, store=kind, qdrant_url="http://127.0.0.1:1"))
         for kind in ("memory", "edge", "qdrant")
@@ -63,7 +63,7 @@ def test_what_commands_know_of_a_store_that_is_not_open(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_foreign_collections_of_an_embedded_store_are_known_while_it_is_open(tmp_path: Path) -> None:
+def test_a_backend_knows_foreign_collections_of_an_embedded_store_while_it_is_open(tmp_path: Path) -> None:
     edge = backend(Settings(data_dir=tmp_path, store="edge"))
     assert edge.foreign(OURS, None) is None
     theirs = replace(OURS, version=2)

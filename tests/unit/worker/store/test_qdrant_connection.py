@@ -1,4 +1,4 @@
-"""How a client is made, and what its calls may take."""
+"""How a client of Qdrant is made, and how long its calls may take."""
 
 from pathlib import Path
 
@@ -12,18 +12,20 @@ from worker.store.qdrant.retries import Retries
 
 
 @pytest.mark.parametrize("url", [None, "ftp://qdrant", "http://qdrant:port"])
-def test_a_bad_url_is_the_operators(url: str | None) -> None:
+def test_a_malformed_url_is_an_error_that_names_the_setting(url: str | None) -> None:
     with pytest.raises(OperatorError, match="QDRANT_URL"):
         connect(Settings(qdrant_url=url), Retries(1))
 
 
-def test_authorities_that_cannot_be_read_are_the_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_certificate_authorities_are_an_error_that_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     with pytest.raises(OperatorError, match="SSL_CERT_FILE"):
         connect(Settings(qdrant_url="https://qdrant"), Retries(1))
 
 
-def test_connecting_and_reading_together_take_no_longer_than_an_attempt() -> None:
+def test_connecting_and_reading_together_take_at_most_one_attempt() -> None:
     retries = Retries(3)
     client = connect(Settings(qdrant_url="http://qdrant"), retries)
     seen: list[httpx.Request] = []

@@ -1,4 +1,4 @@
-"""What a Qdrant server answers, as the callers see it."""
+"""Errors of a Qdrant server become errors of the store."""
 
 import json
 
@@ -29,20 +29,20 @@ def body(reason: str) -> bytes:
         (503, StoreUnavailable),
     ],
 )
-def test_a_status_code_becomes_the_error_it_amounts_to(code: int, kind: type[StoreError]) -> None:
+def test_each_http_status_code_becomes_its_error(code: int, kind: type[StoreError]) -> None:
     error = refusal(code, body("Wrong input: expected dim: 128, got 3"))
     assert type(error) is kind
     assert str(error) == f"Qdrant answers {code}: Wrong input: expected dim: 128, got 3"
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_refused_key_says_which_setting_to_mend(code: int) -> None:
+def test_a_refused_key_names_its_setting(code: int) -> None:
     error = refusal(code, b"Invalid API key or JWT")
     assert type(error) is StoreError
     assert str(error).startswith(f"Qdrant answers {code}: the API key is refused; set QDRANT_API_KEY")
 
 
-def test_what_the_server_quotes_is_cut() -> None:
+def test_values_that_the_server_quotes_are_removed() -> None:
     error = refusal(400, body('invalid type: string "AdaLovelace", expected a map; got [0.1, 0.2] at line 1'))
     assert str(error) == "Qdrant answers 400: invalid type: string ..., expected a map; got ... at line 1"
 
@@ -60,7 +60,7 @@ def test_an_answer_that_is_not_qdrants_has_no_reason(raw: bytes) -> None:
         ResourceExhaustedResponse("slow down", 3),
     ],
 )
-def test_no_answer_is_unavailable(raised: Exception) -> None:
+def test_without_an_answer_the_store_is_unavailable(raised: Exception) -> None:
     def call() -> None:
         raise raised
 
@@ -68,7 +68,7 @@ def test_no_answer_is_unavailable(raised: Exception) -> None:
         answer(call)
 
 
-def test_when_to_come_again_is_remembered() -> None:
+def test_a_busy_server_says_when_to_retry() -> None:
     def call() -> None:
         raise ResourceExhaustedResponse("slow down", 3)
 
@@ -77,7 +77,7 @@ def test_when_to_come_again_is_remembered() -> None:
     assert seen.value.retry_after_s == 3
 
 
-def test_the_raw_answer_does_not_come_along() -> None:
+def test_the_raw_answer_is_not_in_the_traceback() -> None:
     def call() -> None:
         raise UnexpectedResponse(400, "Bad Request", body('"AdaLovelace"'), httpx.Headers())
 
@@ -88,7 +88,7 @@ def test_the_raw_answer_does_not_come_along() -> None:
 
 
 class Failed(grpc.RpcError, grpc.Call):
-    """As gRPC raises it. The parts of a call that nobody reads are left out."""
+    """An error as gRPC raises it, without the parts of a call that are not read."""
 
     __abstractmethods__ = frozenset()
 
@@ -102,7 +102,7 @@ class Failed(grpc.RpcError, grpc.Call):
         return self._details
 
 
-def over_grpc(code: grpc.StatusCode, details: str | None = "Wrong input: expected dim: 128, got 3") -> StoreError:
+def grpc_error(code: grpc.StatusCode, details: str | None = "Wrong input: expected dim: 128, got 3") -> StoreError:
     def call() -> None:
         raise Failed(code, details)
 
@@ -128,36 +128,36 @@ def over_grpc(code: grpc.StatusCode, details: str | None = "Wrong input: expecte
         (grpc.StatusCode.UNKNOWN, StoreUnavailable),
     ],
 )
-def test_so_does_a_code_of_grpc(code: grpc.StatusCode, kind: type[StoreError]) -> None:
-    error = over_grpc(code)
+def test_each_grpc_status_code_becomes_its_error(code: grpc.StatusCode, kind: type[StoreError]) -> None:
+    error = grpc_error(code)
     assert type(error) is kind
     assert str(error) == f"Qdrant answers {code.name}: Wrong input: expected dim: 128, got 3"
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
-def test_no_answer_over_grpc_is_unavailable_and_tells_no_address(code: grpc.StatusCode) -> None:
-    error = over_grpc(code, "failed to connect to all addresses; ipv4:192.0.2.1:6334")
+def test_without_an_answer_over_grpc_the_store_is_unavailable_and_no_address_shown(code: grpc.StatusCode) -> None:
+    error = grpc_error(code, "failed to connect to all addresses; ipv4:192.0.2.1:6334")
     assert type(error) is StoreUnavailable
     assert str(error) == f"Qdrant does not answer: {code.name}"
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
-def test_a_refused_key_is_told_over_grpc_too(code: grpc.StatusCode) -> None:
-    error = over_grpc(code)
+def test_a_refused_key_over_grpc_names_its_setting(code: grpc.StatusCode) -> None:
+    error = grpc_error(code)
     assert type(error) is StoreError
     assert "QDRANT_API_KEY" in str(error)
 
 
-def test_what_the_server_quotes_over_grpc_is_cut() -> None:
-    error = over_grpc(grpc.StatusCode.INVALID_ARGUMENT, 'cannot read "AdaLovelace" near [0.1, 0.2]')
+def test_values_that_the_server_quotes_over_grpc_are_removed() -> None:
+    error = grpc_error(grpc.StatusCode.INVALID_ARGUMENT, 'cannot read "AdaLovelace" near [0.1, 0.2]')
     assert str(error) == "Qdrant answers INVALID_ARGUMENT: cannot read ... near ..."
 
 
-def test_no_reason_over_grpc() -> None:
-    assert str(over_grpc(grpc.StatusCode.INTERNAL, None)) == "Qdrant answers INTERNAL: no reason given"
+def test_an_error_over_grpc_without_details_has_no_reason() -> None:
+    assert str(grpc_error(grpc.StatusCode.INTERNAL, None)) == "Qdrant answers INTERNAL: no reason given"
 
 
-def test_an_error_of_grpc_that_is_no_call() -> None:
+def test_an_error_of_grpc_without_a_status_is_unavailable() -> None:
     def call() -> None:
         raise grpc.RpcError
 

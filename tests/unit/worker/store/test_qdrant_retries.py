@@ -1,4 +1,4 @@
-"""Which calls are repeated, and for how long: by a clock that only the calls and the pauses move."""
+"""Which calls are repeated, and for how long. Only calls and pauses advance the clock."""
 
 import threading
 
@@ -11,7 +11,7 @@ from worker.store.qdrant.retries import CHECK_S, LONGEST_PAUSE_S, Retries, opera
 
 
 class Clock:
-    """Both the time and the event that pauses wait for."""
+    """Both the clock and the event on which pauses wait."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,14 +35,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def patient(clock: Clock, seconds: float) -> Retries:
+def retries_with(clock: Clock, seconds: float) -> Retries:
     retries = Retries(seconds)
     retries._ended = clock
     return retries
 
 
 class Server:
-    """Fails with the errors given, one at a call, of which each takes `takes` seconds, and then answers."""
+    """Raises the given errors, one a call, and then answers. takes: seconds that each call takes."""
 
     def __init__(self, clock: Clock, errors: list[Exception], takes: float = 0) -> None:
         self.clock, self.errors, self.takes = clock, errors, takes
@@ -56,51 +56,51 @@ class Server:
         return "answer"
 
 
-def test_the_first_answer_is_the_answer(clock: Clock) -> None:
+def test_the_first_answer_is_returned(clock: Clock) -> None:
     server = Server(clock, [])
-    assert patient(clock, 3).call(server) == "answer"
+    assert retries_with(clock, 3).call(server) == "answer"
     assert (server.asked, clock.pauses) == (1, [])
 
 
 def test_pauses_grow_up_to_the_longest(clock: Clock) -> None:
     server = Server(clock, [StoreUnavailable("down")] * 8)
-    assert patient(clock, 60).call(server) == "answer"
+    assert retries_with(clock, 60).call(server) == "answer"
     longest = [0.05, 0.1, 0.2, 0.4, *[LONGEST_PAUSE_S] * 4]
     assert all(most / 2 <= pause <= most for pause, most in zip(clock.pauses, longest, strict=True))
 
 
-def test_it_ends_within_the_time_limit_with_the_last_error(clock: Clock) -> None:
+def test_retries_end_within_the_time_limit_with_the_last_error(clock: Clock) -> None:
     server = Server(clock, [StoreUnavailable(str(number)) for number in range(1000)])
     begun = clock.now
     with pytest.raises(StoreUnavailable) as error:
-        patient(clock, 3).call(server)
+        retries_with(clock, 3).call(server)
     assert clock.now - begun <= 3
     assert str(error.value) == str(server.asked - 1)
     assert server.asked > 5
 
 
-def test_what_is_refused_is_not_asked_again(clock: Clock) -> None:
+def test_a_refused_call_is_not_repeated(clock: Clock) -> None:
     server = Server(clock, [StoreError("no")])
     with pytest.raises(StoreError):
-        patient(clock, 3).call(server)
+        retries_with(clock, 3).call(server)
     assert server.asked == 1
 
 
-def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(clock: Clock) -> None:
+def test_a_busy_server_gets_the_pause_that_it_asks_for(clock: Clock) -> None:
     server = Server(clock, [Busy("later", 2)])
-    assert patient(clock, 3).call(server) == "answer"
+    assert retries_with(clock, 3).call(server) == "answer"
     assert clock.pauses == [2]
 
 
-def test_but_not_beyond_the_time_limit(clock: Clock) -> None:
+def test_a_pause_beyond_the_time_limit_is_not_made(clock: Clock) -> None:
     server = Server(clock, [Busy("later", 4)])
     with pytest.raises(Busy):
-        patient(clock, 3).call(server)
+        retries_with(clock, 3).call(server)
     assert (server.asked, clock.pauses) == (1, [])
 
 
-def test_an_attempt_gets_half_of_what_is_left_or_a_second(clock: Clock) -> None:
-    retries = patient(clock, 4)
+def test_an_attempt_gets_half_of_the_remaining_time_or_a_second(clock: Clock) -> None:
+    retries = retries_with(clock, 4)
     with retries.operation():
         assert retries.attempt_s() == pytest.approx(2)
         clock.now += 2.5
@@ -111,8 +111,8 @@ def test_an_attempt_gets_half_of_what_is_left_or_a_second(clock: Clock) -> None:
         assert 0 < retries.attempt_s() < 0.1
 
 
-def test_attempts_that_use_up_their_time_end_within_the_limit(clock: Clock) -> None:
-    retries = patient(clock, 3)
+def test_attempts_that_time_out_end_within_the_limit(clock: Clock) -> None:
+    retries = retries_with(clock, 3)
     begun = clock.now
 
     def hang() -> None:
@@ -127,7 +127,7 @@ def test_attempts_that_use_up_their_time_end_within_the_limit(clock: Clock) -> N
 def test_all_calls_of_an_operation_share_its_time(clock: Clock) -> None:
     class Store:
         def __init__(self) -> None:
-            self._retries = patient(clock, 3)
+            self._retries = retries_with(clock, 3)
 
         @operation
         def two_calls(self) -> None:
@@ -144,8 +144,8 @@ def test_all_calls_of_an_operation_share_its_time(clock: Clock) -> None:
     assert clock.now - begun <= 3
 
 
-def test_operations_in_a_row_and_in_other_threads_have_each_their_own(clock: Clock) -> None:
-    retries = patient(clock, 3)
+def test_operations_in_a_row_and_in_other_threads_each_have_their_own_time(clock: Clock) -> None:
+    retries = retries_with(clock, 3)
     retries.call(Server(clock, [], takes=2.9))
     found = []
     with retries.operation():
@@ -157,22 +157,22 @@ def test_operations_in_a_row_and_in_other_threads_have_each_their_own(clock: Clo
     assert retries.attempt_s() == pytest.approx(1.5)
 
 
-def test_a_sign_of_life_takes_less(clock: Clock) -> None:
-    retries = patient(clock, 30)
+def test_a_check_has_a_shorter_limit(clock: Clock) -> None:
+    retries = retries_with(clock, 30)
     begun = clock.now
     with pytest.raises(StoreUnavailable), retries.operation(at_most_s=CHECK_S):
         retries.call(Server(clock, [StoreUnavailable("down")] * 100))
     assert clock.now - begun <= CHECK_S
 
 
-def test_once_ended_nothing_is_called() -> None:
+def test_after_the_end_nothing_is_called() -> None:
     retries = Retries(3)
     retries.end()
     with pytest.raises(StoreUnavailable, match="closed"):
         retries.call(lambda: pytest.fail("called"))
 
 
-def test_ending_wakes_those_who_pause() -> None:
+def test_the_end_interrupts_pauses() -> None:
     retries = Retries(3600)
     tried = threading.Event()
 

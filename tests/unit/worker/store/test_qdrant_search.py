@@ -1,4 +1,4 @@
-"""How much is compared, by how much there is."""
+"""How a search compares points, by the size of the collection."""
 
 import pytest
 
@@ -12,11 +12,11 @@ def test_every_point_is_compared_below_the_limit(size: int, exact: bool) -> None
     assert search_params(Settings(exact_below=100), size).exact is exact
 
 
-def test_a_limit_of_0_is_the_graph_always() -> None:
+def test_a_limit_of_0_always_uses_the_graph() -> None:
     assert not search_params(Settings(exact_below=0), 0).exact
 
 
-def test_what_is_in_no_graph_yet_is_not_left_out() -> None:
+def test_points_outside_of_the_graph_are_searched() -> None:
     assert search_params(Settings(), 10**6).indexed_only is False
 
 
@@ -34,7 +34,7 @@ class Counter:
         return self.count
 
 
-def test_a_count_is_believed_for_a_while() -> None:
+def test_a_count_is_cached_for_a_while() -> None:
     now = [0.0]
     sizes, count = Sizes(lambda: now[0]), Counter()
     assert [sizes.of("db", count) for _ in range(3)] == [0, 0, 0]
@@ -46,12 +46,12 @@ def test_a_count_is_believed_for_a_while() -> None:
     assert count.asked == 2
 
 
-def test_each_collection_has_its_own() -> None:
+def test_each_collection_has_a_count_of_its_own() -> None:
     sizes = Sizes()
     assert [sizes.of(name, lambda size=size: size) for name, size in (("a", 1), ("b", 2), ("a", 3))] == [1, 2, 1]
 
 
-def test_no_more_are_remembered_than_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_counts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_MOST_COUNTS", 10)
     sizes = Sizes()
     for number in range(100):

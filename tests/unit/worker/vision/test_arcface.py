@@ -13,7 +13,7 @@ def embedder(**changes):
 
 
 class Means:
-    """A session that answers with each image's mean per channel, and remembers what it was given."""
+    """A session whose outputs are the means of each channel of each image, and that records its inputs."""
 
     def __init__(self, answer=None):
         self.given = []
@@ -28,7 +28,7 @@ def crops(rng, count):
     return rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def test_one_run_for_a_batch_and_rows_in_order():
+def test_a_batch_is_one_run_and_keeps_its_order():
     rng = np.random.default_rng(0)
     session, batch = Means(), crops(rng, 5)
     vectors = ArcFace(session, embedder()).embed(batch)
@@ -49,14 +49,14 @@ def test_one_run_for_a_batch_and_rows_in_order():
         ({"mean": 127.5, "scale": 127.5}, [-97.5 / 127.5, -107.5 / 127.5, -117.5 / 127.5]),
     ],
 )
-def test_channels_and_range_are_the_entrys(changes, expected):
+def test_channels_and_range_are_those_of_the_entry(changes, expected):
     session = Means()
     image = np.full((1, SIDE, SIDE, 3), [10, 20, 30], dtype=np.uint8)
     ArcFace(session, embedder(**changes)).embed(image)
     np.testing.assert_allclose(session.given[0][0, :, 0, 0], expected, rtol=1e-6)
 
 
-def test_no_crops_no_vectors_and_no_run():
+def test_no_crops_give_no_vectors_without_a_run():
     session = Means()
     vectors = ArcFace(session, embedder()).embed(np.empty((0, SIDE, SIDE, 3), np.uint8))
     assert vectors.shape == (0, 3)

@@ -1,4 +1,4 @@
-"""Sessions are announced callers before these call; the other observer is called as ever."""
+"""Sessions get their callers announced before a call; events reach the wrapped observer."""
 
 from contextlib import contextmanager
 
@@ -7,77 +7,77 @@ import pytest
 from worker.vision.batch_observer import BatchObserver
 
 
-class Heard:
-    """An observer, or a model, that keeps what it is told."""
+class Recorder:
+    """An observer or a batched model that records its calls."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     @contextmanager
     def stage(self, name):
-        self.told.append(f"{name} begins")
+        self.calls.append(f"{name} begins")
         try:
             yield
         finally:
-            self.told.append(f"{name} ends")
+            self.calls.append(f"{name} ends")
 
     def found(self, faces):
-        self.told.append(f"{faces} found")
+        self.calls.append(f"{faces} found")
 
     def embedded(self, faces):
-        self.told.append(f"{faces} embedded")
+        self.calls.append(f"{faces} embedded")
 
     def announce(self):
-        self.told.append("announced")
+        self.calls.append("announced")
 
     def withdraw(self):
-        self.told.append("withdrawn")
+        self.calls.append("withdrawn")
 
 
 @pytest.fixture
 def observer():
-    return Heard()
+    return Recorder()
 
 
 @pytest.fixture
 def models():
-    return {"detect": Heard(), "align": Heard()}
+    return {"detect": Recorder(), "align": Recorder()}
 
 
-def test_a_model_hears_of_a_caller_when_its_stage_begins(observer, models):
+def test_a_caller_is_announced_to_a_model_when_its_stage_begins(observer, models):
     announcing = BatchObserver(observer, models)
     with announcing.stage("decode"):
         pass
-    assert models["detect"].told == []
+    assert models["detect"].calls == []
     with announcing.stage("detect"):
-        assert models["detect"].told == ["announced"]
-        assert models["align"].told == []
+        assert models["detect"].calls == ["announced"]
+        assert models["align"].calls == []
     with announcing.stage("align"):
-        assert models["align"].told == ["announced"]
-    assert models["detect"].told == ["announced"]
+        assert models["align"].calls == ["announced"]
+    assert models["detect"].calls == ["announced"]
 
 
-def test_who_fails_is_expected_by_no_model_any_more(observer, models):
+def test_a_caller_that_fails_is_withdrawn_from_all_models(observer, models):
     with pytest.raises(ValueError, match="too small"), BatchObserver(observer, models).stage("detect"):
         raise ValueError("too small")
-    assert models["detect"].told == ["announced", "withdrawn"]
-    assert models["align"].told == ["withdrawn"]
-    assert observer.told == ["detect begins", "detect ends"]
+    assert models["detect"].calls == ["announced", "withdrawn"]
+    assert models["align"].calls == ["withdrawn"]
+    assert observer.calls == ["detect begins", "detect ends"]
 
 
-def test_the_other_observer_hears_all_but_what_the_model_tells_it(observer, models):
+def test_the_wrapped_observer_gets_all_events_except_embedded(observer, models):
     announcing = BatchObserver(observer, models)
     with announcing.stage("embed"):
         announcing.found(3)
         announcing.embedded(3)
-    assert observer.told == ["embed begins", "3 found", "embed ends"]
+    assert observer.calls == ["embed begins", "3 found", "embed ends"]
 
 
-def test_who_brings_nothing_after_all_is_expected_by_no_model_any_more(observer, models):
+def test_a_caller_without_items_is_withdrawn(observer, models):
     announcing = BatchObserver(observer, models)
     with announcing.stage("align"):
         pass
     announcing.embedded(3)
-    assert models["align"].told == ["announced"]
+    assert models["align"].calls == ["announced"]
     announcing.embedded(0)
-    assert models["align"].told == ["announced", "withdrawn"]
+    assert models["align"].calls == ["announced", "withdrawn"]

@@ -1,4 +1,4 @@
-"""Each caller gets the outputs of its own rows, whatever shared the inference."""
+"""Each caller gets the outputs of its own rows, whichever rows share the inference."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ LONG_S = 3600
 
 
 class Sums:
-    """A session whose outputs tell each row from every other: its sum, and itself twice over. It keeps what it gets."""
+    """A session with outputs that identify each row: its sum, and itself repeated. It records its inputs."""
 
     def __init__(self, poison=np.inf):
         self.given = []
@@ -30,7 +30,7 @@ class Sums:
 
 
 class Opened:
-    """What opens sessions, and remembers them."""
+    """Opens sessions and records them."""
 
     def __init__(self, make=Sums):
         self.make = make
@@ -50,7 +50,7 @@ def rows_of(rng, count, shape):
 
 
 def check(outputs, tensor):
-    """The outputs are exactly what a session of the caller's own would have given."""
+    """Require the outputs that a session of the caller's own gives."""
     expected = Sums().run(tensor)
     assert outputs.keys() == expected.keys()
     for name, values in expected.items():
@@ -58,7 +58,7 @@ def check(outputs, tensor):
 
 
 def together(session, tensors):
-    """Run the tensors in one batch, or in as few as they fit in: none goes before all are there."""
+    """Run the tensors in one batch, or in as few as possible: each caller is announced before any runs."""
     barrier = threading.Barrier(len(tensors))
 
     def run(tensor):
@@ -71,7 +71,7 @@ def together(session, tensors):
 
 
 @given(size=st.integers(1, 64))
-def test_each_number_of_rows_is_filled_up_to_less_than_its_double(size):
+def test_padding_is_less_than_half_of_a_batch(size):
     counts = row_counts(size)
     assert counts == sorted(set(counts))
     assert counts[-1] == size
@@ -80,7 +80,7 @@ def test_each_number_of_rows_is_filled_up_to_less_than_its_double(size):
 
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=8), size=st.integers(1, 16), seed=st.integers(0, 99))
-def test_rows_come_back_to_whom_they_belong(counts, size, seed):
+def test_rows_return_to_their_callers(counts, size, seed):
     rng = np.random.default_rng(seed)
     opened, sent = Opened(), []
     session = BatchedSession(opened, [(2, 3)], size, LONG_S, sent.append)
@@ -91,11 +91,11 @@ def test_rows_come_back_to_whom_they_belong(counts, size, seed):
     assert max(sent) <= size
     *own, others = opened.shapes
     for rows, shapes in zip(row_counts(size), own, strict=True):
-        assert set(shapes) <= {(rows, 2, 3)}, "a session of ONNX Runtime shall see one shape"
+        assert set(shapes) <= {(rows, 2, 3)}, "each session of ONNX Runtime has one shape"
     assert others == []
 
 
-def test_what_fills_up_is_zero_and_nothing_of_another_call():
+def test_padding_is_zero():
     opened = Opened()
     session = BatchedSession(opened, [(2,)], 4, LONG_S)
     ones = np.ones((1, 2), np.float32)
@@ -104,7 +104,7 @@ def test_what_fills_up_is_zero_and_nothing_of_another_call():
     np.testing.assert_array_equal(opened.sessions[2].given[-1], [[1, 1], [1, 1], [1, 1], [0, 0]])
 
 
-def test_what_a_caller_was_given_stays_as_it_is_when_others_call():
+def test_outputs_do_not_change_when_others_call():
     rng = np.random.default_rng(0)
     session = BatchedSession(Sums, [(3,)], 8, LONG_S)
     first = [rows_of(rng, 2, (3,)) for _ in range(3)]
@@ -114,7 +114,7 @@ def test_what_a_caller_was_given_stays_as_it_is_when_others_call():
         check(outputs, tensor)
 
 
-def test_a_lone_tensor_that_needs_no_filling_is_not_copied():
+def test_a_single_tensor_without_padding_is_not_copied():
     class Same:
         def run(self, tensor):
             self.given = tensor
@@ -133,13 +133,13 @@ def test_more_rows_than_a_batch_take_several_calls():
     assert sent == [8, 8, 3]
 
 
-def test_no_rows_no_outputs():
+def test_no_rows_give_empty_outputs():
     outputs = BatchedSession(Sums, [(2,)], 8, LONG_S).run(np.empty((0, 2), np.float32))
     assert outputs["sum"].shape == (0,)
     assert outputs["twice"].shape == (0, 4)
 
 
-def test_only_tensors_of_one_shape_share_a_call_and_what_is_not_listed_shares_a_session():
+def test_tensors_of_one_shape_share_a_call_and_unlisted_shapes_share_a_session():
     rng = np.random.default_rng(0)
     opened = Opened()
     session = BatchedSession(opened, [(2, 3), (3, 2)], 2, LONG_S)
@@ -151,7 +151,7 @@ def test_only_tensors_of_one_shape_share_a_call_and_what_is_not_listed_shares_a_
     assert sorted(others) == [(1, 5), (2, 6)]
 
 
-def test_a_poisoned_tensor_fails_alone():
+def test_only_the_poisoned_tensor_fails():
     rng = np.random.default_rng(0)
     session = BatchedSession(lambda: Sums(poison=-1), [(2,)], 8, LONG_S)
     tensors = [rows_of(rng, 1, (2,)) for _ in range(5)]
@@ -171,7 +171,7 @@ def test_a_poisoned_tensor_fails_alone():
             check(answer.result(), tensor)
 
 
-def test_values_that_are_no_numbers_stay_in_their_own_rows():
+def test_nan_stays_in_its_own_rows():
     session = BatchedSession(Sums, [(2,)], 4, LONG_S)
     bad, good = np.full((1, 2), np.nan, np.float32), np.ones((2, 2), np.float32)
     _, outputs = together(session, [bad, good])
@@ -179,7 +179,7 @@ def test_values_that_are_no_numbers_stay_in_their_own_rows():
 
 
 @pytest.mark.parametrize("output", [np.float32(1), np.ones(1, np.float32), np.ones((2, 4), np.float32)])
-def test_an_output_that_has_no_row_for_each_row_is_an_error(output):
+def test_an_output_without_a_row_for_each_input_row_is_an_error(output):
     class Wrong:
         def run(self, _tensor):
             return {"out": output}
@@ -188,8 +188,8 @@ def test_an_output_that_has_no_row_for_each_row_is_an_error(output):
         BatchedSession(Wrong, [(2,)], 8, LONG_S).run(np.ones((4, 2), np.float32))
 
 
-def test_callers_with_any_number_of_rows_of_any_shape_never_get_anothers():
-    """Random sizes from many threads that come as they like."""
+def test_callers_of_any_shape_and_number_of_rows_never_get_other_rows():
+    """Random sizes from many threads in random order."""
     sessions = BatchedSession(lambda: Sums(poison=-1), [(3,), (2, 5)], 16, 0.002)
     barrier = threading.Barrier(12)
 
@@ -212,13 +212,13 @@ def test_callers_with_any_number_of_rows_of_any_shape_never_get_anothers():
             done.result()
 
 
-def test_trying_out_runs_each_session_at_its_own_size():
+def test_try_out_runs_each_session_at_its_own_size():
     opened = Opened()
     BatchedSession(opened, [(2, 3), (5,)], 3, LONG_S).try_out()
     assert opened.shapes == [[(1, 2, 3)], [(2, 2, 3)], [(3, 2, 3)], [(1, 5)], [(2, 5)], [(3, 5)], []]
 
 
-def test_withdrawn_and_closed_as_the_batcher_says():
+def test_a_withdrawn_caller_is_not_waited_for_and_a_closed_session_refuses_calls():
     session = BatchedSession(Sums, [(2,)], 8, LONG_S)
     with ThreadPoolExecutor(1) as other:
         other.submit(session.announce).result()

@@ -1,4 +1,4 @@
-"""Which items share a call, which come next, and what happens to the others when one fails."""
+"""Which items share a call, which go next, and what an error does to the others."""
 
 import threading
 from collections import deque
@@ -14,11 +14,11 @@ from shared.errors import Unavailable
 from worker.vision.batching import Batcher
 
 LONG_S = 3600
-"""Whoever is held back for that long fails the test by its time limit."""
+"""Longer than the time limit of a test: a batch that waits this long fails it."""
 
 
 class Model:
-    """Answers an item x with (x, "answer"), keeps the batches it was called with, and can be made busy."""
+    """Answers an item x with (x, "answer"), records its batches, and can be made busy."""
 
     def __init__(self, poison=()):
         self.batches = []
@@ -50,7 +50,7 @@ def pool():
 
 @contextmanager
 def busy(model, batcher, pool):
-    """Inside, the model works on an item of its own, "first"."""
+    """Within this context the model works on an item of its own, "first"."""
     model.may_go.clear()
     model.entered.clear()
     first = pool.submit(batcher.do, "first", key="first")
@@ -62,94 +62,94 @@ def busy(model, batcher, pool):
         assert first.result() == ("first", "answer")
 
 
-def wait_in_line(batcher, pool, item, *more):
-    """A caller's future answer; when this returns, the item is in the queue."""
-    before = waiting(batcher)
+def enqueue(batcher, pool, item, *more):
+    """Put an item in the queue. Returns the future of its answer."""
+    before = queue_length(batcher)
     answer = pool.submit(batcher.do, item, *more)
-    until(batcher, lambda: waiting(batcher) == before + 1)
+    wait_until(batcher, lambda: queue_length(batcher) == before + 1)
     return answer
 
 
-def waiting(batcher):
+def queue_length(batcher):
     return sum(len(queue) for queue in batcher._queues.values())
 
 
-def until(batcher, condition):
+def wait_until(batcher, condition):
     with batcher._changed:
         assert batcher._changed.wait_for(condition, LONG_S)
 
 
 def announce(batcher):
-    """Somebody else announces itself. Gives what makes that one do something in its own thread."""
+    """Announce another caller. Returns an executor of its thread."""
     there = ThreadPoolExecutor(1)
     there.submit(batcher.announce).result()
     return there
 
 
-# Who goes when
+# When a batch starts
 
 
-def test_a_lone_caller_calls_the_model_itself_and_at_once():
+def test_a_single_caller_calls_the_model_itself_at_once():
     model = Model()
     assert Batcher(model, 8, LONG_S).do("a") == ("a", "answer")
     assert model.threads == [threading.get_ident()]
 
 
-def test_what_arrives_while_the_model_is_busy_goes_together_in_order_of_arrival(pool):
+def test_items_that_arrive_while_the_model_is_busy_share_a_call_in_order_of_arrival(pool):
     model = Model()
     batcher = Batcher(model, 8, LONG_S)
     with busy(model, batcher, pool):
-        answers = [wait_in_line(batcher, pool, number) for number in range(5)]
+        answers = [enqueue(batcher, pool, number) for number in range(5)]
     assert [answer.result() for answer in answers] == [(number, "answer") for number in range(5)]
     assert model.batches == [["first"], [0, 1, 2, 3, 4]]
 
 
-def test_while_somebody_is_on_the_way_a_batch_is_held_back_until_that_one_has_come(pool):
+def test_a_batch_waits_for_an_announced_caller(pool):
     model = Model()
     batcher = Batcher(model, 8, LONG_S)
     with announce(batcher) as other:
-        answer = wait_in_line(batcher, pool, "a")
+        answer = enqueue(batcher, pool, "a")
         assert model.batches == []
         assert other.submit(batcher.do, "b").result() == ("b", "answer")
     assert answer.result() == ("a", "answer")
     assert model.batches == [["a", "b"]]
 
 
-def test_until_the_last_of_several_has_come(pool):
+def test_a_batch_waits_for_all_announced_callers(pool):
     model = Model()
     batcher = Batcher(model, 8, LONG_S)
     with announce(batcher) as second, announce(batcher) as third:
-        answers = [wait_in_line(batcher, pool, "a"), wait_in_line(batcher, second, "b")]
+        answers = [enqueue(batcher, pool, "a"), enqueue(batcher, second, "b")]
         assert model.batches == []
         assert third.submit(batcher.do, "c").result() == ("c", "answer")
     assert [answer.result() for answer in answers] == [("a", "answer"), ("b", "answer")]
     assert model.batches == [["a", "b", "c"]]
 
 
-def test_or_does_not_come_after_all(pool):
+def test_a_batch_starts_when_the_announced_caller_withdraws(pool):
     model = Model()
     batcher = Batcher(model, 8, LONG_S)
     with announce(batcher) as other:
-        answer = wait_in_line(batcher, pool, "a")
+        answer = enqueue(batcher, pool, "a")
         assert model.batches == []
         other.submit(batcher.withdraw).result()
         assert answer.result() == ("a", "answer")
 
 
-def test_or_the_batch_is_full(pool):
+def test_a_full_batch_starts_at_once(pool):
     model = Model()
     batcher = Batcher(model, 3, LONG_S)
     with announce(batcher):
-        answers = [wait_in_line(batcher, pool, "a"), pool.submit(batcher.do, "b", None, 2)]
+        answers = [enqueue(batcher, pool, "a"), pool.submit(batcher.do, "b", None, 2)]
         assert [answer.result() for answer in answers] == [("a", "answer"), ("b", "answer")]
     assert model.batches == [["a", "b"]]
 
 
-def test_a_full_batch_of_another_key_need_not_wait_for_one_that_is_held_back(pool):
+def test_a_full_batch_does_not_wait_for_a_waiting_batch_of_another_key(pool):
     model = Model()
     batcher = Batcher(model, 2, LONG_S)
     with announce(batcher) as other:
-        held = wait_in_line(batcher, pool, "a", "A")
+        held = enqueue(batcher, pool, "a", "A")
         assert pool.submit(batcher.do, "b", "B", 2).result() == ("b", "answer")
         assert not held.done()
         other.submit(batcher.withdraw).result()
@@ -158,20 +158,20 @@ def test_a_full_batch_of_another_key_need_not_wait_for_one_that_is_held_back(poo
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.001])
-def test_but_never_longer_than_the_setting_allows(wait_s):
+def test_a_batch_waits_no_longer_than_the_setting(wait_s):
     batcher = Batcher(Model(), 8, wait_s)
     with announce(batcher):
         assert batcher.do("a") == ("a", "answer")
 
 
-def test_whoever_comes_is_not_expected_again():
+def test_an_announcement_ends_with_its_first_call():
     batcher = Batcher(Model(), 8, LONG_S)
     batcher.announce()
     for item in "ab":
         assert batcher.do(item) == (item, "answer")
 
 
-def test_whoever_has_waited_longest_makes_the_call_for_all(pool):
+def test_the_caller_that_has_waited_longest_makes_the_call_for_its_batch(pool):
     model = Model()
     batcher = Batcher(model, 2, LONG_S)
 
@@ -183,15 +183,15 @@ def test_whoever_has_waited_longest_makes_the_call_for_all(pool):
         callers = []
         for number in range(4):
             callers.append(pool.submit(caller, number))
-            until(batcher, lambda number=number: waiting(batcher) == number + 1)
+            wait_until(batcher, lambda number=number: queue_length(batcher) == number + 1)
     threads = [caller.result() for caller in callers]
     assert model.threads[1:] == [threads[0], threads[2]]
 
 
-# Who goes together
+# Which items share a batch
 
 
-def test_a_rare_key_waits_for_those_before_it_and_for_nobody_after_it(pool):
+def test_a_rare_key_waits_only_for_earlier_items(pool):
     model = Model()
     batcher = Batcher(model, 2, LONG_S)
     stop = threading.Event()
@@ -201,12 +201,12 @@ def test_a_rare_key_waits_for_those_before_it_and_for_nobody_after_it(pool):
             batcher.do("common", "common")
 
     with busy(model, batcher, pool):
-        before = waiting(batcher)
+        before = queue_length(batcher)
         floods = []
         for number in range(4):
             floods.append(pool.submit(flood))
-            until(batcher, lambda number=number: waiting(batcher) == before + number + 1)
-        rare = wait_in_line(batcher, pool, "rare", "rare")
+            wait_until(batcher, lambda number=number: queue_length(batcher) == before + number + 1)
+        rare = enqueue(batcher, pool, "rare", "rare")
         floods += [pool.submit(flood) for _ in range(4)]
     assert rare.result() == ("rare", "answer")
     stop.set()
@@ -215,8 +215,8 @@ def test_a_rare_key_waits_for_those_before_it_and_for_nobody_after_it(pool):
     assert model.batches[:4] == [["first"], ["common", "common"], ["common", "common"], ["rare"]]
 
 
-def plainly(items, size):
-    """The batches that a queue of (key, weight) makes, worked out the long way: numbers of items."""
+def expected_batches(items, size):
+    """Return the batches of a queue of (key, weight) by a plain algorithm, as numbers of items."""
     left = deque(enumerate(items))
     batches = []
     while left:
@@ -239,21 +239,21 @@ def plainly(items, size):
     items=st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 6)), max_size=12),
     size=st.integers(1, 8),
 )
-def test_a_queue_goes_oldest_first_one_key_at_a_time_and_no_more_than_fits(items, size):
+def test_batches_are_oldest_first_of_one_key_and_within_the_size(items, size):
     model = Model()
     batcher = Batcher(model, size, LONG_S)
     with ThreadPoolExecutor(len(items) + 1) as pool:
         with busy(model, batcher, pool):
-            answers = [wait_in_line(batcher, pool, number, *item) for number, item in enumerate(items)]
+            answers = [enqueue(batcher, pool, number, *item) for number, item in enumerate(items)]
         assert [answer.result() for answer in answers] == [(number, "answer") for number in range(len(items))]
-    assert model.batches[1:] == plainly(items, size)
+    assert model.batches[1:] == expected_batches(items, size)
     for batch in model.batches[1:]:
         assert len({items[number][0] for number in batch}) == 1
         assert len(batch) == 1 or sum(items[number][1] for number in batch) <= size
 
 
-def test_nobody_gets_what_belongs_to_another_and_nobody_is_forgotten(pool):
-    """Callers in rounds, most of them announced, of three keys and several weights, and some of them poisoned."""
+def test_every_caller_gets_its_own_answer(pool):
+    """Callers in rounds, most of them announced, with three keys and several weights; some items are poisoned."""
     callers, rounds, every = 10, 100, 29
     model = Model(poison=range(0, callers * rounds, every))
     batcher = Batcher(model, 12, LONG_S)
@@ -262,7 +262,7 @@ def test_nobody_gets_what_belongs_to_another_and_nobody_is_forgotten(pool):
     def caller(number):
         rng = np.random.default_rng(number)
         for item in range(number, callers * rounds, callers):
-            barrier.wait()  # all have their answers, so nobody is held back for one that waits here
+            barrier.wait()  # all have their answers: no batch waits for a caller that is here
             if rng.random() < 0.8:
                 batcher.announce()
             barrier.wait()
@@ -276,20 +276,20 @@ def test_nobody_gets_what_belongs_to_another_and_nobody_is_forgotten(pool):
     for done in [pool.submit(caller, number) for number in range(callers)]:
         done.result()
     assert max(len(batch) for batch in model.batches) > 2
-    assert waiting(batcher) == 0
+    assert queue_length(batcher) == 0
 
 
-# What fails
+# Errors
 
 
 @given(poisoned=st.lists(st.booleans(), min_size=1, max_size=16))
-def test_only_what_is_poisoned_fails(poisoned):
+def test_only_poisoned_items_fail(poisoned):
     bad = [number for number, is_bad in enumerate(poisoned) if is_bad]
     model = Model(bad)
     batcher = Batcher(model, len(poisoned), LONG_S)
     with ThreadPoolExecutor(len(poisoned) + 1) as pool:
         with busy(model, batcher, pool):
-            answers = [wait_in_line(batcher, pool, number) for number in range(len(poisoned))]
+            answers = [enqueue(batcher, pool, number) for number in range(len(poisoned))]
         for number, answer in enumerate(answers):
             if number in bad:
                 assert str(answer.exception()) == f"poisoned by [{number}]"
@@ -299,16 +299,16 @@ def test_only_what_is_poisoned_fails(poisoned):
     assert retries <= 2 * len(bad) * (len(poisoned) - 1).bit_length()
 
 
-def test_an_error_reaches_every_waiter_each_as_its_own(pool):
+def test_each_waiting_caller_gets_an_error_of_its_own(pool):
     model = Model(range(5))
     batcher = Batcher(model, 8, LONG_S)
     with busy(model, batcher, pool):
-        answers = [wait_in_line(batcher, pool, number) for number in range(5)]
+        answers = [enqueue(batcher, pool, number) for number in range(5)]
     assert [str(answer.exception()) for answer in answers] == [f"poisoned by [{number}]" for number in range(5)]
     assert len({id(answer.exception()) for answer in answers}) == 5
 
 
-def test_what_was_only_too_much_at_once_succeeds(pool):
+def test_items_that_fail_only_together_succeed_in_smaller_batches(pool):
     model = Model()
 
     def call(items):
@@ -319,7 +319,7 @@ def test_what_was_only_too_much_at_once_succeeds(pool):
 
     batcher = Batcher(call, 8, LONG_S)
     with busy(model, batcher, pool):
-        answers = [wait_in_line(batcher, pool, number) for number in range(5)]
+        answers = [enqueue(batcher, pool, number) for number in range(5)]
     assert [answer.result() for answer in answers] == [(number, "answer") for number in range(5)]
     assert [len(batch) for batch in model.batches] == [1, 5, 2, 3, 1, 2]
 
@@ -330,7 +330,7 @@ def test_a_wrong_number_of_answers_is_an_error(answers):
         Batcher(lambda _: answers, 8, LONG_S).do("a")
 
 
-def test_a_thread_that_is_ended_takes_its_batch_with_it_and_nothing_else(pool):
+def test_a_terminated_thread_fails_only_its_own_batch(pool):
     model = Model()
 
     def call(items):
@@ -341,16 +341,16 @@ def test_a_thread_that_is_ended_takes_its_batch_with_it_and_nothing_else(pool):
 
     batcher = Batcher(call, 2, LONG_S)
     with busy(model, batcher, pool):
-        ended = wait_in_line(batcher, pool, "end")
-        with_it, after = wait_in_line(batcher, pool, "a"), wait_in_line(batcher, pool, "b")
+        ended = enqueue(batcher, pool, "end")
+        with_it, after = enqueue(batcher, pool, "a"), enqueue(batcher, pool, "b")
     assert isinstance(with_it.exception(), Unavailable)
-    # The one that led, and whose own item this was, gets what ended it.
+    # The caller that ran the batch gets the exception itself.
     assert isinstance(ended.exception(), SystemExit)
     assert after.result() == ("b", "answer")
     assert batcher.do("c") == ("c", "answer")
 
 
-def test_a_thread_that_is_ended_while_it_waits_leaves_nothing_behind(monkeypatch):
+def test_a_thread_that_is_interrupted_while_it_waits_leaves_no_item(monkeypatch):
     model = Model()
     batcher = Batcher(model, 8, LONG_S)
 
@@ -366,10 +366,10 @@ def test_a_thread_that_is_ended_while_it_waits_leaves_nothing_behind(monkeypatch
     assert model.batches == [["b"]]
 
 
-# The end
+# Closing
 
 
-def test_after_close_nothing_is_taken():
+def test_a_closed_batcher_refuses_items():
     batcher = Batcher(Model(), 8, LONG_S)
     batcher.close()
     batcher.close()
@@ -377,25 +377,25 @@ def test_after_close_nothing_is_taken():
         batcher.do("a")
 
 
-def test_close_waits_for_those_who_wait_and_they_get_their_answers(pool):
+def test_close_waits_for_queued_items(pool):
     model = Model()
     batcher = Batcher(model, 2, LONG_S)
     with busy(model, batcher, pool):
-        answers = [wait_in_line(batcher, pool, number) for number in range(5)]
+        answers = [enqueue(batcher, pool, number) for number in range(5)]
         closed = pool.submit(batcher.close)
-        until(batcher, lambda: batcher._closed)
+        wait_until(batcher, lambda: batcher._closed)
         assert not closed.done()
         with pytest.raises(Unavailable):
             batcher.do("late")
     closed.result()
-    assert waiting(batcher) == 0
+    assert queue_length(batcher) == 0
     assert [answer.result() for answer in answers] == [(number, "answer") for number in range(5)]
 
 
-def test_close_holds_nobody_back_for_one_that_was_announced(pool):
+def test_close_does_not_wait_for_an_announced_caller(pool):
     batcher = Batcher(Model(), 8, LONG_S)
     with announce(batcher) as other:
-        answer = wait_in_line(batcher, pool, "a")
+        answer = enqueue(batcher, pool, "a")
         batcher.close()
         assert answer.result() == ("a", "answer")
         with pytest.raises(Unavailable):

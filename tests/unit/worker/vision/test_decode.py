@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from gateway.body.encoded_images import check
 from hostile import DECODED
-from hostile_images import EOI, IMAGES, part
+from hostile_images import EOI, IMAGES, truncated
 from image_parts import (
     PNG_START,
     behind_start,
@@ -44,7 +44,7 @@ def gradient(height, width):
 
 
 @pytest.mark.parametrize("encode", [png, bmp, jpeg, lambda image: jpeg(image, progressive=True)])
-def test_formats(encode):
+def test_every_format_is_decoded(encode):
     image = gradient(50, 70)
     got = decode(encode(image))
     assert got.dtype == np.uint8
@@ -61,14 +61,14 @@ def test_formats(encode):
     ],
     ids=["grey", "alpha", "16 bit"],
 )
-def test_everything_becomes_8_bit_bgr(image):
+def test_every_depth_becomes_8_bit_bgr(image):
     got = decode(png(image))
     assert got.shape == (40, 30, 3)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got[..., 0], gradient(40, 30)[..., 0])
 
 
-def test_palettes_and_two_colours():
+def test_palettes_and_bilevel_images():
     source = Pillow.fromarray(gradient(40, 30)[..., ::-1])
     for converted in (source.quantize(256), source.convert("1")):
         stream = io.BytesIO()
@@ -82,22 +82,22 @@ def test_palettes_and_two_colours():
     [
         (None, (50, 100, 200)),
         (0, (50, 100, 200)),
-        # YCCK is YCbCr of what CMYK would store inverted: Y 200, Cb 100, Cr 50.
+        # YCCK stores CMYK inverted, as YCbCr: Y 200, Cb 100, Cr 50.
         (2, (255 - (200 + 1.772 * (100 - 128)), 255 - (200 - 0.344 * (100 - 128) - 0.714 * (50 - 128)), 164.4)),
     ],
     ids=["no Adobe marker", "CMYK", "YCCK"],
 )
 @pytest.mark.parametrize("size", [16, 1280])
-def test_ink_is_stored_inverted_as_browsers_read_it(adobe, bgr, size):
-    """200 of cyan is 55 of 255 parts of ink, whether Adobe says so or nobody does; black covers what it covers."""
+def test_cmyk_is_read_as_inverted_like_in_browsers(adobe, bgr, size):
+    """A stored cyan of 200 is 55 of 255 parts of ink, with or without an Adobe marker; black is multiplied."""
     planes = np.full((size, 24, 4), (200, 100, 50, 204), np.uint8)
     expected = np.clip(bgr, 0, 255) * 204 / 255
     image = decode(ink(planes, adobe=adobe))
     np.testing.assert_allclose(image, np.broadcast_to(expected, image.shape), atol=2)
 
 
-def test_colours_at_any_resolution():
-    """Y 150, Cb 90, Cr 170, where only OpenCV knows what to do."""
+def test_unusual_chroma_subsampling():
+    """Y 150, Cb 90, Cr 170 in a subsampling that only OpenCV decodes."""
     image = decode(oddly_sampled(np.full((16, 24, 4), (150, 90, 170, 128), np.uint8)))
     expected = 150 + 1.772 * (90 - 128), 150 - 0.344 * (90 - 128) - 0.714 * (170 - 128), 150 + 1.402 * (170 - 128)
     np.testing.assert_allclose(image, np.broadcast_to(expected, (16, 48, 3)), atol=2)
@@ -112,19 +112,19 @@ def test_exif_orientation_is_honoured(orientation):
 @pytest.mark.parametrize(("longest", "expected"), [(1279, 1279), (1280, 640), (2559, 1280), (2560, 640), (4000, 1000)])
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("tall", [False, True])
-def test_large_jpegs_come_smaller(longest, expected, progressive, tall):
+def test_large_jpegs_are_decoded_at_a_reduced_size(longest, expected, progressive, tall):
     image = gradient(longest, 200) if tall else gradient(200, longest)
     got = decode(jpeg(image, progressive=progressive))
     assert max(got.shape[:2]) == expected
 
 
 @pytest.mark.parametrize("encode", [png, bmp])
-def test_large_pngs_and_bmps_do_not(encode):
+def test_large_pngs_and_bmps_are_decoded_in_full_size(encode):
     assert decode(encode(gradient(100, 3000))).shape == (100, 3000, 3)
 
 
 def exif_of(order, *entries):
-    """An EXIF block: entries of (tag, kind, count, value) in one byte order."""
+    """Return an EXIF block with entries of (tag, kind, count, value) in one byte order."""
     directory = b"".join(struct.pack(order + "HHIHH", *entry, 0) for entry in entries)
     start = {">": b"MM\0*", "<": b"II*\0"}[order]
     return b"Exif\0\0" + start + struct.pack(order + "IH", 8, len(entries)) + directory + bytes(4)
@@ -151,7 +151,7 @@ def test_orientation_is_read_as_opencv_reads_it(blocks):
     np.testing.assert_array_equal(decode(data), pixels(data))
 
 
-def test_reduced_and_turned():
+def test_a_reduced_photo_is_rotated():
     image = gradient(1000, 1400)
     assert decode(oriented(image, 6)).shape == (500, 700, 3)
 
@@ -168,16 +168,16 @@ ENCODED = {
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
-def test_cut_off_anywhere_is_refused(name, data):
+def test_a_truncated_image_is_refused(name, data):
     whole = ENCODED[name].removesuffix(EOI)
     length = data.draw(st.one_of(st.integers(0, len(whole) - 1), st.integers(len(whole) - 20, len(whole) - 1)))
     with pytest.raises(ImageUnreadable):
         decode(whole[:length])
 
 
-def test_cut_off_after_a_scan_is_refused():
+def test_a_progressive_jpeg_truncated_after_a_scan_is_refused():
     whole = ENCODED["progressive"]
     scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
     assert len(scans) > 3
@@ -187,7 +187,7 @@ def test_cut_off_after_a_scan_is_refused():
 
 
 @pytest.mark.parametrize("name", ENCODED)
-def test_bytes_after_the_end_do_not_matter(name):
+def test_bytes_after_the_end_are_ignored(name):
     np.testing.assert_array_equal(decode(ENCODED[name] + b"\xff\xd8\xff trailing"), decode(ENCODED[name]))
 
 
@@ -209,13 +209,13 @@ def test_bytes_after_the_end_do_not_matter(name):
     ],
     ids=lambda data: repr(data[:12]),
 )
-def test_anything_else_is_refused(data):
+def test_other_data_is_refused(data):
     with pytest.raises(ImageUnreadable):
         decode(data)
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xc0", b"\x89PNG\r\n\x1a\n", b"BM"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rest=st.binary(max_size=300))
 def test_noise_is_refused(prefix, rest):
     with pytest.raises(ImageUnreadable):
@@ -230,7 +230,7 @@ def test_a_damaged_png_is_refused():
 
 
 LARGE = re.compile(r"megapixels|20000x20000|1 GB|a million runs|[0-9]{3} MB")
-"""Names of hostile images that take long to make or to decode."""
+"""Matches names of hostile images that take long to make or to decode."""
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ IN_ONE_SCAN = ("jpeg", "reduced", "grey", "cmyk", "restarts", "exif", "oddly sam
 
 
 @pytest.mark.parametrize("name", IN_ONE_SCAN)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
-def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, data):
-    """From an empty scan to one byte too few."""
+def test_a_truncated_baseline_jpeg_with_an_end_marker_is_refused(name, data):
+    """The cuts range from an empty scan to one byte too few."""
     whole = ENCODED[name].removesuffix(EOI)
     _, scan = segments_of(whole)[-1]
     length = data.draw(st.integers(scan, len(whole) - 1) | st.integers(len(whole) - 20, len(whole) - 1))
@@ -274,16 +274,16 @@ def test_a_baseline_jpeg_that_is_cut_off_and_closed_again_is_refused(name, data)
 
 @pytest.mark.parametrize("missing", [1, 2, 30, 1000])
 @pytest.mark.parametrize("behind", [b"", bytes(50), b"\xff\xd5"], ids=["", "zeros behind the last", "a mark behind it"])
-def test_a_progressive_jpeg_that_is_cut_off_in_any_scan_and_closed_again_is_refused(missing, behind):
+def test_a_progressive_jpeg_with_a_truncated_scan_and_an_end_marker_is_refused(missing, behind):
     whole = ENCODED["progressive"]
     scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
     for end in (*scans[1:], len(whole) - 2):
-        # Tables come before the next scan's header.
+        # Tables precede the header of the next scan.
         scan = whole.rfind(b"\xff\xda", 0, end)
         table = whole.find(b"\xff\xc4", scan, end)
         closed = table if table > 0 else end
         cut = whole[: max(closed - missing, scan + 14)] + whole[closed:]
-        if end < len(whole) - 2:  # behind the last scan zeros would be what it lacks
+        if end < len(whole) - 2:  # zeros after the last scan would complete it
             cut = cut.removesuffix(EOI) + behind + EOI
         with pytest.raises(ImageUnreadable):
             decode(cut)
@@ -307,16 +307,16 @@ BEHIND_A_CUT = {
 }
 ENCODED["large oddly sampled"] = oddly_sampled(np.random.default_rng(2).integers(0, 256, (256, 256, 4), np.uint8))
 LARGE_ENOUGH = ("jpeg", "reduced", "grey", "cmyk", "restarts", "progressive", "large restarts", "large oddly sampled")
-"""For what is put behind a cut not to fill what is missing."""
+"""Images so large that the bytes after a cut cannot replace the missing data."""
 
 
 @pytest.mark.parametrize("name", LARGE_ENOUGH)
 @pytest.mark.parametrize("behind", BEHIND_A_CUT.values(), ids=BEHIND_A_CUT)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(share=st.floats(0, 0.95))
-def test_a_cut_is_found_behind_whatever_else_libjpeg_warns_of(name, behind, share):
-    """It tells the first warning only: of codes that there are not, of bytes before a mark, of a mark out of order.
-    What was put there may be taken for some blocks, but not for a twentieth of the picture.
+def test_a_cut_is_found_whatever_else_libjpeg_warns_of(name, behind, share):
+    """Only the first warning of libjpeg is reported: of invalid codes, of bytes before a marker, of a marker out of
+    order. The added bytes may be decoded as some blocks, but not as a twentieth of the picture.
     """
     whole = ENCODED[name].removesuffix(EOI)
     _, scan = segments_of(whole)[-1]
@@ -326,13 +326,13 @@ def test_a_cut_is_found_behind_whatever_else_libjpeg_warns_of(name, behind, shar
 
 @pytest.mark.parametrize("name", [*IN_ONE_SCAN, "progressive"])
 @pytest.mark.parametrize("end", [b"", b"\xff", bytes(40), b"\xff\xfe\xff\xff cut off"], ids=repr)
-def test_a_jpeg_whose_scans_are_whole_needs_no_end_marker(name, end):
+def test_a_jpeg_with_whole_scans_needs_no_end_marker(name, end):
     whole = ENCODED[name]
     assert whole.endswith(EOI)
     np.testing.assert_array_equal(decode(whole[:-2] + end), decode(whole))
 
 
-def test_a_progressive_jpeg_that_lacks_scans_is_refused():
+def test_a_progressive_jpeg_without_all_scans_is_refused():
     whole = ENCODED["progressive"]
     scans = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
     for scan in scans:
@@ -341,8 +341,8 @@ def test_a_progressive_jpeg_that_lacks_scans_is_refused():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_grey_wall_is_no_cut(orientation):
-    """The last blocks are the colour that libjpeg puts where data is missing."""
+def test_a_plain_grey_area_is_not_taken_for_a_cut(orientation):
+    """The last blocks have the colour with which libjpeg fills missing data."""
     image = pixels(astronaut_png()).copy()
     image[300:] = 128
     image[:, 400:] = 128
@@ -356,14 +356,14 @@ def test_a_grey_wall_is_no_cut(orientation):
 def test_a_cut_is_found_in_every_orientation():
     for orientation in range(1, 9):
         with pytest.raises(ImageUnreadable):
-            decode(part(0.7, oriented(pixels(astronaut_png()), orientation), b"\xff\xd9"))
+            decode(truncated(0.7, oriented(pixels(astronaut_png()), orientation), b"\xff\xd9"))
 
 
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_pngs_are_the_same_without_what_is_dropped(mode):
+def test_dropped_chunks_do_not_change_a_png(mode):
     source = Pillow.fromarray(gradient(40, 30)[..., ::-1])
     stream = io.BytesIO()
     (source.quantize(64) if mode == "P" else source.convert(mode)).save(stream, "PNG", dpi=(72, 72))
@@ -374,7 +374,7 @@ def test_pngs_are_the_same_without_what_is_dropped(mode):
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 8), (9, 17), (33, 2), (70, 50)])
 def test_interlaced_pngs(size):
-    """Written by hand: each of the seven images has rows of its own."""
+    """The image is assembled here: each of the seven passes has rows of its own."""
     import zlib  # noqa: PLC0415
 
     width, height = size
@@ -395,16 +395,16 @@ def test_interlaced_pngs(size):
     np.testing.assert_array_equal(decode(data), image)
 
 
-def test_a_png_turned_by_its_exif_is_turned():
+def test_a_png_is_rotated_by_its_exif_orientation():
     block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     assert decode(with_chunk(png(gradient(20, 30)), chunk(b"eXIf", block))).shape == (30, 20, 3)
 
 
-def test_a_large_png_photo_is_itself():
+def test_a_large_png_photo_is_decoded_exactly():
     np.testing.assert_array_equal(decode(photo_png()), pixels(photo_png()))
 
 
-def test_two_frames_of_different_size_are_refused():
+def test_two_frames_of_different_sizes_are_refused():
     data = hopper_jpeg()
     at = frame_at(data)
     frame = bytearray(data[at : at + 19])
@@ -415,9 +415,9 @@ def test_two_frames_of_different_size_are_refused():
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
-def test_any_mutation_is_an_image_or_refused(name, data):
+def test_any_mutation_is_refused_or_has_the_size_that_the_gateway_read(name, data):
     mutated = bytearray(ENCODED[name])
     near = st.integers(0, min(700, len(mutated) - 1)) | st.integers(0, len(mutated) - 1)
     for _ in range(data.draw(st.integers(1, 6))):
@@ -454,7 +454,7 @@ RIGHT = {name: pixels(data) for name, data in LENIENT.items()}
 
 
 def damaged(data, whole):
-    """A JPEG with bytes between its segments, lost FFs, and lengths that are off by one or two."""
+    """Return a JPEG with bytes between its segments, missing FFs, and lengths that are off by one or two."""
     out = whole[:2]
     for start, end in segments_of(whole):
         part_ = bytearray(whole[start:end])
@@ -471,10 +471,10 @@ def damaged(data, whole):
 
 
 @pytest.mark.parametrize("name", LENIENT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
-def test_a_jpeg_with_damaged_segments_is_what_libjpeg_makes_of_it(name, data):
-    """Where it makes the right picture of it, we do; and what we take is never another picture or another size."""
+def test_a_jpeg_with_damaged_segments_is_decoded_as_libjpeg_does_or_refused(name, data):
+    """An image that libjpeg decodes correctly is accepted; an accepted image has the picture and size of libjpeg."""
     hurt = damaged(data, LENIENT[name])
     theirs = pixels(hurt)
     right = theirs is not None and np.array_equal(theirs, RIGHT[name])
@@ -482,7 +482,7 @@ def test_a_jpeg_with_damaged_segments_is_what_libjpeg_makes_of_it(name, data):
         header = check(hurt, 50_000_000)
         ours = decode(hurt)
     except ImageUnreadable:
-        assert not right, "libjpeg takes it"
+        assert not right, "libjpeg decodes it"
         return
     assert theirs is not None
     stored = cv2.imdecode(np.frombuffer(hurt, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -491,7 +491,7 @@ def test_a_jpeg_with_damaged_segments_is_what_libjpeg_makes_of_it(name, data):
 
 
 def test_an_error_after_a_warning_is_an_error():
-    """A table and the first scan are lost: libjpeg warns of the scan, and then has no table to go on with."""
+    """A table and the first scan are missing: libjpeg warns of the scan, and then fails for lack of a table."""
     hurt = bytearray(ENCODED["progressive"])
     starts = [start for start, _ in segments_of(bytes(hurt)) if hurt[start + 1] in (0xDB, 0xDA)]
     for start in starts[1:]:
@@ -504,8 +504,8 @@ def test_an_error_after_a_warning_is_an_error():
 @pytest.mark.parametrize(
     "name", ["jpeg", "reduced", "cmyk", "exif", "progressive", "restarts", "large restarts", "progressive restarts"]
 )
-def test_what_libjpeg_warns_of_is_taken(name):
-    """Zeros behind the data; a version of JFIF that there is not."""
+def test_images_with_harmless_warnings_of_libjpeg_are_accepted(name):
+    """The warnings are of zeros after the data and of an unknown version of JFIF."""
     whole = ENCODED[name]
     for odd in (whole[:-2] + bytes(50) + EOI, whole.replace(b"JFIF\0\1", b"JFIF\0\3")):
         np.testing.assert_array_equal(decode(odd), decode(whole))
@@ -523,8 +523,8 @@ def test_what_libjpeg_warns_of_is_taken(name):
     ],
     ids=["two bytes before it", "no FF", "one short", "two short", "one long", "two long"],
 )
-def test_what_phones_and_old_cameras_do_to_segments_is_taken(was, becomes):
-    """Two comments before all that matters: where a length is too long, the second one is lost, and nothing else."""
+def test_segments_as_damaged_by_phones_and_old_cameras_are_accepted(was, becomes):
+    """Two comments precede the essential segments: if the length of the first is too large, only the second is lost."""
     comments = segment(0xFE, b"a  comment") * 2
     whole = written("JPEG")
     _, end = segments_of(whole)[0]
@@ -551,14 +551,14 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused(encode):
     ],
     ids=["52 megapixels", "207 MB of image data", "64 scans of 10 megapixels"],
 )
-def test_a_higher_limit_lets_larger_images_in(make, shape):
-    """Of 60 million pixels instead of 50: the bounds of image data and of scans rise with it."""
+def test_a_higher_limit_accepts_larger_images(make, shape):
+    """With 60 million pixels instead of 50, the limits of image data and of scans rise as well."""
     data = make()
     with pytest.raises(ImageUnreadable):
         decode(data)
     assert decode(data, max_pixels=60_000_000).shape == shape
 
 
-def test_a_lower_limit_leaves_small_images_of_many_bits_alone():
+def test_a_lower_limit_accepts_small_images_of_high_depth():
     data = png(np.full((100, 100, 4), 40_000, np.uint16))
     assert decode(data, max_pixels=10_000).shape == (100, 100, 3)

@@ -1,10 +1,12 @@
-"""What an image weighs is told by its header, before a pixel is decoded, and is no less than what decoding it takes."""
+"""The weight of an image follows from its header, before a pixel is decoded, and is at least the memory that decoding
+takes.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import DECODED
@@ -43,45 +45,43 @@ LARGE = [
     for item in IMAGES
     if item.answer == DECODED and decoding_bytes(item.make(), full_size=True) > 5 * FREE_BYTES
 ]
-"""Smaller ones are not told from what a process takes anyway."""
+"""Smaller images cannot be told from the memory that a process takes anyway."""
 
 
 @pytest.mark.parametrize("how", ["whole", "made smaller"])
 @pytest.mark.parametrize("name", LARGE)
-def test_decoding_takes_no_more_than_the_weight(name: str, how: str) -> None:
+def test_decoding_takes_at_most_the_weight(name: str, how: str) -> None:
     (item,) = [item for item in IMAGES if item.name == name]
     path = os.pathsep.join(str(Path(__file__).parents[4] / part) for part in ("", "tests"))
     ended = python("-c", MEASURED, name, how, PYTHONPATH=path)
     assert ended.returncode == 0, ended.stderr
-    told = decoding_bytes(item.make(), full_size=how == "whole")
-    assert int(ended.stdout) <= max(told, 2 * FREE_BYTES) * 1.05
+    weight = decoding_bytes(item.make(), full_size=how == "whole")
+    assert int(ended.stdout) <= max(weight, 2 * FREE_BYTES) * 1.05
 
 
-def test_the_dearest_are_among_those_that_are_measured() -> None:
+def test_some_images_are_large_enough_to_be_measured() -> None:
     assert len(LARGE) >= 6
 
 
-def test_what_most_callers_send_weighs_nothing_that_anybody_waits_for() -> None:
+def test_common_photos_need_not_wait_for_memory() -> None:
     assert decoding_bytes(hopper_jpeg(), full_size=True) < FREE_BYTES
     assert decoding_bytes(large_photo(), full_size=False) < 3 * FREE_BYTES
     assert 6 * 48_000_000 * 0.9 < decoding_bytes(large_photo(), full_size=True) < 6 * 48_000_000 * 1.1
     assert decoding_bytes(flat_png(7000, 7000), full_size=False) == 7 * 49_000_000
 
 
-def test_a_progressive_photo_holds_all_its_coefficients_however_small_it_is_made() -> None:
+def test_a_progressive_photo_weighs_all_its_coefficients() -> None:
     photo = jpeg(pixels(hopper_jpeg()), progressive=True)
     assert decoding_bytes(photo, full_size=True) > decoding_bytes(hopper_jpeg(), full_size=True)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]))
-def test_what_is_no_image_weighs_something_or_nothing_and_raises_nothing(data: bytes, start: bytes) -> None:
+def test_the_weight_of_any_bytes_is_not_negative(data: bytes, start: bytes) -> None:
     assert decoding_bytes(start + data, full_size=True) >= 0
 
 
-@settings(deadline=None)
 @given(st.data())
-def test_so_does_what_is_damaged(data: st.DataObject) -> None:
+def test_the_weight_of_a_damaged_image_is_not_negative(data: st.DataObject) -> None:
     image = bytearray(data.draw(st.sampled_from([hopper_jpeg(), flat_png(30, 20)])))
     for _ in range(data.draw(st.integers(1, 5))):
         image[data.draw(st.integers(0, min(len(image), 700) - 1))] = data.draw(st.integers(0, 255))

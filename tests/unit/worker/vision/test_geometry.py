@@ -36,7 +36,7 @@ def apply(matrix, xy):
 
 
 def umeyama(src, dst):
-    """Umeyama 1991 as printed: by singular values, in any number of dimensions."""
+    """Umeyama's solution as published in 1991: by singular values, in any number of dimensions."""
     src_mean, dst_mean = src.mean(0), dst.mean(0)
     s, d = src - src_mean, dst - dst_mean
     u, values, vt = np.linalg.svd(d.T @ s / len(src))
@@ -47,7 +47,7 @@ def umeyama(src, dst):
 
 
 @given(angles, scales, coordinates, coordinates)
-def test_finds_the_similarity_that_was_applied(angle, scale, x, y):
+def test_the_applied_similarity_is_found(angle, scale, x, y):
     matrix = similarity(angle, scale, (x, y))
     np.testing.assert_allclose(
         similarity_transform(TEMPLATE, apply(matrix, TEMPLATE.astype(float))), matrix, rtol=1e-6, atol=1e-6
@@ -55,11 +55,11 @@ def test_finds_the_similarity_that_was_applied(angle, scale, x, y):
 
 
 @given(points, points)
-def test_equals_umeyamas_solution(src, dst):
+def test_the_transform_equals_umeyamas_solution(src, dst):
     src, dst = src.astype(float), dst.astype(float)
     s, d = src - src.mean(0), dst - dst.mean(0)
     assume(np.abs(s).max() > 1)
-    # Umeyama's rotation is not defined where both pull equally to both sides.
+    # Umeyama's rotation is undefined if the determinant is zero.
     determinant = np.linalg.det(d.T @ s)
     assume(abs(determinant) > 1e-3)
     np.testing.assert_allclose(similarity_transform(src, dst), umeyama(src, dst), rtol=1e-5, atol=1e-3)
@@ -79,20 +79,20 @@ def test_no_other_similarity_is_closer(src, dst, da, db, dx, dy):
 
 
 @given(points, points)
-def test_never_mirrors(src, dst):
+def test_the_transform_never_mirrors(src, dst):
     assume(np.abs(src - src.mean(0)).max() > 1)
     matrix = similarity_transform(src, dst)
     assert np.linalg.det(matrix[:, :2]) >= 0
 
 
 @pytest.mark.parametrize("bad", [np.zeros((5, 2)), np.full((5, 2), np.nan), np.full((5, 2), np.inf)])
-def test_impossible_points_are_refused(bad):
+def test_degenerate_points_are_refused(bad):
     with pytest.raises(ValueError, match=r"must (be finite|not all)"):
         similarity_transform(bad, TEMPLATE)
 
 
 def smooth(height, width):
-    """A picture without detail, whose value tells the place."""
+    """Return a picture without detail whose values encode the position."""
     y, x = np.mgrid[:height, :width].astype(float)
     return np.stack([200 * x / width, 200 * y / height, 100 + 0 * x], axis=2).astype(np.uint8)
 
@@ -110,29 +110,29 @@ def test_aligned_landmarks_lie_on_the_template(factor, angle):
         np.testing.assert_allclose(crop[round(v), round(u)].astype(float), expected, atol=2.5)
 
 
-def test_outside_the_image_is_black():
+def test_the_outside_of_an_image_is_black():
     crop = align(np.full((50, 50, 3), 255, np.uint8), TEMPLATE + 40)
     assert crop.min() == 0
 
 
 @pytest.mark.parametrize("shift", [-5000, 5000])
-def test_a_large_face_wholly_outside_is_black(shift):
+def test_a_large_face_outside_of_the_image_is_black(shift):
     assert align(np.full((50, 50, 3), 255, np.uint8), TEMPLATE * 8 + shift).max() == 0
 
 
-def test_landmarks_that_ask_for_an_enormous_shrink_are_harmless():
+def test_landmarks_of_an_enormous_face_are_harmless():
     assert align(np.full((50, 50, 3), 255, np.uint8), TEMPLATE * 1e6).shape == (112, 112, 3)
 
 
 def test_large_faces_are_averaged_before_they_are_warped():
     noise = np.random.default_rng(0).integers(0, 2, (900, 900, 1), dtype=np.uint8).repeat(3, 2) * 255
     crop = align(noise, TEMPLATE * 8)
-    # Averages of 64 fair coins have a deviation of 16; four samples would leave 64 or more.
+    # Averages of 64 random bits deviate by 16; four samples would deviate by 64 or more.
     assert crop.std() < 20
 
 
 @given(st.sampled_from([8, 56, 224]))
-def test_the_crop_has_the_size_asked_for(size):
+def test_the_crop_has_the_requested_size(size):
     assert align(smooth(100, 100), TEMPLATE / 2, size).shape == (size, size, 3)
 
 
@@ -144,20 +144,20 @@ boxes = st.lists(st.tuples(*[st.integers(1, 100)] * 4), min_size=1, max_size=8)
 
 
 @given(boxes)
-def test_left_to_right_sorts_by_the_middle(boxes):
+def test_left_to_right_sorts_by_the_centre(boxes):
     middles = [d.box[0] + d.box[2] / 2 for d in left_to_right(found(*box) for box in boxes)]
     assert middles == sorted(middles)
     assert len(middles) == len(boxes)
 
 
 @given(boxes)
-def test_nothing_is_much_larger_than_the_most_prominent(boxes):
+def test_no_face_is_much_larger_than_the_most_prominent(boxes):
     best = most_prominent([found(*box) for box in boxes], (200, 200))
     assert best.area >= PROMINENT_PART * max(width * height for _, _, width, height in boxes)
 
 
 @given(boxes)
-def test_nothing_as_large_is_more_central_than_the_most_prominent(boxes):
+def test_no_face_of_similar_size_is_more_central_than_the_most_prominent(boxes):
     faces = [found(*box) for box in boxes]
     best = most_prominent(faces, (200, 200))
     largest = max(face.area for face in faces)
@@ -168,31 +168,31 @@ def test_nothing_as_large_is_more_central_than_the_most_prominent(boxes):
     )
 
 
-def test_a_face_that_is_clearly_larger_is_the_most_prominent_wherever_it_is():
+def test_a_clearly_larger_face_is_the_most_prominent_wherever_it_is():
     corner, middle = found(0, 0, 12, 12), found(45, 45, 10, 10)
     assert most_prominent([middle, corner], (100, 100)) is corner
 
 
-def test_of_equals_the_more_central_is_the_most_prominent():
+def test_of_equally_large_faces_the_more_central_is_the_most_prominent():
     corner, middle = found(0, 0, 10, 10), found(45, 45, 10, 10)
     assert most_prominent([corner, middle], (100, 100)) is middle
     assert most_prominent([middle, corner], (100, 100)) is middle
     assert most_prominent([middle, corner], (10, 10)) is corner
 
 
-def test_no_most_prominent_of_none():
+def test_no_faces_have_no_most_prominent():
     with pytest.raises(ValueError, match="empty"):
         most_prominent([], (100, 100))
 
 
 @given(angles, scales, coordinates, coordinates)
-def test_what_is_brought_back_is_where_it_was(angle, scale, x, y):
+def test_transforming_back_is_the_inverse(angle, scale, x, y):
     matrix = similarity(angle, scale, (x, y))
     there = apply(matrix, TEMPLATE.astype(float))
     np.testing.assert_allclose(transform_back(there, matrix), TEMPLATE, atol=1e-3)
 
 
-def test_the_surroundings_show_the_face_upright_in_their_middle():
+def test_a_face_crop_shows_the_face_upright_in_its_centre():
     turned = apply(similarity(math.pi / 2, 1, (300, 100)), TEMPLATE.astype(float)).astype(np.float32)
     crop, matrix = face_crop(smooth(400, 300), turned)
     assert crop.shape == (REFINEMENT_SIDE, REFINEMENT_SIDE, 3)
@@ -207,21 +207,21 @@ fractions = st.tuples(*[st.floats(0.01, 1)] * 4)
 
 
 @given(fractions, fractions)
-def test_overlap_is_a_part_and_the_same_from_both_sides(first, second):
+def test_overlap_is_a_fraction_and_symmetric(first, second):
     assert 0 <= overlap(first, second) <= 1
     assert overlap(first, second) == pytest.approx(overlap(second, first))
     assert overlap(first, first) == pytest.approx(1)
 
 
 @given(boxes)
-def test_overlap_is_a_part_that_both_agree_on(boxes):
+def test_overlap_of_whole_boxes_is_a_fraction_and_symmetric(boxes):
     for box in boxes:
         assert overlap(box, box) == pytest.approx(1)
         for other in boxes:
             assert 0 <= overlap(box, other) == overlap(other, box) <= 1
 
 
-def test_overlap_is_what_both_share_over_what_either_has():
+def test_overlap_is_intersection_over_union():
     assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
     assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0
     assert overlap((0, 0, 2, 1), (1, 0, 2, 1)) == pytest.approx(1 / 3)

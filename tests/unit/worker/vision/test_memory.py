@@ -1,4 +1,4 @@
-"""Running out of memory while an image is decoded is no error of the image."""
+"""Running out of memory while an image is decoded is not reported as an error of the image."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from worker.vision.decode import configure_opencv, decode
 
 configure_opencv()
 small, data = (Path(name).read_bytes() for name in sys.argv[1:3])
-decode(small)  # loads what is loaded once
+decode(small)  # loads libraries
 for limit in sys.argv[3:]:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (int(limit) << 20), resource.RLIM_INFINITY))
@@ -56,7 +56,7 @@ KINDS = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_lack_of_memory_is_no_fault_of_the_image(tmp_path, kind):
+def test_a_lack_of_memory_is_not_reported_as_an_unreadable_image(tmp_path, kind):
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(KINDS[kind](64))
     large.write_bytes(KINDS[kind](2400))

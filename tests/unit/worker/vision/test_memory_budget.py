@@ -1,4 +1,4 @@
-"""Decoded images share bounded memory: first come, first served; one alone always gets it; nobody waits for ever."""
+"""Decoded images share a budget of memory in order of arrival; a single image of any size is admitted alone."""
 
 import threading
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
 CAPACITY = 10 * FREE_BYTES
 
 
-class Holding:
-    """A thread that asks for memory, and gives it back when it is told to."""
+class Reservation:
+    """A thread that reserves memory and holds it until `leave`."""
 
     def __init__(self, memory: MemoryBudget, size: int) -> None:
         self.is_in, self._leave = threading.Event(), threading.Event()
@@ -37,46 +37,46 @@ class Holding:
 
 
 @contextmanager
-def holding(memory: MemoryBudget, size: int) -> Iterator[Holding]:
-    held = Holding(memory, size)
+def reserving(memory: MemoryBudget, size: int) -> Iterator[Reservation]:
+    held = Reservation(memory, size)
     try:
         yield held
     finally:
         held.leave()
 
 
-def waits(memory: MemoryBudget, held: Holding) -> bool:
+def waits(memory: MemoryBudget, held: Reservation) -> bool:
     return memory.waited_s(held.number) > 0 and not held.is_in.is_set()
 
 
-def test_what_fits_together_is_let_in_and_the_next_waits_until_there_is_room() -> None:
+def test_images_that_fit_together_are_admitted_and_the_next_waits() -> None:
     memory = MemoryBudget(CAPACITY)
-    with holding(memory, 6 * FREE_BYTES) as first, holding(memory, 4 * FREE_BYTES) as second:
+    with reserving(memory, 6 * FREE_BYTES) as first, reserving(memory, 4 * FREE_BYTES) as second:
         assert first.is_in.wait(30)
         assert second.is_in.wait(30)
-        with holding(memory, FREE_BYTES) as third:
+        with reserving(memory, FREE_BYTES) as third:
             wait_for(lambda: waits(memory, third))
             second.leave()
             assert third.is_in.wait(30)
 
 
-def test_an_image_that_is_larger_than_all_of_it_is_let_in_alone() -> None:
+def test_an_image_larger_than_the_budget_is_admitted_alone() -> None:
     memory = MemoryBudget(CAPACITY)
-    with holding(memory, FREE_BYTES) as small:
+    with reserving(memory, FREE_BYTES) as small:
         assert small.is_in.wait(30)
-        with holding(memory, 100 * FREE_BYTES) as huge:
+        with reserving(memory, 100 * FREE_BYTES) as huge:
             wait_for(lambda: waits(memory, huge))
             small.leave()
             assert huge.is_in.wait(30)
 
 
-def test_a_large_one_is_not_overtaken_and_small_ones_wait_for_nobody() -> None:
+def test_a_large_image_is_not_overtaken_and_free_sizes_do_not_wait() -> None:
     memory = MemoryBudget(CAPACITY)
-    with holding(memory, 5 * FREE_BYTES) as first:
+    with reserving(memory, 5 * FREE_BYTES) as first:
         assert first.is_in.wait(30)
-        with holding(memory, 9 * FREE_BYTES) as large:
+        with reserving(memory, 9 * FREE_BYTES) as large:
             wait_for(lambda: waits(memory, large))
-            with holding(memory, FREE_BYTES) as later, holding(memory, FREE_BYTES - 1) as small:
+            with reserving(memory, FREE_BYTES) as later, reserving(memory, FREE_BYTES - 1) as small:
                 assert small.is_in.wait(30)
                 wait_for(lambda: waits(memory, later))
                 first.leave()
@@ -84,12 +84,12 @@ def test_a_large_one_is_not_overtaken_and_small_ones_wait_for_nobody() -> None:
                 assert later.is_in.wait(30)
 
 
-def test_how_long_a_thread_has_waited_is_known_while_it_does_and_stays() -> None:
+def test_the_waiting_time_of_a_thread_is_known_while_it_waits_and_afterwards() -> None:
     memory = MemoryBudget(CAPACITY)
-    with holding(memory, CAPACITY) as first:
+    with reserving(memory, CAPACITY) as first:
         assert first.is_in.wait(30)
         assert memory.waited_s(first.number) < 30
-        with holding(memory, CAPACITY) as second:
+        with reserving(memory, CAPACITY) as second:
             wait_for(lambda: memory.waited_s(second.number) > 0.2)
             first.leave()
             assert second.is_in.wait(30)
@@ -98,16 +98,16 @@ def test_how_long_a_thread_has_waited_is_known_while_it_does_and_stays() -> None
             assert memory.waited_s(second.number) == waited
 
 
-def test_what_fails_gives_its_room_back() -> None:
+def test_memory_is_returned_after_an_error() -> None:
     memory = MemoryBudget(CAPACITY)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), memory.reserve(CAPACITY):
             raise ZeroDivisionError
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 15 * FREE_BYTES), max_size=40))
-def test_it_is_never_exceeded_and_everybody_gets_in(sizes: list[int]) -> None:
+def test_the_budget_is_never_exceeded_and_every_image_is_admitted(sizes: list[int]) -> None:
     memory, lock = MemoryBudget(CAPACITY), threading.Lock()
     taken = most = done = 0
 

@@ -29,7 +29,7 @@ LEFT, MIDDLE, RIGHT = face(5.0), face(90.0), face(200.0)
 
 
 class RotatingDetector:
-    """Turns MIDDLE about its own middle, each time by the next of the given degrees, and then no more."""
+    """Rotates MIDDLE about its centre by the next of the given degrees in each call, and afterwards no more."""
 
     def __init__(self, *degrees):
         self.degrees = list(degrees)
@@ -50,26 +50,26 @@ class RotatingDetector:
 @pytest.mark.parametrize(
     ("degrees", "times"), [([0], 1), ([7], 1), ([-7], 1), ([13], 2), ([-13, 9], 3), ([13, 9, 9, 9], 3), ([13, 3, 9], 2)]
 )
-def test_a_face_is_refined_again_while_that_turns_it_much(degrees, times):
+def test_a_face_is_refined_again_if_refinement_rotated_it_much(degrees, times):
     detector = RotatingDetector(*degrees)
     refine_faces(detector, [MIDDLE])
     assert len(detector.given) == times
 
 
-def test_only_faces_that_were_turned_are_refined_again():
+def test_only_rotated_faces_are_refined_again():
     detector = RotatingDetector(20)
     found = refine_faces(detector, [LEFT, MIDDLE, RIGHT])
     assert detector.given == [[LEFT.box, MIDDLE.box, RIGHT.box], [MIDDLE.box]]
     assert [one.box for one in found] == [LEFT.box, MIDDLE.box, RIGHT.box]
 
 
-def test_so_many_are_refined_at_once_and_no_more():
+def test_faces_are_refined_in_batches():
     detector = RotatingDetector()
     refine_faces(detector, [LEFT] * (2 * REFINEMENT_BATCH + 1))
     assert [len(given) for given in detector.given] == [REFINEMENT_BATCH, REFINEMENT_BATCH, 1]
 
 
-def test_no_face_is_refined_without_a_call():
+def test_no_faces_need_no_call():
     detector = RotatingDetector()
     assert refine_faces(detector, []) == []
     assert detector.given == []
@@ -79,7 +79,7 @@ def test_a_face_does_not_drift_to_its_neighbour():
     step = 0.8 * SAME_WITHIN * SIDE
 
     class Drifting(RotatingDetector):
-        """And moves it to the right, each time by less than is allowed at once."""
+        """Also moves the face to the right, each time by less than the limit of one call."""
 
         def __call__(self, detections):
             return [
@@ -93,7 +93,7 @@ def test_a_face_does_not_drift_to_its_neighbour():
 
 
 class CropScorer:
-    """Gives every face the same scores, and remembers which were looked at."""
+    """Gives every face the same scores, and records the faces."""
 
     def __init__(self, smaller=1.0, larger=1.0, mirrored=1.0):
         self.scores = CropScores(smaller, larger, mirrored)
@@ -108,7 +108,7 @@ def scored(score, refined_score):
     return replace(MIDDLE, score=score, refined_score=refined_score)
 
 
-def test_what_scores_enough_is_a_face_without_a_close_look():
+def test_a_face_with_high_scores_needs_no_further_crops():
     scorer = CropScorer(0, 0, 0)
     enough = [scored(0.89, CERTAIN_SCORE_SUM - 0.89 + 1e-9), scored(0.5, CERTAIN_REFINED)]
     too_little = [scored(0.89, CERTAIN_SCORE_SUM - 0.9), scored(0.5, CERTAIN_REFINED - 0.001)]
@@ -117,21 +117,21 @@ def test_what_scores_enough_is_a_face_without_a_close_look():
 
 
 @pytest.mark.parametrize("less", range(3))
-def test_the_mean_of_all_crops_tells_what_is_a_face(less):
+def test_the_mean_of_all_crops_decides(less):
     for short, is_face in ((0.0, True), (0.01, False)):
         scores = [LEAST_CROP_SCORE + 1e-9] * 3
         scores[less] -= 4 * short
         assert verify_faces(CropScorer(*scores), [scored(0.85, LEAST_CROP_SCORE)]) == [is_face]
 
 
-def test_a_blurred_face_is_one_if_it_is_one_made_smaller():
-    # Enlarged, it looks like none, however it is mirrored.
+def test_a_blurred_face_is_decided_by_its_smaller_crop():
+    # Its larger and mirrored crops have low scores.
     faces = [scored(BLURRED_SCORE, 0.5), scored(BLURRED_SCORE, None)]
     assert verify_faces(CropScorer(BLURRED_SMALLER, 0, 0), faces) == [True, True]
     assert verify_faces(CropScorer(BLURRED_SMALLER - 0.01, 1, 1), faces) == [False, False]
 
 
-def test_as_many_are_looked_at_on_further_crops_at_once_as_are_refined():
+def test_further_crops_are_scored_in_batches():
     scorer = CropScorer()
     assert verify_faces(scorer, [scored(0.8, 0.9) for _ in range(REFINEMENT_BATCH + 1)]) == [True] * (
         REFINEMENT_BATCH + 1

@@ -59,7 +59,7 @@ IMAGE = png(np.full((200, 300, 3), 100, np.uint8))
 RIGHT, LEFT, LARGE = face(200.0, 20.0), face(5.0, 20.0), face(90.0, 60.0)
 
 
-def test_all_faces_from_left_to_right_in_one_batch():
+def test_faces_are_embedded_from_left_to_right_in_one_batch():
     embedder = FakeEmbedder()
     faces = FaceService(FakeDetector(RIGHT, LARGE, LEFT), embedder).embed_all(IMAGE)
     assert [f.detection.box for f in faces] == [LEFT.box, LARGE.box, RIGHT.box]
@@ -68,42 +68,42 @@ def test_all_faces_from_left_to_right_in_one_batch():
 
 
 class Selecting(FaceSelection):
-    """Looks at the faces of 30 pixels and more and takes every other of these; remembers what it was asked."""
+    """Considers faces of at least 30 pixels, accepts every other one of these, and records its calls."""
 
     def __init__(self):
-        self.asked = []
+        self.calls = []
 
     def candidates(self, sizes):
-        self.asked.append([round(size) for size in sizes])
+        self.calls.append([round(size) for size in sizes])
         return [number for number, size in enumerate(sizes) if size >= 30]
 
     def before_batch(self):
-        self.asked.append("go on")
+        self.calls.append("go on")
 
     def accepts(self, number, quality):
-        self.asked.append((number, round(quality.size)))
+        self.calls.append((number, round(quality.size)))
         return number % 2 == 1
 
 
-def test_what_is_chosen_is_embedded_and_keeps_its_number():
+def test_selected_faces_are_embedded_and_keep_their_numbers():
     embedder, selection = FakeEmbedder(), Selecting()
     faces = FaceService(FakeDetector(RIGHT, LARGE, LEFT, face(240.0, 40.0)), embedder).embed_all(IMAGE, selection)
-    assert selection.asked == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
+    assert selection.calls == [[20, 60, 20, 40], "go on", (1, 60), (3, 40)]
     assert [(f.number, f.detection.box) for f in faces] == [(1, LARGE.box), (3, face(240.0, 40.0).box)]
     assert [len(crops) for crops in embedder.batches] == [2]
 
 
-def test_where_none_is_chosen_none_is_embedded():
+def test_without_a_selected_face_none_is_embedded():
     embedder = FakeEmbedder()
     assert FaceService(FakeDetector(LEFT, RIGHT), embedder).embed_all(IMAGE, Selecting()) == []
     assert embedder.batches == []
 
 
-def test_one_may_stop_before_every_sixteen_faces():
+def test_a_selection_may_stop_before_every_batch_of_faces():
     class Stopping(Selecting):
         def before_batch(self):
             super().before_batch()
-            if self.asked.count("go on") > 2:
+            if self.calls.count("go on") > 2:
                 raise ZeroDivisionError
 
     embedder, stopping = FakeEmbedder(), Stopping()
@@ -121,13 +121,13 @@ def test_only_the_most_prominent_is_embedded():
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
-def test_no_face(method):
+def test_an_image_without_a_face_is_refused(method):
     with pytest.raises(FaceNotDetected):
         getattr(FaceService(FakeDetector(), FakeEmbedder()), method)(IMAGE)
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
-def test_no_image(method):
+def test_data_that_is_no_image_is_refused(method):
     with pytest.raises(ImageUnreadable):
         getattr(FaceService(FakeDetector(LEFT), FakeEmbedder()), method)(b"no image")
 
@@ -139,7 +139,7 @@ def test_an_image_of_more_pixels_than_the_services_limit_is_refused(method):
         getattr(FaceService(FakeDetector(LARGE), FakeEmbedder(), max_pixels=200 * 300 - 1), method)(IMAGE)
 
 
-def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
+def test_an_add_detects_at_both_sides_and_finds_each_face_once():
     detector = FakeDetector(LARGE, LEFT)
     found = FaceService(detector, FakeEmbedder()).embed_all(IMAGE)
     assert detector.sides == [320, 640]
@@ -147,14 +147,14 @@ def test_all_faces_are_looked_for_at_both_sides_and_each_is_found_once():
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
-def test_a_large_face_that_one_side_alone_shows_is_enrolled(at):
+def test_an_add_finds_a_large_face_that_only_one_side_shows(at):
     (found,) = FaceService(FakeDetector(LARGE, at=at), FakeEmbedder()).embed_all(IMAGE)
     assert found.detection.box == LARGE.box
 
 
-def test_a_large_face_is_enrolled_as_a_search_finds_it():
+def test_an_add_has_the_box_of_a_search():
     class Moving(FakeDetector):
-        """The same face, found two pixels further right at the full side."""
+        """Finds the face two pixels further right at the full side."""
 
         def detect(self, image, side):
             return [face(92.0, 60.0)] if side == 640 else super().detect(image, side)
@@ -164,20 +164,20 @@ def test_a_large_face_is_enrolled_as_a_search_finds_it():
     assert [face.detection.box for face in enrolled] == [searched.detection.box]
 
 
-def test_a_large_face_is_found_at_half_the_side():
+def test_a_search_detects_a_large_face_at_half_the_side_only():
     detector = FakeDetector(LARGE)
     FaceService(detector, FakeEmbedder()).embed_most_prominent(IMAGE)
     assert detector.sides == [320]
 
 
-def test_where_half_the_side_shows_a_small_face_the_full_side_has_the_last_word():
+def test_a_search_detects_a_small_face_at_the_full_side_too():
     detector = FakeDetector(LEFT)
     FaceService(detector, FakeEmbedder()).embed_most_prominent(IMAGE)
     assert detector.sides == [320, 640]
 
 
 @pytest.mark.parametrize("at", [(320,), (640,)])
-def test_what_one_side_alone_shows_is_found(at):
+def test_a_search_finds_a_face_that_only_one_side_shows(at):
     assert FaceService(FakeDetector(LEFT, at=at), FakeEmbedder()).embed_most_prominent(IMAGE).detection.box == LEFT.box
 
 
@@ -193,14 +193,14 @@ class CountingBudget(MemoryBudget):
 
     def __init__(self) -> None:
         super().__init__(10**9)
-        self.asked: list[int] = []
+        self.reserved: list[int] = []
         self.held = 0
 
     @contextmanager
     def reserve(self, size):
-        self.asked.append(size)
+        self.reserved.append(size)
         self.held += 1
-        assert self.held == 1, "a thread that has room waits for none"
+        assert self.held == 1, "a thread that holds memory must not wait for more"
         try:
             with super().reserve(size):
                 yield
@@ -209,7 +209,7 @@ class CountingBudget(MemoryBudget):
 
 
 @pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
-def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(method):
+def test_memory_is_reserved_until_the_image_is_finished(method):
     memory = CountingBudget()
 
     class Watching(FakeEmbedder):
@@ -221,26 +221,26 @@ def test_an_image_has_its_room_as_long_as_it_is_looked_at_and_gives_it_back(meth
     with pytest.raises(FaceNotDetected):
         getattr(FaceService(FakeDetector(), FakeEmbedder(), memory=memory), method)(IMAGE)
     assert memory.held == 0
-    assert set(memory.asked) == {decoding_bytes(IMAGE, full_size=True)}
+    assert set(memory.reserved) == {decoding_bytes(IMAGE, full_size=True)}
 
 
-def test_a_photo_that_is_made_smaller_gives_it_back_before_it_asks_for_that_of_the_whole():
+def test_memory_of_a_reduced_photo_is_returned_before_that_of_the_full_photo_is_reserved():
     memory = CountingBudget()
     photo = large_photo()
     with pytest.raises(FaceNotDetected):
         FaceService(FakeDetector(), FakeEmbedder(), memory=memory).embed_most_prominent(photo)
-    assert memory.asked == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
+    assert memory.reserved == [decoding_bytes(photo, full_size=False), decoding_bytes(photo, full_size=True)]
     assert memory.held == 0
 
 
 class RandomDetector:
-    """A detector that sees anything anywhere, but the same in the same pixels. seed: of what it sees."""
+    """A detector that finds random faces, the same ones for the same pixels and seed."""
 
     def __init__(self, seed):
         self.seed = seed
 
     def _drawn(self, *about):
-        return random.Random(repr((self.seed, *about)))  # noqa: S311 -- to be repeated
+        return random.Random(repr((self.seed, *about)))  # noqa: S311 -- reproducible
 
     def detect(self, image, side):
         drawn = self._drawn(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, side)
@@ -273,10 +273,10 @@ class ZeroEmbedder:
 NOISE = png(np.random.default_rng(3).integers(0, 256, (90, 140, 3), np.uint8))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0))
 def test_the_face_of_a_search_is_always_one_of_an_add(seed):
-    """One rule decides what is a face, in every pass and way up, large and small, sure and doubtful."""
+    """One rule decides which candidates are faces, in every pass and rotation, of any size and score."""
     try:
         added = [each.detection.box for each in FaceService(RandomDetector(seed), ZeroEmbedder()).embed_all(NOISE)]
     except FaceNotDetected:

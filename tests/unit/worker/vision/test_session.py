@@ -8,7 +8,7 @@ from worker.vision.session import onnxruntime, open_session
 
 @pytest.fixture
 def doubling(tmp_path):
-    """Gives y = x + x and z = -x, for any batch of 3 numbers."""
+    """A model that computes y = x + x and z = -x, for any batch of 3 numbers."""
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])],
@@ -22,7 +22,7 @@ def doubling(tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_outputs_come_by_name(doubling, threads):
+def test_outputs_are_returned_by_name(doubling, threads):
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     outputs = open_session(doubling, threads=threads).run(x)
     assert set(outputs) == {"y", "z"}
@@ -39,21 +39,21 @@ def test_a_damaged_file_is_named(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_a_device_that_this_onnx_runtime_does_not_know_is_an_error_and_no_fall_back(doubling):
+def test_an_unknown_device_is_an_error_without_a_fallback(doubling):
     with pytest.raises(OperatorError, match="knows no cuda; install facesearch"):
         open_session(doubling, "cuda")
 
 
-def test_a_device_that_does_not_start_is_an_error_and_no_fall_back(doubling, monkeypatch):
-    """As where the GPU's driver is missing: ONNX Runtime knows the provider, and goes on without it."""
+def test_a_device_that_does_not_start_is_an_error_without_a_fallback(doubling, monkeypatch):
+    """If the driver of the GPU is missing, ONNX Runtime knows the provider and continues without it."""
     real = onnxruntime.InferenceSession
 
-    def on_the_cpu_after_all(path, options, providers):
+    def fall_back_to_cpu(path, options, providers):
         assert providers[0][0] == "CUDAExecutionProvider"
         return real(path, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu_after_all)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back_to_cpu)
     with pytest.raises(OperatorError, match="cannot run on cuda"):
         open_session(doubling, "cuda")

@@ -11,7 +11,7 @@ sides = st.integers(1, 3000)
 
 
 def iou(a, b):
-    """Two boxes x y w h, plainly."""
+    """Return the intersection over union of two boxes x y w h."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     shared = max(0, width) * max(0, height)
@@ -19,7 +19,7 @@ def iou(a, b):
 
 
 def plain_suppression(boxes, scores, limit):
-    """The textbook's loop."""
+    """Return the indices that a plain loop keeps."""
     kept = []
     for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
         if all(iou(boxes[i], boxes[j]) <= limit for j in kept):
@@ -27,14 +27,14 @@ def plain_suppression(boxes, scores, limit):
     return kept
 
 
-# Whole numbers, so that both ways of computing an overlap round alike.
+# Whole numbers, so that both computations of an overlap round alike.
 whole_boxes = st.integers(0, 12).flatmap(
     lambda n: hnp.arrays(np.float32, (n, 4), elements=st.integers(1, 20).map(float), fill=st.nothing())
 )
 
 
 @given(boxes=whole_boxes, data=st.data())
-def test_suppression_equals_the_textbooks(boxes, data):
+def test_suppression_equals_a_plain_loop(boxes, data):
     count = len(boxes)
     levels = st.integers(1, 8).map(lambda x: x / 8)
     scores = data.draw(hnp.arrays(np.float32, count, elements=levels, fill=st.nothing()))
@@ -42,24 +42,24 @@ def test_suppression_equals_the_textbooks(boxes, data):
 
 
 @given(height=sides, width=sides, side=st.sampled_from([320, 640]))
-def test_resize_makes_the_longest_side_as_asked_and_keeps_proportions(height, width, side):
+def test_resize_gives_the_longest_side_and_keeps_proportions(height, width, side):
     resized, factor = resize(np.zeros((height, width, 3), np.uint8), side)
     assert max(resized.shape[:2]) == side
-    # Half a pixel of rounding, and less than one that halvings leave out.
+    # Half a pixel of rounding, and less than one that halvings drop.
     assert abs(min(resized.shape[:2]) - min(height, width) * side / max(height, width)) <= 1.5
-    # What a halving leaves out is less than two pixels a halving.
+    # A halving drops less than two pixels.
     np.testing.assert_allclose(factor * resized.shape[1::-1], [width, height], atol=2 * max(height, width) / side)
 
 
-def test_a_photo_that_shrinks_is_averaged():
+def test_a_photo_is_averaged_when_it_is_reduced():
     noise = np.random.default_rng(0).integers(0, 2, (2560, 2560, 1), dtype=np.uint8).repeat(3, 2) * 255
     resized, _ = resize(noise, 320)
-    # Averages of 64 fair coins have a deviation of 16; four samples would leave 64.
+    # Averages of 64 random bits deviate by 16; four samples would deviate by 64.
     assert resized.std() < 20
 
 
 def outputs(height, width):
-    """No face anywhere, as the network says it for an input of that size."""
+    """Return the outputs of the network without a face, for an input of that size."""
     result = {}
     for stride in STRIDES:
         cells = (height // stride) * (width // stride)
@@ -71,7 +71,7 @@ def outputs(height, width):
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_decode_places_a_cell(stride):
+def test_decode_gives_box_and_landmarks_of_a_cell(stride):
     found = outputs(64, 96)
     row, column = 1, 2
     cell = row * (96 // stride) + column
@@ -89,7 +89,7 @@ def test_decode_places_a_cell(stride):
 
 
 class Canned:
-    """A session that always sees one face, and remembers what it was given."""
+    """A session that always detects one face, and records its inputs."""
 
     def __init__(self):
         self.given = []
@@ -122,12 +122,12 @@ def test_any_size_is_padded_to_multiples_of_32(shape):
     assert given.max() == 255
 
 
-def test_nothing_at_the_least_score_is_no_face():
+def test_a_score_below_the_least_is_no_face():
     assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8), 640) == []
 
 
 class Refining:
-    """A session that sees, on every crop, faces with box and landmarks given in pixels of the crop, and a score."""
+    """A session that detects the given faces on every crop: box and landmarks in pixels of the crop, and a score."""
 
     def __init__(self, *faces):
         self.faces = faces
@@ -141,7 +141,7 @@ class Refining:
             centre = (
                 (x + width / 2) / 32 - cell,
                 (y + height / 2) / 32,
-            )  # from the corner of its cell in the first row
+            )  # relative to its cell in the first row
             found["bbox_32"][0, cell] = [*centre, np.log(width / 32), np.log(height / 32)]
             found["kps_32"][0, cell] = (np.asarray(landmarks) / 32 - np.float32([cell, 0])).reshape(-1)
         return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
@@ -155,8 +155,8 @@ FACES = [
 IN_THE_MIDDLE = (56, 56, 112, 112)
 
 
-def test_all_faces_are_refined_at_once():
-    there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + 3  # three pixels to the right of where they were, and below
+def test_all_faces_are_refined_in_one_run():
+    there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + 3  # three pixels further right and down
     session = Refining((IN_THE_MIDDLE, there))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
     assert [tensor.shape for tensor in session.given] == [(2, 3, REFINEMENT_SIDE, REFINEMENT_SIDE)]
@@ -171,14 +171,14 @@ def test_all_faces_are_refined_at_once():
     [(IN_THE_MIDDLE, 0.26 * 112), ((100, 100, 24, 24), 0), ((4, 4, 216, 216), 0)],
     ids=["beside", "small", "large"],
 )
-def test_another_face_near_by_changes_no_landmarks_and_is_not_this_one(box, shift):
+def test_a_neighbour_is_not_taken_for_the_refined_face(box, shift):
     there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + np.float32([shift, 0])
     refined = YuNet(Refining((box, there)), 0.8).refine(IMAGE, FACES)
     assert [after.refined_score for after in refined] == [0, 0]
     assert all(after.landmarks is before.landmarks for before, after in zip(FACES, refined, strict=True))
 
 
-def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score():
+def test_the_nearest_of_two_faces_on_a_crop_is_taken_whatever_their_scores():
     here = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2
     session = Refining((IN_THE_MIDDLE, here + 2, 0.8), ((150, 56, 100, 112), here + 20, 0.95))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
@@ -188,7 +188,7 @@ def test_of_two_faces_on_a_crop_the_nearest_is_the_same_one_whatever_they_score(
 
 
 class BySide(Refining):
-    """Sees a face in the middle of each crop, or beside it, and scores it by the side of the crop."""
+    """Detects a face in the centre of each crop, or beside it, with a score by the side of the crop."""
 
     def __init__(self, beside=0.0):
         super().__init__()
@@ -201,7 +201,7 @@ class BySide(Refining):
         return super().run(tensor)
 
 
-def test_a_close_look_is_at_three_more_crops():
+def test_crop_scores_are_of_three_crops():
     session = BySide()
     scores = YuNet(session, 0.8).score_crops(IMAGE, FACES)
     assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, REFINEMENT_SIDE)]
@@ -209,11 +209,11 @@ def test_a_close_look_is_at_three_more_crops():
         assert crop_scores == pytest.approx((0.628, 0.788, 0.724))
 
 
-def test_a_neighbour_scores_nothing_in_a_close_look():
+def test_a_neighbour_has_no_crop_scores():
     assert YuNet(BySide(beside=0.2), 0.8).score_crops(IMAGE, FACES) == [(0, 0, 0)] * 2
 
 
-def test_the_last_crop_of_a_close_look_is_the_refined_one_mirrored():
+def test_the_last_crop_is_the_refined_one_mirrored():
     image = np.random.default_rng(1).integers(0, 256, IMAGE.shape, np.uint8)
     session = Refining()
     YuNet(session, 0.8).refine(image, FACES)
@@ -221,5 +221,5 @@ def test_the_last_crop_of_a_close_look_is_the_refined_one_mirrored():
     np.testing.assert_array_equal(session.given[-1][..., ::-1], session.given[0])
 
 
-def test_no_face_is_refined_without_a_run():
+def test_no_faces_need_no_run():
     assert YuNet(Canned(), 0.8).refine(IMAGE, []) == []
