@@ -17,7 +17,7 @@ HEAVY = ("aiohttp", "celery", "cv2", "numpy", "onnx", "onnxruntime", "qdrant_cli
 LIGHT_COMMANDS = [
     *("--help", "--version", "settings", "models list"),
     *(f"{name} --help" for name in SUMMARIES),
-    # These find no Redis and end, after all imports.
+    # These end for lack of a Redis, after all imports.
     *("keys list", "tenants list", "facedbs list", "usage", "audit"),
 ]
 

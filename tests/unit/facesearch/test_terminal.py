@@ -105,7 +105,7 @@ def test_words_are_broken_last_and_those_of_the_first_column_last_of_all() -> No
 
 
 @pytest.mark.usefixtures("_at_a_terminal")
-def test_a_paragraph_fits_except_for_its_first_word(capsys: pytest.CaptureFixture) -> None:
+def test_a_paragraph_fits_and_is_indented(capsys: pytest.CaptureFixture) -> None:
     print_paragraph(f"ok    packages         {'package 1.2.3, ' * 8}", 23)
     first, *others = capsys.readouterr().out.splitlines()
     assert len(first) <= 80

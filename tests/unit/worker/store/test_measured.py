@@ -17,7 +17,7 @@ POINT = Point(uuid.uuid4(), "x", np.eye(4, dtype=np.float32)[0])
 
 
 class Server(MemoryStore):
-    """A store that is full without a sign of it until it refuses a write."""
+    """A store that shows that it is full only by refusing a write."""
 
     full = False
 

@@ -88,7 +88,7 @@ def test_palettes_and_bilevel_images():
     ids=["no Adobe marker", "CMYK", "YCCK"],
 )
 @pytest.mark.parametrize("size", [16, 1280])
-def test_cmyk_is_read_as_inverted_like_in_browsers(adobe, bgr, size):
+def test_cmyk_is_read_as_inverted_as_in_browsers(adobe, bgr, size):
     """A stored cyan of 200 is 55 of 255 parts of ink, with or without an Adobe marker; black is multiplied."""
     planes = np.full((size, 24, 4), (200, 100, 50, 204), np.uint8)
     expected = np.clip(bgr, 0, 255) * 204 / 255

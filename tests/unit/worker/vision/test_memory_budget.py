@@ -70,7 +70,7 @@ def test_an_image_larger_than_the_budget_is_admitted_alone() -> None:
             assert huge.is_in.wait(30)
 
 
-def test_a_large_image_is_not_overtaken_and_free_sizes_do_not_wait() -> None:
+def test_a_large_image_is_not_overtaken_and_small_ones_do_not_wait() -> None:
     memory = MemoryBudget(CAPACITY)
     with reserving(memory, 5 * FREE_BYTES) as first:
         assert first.is_in.wait(30)
