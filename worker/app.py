@@ -86,7 +86,7 @@ class Process:
         """Raises OperatorError when a model is missing or the data directory is in use."""
         runtime = self._stack.enter_context(open_runtime(self._settings, self._memory, self._calls))
         redis = runtime.ledger.redis
-        foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics)
+        foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics.refused)
         self._opened = Opened(runtime, foreign_facedbs, FairQueueClient(redis, self._settings.threads))
         return self._opened
 

@@ -3,7 +3,7 @@
 The worker refuses these and serves the others. If there are no others it does not start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -11,7 +11,6 @@ from redis import Redis, RedisError
 
 from shared.control.inventory import in_use
 from shared.errors import OperatorError
-from worker.metrics import Metrics
 from worker.models.identity import Identity, remedy
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
@@ -26,10 +25,13 @@ CHECK_INTERVAL_S: Final = 30.0
 
 
 class ForeignFacedbs:
-    """Checks every CHECK_INTERVAL_S, and keeps the result of the last check that the store answered."""
+    """Checks every CHECK_INTERVAL_S, and keeps the result of the last check that the store answered.
 
-    def __init__(self, redis: Redis, store: Store, metrics: Metrics) -> None:
-        self._redis, self._store, self._metrics = redis, store, metrics
+    record: called with the number of foreign face databases after each check.
+    """
+
+    def __init__(self, redis: Redis, store: Store, record: Callable[[int], None]) -> None:
+        self._redis, self._store, self._record = redis, store, record
         self._found: Mapping[str, str] = {}
         self._reason = ""
         self._checking = Periodic("foreign-facedbs", self.check, CHECK_INTERVAL_S)
@@ -76,7 +78,7 @@ class ForeignFacedbs:
         if found != self._found:
             self._reason = describe(found, self._store.identity, known)
             self._found = found
-        self._metrics.refused(len(found))
+        self._record(len(found))
         return known
 
 

@@ -83,7 +83,7 @@ def gauge(metrics: Metrics) -> float | None:
 
 def watch(store: MemoryStore, *collections: str) -> tuple[ForeignFacedbs, Metrics]:
     metrics = Metrics(NoTraces())
-    return ForeignFacedbs(Control(*collections), store, metrics), metrics  # type: ignore[arg-type] -- as much as it needs
+    return ForeignFacedbs(Control(*collections), store, metrics.refused), metrics  # type: ignore[arg-type] -- as much as it needs
 
 
 class TestStart:
