@@ -13,9 +13,10 @@ from shared.settings import Settings
 from worker.delivery.time_limit import PATIENCE_SHARE, WaitedSeconds, limit_s, never_waited
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
-from worker.models import catalog, custom, files
+from worker.models import catalog, files
 from worker.models.calibration import Calibration
 from worker.models.identity import Identity, identity
+from worker.models.selection import detector_in_use, in_use
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
@@ -59,10 +60,7 @@ def open_runtime(
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     missing or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
-    detector = custom.find(settings.detector, "detection", settings.models_dir)
-    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
-    for model in (detector, embedder):
-        catalog.permitted(model, settings.accept_noncommercial)
+    detector, embedder = in_use(settings)
     calibration = catalog.calibration_of(embedder)
     if embedder.ranges is not None and settings.device != "cpu":
         raise OperatorError(
@@ -108,9 +106,8 @@ def open_faces(
 
     Raises OperatorError when a model is missing or not permitted.
     """
-    detector = custom.find(settings.detector, "detection", settings.models_dir)
-    for model in (detector, embedder):
-        catalog.permitted(model, settings.accept_noncommercial)
+    detector = detector_in_use(settings)
+    catalog.permitted(embedder, settings.accept_noncommercial)
     detect = open_session(files.prepared_path(detector, settings.models_dir))
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
     return FaceService(

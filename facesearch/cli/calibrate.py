@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from facesearch.cli.console import print_table, remark, reported, settings_from, worker_only
-from facesearch.cli.models import detector_in_use, pull_each
 from shared.host.cores import cores
 from worker.models import catalog, custom
+from worker.models.selection import detector_in_use, pull_each
 
 if TYPE_CHECKING:
     from facesearch.evaluation.calibrate import Measurement

@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 from pydantic import BaseModel
 
-from facesearch.cli import installed
+from facesearch.diagnosis import installed
 from shared.control import DEFAULT
 from shared.errors import OperatorError
 from shared.settings import Settings

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from shared.errors import OperatorError
 from shared.host.cores import cores
 
 if TYPE_CHECKING:
-    from facesearch.evaluation.result import Evaluation
+    from facesearch.evaluation.summary import Table
 
 
 @click.command()
@@ -37,7 +38,7 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
     """
     settings = settings_from()
     # Models take a second to import; other commands need not wait for that.
-    from facesearch.evaluation import report, run  # noqa: PLC0415 -- see above
+    from facesearch.evaluation import report, run, summary  # noqa: PLC0415 -- see above
 
     if report_file is not None:
         # Before minutes of work.
@@ -48,24 +49,22 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
-        _print(found)
+        _print(summary.summary(found), summary.tables(found))
+        if not found.levels:
+            click.echo("\nThe model has no calibration, so no confidences: `facesearch calibrate` measures one.")
     if report_file is not None:
         _write(report_file, report.html(found))
         remark(f"report written to {report_file}")
 
 
-def _print(found: "Evaluation") -> None:
-    from facesearch.evaluation import summary  # noqa: PLC0415 -- as above
-
-    for line in summary.summary(found):
+def _print(lines: Iterable[str], tables: Iterable["Table"]) -> None:
+    for line in lines:
         click.echo(line)
-    for table in summary.tables(found):
+    for table in tables:
         click.echo(f"\n{table.title}\n")
         print_table(table.head, table.rows)
         click.echo()
         click.echo(click.wrap_text(table.text, 100))
-    if not found.levels:
-        click.echo("\nThe model has no calibration, so no confidences: `facesearch calibrate` measures one.")
 
 
 def _require_writable(folder: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from facesearch.cli import models
 from facesearch.cli.console import remark, reported, settings_from, worker_only
 from shared.observability import logs
 from shared.unknown_variables import unknown_variables
+from worker.models import selection
 
 
 @click.command()
@@ -45,7 +45,7 @@ def up(**options: Any) -> None:
         remark(f"warning: {unknown}")
         # Removed, so that gateway and worker do not repeat the warning.
         os.environ.pop(unknown.name, None)
-    models.pull(settings, [], remark)
+    selection.pull(settings, [], remark)
     # Imports aiohttp, for which `facesearch up --help` need not wait.
     from facesearch.embedded.up import up as run  # noqa: PLC0415 -- see above
 

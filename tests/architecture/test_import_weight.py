@@ -69,6 +69,12 @@ def test_the_interface_of_stores_loads_neither_libraries_of_models_nor_an_engine
     assert loaded == ["numpy"]
 
 
+@pytest.mark.parametrize("module", ["facesearch.cli.doctor", "facesearch.diagnosis.refused_facedbs"])
+def test_the_diagnosis_loads_no_metrics(module: str) -> None:
+    metrics = ["prometheus_client", "worker.metrics"]
+    assert evaluate(f"import sys, {module}", f"[name for name in {metrics!r} if name in sys.modules]") == []
+
+
 @pytest.mark.parametrize(
     ("settings", "engines"),
     [

@@ -64,7 +64,9 @@ def test_the_worker_has_its_models() -> None:
 
 
 def test_the_gateway_has_no_package_that_only_a_worker_needs() -> None:
-    script = "from facesearch.cli import installed as i; print(len(i.missing(i.FOR_WORKERS)) == len(i.FOR_WORKERS))"
+    script = (
+        "from facesearch.diagnosis import installed as i; print(len(i.missing(i.FOR_WORKERS)) == len(i.FOR_WORKERS))"
+    )
     assert output("gateway", "python", "-c", script).strip() == "True"
     assert output("worker", "python", "-c", script.replace("== len(i.FOR_WORKERS)", "== 0")).strip() == "True"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import ConnectionError as RedisConnectionError
 
-from facesearch.cli import doctor
+from facesearch.diagnosis import checks
 from portraits import hopper_jpeg
 from redis_servers import ESCAPED, PASSWORD, Tls, tls_in_front, tls_redis
 from service import Service
@@ -76,7 +76,7 @@ def test_all_other_clients_are_refused(secured: Tls, wrong: str) -> None:
     url = wrong.format(password=ESCAPED, host_port=secured.host_port, port=port, certificate=secured.certificate)
     said = refusal(url)
     assert PASSWORD not in said
-    assert not doctor._redis("redis", "REDIS_URL", lambda: url).well
+    assert not checks._redis("redis", "REDIS_URL", lambda: url).well
 
 
 def test_the_check_of_the_host_name_can_be_turned_off(secured: Tls) -> None:
@@ -98,4 +98,4 @@ def test_the_whole_service_works(secured: Tls, tmp_path: Path) -> None:
 
 
 def test_doctor_reaches_it(secured: Tls) -> None:
-    assert doctor._redis("redis", "REDIS_URL", secured.url).detail.startswith("answers, version ")
+    assert checks._redis("redis", "REDIS_URL", secured.url).detail.startswith("answers, version ")

@@ -7,7 +7,7 @@ its content, since a description edited by hand would make other embeddings unde
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, overload
 
@@ -29,6 +29,20 @@ LONGEST_NAME: Final = 64
 
 LARGEST_SIDE: Final = 1024
 """Largest side of a crop in pixels; published embedders take 96 to 224."""
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How aligned faces are passed to a model; the fields are those of Embedder."""
+
+    input_size: int
+    channels: Literal["RGB", "BGR"]
+    mean: float
+    scale: float
+
+
+PRESETS: Final = {"arcface": InputFormat(112, "RGB", 127.5, 127.5), "sface": InputFormat(112, "RGB", 0.0, 1.0)}
+"""Families of models that --like takes beside the catalogue's names: InsightFace's, and OpenCV's SFace."""
 
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST_NAME)]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from facesearch.cli import models
 from facesearch.cli.main import main
 from shared.settings import Settings
 from shared.unknown_variables import UnknownVariable, unknown_variables
@@ -66,7 +65,7 @@ def test_up_warns_once_and_removes_the_variable_from_the_environment(
         inherited.extend(name for name in os.environ if name.startswith("FACESEARCH_"))
 
     monkeypatch.setattr("facesearch.embedded.up.up", run)
-    monkeypatch.setattr(models, "pull", lambda *_: None)
+    monkeypatch.setattr("worker.models.selection.pull", lambda *_: None)
     given = {"FACESEARCH_DEADLIN_S": "hunter2", "FACESEARCH_RATE": "5"}
     result = CliRunner().invoke(main, ["up"], env=given)
     assert result.stderr.splitlines() == [

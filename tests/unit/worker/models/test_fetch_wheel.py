@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
-from facesearch.cli.models import pull_each
 from worker.models import files
 from worker.models.catalog import Model, WheelSource
 from worker.models.fetch import FetchError, UnreachableError, fetch, fetching
+from worker.models.selection import pull_each
 
 WEIGHTS = bytes(range(256)) * 40
 

