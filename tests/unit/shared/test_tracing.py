@@ -1,12 +1,16 @@
 """Traces: nested spans, carried in a message from one process to the next, and none by default."""
 
+import sys
+
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from shared import observability
 from shared.errors import OperatorError
-from shared.observability.tracing import NoTraces, OpenTelemetryTraces, open_tracer
+from shared.observability.opentelemetry_traces import OpenTelemetryTraces
+from shared.observability.tracing import NoTraces, open_tracer
 from shared.settings import Settings
 
 
@@ -61,6 +65,8 @@ def test_nothing_is_traced_by_default() -> None:
 
 
 def test_a_missing_extra_is_reported_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.delitem(sys.modules, "shared.observability.opentelemetry_traces")
+    monkeypatch.delattr(observability, "opentelemetry_traces")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(OperatorError, match=r"install facesearch\[otel\]"):
         open_tracer(Settings(traces_url="http://127.0.0.1:1"), "facesearch-test")
