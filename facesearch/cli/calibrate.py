@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from facesearch.evaluation.calibrate import Measurement
     from facesearch.evaluation.fitting import Level
 
-_HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "TOLD BY", "HERE", "SAME PERSON REFUSED")
+_HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "MEASURED BY", "FAR", "FRR")
 
 _LEGEND: Final = """
-STANDS FOR, HERE: pairs of strangers that reach the confidence, as it is meant and in these photos. TOLD BY count:
-so many pairs here do; by tail: there are too few, the cosine is extrapolated from how the others thin out. ERROR: one
-standard error of the cosine, by who is in the folder; two of them are what chance may do."""
+STANDS FOR: the FAR, the part of impostor pairs that reach the confidence, which it means. MEASURED BY: count of these
+photos' pairs, or tail where there are too few: the cosine is extrapolated from the distribution of the others. ERROR:
+one standard error of the cosine, by the choice of people; deviations up to two of them are chance. FAR: as measured on
+these photos. FRR: genuine pairs that do not reach the confidence."""
 
 
 @click.command()
@@ -57,7 +58,7 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
 def _print(model: catalog.Embedder, measured: "Measurement") -> None:
     click.echo(
         f"{model.name}: {measured.faces:,} faces on {measured.photos:,} photos of {measured.people:,} people; "
-        f"{measured.genuine:,} pairs of one person, {measured.impostors:,} of strangers\n"
+        f"{measured.genuine:,} genuine pairs, {measured.impostors:,} impostor pairs\n"
     )
     print_table(_HEAD, map(_row, measured.levels))
     click.echo(_LEGEND)

@@ -67,8 +67,9 @@ def measure(
     at_80 = next(level for level in levels if level.confidence == 80)
     if at_80.refused > MOST_REFUSED:
         raise OperatorError(
-            f"{embedder.name} does not know people again: where 1 in 1,000 strangers is accepted, {at_80.refused:.0%} "
-            "of the pairs of one person are refused; check the channels, mean and scale that it is described with"
+            f"{embedder.name} does not recognise people: where 1 in 1,000 impostor pairs is accepted, "
+            f"{at_80.refused:.0%} of the genuine pairs are refused; check the "
+            "channels, mean and scale that it is described with"
         )
     genuine = sum(count * (count - 1) // 2 for count in Counter(people).values())
     impostors = math.comb(len(people), 2) - genuine

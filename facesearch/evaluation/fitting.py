@@ -83,7 +83,7 @@ def shortage(people: Sequence[str]) -> str:
     if len(photos) >= MIN_PEOPLE and impostors >= MIN_IMPOSTOR_PAIRS and genuine >= MIN_GENUINE_PAIRS:
         return ""
     return (
-        f"there are faces of {len(photos)} people, {impostors:,} pairs of strangers and {genuine} pairs of one person, "
+        f"there are faces of {len(photos)} people, {impostors:,} impostor pairs and {genuine} genuine pairs, "
         f"where {MIN_PEOPLE}, {MIN_IMPOSTOR_PAIRS:,} and {MIN_GENUINE_PAIRS} are needed: 250 people, two photos of 30 "
         "of them, are enough, a thousand are better"
     )
@@ -100,7 +100,7 @@ def fit(vectors: npt.ArrayLike, people: Sequence[str]) -> list[Level]:
     pairs = compare(vectors, people)
     cosines = cosines_at(pairs.impostors_reaching)
     if cosines[-1] + _STEP >= SAME_IMAGE:
-        raise ValueError("strangers are as alike as two copies of one photo")
+        raise ValueError("impostor pairs are as alike as two copies of one photo")
     errors = _errors(np.asarray(vectors, np.float64), people)
     return [
         Level(

@@ -31,7 +31,7 @@ svg{width:100%;height:auto;font:11px system-ui,sans-serif}p{overflow-wrap:anywhe
 def html(found: Evaluation) -> str:
     """Return the whole file, which is XML as well."""
     parts = [
-        "<h1>How well people are told apart</h1>",
+        "<h1>Evaluation of face recognition</h1>",
         *(f"<p>{escape(line)}</p>" for line in summary.summary(found)),
         *_plots(found),
         *(line for table in summary.tables(found) for line in _table(table)),
@@ -63,10 +63,10 @@ def _plots(found: Evaluation) -> Iterable[str]:
 
 
 def _histograms(found: Evaluation) -> tuple[str, str, str]:
-    title = "How alike two photos are"
+    title = "Similarity of genuine and impostor pairs"
     text = (
         "The number of pairs by their cosine, on a logarithmic scale; pairs without a face have none. The less the two "
-        "hills share, the better people are told apart. Dotted: where a confidence begins."
+        "distributions overlap, the better. Dotted: where a confidence begins."
     )
     bars = [_bars(reaching) for reaching in (found.pairs.impostors_reaching, found.pairs.genuine_reaching)]
     used = np.nonzero(np.sum(bars, axis=0))[0]
@@ -77,17 +77,17 @@ def _histograms(found: Evaluation) -> tuple[str, str, str]:
     up = Axis("pairs", 0.5, 10.0**highest, tuple((10.0**x, f"{10**x:,}") for x in range(highest + 1)), logarithmic=True)
     series = [
         Series(name, color, tuple(_outline(counts, low)), "area")
-        for name, color, counts in zip(("strangers", "one person"), (SECOND, FIRST), bars, strict=True)
+        for name, color, counts in zip(("impostor pairs", "genuine pairs"), (SECOND, FIRST), bars, strict=True)
     ]
     return title, text, plot(title, across, up, series, [Mark(x.cosine, str(x.confidence)) for x in found.levels])
 
 
 def _roc(found: Evaluation) -> tuple[str, str, str]:
-    title = "What letting in fewer strangers costs"
+    title = "ROC curve"
     text = (
-        "For every threshold: the part of the pairs of one person that it accepts, over the part of the pairs of "
-        "strangers that it lets in, which is on a logarithmic scale. Rings: at a confidence. Left of what one pair of "
-        "strangers is, nothing can be measured."
+        "For every threshold: TAR, the part of genuine pairs that it accepts, over FAR, the part of impostor pairs "
+        "that it accepts, which is on a logarithmic scale. Rings: at a confidence. A FAR below that of a single "
+        "impostor pair cannot be measured."
     )
     fars = metrics.false_accept_curve(found.pairs)
     tars = 1 - metrics.false_reject_curve(found.pairs)
@@ -97,10 +97,10 @@ def _roc(found: Evaluation) -> tuple[str, str, str]:
     refused = max(1 - least, 1e-3)
     tick = next(size for size in _TICKS if refused <= 5 * size)
     rows = int(np.ceil(refused / tick - 1e-9))
-    across = decades("strangers let in, part", fewest, 0)
+    across = decades("FAR", fewest, 0)
     rings = tuple((x.far.part, 1 - x.frr.part) for x in found.levels if x.far.part)
     ticks = tuple((1 - row * tick, f"{1 - row * tick:.1%}") for row in range(rows + 1))
-    up = Axis("same person accepted", 1 - rows * tick, 1, ticks)
+    up = Axis("TAR", 1 - rows * tick, 1, ticks)
     series = [
         Series("every threshold", FIRST, tuple(points)),
         Series("confidence 80, 90, 95", SECOND, rings, "ring"),
@@ -109,11 +109,11 @@ def _roc(found: Evaluation) -> tuple[str, str, str]:
 
 
 def _calibrated(found: Evaluation, calibration: Calibration) -> tuple[str, str, str]:
-    title = "What a confidence means here"
+    title = "FAR and FRR by confidence"
     text = (
-        "The part of the strangers that reach a confidence, and of the pairs of one person that do not, on a "
-        "logarithmic scale. Rings: what the confidence is meant to let in. Where the line of strangers runs above the "
-        "rings, more get in here than are meant to; lines end where there is no pair left."
+        "The part of impostor pairs that reach a confidence (FAR) and of genuine pairs that do not (FRR), on a "
+        "logarithmic scale. Rings: the FAR that the confidence stands for. Where the FAR is above the rings, these "
+        "photos have more false accepts than that. Lines end where there is no pair left."
     )
     fars, frrs = metrics.false_accept_curve(found.pairs), metrics.false_reject_curve(found.pairs)
     confidences = np.arange(0, 100.25, 0.5).tolist()
@@ -126,9 +126,9 @@ def _calibrated(found: Evaluation, calibration: Calibration) -> tuple[str, str, 
         return Series(name, color, tuple(shown))
 
     series = [
-        line("strangers let in", SECOND, fars),
-        line("same person refused", FIRST, frrs),
-        Series("strangers, as meant", FLOOR, tuple((float(x), far) for x, far in TARGET_FARS.items()), "ring"),
+        line("FAR", SECOND, fars),
+        line("FRR", FIRST, frrs),
+        Series("FAR of the calibration", FLOOR, tuple((float(x), far) for x, far in TARGET_FARS.items()), "ring"),
     ]
     return title, text, plot(title, across, up, series, legend_below=True)
 

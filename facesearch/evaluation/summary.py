@@ -1,4 +1,4 @@
-"""An evaluation in plain words and tables, for the terminal and for the report."""
+"""An evaluation as sentences and tables, for the terminal and for the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from facesearch.evaluation import metrics
 from facesearch.evaluation.result import FARS, LIBRARIES, PROTOCOL, Evaluation, Rate
 
 FEW: Final = 10
-"""Impostor pairs below which a rate of theirs is mostly chance."""
+"""Impostor pairs below which a FAR is mostly chance."""
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,20 @@ class Table:
 
 
 def summary(found: Evaluation) -> list[str]:
-    """Return what was evaluated, a sentence a line."""
+    """Return what was evaluated, one sentence a line."""
     tally, pairs = found.tally, found.pairs
     lines = [f"{tally.photos:,} photos of {tally.people:,} people; a face was found on {tally.detected:,}."]
     if tally.photos > tally.detected:
         lines.append(
-            f"No face on {tally.without_face:,}, one that is shown too badly on {tally.poor:,}: all their pairs of one "
-            "person count as refused, and nobody is found by them."
+            f"No face on {tally.without_face:,}, a face of too poor quality on {tally.poor:,}: all their genuine pairs "
+            "count as refused, and as probes they find nobody."
         )
     if tally.skipped or tally.unreadable:
         lines.append(
             f"Left out: {tally.skipped:,} that are no JPEG, PNG or BMP in a person's folder, {tally.unreadable:,} that "
             "cannot be read."
         )
-    lines.append(f"Compared: {pairs.genuine_count:,} pairs of one person, {pairs.impostor_count:,} of strangers.")
+    lines.append(f"Compared: {pairs.genuine_count:,} genuine pairs, {pairs.impostor_count:,} impostor pairs.")
     lines.append(f"Models: {found.model}, {found.detector}.")
     return lines
 
@@ -53,15 +53,16 @@ def _accepts(found: Evaluation) -> Table:
     ]
     few = [name for name in found.tar_at_far if metrics.nth(FARS[name], impostors) < FEW]
     text = (
-        "Were a threshold set so that this part of the strangers gets in, so many pairs of one person would. Both are "
-        f"refused and let in alike, the equal error rate, at {found.eer:.2%}. Intervals are of 95 %: other people, as "
-        "many, would give a number in there. "
+        "TAR is the part of genuine pairs (two photos of one person) that reach the threshold at which the FAR, the "
+        "part of impostor pairs (photos of two people) that reach it, is the given one. The equal error rate, where "
+        f"FAR and FRR are the same, is {found.eer:.2%}. Evaluations with as many other people would lie within the "
+        "95 % intervals. "
     )
     if few:
-        text += f"Fewer than {FEW} pairs of strangers say where 1 in {1 / FARS[few[0]]:,.0f} is: that is mostly chance."
+        text += f"Fewer than {FEW} impostor pairs reach the threshold of 1 in {1 / FARS[few[0]]:,.0f}: mostly chance."
     return Table(
-        "People told apart",
-        ("STRANGERS LET IN", "SAME PERSON ACCEPTED", "95 % INTERVAL", "PAIRS OF STRANGERS"),
+        "Verification",
+        ("FAR", "TAR", "95 % INTERVAL", "IMPOSTOR PAIRS"),
         tuple(rows),
         text.strip(),
     )
@@ -73,7 +74,7 @@ def _ranks(found: Evaluation) -> Table:
         for rank, rate in found.ranks.items()
     ]
     head = ("THE RIGHT PERSON IS AMONG", "OF PROBES", "95 % INTERVAL", "COUNT")
-    return Table(f"People found among {found.gallery:,}", head, tuple(rows), PROTOCOL)
+    return Table(f"Identification among {found.gallery:,} people", head, tuple(rows), PROTOCOL)
 
 
 def _levels(found: Evaluation) -> Table:
@@ -88,9 +89,9 @@ def _levels(found: Evaluation) -> Table:
         )
         for level in found.levels
     ]
-    head = ("CONFIDENCE", "STRANGERS LET IN", "95 % INTERVAL", "PAIRS", "SAME PERSON REFUSED", "95 % INTERVAL", "PAIRS")
-    text = "What a limit on the confidence does: who is listed and should not be, and who is not and should be."
-    return Table("What a confidence does", head, tuple(rows), text)
+    head = ("CONFIDENCE", "FAR", "95 % INTERVAL", "PAIRS", "FRR", "95 % INTERVAL", "PAIRS")
+    text = "FAR: impostor pairs that reach the confidence. FRR: genuine pairs that do not."
+    return Table("Error rates by confidence", head, tuple(rows), text)
 
 
 def _libraries(found: Evaluation) -> Table:
@@ -105,13 +106,12 @@ def _libraries(found: Evaluation) -> Table:
         for faces in LIBRARIES
         for level in found.levels
     ]
-    head = ("FACES IN THE LIBRARY", "CONFIDENCE", "STRANGERS LISTED", "AT MOST, BY THE INTERVAL", "CHANCE OF ANY")
+    head = ("FACES IN THE GALLERY", "CONFIDENCE", "FALSE MATCHES", "AT MOST, BY THE INTERVAL", "CHANCE OF ANY")
     text = (
-        "A search compares with everybody. So many strangers are to be expected in the answer to one search for "
-        "somebody who is not in the library; the chance of at least one is an upper bound, since some faces look like "
-        "many and most like nobody."
+        "Expected false matches in the answer to one search with a probe who is not in the gallery, since a search "
+        "compares with every face. The chance of any is an upper bound: some faces look like many, and most like none."
     )
-    return Table("What that means for a library", head, tuple(rows), text)
+    return Table("Expected false matches by size of the gallery", head, tuple(rows), text)
 
 
 def _percent(rate: Rate) -> Sequence[str]:

@@ -85,10 +85,10 @@ def test_the_output_format_and_threads_do_not_change_the_results(result: Result,
     assert json.loads(alone.stdout) == json.loads(result.stdout)
     words = run(folder).stdout
     for title in (
-        "People told apart",
-        "People found among 3",
-        "What a confidence does",
-        "What that means for a library",
+        "Verification",
+        "Identification among 3 people",
+        "Error rates by confidence",
+        "Expected false matches by size of the gallery",
     ):
         assert title in words
     assert "7 photos of 3 people; a face was found on 5." in words

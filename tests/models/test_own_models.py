@@ -393,7 +393,7 @@ class TestCalibrate:
     def test_the_table_is_printed_and_kept_on_request(self, folder, calibrate, crowd, own):
         result = calibrate(crowd, "--model", own)
         assert result.exit_code == 0, result.output
-        assert "300 faces on 301 photos of 150 people; 150 pairs of one person, 44,700 of strangers" in result.stdout
+        assert "300 faces on 301 photos of 150 people; 150 genuine pairs, 44,700 impostor pairs" in result.stdout
         assert re.search(r"^65 +1 in 77 +0\.\d+ +0\.\d+ +count +1 in \d+ +0\.00%$", result.stdout, re.MULTILINE)
         assert re.search(r"^95 +1 in 100,000 +0\.\d+ +0\.\d+ +tail +", result.stdout, re.MULTILINE)
         assert "Not kept" in result.stdout
@@ -425,7 +425,7 @@ class TestCalibrate:
     def test_a_model_that_does_not_recognise_people_is_refused(self, folder, calibrate, crowd, own):
         result = calibrate(crowd, "--model", own, "--write", spread=3)
         assert result.exit_code == 1
-        assert "does not know people again" in result.stderr
+        assert "does not recognise people" in result.stderr
         assert custom.find(own, "embedding", folder).calibration is None
 
     def test_two_people_are_too_few(self, fails, own, people):

@@ -274,7 +274,7 @@ def test_commands_that_run_models(watched: Watched, pulled: str, home: Home) -> 
         ("models", "add", home.kept / "tiny.onnx", "--like", "arcface", "--name", "tiny"),
         ("evaluate", photos, "--report", home.kept / "report.html"),
     )
-    for part in ("sface-2021dec-int8bq", "tiny is described in", "strangers"):
+    for part in ("sface-2021dec-int8bq", "tiny is described in", "impostor pairs"):
         assert part in said
     # Two people are too few, which it reports after it has processed them.
     assert "people" in watched.commands(("calibrate", photos), status=1)

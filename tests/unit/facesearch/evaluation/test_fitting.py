@@ -137,7 +137,7 @@ def test_a_folder_that_is_too_small_is_refused_with_its_needs(count, photos, dou
     vectors, who = np.concatenate([vectors, vectors[:doubles]]), [*who, *who[:doubles]]
     if photos > 1:
         vectors, who = vectors[: count * photos], who[: count * photos]
-    with pytest.raises(ValueError, match=rf"faces of {count} people, .* pairs of strangers and .* 250 people"):
+    with pytest.raises(ValueError, match=rf"faces of {count} people, .* impostor pairs and .* 250 people"):
         fit(vectors, who)
 
 

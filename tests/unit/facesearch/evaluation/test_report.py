@@ -101,7 +101,7 @@ def test_without_a_calibration_everything_but_confidences_is_reported() -> None:
     assert written["at_confidence"] == {}
     assert written["library"]["1000"] == {}
     assert written["tar_at_far"] == make_evaluation().as_dict()["tar_at_far"]
-    assert [table.title for table in summary.tables(bare)] == ["People told apart", "People found among 120"]
+    assert [table.title for table in summary.tables(bare)] == ["Verification", "Identification among 120 people"]
     assert html(bare).count("<svg") == 2
 
 
@@ -153,4 +153,4 @@ def test_the_summary_names_skipped_photos_and_uncertain_rates() -> None:
     assert any("No face on 60" in line and "refused" in line for line in lines)
     assert any("Left out: 3" in line and "1 that cannot be read" in line for line in lines)
     (accepts, *_) = summary.tables(make_evaluation())
-    assert "1 in 10,000 is: that is mostly chance" in accepts.text
+    assert "1 in 10,000: mostly chance" in accepts.text
