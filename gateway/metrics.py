@@ -88,7 +88,7 @@ class Metrics:
 
     def answered(self, call: Call, status: Status | None, rejected: str | None, seconds: float) -> None:
         """Count an answered request. status None: the answer was no contract answer. rejected: the word of the error by
-        which an input was turned down, None if it was not.
+        which an input was rejected, None if it was not.
         """
         self._seconds.labels(call.name).observe(seconds)
         if status is not None:

@@ -4,9 +4,9 @@
     fs:backup:<id>    JSON of Progress, from the worker that took the request
 
 The worker that sets the second key first takes the request. A request is taken once: if that worker dies, the backup
-must be started anew.
+must be started again.
 
-Anybody who reaches Redis could make a request. So a worker writes only into a folder that it creates below its own
+Any client of Redis could make a request. So a worker writes only into a folder that it creates below its own
 FACESEARCH_BACKUP_DIR, and the requester moves the files from there.
 """
 

@@ -10,7 +10,7 @@ NEARLY_FULL: Final = 0.9
 again, some kilobytes each, and for the operator's remedies."""
 
 MEMORY: Final = "memory"
-"""The part of the service's state that says whether the broker has memory left."""
+"""Name of the part of the service's state that reports whether the broker has memory left."""
 
 
 @dataclass(frozen=True)

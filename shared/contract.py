@@ -28,7 +28,7 @@ class Status(StrEnum):
 
 
 class Flaw(StrEnum):
-    """What is wrong with the detected faces, as a header may tell a caller: the quality of one, or that there are
+    """A flaw of the detected faces, as a header may report it to a caller: the quality of one, or that there are
     several where one was asked for.
     """
 
@@ -48,7 +48,7 @@ class Faces(StrEnum):
     ONE = "one"
 
 
-# INVALID_REQUEST is missing on purpose: its message says what is wrong with which parameter.
+# INVALID_REQUEST is missing on purpose: its message names the parameter and its flaw.
 MESSAGES: Final[Mapping[Status, str]] = MappingProxyType(
     {
         Status.NO_SIMILAR_FACE: "no similar face in db",

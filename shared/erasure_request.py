@@ -4,7 +4,7 @@
     fs:erase:<id>    JSON of Progress, from the worker that took the request
 
 The worker that sets the second key first takes the request. A request is taken once: if that worker dies, the erasure
-must be started anew, which costs nothing but time.
+must be started again, which costs nothing but time.
 """
 
 from typing import Annotated, Final, Literal

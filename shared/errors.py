@@ -10,7 +10,7 @@ class ContractError(Exception):
     """A request that ends with a status other than OK.
 
     The caller sees the contract's exact message; `reason` is for the log and must hold no personal data. `rejected`:
-    the word under which metrics count it as an input that was turned down, None if they do not.
+    the word under which metrics count it as a rejected input, None if they do not.
     """
 
     status: Status
@@ -32,7 +32,7 @@ class ContractError(Exception):
 
 
 class InvalidRequest(ContractError):
-    """A parameter is missing or malformed; the reason says which and is shown to the caller."""
+    """A parameter is missing or malformed; the reason names it and is shown to the caller."""
 
     status = Status.INVALID_REQUEST
     rejected = "parameter"
@@ -102,7 +102,7 @@ class FaceFlawed(FaceNotDetected):
 
 
 class FacePoor(FaceFlawed):
-    """No face of the image has the quality that is required. flaw: what is wrong with the most prominent one."""
+    """No face of the image has the quality that is required. flaw: that of the most prominent one."""
 
     FLAWS: Final = tuple(flaw for flaw in Flaw if flaw is not Flaw.SEVERAL)
 
@@ -159,7 +159,7 @@ class TooFast(TooManyRequests):
 
 
 class OperatorError(Exception):
-    """Something that the operator has to mend. Its text is one line that says what is wrong and what to do."""
+    """A problem that the operator has to solve. Its text is one line with the problem and the remedy."""
 
 
 def rejection_reasons(*kinds: type[ContractError]) -> Iterator[str]:

@@ -17,10 +17,10 @@ HEARTBEAT_TTL_S: Final = 5
 WORKERS: Final = "fs:workers"
 
 FACEDBS: Final = "facedbs"
-"""The part of the service's state that says whether workers refuse face databases."""
+"""Name of the part of the service's state that reports whether workers refuse face databases."""
 
 DISK: Final = "disk"
-"""The part of the service's state that says whether the store can write: searches go on where it cannot."""
+"""Name of the part of the service's state that reports whether the store can write. Searches work where it cannot."""
 
 OK: Final = "ok"
 """The state of a part with which nothing is wrong."""

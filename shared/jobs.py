@@ -98,7 +98,7 @@ class CompareJob(Job):
 class Outcome(BaseModel):
     """How a job ended: a status and its message for the caller.
 
-    reason: what is wrong with the faces, if that is the cause; None is not serialised, for gateways of a release that
+    reason: the flaw of the faces, if that is the cause; None is not serialised, for gateways of a release that
     does not know the field.
     """
 

@@ -21,7 +21,7 @@ PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 
 SENTINEL_TIMEOUT_S: Final = 1.0
-"""A Sentinel that does not answer within this is passed over: they are asked one by one while somebody waits."""
+"""A Sentinel that does not answer within this is skipped: they are asked one after the other while a request waits."""
 
 _SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 _SENTINEL_LOGIN: Final = ("sentinel_username", "sentinel_password")
@@ -32,7 +32,7 @@ _HOW: Final = (
 )
 
 WAITING: Final = "it is waited for: see that it runs, and that REDIS_URL leads to it"
-"""What a process says beside the address of a broker that does not answer yet."""
+"""Log text beside the address of a broker that does not answer yet."""
 
 UNNAMED: Final = "the URL of Redis"
 """Of a URL that came from no setting."""
@@ -42,7 +42,7 @@ Host = tuple[str, int]
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """What a URL says.
+    """The content of a URL.
 
     hosts: the server, or the Sentinels; empty for a Unix socket. master: the name by which Sentinels know the server.
     tls: what redis-py's SSLConnection takes, None without TLS. login, sentinel_login: username and password as far as
@@ -58,7 +58,7 @@ class RedisUrl:
     sentinel_login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        """Where it is, without what opens it: host and port, or the path of the socket."""
+        """Return the address without credentials: host and port, or the path of the socket."""
         if self.socket is not None:
             return self.socket
         hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
@@ -85,7 +85,7 @@ def parse(url: str, setting: str = UNNAMED) -> RedisUrl:
 
 
 class _WrongUrlError(Exception):
-    """The text says what is wrong with a URL, and quotes nothing that may be secret."""
+    """The flaw of a URL. The text quotes nothing that may be secret."""
 
 
 def _parsed(url: str) -> RedisUrl:

@@ -1,6 +1,6 @@
 """All settings, read once at start from the environment and passed on.
 
-The description of each field says what it does, its unit and the reason of its default.
+The description of each field has its effect, its unit and the reason of its default.
 """
 
 import os
@@ -417,7 +417,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def _complaint(cls, where: str, why: str, given: Mapping[str, Any]) -> str:
-        """Return what is wrong with a setting, named as the option or the variable that it came from."""
+        """Return the flaw of a setting, named as the option or the variable that it came from."""
         name = cls.variables().get(where, where)
         field = cls.model_fields.get(name)
         if field is None:

@@ -124,7 +124,7 @@ def delete(job: DeleteJob, runtime: Runtime) -> str:
 
 def compare(job: CompareJob, runtime: Runtime) -> Comparison:
     """Compare the most prominent faces of both images. An unreadable image is reported before one without a face; the
-    log says which image it was.
+    log names the image.
     """
     vectors, missing = [], None
     for number, name in enumerate(("img1", "img2")):
@@ -140,7 +140,7 @@ def compare(job: CompareJob, runtime: Runtime) -> Comparison:
 
 
 def result_of(similarity: float) -> Result:
-    """Return what a similarity in [0, 100] says of two faces."""
+    """Return the result for a similarity in [0, 100]."""
     if similarity >= SURE_CONFIDENCE:
         return Result.SAME_PERSON
     return Result.NOT_SURE if similarity >= MIN_CONFIDENCE else Result.NOT_SAME_PERSON

@@ -42,13 +42,13 @@ log = structlog.stdlib.get_logger(__name__)
 WORKER_CONFIG: Final[dict[str, Any]] = {
     # A job waits in the queue, where any worker can take it, not with a busy worker.
     "worker_prefetch_multiplier": 1,
-    # worker/heartbeat.py says who is alive; Celery's own events are not needed.
+    # The heartbeat (worker/heartbeat.py) replaces Celery's own events.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
     # A job that is delivered again though its outcome was stored is done: what it added may have been deleted since.
     "worker_deduplicate_successful_tasks": True,
-    # A worker that loses the broker ends and is started anew: see worker/delivery/broker_watch.py.
+    # A worker that loses the broker ends and is restarted: see worker/delivery/broker_watch.py.
     "broker_connection_retry": False,
     # Celery gets valid jobs only: see worker/delivery/malformed.py.
     "worker_consumer": JobConsumer,
@@ -134,7 +134,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 opened.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:
-                    log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the line says what to do
+                    log.error("worker_cannot_start", reason=str(error))  # noqa: TRY400 -- the reason is enough
                 else:
                     refuse(str(error))
                 raise SystemExit(1) from None
@@ -160,8 +160,8 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
             opened = process.opened
             runtime = opened.runtime
             redis, store = runtime.ledger.redis, runtime.store
-            # Stopped in this order, started in the reverse one. The heartbeat stops first: nobody must wait for this
-            # worker while it still removes something.
+            # Stopped in this order, started in the reverse one. The heartbeat stops first: no gateway must count on
+            # this worker while it still removes something.
             self.services = (
                 HeartbeatSender(redis, store, runtime.identity, opened.foreign_facedbs.summary),
                 opened.foreign_facedbs,

@@ -41,7 +41,7 @@ class HeartbeatSender:
     """Reports every HEARTBEAT_INTERVAL_S that this worker is alive, whether its store answers and can write, and which
     face databases it refuses.
 
-    refused: returns how many face databases are refused now, and a line that says which and what to do.
+    refused: returns the number of face databases that are refused now, and a line with their names and the remedy.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HeartbeatSender:
         self._sending.start()
 
     def stop(self) -> None:
-        """Withdraw the heartbeat, so that nobody waits for a worker that ends. Without a broker it expires."""
+        """Withdraw the heartbeat, so that no gateway counts on a worker that ends. Without a broker it expires."""
         self._sending.stop()
         with suppress(RedisError):
             self._redis.delete(heartbeat_key(self._id))
@@ -93,7 +93,7 @@ class HeartbeatSender:
             self._redis.expire(heartbeat_key(self._id), HEARTBEAT_TTL_S)
 
     def _forget_dead_workers(self) -> None:
-        """Remove killed workers from the set, which would grow for ever."""
+        """Remove killed workers from the set, which would grow without bound."""
         dead = [worker_id for worker_id, record in read_heartbeats(self._redis).items() if record is None]
         if dead:
             self._redis.srem(WORKERS, *dead)

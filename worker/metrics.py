@@ -123,7 +123,7 @@ class Metrics:
         self._refused.set(facedbs)
 
     def rejected(self, reason: str) -> None:
-        """Count an input that was turned down."""
+        """Count a rejected input."""
         self._rejected.labels(reason).inc()
 
     def left_out(self, flaw: Flaw) -> None:

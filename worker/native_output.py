@@ -104,8 +104,8 @@ class _Pipe:
         os.set_blocking(reading, False)
 
     def drain(self) -> bool:
-        """Read what is there: a last message goes to the former stderr, all else is kept for `received`. Return False
-        at the end of the pipe.
+        """Read the available bytes: a last message goes to the former stderr, all else is kept for `received`. Return
+        False at the end of the pipe.
         """
         try:
             data = os.read(self.reading, READ_BYTES)

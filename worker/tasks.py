@@ -93,11 +93,11 @@ def perform(job: Job, action: Action, runtime: Runtime) -> Outcome:
             reason = error.flaw if isinstance(error, FaceFlawed) else None
             return Outcome(status=error.status, message=error.message, reason=reason)
         except (StoreError, RedisError) as error:
-            log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text says it all
+            log.error("job_failed", error=type(error).__name__, reason=str(error))  # noqa: TRY400 -- expected kinds, the text is enough
             return _failed()
         except MemoryError as error:
             # No fault of the image: the same job succeeds where there is more memory.
-            log.error("job_out_of_memory", reason=str(error))  # noqa: TRY400 -- where it ran out says nothing
+            log.error("job_out_of_memory", reason=str(error))  # noqa: TRY400 -- the traceback does not matter
             return _failed()
         except Exception:
             log.exception("job_crashed")

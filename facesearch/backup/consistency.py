@@ -49,7 +49,7 @@ _SHOWN: Final = 12
 
 
 class Consistency:
-    """Control data, and what is wrong with it."""
+    """Control data and its problems."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.key: entry for entry in entries}
@@ -142,7 +142,7 @@ class Consistency:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)
 
     def _ids(self) -> Iterator[str]:
-        """Yield the problems of tenant ids. Two tenants with one id could not be told apart."""
+        """Yield the problems of tenant ids. Two tenants with one id could not be distinguished."""
         known: dict[str, str] = self._value(TENANT_IDS, {})
         for name, tenant_id in sorted(known.items()):
             if not FACEDB.fullmatch(tenant_id):
@@ -153,7 +153,7 @@ class Consistency:
     def _counters(self) -> Iterator[str]:
         first: str = self._value(FIRST_KEY, "0" * 64)
         if not _DIGEST.fullmatch(first):
-            yield f"{FIRST_KEY} is no SHA-256; delete it: the next start makes it anew"
+            yield f"{FIRST_KEY} is no SHA-256; delete it: the next start makes it again"
         for key, entry in sorted(self._entries.items()):
             if key.startswith("fs:names:") and not str(entry.value).isdecimal():
                 yield f"{key} is no number: adds without a name fail; set it above every ID<n> in use"

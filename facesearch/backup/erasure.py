@@ -1,4 +1,4 @@
-"""Erases what was deleted from every file of the service. docs/privacy.md says what is gone without it, and when."""
+"""Erases deleted data from every file of the service, which otherwise happens later (docs/privacy.md)."""
 
 import time
 from collections.abc import Callable
@@ -19,13 +19,14 @@ from shared.settings import Settings
 POLL_S: Final = 0.1
 
 LONGEST_RESULT_S: Final = 320.0
-"""Upper bound of the time that the outcome of a job is kept: the longest deadline and what is added to it."""
+"""Upper bound in seconds of the time that the outcome of a job is kept: the longest deadline and the margin after
+it."""
 
 Say = Callable[[str], None]
 
 
 def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark: Say) -> None:
-    """Erase, and say what was done. home: the data directory, if the service is stopped. remark: says the progress.
+    """Erase, and report it. home: the data directory, if the service is stopped. remark: called with the progress.
     Raises RedisError, and OperatorError when not everything could be erased.
     """
     done = _by_worker(settings, redis, remark) if home is None else _stopped(settings, redis, home)

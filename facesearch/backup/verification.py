@@ -1,4 +1,4 @@
-"""Checks a data directory or a backup, and says what is wrong and what to do."""
+"""Checks a data directory or a backup, and reports each problem with its remedy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

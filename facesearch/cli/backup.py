@@ -1,4 +1,4 @@
-"""`facesearch backup`: everything that is kept, in a folder, while the service runs or while it is stopped."""
+"""`facesearch backup`: copy all persistent data into a folder, while the service runs or while it is stopped."""
 
 from pathlib import Path
 

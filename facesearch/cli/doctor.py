@@ -1,4 +1,4 @@
-"""`facesearch doctor`: what is installed, reachable and ready for the processes that run here."""
+"""`facesearch doctor`: check what is installed, reachable and ready for the processes that run here."""
 
 import sys
 from typing import Final

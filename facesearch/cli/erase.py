@@ -1,5 +1,5 @@
-"""`facesearch erase --now`: nothing of what was deleted stays in any file of the service. docs/privacy.md says what is
-gone without it, and when.
+"""`facesearch erase --now`: remove deleted faces from every file of the service, which otherwise happens later
+(docs/privacy.md).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`facesearch evaluate`: how well people are told apart on the operator's own photos."""
+"""`facesearch evaluate`: measure recognition on the operator's own photos."""
 
 import json
 import os

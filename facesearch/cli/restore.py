@@ -1,4 +1,4 @@
-"""`facesearch restore`: what a backup holds, put where the settings say. All of it is checked first."""
+"""`facesearch restore`: put the data of a backup into the places of the settings, after all of it was checked."""
 
 from pathlib import Path
 

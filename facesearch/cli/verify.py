@@ -1,4 +1,4 @@
-"""`facesearch verify`: whether a data directory or a backup is what it should be, and what to do where it is not."""
+"""`facesearch verify`: check a data directory or a backup, and print a remedy for each problem."""
 
 import sys
 from pathlib import Path

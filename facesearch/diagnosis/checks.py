@@ -68,7 +68,7 @@ class Finding:
 
 
 def findings(settings: Settings, given: Role | None) -> Iterator[Finding]:
-    """Yield what is found, check by check. given: the role to check for; None for that of what is installed."""
+    """Yield what is found, check by check. given: the role to check for; None for the role of the installation."""
     role = given or installed.role()
     yield Finding("checked", True, f"{ROLES[role]}, {'as asked' if given else 'by what is installed'}")
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.machine()}")
@@ -139,7 +139,7 @@ def _gateway_use_of_broker(settings: Settings) -> Iterator[Finding]:
             yield _checked("limits", _limits(settings), lambda: redis.eval("return 1", 0))
             yield _workers(redis)
     except OperatorError:
-        return  # the URL is wrong, which another finding says
+        return  # the URL is wrong, as another finding reports
 
 
 def _checked(subject: str, detail: str, check: Callable[[], object]) -> Finding:

@@ -1,4 +1,6 @@
-"""What is installed here: a gateway's image lacks the libraries of models and stores, a worker's image the gateway."""
+"""Finds out what is installed: a gateway's image lacks the libraries of models and stores, a worker's image the
+gateway.
+"""
 
 import sys
 from importlib.util import find_spec

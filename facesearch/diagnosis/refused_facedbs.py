@@ -1,4 +1,4 @@
-"""The face databases that the service refuses, as another model made their faces: for `facesearch doctor`."""
+"""Finds the face databases that the service refuses, because another model made their faces."""
 
 from redis import RedisError
 
@@ -15,9 +15,10 @@ from worker.upkeep.foreign_facedbs import describe
 
 
 def refused(settings: Settings, store: Backend) -> str | None:
-    """Return in one line which they are and what to do; "" if there are none, None if that cannot be known.
+    """Return one line with the refused face databases and the remedy; "" if there are none, None if it is unknown.
 
-    Workers that are alive know. Without any, as one that refuses to start for it is not alive, the store is asked.
+    Living workers report them. If there is none (a worker that refuses all face databases does not start), the store
+    is asked.
     """
     known: dict[str, str] | None = None
     try:

@@ -94,7 +94,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _make_private(folder: Path) -> None:
     if stat.S_IMODE(folder.stat().st_mode) & _GROUP_AND_OTHERS:
-        with suppress(PermissionError):  # not the owner: a volume that is mounted for a group, say
+        with suppress(PermissionError):  # not the owner, such as of a volume that is mounted for a group
             folder.chmod(0o700)
 
 
@@ -125,7 +125,7 @@ def run_folder(folder: Path) -> Iterator[Path]:
     """
     run = folder / "run"
     if run.is_symlink():
-        run.unlink()  # its target may belong to somebody else by now
+        run.unlink()  # its target may belong to another process by now
     if len(os.fsencode(run / "images.sock")) <= LONGEST_SOCKET_PATH:
         run.mkdir(mode=0o700, exist_ok=True)
         for stale_socket in run.iterdir():  # of an instance that was killed

@@ -1,6 +1,6 @@
 """Child processes, restarted when they end and never left running after their parent.
 
-docs/decisions/0019-supervisor.md says why this is not a library's work.
+Libraries were considered in docs/decisions/0019-supervisor.md.
 """
 
 import asyncio

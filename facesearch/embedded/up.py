@@ -170,7 +170,7 @@ def _is_working(parts: dict[str, str]) -> bool:
 
 
 async def _warn_of_unusable_parts(address: str, say: Callable[[str], None]) -> None:
-    """Say which parts of a working service cannot be used."""
+    """Report the parts of a working service that cannot be used."""
     async with aiohttp.ClientSession() as session:
         parts = await _readiness(session, address)
     for part in (FACEDBS, MEMORY, DISK):

@@ -23,7 +23,7 @@ from facesearch.evaluation.pairs import STEPS, Counts, compare
 from worker.models.calibration import Calibration
 
 FARS: Final = {20: 0.53, 45: 0.12, 65: 0.013, 80: 1e-3, 90: 1e-4, 95: 1e-5, 97: 1e-6}
-"""The false accept rate that each confidence stands for. The three lowest, which nobody decides by, are those of
+"""The false accept rate that each confidence stands for. The three lowest, by which no decision is made, are those of
 SFace's first table."""
 
 SAME_IMAGE: Final = 0.9999
@@ -47,7 +47,7 @@ MIN_IMPOSTOR_PAIRS: Final = 30_000
 """Fewest impostor pairs: the tail then has 600. One photo each of 246 people makes as many, or three each of 83."""
 
 MIN_GENUINE_PAIRS: Final = 30
-"""Fewest genuine pairs: with fewer it is unknown whether the model recognises anybody."""
+"""Fewest genuine pairs: with fewer it is unknown whether the model recognises people."""
 
 GROUPS: Final = 20
 """Groups of people, each left out once to estimate how much a cosine depends on who is in the folder."""

@@ -70,8 +70,8 @@ def identify(vectors: npt.ArrayLike, people: Sequence[str]) -> Identification:
     """Return the closed-set identification. The gallery has the first photo of each person; every other photo is a
     probe.
 
-    People as similar as the right person rank before them. A photo without a face (NaN) finds nobody and is found by
-    nobody, in the gallery as well: the rank is then beyond the last. Raises ValueError without a probe.
+    People as similar as the right person rank before them. A photo without a face (NaN) has no match, as a probe or
+    in the gallery: the rank is then beyond the last. Raises ValueError without a probe.
     """
     array = np.asarray(vectors, np.float64)
     names, first, who = np.unique(np.asarray(people), return_index=True, return_inverse=True)
@@ -96,6 +96,6 @@ def expected_impostors(far: float, library: int) -> float:
 
 def chance_of_impostor(far: float, library: int) -> float:
     """Return the probability of at least one false match. An upper bound, exact if all probes are alike: some faces
-    look like many people and most like nobody, so false matches fall to fewer probes.
+    look like many people and most like none, so false matches concentrate on fewer probes.
     """
     return -math.expm1(library * math.log1p(-far)) if far < 1 else 1.0

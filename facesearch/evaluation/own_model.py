@@ -68,7 +68,7 @@ def _check_on_photos(settings: Settings, file: Path, model: catalog.Embedder, ch
     with TemporaryDirectory(prefix="facesearch-") as name:
         files.keep(model, file, Path(name), remark)
         graph = files.pull(model, Path(name), remark)
-        # It is checked before anybody may use it, so its licence does not matter yet.
+        # It is checked before it may be used, so its licence does not matter yet.
         faces = open_faces(settings.model_copy(update={"accept_noncommercial": True}), model, graph)
         photos = ((photo.person, photo.path.read_bytes()) for photo in list_photos(check).photos)
         return str(check_separation(faces, photos, settings.max_pixels))

@@ -1,5 +1,5 @@
-"""Admission: requests are let in up to this gateway's places, each tenant up to its share of them, and only if they can
-be answered in time.
+"""Admission: requests are admitted while this gateway has places and their tenant has not taken its share of them, and
+only if they can be answered in time.
 
 Each tenant may have SHARE times as many places as are free. So some always stay free, and a new tenant finds one:
 A. K. Choudhury, E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions
@@ -32,7 +32,7 @@ DEADLINE_FRACTION: Final = 0.7
 photos, or a worker less."""
 
 ALWAYS_ADMITTED: Final = 4
-"""Requests of a tenant that are let in whatever the estimate: without any, it could never improve."""
+"""Requests of a tenant that are admitted whatever the estimate: without any, it could never improve."""
 
 PACE_SAMPLES: Final = 16
 """Answers over which the pace is averaged: a third of a second of two cores, and no single one decides. Until there are
@@ -75,7 +75,7 @@ class _Tenant:
 
 
 class Admission:
-    """Lets requests in or refuses them at once. Refusals are metered but not logged one by one.
+    """Admits requests or refuses them at once. Refusals are metered, and logged as counts.
 
     places: requests at once in this gateway. deadline_s: seconds in which each must be answered.
     """

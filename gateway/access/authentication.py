@@ -1,4 +1,4 @@
-"""Authentication: whose key a request has, and which collection a facedb of that tenant is."""
+"""Authentication: looks up the key of a request, and the collection of a facedb of its tenant."""
 
 import time
 from collections.abc import Callable
@@ -33,8 +33,8 @@ def require(scope: Scope, key: Key) -> None:
 
 
 class Auth:
-    """Looks up keys and facedbs in the control data, through a cache. Only what is found is cached, so strangers cannot
-    fill it. clock: seconds.
+    """Looks up keys and facedbs in the control data, through a cache. Only keys and facedbs that exist are cached, so
+    callers without a key cannot fill it. clock: seconds.
     """
 
     def __init__(self, control: Control, clock: Callable[[], float] = time.monotonic) -> None:

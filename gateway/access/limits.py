@@ -28,7 +28,7 @@ BURST_S: Final = 1.0
 """Seconds' worth of requests that may arrive at once, at least one, after a caller was idle."""
 
 CONCURRENCY_RETRY_S: Final = 1
-"""Retry-After for concurrency: nobody knows when one of the caller's requests will end; most do within this."""
+"""Retry-After for concurrency: it is unknown when one of the caller's requests will end; most do within this."""
 
 RELEASE_S: Final = 0.3
 """Seconds that an answer waits at most for its lease to be released: a thousand times as long as that takes. After that
@@ -41,7 +41,7 @@ _TAKE: Final = Script(lua.load(__package__, "limits", PAID=_PAID, TOO_MANY=_TOO_
 
 
 class Limits:
-    """Lets requests in or refuses them at once. Refusals are metered and not logged.
+    """Admits requests or refuses them at once. Refusals are metered and not logged.
 
     rate: requests a second of a key without a rate of its own; concurrency: likewise its requests at once. 0: no limit.
     lease_s: seconds for which a request counts as in flight if its gateway died; must exceed the duration of any

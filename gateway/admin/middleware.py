@@ -46,7 +46,9 @@ def require_admin_key(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
 
 @web.middleware
 async def operator_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn errors of operators into INVALID_REQUEST with their text. HTTP codes tell kinds, unlike in the calls."""
+    """Turn errors of operators into INVALID_REQUEST with their text. Unlike in the calls, the HTTP code depends on the
+    kind of error.
+    """
     try:
         return await handler(request)
     except OperatorError as error:

@@ -1,7 +1,7 @@
 """Counting wrong admin keys by address: beyond a rate they are answered 429, and all are counted for the audit trail.
 
-The right key always passes, however often wrong ones were tried: else anybody could lock the operator out. A key cannot
-be guessed; the limit bounds what trying costs, and the counts make it visible.
+The right key always passes, however often wrong ones were tried: else an attacker could lock the operator out. A key
+cannot be guessed; the limit bounds what trying costs, and the counts make it visible.
 """
 
 import math

@@ -1,7 +1,7 @@
 """A bound on the bytes of bodies and images that requests hold in this gateway.
 
-Bytes are counted as they arrive, by what is held in memory, not by what a header announces. The bound of each caller
-moves with what is free: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
+Bytes are counted as they arrive, by the memory that they take, not as a header announces them. The bound of each caller
+depends on the free memory: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
 Switches", IEEE/ACM Transactions on Networking 6(2), 1998. A caller alone may hold much; a newcomer finds room, however
 much the others would like to hold.
 """

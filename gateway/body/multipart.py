@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part:
-    """A part. has_filename: says nothing about the kind of its value. content_type: as sent, empty if there is none."""
+    """A part. has_filename: does not depend on the kind of its value. content_type: as sent, empty if there is none."""
 
     name: str
     value: bytes

@@ -34,7 +34,7 @@ _CHARSET: Final = "_charset_"
 
 
 def max_body_bytes(images: int) -> int:
-    """Return the bytes of the largest valid form with so many images: every base64 character percent-encoded, and
+    """Return the bytes of the largest valid form with that many images: every base64 character percent-encoded, and
     MAX_OTHERS_BYTES for the rest.
     """
     return images * 3 * MAX_IMG_CHARACTERS + MAX_OTHERS_BYTES

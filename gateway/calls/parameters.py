@@ -16,7 +16,7 @@ _NOTHING: Final = frozenset({"missing", "string_too_short", "bytes_too_short"})
 
 
 def check(model: type[M], given: Parameters) -> M:
-    """Return the parameters of a call. Raises InvalidRequest that says what is wrong with the first wrong one."""
+    """Return the parameters of a call. Raises InvalidRequest with the flaw of the first invalid one."""
     values: dict[str, str | bytes] = dict(given.text)
     for name in model.image_parameters:
         if name not in given.images:

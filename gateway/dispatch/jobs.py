@@ -161,7 +161,7 @@ class Jobs:
             return False  # a broker that returns in time still has the job
 
     async def _withdraw(self, *job: str) -> None:
-        """Remove a job that nobody waits for from its tenant's queue, which would grow while no worker is alive."""
+        """Remove an abandoned job from its tenant's queue, which would grow while no worker is alive."""
         with suppress(RedisError, OSError):
             await self._broker.run(_WITHDRAW, [], job)
 

@@ -37,7 +37,7 @@ class Messages:
 
     def __init__(self, settings: Settings) -> None:
         self._made: list[str] = []
-        # Without a result backend: with one, Celery would subscribe to every task on a connection that nobody reads.
+        # Without a result backend: with one, Celery would subscribe to every task on a connection that is never read.
         self._app = Celery("facesearch.gateway", backend="disabled://", set_as_current=False)
         self._app.conf.update(
             celery_config(settings),

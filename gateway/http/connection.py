@@ -3,8 +3,8 @@
 Both are aiohttp's own, but late headers end the connection, refusals are the contract's JSON, and a connection ends so
 that its caller gets the last answer:
 
-- An answer to a request that is incomplete or malformed says `Connection: close`, and the connection lingers: what is
-  still sent is thrown away, within bounds, until the caller closes too. If the connection were closed at once, it would
+- An answer to a request that is incomplete or malformed says `Connection: close`, and the connection lingers: further
+  bytes are discarded, within bounds, until the caller closes too. If the connection were closed at once, it would
   be reset, and the answer would be lost.
 - A caller may close its own direction after a request and still gets the answer.
 - A caller that does not read its answer, or sends a body in tiny chunks, is cut off.
@@ -78,11 +78,10 @@ class Connection(web.RequestHandler):
     """A connection with time limits for the headers of each request and for the reading of each answer. It reports to
     `connections` whether one of its requests is being handled.
 
-    _last_body: body of the last request. _broken: what is received is not HTTP any more. _half_closed: the caller has
-    closed its direction. _head_size: bytes of a request whose headers are incomplete. _lingering: the transport, once
-    the last answer is sent and all that is still received is thrown away; _linger_start: since when, by the loop's
-    clock;
-    _linger_size: how many bytes so far; _linger_timer: ends it.
+    _last_body: body of the last request. _broken: the bytes received are not HTTP any more. _half_closed: the caller
+    has closed its direction. _head_size: bytes of a request whose headers are incomplete. _lingering: the transport,
+    once the last answer is sent and all that is still received is thrown away; _linger_start: since when, by the loop's
+    clock; _linger_size: how many bytes so far; _linger_timer: ends it.
     """
 
     __slots__ = (

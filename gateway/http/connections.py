@@ -23,11 +23,11 @@ from shared.proxies import Network
 log = structlog.stdlib.get_logger(__name__)
 
 WARNING_FRACTION: Final = 0.8
-"""Part of the connections from which on the log warns: time to act before anybody is refused."""
+"""Part of the connections from which on the log warns: time to act before callers are refused."""
 
 MIN_IDLE_S: Final = 1.0
-"""Seconds that a connection is idle at least before it may be dropped: a caller that was just let in, or answered, has
-a request on the way."""
+"""Minimum time in seconds that a connection is idle before it may be dropped: a caller that has just connected, or has
+just got an answer, may be sending a request."""
 
 RESERVED_DESCRIPTORS: Final = 256
 """File descriptors that are not for callers: three clients of Redis have 32 connections each at most, the admin API and
@@ -48,7 +48,7 @@ Refusal = Literal["full", "address"]
 
 
 def connection_limit(descriptors: int, wanted: int) -> int:
-    """Return how many connections there may be with so many file descriptors, at most `wanted`."""
+    """Return the maximum number of connections with that many file descriptors, at most `wanted`."""
     return min(wanted, max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2))
 
 

@@ -10,4 +10,4 @@ REPLAYED: Final = "Idempotent-Replayed"
 """On an answer that was given before, under the same Idempotency-Key."""
 
 QUALITY: Final = "X-Face-Quality"
-"""On a FACE_DETECT_FAILED, where the operator wants it: what is wrong with the face."""
+"""The flaw of the face, on a FACE_DETECT_FAILED, if a setting asks for it."""

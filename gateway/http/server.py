@@ -15,7 +15,7 @@ from gateway.http.connections import Connections
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 
 STOP: Final = web.AppKey("stop", asyncio.Event)
-"""Set when the gateway has been told to stop: it still answers, and is not ready for more."""
+"""Set when the gateway is to stop: it still answers requests, and is no longer ready."""
 
 SHUTDOWN_MARGIN_S: Final = 5.0
 """Seconds beyond their deadline that requests in flight may take to finish after SIGTERM."""

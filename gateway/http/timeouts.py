@@ -17,10 +17,10 @@ class Timeouts:
     and 16 kB/s: a mobile network of twenty years ago, and a sender of single bytes is gone after 5 s.
     idle_s: for a connection between two requests. 75: aiohttp's and nginx's default, longer than most clients' pools.
     settle_s: how long an answer that is ready before its request has arrived waits for the rest, so that the connection
-    can be kept. 0.1: enough for what is on its way in a local network, and too short to be noticed.
-    linger_s, linger_bytes: for what is still sent after an answer that ends the connection. It is thrown away, and may
-    arrive as slowly as a body, so that the caller can read the answer before the connection is closed. 30 s, as for a
-    body; 32 MiB: a photo of 24 MB in base64, which is more than cameras write.
+    can be kept. 0.1: enough for bytes in transit in a local network, and too short to be noticed.
+    linger_s, linger_bytes: for bytes that are still sent after an answer that ends the connection. They are discarded,
+    and may arrive as slowly as a body, so that the caller can read the answer before the connection is closed. 30 s, as
+    for a body; 32 MiB: a photo of 24 MB in base64, which is more than cameras write.
     answer_read_s, answer_read_bytes: a caller that reads fewer than answer_read_bytes of a waiting answer in
     answer_read_s is cut off. 10 s, as for headers; 16 kB, a tenth of what a body has to make.
     """

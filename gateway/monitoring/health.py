@@ -31,7 +31,7 @@ def gateway_state(results: Results) -> str:
 
 
 async def service_state(redis: Redis, results: Results) -> dict[str, str]:
-    """Return "ok" or what is wrong for each part of the service. Never raises. Anybody may read it, so it names no
+    """Return the state of each part of the service: "ok" or the problem. Never raises. It is public, so it names no
     tenant and no facedb.
     """
     try:
@@ -71,7 +71,7 @@ async def _memory(redis: Redis) -> str:
 
 
 def _disk(workers: Sequence[Heartbeat]) -> str:
-    """Return what is wrong with any worker's disk: each may have its own, and a call may reach any worker."""
+    """Return the problem of any worker's disk: each may have its own, and a call may reach any worker."""
     return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else "unknown"
 
 

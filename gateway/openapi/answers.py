@@ -25,7 +25,7 @@ def envelope(status: Status, message: Json) -> Json:
 
 
 def schemas(calls: Iterable[Call]) -> Json:
-    """Return the schemas of all answers of these calls by name, and those of what is in their results."""
+    """Return the schemas of all answers of these calls by name, and those of the objects in their results."""
     results: Json = {}
     parts: Json = {}
     for call in calls:
@@ -46,7 +46,7 @@ def of(status: Status) -> Json:
 
 
 def answers(call: Call, http_status: HttpStatus) -> Json:
-    """Return the content of a call's answers of HTTP 200, in which the status tells the schema."""
+    """Return the content of a call's answers of HTTP 200, in which the status decides the schema."""
     refs = {status: _SCHEMAS + _name(status, call) for status in Status if _answers_200(call, status, http_status)}
     return {
         "schema": {

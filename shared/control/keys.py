@@ -103,7 +103,7 @@ class Keys(Connected):
             raise OperatorError(f"a key needs one scope at least, of {', '.join(Scope)}")
         if expires is not None and expires.timestamp() <= time.time():
             raise OperatorError(f"the key would never work: it expires at {expires:%Y-%m-%d %H:%M:%S}, which is over")
-        # Removes the ids of expired keys, which would otherwise pile up where nobody lists keys.
+        # Removes the ids of expired keys, which would otherwise accumulate where keys are never listed.
         await self.keys(tenant)
         _check_limits(rate, concurrency)
         key = Key(

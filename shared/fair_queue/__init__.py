@@ -1,11 +1,11 @@
 """Fair queueing by tenant: which job the workers get next, however many jobs other tenants send.
 
-Jobs wait in one line a tenant and are released into the Celery queues when a worker's thread is free for them. A tenant
-that asks for less than its share waits only for jobs that already run; what exceeds its share waits behind its own. The
-algorithm is start-time fair queueing: each tenant has a virtual time, the seconds of worker threads that its jobs have
-taken; the tenant with the lowest is next; one that comes back starts at the lowest of that moment, so that nobody saves
-up time. P. Goyal, H. Vin, H. Cheng, "Start-Time Fair Queueing", SIGCOMM 1996. The time of a job is counted when the job
-is done.
+Jobs wait in a queue for each tenant and are released into the Celery queues when a worker's thread is free for them. A
+tenant that asks for less than its share waits only for jobs that already run; what exceeds its share waits behind its
+own. The algorithm is start-time fair queueing: each tenant has a virtual time, the seconds of worker threads that its
+jobs have taken; the tenant with the lowest is next; one that comes back starts at the current lowest, so that no tenant
+saves up time. P. Goyal, H. Vin, H. Cheng, "Start-Time Fair Queueing", SIGCOMM 1996. The time of a job is counted when
+the job is done.
 
 A running job cannot be interrupted, and may take seconds. So a worker has a few threads more than it works with, for
 tenants that have no running job: they take from the extra queue, and the operating system shares the processors.
@@ -13,7 +13,7 @@ tenants that have no running job: they take from the extra queue, and the operat
 A tenant is named by its id (fs:tenant-ids) here.
 
     fs:fair:line:<tenant>   list of the waiting jobs: "<job id> <deadline> <message>", the first at the right
-    fs:fair:waiting         sorted set of the tenants with a line, by virtual time
+    fs:fair:waiting         sorted set of the tenants with waiting jobs, by virtual time
     fs:fair:used            sorted set: virtual time of each tenant that is ahead of fs:fair:now
     fs:fair:now             virtual time: the lowest of the waiting tenants when a job was released last
     fs:fair:out             sorted set of the jobs released into QUEUE and not done: "<tenant> <job id>", by deadline
@@ -22,7 +22,7 @@ A tenant is named by its id (fs:tenant-ids) here.
     fs:fair:workers         hash: what each worker announced, "<threads> <extra> <until>"
     fs:fair:slots           hash of threads and extra: their sums, which expire with the last worker
 
-Only the scripts here write these keys, each of them atomically. Everything but the lines may be lost: gateways send
+Only the scripts here write these keys, each of them atomically. Everything but the lists may be lost: gateways send
 jobs again that no worker has. While no worker announces threads, as workers of earlier releases do not, jobs are
 released at once.
 """
@@ -40,7 +40,7 @@ HELD: Final = f"{QUEUE}.held"
 """A list as long as all lines together: with the length of QUEUE, the number to scale workers by."""
 
 TENANT: Final = "tenant"
-"""Header of a job's message: the tenant in whose line it waited."""
+"""Header of a job's message: the tenant in whose queue it waited."""
 
 WAITING: Final = "fs:fair:waiting"
 

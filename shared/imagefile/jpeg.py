@@ -110,7 +110,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         if code == END_OF_IMAGE:
             yield Segment(code, start, at, b"", at)
             return
-        # A length counts its own two bytes, which are there even where it says less.
+        # A length counts its own two bytes, which are there even where it is less.
         end = at + max(2, int.from_bytes(data[at : at + 2], "big"))
         if end > len(data):
             return

@@ -13,7 +13,7 @@ REFUSALS: Final[Mapping[str, str]] = {
 
 
 def refuse() -> None:
-    """Set these variables, whatever the environment says. To be called before the libraries are imported;
+    """Set these variables, whatever the environment has. To be called before the libraries are imported;
     worker/vision/session.py does so for ONNX Runtime.
     """
     os.environ.update(REFUSALS)

@@ -1,7 +1,7 @@
-"""Watches one idle connection to the broker: when it breaks, the worker ends and is started anew.
+"""Watches one idle connection to the broker: when it breaks, the worker ends, and its supervisor restarts it.
 
 Celery notices a lost broker only where it waits for the next job. With all threads at work it does not wait, and a job
-whose outcome cannot be stored or acknowledged keeps its thread for ever (Celery and kombu 5.7): such a worker looks
+whose outcome cannot be stored or acknowledged keeps its thread forever (Celery and kombu 5.7): such a worker looks
 connected and takes no more jobs. A new process starts from a clean state.
 """
 
@@ -47,7 +47,7 @@ class BrokerWatch:
         if self._connection is None:
             return
         try:
-            # Not `connection.connect()` nor a client's ping(): both would connect anew and hide the loss.
+            # Not `connection.connect()` nor a client's ping(): both would connect again and hide the loss.
             self._connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
             self._connection.read_response()
         except (RedisError, OSError) as error:

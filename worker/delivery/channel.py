@@ -9,8 +9,8 @@ replacement calls the original:
     channel.qos.restore_visible     searches for jobs of dead workers: a full broker ends the search, with one log line
     channel.qos.restore_by_tag      gives one of them back to the queue: one that cannot be read is dropped
 
-What is read and is no job is dropped one step later, by worker/delivery/malformed.py. Requests with an Idempotency-Key
-need no hook: worker/tasks.py looks their outcome up.
+Messages that can be read but are no jobs are dropped one step later, by worker/delivery/malformed.py. Requests with an
+Idempotency-Key need no hook: worker/tasks.py looks their outcome up.
 """
 
 import json
@@ -40,7 +40,7 @@ def share_client(channel: Any) -> None:
     entries. Connections come from the channel's pool either way.
     """
     shared: Any = None
-    create = channel._create_client  # noqa: SLF001 -- kombu has no public way, and a test tells when it changes
+    create = channel._create_client  # noqa: SLF001 -- kombu has no public way, and a test fails when it changes
 
     def get_client(asynchronous: bool = False) -> Any:
         nonlocal shared

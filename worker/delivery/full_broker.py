@@ -1,6 +1,6 @@
 """A full broker refuses each write that needs memory. A worker survives that and recovers once there is memory again.
 
-Celery and kombu (5.7) do not expect it: a job whose outcome cannot be stored keeps its thread for ever, a job that
+Celery and kombu (5.7) do not expect it: a job whose outcome cannot be stored keeps its thread forever, a job that
 cannot be noted as taken ends the process, and each search for jobs of dead workers is a traceback. Three things need no
 memory and still work: taking a job, acknowledging it, and publishing its outcome to the gateway that waits for it.
 
@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError
 log = structlog.stdlib.get_logger(__name__)
 
 REPORT_INTERVAL_S: Final = 10.0
-"""Seconds between two log lines that say that the broker is full: /readyz and an alert say it too."""
+"""Seconds between two log lines that say that the broker is full: /readyz and an alert report it, too."""
 
 HINT: Final = "see FacesearchBrokerMemory in docs/operations.md"
 
@@ -38,7 +38,7 @@ def publish_outcomes(app: Any, full: FullBrokerLog) -> None:
     """Have a Celery application publish an outcome that it cannot store. A gateway that was not subscribed at that time
     does not find it, and the caller repeats the request.
     """
-    get_backend = app._get_backend  # noqa: SLF001 -- Celery has no public way; a test tells when it changes
+    get_backend = app._get_backend  # noqa: SLF001 -- Celery has no public way; a test fails when it changes
 
     def get_publishing_backend() -> Any:  # called once in each thread
         backend = get_backend()

@@ -1,8 +1,8 @@
-"""Messages that are no job of a gateway are dropped with one log line, which contains nothing of them.
+"""Drops messages that are no job of a gateway, with one log line that contains nothing of them.
 
 Celery and kombu (5.7) trust their producers: truncated JSON, an envelope of another shape and most headers of another
 type end the worker, and an unknown task is logged with its body, names included. So Celery is handed valid jobs only.
-What does not even become a message of kombu's is dropped by worker/delivery/channel.py.
+Messages that kombu cannot read are dropped by worker/delivery/channel.py.
 """
 
 import json
@@ -64,7 +64,7 @@ _KEYWORDS: Final = TypeAdapter(tuple[list[None], dict[str, Any], dict[str, None]
 
 
 def find_flaw(message: Any, tasks: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a message of kombu's ("envelope", "task", "content type" or "body"), None for a job.
+    """Return the flaw of a message of kombu's ("envelope", "task", "content type" or "body"), None for a job.
 
     tasks: those of the application, each with its job_type (see worker/tasks.py).
     """

@@ -31,5 +31,5 @@ class Redelivery:
     def extend(self) -> None:
         """Extend once, by what each job has waited since the last time. Raises redis.RedisError."""
         for tag, seconds in self._limit.new_waits().items():
-            # XX: a job that is done must not come back as one that nobody has.
+            # XX: a finished job must not come back as one without a worker.
             self._redis.zadd(UNACKED_INDEX, {tag: seconds}, xx=True, incr=True)

@@ -227,7 +227,7 @@ def _calibration(path: Path, points: list[Point]) -> Calibration:
 
 def _refused(path: Path, why: str) -> OperatorError:
     again = "facesearch calibrate --write" if path.name.endswith(".calibration.json") else "facesearch models add"
-    return OperatorError(f"{path} cannot be used: {why}; delete it, and make it anew with `{again}`")
+    return OperatorError(f"{path} cannot be used: {why}; delete it, and make it again with `{again}`")
 
 
 def _seal(content: dict[str, Any]) -> str:

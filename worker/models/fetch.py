@@ -24,10 +24,10 @@ Fetch = Callable[[Source, Path, int | None, Say], None]
 """Fetches a file: source, part, size, say as for `fetch`; tests pass their own."""
 
 _SILENCE_S: Final = 30  # longest silence of a server; mirrors that wake up slowly still answer in time
-_PIP_S: Final = 1800  # for the whole wheel of 10 MB, on the slowest of lines
-_ATTEMPTS: Final = 3  # at a connection that breaks; each goes on where the last one broke
+_PIP_S: Final = 1800  # for the whole wheel of 10 MB, on a slow connection
+_ATTEMPTS: Final = 3  # when a connection breaks; each continues where the last one broke
 _CHUNK: Final = 1 << 18
-_BROKEN: Final = "connection broken by"  # in what pip says, once for each time that it tries again
+_BROKEN: Final = "connection broken by"  # in pip's output, once for each retry
 
 
 class FetchError(Exception):
@@ -106,7 +106,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         if broken := [line for line in lines if _BROKEN in line and "SSLError" not in line]:
-            # pip's last line says only that it knows no such package.
+            # pip's last line is only that there is no such package.
             host = re.search(r"host='([^']+)'", broken[-1])
             reason = re.search(r"\[Errno [^]]+\] ([^'\")]+)", broken[-1])
             raise UnreachableError(host[1] if host else "the package index", reason[1] if reason else "no connection")
@@ -121,7 +121,7 @@ def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None
             _download(source.url, part, size, say)
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.exists():
-                # The part is at least as long as the file: complete, which its digest tells, or another file.
+                # The part is at least as long as the file: complete, which its digest shows, or another file.
                 return
             raise FetchError(f"HTTP {error.code}") from error
         except (OSError, http.client.HTTPException) as error:

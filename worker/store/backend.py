@@ -46,7 +46,7 @@ class Snapshots(Protocol):
         """Return what the folder holds, once every file is known to be whole."""
 
     def load(self, folder: Path, overwrite: bool, say: Say, known: Container[str]) -> None:
-        """Make each collection what its snapshot says, after all of them were checked. overwrite: also those that have
+        """Restore each collection from its snapshot, after all of them were checked. overwrite: also those that have
         points now. known: the collections to load; others are reported and left out.
         """
 

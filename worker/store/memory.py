@@ -1,4 +1,6 @@
-"""The exact reference of all stores: points in a dict, searched one by one. Nothing outlives the process."""
+"""A store in memory, the exact reference for the others: points in a dict, compared one by one. It ends with the
+process.
+"""
 
 import copy
 import threading

@@ -1,4 +1,4 @@
-"""Which store the settings name: the one place that knows. Importing it loads no engine and no client of a server."""
+"""Opens the store that the settings name. Importing this module loads no engine and no client of a server."""
 
 from shared.settings import Settings
 from worker.models import custom

@@ -21,7 +21,7 @@ SHOWN: Final = 5
 """Collections of one identity that are listed by name; the rest is counted."""
 
 CHECK_INTERVAL_S: Final = 30.0
-"""Only operators change which there are. On a Qdrant server a check is a call for each new collection."""
+"""Only operators cause a change. On a Qdrant server a check is a call for each new collection."""
 
 
 class ForeignFacedbs:
@@ -53,11 +53,11 @@ class ForeignFacedbs:
         self._log()
 
     def summary(self) -> tuple[int, str]:
-        """Return how many there are, and one line that says which they are and what to do."""
+        """Return the number of foreign face databases, and one line with their names and the remedy."""
         return len(self._found), self._reason
 
     def check(self) -> None:
-        """Find out which there are, and log a change. Raises RedisError."""
+        """Look for foreign face databases, and log a change. Raises RedisError."""
         before = self._found
         self._update()
         if self._found != before:

@@ -64,7 +64,7 @@ def _faces(text: bytes) -> list[UUID] | None:
         message: Any = Outcome.model_validate_json(text).message
         entries = message if isinstance(message, list) else []
         return [UUID(entry["person_id"]) for entry in entries]
-    except ValueError:  # of JSON, of what it says, or of an id
+    except ValueError:  # no JSON, no outcome, or no id
         return None
 
 

@@ -51,7 +51,7 @@ class RequestPoller(ABC):
 
 
 class AbandonedError(Exception):
-    """The command no longer waits, the worker ends, or the request cannot be carried out. The text says which."""
+    """The command no longer waits, the worker ends, or the request cannot be carried out; the text is the reason."""
 
 
 class ProgressReport:

@@ -15,11 +15,11 @@ from worker.store.base import Store, StoreError
 log = structlog.stdlib.get_logger(__name__)
 
 SWEEP_INTERVAL_S: Final = 5.0
-"""Nobody waits for it: the faces cannot be found any more once the facedb is dropped."""
+"""It is not urgent: the faces cannot be found any more once the facedb is dropped."""
 
 
 class Sweeper:
-    """Removes what is due, every SWEEP_INTERVAL_S."""
+    """Removes collections and records that are due, every SWEEP_INTERVAL_S."""
 
     def __init__(self, ledger: Ledger, store: Store) -> None:
         self._ledger = ledger

@@ -1,7 +1,7 @@
 """A Session that joins the tensors of several callers into one inference. For GPUs; on a CPU it gains nothing.
 
 It opens several sessions because ONNX Runtime's CUDA provider caches the plan of a convolution for the last shape only
-and makes it anew, layer by layer, for any other shape. Others measured 17 ms instead of 5 ms where two shapes
+and makes a new one, layer by layer, for any other shape. Others measured 17 ms instead of 5 ms where two shapes
 alternated, and 142 ms with the provider's default search (H200, ONNX Runtime 1.29,
 github.com/sgl-project/sglang-omni/pull/2176). Batches have any number of rows, and a job passes tensors of several
 sizes to the detector. So a batch is padded to the next power of two, and each resulting shape has a session of its own

@@ -3,17 +3,17 @@
 A call on a GPU has a fixed cost (launch, copies, synchronisation) and a small one for each item, so callers should
 share calls. When is it worth waiting for others?
 
-- While the model is busy, arriving items are gathered for the next call. That costs nobody anything, and batches grow
-  with the load. NVIDIA Triton's dynamic batcher does this, by default without any further delay.
+- While the model is busy, arriving items are gathered for the next call. That costs no caller anything, and batches
+  grow with the load. NVIDIA Triton's dynamic batcher does this, by default without any further delay.
 - When the model is idle, a delay pays only if another caller is about to arrive. Clipper's "delayed batching" (D.
   Crankshaw et al., NSDI 2017) and Triton's queue delay wait blindly, and a lone caller pays. Here callers announce
-  themselves when they begin to make their item. So a batch starts at once when nobody is announced; else when the last
-  announced caller has arrived, when it is full, or when its oldest item has waited for wait_s. In a simulation (calls
-  of 2 to 7 ms; 4 and 16 cores; 2 to 32 threads; 2 ms to wait) that was never slower than not waiting, and up to 7%
-  faster. Announcing earlier, during decoding, does not help: with two callers each paid the 2 ms for nothing.
+  themselves when they begin to make their item. So a batch starts at once when no caller is announced; else when the
+  last announced caller has arrived, when it is full, or when its oldest item has waited for wait_s. In a simulation
+  (calls of 2 to 7 ms; 4 and 16 cores; 2 to 32 threads; 2 ms to wait) that was never slower than not waiting, and up to
+  7% faster. Announcing earlier, during decoding, does not help: with two callers each paid the 2 ms for nothing.
 - The caller that finds the model idle leads: it makes the calls in its own thread until its own answer is there; then
   the caller that has waited longest leads. So a lone caller pays for a lock and no hand-over, and there is no thread to
-  start and stop, whose death would leave everybody waiting.
+  start and stop, whose death would leave all callers waiting.
 - Only items with the same key share a call: first the key of the item that has waited longest, in order of arrival. So
   an item waits for those that came before it and never for later ones, except that these may fill up a call that is
   made anyway.
@@ -174,7 +174,7 @@ class Batcher(Generic[Item, Answer]):
         if own.answer.done() and not own.leads:
             return
         with self._changed:
-            if own in self._queues.get(key, ()):  # this thread is being stopped: nobody would take the answer
+            if own in self._queues.get(key, ()):  # this thread is being stopped: its answer would be lost
                 self._queues[key].remove(own)
                 if not self._queues[key]:
                     del self._queues[key]

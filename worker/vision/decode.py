@@ -68,7 +68,7 @@ def decode(data: bytes, *, full_size: bool = False, max_pixels: int = DEFAULT_MA
     become 8-bit BGR; alpha is dropped; of an animation, or several pictures in one file, the first is decoded.
 
     Raises ImageUnreadable for any other format, for a file that is cut off or damaged, and for more than max_pixels
-    pixels; MemoryError if there is not enough memory, which says nothing about the image.
+    pixels; MemoryError if there is not enough memory, which is no flaw of the image.
     """
     header = read_header(data, max_pixels)
     # What bounds the work on odd files of a common size does not fall with the limit.

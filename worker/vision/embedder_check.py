@@ -27,7 +27,7 @@ ALIKE: Final = 0.9999
 def check_embedder(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
     """Return the model with the dimension of its file, and a line for each check that passed.
 
-    model: as described, but for the dimension. Raises OperatorError that says what is wrong.
+    model: as described, but for the dimension. Raises OperatorError with the flaw.
     """
     side = read_signature(file).side
     if side not in {None, model.input_size}:

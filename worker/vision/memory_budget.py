@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Final
 
 FREE_BYTES: Final = 8_000_000
-"""Reservations below this size never wait: a photo of 12 megapixels, as a search decodes it, takes 5 MB. So many small
-images do not queue behind few large ones, and a thread takes no more than this beside its reservation."""
+"""Reservations below this size never wait: a photo of 12 megapixels, as a search decodes it, takes 5 MB. So
+small images do not queue behind large ones, and a thread takes no more than this beside its reservation."""
 
 
 class MemoryBudget:

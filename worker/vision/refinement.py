@@ -20,7 +20,7 @@ REFINEMENT_BATCH: Final = 16
 
 LEAST_SCORE_SUM: Final = 1.7
 """Sum of score and refined score from which on a candidate of the whole, upright picture is a face. All 1,848 photos of
-LFW have 1.75 and more; below are mostly hidden or blurred faces, and what is no face."""
+LFW have 1.75 and more; below are mostly hidden or blurred faces, and objects that are no faces."""
 
 BLURRED_SCORE: Final = 0.88
 """Score from which on a candidate of the whole, upright picture may have any refined score, if it has BLURRED_SMALLER.

@@ -48,12 +48,12 @@ SYNC_S = 1.0
 engine's own flush writes everything and holds the lock for 3 ms, on a slow disk much longer."""
 
 FLUSH_EVERY = 10_000
-"""Points added or removed between flushes, which truncate the write-ahead log. Otherwise it grows for ever, and every
-100,000 points make the next start 1.2 s longer. A flush after 10,000 takes 20 ms."""
+"""Points added or removed between flushes, which truncate the write-ahead log. Otherwise it grows without bound, and
+every 100,000 points make the next start 1.2 s longer. A flush after 10,000 takes 20 ms."""
 
 
 class _ChangeCounter:
-    """Counts changed points, and says when a periodic task is due."""
+    """Counts changed points, and decides when a periodic task is due."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -161,7 +161,7 @@ class Collections:
 
     def _on_points(self, name: str, call: Callable[[], Answer]) -> Answer:
         """Return the result of a call on a verified collection. After a refusal it is verified again, as it may have
-        been dropped and made anew.
+        been dropped and created again.
         """
         try:
             return self._retries.call(call)

@@ -27,7 +27,7 @@ _GRPC: Final = {
 
 
 _AT_ONCE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-"""Closing a connection discards what was not sent yet. Otherwise the system goes on sending it for minutes, and an old
+"""Closing a connection discards what was not sent yet. Otherwise the system keeps sending it for minutes, and an old
 write could undo later ones."""
 
 
@@ -78,7 +78,7 @@ def connect(settings: Settings, retries: Retries) -> TimedClient:
             grpc_port=settings.qdrant_grpc_port,
             grpc_options=options,
             transport=httpx.HTTPTransport(
-                # For a server on the same machine the client would connect anew for each call.
+                # For a server on the same machine the client would open a connection for each call.
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
                 socket_options=[_AT_ONCE],
             ),

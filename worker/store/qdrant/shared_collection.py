@@ -1,8 +1,8 @@
 """A Qdrant server or cluster with all facedbs in one collection, for more facedbs than a cluster can have collections.
 
 There is one shared collection for each identity, so that a server may hold faces of two models while one replaces the
-other. The collection that has a facedb's points tells the facedb's identity: before a worker writes, it checks that no
-collection of another identity has any. A facedb without a face does not exist in the store.
+other. The collection that has a facedb's points determines the facedb's identity: before a worker writes, it checks
+that no collection of another identity has any. A facedb without a face does not exist in the store.
 """
 
 import contextlib

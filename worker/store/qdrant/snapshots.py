@@ -1,7 +1,7 @@
 """Backup and restore of the collections on a Qdrant server of one node, by the server's own snapshots.
 
     <folder>/<collection>.snapshot   as the server made it
-    <folder>/manifest.json           whose vectors, how many, and each file's checksum; written last
+    <folder>/manifest.json           identity and number of vectors, and each file's checksum; written last
 
 A snapshot holds what one node holds. A cluster of several nodes is refused: each node has to be asked for its own
 snapshot and given it back, which is a task for the cluster's own tools.
@@ -84,7 +84,7 @@ class QdrantSnapshots:
         return manifest.collections
 
     def load(self, folder: Path, overwrite: bool, say: Say, known: Container[str]) -> None:
-        """Make each collection what its snapshot says. overwrite: also those that have points now. known: collections
+        """Restore each collection from its snapshot. overwrite: also those that have points now. known: collections
         of facedbs; others are reported and left out. Checks everything before it sends anything.
         """
         found = self.checked(folder)
@@ -141,7 +141,7 @@ def _load_one(server: SnapshotServer, saved: Saved, folder: Path, say: Say) -> N
 
 
 def _file(folder: Path, saved: Saved) -> Path:
-    """Return a path in the folder, whatever the manifest says."""
+    """Return a path in the folder, whatever the name in the manifest."""
     return folder / Path(saved.file).name
 
 
