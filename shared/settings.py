@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     exact_below: Annotated[int, Field(ge=0)] = Field(
         default=20_000,
         description="Number of faces up to which a search compares all of a facedb. 20,000: takes as long as the "
-        "graph, and misses nobody.",
+        "graph, and misses no face.",
     )
     store_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         default=3,
@@ -265,8 +265,8 @@ class Settings(BaseSettings):
     quality_header: bool = Field(
         default=False,
         description="Tell the caller in the header X-Face-Quality why a face was refused with FACE_DETECT_FAILED. "
-        "False: callers get what the contract says; a request with faces=one is told of several faces in "
-        "any case.",
+        "False: the header is not part of the contract. A request with faces=one gets it in any case when there are "
+        "several faces.",
     )
     http_status: HttpStatus = Field(
         default="mapped",
@@ -282,13 +282,13 @@ class Settings(BaseSettings):
     names: Names = Field(
         default="strict",
         description="Names that faces may have. strict: at most 128 letters and digits; free: at most 128 printable "
-        "characters of any language, stored unchanged. strict: what the contract says.",
+        "characters of any language, stored unchanged. strict: as in the contract.",
     )
     cors_origins: Annotated[str, _valid_for(origins.parse, "FACESEARCH_CORS_ORIGINS")] | None = Field(
         default=None,
         description="Origins of web pages that may call from a browser, scheme://host or scheme://host:port, "
         "separated by commas, or * for all. Left out: none; a page that calls exposes its API key to "
-        "everybody who opens it. See docs/operations.md.",
+        "everyone who opens it. See docs/operations.md.",
     )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
@@ -340,7 +340,7 @@ class Settings(BaseSettings):
     )
     accept_noncommercial: bool = Field(
         default=False,
-        description="Allow models whose licence forbids commercial use. False: nobody breaks a licence by accident.",
+        description="Allow models whose licence forbids commercial use. False: no licence is broken by accident.",
     )
     detection_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.8,
@@ -350,13 +350,13 @@ class Settings(BaseSettings):
     quality_add: Literal["off", "standard", "strict"] = Field(
         default="standard",
         description="Quality that a face needs to be added; the other faces of the image are added without it. "
-        "standard: refuses blurred, tiny, black and white faces, which match nobody or anybody; strict: "
+        "standard: refuses blurred, tiny, black and white faces, which match many people or none; strict: "
         "for portraits that can be taken again; off: every face. See docs/models.md.",
     )
     quality_search: Literal["off", "standard", "strict"] = Field(
         default="standard",
         description="Quality that the most prominent face needs to be searched for or compared. standard: refuses "
-        "what would not be found; strict, off: as above.",
+        "faces that would not be found; strict, off: as above.",
     )
     edge_open_collections: Annotated[int, Field(ge=1)] = Field(
         default=64,
