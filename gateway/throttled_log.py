@@ -8,10 +8,10 @@ from typing import Final
 from structlog.stdlib import BoundLogger
 
 REFUSALS_EVERY_S: Final = 1.0
-"""For refused requests: a flood of them must not flood the log."""
+"""Seconds between log lines on refused requests: a flood of them must not flood the log."""
 
 CONNECTIONS_EVERY_S: Final = 10.0
-"""For connections."""
+"""Seconds between log lines on connections."""
 
 
 class ThrottledLog:

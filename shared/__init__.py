@@ -1,1 +1,1 @@
-"""What the gateway and the worker both speak. Imports neither of them."""
+"""Messages, control data and settings that gateway and worker share. Imports neither of them."""

@@ -41,7 +41,7 @@ class Flaw(StrEnum):
 
 
 class Faces(StrEnum):
-    """Which faces of an image to add."""
+    """The faces of an image to add."""
 
     ALL = "all"
     LARGEST = "largest"
@@ -96,7 +96,7 @@ SURE_CONFIDENCE: Final = 95
 
 
 class Result(StrEnum):
-    """What facecompare concludes from a similarity."""
+    """The result that facecompare concludes from a similarity."""
 
     SAME_PERSON = "SAME PERSON"
     NOT_SURE = "NOT SURE"

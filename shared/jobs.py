@@ -96,7 +96,7 @@ class CompareJob(Job):
 
 
 class Outcome(BaseModel):
-    """How a job ended: a status and its message for the caller.
+    """The outcome of a job: a status and its message for the caller.
 
     reason: the flaw of the faces, if that is the cause; None is not serialised, for gateways of a release that
     does not know the field.

@@ -1,4 +1,4 @@
-"""Where a Redis is, read from its URL: one server, or the master that Sentinels know.
+"""The URL of a Redis: one server, or the master that Sentinels know.
 
     redis://[user:password@]host[:6379][/database]
     unix:///path/of.sock[?db=database]
@@ -35,7 +35,7 @@ WAITING: Final = "it is waited for: see that it runs, and that REDIS_URL leads t
 """Log text beside the address of a broker that does not answer yet."""
 
 UNNAMED: Final = "the URL of Redis"
-"""Of a URL that came from no setting."""
+"""The name of a URL that came from no setting."""
 
 Host = tuple[str, int]
 
@@ -65,11 +65,11 @@ class RedisUrl:
         return hosts if self.master is None else f"{hosts} (master {self.master})"
 
     def tls_options(self) -> dict[str, Any]:
-        """What makes a client of redis-py speak TLS; nothing without it."""
+        """Return redis-py's options for TLS; empty without TLS."""
         return {} if self.tls is None else {"ssl": True, **self.tls}
 
     def sentinel_options(self) -> dict[str, Any]:
-        """How redis-py is to reach the Sentinels."""
+        """Return redis-py's options for connections to the Sentinels."""
         timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), SENTINEL_TIMEOUT_S)
         return {**timeouts, **self.sentinel_login, **self.tls_options()}
 

@@ -22,7 +22,7 @@ from worker.store.base import Store, StoreError
 from worker.store.opening import backend, configured_identity
 
 REPLACED: Final = (data_directory.FACES, data_directory.BROKER, *KEY_FILES)
-"""What a restore replaces in a data directory."""
+"""Entries of a data directory that a restore replaces."""
 
 BATCH: Final = 500
 """Faces that are added at once."""

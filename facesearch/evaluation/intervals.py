@@ -82,7 +82,7 @@ def true_accept_rates(pairs: Pairs, fars: Sequence[float]) -> list[Interval]:
     """Return the interval of TAR at each FAR; the threshold moves with the people drawn."""
     first, second = pairs.closest_people.T
     # From the least similar on, so that one search finds how many are above a threshold.
-    rising, whose = pairs.genuine[::-1], pairs.genuine_people[::-1]
+    rising, people = pairs.genuine[::-1], pairs.genuine_people[::-1]
 
     def accepted(drawn: Counts) -> Numbers:
         photos = drawn * pairs.photos
@@ -91,7 +91,7 @@ def true_accept_rates(pairs: Pairs, fars: Sequence[float]) -> list[Interval]:
         if not (impostors and total):
             return np.full(len(fars), np.nan)
         reached = np.cumsum(drawn[first] * drawn[second])
-        below = np.concatenate([[0], np.cumsum(drawn[whose])])
+        below = np.concatenate([[0], np.cumsum(drawn[people])])
         at = np.searchsorted(reached, [nth(far, impostors) for far in fars])
         least = np.append(pairs.closest, -np.inf)[at]
         return np.asarray((below[-1] - below[np.searchsorted(rising, least, side="right")]) / total)

@@ -13,7 +13,7 @@ from facesearch.evaluation.pairs import Pairs, compare
 from worker.models.calibration import Calibration
 
 FARS: Final = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-4": 1e-4, "1e-5": 1e-5}
-"""By their names in results."""
+"""False accept rates by their names in results."""
 
 CONFIDENCES: Final = (80, 90, 95)
 RANKS: Final = (1, 10)

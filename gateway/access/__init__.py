@@ -1,1 +1,1 @@
-"""Who may make a call, and when: authentication, admission and limits."""
+"""Access to the calls: authentication, admission and limits."""

@@ -1,6 +1,6 @@
--- Let a request of a key in, or refuse it: the generic cell rate algorithm (one number a key instead of a list of
+-- Admit a request of a key, or refuse it: the generic cell rate algorithm (one number a key instead of a list of
 -- requests), and a set of leases for concurrency. A refused request costs nothing. Returns PAID, TOO_MANY, or the
--- microseconds after which a request would be let in.
+-- microseconds after which a request would be admitted.
 -- KEYS: fs:rate and fs:leases of the key.
 -- ARGV: microseconds between requests, microseconds of burst, concurrency, name and microseconds of the lease; 0: no
 -- such limit.

@@ -21,8 +21,8 @@ MAX_BACKSLASHED_BYTES: Final = 4096
 
 
 class Kept(NamedTuple):
-    """How a parameter is kept. max_bytes: of the decoded values of all parameters of that name together; the rest is
-    cut off. dropped: bytes that are left out of the value.
+    """The way a parameter is kept. max_bytes: of the decoded values of all parameters of that name together; the rest
+    is cut off. dropped: bytes that are left out of the value.
     """
 
     max_bytes: int

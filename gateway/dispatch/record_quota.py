@@ -1,4 +1,4 @@
-"""How many idempotency records a tenant may have, by how much memory of the broker is left.
+"""The maximum number of idempotency records of a tenant, by the free memory of the broker.
 
 While the broker is nearly full, a tenant with more than a few records loses its oldest with each new one. Records then
 take no more memory, calls go on, and tenants with few records lose none.

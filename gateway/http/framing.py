@@ -6,8 +6,8 @@ from aiohttp import ClientError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 BODY_BROKEN: Final = (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError, RuntimeError)
-"""What reading a body raises when no more of it will come. RuntimeError is how aiohttp reports that the connection was
-closed before the first read."""
+"""Exceptions of reading a body when no more of it will come. RuntimeError: aiohttp's when the connection was closed
+before the first read."""
 
 SPARE_BYTES: Final = 64 * 1024
 """Framing that any body may have: 10,000 chunks of a byte, so that small bodies may be chunked in any way."""

@@ -7,7 +7,7 @@ API_KEY: Final = "X-API-Key"
 REQUEST_ID: Final = "X-Request-Id"
 
 REPLAYED: Final = "Idempotent-Replayed"
-"""On an answer that was given before, under the same Idempotency-Key."""
+"""Marks an answer that is replayed under the same Idempotency-Key."""
 
 QUALITY: Final = "X-Face-Quality"
 """The flaw of the face, on a FACE_DETECT_FAILED, if a setting asks for it."""

@@ -1,1 +1,1 @@
-"""What operators watch: probes, the state of the service, and the metrics endpoint."""
+"""Monitoring for operators: probes, the state of the service, and the metrics endpoint."""

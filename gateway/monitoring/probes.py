@@ -20,7 +20,9 @@ async def health(_request: web.Request) -> web.Response:
 
 @routes.get("/readyz")
 async def ready(request: web.Request) -> web.Response:
-    """For balancers: 200 while this gateway answers callers, even if with FAIL; 503 while it starts and once it stops.
+    """Answer balancers: 200 while this gateway answers callers, even if with FAIL; 503 while it starts and once it
+    stops.
+
     With ?verbose=1, for people and monitors: 200 if the whole service works now, else 503; with the state of each part.
     """
     stop = request.app.get(STOP)

@@ -1,1 +1,1 @@
-"""What the machine or container allows: cores, memory, disk and file descriptors."""
+"""Limits of the machine or container: cores, memory, disk and file descriptors."""

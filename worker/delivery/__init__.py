@@ -1,1 +1,1 @@
-"""What a worker adds to Celery's delivery of jobs: fair queueing, redelivery, time limits and a lost broker."""
+"""Additions to Celery's delivery of jobs: fair queueing, redelivery, time limits and a lost broker."""

@@ -64,7 +64,7 @@ _RELEASED: Final = 0
 """End of the claim of a failed deletion: before any time of Redis."""
 
 _WRITTEN: Final = -1
-"""What _CLAIM returns while a job writes the face."""
+"""The answer of _CLAIM while a job writes the face."""
 
 _DRAW: Final = lua.load(__name__, "draw_names")
 _BEGIN: Final = lua.load(__name__, "begin_adding", OPEN=OPEN)

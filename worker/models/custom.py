@@ -33,7 +33,7 @@ LARGEST_SIDE: Final = 1024
 
 @dataclass(frozen=True)
 class InputFormat:
-    """How aligned faces are passed to a model; the fields are those of Embedder."""
+    """The input of an embedder: an aligned face. The fields are those of Embedder."""
 
     input_size: int
     channels: Literal["RGB", "BGR"]

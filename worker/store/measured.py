@@ -9,7 +9,7 @@ from typing import Final
 from worker.store.base import Match, Point, Store, StoreUnavailable, Vector
 
 REMEMBER_S: Final = 60.0
-"""How long a failed add counts as a sign that there is no room: the next add may come hours later."""
+"""Seconds for which a failed add counts as a sign that there is no room: the next add may come hours later."""
 
 
 class MeasuredStore:

@@ -1,4 +1,4 @@
-"""How much memory decoding an image takes: an upper bound for decode.py, from the image's header alone.
+"""An upper bound of the memory that decode.py takes for an image, from the image's header alone.
 
 Measured by bench/memory.py. An image that is damaged, or of a kind that is refused, counts as nothing: no pixel of it
 is decoded.

@@ -121,7 +121,7 @@ STRICT: Final = Gate(
     most_yaw=35,
     most_pitch=20,
 )
-"""For portraits that are taken for enrolment, and can be taken again."""
+"""Gate for portraits that are taken for enrolment, and can be taken again."""
 
 GATES: Final[Mapping[Mode, Gate | None]] = MappingProxyType({"off": None, "standard": STANDARD, "strict": STRICT})
 

@@ -16,7 +16,7 @@ from worker.store.edge import segments
 log = structlog.stdlib.get_logger(__name__)
 
 WAIT_S: Final = 2.0
-"""How long a job waits for a process, from its start: less than a job's hard limit, enough for 200,000 points."""
+"""Seconds that a job waits for a process, from its start: less than a job's hard limit, enough for 200,000 points."""
 
 
 class BackgroundIndexing:

@@ -25,7 +25,7 @@ LEAST_FREE: Final = 128 * 2**20
 """Bytes that must stay free beside the copy: as many as an add needs."""
 
 ROUNDS: Final = 10
-"""How often the copy is brought up to date before jobs have to wait for the last changes."""
+"""Number of times that the copy is brought up to date before jobs have to wait for the last changes."""
 
 FLUSH_EVERY: Final = 10_000
 """Points written between flushes. A flush holds the interpreter lock for 20 ms; one of 200,000 points took 1.3 s."""

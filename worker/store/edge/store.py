@@ -44,7 +44,7 @@ MIN_FREE_BYTES = 128 * 2**20
 mapped files, where a full disk is a bus error, which kills the process."""
 
 SYNC_S = 1.0
-"""How often the logs are synced, as those of Redis by default. A sync takes 0.3 ms without the interpreter lock; the
+"""Seconds between syncs of the logs, as of Redis's by default. A sync takes 0.3 ms without the interpreter lock; the
 engine's own flush writes everything and holds the lock for 3 ms, on a slow disk much longer."""
 
 FLUSH_EVERY = 10_000

@@ -13,8 +13,8 @@ from shared.settings import Settings
 from worker.store.base import THRESHOLD_MARGIN, Vector
 
 COUNTED_FOR_S: Final = 5.0
-"""How long a count of points is used. An outdated one costs time but no match: exact search beyond the limit is slow,
-and the graph below it is nearly as good."""
+"""Seconds for which a count of points is used. An outdated one costs time but no match: exact search beyond the limit
+is slow, and the graph below it is nearly as good."""
 
 _MOST_COUNTS: Final = 10_000
 

@@ -41,7 +41,7 @@ class Saved(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a backup's folder holds."""
+    """The manifest of a backup's folder."""
 
     version: Literal[1] = 1
     collections: list[Saved]

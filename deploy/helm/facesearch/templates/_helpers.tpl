@@ -97,7 +97,7 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end -}}
 
-{{/* Pods start anew when what they read at their start has changed. */}}
+{{/* Pods are restarted when the configuration that they read at their start has changed. */}}
 {{- define "facesearch.checksums" -}}
 checksum/config: {{ include (print $.Template.BasePath "/config.yaml") . | sha256sum }}
 checksum/secrets: {{ toJson .Values.secrets | sha256sum }}
