@@ -13,7 +13,7 @@ from redis import Redis
 from facesearch.embedded import data_directory
 from homes import Home, command, done, faces, ours, refused
 
-pytestmark = pytest.mark.embedded("it looks at data directories")
+pytestmark = [pytest.mark.slow, pytest.mark.embedded("it looks at data directories")]
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from worker.vision.service import FaceService
 from worker.vision.session import open_session
 from worker.vision.yunet import YuNet, resize
 
+pytestmark = pytest.mark.slow
+
 LONG_S = 3600
 PHOTOS = [
     astronaut_png(),

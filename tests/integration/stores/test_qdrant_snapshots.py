@@ -19,6 +19,8 @@ from worker.store.base import Point, Store
 from worker.store.qdrant.backend import open_qdrant
 from worker.store.qdrant.snapshots import QdrantSnapshots
 
+pytestmark = pytest.mark.slow
+
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
 KEY = "a key for tests"

@@ -106,6 +106,7 @@ def test_intervals_of_true_accept_rates_contain_the_true_rate_nearly_always() ->
     assert held >= 34
 
 
+@pytest.mark.slow
 def test_more_people_make_intervals_narrower() -> None:
     few, many = (true_accept_rates(folder(2, people, 0.8), [1e-2])[0] for people in (30, 300))
     assert many[1] - many[0] < 0.6 * (few[1] - few[0])

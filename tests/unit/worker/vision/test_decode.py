@@ -542,6 +542,7 @@ def test_an_image_of_more_pixels_than_the_limit_is_refused(encode):
         decode(data, max_pixels=1199)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

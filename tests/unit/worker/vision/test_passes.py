@@ -250,6 +250,7 @@ def test_the_next_most_prominent_face_is_taken_if_the_first_is_none():
 SIZES = st.tuples(*[st.floats(30, 50)] * 4)
 
 
+@pytest.mark.slow
 @given(SIZES, st.floats(60, 260), st.floats(60, 260))
 def test_the_face_of_a_search_is_one_of_an_add(sizes, first, second):
     coarse = [face(first, 100, sizes[0]), face(second, 100, sizes[1])]
