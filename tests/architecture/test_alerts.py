@@ -39,6 +39,7 @@ def test_every_alert_has_a_rule_test_in_which_it_fires() -> None:
     assert "alertname: FacesearchNoWorker" in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="there is no promtool; on Debian: apt-get install prometheus"
 )

@@ -19,9 +19,12 @@ from processes import two_free_ports, wait_for
 from prometheus_server import DEPLOY, RULES, Prometheus, QdrantMetrics, at_once
 from service import Service
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None, reason="there is no Prometheus; on Debian: apt-get install prometheus"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None, reason="there is no Prometheus; on Debian: apt-get install prometheus"
+    ),
+]
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
