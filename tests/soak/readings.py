@@ -140,14 +140,17 @@ class Reader:
 
 
 def kind(key: str) -> str:
-    """Return the kind of a key: its text up to the second colon.
+    """Return the kind of a key: its text up to the second colon. The fair queue has one key for each of several things,
+    and most of them only while jobs wait: there it is up to the third.
 
     >>> kind("fs:once:default:0a1b"), kind("celery-task-meta-0a1b.2c"), kind("unacked"), kind("fs:tenants")
     ('fs:once', 'celery-task-meta-', 'unacked', 'fs:tenants')
+    >>> kind("fs:fair:line:default"), kind("fs:fair:waiting")
+    ('fs:fair:line', 'fs:fair:waiting')
     """
     if key.startswith(RESULT_PREFIX):
         return RESULT_PREFIX
-    return ":".join(key.split(":")[:2])
+    return ":".join(key.split(":")[: 3 if key.startswith("fs:fair:") else 2])
 
 
 def _process(process: psutil.Process) -> Process:

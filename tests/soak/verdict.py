@@ -53,8 +53,8 @@ QUEUE: Final = Bound(per_h=20, amount=20, early=40)
 """Waiting jobs: at most as many as callers, some 40. A queue that grows by one a minute is growth."""
 
 SETTLED: Final = 2
-"""Permanent keys of a kind that may be new: at midnight, UTC, the counters of another day begin; and the queue is a key
-only while a job waits in it.
+"""Permanent keys of a kind that may be new: at midnight, UTC, the counters of another day begin; and a queue is a key
+only while a job waits in it, as are the two lines of the tenants.
 """
 
 _LIVES_S: Final = {
