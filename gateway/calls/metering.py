@@ -6,12 +6,12 @@ whose caller left before it was complete is not counted, nor is an answer that i
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from redis import RedisError
 from redis.asyncio import Redis
 
@@ -98,9 +98,7 @@ CALLER: Final = web.RequestKey("caller", Key)
 
 
 @web.middleware
-async def metered(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def metered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count the answer of each call. Must be outside the middleware that turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
