@@ -2,10 +2,10 @@
 
     PYTHONPATH=tests .venv/bin/python bench/backup.py [--quick]
 
-`facesearch up` with 100,000 synthetic faces (bench/store.py) in one facedb is searched at a rate that it can sustain,
-in alternating rounds alone and while `facesearch backup` runs again and again. Then a backup with the service stopped,
-`facesearch verify` of the backup and of the data directory, and `facesearch restore` into an empty one. Prints JSON,
-then a table. --quick: 10,000 faces, one round.
+`facesearch up` with 100,000 made-up faces (bench/made_up_faces.py) in one facedb is searched at a rate that it can
+sustain, in alternating rounds alone and while `facesearch backup` runs again and again. Then a backup with the service
+stopped, `facesearch verify` of the backup and of the data directory, and `facesearch restore` into an empty one. Prints
+JSON, then a table. --quick: 10,000 faces, one round.
 """
 
 import asyncio
@@ -26,8 +26,9 @@ from typing import Any, Final, Self
 
 import photos
 import results
+from made_up_faces import LikeSface
 from servers import LOAD, UNLIMITED
-from store import Faces, points
+from store import points
 from summaries import medians
 
 from facesearch.embedded import data_directory, servers
@@ -81,7 +82,7 @@ def fill(home: Path, collection: str, faces: int) -> None:
     settings = Settings()
     space = identity(custom.find(settings.embedder, "embedding", settings.models_dir))
     with closing(EdgeStore(home / "faces", space, settings.edge_open_collections)) as store:
-        batches = Faces().batches()
+        batches = LikeSface().batches(1_000)
         while store.count(collection) < faces:
             store.add(collection, points(next(batches), store.count(collection)))
 

@@ -8,38 +8,26 @@ the part of the exact answer that it found. 99,000 and 999,000 are the worst cas
 Then the time to open the collection again. Memory and disk are per face, beyond those of an empty store. Prints JSON,
 then a table. --quick: up to 100,000.
 
-The faces are synthetic, with the structure of SFace's embeddings of 1,848 photos of 1,000 people of LFW:
-
-- their mean has a length of 0.31, so that the cosines of impostor pairs are 0.095 on average;
-- people vary around it by 0.572 (the trace of the covariance), along axes whose variances fall from 0.0124 to 0; the
-  photos of one person vary by 0.334 around that person, about equally along all axes (0.0022 to 0.0032).
-
-The cosines of genuine pairs are then 0.67 +- 0.05 (LFW 0.67 +- 0.10, with its turned faces), those of impostor pairs
-0.095 +- 0.092 (LFW 0.088). These embeddings fill nearly all of their space: the effective dimension, tr(C)^2 / tr(C^2),
-is 107 of 128. So little can be left out or coarsened, and the nearest impostors (the 50th of 100,000 is at a cosine of
-0.38) are about equally far away in all directions, which is hard for a graph and for codes of one or two bits.
+The faces are made up: `LikeSface` of bench/made_up_faces.py.
 """
 
 import json
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import results
+from made_up_faces import DIMENSION, LikeSface, Vectors
 
 from worker.models.identity import Identity
 from worker.store.base import Match, Point
 from worker.store.edge.store import EdgeStore
 
-Vectors = npt.NDArray[np.float32]
-
-DIMENSION: Final = 128
 OURS: Final = Identity("bench", "0" * 64, 1, DIMENSION)
 SIZES: Final = (1_000, 10_000, 99_000, 100_000, 999_000, 1_000_000)
 QUICK: Final = (1_000, 10_000, 100_000)
@@ -47,40 +35,9 @@ LIMIT: Final = 50
 LEAST_COSINE: Final = 0.363
 """The cosine of confidence 80 with the default model."""
 
-MEAN: Final = 0.31
-PEOPLE: Final = (0.0124, 0.00864, 0.00667, 0.00506, 0.00396, 0.00287, 0.00202, 0.00103, 0.0)
-"""Variances of people at equally spaced axes, from the first to the last; interpolated between them."""
-
-PHOTOS: Final = 0.334 / DIMENSION
-PHOTOS_EACH: Final = 4
 BATCH: Final = 1_000
 SINGLE: Final = 500
 """Adds that are timed one by one."""
-
-
-class Faces:
-    """Synthetic embeddings, the same in each run: four photos of each person, not next to each other."""
-
-    def __init__(self) -> None:
-        self._random = np.random.default_rng(1)
-        axes = np.interp(np.arange(DIMENSION), np.linspace(0, DIMENSION - 1, len(PEOPLE)), PEOPLE)
-        self._spread = np.sqrt(axes).astype(np.float32)
-        self._mean = np.full(DIMENSION, MEAN / np.sqrt(DIMENSION), np.float32)
-
-    def people(self, count: int) -> Vectors:
-        return self._mean + self._spread * self._random.standard_normal((count, DIMENSION), np.float32)
-
-    def photos(self, people: Vectors) -> Vectors:
-        """Return one photo of each person, float32, unit length."""
-        vectors = people + np.float32(np.sqrt(PHOTOS)) * self._random.standard_normal(people.shape, np.float32)
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-    def batches(self) -> Iterator[Vectors]:
-        """Yield batches of BATCH photos, without end."""
-        while True:
-            people = self.people(BATCH)
-            for _ in range(PHOTOS_EACH):
-                yield self.photos(people)
 
 
 class Exact:
@@ -145,11 +102,11 @@ def points(vectors: Vectors, first: int) -> list[Point]:
 
 
 def measure(sizes: Sequence[int], searches: int) -> dict[str, Any]:
-    faces = Faces()
+    faces = LikeSface()
     people = faces.people(BATCH)
     # Half of the probes are of people in the gallery.
     probes = np.concatenate([faces.photos(people[: searches // 2]), faces.photos(faces.people(searches // 2))])
-    exact, batches, rows, stored = Exact(probes), faces.batches(), [], 0
+    exact, batches, rows, stored = Exact(probes), faces.batches(BATCH), [], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with closing(EdgeStore(folder, OURS, 1)) as store:
