@@ -129,7 +129,7 @@ def _sessions(
         return opened(detector), opened(embedder), metrics
 
     def batched(model: catalog.Model, *sides: int, called: Callable[[int], None] = lambda _: None) -> BatchedSession:
-        shapes = [(3, side, side) for side in sides]
+        shapes = [(side, side, 3) for side in sides]
         wait_s = settings.batch_wait_ms / 1e3
         session = BatchedSession(lambda: opened(model), shapes, settings.batch_size, wait_s, called)
         stack.callback(session.close)

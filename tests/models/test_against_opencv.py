@@ -97,12 +97,11 @@ def test_the_order_of_channels_matters(arcface):
     assert cosine(arcface.embed(batch), arcface.embed(np.ascontiguousarray(batch[..., ::-1]))) < 0.99
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 32, 640), (1, 3, 640, 352), (2, 3, 416, 640)])
+@pytest.mark.parametrize("shape", [(1, 32, 640, 3), (1, 640, 352, 3), (2, 416, 640, 3)])
 def test_the_prepared_detector_takes_any_size(weights, shape):
-    outputs = open_session(weights.detector).run(np.zeros(shape, np.float32))
-    cells = shape[2] * shape[3] // 64
-    assert outputs["kps_8"].shape == (shape[0], cells, 10)
-    assert outputs["cls_32"].shape == (shape[0], cells // 16, 1)
+    outputs = open_session(weights.detector).run(np.zeros(shape, np.uint8))
+    coarsest = shape[1] * shape[2] // 32**2
+    assert outputs["faces"].shape == (shape[0], 15, (16 + 4 + 1) * coarsest)
 
 
 def test_the_template_is_that_of_opencv(recognizer):

@@ -36,18 +36,18 @@ PHOTOS = [
 
 
 def images():
-    """Return inputs of the detector: float32 (4, 3, 640, 640)."""
-    batch = np.zeros((4, 3, 640, 640), np.float32)
+    """Return inputs of the detector: uint8 (4, 640, 640, 3)."""
+    batch = np.zeros((4, 640, 640, 3), np.uint8)
     for padded, photo in zip(batch, PHOTOS, strict=False):
         image, _ = resize(pixels(photo), 640)
-        padded[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+        padded[: image.shape[0], : image.shape[1]] = image
     return batch
 
 
 def crops():
-    """Return inputs of the embedder: float32 (5, 3, 112, 112)."""
-    image = pixels(astronaut_png())[..., ::-1].transpose(2, 0, 1)
-    return np.stack([image[:, top : top + 112, 160 : 160 + 112] for top in range(30, 80, 10)]).astype(np.float32)
+    """Return inputs of the embedder: uint8 (5, 112, 112, 3)."""
+    image = pixels(astronaut_png())
+    return np.stack([image[top : top + 112, 160 : 160 + 112] for top in range(30, 80, 10)])
 
 
 @pytest.mark.parametrize(("model", "batch"), [("detector", images()), ("embedder", crops())])
@@ -67,7 +67,7 @@ def batched(weights):
     sessions = {
         name: BatchedSession(
             lambda name=name: open_session(getattr(weights, name)),
-            [(3, side, side) for side in sides[name]],
+            [(side, side, 3) for side in sides[name]],
             8,
             LONG_S,
             rows.append,
@@ -239,7 +239,7 @@ def test_the_input_of_the_detector_is_a_square(shape):
     for side in (SIDE, COARSE_SIDE):
         with pytest.raises(StopIteration):
             YuNet(Canned(), 0.8, square=True).detect(np.zeros(shape, np.uint8), side)
-    assert given == [(1, 3, SIDE, SIDE), (1, 3, COARSE_SIDE, COARSE_SIDE)]
+    assert given == [(1, SIDE, SIDE, 3), (1, COARSE_SIDE, COARSE_SIDE, 3)]
 
 
 def test_an_8_bit_embedder_is_refused_on_a_gpu():

@@ -1,10 +1,10 @@
 """The models folder: fetch, verify, prepare and keep model files.
 
 It holds the original as <digest>-<file> and the prepared graph as <digest>-<file stem>.prepared-v<version>.onnx, where
-digest is the first 16 hex digits of the original's SHA-256; an 8-bit graph has int8-v<version> before that. Beside each
-graph its own SHA-256 is kept, as <graph>.sha256: a graph damaged since would load, and embed faces differently under
-the same identity. An original placed there by hand under its plain name is used, too. The folder may be copied to a
-machine without network.
+digest is the first 16 hex digits of the original's SHA-256. Before .prepared an embedder's graph has
+<channels>_<mean>_<scale>, which are part of it, and an 8-bit one int8-v<version>. Beside each graph its own SHA-256 is
+kept, as <graph>.sha256: a graph damaged since would load, and embed faces differently under the same identity. An
+original placed there by hand under its plain name is used, too. The folder may be copied to a machine without network.
 """
 
 import fcntl
@@ -18,7 +18,6 @@ from pathlib import Path
 from shared.errors import OperatorError
 from worker.models.catalog import Embedder, Model, Source
 from worker.models.fetch import Fetch, FetchError, Say, UnreachableError, fetch
-from worker.models.ranges import Range
 from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
 
@@ -148,8 +147,12 @@ def _kept(model: Model, folder: Path) -> Path:
 
 
 def _prepared(model: Model, folder: Path) -> Path:
-    eight_bits = f".int8-v{INT8_VERSION}" if _ranges(model) else ""
-    return folder / f"{model.sha256[:16]}-{Path(model.file).stem}{eight_bits}.prepared-v{PREPARATION_VERSION}.onnx"
+    kind = ""
+    if isinstance(model, Embedder):
+        # Two descriptions of one file may differ in these, and each has a graph of its own.
+        kind = f".{model.channels.lower()}_{float(model.mean)}_{float(model.scale)}"
+        kind += f".int8-v{INT8_VERSION}" if model.ranges else ""
+    return folder / f"{model.sha256[:16]}-{Path(model.file).stem}{kind}.prepared-v{PREPARATION_VERSION}.onnx"
 
 
 def _digest_of(prepared: Path) -> Path:
@@ -172,17 +175,9 @@ def _keep_digest(prepared: Path, digest: str) -> None:
 
 def _prepare(model: Model, source_file: Path, target: Path) -> None:
     # Loads the graph library, 0.3 s, which only preparation needs and a gateway's image does not have.
-    from worker.models.preparation.graph import prepare_file  # noqa: PLC0415 -- see above
-    from worker.models.preparation.int8 import prepare_int8_file  # noqa: PLC0415 -- see above
+    from worker.models.preparation.file import prepare_file  # noqa: PLC0415 -- see above
 
-    if ranges := _ranges(model):
-        prepare_int8_file(source_file, target, ranges)
-    else:
-        prepare_file(source_file, target, dynamic_sides=model.task == "detection")
-
-
-def _ranges(model: Model) -> tuple[Range, ...] | None:
-    return model.ranges if isinstance(model, Embedder) else None
+    prepare_file(model, source_file, target)
 
 
 @contextmanager

@@ -6,11 +6,11 @@ PREPROCESSING_VERSION: Final = 3
 """Version of every step between the image bytes and the embedder: decoding, detection, alignment (worker/vision).
 Raised when a change there changes embeddings; embeddings of different versions are never compared (identity.py)."""
 
-PREPARATION_VERSION: Final = 2
-"""Version of the prepared graph (preparation/graph.py). Cached graphs of another version are not used."""
+PREPARATION_VERSION: Final = 3
+"""Version of the prepared graph (preparation/file.py). Cached graphs of another version are not used."""
 
 RESULT_VERSION: Final = 1
-"""Version of what a prepared graph computes. Raised when a change in preparation/graph.py changes vectors by more than
+"""Version of what a prepared graph computes. Raised when a change in preparation/ changes vectors by more than
 rounding, a millionth of their length; embeddings of different versions are never compared (identity.py)."""
 
 INT8_VERSION: Final = 1

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.models.catalog import Embedder
-from worker.vision.session import Session, Tensor
+from worker.vision.session import Session
 
 
 class ArcFace:
@@ -30,18 +30,10 @@ class ArcFace:
             raise ValueError(f"crops of shape {crops.shape} where (N, {side}, {side}, 3) is needed")
         if not len(crops):
             return np.empty((0, dimension), dtype=np.float32)
-        (vectors,) = self._session.run(self._blob(crops)).values()
+        (vectors,) = self._session.run(np.ascontiguousarray(crops)).values()
         if vectors.shape != (len(crops), dimension):
             raise ValueError(f"the model gave shape {vectors.shape} where ({len(crops)}, {dimension}) is needed")
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ValueError("the model gave a vector that is zero or not finite")
         return np.asarray(vectors / lengths, dtype=np.float32)
-
-    def _blob(self, crops: npt.NDArray[np.uint8]) -> Tensor:
-        """Return float32 (N, 3, size, size) in the model's channel order and range."""
-        channels = crops[..., ::-1] if self._model.channels == "RGB" else crops
-        blob = np.ascontiguousarray(channels.transpose(0, 3, 1, 2), dtype=np.float32)
-        if self._model.mean or self._model.scale != 1:
-            blob = (blob - np.float32(self._model.mean)) / np.float32(self._model.scale)
-        return blob

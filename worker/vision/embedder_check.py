@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from shared.errors import OperatorError
 from worker.models.catalog import Embedder
-from worker.models.preparation.graph import prepare_file
+from worker.models.preparation.file import prepare_file
 from worker.models.preparation.signature import read_signature
 from worker.vision.arcface import ArcFace
-from worker.vision.session import Session, open_session
+from worker.vision.session import Images, OnnxSession, Session, Tensor, open_session
 
 CROPS: Final = 4
 
@@ -37,7 +37,7 @@ def check_embedder(file: Path, model: Embedder) -> tuple[Embedder, list[str]]:
     with TemporaryDirectory(prefix="facesearch-") as folder:
         prepared = Path(folder) / "prepared.onnx"
         try:
-            prepare_file(file, prepared, dynamic_sides=False)
+            prepare_file(model, file, prepared)
         except OperatorError:
             raise
         except Exception as error:  # a graph can be wrong in any way
@@ -65,9 +65,8 @@ def _crops(side: int) -> npt.NDArray[np.uint8]:
 
 
 def _dimension(file: Path, session: Session, crops: npt.NDArray[np.uint8]) -> int:
-    blob = np.ascontiguousarray(crops[:1].transpose(0, 3, 1, 2), np.float32)
     try:
-        (vector,) = session.run(blob).values()
+        (vector,) = session.run(crops[:1]).values()
     except Exception as error:  # ONNX Runtime's errors have no other common base
         raise OperatorError(
             f"{file} does not run on crops of {crops.shape[1]} pixels: {_short(error)}; --size says another size"
@@ -104,7 +103,7 @@ def _compare_with_original(
     file: Path, model: Embedder, crops: npt.NDArray[np.uint8], prepared: npt.NDArray[np.float32]
 ) -> list[str]:
     try:
-        session = open_session(file)
+        session = _Original(open_session(file), model)
     except (OperatorError, ValueError):  # ValueError: the file lists weights as inputs
         return ["not compared with the file itself, which ONNX Runtime does not run as it is"]
     alone = np.concatenate([_embedded(file, session, model, crops[i : i + 1]) for i in range(len(crops))])
@@ -114,6 +113,19 @@ def _compare_with_original(
             f"what was prepared of {file} gives other vectors than the file itself (cosine {least:.3f})"
         )
     return ["the prepared graph gives what the file gives"]
+
+
+class _Original:
+    """A Session on the file itself: it takes pixels, and gives the file what it declares."""
+
+    def __init__(self, session: OnnxSession, model: Embedder) -> None:
+        self._session = session
+        self._model = model
+
+    def run(self, images: Images) -> dict[str, Tensor]:
+        channels = images[..., ::-1] if self._model.channels == "RGB" else images
+        floats = np.ascontiguousarray(channels.transpose(0, 3, 1, 2), dtype=np.float32)
+        return self._session.run((floats - np.float32(self._model.mean)) / np.float32(self._model.scale))
 
 
 def _short(error: Exception) -> str:

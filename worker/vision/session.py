@@ -4,7 +4,7 @@ its telemetry is always off.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,11 @@ telemetry.refuse()
 
 import onnxruntime  # noqa: E402 -- its telemetry starts on import unless it is off before
 
+Images = npt.NDArray[np.uint8]
+"""Input of a prepared graph: uint8, shape (N, height, width, 3), BGR, C-contiguous."""
+
 Tensor = npt.NDArray[np.float32]
+"""An output of a prepared graph: float32, with a row for each image."""
 
 Device = Literal["cpu", "cuda"]
 
@@ -37,8 +41,8 @@ _ERRORS_ONLY = 3
 class Session(Protocol):
     """A loaded model with one input. May be called from several threads at once."""
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Return the outputs by name. tensor: float32, C-contiguous, of the shape that the graph declares."""
+    def run(self, images: Images) -> dict[str, Tensor]:
+        """Return the outputs by name. images: of the size that the graph declares."""
 
 
 class OnnxSession:
@@ -50,8 +54,8 @@ class OnnxSession:
         self._input: str = only.name
         self._outputs: list[str] = [output.name for output in session.get_outputs()]
 
-    def run(self, tensor: Tensor) -> dict[str, Tensor]:
-        values = self._session.run(self._outputs, {self._input: tensor})
+    def run(self, images: npt.NDArray[Any]) -> dict[str, Tensor]:
+        values = self._session.run(self._outputs, {self._input: images})
         return dict(zip(self._outputs, values, strict=True))
 
 

@@ -1,14 +1,13 @@
 """YuNet, the face detector: from pixels to detections.
 
-Source: W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023; decoding as in OpenCV's
-modules/objdetect/src/face_detect.cpp, vectorised. OpenCV's FaceDetectorYN is the reference in the tests.
+Source: W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023; its outputs are decoded in the
+prepared graph (worker/models/preparation/faces.py). OpenCV's FaceDetectorYN is the reference in the tests.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -24,10 +23,9 @@ from worker.vision.geometry import (
     transform,
     transform_back,
 )
-from worker.vision.session import Session, Tensor
+from worker.vision.session import Images, Session, Tensor
 
-STRIDES = (8, 16, 32)
-_GRID = 32  # the coarsest stride: the input's sides must be multiples of it
+_GRID = 32  # the coarsest stride of its cells: the input's sides must be multiples of it
 CANDIDATE_SCORE = 0.5
 """Least score of a candidate. Of faces of 20 pixels the detector gives 95 in 100 as much, but 0.8 to only 82."""
 
@@ -110,22 +108,23 @@ class YuNet:
 
     def _run(self, images: Sequence[Pixels], min_score: float, least_side: int = 1) -> list[list[Detection]]:
         """Return the faces in each of several images of one size, best score first."""
-        blob = _blob(images, least_side)
-        outputs = self._session.run(blob)
-        found = []
-        for number in range(len(images)):
-            of_one = {name: values[number : number + 1] for name, values in outputs.items()}
-            boxes, landmarks, scores = decode(of_one, blob.shape[3], min_score)
-            keep = non_maximum_suppression(boxes, scores, _NMS_IOU)
-            found.append(
-                [
-                    Detection((box[0], box[1], box[2], box[3]), points, score)
-                    for box, points, score in zip(
-                        boxes[keep].tolist(), landmarks[keep], scores[keep].tolist(), strict=True
-                    )
-                ]
-            )
-        return found
+        (outputs,) = self._session.run(_together(images, least_side)).values()
+        return [_detections(cells, min_score) for cells in outputs]
+
+
+def _detections(cells: Tensor, min_score: float) -> list[Detection]:
+    """Return the faces of one image, best score first. cells: float32 (15, K), x y w h, landmarks and score of each."""
+    found = cells[:, cells[-1] >= min_score].T
+    found = found[non_maximum_suppression(found[:, :4], found[:, -1], _NMS_IOU)]
+    return [
+        Detection((x, y, width, height), points, score)
+        for (x, y, width, height), points, score in zip(
+            found[:, :4].tolist(),
+            np.ascontiguousarray(found[:, 4:14]).reshape(-1, 5, 2),
+            found[:, -1].tolist(),
+            strict=True,
+        )
+    ]
 
 
 def _scaled(detection: Detection, factor: Floats) -> Detection:
@@ -154,39 +153,18 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
     return nearest
 
 
-def _blob(images: Sequence[Pixels], least_side: int) -> Tensor:
-    """Return float32 (N, 3, H', W') of N images of one size: BGR in 0..255 as in training, padded with black to
-    least_side and to the next multiples of 32.
+def _together(images: Sequence[Pixels], least_side: int) -> Images:
+    """Return uint8 (N, H', W', 3) of N images of one size, padded with black to least_side and to the next multiples of
+    32.
     """
     height, width = images[0].shape[:2]
     rows, columns = (-(-max(size, least_side) // _GRID) * _GRID for size in (height, width))
-    padded = np.zeros((len(images), 3, rows, columns), dtype=np.float32)
-    for image, planes in zip(images, padded, strict=True):
-        # Planes first, then floats: four times as fast as one transposed assignment.
-        for plane, channel in zip(planes, cv2.split(image), strict=True):
-            plane[:height, :width] = channel
+    if len(images) == 1 and (rows, columns) == (height, width):
+        return images[0][None]
+    padded = np.zeros((len(images), rows, columns, 3), dtype=np.uint8)
+    for image, place in zip(images, padded, strict=True):
+        place[:height, :width] = image
     return padded
-
-
-def decode(outputs: dict[str, Tensor], width: int, min_score: float) -> tuple[Floats, Floats, Floats]:
-    """Return the candidates of at least min_score, before non-maximum suppression: boxes (K, 4) x y w h, landmarks (K,
-    5, 2), scores (K,).
-
-    outputs: cls_s, obj_s (1, N, 1) in [0, 1], bbox_s (1, N, 4) and kps_s (1, N, 10) for each stride s, N cells row by
-    row. width: of the network's input in pixels. The score is the geometric mean of class and objectness.
-    """
-    boxes, landmarks, scores = [], [], []
-    for stride in STRIDES:
-        score = np.sqrt(outputs[f"cls_{stride}"].clip(0, 1) * outputs[f"obj_{stride}"].clip(0, 1)).reshape(-1)
-        (cells,) = np.nonzero(score >= min_score)
-        corner = np.stack([cells % (width // stride), cells // (width // stride)], axis=1).astype(np.float32)
-        offsets = outputs[f"bbox_{stride}"].reshape(-1, 4)[cells]
-        size = np.exp(offsets[:, 2:]) * stride
-        boxes.append(np.concatenate([(corner + offsets[:, :2]) * stride - size / 2, size], axis=1))
-        points = outputs[f"kps_{stride}"].reshape(-1, 5, 2)[cells]
-        landmarks.append((points + corner[:, None]) * stride)
-        scores.append(score[cells])
-    return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
 
 
 def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np.intp]:

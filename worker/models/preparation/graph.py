@@ -7,7 +7,6 @@ the output raises a version in versions.py.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,17 +30,16 @@ def prepare(model: ModelProto, *, dynamic_sides: bool) -> ModelProto:
     graph.fold_batch_norm()
     graph.rewrite_prelu()
     graph.merge_parallel()
-    prepared = graph.build(dynamic_sides)
+    return checked(graph.build(dynamic_sides))
+
+
+def checked(model: ModelProto) -> ModelProto:
+    """Return the model. Raises OperatorError if it is not valid."""
     try:
-        onnx.checker.check_model(prepared, full_check=True)
+        onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise OperatorError(f"cannot prepare the model: {' '.join(str(error).split())[:300]}") from error
-    return prepared
-
-
-def prepare_file(original: Path, prepared: Path, *, dynamic_sides: bool) -> None:
-    """Write the prepared graph of a file."""
-    onnx.save_model(prepare(onnx.load_model(original), dynamic_sides=dynamic_sides), prepared)
+    return model
 
 
 def unpacked(model: ModelProto) -> ModelProto:
@@ -237,7 +235,7 @@ class _Graph:
 
     def _split(self, source: str, outputs: Sequence[str], sizes: Sequence[int]) -> NodeProto:
         """Return a node that splits the channels of source into parts of those sizes."""
-        if _opset(self._model) < 13:
+        if opset_of(self._model) < 13:
             return helper.make_node("Split", [source], outputs, axis=1, split=sizes)
         name = self._new(f"{source}.sizes", np.array(sizes, np.int64))
         return helper.make_node("Split", [source, name], outputs, axis=1)
@@ -310,7 +308,7 @@ def _dynamic(value: onnx.ValueInfoProto, sides: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape)
 
 
-def _opset(model: ModelProto) -> int:
+def opset_of(model: ModelProto) -> int:
     """Return the version of the standard operators."""
     return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
 

@@ -8,17 +8,14 @@ its version in versions.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from shared.errors import OperatorError
 from worker.models.preparation.chain import Chain, Stage, read
-from worker.models.preparation.graph import prepare, unpacked
 from worker.models.preparation.quantization import quantize_rows
 from worker.models.ranges import Range
 
@@ -29,12 +26,6 @@ _MICROSOFT: Final = "com.microsoft"
 _STEPS: Final = 255
 _MOST_BIAS: Final = 2**30
 """Largest bias in 32 bits, which leaves room for the products that are added to it."""
-
-
-def prepare_int8_file(original: Path, prepared: Path, ranges: Sequence[Range]) -> None:
-    """Write an 8-bit graph of a file. Raises OperatorError if model and ranges do not fit."""
-    floats = unpacked(onnx.load_model(original))
-    onnx.save_model(prepare(quantize(floats, ranges), dynamic_sides=False), prepared)
 
 
 def quantize(model: ModelProto, ranges: Sequence[Range]) -> ModelProto:

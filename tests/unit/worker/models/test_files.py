@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from model_chains import embedder
 from shared.errors import OperatorError
 from worker.models import files
-from worker.models.catalog import Embedder, Model, UrlSource
+from worker.models.catalog import Embedder, UrlSource
 from worker.models.fetch import FetchError, UnreachableError
 from worker.models.files import is_ready, prepared_path, pull
 from worker.vision.session import open_session
@@ -24,22 +24,22 @@ def graph_bytes() -> bytes:
     graph = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["y"])],
         "tiny",
-        [info("x", TensorProto.FLOAT, [1, 3])],
-        [info("y", TensorProto.FLOAT, [1, 3])],
+        [info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [info("y", TensorProto.FLOAT, [1, 3, 8, 8])],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
 
 
 DATA = graph_bytes()
-MODEL = Model(
+MODEL = Embedder(
     name="tiny",
-    task="embedding",
     file="tiny.onnx",
     sha256=hashlib.sha256(DATA).hexdigest(),
     size=len(DATA),
     sources=(FIRST, SECOND),
     licence="MIT",
     commercial=True,
+    dimension=192,
 )
 
 
@@ -78,7 +78,7 @@ def test_pull_fetches_verifies_prepares_and_keeps(folder):
     assert path == prepared_path(MODEL, folder)
     assert is_ready(MODEL, folder)
     stem = f"{MODEL.sha256[:16]}-tiny"
-    graph = f"{stem}.prepared-v{files.PREPARATION_VERSION}.onnx"
+    graph = f"{stem}.rgb_0.0_1.0.prepared-v{files.PREPARATION_VERSION}.onnx"
     assert names(folder) == [f"{stem}.onnx", graph, f"{graph}.sha256"]
     assert (folder / f"{graph}.sha256").read_text() == f"{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
     assert network.pull(folder) == path

@@ -11,7 +11,7 @@ from model_chains import STAGES, convolved, embedder, images, run
 from shared.errors import OperatorError
 from worker.models.preparation.chain import read
 from worker.models.preparation.graph import prepare
-from worker.models.preparation.int8 import FLOAT_STAGES, prepare_int8_file, quantize
+from worker.models.preparation.int8 import FLOAT_STAGES, quantize
 from worker.models.preparation.quantization import quantize_rows
 
 seeds = st.integers(0, 2**32 - 1)
@@ -74,13 +74,6 @@ def test_inputs_and_outputs_keep_their_names_and_the_batch_is_dynamic():
     for before, after in ((original.graph.input, made.graph.input), (original.graph.output, made.graph.output)):
         assert [value.name for value in before] == [value.name for value in after]
         assert after[0].type.tensor_type.shape.dim[0].dim_param
-
-
-def test_a_file_is_written_in_8_bits(tmp_path):
-    original, x = embedder(4), images(4)
-    onnx.save_model(original, tmp_path / "original.onnx")
-    prepare_int8_file(tmp_path / "original.onnx", tmp_path / "prepared.onnx", ranges_of(original, x))
-    assert cosine(run(onnx.load_model(tmp_path / "prepared.onnx"), x)[0], run(original, x)[0]) > 0.995
 
 
 def test_ranges_of_another_model_are_refused():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from worker.vision.geometry import REFINEMENT_SIDE, TEMPLATE, Detection
-from worker.vision.yunet import STRIDES, YuNet, decode, non_maximum_suppression, resize
+from worker.vision.yunet import YuNet, non_maximum_suppression, resize
 
 sides = st.integers(1, 3000)
 
@@ -58,34 +58,12 @@ def test_a_photo_is_averaged_when_it_is_reduced():
     assert resized.std() < 20
 
 
-def outputs(height, width):
-    """Return the outputs of the network without a face, for an input of that size."""
-    result = {}
-    for stride in STRIDES:
-        cells = (height // stride) * (width // stride)
-        result |= {
-            f"{kind}_{stride}": np.zeros((1, cells, size), np.float32)
-            for kind, size in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
-        }
-    return result
-
-
-@pytest.mark.parametrize("stride", STRIDES)
-def test_decode_gives_box_and_landmarks_of_a_cell(stride):
-    found = outputs(64, 96)
-    row, column = 1, 2
-    cell = row * (96 // stride) + column
-    found[f"cls_{stride}"][0, cell] = 0.9
-    found[f"obj_{stride}"][0, cell] = 0.4
-    found[f"bbox_{stride}"][0, cell] = [0.5, 0.25, np.log(2), np.log(3)]
-    found[f"kps_{stride}"][0, cell] = np.arange(10) / 10
-    boxes, landmarks, scores = decode(found, 96, 0.5)
-    np.testing.assert_allclose(scores, [0.6], rtol=1e-6)
-    centre = [(column + 0.5) * stride, (row + 0.25) * stride]
-    size = [2 * stride, 3 * stride]
-    np.testing.assert_allclose(boxes, [[centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size]], rtol=1e-6)
-    expected = (np.arange(10).reshape(5, 2) / 10 + [column, row]) * stride
-    np.testing.assert_allclose(landmarks, [expected], rtol=1e-6)
+def outputs(*faces):
+    """Return the outputs of the network for one image: cells without a face around those of box, landmarks, score."""
+    cells = np.zeros((1, 15, 2 * len(faces) + 1), np.float32)
+    for number, (box, landmarks, score) in enumerate(faces):
+        cells[0, :, 2 * number + 1] = [*box, *np.reshape(landmarks, -1), score]
+    return {"faces": cells}
 
 
 class Canned:
@@ -94,20 +72,18 @@ class Canned:
     def __init__(self):
         self.given = []
 
-    def run(self, tensor):
-        self.given.append(tensor)
-        found = outputs(*tensor.shape[2:])
-        found["cls_32"][0, 0] = found["obj_32"][0, 0] = 0.95
-        found["bbox_32"][0, 0] = [1, 1, np.log(2), np.log(2)]
-        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
+    def run(self, images):
+        self.given.append(images)
+        found = outputs(((0, 0, 64, 64), np.arange(10), 0.95))
+        return {name: values.repeat(len(images), axis=0) for name, values in found.items()}
 
 
 def test_detections_are_in_pixels_of_the_image():
     session = Canned()
     (found,) = YuNet(session, 0.8).detect(np.full((160, 320, 3), 7, np.uint8), 640)
-    assert session.given[0].shape == (1, 3, 320, 640)
+    assert session.given[0].shape == (1, 320, 640, 3)
     assert found.box == pytest.approx((0, 0, 32, 32))
-    assert found.landmarks.shape == (5, 2)
+    np.testing.assert_array_equal(found.landmarks, np.arange(10, dtype=np.float32).reshape(5, 2) / 2)
     assert found.landmarks.dtype == np.float32
     assert found.score == pytest.approx(0.95)
 
@@ -117,8 +93,9 @@ def test_any_size_is_padded_to_multiples_of_32(shape):
     session = Canned()
     YuNet(session, 0.8).detect(np.full((*shape, 3), 255, np.uint8), 640)
     (given,) = session.given
-    assert given.shape[2] % 32 == given.shape[3] % 32 == 0
-    assert max(given.shape[2:]) == 640
+    assert (given.dtype, given.shape[3], given.flags.c_contiguous) == (np.uint8, 3, True)
+    assert given.shape[1] % 32 == given.shape[2] % 32 == 0
+    assert max(given.shape[1:3]) == 640
     assert given.max() == 255
 
 
@@ -133,18 +110,10 @@ class Refining:
         self.faces = faces
         self.given = []
 
-    def run(self, tensor):
-        self.given.append(tensor)
-        found = outputs(*tensor.shape[2:])
-        for cell, ((x, y, width, height), landmarks, *score) in enumerate(self.faces):
-            found["cls_32"][0, cell] = found["obj_32"][0, cell] = score[0] if score else 0.95
-            centre = (
-                (x + width / 2) / 32 - cell,
-                (y + height / 2) / 32,
-            )  # relative to its cell in the first row
-            found["bbox_32"][0, cell] = [*centre, np.log(width / 32), np.log(height / 32)]
-            found["kps_32"][0, cell] = (np.asarray(landmarks) / 32 - np.float32([cell, 0])).reshape(-1)
-        return {name: values.repeat(len(tensor), axis=0) for name, values in found.items()}
+    def run(self, images):
+        self.given.append(images)
+        found = outputs(*((box, landmarks, score[0] if score else 0.95) for box, landmarks, *score in self.faces))
+        return {name: values.repeat(len(images), axis=0) for name, values in found.items()}
 
 
 IMAGE = np.full((300, 300, 3), 90, np.uint8)
@@ -159,7 +128,7 @@ def test_all_faces_are_refined_in_one_run():
     there = (TEMPLATE - 56) * 1.5 + REFINEMENT_SIDE / 2 + 3  # three pixels further right and down
     session = Refining((IN_THE_MIDDLE, there))
     refined = YuNet(session, 0.8).refine(IMAGE, FACES)
-    assert [tensor.shape for tensor in session.given] == [(2, 3, REFINEMENT_SIDE, REFINEMENT_SIDE)]
+    assert [images.shape for images in session.given] == [(2, REFINEMENT_SIDE, REFINEMENT_SIDE, 3)]
     for before, after in zip(FACES, refined, strict=True):
         assert (after.box, after.score) == (before.box, before.score)
         assert after.refined_score == pytest.approx(0.95)
@@ -194,17 +163,17 @@ class BySide(Refining):
         super().__init__()
         self.beside = beside
 
-    def run(self, tensor):
-        side = tensor.shape[3]
+    def run(self, images):
+        side = images.shape[2]
         landmarks = (TEMPLATE - 56) * np.float32(side / 150) + np.float32([side / 2 + self.beside * side, side / 2])
         self.faces = [((side / 4, side / 4, side / 2, side / 2), landmarks, side / 1000 + 0.5)]
-        return super().run(tensor)
+        return super().run(images)
 
 
 def test_crop_scores_are_of_three_crops():
     session = BySide()
     scores = YuNet(session, 0.8).score_crops(IMAGE, FACES)
-    assert [tensor.shape for tensor in session.given] == [(2, 3, side, side) for side in (128, 288, REFINEMENT_SIDE)]
+    assert [images.shape for images in session.given] == [(2, side, side, 3) for side in (128, 288, REFINEMENT_SIDE)]
     for crop_scores in scores:
         assert crop_scores == pytest.approx((0.628, 0.788, 0.724))
 
@@ -218,7 +187,7 @@ def test_the_last_crop_is_the_refined_one_mirrored():
     session = Refining()
     YuNet(session, 0.8).refine(image, FACES)
     YuNet(session, 0.8).score_crops(image, FACES)
-    np.testing.assert_array_equal(session.given[-1][..., ::-1], session.given[0])
+    np.testing.assert_array_equal(session.given[-1][:, :, ::-1], session.given[0])
 
 
 def test_no_faces_need_no_run():
