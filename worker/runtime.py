@@ -29,7 +29,7 @@ from worker.vision.passes import COARSE_SIDE, SIDE
 from worker.vision.quality import GATES, NO_GATES, Gates
 from worker.vision.service import FaceService, Observer
 from worker.vision.session import Session, open_session
-from worker.vision.yunet import YuNet
+from worker.vision.yunet import YuNet, usual_sizes
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,8 @@ def open_runtime(
         stack.callback(metrics.tracer.close)
 
         detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
-        # On a GPU all images need one shape, or they could not share a call.
-        yunet = YuNet(detect, square=settings.device == "cuda")
         faces = FaceService(
-            yunet, ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
+            YuNet(detect), ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
         )
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
@@ -128,8 +126,10 @@ def _sessions(
     if settings.device == "cpu":
         return opened(detector), opened(embedder), metrics
 
-    def batched(model: catalog.Model, *sides: int, called: Callable[[int], None] = lambda _: None) -> BatchedSession:
-        shapes = [(side, side, 3) for side in sides]
+    def batched(
+        model: catalog.Model, sizes: Sequence[tuple[int, int]], called: Callable[[int], None] = lambda _: None
+    ) -> BatchedSession:
+        shapes = [(*size, 3) for size in sizes]
         wait_s = settings.batch_wait_ms / 1e3
         session = BatchedSession(lambda: opened(model), shapes, settings.batch_size, wait_s, called)
         stack.callback(session.close)
@@ -142,8 +142,8 @@ def _sessions(
             ) from error
         return session
 
-    detect = batched(detector, SIDE, COARSE_SIDE, REFINEMENT_SIDE)
-    embed = batched(embedder, embedder.input_size, called=metrics.embedded)
+    detect = batched(detector, [*usual_sizes(SIDE), *usual_sizes(COARSE_SIDE), (REFINEMENT_SIDE, REFINEMENT_SIDE)])
+    embed = batched(embedder, [(embedder.input_size, embedder.input_size)], called=metrics.embedded)
     return detect, embed, BatchObserver(metrics, {"detect": detect, "refine": detect, "align": embed})
 
 

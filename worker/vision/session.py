@@ -29,7 +29,8 @@ _PROVIDERS: Final[Mapping[Device, dict[str, dict[str, str]]]] = {
     "cuda": {
         # The default search for algorithms takes eight times as long for each new shape, and finds none that are faster
         # (figures by others: github.com/sgl-project/sglang-omni/pull/2176, github.com/PaddlePaddle/PaddleX/pull/5057).
-        "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
+        # TF32, which is on by default, rounds factors to 10 bits: other vectors than on a CPU by more than rounding.
+        "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
         # Operators without a CUDA kernel, mostly on shapes, run on the CPU.
         "CPUExecutionProvider": {},
     },

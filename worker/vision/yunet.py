@@ -29,6 +29,9 @@ _GRID = 32  # the coarsest stride of its cells: the input's sides must be multip
 CANDIDATE_SCORE = 0.5
 """Least score of a candidate. Of faces of 20 pixels the detector gives 95 in 100 as much, but 0.8 to only 82."""
 
+# Cameras and phones have sensors of 4:3 or 3:2, videos and screens 16:9.
+_PROPORTIONS = ((4, 3), (3, 2), (16, 9))
+
 _NMS_IOU = 0.3  # OpenCV Zoo's default for this model
 
 # There is a face, by then; its score only has to exceed noise.
@@ -50,13 +53,10 @@ Floats = npt.NDArray[np.float32]
 class YuNet:
     """A detector on a prepared YuNet graph. Thread-safe."""
 
-    def __init__(self, session: Session, min_score: float = CANDIDATE_SCORE, *, square: bool = False) -> None:
-        """min_score: least score, in (0, 1), of a candidate; whether it is a face, its refined score decides. square:
-        pad every image to a square with black, so that all have one shape and can share an inference on a GPU.
-        """
+    def __init__(self, session: Session, min_score: float = CANDIDATE_SCORE) -> None:
+        """min_score: least score, in (0, 1), of a candidate; whether it is a face, its refined score decides."""
         self._session = session
         self._min_score = min_score
-        self._square = square
 
     def detect(self, image: Pixels, side: int) -> list[Detection]:
         """Return candidates in pixels of the image, best score first. image: uint8 (H, W, 3) BGR, any size from 1 x 1.
@@ -64,7 +64,7 @@ class YuNet:
         side: longest side in pixels of the pass; half of it takes a quarter of the time and misses the smallest faces.
         """
         resized, factor = resize(image, side)
-        (found,) = self._run([resized], self._min_score, side if self._square else 1)
+        (found,) = self._run([resized], self._min_score)
         return [_scaled(detection, factor) for detection in found]
 
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
@@ -106,9 +106,9 @@ class YuNet:
         )
         return [0.0 if face is None else face.score for face in faces]
 
-    def _run(self, images: Sequence[Pixels], min_score: float, least_side: int = 1) -> list[list[Detection]]:
+    def _run(self, images: Sequence[Pixels], min_score: float) -> list[list[Detection]]:
         """Return the faces in each of several images of one size, best score first."""
-        (outputs,) = self._session.run(_together(images, least_side)).values()
+        (outputs,) = self._session.run(_together(images)).values()
         return [_detections(cells, min_score) for cells in outputs]
 
 
@@ -153,12 +153,28 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
     return nearest
 
 
-def _together(images: Sequence[Pixels], least_side: int) -> Images:
-    """Return uint8 (N, H', W', 3) of N images of one size, padded with black to least_side and to the next multiples of
-    32.
+def usual_sizes(side: int) -> list[tuple[int, int]]:
+    """Return the sizes, height and width, of the detector's input in a pass at that side over photos of the usual
+    proportions, upright and across.
     """
+    sizes = {(side, side)}
+    for long, short in _PROPORTIONS:
+        across = _padded(round(side * short / long)), _padded(side)
+        sizes |= {across, across[::-1]}
+    return sorted(sizes)
+
+
+def _padded(size: int) -> int:
+    """Return the next multiple of the grid: how far an image is padded, on a CPU and on a GPU alike. The network sees
+    black pixels otherwise than a border, so that with more padding it finds other faces.
+    """
+    return -(-size // _GRID) * _GRID
+
+
+def _together(images: Sequence[Pixels]) -> Images:
+    """Return uint8 (N, H', W', 3) of N images of one size, padded with black."""
     height, width = images[0].shape[:2]
-    rows, columns = (-(-max(size, least_side) // _GRID) * _GRID for size in (height, width))
+    rows, columns = _padded(height), _padded(width)
     if len(images) == 1 and (rows, columns) == (height, width):
         return images[0][None]
     padded = np.zeros((len(images), rows, columns, 3), dtype=np.uint8)
