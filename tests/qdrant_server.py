@@ -5,14 +5,16 @@ collections in a folder. Storage, filters and comparisons are Qdrant's own engin
 of Qdrant's client. Codes and texts of refusals follow the server's.
 
 It is not a Qdrant server. There are no graphs and no quantisation: their settings are stored and reported, and every
-search is exact. There is one node, one shard and one replica, whatever is requested; ordering and consistency are
-ignored. Snapshots have a format of its own. Its speed and recall say nothing about the real server.
+search is exact. There is one node, one shard and one replica, whatever is requested and however many nodes it reports;
+ordering and consistency are ignored. Snapshots have a format of its own. Its speed and recall say nothing about the
+real server.
 
     python tests/qdrant_server.py FOLDER [--host 127.0.0.1] [--port 0] [--grpc-port 0] [--api-key KEY]
-                                         [--record FILE] [--tls CERTIFICATE KEY] [--peers 1]
+                                         [--record FILE] [--tls CERTIFICATE KEY] [--peers 1] [--lost 0]
 
 The command prints its two ports on one line when it listens, and ends on SIGTERM. --record: write every call as a line
-of JSON, without vectors. --peers: the number of nodes that its cluster reports.
+of JSON, without vectors. --peers: the number of nodes that its cluster reports. --lost: how many of these, the last
+ones, it reports as out of service.
 """
 
 import argparse
@@ -32,6 +34,7 @@ import grpc
 
 from qdrant_standin import rest, rpc
 from qdrant_standin.engine import Engine
+from qdrant_standin.info import Nodes
 from qdrant_standin.snapshots import Snapshots
 
 
@@ -58,12 +61,14 @@ def served(
     ports: tuple[int, int] = (0, 0),
     tls: tuple[Path, Path] | None = None,
     peers: int = 1,
+    lost: int = 0,
 ) -> Iterator[Server]:
     """Run a stand-in on its folder. ports: of REST and gRPC, 0 for any. tls: certificate and key."""
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "record"
     record.touch()
     command = [sys.executable, str(Path(__file__)), str(folder), "--record", str(record), "--peers", str(peers)]
+    command += ["--lost", str(lost)]
     command += ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command += ["--api-key", api_key] if api_key else []
     command += ["--tls", *map(str, tls)] if tls else []
@@ -97,13 +102,14 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     parser.add_argument("--tls", nargs=2, type=Path)
     parser.add_argument("--peers", type=int, default=1)
+    parser.add_argument("--lost", type=int, default=0)
     given = parser.parse_args()
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    engine = Engine(given.folder, given.record)
+    engine = Engine(given.folder, Nodes(given.peers, given.lost), given.record)
     over_http = rest.server(
-        (given.host, given.port), rest.Routes(engine, Snapshots(given.folder, engine), given.peers), given.api_key
+        (given.host, given.port), rest.Routes(engine, Snapshots(given.folder, engine)), given.api_key
     )
     over_grpc = rpc.server(engine, given.api_key)
     address = f"{given.host}:{given.grpc_port}"

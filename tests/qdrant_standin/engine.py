@@ -22,9 +22,12 @@ _NAME = re.compile(r"[^/\x00-\x1f<>:\"\\|?*.][^/\x00-\x1f<>:\"\\|?*]{0,254}")
 
 
 class Engine:
-    """Collections in a folder. Methods raise Refused. record: a file to which calls are appended as JSON."""
+    """Collections in a folder. Methods raise Refused. nodes: those of the cluster that it pretends to be part of.
+    record: a file to which calls are appended as JSON.
+    """
 
-    def __init__(self, folder: Path, record: Path | None = None) -> None:
+    def __init__(self, folder: Path, nodes: info.Nodes, record: Path | None = None) -> None:
+        self.nodes = nodes
         self._folder = folder / "collections"
         self._temporary = folder / "temporary"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +66,12 @@ class Engine:
         edge.EdgeShard.create(str(made / "shard"), translate.edge_config(request)).close()
         self.put(name, made)
 
+    def change(self, name: str, request: models.UpdateCollection) -> None:
+        """Remember other parameters of graph and copies."""
+        with self._shards.alone(name):
+            changed = translate.changed(self._asked(name), request)
+            (self.path(name) / "collection.json").write_text(changed.model_dump_json(exclude_none=True))
+
     def put(self, name: str, made: Path, *, replace: bool = False) -> None:
         """Move a complete folder to the collection's place."""
         with self._shards.alone(name):
@@ -84,8 +93,12 @@ class Engine:
 
     def info(self, name: str) -> models.CollectionInfo:
         with self._shard(name) as shard:
-            asked = models.CreateCollection.model_validate_json((self.path(name) / "collection.json").read_text())
-            return info.collection_info(asked, shard.info())
+            return info.collection_info(self._asked(name), shard.info())
+
+    def cluster(self, name: str) -> models.CollectionClusterInfo:
+        """Return where the copies of the collection's one shard are said to be."""
+        with self._shard(name) as shard:
+            return info.cluster_info(self._asked(name), shard.info(), self.nodes)
 
     def index(self, name: str, request: models.CreateFieldIndex) -> None:
         with self._shard(name) as shard:
@@ -153,6 +166,9 @@ class Engine:
 
     def close(self) -> None:
         self._shards.close()
+
+    def _asked(self, name: str) -> models.CreateCollection:
+        return models.CreateCollection.model_validate_json((self.path(name) / "collection.json").read_text())
 
     @contextmanager
     def _shard(self, name: str) -> Iterator[edge.EdgeShard]:

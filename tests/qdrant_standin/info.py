@@ -1,4 +1,6 @@
-"""The description of a collection, with the defaults of a Qdrant server."""
+"""The description of a collection and of its copies, with the defaults of a Qdrant server."""
+
+from dataclasses import dataclass
 
 from qdrant_client import models
 
@@ -31,6 +33,30 @@ def collection_info(asked: models.CreateCollection, shard: object) -> models.Col
             quantization_config=asked.quantization_config,
             metadata=asked.metadata,
         ),
+    )
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A cluster of count nodes, the last `lost` of which are out of service."""
+
+    count: int = 1
+    lost: int = 0
+
+
+def cluster_info(asked: models.CreateCollection, shard: object, nodes: Nodes) -> models.CollectionClusterInfo:
+    """Return the copies of the only shard: one here, and the others on the nodes that follow."""
+    copies = range(1, min(asked.replication_factor or 1, nodes.count) + 1)
+    states = {
+        node: models.ReplicaState.DEAD if node > nodes.count - nodes.lost else models.ReplicaState.ACTIVE
+        for node in copies
+    }
+    return models.CollectionClusterInfo(
+        peer_id=1,
+        shard_count=1,
+        local_shards=[models.LocalShardInfo(shard_id=0, points_count=shard.points_count, state=states[1])],
+        remote_shards=[models.RemoteShardInfo(shard_id=0, peer_id=n, state=states[n]) for n in copies[1:]],
+        shard_transfers=[],
     )
 
 

@@ -30,8 +30,8 @@ class Routes:
     result.
     """
 
-    def __init__(self, engine: Engine, snapshots: Snapshots, peers: int) -> None:
-        self._engine, self._snapshots, self._peers = engine, snapshots, peers
+    def __init__(self, engine: Engine, snapshots: Snapshots) -> None:
+        self._engine, self._snapshots = engine, snapshots
         points = r"/collections/([^/]+)/points"
         stored = r"/collections/([^/]+)/snapshots"
         self._table: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
@@ -41,7 +41,9 @@ class Routes:
                 ("GET", r"/collections/([^/]+)", lambda name, *_: engine.info(name)),
                 ("GET", r"/collections/([^/]+)/exists", lambda name, *_: {"exists": engine.exists(name)}),
                 ("PUT", r"/collections/([^/]+)", self._create),
+                ("PATCH", r"/collections/([^/]+)", self._change),
                 ("DELETE", r"/collections/([^/]+)", self._delete),
+                ("GET", r"/collections/([^/]+)/cluster", lambda name, *_: engine.cluster(name)),
                 ("PUT", r"/collections/([^/]+)/index", self._index),
                 ("PUT", points, self._upsert),
                 ("POST", points, self._retrieve),
@@ -76,6 +78,12 @@ class Routes:
         request = models.CreateCollection.model_validate_json(body)
         self._engine.note("create", name, request, **query)
         self._engine.create(name, request)
+        return True
+
+    def _change(self, name: str, query: Query, body: bytes) -> bool:
+        request = models.UpdateCollection.model_validate_json(body)
+        self._engine.note("change", name, request, **query)
+        self._engine.change(name, request)
         return True
 
     def _delete(self, name: str, query: Query, _: bytes) -> bool:
@@ -138,12 +146,13 @@ class Routes:
         return True
 
     def _cluster(self, *_: object) -> Any:
-        if self._peers == 1:
+        nodes = self._engine.nodes.count
+        if nodes == 1:
             return {"status": "disabled"}
         return {
             "status": "enabled",
             "peer_id": 1,
-            "peers": {str(peer): {"uri": f"http://peer{peer}:6335/"} for peer in range(1, self._peers + 1)},
+            "peers": {str(peer): {"uri": f"http://peer{peer}:6335/"} for peer in range(1, nodes + 1)},
             "raft_info": {"term": 1, "commit": 1, "pending_operations": 0, "role": "Leader", "is_voter": True},
             "consensus_thread_status": {"consensus_thread_status": "working", "last_update": "2026-01-01T00:00:00Z"},
             "message_send_failures": {},
@@ -191,7 +200,7 @@ def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> Thr
                 answer = {"result": result, "status": "ok", "time": 0.0}
                 self._send(200, json.dumps(answer, default=_plain).encode(), "application/json")
 
-        do_GET = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815 -- the base class's names
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 -- the base class's names
 
         def _send(self, code: int, body: bytes, kind: str) -> None:
             self.send_response(code)

@@ -49,6 +49,21 @@ class Collections(api.CollectionsServicer):
         self._engine.create(request.collection_name, asked)
         return api.CollectionOperationResponse(result=True)
 
+    def Update(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def given(field: str, convert: Callable[[Any], Any]) -> Any:
+            return convert(getattr(request, field)) if request.HasField(field) else None
+
+        asked = models.UpdateCollection(
+            hnsw_config=given("hnsw_config", GrpcToRest.convert_hnsw_config_diff),
+            params=given("params", GrpcToRest.convert_collection_params_diff),
+        )
+        self._engine.note("change", request.collection_name, asked)
+        self._engine.change(request.collection_name, asked)
+        return api.CollectionOperationResponse(result=True)
+
+    def CollectionClusterInfo(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return RestToGrpc.convert_collection_cluster_info(self._engine.cluster(request.collection_name))
+
     def Delete(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._engine.note("drop", request.collection_name)
         return api.CollectionOperationResponse(result=self._engine.delete(request.collection_name))

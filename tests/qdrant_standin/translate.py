@@ -22,6 +22,15 @@ def edge_config(request: models.CreateCollection) -> edge.EdgeConfig:
     return edge.EdgeConfig(vectors=vectors, max_search_threads=1, wal_enabled=True)
 
 
+def changed(asked: models.CreateCollection, request: models.UpdateCollection) -> models.CreateCollection:
+    """Return the parameters of a collection with changes of its graph and its copies; others are refused."""
+    change = request.model_dump(exclude_none=True)
+    if change.keys() - {"hnsw_config", "params"} or change.get("params", {}).keys() - {"write_consistency_factor"}:
+        raise unsupported(f"a change of {', '.join(change)}")
+    hnsw = {**(asked.hnsw_config.model_dump() if asked.hnsw_config else {}), **change.get("hnsw_config", {})}
+    return asked.model_copy(update={"hnsw_config": models.HnswConfigDiff(**hnsw), **change.get("params", {})})
+
+
 def edge_index(request: models.CreateFieldIndex) -> edge.UpdateOperation:
     schema = request.field_schema
     if not isinstance(schema, models.KeywordIndexParams):

@@ -3,6 +3,7 @@
 The server is the stand-in of tests/qdrant_server.py, which records requests. A server that hangs is a stopped process.
 """
 
+import hashlib
 import signal
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from qdrant_client import models
+from qdrant_client.qdrant_remote import QdrantRemote
 from structlog.testing import capture_logs
 
 from processes import wait_for
@@ -46,7 +49,7 @@ def opened(server: Server, identity: Identity = OURS, **more: object) -> Iterato
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that do not change it. They recognise their calls by their collections' names."""
-    with served(tmp_path_factory.mktemp("qdrant"), KEY) as running:
+    with served(tmp_path_factory.mktemp("qdrant"), KEY, peers=3) as running:
         yield running
 
 
@@ -66,8 +69,6 @@ class TestRequests:
             "qdrant_replicas": 2,
             "qdrant_write_consistency": 2,
             "qdrant_on_disk": True,
-            "qdrant_hnsw_m": 24,
-            "qdrant_hnsw_ef_construct": 200,
         }
         with opened(server, qdrant_grpc=grpc, **asked) as store:
             store.add(db, [face()])
@@ -75,13 +76,13 @@ class TestRequests:
         body = made["body"]
         (vectors,) = body["vectors"].values()
         assert vectors == {"size": 4, "distance": "Cosine", "on_disk": True}
-        assert body["hnsw_config"] == {"m": 24, "ef_construct": 200}
+        assert body["hnsw_config"] == {"m": 0}, "all int8 copies are compared"
         assert body["quantization_config"]["scalar"] == {
             "type": "int8",
             "quantile": pytest.approx(0.99),
             "always_ram": True,
         }
-        assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (3, 2, 2)
+        assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (3, 2, 1)
         assert body["metadata"] == {"facesearch_identity": str(OURS)}
 
     def test_by_default_a_collection_is_for_one_node(self, server: Server, db: str, grpc: bool) -> None:
@@ -92,15 +93,20 @@ class TestRequests:
         assert "quantization_config" not in body
         assert (body["shard_number"], body["replication_factor"], body["write_consistency_factor"]) == (1, 1, 1)
 
-    def test_a_shared_collection_has_a_graph_for_each_facedb_and_an_index_of_facedbs(
+    def test_a_shared_collection_has_a_graph_for_each_large_facedb_and_an_index_of_facedbs(
         self, server: Server, db: str, grpc: bool
     ) -> None:
-        asked = {"placement": "shared", "qdrant_hnsw_m": 24}
+        asked = {"placement": "shared", "qdrant_hnsw_m": 24, "qdrant_graph_from": 640_000}
         with opened(server, Identity("sface", uuid.uuid4().hex * 2, 1, 4), qdrant_grpc=grpc, **asked) as store:
             store.add(db, [face()])
             home = store._home
         (made,) = sent(server, "create", home)
-        assert made["body"]["hnsw_config"] == {"m": 0, "payload_m": 24, "ef_construct": 128}
+        assert made["body"]["hnsw_config"] == {
+            "m": 0,
+            "payload_m": 24,
+            "ef_construct": 256,
+            "full_scan_threshold": 10_000,  # KiB of 640,000 vectors of four floats
+        }
         (index,) = sent(server, "index", home)
         assert index["body"] == {"field_name": "facedb", "field_schema": {"type": "keyword", "is_tenant": True}}
 
@@ -114,7 +120,7 @@ class TestRequests:
                 last = sent(server, call, db)[-1]
                 assert (last["wait"], last["ordering"]) == ("true", ordering)
 
-    def test_small_collections_are_searched_exactly_and_large_ones_by_the_graph(
+    def test_small_collections_are_searched_exactly_and_large_ones_by_int8_copies(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
@@ -131,7 +137,7 @@ class TestRequests:
         assert many["quantization"]["rescore"]
         assert many["quantization"]["oversampling"] == 3
 
-    def test_small_facedbs_of_a_shared_collection_are_searched_exactly_and_large_ones_by_the_graph(
+    def test_small_facedbs_of_a_shared_collection_are_searched_exactly_and_large_ones_by_int8_copies(
         self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
@@ -141,10 +147,10 @@ class TestRequests:
             store.add(other, [face()])
             for name in (db, other):
                 store.search(name, AXIS, 50, 0.5)
-            by_graph, one_by_one = (made["body"] for made in sent(server, "query", store._home)[-2:])
-        assert not by_graph["params"]["exact"]
-        assert one_by_one["params"]["exact"]
-        assert by_graph["filter"]["must"] == [{"key": "facedb", "match": {"value": db}}]
+            by_copies, exactly = (made["body"] for made in sent(server, "query", store._home)[-2:])
+        assert not by_copies["params"]["exact"]
+        assert exactly["params"]["exact"]
+        assert by_copies["filter"]["must"] == [{"key": "facedb", "match": {"value": db}}]
 
     def test_the_number_of_faces_is_cached(self, server: Server, db: str, grpc: bool) -> None:
         with opened(server, qdrant_grpc=grpc) as store:
@@ -152,6 +158,119 @@ class TestRequests:
             for _ in range(5):
                 store.search(db, AXIS, 50, 0.5)
         assert len(sent(server, "count", db)) == 1
+
+
+class TestExistingCollections:
+    """Parameters of collections follow the settings and the number of faces."""
+
+    def test_a_collection_has_a_graph_while_it_is_large(
+        self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
+        people = [face() for _ in range(10)]
+        graph = {"m": 24, "ef_construct": 200}
+        asked = {"qdrant_graph_from": 10, "qdrant_hnsw_m": 24, "qdrant_hnsw_ef_construct": 200, "exact_below": 2}
+        with opened(server, qdrant_grpc=grpc, **asked) as store:
+            store.add(db, people[:9])
+            store.search(db, AXIS, 50, 0.5)
+            assert sent(server, "change", db) == []
+            store.add(db, people[9:])
+            store.search(db, AXIS, 50, 0.5)
+            wait_for(lambda: changes(server, db) == [graph])
+            for person in people[:2]:
+                store.delete(db, person.person_id)
+            store.search(db, AXIS, 50, 0.5)
+            assert changes(server, db) == [graph], "kept as long as there are four fifths of the number"
+            store.delete(db, people[2].person_id)
+            assert len(store.search(db, AXIS, 50, 0.5)) == 7
+            wait_for(lambda: changes(server, db) == [graph, {"m": 0}])
+
+    def test_a_collection_of_an_old_release_loses_its_graph_and_its_write_consistency(
+        self, server: Server, db: str, grpc: bool
+    ) -> None:
+        make_old(server, db)
+        with opened(server, qdrant_grpc=grpc, exact_below=2) as store:
+            store.add(db, [face(), face()])
+            assert len(store.search(db, AXIS, 50, 0.5)) == 2
+            wait_for(lambda: len(sent(server, "change", db)) == 2)
+            store.search(db, AXIS, 50, 0.5)
+        assert [made["body"] for made in sent(server, "change", db)] == [
+            {"params": {"write_consistency_factor": 1}},
+            {"hnsw_config": {"m": 0}},
+        ]
+
+    def test_collections_that_are_searched_exactly_stay_as_they_are(self, server: Server, db: str, grpc: bool) -> None:
+        make_old(server, db, write_consistency=1)
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face()])
+            store.search(db, AXIS, 50, 0.5)
+        assert sent(server, "change", db) == []
+
+    def test_workers_with_different_settings_do_not_undo_each_others_changes(
+        self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "COUNTED_FOR_S", 0)
+        asked = {"qdrant_grpc": grpc, "qdrant_graph_from": 1, "exact_below": 1}
+        with (
+            opened(server, **asked, qdrant_hnsw_m=24) as one,
+            opened(server, **asked, qdrant_hnsw_m=48) as other,
+        ):
+            one.add(db, [face()])
+            for number, store in enumerate((one, other), 1):
+                store.search(db, AXIS, 50, 0.5)
+                wait_for(lambda number=number: len(sent(server, "change", db)) == number)
+            for store in (one, other):
+                store.search(db, AXIS, 50, 0.5)
+        assert [change["m"] for change in changes(server, db)] == [24, 48]
+
+
+@pytest.fixture(scope="module")
+def rest_of_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A node of two that have a copy each. The other one is out of service for good, as this one reports it."""
+    with served(tmp_path_factory.mktemp("qdrant"), KEY, peers=2, lost=1) as running:
+        yield running
+
+
+class TestLostNode:
+    def test_writes_fail_and_searches_do_not_where_two_copies_are_asked_for(
+        self, rest_of_two: Server, db: str, grpc: bool
+    ) -> None:
+        person = face("Ada")
+        with opened(rest_of_two, qdrant_grpc=grpc, qdrant_replicas=2) as content:
+            content.add(db, [person])
+        asked = {"qdrant_replicas": 2, "qdrant_write_consistency": 2, "store_timeout_s": 1}
+        with opened(rest_of_two, qdrant_grpc=grpc, **asked) as store:
+            for write in (lambda: store.add(db, [face()]), lambda: store.delete(db, person.person_id)):
+                with pytest.raises(StoreUnavailable, match=r"1 of 2 copies .* are in service: replace the lost node"):
+                    write()
+            assert store.search(db, AXIS, 50, 0.5)
+
+    def test_the_server_itself_never_refuses_a_write_for_want_of_copies(
+        self, rest_of_two: Server, db: str, grpc: bool
+    ) -> None:
+        with opened(rest_of_two, qdrant_grpc=grpc, qdrant_replicas=2) as store:
+            store.add(db, [face()])
+        (made,) = sent(rest_of_two, "create", db)
+        assert made["body"]["write_consistency_factor"] == 1
+
+
+def changes(server: Server, collection: str) -> list[dict]:
+    """Return the changes of graphs that were asked for."""
+    return [made["body"]["hnsw_config"] for made in sent(server, "change", collection)]
+
+
+def make_old(server: Server, name: str, write_consistency: int = 2) -> None:
+    """Make a collection as release 0.1 does."""
+    vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
+    with closing(QdrantRemote(url=server.url, headers={"api-key": KEY}, check_compatibility=False)) as client:
+        client.create_collection(
+            name,
+            vectors_config={hashlib.sha256(str(OURS).encode()).hexdigest()[:16]: vectors},
+            hnsw_config=models.HnswConfigDiff(m=16, ef_construct=128),
+            replication_factor=2,
+            write_consistency_factor=write_consistency,
+            metadata={"facesearch_identity": str(OURS)},
+        )
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from qdrant_client.client_base import QdrantBase
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import StoreError, StoreUnavailable, check_identity
+from worker.store.qdrant.adjustments import Adjustments
 from worker.store.qdrant.collection_limit import CollectionLimit
+from worker.store.qdrant.copies import require_copies
 from worker.store.qdrant.errors import Answer, Missing
 from worker.store.qdrant.layout import (
     FACEDB_INDEX,
@@ -47,6 +49,7 @@ class Collections:
         self._ordering = write_ordering(settings)
         self._verified: set[str] = set()  # collections known to be there and ours; add and discard are atomic
         self._limit = CollectionLimit()
+        self.adjustments = Adjustments(client, retries, settings, identity.dimension)
 
     def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         """Upsert the points, and make the collection if there is none."""
@@ -91,9 +94,7 @@ class Collections:
 
     def remembered(self, name: str) -> str | None:
         """Return the identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
-        metadata = self._described(name).config.metadata or {}
-        identity = metadata.get(self._metadata_key)
-        return identity if isinstance(identity, str) else None
+        return self._identity_in(self._described(name))
 
     def foreign(self, wanted: Collection[str]) -> dict[str, str]:
         """Do what Store.foreign does, with a call for each collection that was not verified before."""
@@ -105,6 +106,11 @@ class Collections:
                     found[name] = remembered or ""
         return found
 
+    def close(self) -> None:
+        self._retries.end()
+        self.adjustments.close()
+        self._client.close()
+
     def drop(self, name: str) -> None:
         self._retries.call(lambda: self._client.delete_collection(name))
         self._verified.discard(name)
@@ -112,6 +118,7 @@ class Collections:
     def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         def upsert() -> None:
             done(self._client.upsert(name, points, wait=True, ordering=self._ordering))
+            self._require_copies(name)
 
         if not self._known(name):
             self._make(name)
@@ -119,19 +126,29 @@ class Collections:
 
     def _remove(self, name: str, selector: models.PointsSelector) -> None:
         done(self._client.delete(name, selector, wait=True, ordering=self._ordering))
+        self._require_copies(name)
+
+    def _require_copies(self, name: str) -> None:
+        if self._settings.qdrant_write_consistency > 1:
+            require_copies(self._client, name, self._settings.qdrant_write_consistency)
 
     def _known(self, name: str) -> bool:
         if name in self._verified:
             return True
         try:
-            remembered = self.remembered(name)
+            described = self._described(name)
         except Missing:
             self._refuse_shared(name)
             return False
-        check_identity(name, remembered, self._identity)
+        check_identity(name, self._identity_in(described), self._identity)
         self._index(name)
+        self.adjustments.found(name, described.config)
         self._verified.add(name)
         return True
+
+    def _identity_in(self, described: models.CollectionInfo) -> str | None:
+        identity = (described.config.metadata or {}).get(self._metadata_key)
+        return identity if isinstance(identity, str) else None
 
     def _described(self, name: str) -> models.CollectionInfo:
         return self._retries.call(lambda: self._client.get_collection(name))

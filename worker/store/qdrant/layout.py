@@ -1,4 +1,4 @@
-"""The parameters of new collections. Existing collections stay as they are."""
+"""The parameters of collections."""
 
 from typing import Any, Final
 
@@ -17,6 +17,16 @@ SHARED_PREFIX: Final = "facesearch_shared-"
 QUANTILE: Final = 0.99
 """Part of all components that int8 covers; the rest is clipped, so that outliers cost the others no precision."""
 
+WRITE_CONSISTENCY: Final = 1
+"""The server's own factor: see worker/store/qdrant/copies.py."""
+
+LEAST_SCAN_KB: Final = 10
+"""The smallest full_scan_threshold that the server accepts."""
+
+STAYS_FROM: Final = 0.8
+"""Part of FACESEARCH_QDRANT_GRAPH_FROM from which a collection keeps the graph that it has, so that deletions and adds
+about that number do not have it built again and again."""
+
 
 def checked_layout(settings: Settings) -> None:
     """Raise OperatorError if the settings contradict each other. The server would silently keep fewer copies."""
@@ -28,28 +38,39 @@ def checked_layout(settings: Settings) -> None:
 
 
 def layout(settings: Settings, identity: Identity, vector_name: str) -> dict[str, Any]:
-    """Return the arguments of create_collection.
-
-    A shared collection has no graph over all points, but one for each facedb that is large enough
-    (https://qdrant.tech/documentation/manage-data/multitenancy/).
-    """
+    """Return the arguments of create_collection."""
     vectors = models.VectorParams(
         size=identity.dimension, distance=models.Distance.COSINE, on_disk=settings.qdrant_on_disk
     )
-    shared = settings.placement == "shared"
-    hnsw = models.HnswConfigDiff(
-        m=0 if shared else settings.qdrant_hnsw_m,
-        payload_m=settings.qdrant_hnsw_m if shared else None,
-        ef_construct=settings.qdrant_hnsw_ef_construct,
-    )
     return {
         "vectors_config": {vector_name: vectors},
-        "hnsw_config": hnsw,
+        "hnsw_config": graph(settings, identity.dimension, 0, has_graph=False),
         "quantization_config": _INT8 if settings.qdrant_quantization == "int8" else None,
         "shard_number": settings.qdrant_shards,
         "replication_factor": settings.qdrant_replicas,
-        "write_consistency_factor": settings.qdrant_write_consistency,
+        "write_consistency_factor": WRITE_CONSISTENCY,
     }
+
+
+def graph(settings: Settings, dimension: int, faces: int, *, has_graph: bool) -> models.HnswConfigDiff:
+    """Return the graph that a collection of this many faces should have. has_graph: whether it has one now.
+
+    Without a graph a search compares the int8 copies of all faces and then the best again in full, and misses no face.
+    A graph takes less time among millions, and misses some; without int8 copies it is used for whatever is not searched
+    exactly. A shared collection never has a graph over all faces, but
+    one for each facedb that is large enough (https://qdrant.tech/documentation/manage-data/multitenancy/), which the
+    server decides for each of its segments.
+    """
+    links, construct = settings.qdrant_hnsw_m, settings.qdrant_hnsw_ef_construct
+    least = settings.qdrant_graph_from
+    if settings.qdrant_quantization == "none":
+        least = min(least, settings.exact_below)
+    if settings.placement == "shared":
+        threshold = max(LEAST_SCAN_KB, least * dimension * 4 // 1024)
+        return models.HnswConfigDiff(m=0, payload_m=links, ef_construct=construct, full_scan_threshold=threshold)
+    if faces >= least * (STAYS_FROM if has_graph else 1):
+        return models.HnswConfigDiff(m=links, ef_construct=construct)
+    return models.HnswConfigDiff(m=0)
 
 
 def of_facedb(facedb: str) -> models.Filter:
@@ -69,4 +90,4 @@ _INT8: Final = models.ScalarQuantization(
 )
 
 FACEDB_INDEX: Final = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-"""Keeps the points of each facedb together, and makes the graphs of `layout`."""
+"""Keeps the points of each facedb together, and makes the graphs of `graph`."""

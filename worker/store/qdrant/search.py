@@ -1,4 +1,4 @@
-"""Search in a collection: exact in a small one, by the graph in a large one."""
+"""Search in a collection: exact in a small one, by int8 copies in a larger one, by a graph in a very large one."""
 
 import threading
 import time
@@ -11,10 +11,11 @@ from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
 from worker.store.base import THRESHOLD_MARGIN, Vector
+from worker.store.qdrant.collections import Collections
 
 COUNTED_FOR_S: Final = 5.0
 """Seconds for which a count of points is used. An outdated one costs time but no match: exact search beyond the limit
-is slow, and the graph below it is nearly as good."""
+is slow, and int8 copies below it find the same."""
 
 _MOST_COUNTS: Final = 10_000
 
@@ -38,11 +39,11 @@ class Sizes:
 
 
 class Searches:
-    """Searches of one store. vector_name: name of the vectors that are searched."""
+    """Searches of one store."""
 
-    def __init__(self, client: QdrantBase, vector_name: str, settings: Settings) -> None:
+    def __init__(self, client: QdrantBase, collections: Collections, settings: Settings) -> None:
         self._client = client
-        self._vector_name = vector_name
+        self._collections = collections
         self._settings = settings
         self._sizes = Sizes()
 
@@ -52,11 +53,17 @@ class Searches:
         """Return at most limit points of the facedb, which is the collection or the part of it that `only` matches.
         Some may be slightly below min_cosine: `ranked` removes them.
         """
-        size = self._sizes.of(facedb, lambda: self._client.count(name, count_filter=only, exact=False).count)
+
+        def count() -> int:
+            faces = self._client.count(name, count_filter=only, exact=False).count
+            self._collections.adjustments.counted(name, faces)
+            return faces
+
+        size = self._sizes.of(facedb, count)
         return self._client.query_points(
             name,
             query=models.NearestQuery(nearest=vector.tolist()),
-            using=self._vector_name,
+            using=self._collections.vector_name,
             query_filter=only,
             limit=limit,
             score_threshold=min_cosine - THRESHOLD_MARGIN,
@@ -68,8 +75,8 @@ class Searches:
 def search_params(settings: Settings, size: int) -> models.SearchParams:
     """Return the parameters of a search among size points.
 
-    By the graph, quantised vectors are compared first and the best of them again in full. Points that are in no graph
-    yet are compared one by one and never left out (indexed_only).
+    Quantised vectors are compared first, all or those that a graph leads to, and the best of them again in full. Points
+    that are not quantised or in no graph yet are compared in full and never left out (indexed_only).
     """
     if size < settings.exact_below:
         return models.SearchParams(exact=True)

@@ -44,7 +44,7 @@ class SharedQdrantStore:
         self._client, self._retries = client, retries
         self._collections = Collections(client, retries, identity, settings)
         self._home = SHARED_PREFIX + self._collections.vector_name
-        self._searches = Searches(client, self._collections.vector_name, settings)
+        self._searches = Searches(client, self._collections, settings)
         self._pages = Pages(client, self._collections)
         self._settled: set[str] = set()  # facedbs that have had points of ours; add and discard are atomic
 
@@ -145,8 +145,7 @@ class SharedQdrantStore:
         """Do nothing: a server shows that its disk is full only by refusing a write."""
 
     def close(self) -> None:
-        self._retries.end()
-        self._client.close()
+        self._collections.close()
 
     def _held_by(self, home: str) -> set[str]:
         """Return the facedbs that have points in a shared collection. Raises Missing."""

@@ -31,7 +31,7 @@ class QdrantStore:
         self.identity = identity
         self._client, self._retries = client, retries
         self._collections = Collections(client, retries, identity, settings)
-        self._searches = Searches(client, self._collections.vector_name, settings)
+        self._searches = Searches(client, self._collections, settings)
         self._pages = Pages(client, self._collections)
 
     @operation
@@ -116,5 +116,4 @@ class QdrantStore:
         """Do nothing: a server shows that its disk is full only by refusing a write."""
 
     def close(self) -> None:
-        self._retries.end()
-        self._client.close()
+        self._collections.close()

@@ -12,11 +12,11 @@ def test_every_point_is_compared_below_the_limit(size: int, exact: bool) -> None
     assert search_params(Settings(exact_below=100), size).exact is exact
 
 
-def test_a_limit_of_0_always_uses_the_graph() -> None:
+def test_with_a_limit_of_0_no_search_is_exact() -> None:
     assert not search_params(Settings(exact_below=0), 0).exact
 
 
-def test_points_outside_of_the_graph_are_searched() -> None:
+def test_points_that_are_not_quantised_or_in_no_graph_yet_are_searched() -> None:
     assert search_params(Settings(), 10**6).indexed_only is False
 
 
