@@ -1,8 +1,8 @@
 """One pipelined connection to a Redis for the commands of all requests.
 
 redis-py borrows a connection of its pool for each command, which takes 0.14 ms of CPU, most of it in Python. A shared
-connection takes a third, and sends the commands of one turn of the event loop in one packet. Connecting, packing and
-parsing are redis-py's.
+connection takes a fifth, and sends the commands of one turn of the event loop in one packet. Connecting and parsing are
+redis-py's, packing is hiredis's.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 from redis import RedisError
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -43,17 +44,9 @@ class SharedConnection:
         caller of the unanswered one has left.
         """
         opened = self._open
-        try:
-            async with asyncio.timeout(SOCKET_TIMEOUT_S):
-                if opened is not None and opened.silent_s() > SOCKET_TIMEOUT_S:
-                    opened.fail(RedisTimeoutError("no answer"))
-                if opened is None or not opened.alive:
-                    opened = await self._connected()
-                return await opened.send(command)
-        except TimeoutError:
-            if opened is not None:
-                opened.fail(RedisTimeoutError("no answer"))
-            raise RedisTimeoutError("no answer") from None
+        if opened is None or not opened.alive:
+            opened = await self._connected()
+        return await opened.send(command)
 
     async def run(self, script: "Script", keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Run a script and return its answer, loading it if Redis does not have it. Raises as `call`."""
@@ -67,16 +60,19 @@ class SharedConnection:
             await self._open.close()
 
     async def _connected(self) -> "_OpenConnection":
-        async with self._connecting:
-            if self._open is None or not self._open.alive:
-                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-                try:
-                    await connection.connect()
-                except BaseException:  # cancelled, too: else the loop would keep the socket
-                    await connection.disconnect(nowait=True)
-                    raise
-                self._open = _OpenConnection(connection)
-            return self._open
+        try:
+            async with asyncio.timeout(SOCKET_TIMEOUT_S), self._connecting:
+                if self._open is None or not self._open.alive:
+                    connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                    try:
+                        await connection.connect()
+                    except BaseException:  # cancelled, too: else the loop would keep the socket
+                        await connection.disconnect(nowait=True)
+                        raise
+                    self._open = _OpenConnection(connection)
+                return self._open
+        except TimeoutError:
+            raise RedisTimeoutError("no answer") from None
 
 
 class Script:
@@ -92,77 +88,86 @@ class _OpenConnection:
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
+        if connection._writer is None:  # noqa: SLF001 -- see below
+            raise RedisConnectionError("not connected")
+        # redis-py's own way to send takes a coroutine and a timer for each packet. Answers have a time limit anyway.
+        self._writer = connection._writer  # noqa: SLF001 -- it has no public way, and each test fails when it changes
+        self._loop = asyncio.get_running_loop()
         self._outgoing: list[bytes] = []
-        self._has_outgoing = asyncio.Event()
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._lost: Exception | None = None
-        self._serving = asyncio.create_task(self._serve())
+        self._reading = asyncio.create_task(self._read())
 
     @property
     def alive(self) -> bool:
         return self._lost is None
 
-    def silent_s(self) -> float:
-        """Return the seconds that the oldest command has waited for its answer; 0 if none waits."""
-        return asyncio.get_running_loop().time() - self._waiting[0][0] if self._waiting else 0.0
-
-    def send(self, command: Sequence[Argument]) -> asyncio.Future[Any]:
+    def send(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         """Queue a command and return a future of its answer, which may be cancelled. Raises why the connection was
         lost.
         """
         if self._lost is not None:
             raise self._lost
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._outgoing += self._connection.pack_command(*command)
-        self._waiting.append((loop.time(), future))
-        self._has_outgoing.set()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if not self._outgoing:
+            self._loop.call_soon(self._write)
+        self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # typed as of one part
+        self._waiting.append((self._loop.time(), future))
+        if self._timer is None:
+            self._timer = self._loop.call_later(SOCKET_TIMEOUT_S, self._check_silence)
         return future
 
     def fail(self, error: Exception) -> None:
         """Treat the connection as lost: all waiting commands fail with that error."""
-        self._lost = self._lost or error
+        if self._lost is None:
+            self._lost = error
+            if asyncio.current_task() is not self._reading:
+                self._reading.cancel()
         while self._waiting:
             _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(error)
-        if asyncio.current_task() is not self._serving:
-            self._serving.cancel()
-            self._has_outgoing.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def close(self) -> None:
         self.fail(RedisConnectionError("closed"))
-        await asyncio.wait({self._serving})
+        await asyncio.wait({self._reading})
 
-    async def _serve(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._write())
-                both.create_task(self._read())
-        except* (RedisError, OSError) as errors:
-            self.fail(RedisConnectionError(f"connection lost: {type(errors.exceptions[0]).__name__}"))
-        finally:
-            await self._connection.disconnect(nowait=True)
+    def _write(self) -> None:
+        packed, self._outgoing = self._outgoing, []
+        if not self._writer.is_closing():
+            self._writer.writelines(packed)
 
-    async def _write(self) -> None:
-        # A condition, not True: in Python 3.11 the wait_for inside loses a cancellation that arrives as it ends.
-        while self._lost is None:
-            await self._has_outgoing.wait()
-            self._has_outgoing.clear()
-            packed, self._outgoing = self._outgoing, []
-            await self._connection.send_packed_command(packed, check_health=False)
+    def _check_silence(self) -> None:
+        """Fail if the oldest command has waited for SOCKET_TIMEOUT_S, else check again when it would have."""
+        self._timer = None
+        if not self._waiting:
+            return
+        left_s = self._waiting[0][0] + SOCKET_TIMEOUT_S - self._loop.time()
+        if left_s <= 0:
+            self.fail(RedisTimeoutError("no answer"))
+        else:
+            self._timer = self._loop.call_later(left_s, self._check_silence)
 
     async def _read(self) -> None:
-        while True:
-            answer: Any
-            try:
-                answer = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            except ResponseError as error:  # the answer to this command alone
-                answer = error
-            _, future = self._waiting.popleft()
-            if future.done():  # its caller has left
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        try:
+            while True:
+                answer: Any
+                try:
+                    answer = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
+                except ResponseError as error:  # the answer to this command alone
+                    answer = error
+                _, future = self._waiting.popleft()
+                if future.done():  # its caller has left
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+        except (RedisError, OSError) as error:
+            self.fail(RedisConnectionError(f"connection lost: {type(error).__name__}"))
+        finally:
+            await self._connection.disconnect(nowait=True)
