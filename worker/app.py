@@ -23,10 +23,11 @@ from worker.actions import ACTIONS, Action
 from worker.delivery.broker_startup import await_broker
 from worker.delivery.broker_watch import BrokerWatch
 from worker.delivery.channel import prepare_channel
+from worker.delivery.consumer import JobConsumer
+from worker.delivery.ending import Endings
 from worker.delivery.extra_queue import consume_extra_queue
 from worker.delivery.fair_queue import FairQueueClient
 from worker.delivery.full_broker import FullBrokerLog, publish_outcomes
-from worker.delivery.malformed import JobConsumer
 from worker.delivery.redelivery import Redelivery
 from worker.delivery.time_limit import CHECK_S, TimeLimit, limit_s
 from worker.heartbeat import HeartbeatSender, require_same_embedder
@@ -50,7 +51,7 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "worker_deduplicate_successful_tasks": True,
     # A worker that loses the broker ends and is restarted: see worker/delivery/broker_watch.py.
     "broker_connection_retry": False,
-    # Celery gets valid jobs only: see worker/delivery/malformed.py.
+    # Celery gets valid jobs only, and few of them: see worker/delivery/consumer.py.
     "worker_consumer": JobConsumer,
     # Jobs that a lost connection left behind are delivered again after the visibility timeout; running ones may finish.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -64,15 +65,17 @@ class Opened:
     runtime: Runtime
     foreign_facedbs: ForeignFacedbs
     fair_queue: FairQueueClient
+    endings: Endings
 
 
 class Process:
     """One worker process: opened before it takes jobs, closed after its last one."""
 
-    def __init__(self, settings: Settings, memory: MemoryBudget, calls: Sequence[Call]) -> None:
+    def __init__(self, settings: Settings, memory: MemoryBudget, calls: Sequence[Call], acknowledged: set[str]) -> None:
         self._settings = settings
         self._memory = memory
         self._calls = calls
+        self._acknowledged = acknowledged
         self._stack = ExitStack()
         self._opened: Opened | None = None
 
@@ -87,7 +90,9 @@ class Process:
         runtime = self._stack.enter_context(open_runtime(self._settings, self._memory, self._calls))
         redis = runtime.ledger.redis
         foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics.refused)
-        self._opened = Opened(runtime, foreign_facedbs, FairQueueClient(redis, self._settings.threads))
+        fair_queue = FairQueueClient(redis, self._settings.threads)
+        endings = Endings(redis, self._settings.image_ttl_s, self._acknowledged)
+        self._opened = Opened(runtime, foreign_facedbs, fair_queue, endings)
         return self._opened
 
     def close(self) -> None:
@@ -108,12 +113,13 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
     memory = MemoryBudget(settings.decoded_mb * 1_000_000)
-    process = Process(settings, memory, calls)
+    acknowledged: set[str] = set()
+    process = Process(settings, memory, calls, acknowledged)
     full = FullBrokerLog()
     publish_outcomes(app, full)
     where = str(parse(settings.broker))
     limit = TimeLimit(limit_s(settings.visibility_timeout_s), memory.waited_s)
-    tasks.register(app, lambda: process.opened.runtime, lambda: process.opened.fair_queue, limit, calls, actions)
+    tasks.register(app, lambda: process.opened.runtime, lambda: process.opened.endings, limit, calls, actions)
 
     @signals.setup_logging.connect(weak=False)
     def configure_logs(**_: Any) -> None:
@@ -156,7 +162,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_extra_queue(consumer, EXTRA, extra)
             for channel in (consumer.task_consumer.channel, self.extra.channel):
-                prepare_channel(channel, full)
+                prepare_channel(channel, full, acknowledged)
             opened = process.opened
             runtime = opened.runtime
             redis, store = runtime.ledger.redis, runtime.store

@@ -1,7 +1,7 @@
 """The Celery tasks, one for each call: a message comes in, an outcome goes back. Delivery policy is here alone."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from celery import Celery, Task
@@ -12,7 +12,7 @@ from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
 from shared.jobs import Job, Outcome, request_id_of
 from worker.actions import ACTIONS, Action, require_time
-from worker.delivery.fair_queue import FairQueueClient
+from worker.delivery.ending import Ending, Endings
 from worker.delivery.time_limit import TimeLimit
 from worker.runtime import Runtime
 from worker.store.base import StoreError
@@ -33,27 +33,34 @@ DELIVERY: Final[dict[str, Any]] = {
 def register(
     app: Celery,
     runtime: Callable[[], Runtime],
-    fair_queue: Callable[[], FairQueueClient],
+    endings: Callable[[], Endings],
     limit: TimeLimit,
     calls: Iterable[Call] = CALLS,
     actions: Mapping[type[Job], Action] = ACTIONS,
 ) -> None:
     """Register the tasks of the calls on the application. Each run gets its collaborators from runtime(), has a time
-    limit, and lets the next job of its tenant into the queue. Raises KeyError for a call without an action.
+    limit, and is ended by endings(). Raises KeyError for a call without an action.
     """
 
     def task(job_type: type[Job], action: Action) -> None:
-        def run(this: Task, **message: Any) -> dict[str, Any]:
-            job, headers = job_type.model_validate(message), this.request.headers or {}
-            tag = (this.request.properties or {}).get("delivery_tag")
-            reported = fair_queue().job(job.job_id, headers)
-            with reported, limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
-                outcome = perform_once(job, action, runtime())
-                timer.status = outcome.status
-            return outcome.model_dump(mode="json")
+        def do(job: Job, headers: Mapping[str, Any], tag: str | None) -> Ending:
+            """Do a job, given the headers and the delivery tag of its message."""
+            with endings().job(job, headers, tag) as ending:
+                with limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
+                    outcome = perform_once(job, action, runtime())
+                    timer.status = outcome.status
+                ending.outcome = outcome
+            return ending
 
-        # job_type: an attribute of the task, by which its messages are checked, see worker/delivery/malformed.py.
-        app.task(run, name=job_type.task, job_type=job_type, **DELIVERY)
+        def run(this: Task, **message: Any) -> dict[str, Any]:
+            request = this.request
+            ending = do(job_type(**message), request.headers or {}, (request.properties or {}).get("delivery_tag"))
+            request.ignore_result = ending.complete
+            return cast("Outcome", ending.outcome).model_dump(mode="json")
+
+        # job_type and do: attributes of the task, by which worker/delivery/consumer.py checks its messages and does its
+        # jobs. Only those that are delivered again are run as tasks.
+        app.task(run, name=job_type.task, job_type=job_type, do=staticmethod(do), **DELIVERY)
 
     for call in calls:
         task(call.job, actions[call.job])

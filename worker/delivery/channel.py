@@ -6,6 +6,7 @@ replacement calls the original:
     channel._create_client          one client for all commands, instead of a new one for each
     channel.handlers["BRPOP"]       reads the next message: one that cannot be read is dropped
     channel.qos.append              notes a message as taken: a full broker does not end the process
+    channel.qos.ack                 acknowledges a message, unless the script that ended its job did
     channel.qos.restore_visible     searches for jobs of dead workers: a full broker ends the search, with one log line
     channel.qos.restore_by_tag      gives one of them back to the queue: one that cannot be read is dropped
 
@@ -26,11 +27,14 @@ from worker.delivery.full_broker import FullBrokerLog
 log = structlog.stdlib.get_logger(__name__)
 
 
-def prepare_channel(channel: Any, full: FullBrokerLog) -> None:
-    """Change a channel as above. full: reports that the broker is full."""
+def prepare_channel(channel: Any, full: FullBrokerLog, acknowledged: set[str]) -> None:
+    """Change a channel as above. full: reports that the broker is full. acknowledged: the delivery tags of messages
+    that are acknowledged at the broker, of which this process has not been told yet.
+    """
     share_client(channel)
     _drop_unreadable(channel)
     _survive_full_broker(channel.qos, full)
+    _acknowledge_once(channel.qos, acknowledged)
 
 
 def share_client(channel: Any) -> None:
@@ -123,3 +127,19 @@ def _survive_full_broker(qos: Any, full: FullBrokerLog) -> None:
             full.report()
 
     qos.append, qos.restore_visible = append_or_keep_here, restore_if_possible
+
+
+def _acknowledge_once(qos: Any, acknowledged: set[str]) -> None:
+    """Do without a command for a message that worker/delivery/ending.py has acknowledged."""
+    ack = qos.ack
+
+    def ack_unless_done(delivery_tag: str) -> None:
+        try:
+            acknowledged.remove(delivery_tag)
+        except KeyError:
+            ack(delivery_tag)
+        else:
+            in_this_process: Any = super(type(qos), qos)
+            in_this_process.ack(delivery_tag)
+
+    qos.ack = ack_unless_done

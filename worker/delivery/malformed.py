@@ -1,4 +1,5 @@
-"""Drops messages that are no job of a gateway, with one log line that contains nothing of them.
+"""Tells jobs of a gateway from other messages, which worker/delivery/consumer.py drops, with one log line that contains
+nothing of them.
 
 Celery and kombu (5.7) trust their producers: truncated JSON, an envelope of another shape and most headers of another
 type end the worker, and an unknown task is logged with its body, names included. So Celery is handed valid jobs only.
@@ -6,18 +7,12 @@ Messages that kombu cannot read are dropped by worker/delivery/channel.py.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-import structlog
-from celery.exceptions import BackendError, InvalidTaskError
-from celery.worker.consumer import Consumer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from redis import RedisError
 
 from shared.jobs import Job, JobId
-
-log = structlog.stdlib.get_logger(__name__)
 
 _JOB_ID: Final = TypeAdapter(JobId)
 
@@ -63,8 +58,16 @@ _KEYWORDS: Final = TypeAdapter(tuple[list[None], dict[str, Any], dict[str, None]
 """A body: no positional arguments, the job as keywords, and no tasks to follow."""
 
 
-def find_flaw(message: Any, tasks: Mapping[str, Any]) -> str | None:
-    """Return the flaw of a message of kombu's ("envelope", "task", "content type" or "body"), None for a job.
+class Malformed(Exception):
+    """A message that is no job. reason: "envelope", "task", "content type" or "body"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def read_job(message: Any, tasks: Mapping[str, Any]) -> Job:
+    """Return the job in a message of kombu's. Raises Malformed.
 
     tasks: those of the application, each with its job_type (see worker/tasks.py).
     """
@@ -72,64 +75,24 @@ def find_flaw(message: Any, tasks: Mapping[str, Any]) -> str | None:
         headers = _Headers.model_validate(message.headers)
         _Properties.model_validate(message.properties)
     except ValidationError:
-        return "envelope"
-    job: type[Job] | None = getattr(tasks.get(headers.task), "job_type", None)
-    if job is None:
-        return "task"
+        raise Malformed("envelope") from None
+    job_type: type[Job] | None = getattr(tasks.get(headers.task), "job_type", None)
+    if job_type is None:
+        raise Malformed("task")
     if (message.content_type, message.content_encoding) != ("application/json", "utf-8"):
-        return "content type"
+        raise Malformed("content type")
     try:
         none, keywords, _ = _KEYWORDS.validate_python(json.loads(message.body))
-        job.model_validate(keywords)
+        job = job_type.model_validate(keywords)
     except (ValueError, TypeError, RecursionError):  # a ValidationError is a ValueError
-        return "body"
-    return "body" if none else None
+        raise Malformed("body") from None
+    if none:
+        raise Malformed("body")
+    return job
 
 
-class JobConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
-    """Celery's consumer, which gets valid jobs only."""
-
-    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], object]:
-        take = super().create_task_handler(*arguments, **options)
-
-        def on_task_received(message: Any) -> None:
-            flaw = find_flaw(message, self.app.tasks)
-            if flaw is None:
-                take(message)
-            else:
-                self.drop(message, flaw)
-
-        return on_task_received
-
-    def drop(self, message: Any, reason: str) -> None:
-        """Acknowledge a message and log it. If it has a job id, as one of a gateway of another release has,
-        store a failure for the gateway that waits.
-        """
-        message.ack_log_error(log, self.connection_errors)
-        job_id = _job_id(message)
-        log.warning("message_dropped", reason=reason, job_id=job_id)
-        if job_id is not None:
-            try:
-                self.app.backend.mark_as_failure(job_id, InvalidTaskError(reason))
-            except (RedisError, BackendError) as error:
-                log.error("outcome_not_stored", error=type(error).__name__)  # noqa: TRY400 -- a traceback would add nothing
-
-    # Celery calls these where it notices a flaw itself; its own methods log the body.
-
-    def on_unknown_message(self, _body: object, message: Any) -> None:
-        self.drop(message, "envelope")
-
-    def on_unknown_task(self, _body: object, message: Any, _exc: BaseException) -> None:
-        self.drop(message, "task")
-
-    def on_invalid_task(self, _body: object, message: Any, _exc: BaseException) -> None:
-        self.drop(message, "envelope")
-
-    def on_decode_error(self, message: Any, _exc: BaseException) -> None:
-        self.drop(message, "body")
-
-
-def _job_id(message: Any) -> str | None:
+def id_of(message: Any) -> str | None:
+    """Return the job id in the headers of a message of kombu's, None without a valid one."""
     try:
         return _JOB_ID.validate_python(message.headers["id"], strict=True)
     except (ValidationError, KeyError, TypeError):

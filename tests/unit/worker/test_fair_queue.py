@@ -1,4 +1,4 @@
-"""The worker's side of the fair queue, with a stand-in for the broker."""
+"""The announcement of a worker's threads, with a stand-in for the broker."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 from redis import ConnectionError as RedisConnectionError
 
-from shared.fair_queue import ANNOUNCE, DONE, TENANT, extra_threads
+from shared.fair_queue import ANNOUNCE, extra_threads
 from worker.delivery.fair_queue import FairQueueClient
-
-JOB = f"{'0' * 12}.{'0' * 32}"
 
 
 class Broker:
@@ -50,30 +48,9 @@ def test_a_worker_withdraws_its_announcement_when_it_stops(broker: Broker) -> No
     assert list(last[1:3]) == [0, 0]
 
 
-def test_a_job_is_reported_as_done_whether_or_not_it_fails(broker: Broker) -> None:
-    client = FairQueueClient(broker, 2)
-    with client.job(JOB, {TENANT: "shop"}):
-        assert broker.calls == []
-    with pytest.raises(ZeroDivisionError), client.job(JOB, {TENANT: "shop"}):
-        raise ZeroDivisionError
-    assert [(script, list(args[:2])) for script, args in broker.calls] == [(DONE, ["shop", JOB])] * 2
-    assert all(args[2] >= 0 for _, args in broker.calls)
-
-
-@pytest.mark.parametrize("headers", [{}, {TENANT: None}, {TENANT: ["shop"]}])
-def test_a_job_without_a_tenant_in_its_headers_is_not_reported(broker: Broker, headers: dict[str, Any]) -> None:
-    with FairQueueClient(broker, 2).job(JOB, headers):
-        pass
-    assert broker.calls == []
-
-
-def test_without_a_broker_a_job_is_done_and_a_warning_logged(
-    broker: Broker, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_worker_starts_and_stops_without_a_broker(broker: Broker) -> None:
     broker.away = True
     client = FairQueueClient(broker, 2)
-    with client.job(JOB, {TENANT: "shop"}):
-        pass
     client.start()
     client.stop()
-    assert "turn_not_ended" in capsys.readouterr().out
+    assert broker.calls == []

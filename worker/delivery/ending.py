@@ -1,0 +1,93 @@
+"""Ends jobs: one script stores and publishes the outcome, acknowledges the message and lets the next job in.
+
+Celery and kombu (5.7) would do the same with a read and three transactions, each a way to the broker and back. Where
+the script fails, as on a full broker, that is how the job is ended.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from pydantic_core import to_json
+from redis import Redis, RedisError
+
+from shared import lua
+from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
+from shared.fair_queue import DONE, TENANT
+from shared.jobs import Job, Outcome
+
+log = structlog.stdlib.get_logger(__name__)
+
+_END: Final = "\n".join((lua.load(__package__, "end_job", UNACKED=UNACKED, UNACKED_INDEX=UNACKED_INDEX), DONE))
+
+
+class Ending:
+    """How a job ends. outcome: to be set by the code that does the job. complete: whether the outcome is stored and the
+    message acknowledged; otherwise both are left to Celery.
+    """
+
+    outcome: Outcome | None = None
+    complete: bool = False
+
+
+class Endings:
+    """keep_s: seconds for which an outcome is stored, whole, >= 1. acknowledged: gets the delivery tags of the messages
+    that are acknowledged here, for worker/delivery/channel.py.
+    """
+
+    def __init__(self, redis: Redis, keep_s: int, acknowledged: set[str]) -> None:
+        self._end = redis.register_script(_END)
+        self._done = redis.register_script(DONE)
+        self._keep_s = keep_s
+        self._acknowledged = acknowledged
+
+    @contextmanager
+    def job(self, job: Job, headers: Mapping[str, Any], tag: str | None) -> Iterator[Ending]:
+        """Run the block as that job, then end it. headers, tag: those of the job's message; tag: its delivery tag."""
+        ending, start = Ending(), time.monotonic()
+        try:
+            yield ending
+        finally:
+            tenant = headers.get(TENANT)
+            if isinstance(tenant, str):  # gateways of releases without a fair queue send none
+                turn = (tenant, job.job_id, time.monotonic() - start)
+                if tag and ending.outcome:
+                    ending.complete = self._ended(turn, tag, ending.outcome)
+                if not ending.complete:
+                    self._report(turn)
+
+    def _ended(self, turn: tuple[str, str, float], tag: str, outcome: Outcome) -> bool:
+        """Return whether the script ended the job."""
+        _, job_id, _ = turn
+        try:
+            self._end(keys=[RESULT_PREFIX + job_id], args=[*turn, tag, stored(job_id, outcome), self._keep_s])
+        except RedisError as error:
+            log.debug("job_not_ended_at_once", job_id=job_id, error=type(error).__name__)
+            return False
+        self._acknowledged.add(tag)
+        return True
+
+    def _report(self, turn: tuple[str, str, float]) -> None:
+        """Report the job as done to the fair queue, so that the next one is released."""
+        try:
+            self._done(args=turn)
+        except RedisError as error:
+            # It counts as running until its deadline is over.
+            log.warning("turn_not_ended", job_id=turn[1], error=type(error).__name__)
+
+
+def stored(job_id: str, outcome: Outcome) -> bytes:
+    """Return an outcome as Celery stores the result of a task that succeeded, in JSON."""
+    return to_json(
+        {
+            "status": "SUCCESS",
+            "result": outcome,
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.now(UTC).isoformat(),
+            "task_id": job_id,
+        }
+    )
