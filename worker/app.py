@@ -32,6 +32,7 @@ from worker.delivery.redelivery import Redelivery
 from worker.delivery.time_limit import CHECK_S, TimeLimit, limit_s
 from worker.heartbeat import HeartbeatSender, require_same_embedder
 from worker.runtime import Runtime, open_runtime
+from worker.thread_connections import ThreadConnections
 from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
@@ -65,6 +66,7 @@ class Opened:
     runtime: Runtime
     foreign_facedbs: ForeignFacedbs
     fair_queue: FairQueueClient
+    broker: ThreadConnections
     endings: Endings
 
 
@@ -91,8 +93,9 @@ class Process:
         redis = runtime.ledger.redis
         foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics.refused)
         fair_queue = FairQueueClient(redis, self._settings.threads)
-        endings = Endings(redis, self._settings.image_ttl_s, self._acknowledged)
-        self._opened = Opened(runtime, foreign_facedbs, fair_queue, endings)
+        broker = ThreadConnections(redis)
+        endings = Endings(broker, self._settings.image_ttl_s, self._acknowledged)
+        self._opened = Opened(runtime, foreign_facedbs, fair_queue, broker, endings)
         return self._opened
 
     def close(self) -> None:
@@ -161,9 +164,9 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
             # The pool has a thread for each job of both queues.
             consumer.qos.decrement_eventually(extra)
             self.extra = consume_extra_queue(consumer, EXTRA, extra)
-            for channel in (consumer.task_consumer.channel, self.extra.channel):
-                prepare_channel(channel, full, acknowledged)
             opened = process.opened
+            for channel in (consumer.task_consumer.channel, self.extra.channel):
+                prepare_channel(channel, opened.broker, full, acknowledged)
             runtime = opened.runtime
             redis, store = runtime.ledger.redis, runtime.store
             # Stopped in this order, started in the reverse one. The heartbeat stops first: no gateway must count on

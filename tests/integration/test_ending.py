@@ -11,6 +11,7 @@ from shared.contract import Status
 from shared.fair_queue import ANNOUNCE, ENTER, TENANT, item
 from shared.jobs import QUEUE, Outcome, SearchJob
 from worker.delivery.ending import Endings
+from worker.thread_connections import ThreadConnections
 
 JOB = SearchJob(job_id=f"{'0' * 12}.{'0' * 32}", deadline=2e9, collection="a.b.00000000")
 KEY = RESULT_PREFIX + JOB.job_id
@@ -33,7 +34,7 @@ def redis(valkey_url: str) -> Iterator[Redis]:
 
 
 def end(redis: Redis, outcome: Outcome) -> bool:
-    with Endings(redis, 15, set()).job(JOB, {TENANT: "shop"}, "tag") as ending:
+    with Endings(ThreadConnections(redis), 15, set()).job(JOB, {TENANT: "shop"}, "tag") as ending:
         ending.outcome = outcome
     return ending.complete
 

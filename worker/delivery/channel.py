@@ -15,25 +15,30 @@ Idempotency-Key need no hook: worker/tasks.py looks their outcome up.
 """
 
 import json
+import time
 from queue import Empty
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from redis import DataError, RedisError
 from redis.exceptions import OutOfMemoryError
 
+from shared import lua
 from worker.delivery.full_broker import FullBrokerLog
+from worker.thread_connections import ThreadConnections
 
 log = structlog.stdlib.get_logger(__name__)
 
+_TAKE: Final = lua.load(__package__, "take")
 
-def prepare_channel(channel: Any, full: FullBrokerLog, acknowledged: set[str]) -> None:
-    """Change a channel as above. full: reports that the broker is full. acknowledged: the delivery tags of messages
-    that are acknowledged at the broker, of which this process has not been told yet.
+
+def prepare_channel(channel: Any, broker: ThreadConnections, full: FullBrokerLog, acknowledged: set[str]) -> None:
+    """Change a channel as above. broker: the channel's. full: reports that the broker is full. acknowledged: the
+    delivery tags of messages that are acknowledged at the broker, which this process does not know yet.
     """
     share_client(channel)
     _drop_unreadable(channel)
-    _survive_full_broker(channel.qos, full)
+    _survive_full_broker(channel.qos, broker, full)
     _acknowledge_once(channel.qos, acknowledged)
 
 
@@ -106,19 +111,21 @@ def _is_message(kept: bytes | str) -> bool:
         return False
 
 
-def _survive_full_broker(qos: Any, full: FullBrokerLog) -> None:
+def _survive_full_broker(qos: Any, broker: ThreadConnections, full: FullBrokerLog) -> None:
     """Take a job although it cannot be noted as taken: if this worker is killed now, the job's gateway notices that no
     worker has it. Jobs of dead workers are searched for once there is memory again.
     """
-    append, restore = qos.append, qos.restore_visible
+    note, restore = broker.script(_TAKE), qos.restore_visible
+    in_this_process: Any = super(type(qos), qos)
 
     def append_or_keep_here(message: Any, delivery_tag: str) -> None:
+        where = message.delivery_info
+        text = json.dumps([message._raw, where["exchange"], where["routing_key"]])  # noqa: SLF001 -- as kombu's append
         try:
-            append(message, delivery_tag)
+            note([qos.unacked_index_key, qos.unacked_key], [time.time(), delivery_tag, text])
         except OutOfMemoryError:
             full.report()
-            in_this_process: Any = super(type(qos), qos)
-            in_this_process.append(message, delivery_tag)
+        in_this_process.append(message, delivery_tag)
 
     def restore_if_possible(*args: Any, **kwargs: Any) -> None:
         try:

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import structlog
 from pydantic_core import to_json
-from redis import Redis, RedisError
+from redis import RedisError
 
 from shared import lua
 from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
 from shared.fair_queue import DONE, TENANT
 from shared.jobs import Job, Outcome
+from worker.thread_connections import ThreadConnections
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,9 +39,9 @@ class Endings:
     that are acknowledged here, for worker/delivery/channel.py.
     """
 
-    def __init__(self, redis: Redis, keep_s: int, acknowledged: set[str]) -> None:
-        self._end = redis.register_script(_END)
-        self._done = redis.register_script(DONE)
+    def __init__(self, broker: ThreadConnections, keep_s: int, acknowledged: set[str]) -> None:
+        self._end = broker.script(_END)
+        self._done = broker.script(DONE)
         self._keep_s = keep_s
         self._acknowledged = acknowledged
 
@@ -63,7 +64,7 @@ class Endings:
         """Return whether the script ended the job."""
         _, job_id, _ = turn
         try:
-            self._end(keys=[RESULT_PREFIX + job_id], args=[*turn, tag, stored(job_id, outcome), self._keep_s])
+            self._end([RESULT_PREFIX + job_id], [*turn, tag, stored(job_id, outcome), self._keep_s])
         except RedisError as error:
             log.debug("job_not_ended_at_once", job_id=job_id, error=type(error).__name__)
             return False
@@ -73,7 +74,7 @@ class Endings:
     def _report(self, turn: tuple[str, str, float]) -> None:
         """Report the job as done to the fair queue, so that the next one is released."""
         try:
-            self._done(args=turn)
+            self._done([], turn)
         except RedisError as error:
             # It counts as running until its deadline is over.
             log.warning("turn_not_ended", job_id=turn[1], error=type(error).__name__)

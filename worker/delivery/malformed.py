@@ -6,17 +6,20 @@ type end the worker, and an unknown task is logged with its body, names included
 Messages that kombu cannot read are dropped by worker/delivery/channel.py.
 """
 
-import json
 from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.jobs import Job, JobId
 
 _JOB_ID: Final = TypeAdapter(JobId)
 
 Short = Annotated[str, Field(max_length=200)]
+
+Time = Annotated[str, AfterValidator(datetime.fromisoformat)]
 
 
 class _Headers(BaseModel):
@@ -31,7 +34,7 @@ class _Headers(BaseModel):
     parent_id: None = None
     shadow: None = None
     eta: None = None
-    expires: Short | None = None
+    expires: Time | None = None
     group: None = None
     group_index: None = None
     retries: Annotated[int, Field(ge=0)] = 0
@@ -54,8 +57,10 @@ class _Properties(BaseModel):
     reply_to: Short | None = None
 
 
-_KEYWORDS: Final = TypeAdapter(tuple[list[None], dict[str, Any], dict[str, None]])
-"""A body: no positional arguments, the job as keywords, and no tasks to follow."""
+@cache
+def _bodies(job_type: type[Job]) -> TypeAdapter[tuple[list[None], Job, dict[str, None]]]:
+    """Return what checks bodies: no positional arguments, the job as keywords, and no tasks to follow."""
+    return TypeAdapter(tuple[Annotated[list[None], Field(max_length=0)], job_type, dict[str, None]])  # type: ignore[valid-type]
 
 
 class Malformed(Exception):
@@ -82,12 +87,9 @@ def read_job(message: Any, tasks: Mapping[str, Any]) -> Job:
     if (message.content_type, message.content_encoding) != ("application/json", "utf-8"):
         raise Malformed("content type")
     try:
-        none, keywords, _ = _KEYWORDS.validate_python(json.loads(message.body))
-        job = job_type.model_validate(keywords)
-    except (ValueError, TypeError, RecursionError):  # a ValidationError is a ValueError
+        _, job, _ = _bodies(job_type).validate_json(message.body)
+    except (ValueError, TypeError):  # a ValidationError is a ValueError
         raise Malformed("body") from None
-    if none:
-        raise Malformed("body")
     return job
 
 

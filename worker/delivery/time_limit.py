@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -174,8 +173,13 @@ class Stopwatch:
 def _waited_s(thread: int) -> float:
     """Return the seconds for which a thread of this process has waited for a processor in all, 0 if unknown."""
     try:
-        # Nanoseconds on a processor, nanoseconds waiting for one, time slices: Documentation/scheduler/sched-stats.rst.
-        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
+        # Not by a Path, which takes 18 µs of CPU instead of 5.
+        descriptor = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY)
+        try:
+            # Nanoseconds on a processor and waiting for one, time slices: Documentation/scheduler/sched-stats.rst.
+            return int(os.read(descriptor, 100).split()[1]) / 1e9
+        finally:
+            os.close(descriptor)
     except (OSError, IndexError, ValueError):
         return 0.0
 

@@ -22,8 +22,8 @@ OUTCOME = Outcome(status=Status.OK, message=[{"confidence": 97.5, "name": "Zoë"
 
 
 class Broker:
-    """A stand-in for Redis that records the calls of scripts. refuses: what the script that ends a job raises. away:
-    whether every script fails.
+    """A stand-in for connections to a broker that records the calls of scripts. refuses: what the script that ends a
+    job raises. away: whether every script fails.
     """
 
     def __init__(self) -> None:
@@ -31,8 +31,8 @@ class Broker:
         self.refuses: Exception | None = None
         self.away = False
 
-    def register_script(self, text: str) -> Any:
-        def call(keys: Sequence[str] = (), args: Sequence[Any] = ()) -> None:
+    def script(self, text: str) -> Any:
+        def call(keys: Sequence[str], args: Sequence[Any]) -> None:
             if self.away:
                 raise RedisConnectionError
             if self.refuses and text != DONE:
