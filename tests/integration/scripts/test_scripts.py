@@ -15,8 +15,10 @@ from gateway.calls import metering
 from gateway.dispatch import idempotency
 from processes import empty_redis
 from shared import fair_queue
+from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
 from worker import ledger
+from worker.delivery import channel, ending
 from worker.upkeep import kept_answers
 
 FOREVER = time.time() + 3600
@@ -32,6 +34,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def redis(server: Redis) -> Redis:
     server.flushdb()
     return server
+
+
+class TestDelivery:
+    def test_take(self, redis: Redis) -> None:
+        redis.eval(channel._TAKE, 2, UNACKED_INDEX, UNACKED, 5, "tag", "message")
+        assert redis.zrange(UNACKED_INDEX, 0, -1, withscores=True) == [("tag", 5)]
+        assert redis.hgetall(UNACKED) == {"tag": "message"}
+
+    def test_end_job(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 1, 0, 60)
+        for job in ("first", "second"):
+            redis.eval(fair_queue.ENTER, 0, "t", job, fair_queue.item(job, FOREVER, job))
+        redis.eval(channel._TAKE, 2, UNACKED_INDEX, UNACKED, 5, "tag", redis.rpop(QUEUE))
+        for outcome in ("outcome", "another"):
+            redis.eval(ending._END, 1, "result", "t", "first", 1.5, "tag", outcome, 15)
+        assert (redis.get("result"), redis.ttl("result")) == ("outcome", 15), "the first one counts"
+        assert redis.exists(UNACKED, UNACKED_INDEX) == 0
+        assert redis.lrange(QUEUE, 0, -1) == ["second"]
 
 
 class TestFairQueue:
