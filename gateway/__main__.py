@@ -1,29 +1,20 @@
 """Run a gateway: `python -m gateway`, with its settings in the environment.
 
-Listening sockets may be inherited from `facesearch up` by `--fd N` and `--admin-fd N`, and then survive a restart of
-this process. Without an admin key there is no admin API.
+Listening sockets may be inherited from a parent by `--fd N`, as often as there are, and `--admin-fd N`; they then
+survive a restart of this process. Without an admin key there is no admin API. With FACESEARCH_GATEWAY_PROCESSES above 1
+this process becomes the parent of as many, which it tells by `--process` and `--folder` that they are some of them.
 """
 
 import argparse
 import asyncio
-import signal
-import socket
+import os
 import sys
 
 import structlog
-import uvloop
 
-from gateway.admin.app import create_admin_app
-from gateway.app import create_app
-from gateway.app_keys import METRICS
-from gateway.http.connections import Connections, connection_limit
-from gateway.http.server import Site, serve
-from gateway.metrics import ConnectionMetrics
-from gateway.monitoring.broker import create_metrics_app
 from shared import unknown_variables
-from shared.calls import CALLS, Call
 from shared.errors import OperatorError
-from shared.host.descriptors import raise_limit
+from shared.gateway_process import GatewayProcess, asked_for
 from shared.observability import logs
 from shared.settings import Settings
 
@@ -32,45 +23,38 @@ log = structlog.stdlib.get_logger(__name__)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gateway")
-    parser.add_argument("--fd", type=int, help="file descriptor of a listening socket")
+    parser.add_argument("--fd", type=int, action="append", default=[], help="file descriptor of a listening socket")
     parser.add_argument("--admin-fd", type=int, help="the same for the admin API")
+    parser.add_argument("--process", metavar="NUMBER/OF", help="which process of a gateway this is, such as 2/4")
+    parser.add_argument("--folder", help="folder of the sockets of these processes")
+    parser.add_argument("--reason-fd", type=int, help="file descriptor for why it cannot start, instead of the log")
     arguments = parser.parse_args()
     try:
-        settings = Settings.read()
-        logs.configure(settings.log_level, settings.log_format, "gateway")
-        unknown_variables.warn(log)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings, arguments.fd, arguments.admin_fd))
+        _run(arguments)
     except (OperatorError, OSError) as error:  # OSError: an address cannot be used
-        sys.exit(f"gateway cannot start: {error}")
+        if arguments.reason_fd is None:
+            sys.exit(f"gateway cannot start: {error}")
+        os.write(arguments.reason_fd, f"{error}\n".encode())
+        sys.exit(1)
 
 
-async def run(settings: Settings, fd: int | None, admin_fd: int | None, calls: tuple[Call, ...] = CALLS) -> None:
-    """Serve the calls until SIGINT or SIGTERM. fd, admin_fd: inherited listening sockets."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(settings, calls)
-    connections = _connections(settings, app[METRICS].connections)
-    sites = [Site(app, settings.host, settings.port, _inherited(fd), connections)]
-    if settings.admin_key is not None:
-        admin = create_admin_app(settings)
-        sites.append(Site(admin, settings.admin_host, settings.admin_port, _inherited(admin_fd)))
-    if settings.metrics_port is not None:
-        sites.append(Site(create_metrics_app(app), settings.metrics_host, settings.metrics_port))
-    await serve(sites, stop, drain_s=settings.drain_s, deadline_s=settings.deadline_s)
+def _run(arguments: argparse.Namespace) -> None:
+    settings = Settings.read()
+    process = GatewayProcess()
+    if arguments.process is not None:
+        process = GatewayProcess.parse(arguments.process, arguments.folder)
+    logs.configure(settings.log_level, settings.log_format, process.name)
+    if process.is_first:
+        unknown_variables.warn(log)
+    count = asked_for(settings) if arguments.process is None else 1
+    if count > 1:
+        from gateway.processes import supervise  # noqa: PLC0415 -- each of the two imports only what it needs
 
+        asyncio.run(supervise(settings, count, arguments.fd, arguments.admin_fd))
+    else:
+        from gateway.serving import run  # noqa: PLC0415 -- see above
 
-def _connections(settings: Settings, counts: ConnectionMetrics) -> Connections:
-    descriptors = raise_limit()
-    most = connection_limit(descriptors, settings.connections)
-    if most < settings.connections:
-        log.info("connections_fewer", wanted=settings.connections, most=most, descriptors=descriptors)
-    return Connections(most, settings.connections_per_address, settings.known_proxies, counts)
-
-
-def _inherited(fd: int | None) -> socket.socket | None:
-    return None if fd is None else socket.socket(fileno=fd)
+        run(settings, process, arguments.fd, arguments.admin_fd)
 
 
 if __name__ == "__main__":

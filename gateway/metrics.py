@@ -18,6 +18,10 @@ STAGES: Final = ("limits", "upload", "claim_check", "dispatch", "outcome")
 the job to the broker; waiting for its outcome."""
 
 
+PROCESS_UP: Final = ("facesearch_gateway_process_up", "Whether this process of the gateway tells its metrics.")
+"""Name and help of a metric that is 1 in each process; for a process that tells nothing another one tells 0."""
+
+
 class ConnectionMetrics:
     """Metrics of the connections of one server. registry: by default one that is never read."""
 
@@ -48,6 +52,7 @@ class Metrics:
         self.stages = Stages(
             "facesearch_gateway_stage_seconds", "Time in the stages of a request.", STAGES, self.registry, tracer
         )
+        Gauge(*PROCESS_UP, registry=self.registry).set(1)
         self.lost = Counter(
             "facesearch_jobs_lost", "Jobs that no worker had and that were dispatched again.", registry=self.registry
         )

@@ -214,6 +214,13 @@ class Settings(BaseSettings):
         description="Key of the admin API. Left out: `facesearch up` creates one and keeps it in the data directory; "
         "elsewhere there is no admin API.",
     )
+    gateway_processes: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=0,
+        description="Processes of one gateway, which accept connections on its port together and share its limits. 0: "
+        "`facesearch up` starts one for every 8 cores, with cuda for every 4, rounded up, and at most one for each 64 "
+        "MiB of FACESEARCH_BODY_MEMORY_MIB; `python -m gateway` runs one. More: each takes up to a core and answers "
+        "about 500 requests a second. In Kubernetes add replicas instead.",
+    )
     rate: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         default=1000,
         description="Requests a second that an API key may make, unless the key has a rate of its own; 0: no limit. "

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from gateway.__main__ import run as run_gateway
+from gateway.serving import serving as run_gateway
 from shared.calls import CALLS, Call, Tag
 from shared.contract import Status
 from shared.control import Scope
@@ -69,7 +69,7 @@ TABLE = (*CALLS, WEIGH_IMAGE)
 def main() -> None:
     settings = Settings.read()
     if sys.argv[1] == "gateway":
-        asyncio.run(run_gateway(settings, int(sys.argv[2]), None, TABLE))
+        asyncio.run(run_gateway(settings, [int(sys.argv[2])], calls=TABLE))
     else:
         sys.exit(app.run(app.create_celery(settings, calls=TABLE, actions={**ACTIONS, WeighJob: weigh}), settings))
 

@@ -8,7 +8,7 @@ valkey/       append-only file of the broker: control data and the queue
 images/       working folder of the image store, which writes nothing but its log
 handover/     faces that a worker has written for a backup in progress
 restor…/      data that a restore is about to move into place: facesearch/embedded/swap.py
-run/          Unix sockets (or a link to a folder with a shorter path)
+run/          Unix sockets, and what gateway processes share (or a link to a folder with a shorter path)
 """
 
 import fcntl
@@ -128,14 +128,19 @@ def run_folder(folder: Path) -> Iterator[Path]:
         run.unlink()  # its target may belong to another process by now
     if len(os.fsencode(run / "images.sock")) <= LONGEST_SOCKET_PATH:
         run.mkdir(mode=0o700, exist_ok=True)
-        for stale_socket in run.iterdir():  # of an instance that was killed
-            stale_socket.unlink()
+        _empty(run)  # of an instance that was killed
         yield run
+        _empty(run)  # of a child that was killed
         return
     with tempfile.TemporaryDirectory(prefix="facesearch-") as short:
         run.symlink_to(short)
         yield Path(short)
         run.unlink()
+
+
+def _empty(run: Path) -> None:
+    for left in run.iterdir():
+        left.unlink()
 
 
 def broker_socket(folder: Path) -> Path:

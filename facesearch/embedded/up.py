@@ -1,9 +1,8 @@
-"""The whole service on one machine: two Valkey servers, a worker and a gateway as child processes."""
+"""The whole service on one machine: two Valkey servers, a worker and the processes of a gateway as child processes."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +15,15 @@ from redis.asyncio import Redis
 from facesearch.embedded import banner, data_directory, servers
 from facesearch.embedded.broker import broker_url, describe_redis_failure
 from facesearch.embedded.sockets import Endpoint, admin_port, listen
-from facesearch.embedded.supervisor import Children, Command
 from shared.broker_memory import MEMORY
 from shared.control import Control
 from shared.errors import OperatorError
+from shared.gateway_process import GRACE_S, GatewayProcesses, chosen
 from shared.heartbeat import DISK, FACEDBS, OK
 from shared.host.descriptors import raise_limit
 from shared.redis_clients import connect
 from shared.settings import Settings
+from shared.supervisor import Children, Command, stop_on_signals
 
 READY_S: Final = 60.0
 """Time within which the service must be ready."""
@@ -33,9 +33,6 @@ ANSWER_S: Final = 5.0
 
 POLL_S: Final = 0.05
 
-GRACE_S: Final = 10.0
-"""Time beyond a request's deadline in which a child must end: above the gateway's own margin."""
-
 
 async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: bool) -> None:
     """Start everything, print the banner, run until SIGINT or SIGTERM and stop everything in order.
@@ -44,6 +41,7 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
     be shown. Raises OperatorError if something cannot start.
     """
     raise_limit()
+    gateways = chosen(settings)
     async with AsyncExitStack() as stack:
         await _require_reachable(settings)
         folder = stack.enter_context(data_directory.opened(settings.data_dir))
@@ -51,12 +49,12 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
         admin_listening = stack.enter_context(listen(settings.admin_host, admin_port(settings), "--admin-port"))
         run = stack.enter_context(data_directory.run_folder(folder))
         children = await stack.enter_async_context(Children())
-        stop = _stop_on_signals(children)
+        stop = stop_on_signals(children)
         key_file = None if settings.api_key else folder / data_directory.API_KEY
         is_new = key_file is not None and not key_file.exists()
         api = Endpoint(listening, _key(settings.api_key, folder / data_directory.API_KEY))
         admin = Endpoint(admin_listening, _key(settings.admin_key, folder / data_directory.ADMIN_KEY))
-        if await _finishes_before(stop, _start(children, settings, folder, run, api, admin)):
+        if await _finishes_before(stop, _start(children, settings, folder, run, api, admin, gateways)):
             children.mark_up()
             shown = api.key if is_new and at_terminal else None
             valid = await _is_valid(settings, api.key)
@@ -91,9 +89,11 @@ def _key(given: SecretStr | None, path: Path) -> str:
 
 
 async def _start(
-    children: Children, settings: Settings, folder: Path, run: Path, api: Endpoint, admin: Endpoint
+    children: Children, settings: Settings, folder: Path, run: Path, api: Endpoint, admin: Endpoint, gateways: int
 ) -> None:
-    """Start the children in order of their dependencies, and return when the service is ready."""
+    """Start the children in order of their dependencies, and return when the service is ready. gateways: number of the
+    gateway's processes.
+    """
     environment = {
         "FACESEARCH_DATA_DIR": str(folder),
         "FACESEARCH_MODELS_DIR": str(settings.models_dir),
@@ -110,13 +110,10 @@ async def _start(
         worker = [sys.executable, "-m", "worker"]
         await children.start(Command("worker", worker, environment | metrics, grace_s=grace_s, gives_reason=True))
         keys = {"FACESEARCH_API_KEY": api.key, "FACESEARCH_ADMIN_KEY": admin.key}
-        inherited = [endpoint.listening.fileno() for endpoint in (api, admin)]
-        argv = [sys.executable, "-m", "gateway", "--fd", str(inherited[0]), "--admin-fd", str(inherited[1])]
-        await children.start(
-            Command("gateway", argv, environment | keys, inherited, grace_s=grace_s + settings.drain_s)
-        )
+        gateway = GatewayProcesses(settings, gateways, run, environment | keys)
+        await children.start(*gateway.commands([api.listening.fileno()], admin.listening.fileno()))
         async with aiohttp.ClientSession() as session:
-            while not _is_working(await _readiness(session, api.address)):
+            while not (_is_working(await _readiness(session, api.address)) and await _all_ready(gateway.sockets)):
                 children.require_alive()
                 await asyncio.sleep(POLL_S)
 
@@ -164,6 +161,21 @@ async def _readiness(session: aiohttp.ClientSession, address: str) -> dict[str, 
         return {}
 
 
+async def _all_ready(sockets: Iterable[Path]) -> bool:
+    """Return whether every process of the gateway with such a socket is ready: the address is answered by any."""
+    for path in sockets:
+        try:
+            async with (
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+                session.get("http://process/readyz") as response,
+            ):
+                if not response.ok:
+                    return False
+        except aiohttp.ClientError:
+            return False
+    return True
+
+
 def _is_working(parts: dict[str, str]) -> bool:
     """Return whether calls are answered, although perhaps not all of them or not for long."""
     return bool(parts) and all(state == OK for part, state in parts.items() if part not in (FACEDBS, MEMORY, DISK))
@@ -176,20 +188,6 @@ async def _warn_of_unusable_parts(address: str, say: Callable[[str], None]) -> N
     for part in (FACEDBS, MEMORY, DISK):
         if (state := parts.get(part, OK)) != OK:
             say(f"Not all of it can be used: {state}.\n")
-
-
-def _stop_on_signals(children: Children) -> asyncio.Event:
-    """Return an event that the first SIGINT or SIGTERM sets; the next one kills the children."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            children.kill()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
 
 
 async def _finishes_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -18,6 +18,7 @@ from gateway.http.answers import answer
 from gateway.http.connection import Connection, serialize
 from gateway.http.connections import Connections
 from gateway.http.headers import REQUEST_ID
+from gateway.http.listening import BACKLOG
 from gateway.throttled_log import CONNECTIONS_EVERY_S, ThrottledLog
 from shared.contract import MESSAGES, Status
 from shared.jobs import new_request_id
@@ -28,12 +29,15 @@ BATCH: Final = 16
 """Connections accepted before the loop does something else. Those dropped for them are closed only then, so that up to
 this many of the reserved descriptors may be in use meanwhile."""
 
-BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; Linux allows 4,096 by default."""
-
 PAUSE_S: Final = 0.1
 """Seconds until the next attempt when descriptors have run out. Callers wait in the backlog meanwhile; none is
 reset."""
+
+YIELD_S: Final = 0.002
+"""Seconds for which a process leaves a connection to those that have fewer: as long as a busy one takes to see it."""
+
+YIELD_WHEN_FULL_S: Final = 0.1
+"""The same for a process that could only refuse it."""
 
 _GONE: Final = (BlockingIOError, InterruptedError, ConnectionError)
 """Errors by which accept(2) reports that no connection is waiting, or that its caller has left."""
@@ -71,22 +75,41 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(BATCH):
-            try:
-                sock, peer = self._listening.accept()
-            except _GONE:
+            if self._connections.others_have_fewer():
+                self._leave_to_others()
                 return
-            except OSError as error:
-                self._pause(error)
+            if not self._accept_one():
                 return
-            group = self._connections.group(peer)
-            if self._connections.make_room(group) is not None:
-                _refuse(sock)
-                continue
-            connection = self._make()
-            self._connections.add(connection, group)
-            opening = self._loop.create_task(self._open(sock, connection))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+
+    def _leave_to_others(self) -> None:
+        """Take the next connection only after a while, and if it is still there: the others may hang."""
+        wait_s = YIELD_WHEN_FULL_S if self._connections.are_full else YIELD_S
+        self._loop.remove_reader(self._listening)
+        self._resuming = self._loop.call_later(wait_s, self._resume_with_one)
+
+    def _resume_with_one(self) -> None:
+        self._resume()
+        self._accept_one()
+
+    def _accept_one(self) -> bool:
+        """Accept a connection. Returns whether there may be another one."""
+        try:
+            sock, peer = self._listening.accept()
+        except _GONE:
+            return False
+        except OSError as error:
+            self._pause(error)
+            return False
+        group = self._connections.group(peer)
+        if self._connections.make_room(group) is not None:
+            _refuse(sock)
+            return True
+        connection = self._make()
+        self._connections.add(connection, group)
+        opening = self._loop.create_task(self._open(sock, connection))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        return True
 
     async def _open(self, sock: socket.socket, connection: Connection) -> None:
         try:
@@ -104,22 +127,6 @@ class Acceptor:
         given_up = self._connections.drop_idle(BATCH)
         reason = errno.errorcode.get(error.errno or 0, "?")
         self._log.warn("accepting_paused", error=reason, what=os.strerror(error.errno or 0), given_up=given_up)
-
-
-async def listen(host: str | None, port: int) -> list[socket.socket]:
-    """Return a listening socket for each address of a host. Raises OSError when an address cannot be used."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            sockets.append(socket.create_server(address, family=family, backlog=BACKLOG))
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
 
 
 def _refuse(sock: socket.socket) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Protocol
 import structlog
 
 from gateway.http import addresses
+from gateway.http.balance import Balance
 from gateway.metrics import ConnectionMetrics
 from gateway.throttled_log import CONNECTIONS_EVERY_S, ThrottledLog
 from shared.proxies import Network
@@ -54,7 +55,8 @@ def connection_limit(descriptors: int, wanted: int) -> int:
 
 class Connections:
     """The connections of one server, at most `most`. per_address: from one address, by default half of them. trusted:
-    proxies, which have no limit of their own. counts: metrics of these connections. clock: seconds.
+    proxies, which have no limit of their own. counts: metrics of these connections. balance: the numbers of all
+    processes of the gateway, if there are several. clock: seconds.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Connections:
         per_address: int | None = None,
         trusted: Sequence[Network] = (),
         counts: ConnectionMetrics | None = None,
+        balance: Balance | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +74,7 @@ class Connections:
         self._trusted = trusted
         self.counts = counts or ConnectionMetrics()
         self.counts.most.set(most)
+        self._balance = balance
         self._clock = clock
         self._group_of: dict[Droppable, Hashable] = {}
         self._groups: dict[Hashable, set[Droppable]] = {}
@@ -103,7 +107,16 @@ class Connections:
         self._group_of[connection] = group
         if group is not None:
             self._groups.setdefault(group, set()).add(connection)
-        self.counts.held.set(len(self._group_of))
+        self._report()
+
+    @property
+    def are_full(self) -> bool:
+        """Whether there are as many as there may be."""
+        return len(self._group_of) >= self._most
+
+    def others_have_fewer(self) -> bool:
+        """Return whether another process of the gateway has fewer connections."""
+        return self._balance is not None and self._balance.others_have_fewer()
 
     def set_idle(self, connection: Droppable) -> None:
         """Note that no request of this connection is being handled from now on."""
@@ -125,7 +138,7 @@ class Connections:
             self._groups[group].discard(connection)
             if not self._groups[group]:
                 del self._groups[group]
-        self.counts.held.set(len(self._group_of))
+        self._report()
 
     def drop_idle(self, number: int) -> int:
         """Drop at most `number` connections, those that have been idle longest. Returns how many were dropped."""
@@ -134,13 +147,18 @@ class Connections:
             dropped += 1
         return dropped
 
+    def _report(self) -> None:
+        self.counts.held.set(len(self._group_of))
+        if self._balance is not None:
+            self._balance.report(len(self._group_of))
+
     def _find_room(self, group: Hashable) -> Refusal | None:
         own = self._groups.get(group, ())
         if len(own) >= self._per_address:
             idle = (connection for connection in own if connection in self._idle_since)
             if not self._drop(min(idle, key=self._idle_since.__getitem__, default=None)):
                 return "address"
-        if len(self._group_of) >= self._most and not self.drop_idle(1):
+        if self.are_full and not self.drop_idle(1):
             return "full"
         return None
 

@@ -9,9 +9,10 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from gateway.http.acceptor import Acceptor, listen
+from gateway.http.acceptor import Acceptor
 from gateway.http.connection import Connection, refusal, unsupported
 from gateway.http.connections import Connections
+from gateway.http.listening import listen
 from gateway.http.timeouts import TIMEOUTS, Timeouts
 
 STOP: Final = web.AppKey("stop", asyncio.Event)
@@ -25,12 +26,14 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Site:
-    """An application, the socket or address that it listens on, and its connections, by default SIDE_CONNECTIONS."""
+    """An application, its connections, by default SIDE_CONNECTIONS, and where it listens: the sockets or, if there are
+    none, the address.
+    """
 
     app: web.Application
     host: str | None = None
     port: int = 0
-    sock: socket.socket | None = None
+    sockets: Sequence[socket.socket] = ()
     connections: Connections = field(default_factory=Connections)
 
 
@@ -76,7 +79,7 @@ async def _listen(site: Site, runner: web.AppRunner, timeouts: Timeouts, stop: a
     def connection() -> Connection:
         return Connection(server, loop=loop, timeouts=timeouts, connections=site.connections)
 
-    sockets = await listen(site.host, site.port) if site.sock is None else [site.sock]
+    sockets = site.sockets or await listen(site.host, site.port)
     return [Acceptor(sock, site.connections, connection) for sock in sockets]
 
 

@@ -1,4 +1,4 @@
-"""`GET /metrics` for Prometheus, on a socket of its own: the gateway's metrics and those of the broker.
+"""The metrics of the broker and the image store.
 
 All gateways read the same broker, so its metrics must be aggregated as the maximum over gateways, not the sum.
 """
@@ -9,12 +9,10 @@ import math
 import time
 from typing import Any, Final
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge
 from redis import RedisError
 from redis.asyncio import Redis
 
-from gateway.app_keys import IMAGE_STORE, METRICS, REDIS, RESULTS
 from gateway.monitoring.health import living_workers
 from shared.broker import UNACKED
 from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
@@ -92,17 +90,3 @@ def _age(message: bytes) -> float:
         return max(0.0, time.time() - float(json.loads(message)["headers"][SENT]))
     except (ValueError, KeyError, TypeError):
         return math.nan
-
-
-def create_metrics_app(gateway: web.Application) -> web.Application:
-    """Return the application that serves a gateway's metrics, for a socket that only Prometheus reaches."""
-    app = web.Application()
-    broker = BrokerMetrics(gateway[METRICS].registry)
-
-    async def metrics(_request: web.Request) -> web.Response:
-        await broker.refresh(gateway[REDIS], gateway[IMAGE_STORE], gateway[RESULTS].subscribed)
-        body = generate_latest(gateway[METRICS].registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app.router.add_get("/metrics", metrics, allow_head=False)
-    return app

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from shared.fair_queue import extra_threads
-from shared.settings import Settings
+from shared.settings import LEAST_BODY_MEMORY_MIB, Settings
 from worker.vision.decoding_memory import CMYK_JPEG_BYTES, COEFFICIENT_BYTES
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +68,32 @@ def test_the_chart_gives_a_worker_enough_memory() -> None:
         assert fits(resources["limits"]["memory"], threads)
         common_mb = planned_mb(threads + extra_threads(threads), SETTINGS.decoded_mb)
         assert megabytes(resources["requests"]["memory"]) >= common_mb, name
+
+
+class TestGateway:
+    """docs/operations.md plans the memory of a gateway's processes, too."""
+
+    PLAN = (ROOT / "docs" / "operations.md").read_text()
+
+    def fits(self, limit: str) -> bool:
+        """Return whether as many processes as are allowed fit into a container of that size."""
+        found = re.search(r"\| memory \| each (\d+) MB and up to (\d+) MB .* (\d+) MB for their parent \|", self.PLAN)
+        assert found
+        base, parsed, parent = map(int, found.groups())
+        body_memory_mb = megabytes(limit) / 4
+        processes = int(body_memory_mb // megabytes(f"{LEAST_BODY_MEMORY_MIB}m"))
+        assert processes >= 1
+        planned_mb = processes * (base + parsed) + (parent if processes > 1 else 0) + 2 * body_memory_mb
+        return planned_mb <= megabytes(limit)
+
+    def test_compose_gives_a_gateway_enough_memory_for_its_processes(self) -> None:
+        (limit,) = re.findall(r" mem_limit: \$\{GATEWAY_MEMORY:-(\w+)\}", (ROOT / "docker-compose.yml").read_text())
+        assert self.fits(limit)
+
+    def test_the_chart_gives_a_gateway_enough_memory(self) -> None:
+        text = (ROOT / "deploy" / "helm" / "facesearch" / "values.yaml").read_text()
+        assert self.fits(yaml.safe_load(text)["gateway"]["resources"]["limits"]["memory"])
+
+    def test_the_memory_that_a_process_needs_of_a_container_is_that_of_the_document(self) -> None:
+        assert f"so a container needs {4 * LEAST_BODY_MEMORY_MIB} MiB for each" in self.PLAN
+        assert self.fits(f"{4 * LEAST_BODY_MEMORY_MIB}m")

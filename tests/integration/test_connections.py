@@ -87,7 +87,7 @@ async def serving(
     app.router.add_post("/size", size, expect_handler=defer_continue)
     connections = Connections(most, per_address, counts=ConnectionMetrics(served.registry), clock=served.clock)
     stop = asyncio.Event()
-    task = asyncio.create_task(serve([Site(app, sock=listening, connections=connections)], stop, timeouts))
+    task = asyncio.create_task(serve([Site(app, sockets=[listening], connections=connections)], stop, timeouts))
     try:
         async with asyncio.timeout(60):
             yield served

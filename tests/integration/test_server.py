@@ -79,7 +79,7 @@ async def serving(
     """Serve the applications. Yields the event that stops them, and their ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in apps]
     stop = asyncio.Event()
-    sites = [Site(app, sock=listening) for app, listening in zip(apps, sockets, strict=True)]
+    sites = [Site(app, sockets=[listening]) for app, listening in zip(apps, sockets, strict=True)]
     task = asyncio.create_task(serve(sites, stop, timeouts, drain_s=drain_s))
     try:
         yield stop, [listening.getsockname()[1] for listening in sockets]

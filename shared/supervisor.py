@@ -141,15 +141,23 @@ class Child:
 
 
 class Children:
-    """Commands that run together. Leaving the asynchronous context stops them in reverse order of their start."""
+    """Commands that run together. Leaving the asynchronous context stops them in reverse order of their start, those
+    that were started together at the same time.
+    """
 
     def __init__(self) -> None:
-        self._children: list[Child] = []
+        self._groups: list[list[Child]] = []
 
-    async def start(self, command: Command) -> None:
-        child = Child(command)
-        self._children.append(child)
-        await child.start()
+    @property
+    def _children(self) -> list[Child]:
+        return [child for group in self._groups for child in group]
+
+    async def start(self, *commands: Command) -> None:
+        """Start one command, or several that stop at the same time."""
+        group = [Child(command) for command in commands]
+        self._groups.append(group)
+        for child in group:
+            await child.start()
 
     def require_alive(self) -> None:
         """Raise OperatorError if a child has ended, which during start-up means that it cannot start."""
@@ -172,5 +180,19 @@ class Children:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for child in reversed(self._children):
-            await child.stop()
+        for group in reversed(self._groups):
+            await asyncio.gather(*(child.stop() for child in group))
+
+
+def stop_on_signals(children: Children) -> asyncio.Event:
+    """Return an event that the first SIGINT or SIGTERM sets; the next one kills the children."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            children.kill()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
