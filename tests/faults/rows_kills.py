@@ -5,9 +5,9 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from faults.load import Load
+from faults.load import CALLERS, Load
 from faults.rows import Row
-from faults.stages import CHILDREN, Up, Whole, whole
+from faults.stages import CHILDREN, Up, Whole, up, whole
 
 SHORT_S: Final = 3.0
 """Duration of kills at random: some six of them."""
@@ -26,6 +26,9 @@ NEXT_LONG_S: Final = (0.2, 6.0)
 
 EVERYTHING: Final = "everything"
 
+with_two_processes: Final = partial(up, FACESEARCH_GATEWAY_PROCESSES="2")
+"""Stage: `facesearch up` with a gateway of two processes."""
+
 
 def worker(stage: Up, _load: Load) -> float:
     """Kill the worker. `up` starts it again; its jobs go to the next one."""
@@ -37,6 +40,15 @@ def gateway(stage: Up, _load: Load) -> float:
     """Kill the gateway. `up` starts it again, and holds the socket meanwhile, so new connections wait."""
     stage.kill("gateway")
     return time.monotonic()
+
+
+def gateway_process(stage: Up, load: Load) -> float:
+    """Kill one of two processes of the gateway. The other one goes on and takes the callers of the first."""
+    victim = stage.service.child("--process 2/2")
+    victim.kill()
+    over = time.monotonic()
+    load.go_on(CALLERS)
+    return over
 
 
 def broker(stage: Up, _load: Load, away_s: float) -> float:
@@ -105,5 +117,6 @@ ROWS: Final = (
     Row("kill -9 image store", images, quick=True),
     Row("kill -9 everything, and start again", everything, quick=True, breaks=True),
     Row(f"kill -9 at random for {SHORT_S:.0f} s", partial(at_random, seconds=SHORT_S), quick=True, breaks=True),
+    Row("kill -9 one of 2 gateway processes", gateway_process, stage=with_two_processes, breaks=True, fails=False),
     Row(f"kill -9 at random for {LONG_S:.0f} s, `up` too", at_random_for_long, stage=whole, breaks=True, adds=4000),
 )
