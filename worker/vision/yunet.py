@@ -54,7 +54,7 @@ class YuNet:
     """A detector on a prepared YuNet graph. Thread-safe."""
 
     def __init__(self, session: Session, min_score: float = CANDIDATE_SCORE) -> None:
-        """min_score: least score, in (0, 1), of a candidate; whether it is a face, its refined score decides."""
+        """min_score: least score of a candidate, 0.3 to 1; whether it is a face, its refined score decides."""
         self._session = session
         self._min_score = min_score
 
@@ -151,6 +151,17 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
     if nearest is None or math.dist(nearest.middle, there) > SAME_WITHIN * nearest.box[2]:
         return None
     return nearest
+
+
+def candidates(faces: Tensor) -> Tensor:
+    """Return the detector's output for N images, (N, 15, cells), without cells that no caller looks at: (N, 15, K), in
+    the same order, the rest of an image that has fewer than K filled up with cells of score 0.
+    """
+    kept = [cells[:, cells[-1] >= _REFINING_SCORE] for cells in faces]
+    found = np.zeros((len(faces), faces.shape[1], max((cells.shape[1] for cells in kept), default=0)), np.float32)
+    for place, cells in zip(found, kept, strict=True):
+        place[:, : cells.shape[1]] = cells
+    return found
 
 
 def usual_sizes(side: int) -> list[tuple[int, int]]:
