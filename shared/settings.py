@@ -4,6 +4,7 @@ The description of each field has its effect, its unit and the reason of its def
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -326,6 +327,12 @@ class Settings(BaseSettings):
         "inference release the interpreter lock); with cuda two batches more, since jobs that wait for "
         "the GPU need no core.",
     )
+    vision_processes: Annotated[int, Field(ge=0, le=256)] | None = Field(
+        default=None,
+        description="Processes in which a worker decodes images and runs the models, on a CPU. Without: one for each "
+        "core, but no more than jobs at once. They can open no file and no connection; one that an image crashes fails "
+        "that image's job alone. 0: the worker does it in its own threads, as with cuda, and outside of Linux.",
+    )
     decoded_mb: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         default=512,
         description="Megabytes that the decoded images of a worker may take; further jobs wait. A single image may "
@@ -495,6 +502,13 @@ class Settings(BaseSettings):
         # While every core decodes, a full batch may be running on, or waiting for, each of the two models.
         waiting = 2 * self.batch_size if self.device == "cuda" else 0
         return cores() + waiting
+
+    @property
+    def processes(self) -> int:
+        """The number of vision processes of a worker; 0: it has none."""
+        if self.device == "cuda" or sys.platform != "linux":
+            return 0
+        return min(cores(), self.threads) if self.vision_processes is None else self.vision_processes
 
     @property
     def image_ttl_s(self) -> int:

@@ -1,5 +1,6 @@
 """A face service without models: each byte of an "image" is a face, and a table has its quality."""
 
+import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -28,9 +29,9 @@ class TableFaces(FaceService):
         selection = selection or FaceSelection()
         qualities = [self.shown.get(byte, FINE) for byte in data]
         numbers = selection.candidates([quality.size for quality in qualities])
-        faces = []
+        faces, begun = [], time.thread_time()
         for first in range(0, len(numbers), EMBED_BATCH):
-            selection.before_batch()
+            selection.before_batch(time.thread_time() - begun)
             chosen = [n for n in numbers[first : first + EMBED_BATCH] if selection.accepts(n, qualities[n])]
             faces += [self._face(data[number], number) for number in chosen]
         return faces

@@ -191,6 +191,8 @@ class _ToAdd(FaceSelection):
         return max(self._left_out)[1]
 
     def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
+        self._looked_at = self._taken_in = 0
+        self._left_out.clear()
         numbers = []
         for number, size in enumerate(sizes):
             if self._gate is not None and self._gate.is_too_small(size):
@@ -202,12 +204,12 @@ class _ToAdd(FaceSelection):
             raise TooManyFaces(f"img shows {self._found} faces; at most {MAX_ADDED} can be added at once: {_INSTEAD}")
         return numbers
 
-    def before_batch(self) -> None:
+    def before_batch(self, cpu_s: float) -> None:
         require_time(self._job)
         patience_s = self._runtime.patience_s
         if self._taken.seconds() > patience_s:
             # A repetition would need the same computing time, but not the time it waited for a device or a disk.
-            if self._looked_at and self._taken.cpu_s() > patience_s:
+            if self._looked_at and cpu_s > patience_s:
                 raise TooManyFaces(f"img shows {self._found} faces, more than can be added at once here: {_INSTEAD}")
             raise Unavailable("describing takes too long")
 

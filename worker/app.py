@@ -37,7 +37,7 @@ from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
 from worker.upkeep.sweeper import Sweeper
-from worker.vision.memory_budget import MemoryBudget
+from worker.waits import Waits
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -73,9 +73,9 @@ class Opened:
 class Process:
     """One worker process: opened before it takes jobs, closed after its last one."""
 
-    def __init__(self, settings: Settings, memory: MemoryBudget, calls: Sequence[Call], acknowledged: set[str]) -> None:
+    def __init__(self, settings: Settings, waits: Waits, calls: Sequence[Call], acknowledged: set[str]) -> None:
         self._settings = settings
-        self._memory = memory
+        self._waits = waits
         self._calls = calls
         self._acknowledged = acknowledged
         self._stack = ExitStack()
@@ -89,7 +89,7 @@ class Process:
 
     def open(self) -> Opened:
         """Raises OperatorError when a model is missing or the data directory is in use."""
-        runtime = self._stack.enter_context(open_runtime(self._settings, self._memory, self._calls))
+        runtime = self._stack.enter_context(open_runtime(self._settings, self._waits, self._calls))
         redis = runtime.ledger.redis
         foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics.refused)
         fair_queue = FairQueueClient(redis, self._settings.threads)
@@ -115,13 +115,13 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
     """
     app = Celery("facesearch.worker", backend=celery_url(settings.broker), set_as_current=False)
     app.conf.update(celery_config(settings), **WORKER_CONFIG)
-    memory = MemoryBudget(settings.decoded_mb * 1_000_000)
+    waits = Waits()
     acknowledged: set[str] = set()
-    process = Process(settings, memory, calls, acknowledged)
+    process = Process(settings, waits, calls, acknowledged)
     full = FullBrokerLog()
     publish_outcomes(app, full)
     where = str(parse(settings.broker))
-    limit = TimeLimit(limit_s(settings.visibility_timeout_s), memory.waited_s)
+    limit = TimeLimit(limit_s(settings.visibility_timeout_s), waits.seconds)
     tasks.register(app, lambda: process.opened.runtime, lambda: process.opened.endings, limit, calls, actions)
 
     @signals.setup_logging.connect(weak=False)

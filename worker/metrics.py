@@ -69,6 +69,12 @@ class Metrics:
             ["task", "model", "digest", "device"],
             registry=self.registry,
         )
+        self._ended = Counter(
+            "facesearch_vision_processes_ended",
+            "Vision processes that ended by themselves: killed, such as for want of memory, or crashed.",
+            ["how"],
+            registry=self.registry,
+        )
         self._refused = Gauge(
             "facesearch_facedbs_refused",
             "Face databases that are refused, as another model made their faces.",
@@ -85,6 +91,8 @@ class Metrics:
                 self._jobs.labels(_task(call.job), status)
         for flaw in FacePoor.FLAWS:
             self._left_out.labels(flaw)
+        for how in ("killed", "crashed"):
+            self._ended.labels(how)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
                 self._store_errors.labels(operation, error)
@@ -92,6 +100,14 @@ class Metrics:
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Time the block as that stage of a detection."""
         return self._stages.time(name)
+
+    def record_stage(self, name: str, at: float, seconds: float) -> None:
+        """Record a stage that a vision process timed. at: time of its start, in seconds since 1970."""
+        self._stages.record(name, at, seconds)
+
+    def vision_process_ended(self, *, was_killed: bool) -> None:
+        """Count a vision process that ended by itself."""
+        self._ended.labels("killed" if was_killed else "crashed").inc()
 
     def found(self, faces: int) -> None:
         """Record the number of faces detected in an image."""

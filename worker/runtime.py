@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shared.calls import CALLS, Call
 from shared.errors import OperatorError
@@ -17,6 +18,8 @@ from worker.models import catalog, files
 from worker.models.calibration import Calibration
 from worker.models.identity import Identity, identity
 from worker.models.selection import detector_in_use, in_use
+from worker.processes.fork_server import Vision
+from worker.processes.pool import VisionPool
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
@@ -27,9 +30,20 @@ from worker.vision.geometry import REFINEMENT_SIDE
 from worker.vision.memory_budget import MemoryBudget
 from worker.vision.passes import COARSE_SIDE, SIDE
 from worker.vision.quality import GATES, NO_GATES, Gates
-from worker.vision.service import FaceService, Observer
+from worker.vision.service import Face, FaceSelection, FaceService, Observer
 from worker.vision.session import Session, open_session
 from worker.vision.yunet import YuNet, usual_sizes
+from worker.waits import Waits
+
+
+class Faces(Protocol):
+    """Finds and embeds the faces of encoded images, as FaceService does."""
+
+    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
+        """Return the selected faces, by default all, from left to right."""
+
+    def embed_most_prominent(self, data: bytes) -> Face:
+        """Return the most prominent face."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +51,10 @@ class Runtime:
     """The parts that jobs use. Safe to use from all threads of the process.
 
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
-    by default. waited_s: returns how long a thread has waited for memory, which does not count.
+    by default. waited_s: returns how long a thread has waited for what does not count.
     """
 
-    faces: FaceService
+    faces: Faces
     calibration: Calibration
     store: Store
     ledger: Ledger
@@ -52,10 +66,8 @@ class Runtime:
 
 
 @contextmanager
-def open_runtime(
-    settings: Settings, memory: MemoryBudget | None = None, calls: Sequence[Call] = CALLS
-) -> Iterator[Runtime]:
-    """Open the runtime of a worker for the given calls. memory: limits decoded images; without one, never_waited does.
+def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence[Call] = CALLS) -> Iterator[Runtime]:
+    """Open the runtime of a worker for the given calls. waits: counts how long its threads wait.
 
     Raises OperatorError when a model is missing, not permitted, not calibrated or not for the device, the device is
     missing or cannot run it, the data directory is in use, or the metrics' port is taken.
@@ -71,10 +83,8 @@ def open_runtime(
         metrics = Metrics(open_tracer(settings, "facesearch-worker"), calls)
         stack.callback(metrics.tracer.close)
 
-        detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
-        faces = FaceService(
-            YuNet(detect), ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
-        )
+        waits = waits or Waits()
+        faces = _open_faces(stack, settings, detector, embedder, metrics, waits)
         space = identity(embedder)
         store = stack.enter_context(closing(open_store(settings, space)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
@@ -92,7 +102,7 @@ def open_runtime(
             metrics,
             patience_s,
             gates,
-            memory.waited_s if memory else never_waited,
+            waits.seconds,
         )
 
 
@@ -110,6 +120,34 @@ def open_faces(
     embed = open_session(graph or files.prepared_path(embedder, settings.models_dir))
     return FaceService(
         YuNet(detect), ArcFace(embed, embedder), None, settings.detection_score, memory, settings.max_pixels
+    )
+
+
+def _open_faces(
+    stack: ExitStack,
+    settings: Settings,
+    detector: catalog.Model,
+    embedder: catalog.Embedder,
+    metrics: Metrics,
+    waits: Waits,
+) -> Faces:
+    """Return what finds faces: vision processes or, if there are to be none, the calling threads."""
+    memory = MemoryBudget(settings.decoded_mb * 1_000_000, waits)
+    if settings.processes:
+        for model in (detector, embedder):
+            metrics.uses(model, settings.device)
+        vision = Vision(
+            files.prepared_path(detector, settings.models_dir),
+            files.prepared_path(embedder, settings.models_dir),
+            embedder,
+            settings.detection_score,
+            settings.max_pixels,
+            limit_s(settings.visibility_timeout_s),
+        )
+        return stack.enter_context(closing(VisionPool(vision, settings.processes, memory, waits, metrics)))
+    detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
+    return FaceService(
+        YuNet(detect), ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
     )
 
 

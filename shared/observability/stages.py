@@ -36,3 +36,10 @@ class Stages:
         """Time the block as that stage. Raises KeyError for an unknown stage."""
         with self._tracer.span(stage), self._seconds[stage].time():
             yield
+
+    def record(self, stage: str, at: float, seconds: float) -> None:
+        """Record a stage that was timed elsewhere. at: time of its start, in seconds since 1970. Raises KeyError for an
+        unknown stage.
+        """
+        self._seconds[stage].observe(seconds)
+        self._tracer.past_span(stage, at, seconds)

@@ -17,6 +17,9 @@ class Tracer(Protocol):
     def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:
         """Make the block a span, a child of the current one."""
 
+    def past_span(self, name: str, at: float, seconds: float) -> None:
+        """Make a span of what has ended, a child of the current one. at: time of its start, in seconds since 1970."""
+
     def carried(self) -> dict[str, str]:
         """Return the current span as message headers (W3C Trace Context); empty without one."""
 
@@ -32,6 +35,9 @@ class NoTraces:
 
     def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:  # noqa: ARG002 -- the interface's
         return nullcontext()
+
+    def past_span(self, name: str, at: float, seconds: float) -> None:
+        pass
 
     def carried(self) -> dict[str, str]:
         return {}

@@ -185,14 +185,12 @@ def test_a_missing_gpu_is_an_error_at_start(weights):  # noqa: ARG001 -- pulls t
         pass
 
 
-def test_a_worker_on_a_cpu_runs_no_batches(weights, monkeypatch):
-    opened = []
-    monkeypatch.setattr(
-        runtime, "open_session", lambda path, device: opened.append((path, device)) or open_session(path, device)
-    )
-    with runtime.open_runtime(settings().model_copy(update={"device": "cpu"})) as worker:
-        assert opened == [(weights.detector, "cpu"), (weights.embedder, "cpu")]
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_worker_on_a_cpu_runs_no_batches(processes):
+    on_cpu = settings().model_copy(update={"device": "cpu", "vision_processes": processes})
+    with runtime.open_runtime(on_cpu) as worker:
         assert len(worker.faces.embed_all(PHOTOS[5])) == 2
+        assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_count") == 1
         assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_sum") == 2
 
 

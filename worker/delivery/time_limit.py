@@ -5,8 +5,8 @@ worker after the visibility timeout, which is longer than this limit and which w
 what the limit does not count: no job is given to a second worker while it still runs.
 
 Time is counted in checks, not read from a clock: a process that was stopped as a whole, with its machine or by a
-debugger, is not stuck. Nor is a thread that waits for a processor on a busy machine, or for memory
-(worker/vision/memory_budget.py): such waiting does not count, as far as the operating system reports it. Linux does.
+debugger, is not stuck. Nor is a thread that waits for a processor on a busy machine, for memory or a vision process
+(worker/waits.py): such waiting does not count, as far as the operating system reports it. Linux does.
 
 faulthandler, whose thread needs no interpreter lock, ends a worker in which the checks themselves stop because the lock
 is never released. The consumer of jobs ticks, so that a stuck consumer is noticed, too.
@@ -25,6 +25,7 @@ import structlog
 
 from shared.jobs import Job
 from worker.periodic import Periodic
+from worker.waits import processor_wait_s
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -134,7 +135,7 @@ class TimeLimit:
         return waits
 
     def _waited_s(self, thread: int) -> float:
-        return _waited_s(thread) + self._waited(thread)
+        return processor_wait_s(f"self/task/{thread}") + self._waited(thread)
 
     def check(self) -> None:
         """Check all running jobs and the consumer once."""
@@ -156,32 +157,14 @@ class Stopwatch:
     def __init__(self, waited: WaitedSeconds = never_waited) -> None:
         self._thread = threading.get_native_id()
         self._waited = waited
-        self._begun = (time.monotonic(), self._waited_s(), time.thread_time())
+        self._begun = (time.monotonic(), self._waited_s())
 
     def seconds(self) -> float:
         """Return the seconds as the limit counts them: without waiting for a processor or for memory."""
         return time.monotonic() - self._begun[0] - (self._waited_s() - self._begun[1])
 
-    def cpu_s(self) -> float:
-        """Return the seconds on a processor."""
-        return time.thread_time() - self._begun[2]
-
     def _waited_s(self) -> float:
-        return _waited_s(self._thread) + self._waited(self._thread)
-
-
-def _waited_s(thread: int) -> float:
-    """Return the seconds for which a thread of this process has waited for a processor in all, 0 if unknown."""
-    try:
-        # Not by a Path, which takes 18 µs of CPU instead of 5.
-        descriptor = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY)
-        try:
-            # Nanoseconds on a processor and waiting for one, time slices: Documentation/scheduler/sched-stats.rst.
-            return int(os.read(descriptor, 100).split()[1]) / 1e9
-        finally:
-            os.close(descriptor)
-    except (OSError, IndexError, ValueError):
-        return 0.0
+        return processor_wait_s(f"self/task/{self._thread}") + self._waited(self._thread)
 
 
 def end() -> None:

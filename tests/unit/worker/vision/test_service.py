@@ -77,7 +77,8 @@ class Selecting(FaceSelection):
         self.calls.append([round(size) for size in sizes])
         return [number for number, size in enumerate(sizes) if size >= 30]
 
-    def before_batch(self):
+    def before_batch(self, cpu_s):
+        assert cpu_s >= 0
         self.calls.append("go on")
 
     def accepts(self, number, quality):
@@ -101,8 +102,8 @@ def test_without_a_selected_face_none_is_embedded():
 
 def test_a_selection_may_stop_before_every_batch_of_faces():
     class Stopping(Selecting):
-        def before_batch(self):
-            super().before_batch()
+        def before_batch(self, cpu_s):
+            super().before_batch(cpu_s)
             if self.calls.count("go on") > 2:
                 raise ZeroDivisionError
 

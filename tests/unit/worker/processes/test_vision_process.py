@@ -1,0 +1,165 @@
+"""What a vision process answers. The test plays the worker; faces come from a table instead of the models."""
+
+import math
+import resource
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from shared.errors import FaceNotDetected, ImageUnreadable
+from worker.processes.faces import from_fields
+from worker.processes.messages import MessageSocket
+from worker.processes.vision_process import serve
+from worker.vision.geometry import TEMPLATE, Detection
+from worker.vision.memory_budget import FREE_BYTES
+from worker.vision.quality import Quality
+from worker.vision.service import Face
+
+SIZES = (30.0, 60.0)
+
+
+def face(number, size=60.0):
+    quality = Quality(size, 0.8, 0, 0, 1, 2)
+    return Face(Detection((0.0, 0.0, size, size), TEMPLATE, 0.9, 0.95), np.eye(4, dtype=np.float32)[0], quality, number)
+
+
+class Table:
+    """A face service; the image says what happens."""
+
+    def __init__(self, observer, memory):
+        self.observer, self.memory = observer, memory
+
+    def embed_most_prominent(self, data):
+        if data in ERRORS:
+            raise ERRORS[data]
+        with self.memory.reserve(FREE_BYTES if data == b"large" else FREE_BYTES - 1), self.observer.stage("decode"):
+            pass
+        self.observer.found(7)
+        self.observer.embedded(1)
+        return face(0)
+
+    def embed_all(self, _data, selection):
+        numbers = selection.candidates(SIZES)
+        selection.before_batch(0.5)
+        return [face(number) for number in numbers if selection.accepts(number, face(number).quality)]
+
+
+ERRORS = {
+    b"none": FaceNotDetected(),
+    b"cut": ImageUnreadable("JPEG is cut off in a scan"),
+    b"huge": MemoryError("Unable to allocate 3 TiB"),
+    b"odd": ZeroDivisionError("never"),
+}
+
+
+@pytest.fixture
+def worker():
+    """The worker's end of a connection to a vision process, which is a thread here."""
+    ours, theirs = socket.socketpair()
+    limit = resource.getrlimit(resource.RLIMIT_CPU)
+    thread = threading.Thread(target=serve, args=(MessageSocket(theirs), Table, 1000.0))
+    thread.start()
+    try:
+        yield MessageSocket(ours)
+    finally:
+        ours.close()
+        thread.join()
+        theirs.close()
+        resource.setrlimit(resource.RLIMIT_CPU, limit)
+
+
+@contextmanager
+def answered(worker, kind, **fields):
+    """Expect a question of that kind; the fields are those of the worker's answer."""
+    message = worker.receive()
+    assert message.kind == kind
+    yield message.fields
+    worker.send(fields.pop("say", "go"), **fields)
+
+
+def test_the_most_prominent_face_and_what_was_observed_are_the_answer(worker):
+    before = time.time()
+    worker.send("prominent", b"image")
+    answer = worker.receive()
+    assert answer.kind == "faces"
+    (found,) = from_fields(answer.fields, answer.data)
+    assert (found.number, found.quality) == (0, face(0).quality)
+    ((name, at, seconds),) = answer.fields["stages"]
+    assert (name, answer.fields["found"], answer.fields["embedded"]) == ("decode", [7], [1])
+    assert before <= at <= time.time()
+    assert 0 <= seconds < 60
+
+
+def test_observations_are_those_of_one_image(worker):
+    for _ in range(2):
+        worker.send("prominent", b"image")
+        assert len(worker.receive().fields["stages"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "fields"),
+    [
+        (b"none", "refused", {"error": "FaceNotDetected", "reason": ""}),
+        (b"cut", "refused", {"error": "ImageUnreadable", "reason": "JPEG is cut off in a scan"}),
+        (b"huge", "memory", {"reason": "Unable to allocate 3 TiB"}),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_the_answer(worker, image, kind, fields):
+    worker.send("prominent", image)
+    answer = worker.receive()
+    assert answer.kind == kind
+    assert {name: answer.fields[name] for name in fields} == fields
+
+
+def test_an_unexpected_error_is_reported_with_its_traceback_and_the_next_image_is_answered(worker):
+    worker.send("prominent", b"odd")
+    answer = worker.receive()
+    assert answer.kind == "crash"
+    assert answer.fields["traceback"].endswith("ZeroDivisionError: never\n")
+    worker.send("prominent", b"image")
+    assert worker.receive().kind == "faces"
+
+
+def test_the_worker_selects_the_faces(worker):
+    worker.send("all", b"image")
+    with answered(worker, "candidates", answer=[0, 1]) as asked:
+        assert asked == {"sizes": list(SIZES)}
+    with answered(worker, "before_batch") as asked:
+        assert asked == {"cpu_s": 0.5}
+    with answered(worker, "accepts", answer=False) as asked:
+        assert asked["number"] == 0
+    with answered(worker, "accepts", answer=True) as asked:
+        assert asked == {"number": 1, "quality": [60.0, 0.8, 0, 0, 1, 2]}
+    answer = worker.receive()
+    assert [found.number for found in from_fields(answer.fields, answer.data)] == [1]
+
+
+@pytest.mark.parametrize("at", ["candidates", "before_batch", "accepts"])
+def test_the_worker_may_stop_the_work_at_every_question(worker, at):
+    worker.send("all", b"image")
+    for question in ("candidates", "before_batch", "accepts"):
+        stops = question == at
+        with answered(worker, question, **({"say": "stop"} if stops else {"answer": [0, 1]})):
+            pass
+        if stops:
+            break
+    assert worker.receive().kind == "stopped"
+
+
+def test_a_large_image_waits_for_memory_and_gives_it_back(worker):
+    worker.send("prominent", b"large")
+    with answered(worker, "reserve") as asked:
+        assert asked == {"size": FREE_BYTES}
+    assert worker.receive().kind == "release"
+    assert worker.receive().kind == "faces"
+
+
+def test_the_time_of_computing_is_limited_for_each_image(worker):
+    worker.send("prominent", b"image")
+    worker.receive()
+    soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    assert math.floor(time.process_time()) <= soft - 1000 <= math.ceil(time.process_time()) + 1

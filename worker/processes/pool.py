@@ -1,0 +1,366 @@
+"""The vision processes of a worker: each of its threads uses one for the image of its job.
+
+A process that ends takes down no other job. The image of its job goes to another process once if it was killed from
+outside, as the system does for want of memory; after a crash the image itself is the likely cause, and the job fails.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, Final, Protocol
+
+import structlog
+
+from shared.errors import ContractError, FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
+from worker.processes.faces import from_fields, quality_from_list
+from worker.processes.fork_client import START_S, ForkServer
+from worker.processes.fork_server import Vision
+from worker.processes.messages import Message, MessageError, MessageSocket
+from worker.vision.memory_budget import MemoryBudget
+from worker.vision.service import Face, FaceSelection
+from worker.waits import ProcessorWaits, Waits
+
+log = structlog.stdlib.get_logger(__name__)
+
+STATUS_S: Final = 2.0
+"""Longest wait for how a process ended, once its connection is closed."""
+
+TRIES: Final = 2
+"""Processes that an image is given to, as long as each is killed from outside."""
+
+PAUSE_S: Final = 0.5
+"""Pause before a process that ended without an image is replaced: the next one may end likewise."""
+
+_REFUSALS: Final[Mapping[str, type[ContractError]]] = {
+    kind.__name__: kind for kind in (ImageUnreadable, FaceNotDetected)
+}
+
+
+class Recorder(Protocol):
+    """Records what vision processes observe."""
+
+    def record_stage(self, name: str, at: float, seconds: float) -> None:
+        """Record a stage. at: time of its start, in seconds since 1970. Raises KeyError for an unknown name."""
+
+    def found(self, faces: int) -> None:
+        """Record the number of faces in an image."""
+
+    def embedded(self, faces: int) -> None:
+        """Record the number of faces embedded together."""
+
+    def vision_process_ended(self, *, was_killed: bool) -> None:
+        """Count a vision process that ended by itself."""
+
+
+class _Ended(Exception):
+    """A vision process ended before its answer. code: as of subprocess; None if the fork server ended, too."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__()
+        self.code = code
+
+
+class _VisionProcess:
+    """A vision process as its worker sees it. code: how it ended. images: that it was given. is_taken: whether a thread
+    uses it. is_asked: whether it owes an answer, so that no other image may be given to it.
+    """
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.messages = MessageSocket(connection)
+        self.waits = ProcessorWaits(str(pid))
+        self.code: Future[int | None] = Future()
+        self.images = 0
+        self.is_taken = False
+        self.is_asked = False
+
+    def close(self) -> None:
+        self.messages.close()
+        self.waits.close()
+
+
+class VisionPool:
+    """Finds and embeds the faces of images in processes of its own. Thread-safe.
+
+    Its methods raise what those of FaceService raise, MemoryError when an image needs more memory than a process may
+    have, and Unavailable when its process ended.
+    """
+
+    def __init__(self, vision: Vision, count: int, memory: MemoryBudget, waits: Waits, recorder: Recorder) -> None:
+        """count: of processes. memory: budget of all processes for decoded images. waits: counts how long a thread, and
+        the process that works for it, wait.
+        """
+        self._vision = vision
+        self._count = count
+        self._memory = memory
+        self._waits = waits
+        self._recorder = recorder
+        self._changed = threading.Condition()
+        self._idle: list[_VisionProcess] = []
+        self._processes: dict[int, _VisionProcess] = {}
+        self._is_closing = False
+        self._is_over = False
+        self._reader = threading.Thread(target=self._follow, name="vision", daemon=True)
+        self._server = self._start_server()
+        self._reader.start()
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._processes) == count or self._is_over, START_S)
+            ready = len(self._processes)
+        if ready < count:
+            self.close()
+            raise OperatorError(f"only {ready} of {count} vision processes start; is there enough memory?")
+
+    def close(self) -> None:
+        """End all processes. Jobs that still need one fail."""
+        self._is_closing = True
+        self._server.stop()
+        self._reader.join()
+
+    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
+        """Return the selected faces, by default all, from left to right. Only these are embedded."""
+        return self._embed("all", data, selection or FaceSelection())
+
+    def embed_most_prominent(self, data: bytes) -> Face:
+        """Return the most prominent face."""
+        (face,) = self._embed("prominent", data, FaceSelection())
+        return face
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the vision processes, in ascending order."""
+        with self._changed:
+            return sorted(self._processes)
+
+    def _embed(self, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
+        for tries in range(1, TRIES + 1):
+            try:
+                with self._process() as process:
+                    return self._faces(process, kind, data, selection)
+            except _Ended as ended:
+                is_repeated = tries < TRIES and _was_killed(ended.code)
+                log.warning("vision_process_ended", how=_how(ended.code), repeated=is_repeated)
+                if not is_repeated:
+                    break
+        raise Unavailable("the vision process ended")
+
+    @contextmanager
+    def _process(self) -> Iterator[_VisionProcess]:
+        """Take an idle process for the block: the one that was used last, whose memory the caches still have."""
+        with self._changed:
+            if not self._idle:
+                with self._waits.waiting():
+                    self._changed.wait_for(lambda: self._idle or self._is_over)
+            if self._is_over:
+                raise Unavailable("there are no vision processes")
+            process = self._idle.pop()
+            process.is_taken = True
+        before_s = process.waits.seconds()
+        try:
+            with self._waits.elsewhere(lambda: max(0.0, process.waits.seconds() - before_s)):
+                yield process
+        finally:
+            with self._changed:
+                process.is_taken = False
+                if process.pid not in self._processes:
+                    process.close()
+                elif process.is_asked:
+                    os.kill(process.pid, signal.SIGKILL)
+                else:
+                    self._idle.append(process)
+                    self._changed.notify()
+
+    def _faces(self, process: _VisionProcess, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
+        """Return the faces that a process finds. Raises _Ended when it ends instead."""
+        process.images += 1
+        process.is_asked = True
+        try:
+            answer, failure = self._converse(process.messages, kind, data, selection)
+            self._record(answer)
+            outcome = failure or _outcome(answer)
+        except (EOFError, OSError):
+            try:
+                code = process.code.result(STATUS_S)
+            except TimeoutError:
+                code = None
+            raise _Ended(code) from None
+        except MessageError:
+            log.exception("vision_process_misbehaves")
+            raise Unavailable("the vision process misbehaves") from None
+        process.is_asked = False
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _converse(
+        self, messages: MessageSocket, kind: str, data: bytes, selection: FaceSelection
+    ) -> tuple[Message, Exception | None]:
+        """Send an image, answer what the process asks, and return its last message, and what the selection raised."""
+        messages.send(kind, data)
+        failure: Exception | None = None
+        with ExitStack() as held:
+            while (message := messages.receive()).kind not in _OUTCOMES:
+                if message.kind == "reserve":
+                    held.enter_context(self._memory.reserve(_size(message)))
+                    messages.send("go")
+                elif message.kind == "release":
+                    held.close()
+                else:
+                    question = _question(message, selection)
+                    try:
+                        answer = question()
+                    except Exception as error:  # noqa: BLE001 -- raised when the process has stopped
+                        failure = error
+                        messages.send("stop")
+                    else:
+                        messages.send("go", answer=answer)
+        return message, failure
+
+    def _record(self, answer: Message) -> None:
+        """Record what the process observed of the image."""
+        try:
+            for name, at, seconds in answer.fields["stages"]:
+                self._recorder.record_stage(name, float(at), float(seconds))
+            for faces in answer.fields["found"]:
+                self._recorder.found(int(faces))
+            for faces in answer.fields["embedded"]:
+                self._recorder.embedded(int(faces))
+        except (KeyError, TypeError, ValueError) as error:
+            raise MessageError(f"observations are malformed: {type(error).__name__}") from None
+
+    def _start_server(self) -> ForkServer:
+        """Return a new fork server, which was asked for all processes. Raises OperatorError."""
+        server = ForkServer(self._vision)
+        for _ in range(self._count):
+            server.fork()
+        return server
+
+    def _follow(self) -> None:
+        """Follow what the fork server tells, and replace what ended, the server too, until the pool is closed."""
+        while True:
+            try:
+                message = self._server.receive()
+            except (EOFError, MessageError):
+                if self._is_closing or not self._replace_server():
+                    break
+            else:
+                pid = int(message.fields["pid"])
+                if message.kind == "forked":
+                    self._add(_VisionProcess(pid, self._server.forked()))
+                else:
+                    self._replace(pid, int(message.fields["code"]))
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+        self._remove_all()
+
+    def _add(self, process: _VisionProcess) -> None:
+        with self._changed:
+            self._processes[process.pid] = process
+            self._idle.append(process)
+            self._changed.notify_all()
+
+    def _remove(self, process: _VisionProcess, code: int | None) -> None:
+        with self._changed:
+            del self._processes[process.pid]
+            if process in self._idle:
+                self._idle.remove(process)
+            if not process.is_taken:
+                process.close()
+        process.code.set_result(code)
+
+    def _remove_all(self) -> None:
+        """Remove the processes that ended with their fork server."""
+        self._server.close()
+        for process in list(self._processes.values()):
+            self._remove(process, None)
+
+    def _replace(self, pid: int, code: int) -> None:
+        """Replace a process that ended."""
+        process = self._processes[pid]
+        self._remove(process, code)
+        if self._is_closing:
+            return
+        self._recorder.vision_process_ended(was_killed=_was_killed(code))
+        if not process.images:
+            log.error("vision_process_ended", how=_how(code), repeated=False)
+            time.sleep(PAUSE_S)
+        self._server.fork()
+
+    def _replace_server(self) -> bool:
+        """Replace the fork server, with which all processes ended. Return False when there is no other one."""
+        log.error("fork_server_ended")
+        self._remove_all()
+        try:
+            self._server = self._start_server()
+        except OperatorError as error:
+            log.error("fork_server_cannot_start", reason=str(error))  # noqa: TRY400 -- the reason is enough
+            return False
+        return True
+
+
+def _was_killed(code: int | None) -> bool:
+    """Return whether a process was killed from outside: by the system, an operator, or with its fork server."""
+    return code in {None, -signal.SIGKILL}
+
+
+def _how(code: int | None) -> str:
+    """Return how a process ended, for the log."""
+    if code is None:
+        return "with its fork server"
+    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+def _size(message: Message) -> int:
+    """Return the bytes that a message wants to be reserved. Raises MessageError."""
+    size = message.fields.get("size")
+    if not isinstance(size, int) or size < 0:
+        raise MessageError("a size is malformed")
+    return size
+
+
+def _question(message: Message, selection: FaceSelection) -> Callable[[], Any]:
+    """Return the call of the selection that answers a message. Raises MessageError."""
+    fields = message.fields
+    try:
+        if message.kind == "candidates":
+            return partial(_candidates, selection, [float(size) for size in fields["sizes"]])
+        if message.kind == "before_batch":
+            return partial(selection.before_batch, float(fields["cpu_s"]))
+        if message.kind == "accepts":
+            return partial(selection.accepts, int(fields["number"]), quality_from_list(fields["quality"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{message.kind} is malformed: {type(error).__name__}") from None
+    raise MessageError(f"no message is called {message.kind!r}")
+
+
+def _candidates(selection: FaceSelection, sizes: list[float]) -> list[int]:
+    return list(selection.candidates(sizes))
+
+
+_OUTCOMES: Final = ("faces", "refused", "memory", "crash", "stopped")
+"""Kinds of a process's last message on an image."""
+
+
+def _outcome(answer: Message) -> list[Face] | Exception:
+    """Return the faces in an answer, or the error that it reports. Raises MessageError."""
+    fields = answer.fields
+    if answer.kind == "faces":
+        return from_fields(fields, answer.data)
+    try:
+        if answer.kind == "refused":
+            return _REFUSALS[fields["error"]](str(fields["reason"]))
+        if answer.kind == "memory":
+            return MemoryError(str(fields["reason"]))
+        if answer.kind == "crash":
+            crash = RuntimeError("an image could not be worked on")
+            crash.add_note(str(fields["traceback"]))
+            return crash
+    except (KeyError, TypeError):
+        pass
+    raise MessageError(f"{answer.kind} is malformed")
