@@ -48,3 +48,14 @@ def test_alerts_fire_only_when_they_should() -> None:
         ["promtool", "test", "rules", FOLDER / "alerts_test.yml"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_queries_know_that_a_gateway_may_be_several_processes() -> None:
+    """Each process has a series of facesearch_build_info: a query that joins one of an instance would fail."""
+    dashboards = [path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")]
+    queries = [*dashboards, (FOLDER / "alerts.yml").read_text()]
+    joined_labels = [
+        labels for query in queries for labels in re.findall(r"on \(([^)]*)\) group_left \(\) facese", query)
+    ]
+    assert joined_labels
+    assert all("process" in labels for labels in joined_labels)
