@@ -44,9 +44,10 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.process is not None:
         process = GatewayProcess.parse(arguments.process, arguments.folder)
     logs.configure(settings.log_level, settings.log_format, process.name)
-    if process.is_first:
+    count = 1
+    if arguments.process is None:  # else its parent has done the same
         unknown_variables.warn(log)
-    count = asked_for(settings) if arguments.process is None else 1
+        count = asked_for(settings)
     if count > 1:
         from gateway.processes import supervise  # noqa: PLC0415 -- each of the two imports only what it needs
 

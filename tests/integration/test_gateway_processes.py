@@ -185,9 +185,20 @@ class TestDeath:
                     broken += 1
             return broken
 
-        with callers(up, 8) as clients, ThreadPoolExecutor(8) as threads:
+        def come_and_go() -> int:
+            broken = 0
+            while not over.is_set():
+                try:
+                    answer = httpx.post(f"{up.address}/v1/delface", data=NOBODY, headers={"X-API-Key": up.key})
+                    statuses[answer.json()["status"]] += 1
+                except httpx.TransportError:
+                    broken += 1
+            return broken
+
+        with callers(up, 8) as clients, ThreadPoolExecutor(10) as threads:
             held = read(metrics_port, "facesearch_connections")["2"]
             calling = [threads.submit(call_on, client) for client in clients]
+            coming = [threads.submit(come_and_go) for _ in range(2)]
             wait_for(lambda: statuses.total() >= 50)
             victim.kill()
             victim.wait(10)
@@ -196,8 +207,10 @@ class TestDeath:
             wait_for(lambda: read(metrics_port, "facesearch_gateway_process_up") == {"1": 1, "2": 1})
             over.set()
             broken = sum(each.result() for each in calling)
+            broken_of_new = sum(each.result() for each in coming)
         assert set(statuses) == {UNKNOWN}, "whoever has a connection gets the right answer"
         assert 0 < broken <= held
+        assert broken_of_new <= len(coming)
         assert other.is_running()
         assert up.child("--process 2/2").pid != victim.pid
 
