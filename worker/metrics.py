@@ -21,6 +21,9 @@ from worker.models.catalog import Model
 from worker.store.base import StoreError
 
 STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
+ENDINGS: Final = ("killed", "crashed", "retired")
+"""How vision processes end, see worker/processes/pool.py."""
+
 OPERATIONS: Final = ("add", "search", "contains", "delete")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -71,7 +74,7 @@ class Metrics:
         )
         self._ended = Counter(
             "facesearch_vision_processes_ended",
-            "Vision processes that ended by themselves: killed, such as for want of memory, or crashed.",
+            "Vision processes that ended: killed, such as for want of memory, crashed, or retired by their worker.",
             ["how"],
             registry=self.registry,
         )
@@ -91,7 +94,7 @@ class Metrics:
                 self._jobs.labels(_task(call.job), status)
         for flaw in FacePoor.FLAWS:
             self._left_out.labels(flaw)
-        for how in ("killed", "crashed"):
+        for how in ENDINGS:
             self._ended.labels(how)
         for operation in OPERATIONS:
             for error in ("StoreUnavailable", "IdentityMismatch", "InvalidVector", "StoreError"):
@@ -105,9 +108,9 @@ class Metrics:
         """Record a stage that a vision process timed. at: time of its start, in seconds since 1970."""
         self._stages.record(name, at, seconds)
 
-    def vision_process_ended(self, *, was_killed: bool) -> None:
-        """Count a vision process that ended by itself."""
-        self._ended.labels("killed" if was_killed else "crashed").inc()
+    def vision_process_ended(self, how: str) -> None:
+        """Count a vision process that ended. how: one of ENDINGS."""
+        self._ended.labels(how).inc()
 
     def found(self, faces: int) -> None:
         """Record the number of faces detected in an image."""

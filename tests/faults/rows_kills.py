@@ -1,13 +1,19 @@
 """kill -9 of every process, one at a time, all at once, and at random."""
 
+import base64
 import time
 from functools import partial
 from random import Random
 from typing import Final
 
+import httpx
+import psutil
+
 from faults.load import CALLERS, Load
-from faults.rows import Row
+from faults.rows import PromiseBroken, Row
 from faults.stages import CHILDREN, Up, Whole, up, whole
+from image_parts import large_photo
+from shared.contract import Status
 
 SHORT_S: Final = 3.0
 """Duration of kills at random: some six of them."""
@@ -23,6 +29,9 @@ LONG_S: Final = 60.0
 
 NEXT_LONG_S: Final = (0.2, 6.0)
 """Least and greatest time between two kills of the long row: from during the last recovery to long after it."""
+
+SPARE_BYTES: Final = 20_000_000
+"""Memory that a vision process without memory may still take: enough for the photos of the load."""
 
 EVERYTHING: Final = "everything"
 
@@ -49,6 +58,46 @@ def gateway_process(stage: Up, load: Load) -> float:
     over = time.monotonic()
     load.go_on(CALLERS)
     return over
+
+
+def vision_process(stage: Up, _load: Load) -> float:
+    """Kill every vision process, one after the other. The images that they have go to others."""
+    for process in _vision_processes(stage):
+        process.kill()
+    return time.monotonic()
+
+
+def vision_process_without_memory(stage: Up, _load: Load) -> float:
+    """Leave the vision processes no more memory than they have, and add a photo that needs more. It is answered with
+    FAIL, its process is replaced, and nobody else may notice.
+    """
+    (facedb,) = stage.new_facedbs(1)
+    photo = {"img": base64.b64encode(large_photo()).decode(), "facedb": facedb}
+    for process in _vision_processes(stage):
+        _, hard = process.rlimit(psutil.RLIMIT_DATA)
+        process.rlimit(psutil.RLIMIT_DATA, (process.memory_info().data + SPARE_BYTES, hard))
+    answer = httpx.post(f"{stage.urls[0]}/v1/addface", data=photo, headers={"X-API-Key": stage.key}, timeout=60).json()
+    if answer["status"] != Status.FAIL:
+        raise PromiseBroken(f"a photo that needs too much memory is answered with {answer['status']}")
+    return time.monotonic()
+
+
+def fork_server(stage: Up, _load: Load) -> float:
+    """Kill the fork server, with which all vision processes end. The worker starts another."""
+    for process in _vision_processes(stage)[:1]:
+        process.parent().kill()
+    return time.monotonic()
+
+
+def _vision_processes(stage: Up) -> list[psutil.Process]:
+    """Return the vision processes. Raises PromiseBroken without any."""
+    (server,) = (
+        child for child in stage.service.child("worker").children() if "fork_server" in " ".join(child.cmdline())
+    )
+    found = server.children()
+    if not found:
+        raise PromiseBroken("there are no vision processes")
+    return found
 
 
 def broker(stage: Up, _load: Load, away_s: float) -> float:
@@ -111,6 +160,9 @@ def at_random_for_long(stage: Whole, load: Load) -> float:
 
 ROWS: Final = (
     Row("kill -9 worker", worker, quick=True),
+    Row("kill -9 all vision processes", vision_process, quick=True, fails=False),
+    Row("a photo needs more memory than there is", vision_process_without_memory, quick=True, fails=False),
+    Row("kill -9 the fork server", fork_server, quick=True, fails=False),
     Row("kill -9 gateway", gateway, quick=True, breaks=True),
     Row("kill -9 broker, back after 1 s", partial(broker, away_s=1), quick=True),
     Row("kill -9 broker, back after 10 s", partial(broker, away_s=10), quick=True),

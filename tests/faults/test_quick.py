@@ -18,7 +18,13 @@ from shared.calls import ADD_FACE, DELETE_FACE
 pytestmark = pytest.mark.slow
 
 SEED = 1
-PLAYED = ("kill -9 worker", "kill -9 gateway")
+PLAYED = (
+    "kill -9 worker",
+    "kill -9 all vision processes",
+    "a photo needs more memory than there is",
+    "kill -9 the fork server",
+    "kill -9 gateway",
+)
 
 
 @pytest.mark.embedded("it kills servers of its own")

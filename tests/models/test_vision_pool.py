@@ -35,7 +35,7 @@ class Recorded:
     """What vision processes observed."""
 
     def __init__(self):
-        self.stages, self.faces, self.batches, self.killed = [], [], [], []
+        self.stages, self.faces, self.batches, self.endings = [], [], [], []
 
     def record_stage(self, name, at, seconds):
         assert 0 <= seconds < 600
@@ -48,8 +48,8 @@ class Recorded:
     def embedded(self, faces):
         self.batches.append(faces)
 
-    def vision_process_ended(self, *, was_killed):
-        self.killed.append(was_killed)
+    def vision_process_ended(self, how):
+        self.endings.append(how)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_an_idle_process_that_is_killed_is_replaced(vision):
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: len(pool.pids) == COUNT and not set(pool.pids) & set(before))
         assert pool.embed_most_prominent(hopper_jpeg()).number == 0
-        assert recorded.killed == [True] * COUNT
+        assert recorded.endings == ["killed"] * COUNT
 
 
 def test_the_image_of_a_killed_process_goes_to_another_one(vision, faces):
@@ -227,24 +227,23 @@ def test_a_crash_fails_its_own_image_and_no_other(vision, number):
                 assert other.result(60).number == 0
             assert isinstance(image.exception(60), Unavailable)
         wait_for(lambda: len(pool.pids) == COUNT)
-        assert recorded.killed == [False]
+        assert recorded.endings == ["crashed"]
 
 
-def test_a_process_that_runs_out_of_memory_fails_its_own_image_and_goes_on(shared):
-    before = shared.pids
-    limits = [resource.prlimit(pid, resource.RLIMIT_DATA) for pid in before]
-    for pid, (_, hard) in zip(before, limits, strict=True):
-        data = status(pid)["VmData"].removesuffix("kB")
-        resource.prlimit(pid, resource.RLIMIT_DATA, (int(data) * 1024 + FREE_BYTES, hard))
-    try:
+def test_a_process_that_runs_out_of_memory_fails_its_own_image_and_is_replaced(vision):
+    recorded = Recorded()
+    with opened(vision, recorded=recorded) as pool:
+        before = pool.pids
+        for pid in before:
+            _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+            data = status(pid)["VmData"].removesuffix("kB")
+            resource.prlimit(pid, resource.RLIMIT_DATA, (int(data) * 1024 + FREE_BYTES, hard))
         for _ in range(COUNT):
             with pytest.raises(MemoryError):
-                shared.embed_all(large_photo())
-    finally:
-        for pid, limit in zip(before, limits, strict=True):
-            resource.prlimit(pid, resource.RLIMIT_DATA, limit)
-    assert shared.embed_most_prominent(hopper_jpeg()).number == 0
-    assert shared.pids == before
+                pool.embed_all(large_photo())
+        wait_for(lambda: len(pool.pids) == COUNT and not set(pool.pids) & set(before))
+        assert len(pool.embed_all(large_photo())) == 1
+        assert recorded.endings == ["retired"] * COUNT
 
 
 def test_an_image_that_computes_for_too_long_is_given_up(vision):
@@ -253,7 +252,7 @@ def test_an_image_that_computes_for_too_long_is_given_up(vision):
         with pytest.raises(Unavailable):
             pool.embed_all(large_photo())
         wait_for(lambda: pool.pids != [])
-        assert recorded.killed == [False]
+        assert recorded.endings == ["crashed"]
 
 
 def test_a_fork_server_that_is_killed_is_replaced_with_all_processes(vision):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
@@ -42,6 +42,11 @@ _REFUSALS: Final[Mapping[str, type[ContractError]]] = {
 }
 
 
+Ending = Literal["killed", "crashed", "retired"]
+"""How a vision process ended: from outside, such as for want of memory; by itself; or by its worker, after it ran out
+of memory or misbehaved."""
+
+
 class Recorder(Protocol):
     """Records what vision processes observe."""
 
@@ -54,8 +59,8 @@ class Recorder(Protocol):
     def embedded(self, faces: int) -> None:
         """Record the number of faces embedded together."""
 
-    def vision_process_ended(self, *, was_killed: bool) -> None:
-        """Count a vision process that ended by itself."""
+    def vision_process_ended(self, how: Ending) -> None:
+        """Count a vision process that ended."""
 
 
 class _Ended(Exception):
@@ -68,7 +73,7 @@ class _Ended(Exception):
 
 class _VisionProcess:
     """A vision process as its worker sees it. code: how it ended. images: that it was given. is_taken: whether a thread
-    uses it. is_asked: whether it owes an answer, so that no other image may be given to it.
+    uses it. is_usable: whether it may be given another image. is_retired: whether the worker ended it.
     """
 
     def __init__(self, pid: int, connection: socket.socket) -> None:
@@ -78,7 +83,8 @@ class _VisionProcess:
         self.code: Future[int | None] = Future()
         self.images = 0
         self.is_taken = False
-        self.is_asked = False
+        self.is_usable = True
+        self.is_retired = False
 
     def close(self) -> None:
         self.messages.close()
@@ -169,7 +175,8 @@ class VisionPool:
                 process.is_taken = False
                 if process.pid not in self._processes:
                     process.close()
-                elif process.is_asked:
+                elif not process.is_usable:
+                    process.is_retired = True
                     os.kill(process.pid, signal.SIGKILL)
                 else:
                     self._idle.append(process)
@@ -178,7 +185,7 @@ class VisionPool:
     def _faces(self, process: _VisionProcess, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
         """Return the faces that a process finds. Raises _Ended when it ends instead."""
         process.images += 1
-        process.is_asked = True
+        process.is_usable = False  # before it has answered
         try:
             answer, failure = self._converse(process.messages, kind, data, selection)
             self._record(answer)
@@ -192,7 +199,8 @@ class VisionPool:
         except MessageError:
             log.exception("vision_process_misbehaves")
             raise Unavailable("the vision process misbehaves") from None
-        process.is_asked = False
+        # Whatever took the memory may still have it; another process is there in milliseconds.
+        process.is_usable = answer.kind != "memory"
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -286,7 +294,8 @@ class VisionPool:
         self._remove(process, code)
         if self._is_closing:
             return
-        self._recorder.vision_process_ended(was_killed=_was_killed(code))
+        how: Ending = "killed" if _was_killed(code) else "crashed"
+        self._recorder.vision_process_ended("retired" if process.is_retired else how)
         if not process.images:
             log.error("vision_process_ended", how=_how(code), repeated=False)
             time.sleep(PAUSE_S)
