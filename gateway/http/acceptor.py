@@ -83,7 +83,7 @@ class Acceptor:
 
     def _leave_to_others(self) -> None:
         """Take the next connection only after a while, and if it is still there: the others may hang."""
-        wait_s = YIELD_WHEN_FULL_S if self._connections.are_full else YIELD_S
+        wait_s = YIELD_WHEN_FULL_S if self._connections.would_refuse else YIELD_S
         self._loop.remove_reader(self._listening)
         self._resuming = self._loop.call_later(wait_s, self._resume_with_one)
 

@@ -110,9 +110,9 @@ class Connections:
         self._report()
 
     @property
-    def are_full(self) -> bool:
-        """Whether there are as many as there may be."""
-        return len(self._group_of) >= self._most
+    def would_refuse(self) -> bool:
+        """Whether a new connection would be refused: there are as many as there may be, and none is idle."""
+        return len(self._group_of) >= self._most and not self._idle_since
 
     def others_have_fewer(self) -> bool:
         """Return whether another process of the gateway has fewer connections."""
@@ -158,7 +158,7 @@ class Connections:
             idle = (connection for connection in own if connection in self._idle_since)
             if not self._drop(min(idle, key=self._idle_since.__getitem__, default=None)):
                 return "address"
-        if self.are_full and not self.drop_idle(1):
+        if len(self._group_of) >= self._most and not self.drop_idle(1):
             return "full"
         return None
 

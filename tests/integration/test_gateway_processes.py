@@ -167,6 +167,20 @@ class TestServing:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded("it looks at what a data directory keeps")
+def test_up_stops_both_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Service(tmp_path, dict(TWO)) as service:
+        processes = service.processes()
+        assert sum("--process" in process.cmdline() for process in processes) == 2
+        victim = service.child("--process 2/2")
+        victim.kill()
+        victim.wait(10)
+        assert service.stop(signal.SIGTERM) == 0
+    assert not any(map(runs, processes))
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.slow
 class TestDeath:
     def test_one_killed_under_load_costs_its_own_connections_and_nothing_else(
         self, up: Service, metrics_port: int

@@ -42,6 +42,15 @@ def test_connections_are_reported_as_they_come_and_go(tmp_path: Path) -> None:
     assert other.others_have_fewer()
 
 
+def test_a_process_says_whether_it_would_refuse_a_connection_that_others_could_take() -> None:
+    connections, connection = Connections(1), Open()
+    assert not connections.would_refuse
+    connections.add(connection, None)
+    assert connections.would_refuse
+    connections.set_idle(connection)
+    assert not connections.would_refuse, "it may be dropped for a new one"
+
+
 def test_connections_of_a_process_alone_are_left_to_nobody() -> None:
     connections = Connections()
     connections.add(Open(), None)
