@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         default=1,
         description="Copies that must have a write before it is acknowledged, at most as many as there are. 1: with "
         "several copies, one live node is enough. 2 of 2: nothing is lost with a node, and nothing can be written "
-        "while one is away.",
+        "while one is away; searches go on.",
     )
     qdrant_on_disk: bool = Field(
         default=False,
@@ -184,8 +184,8 @@ class Settings(BaseSettings):
     )
     exact_below: Annotated[int, Field(ge=0)] = Field(
         default=20_000,
-        description="Number of faces up to which a search compares all of a facedb. 20,000: takes as long as the "
-        "graph, and misses no face.",
+        description="Number of faces up to which a search compares all of a facedb in full. 20,000: where a server "
+        "begins to keep int8 copies.",
     )
     store_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
         default=3,
