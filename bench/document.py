@@ -21,6 +21,9 @@ DOCUMENTS: Final = (ROOT / "docs/performance.md", ROOT / "README.md")
 NAMES: Final = ("pipeline", "service", "store", "scale", "overload", "fairness")
 """The benchmarks that `make bench` runs, in this order."""
 
+KEPT: Final = (*NAMES, "recall")
+"""Those whose results documents show: also one that takes long, and that a Qdrant server may be given to."""
+
 PART: Final = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end of measured -->\n)", re.DOTALL)
 
 Found = Mapping[str, Any]
@@ -226,6 +229,27 @@ def store(found: Mapping[str, Found]) -> str:
     return table(("faces", *times, "recall of 50", "bytes of memory a face"), rows)
 
 
+def recall(found: Mapping[str, Found]) -> str:
+    """Return a table with the CPU of a search where the engine ran in the process that measured, else with its time."""
+    measured = found["recall"]
+    in_process = measured["engine"].endswith("in process")
+    rows = [
+        (
+            f"{row['faces']:,}",
+            row["setting"],
+            f"{100 * row['listed']:.2f} %",
+            f"{row['missed_people']} of {measured['probes']:,}",
+            f"{100 * row['top50']:.1f} %",
+            *(figure((row["cpu"] if in_process else row)[name]) for name in ("p50_ms", "p99_ms")),
+            figure(row["build_s"]),
+        )
+        for row in measured["rows"]
+    ]
+    kind = "CPU ms" if in_process else "ms"
+    header = ("faces", "setting", "listed at 80", "people missed", "50 best", f"p50 {kind}", f"p99 {kind}", "build s")
+    return table(header, rows) + f"\nEngine: {measured['engine']}.\n"
+
+
 def readme(found: Mapping[str, Found]) -> str:
     loads, made = small_searches(found["service"]["loads"]), found["service"]["machine"]
     overloads = found["overload"]["loads"]
@@ -261,12 +285,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 PARTS: Final[Mapping[str, Callable[[Mapping[str, Found]], str]]] = {
     part.__name__: part
-    for part in (machine, bars, stages, recognition, floor, service, scale, overload, fairness, store, readme)
+    for part in (machine, bars, stages, recognition, floor, service, scale, overload, fairness, store, recall, readme)
 }
 
 
 def main() -> None:
-    found = {name: results.kept(name) for name in NAMES}
+    found = {name: results.kept(name) for name in KEPT}
     for path in DOCUMENTS:
         path.write_text(rewritten(path.read_text(), found))
     chart.main()

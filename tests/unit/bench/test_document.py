@@ -5,12 +5,12 @@ import re
 import pytest
 import results
 from chart import PATH, svg
-from document import DOCUMENTS, NAMES, PART, PARTS, figure, rewritten, table
+from document import DOCUMENTS, KEPT, PART, PARTS, figure, rewritten, table
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict[str, object]]:
-    return {name: results.kept(name) for name in NAMES}
+    return {name: results.kept(name) for name in KEPT}
 
 
 def test_documents_show_the_results_of_the_last_runs(found: dict[str, dict[str, object]]) -> None:
