@@ -13,7 +13,8 @@ MAX_DATA_PREFIX_BYTES: Final = 1024
 """Longest `data:…;base64,` before an image; browsers write some 25 bytes, mail programs put a file name in it."""
 
 # The URL-safe alphabet, and the spaces that form decoding makes of unescaped "+", in one pass.
-_ALPHABET = bytes.maketrans(b"-_ ", b"+/+")
+_OTHERS: Final = b"-_ "
+_ALPHABET: Final = bytes.maketrans(_OTHERS, b"+/+")
 LINE_BREAKS: Final = b"\r\n\t"
 """White space within base64, which is ignored."""
 
@@ -24,11 +25,17 @@ def decode_base64(text: bytes, name: str = "img") -> bytes:
     Of more than MAX_IMAGE_BYTES only enough is decoded to exceed that. Raises InvalidRequest, which names the parameter
     `name`, if the text is empty or not base64.
     """
-    body = _without_data_prefix(text).translate(None, LINE_BREAKS).lstrip(b" ")
+    body = _without_data_prefix(text)
+    # Looking for a byte takes a tenth of the time of a translation, which most images do not need.
+    if any(byte in body for byte in LINE_BREAKS):
+        body = body.translate(None, LINE_BREAKS)
+    body = body.lstrip(b" ")
     # Spaces at the end are the last "+" of a form when that makes whole groups of four, else only spaces.
     bare = body.rstrip(b" ")
     body = body if len(bare) % 4 and len(body) % 4 == 0 else bare
-    body = body[: MAX_IMG_CHARACTERS + 4].translate(_ALPHABET).rstrip(b"=")
+    body = body[: MAX_IMG_CHARACTERS + 4].rstrip(b"=")
+    if any(byte in body for byte in _OTHERS):
+        body = body.translate(_ALPHABET)
     if not body:
         raise InvalidRequest(f"{name} is empty; it must be the base64 of a jpeg, png or bmp image")
     try:

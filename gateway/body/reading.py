@@ -52,8 +52,9 @@ async def receive(request: web.Request, limit: int, take: Callable[[bytes], None
                 take(chunk)
                 if size > limit:
                     break
-                allowed = timeouts.body_grace_s + size / timeouts.body_rate
-                timeout.reschedule(start + min(allowed, timeouts.body_s))
+                if not request.content.is_eof():  # there is more to wait for
+                    allowed = timeouts.body_grace_s + size / timeouts.body_rate
+                    timeout.reschedule(start + min(allowed, timeouts.body_s))
     except TimeoutError:
         raise BodyUnreadable("body took too long to arrive") from None
     except BODY_BROKEN:

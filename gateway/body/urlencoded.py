@@ -63,7 +63,9 @@ class Field:
             self._partial_escape = b""
 
     def _keep(self, piece: bytes, kept: Kept) -> None:
-        decoded = unquote(piece, self.name.decode()).translate(None, kept.dropped)
+        decoded = unquote(piece, self.name.decode())
+        if any(byte in decoded for byte in kept.dropped):
+            decoded = decoded.translate(None, kept.dropped)
         self.value += decoded[: max(0, kept.max_bytes - len(self.value))]
 
 
