@@ -3,7 +3,7 @@
 -- ARGV: tenant, job id, item (as `item` of the package makes it).
 local tenant, job, item = ARGV[1], ARGV[2], ARGV[3]
 forget(tenant, job)
-if redis.call('EXISTS', WAITING) == 0 then
+if redis.call('EXISTS', WAITING, line_of(tenant)) == 0 then
   drop_overdue()
   local ordinary, more = released()
   if ordinary + more < slots() then

@@ -233,6 +233,35 @@ def test_a_job_entered_twice_counts_once(pool: Pool) -> None:
     assert pool.redis.hgetall("fs:fair:running") == {b"a": b"1"}
 
 
+def test_a_job_for_a_free_thread_waits_in_no_line(pool: Pool) -> None:
+    pool.announce(threads=2, extra=0)
+    jobs = [pool.enter("a"), pool.enter("b")]
+    assert pool.taken() == jobs
+    assert pool.held() == 0
+    assert not pool.redis.exists(WAITING)
+    pool.enter("a")
+    assert pool.taken() == []
+    assert pool.held() == 1
+
+
+def test_a_job_that_is_entered_after_its_deadline_is_not_released(pool: Pool) -> None:
+    pool.announce(threads=1, extra=0)
+    pool.enter("a", time.time() - 1)
+    job = pool.enter("a")
+    assert pool.taken() == [job]
+
+
+def test_a_line_goes_on_with_its_tenants_next_job_if_all_but_the_lines_is_lost(pool: Pool) -> None:
+    pool.announce(threads=1, extra=0)
+    running, waiting = pool.enter("a"), pool.enter("a")
+    assert pool.taken() == [running]
+    pool.redis.delete(WAITING, "fs:fair:out", "fs:fair:running", "fs:fair:used", "fs:fair:now")
+    last = pool.enter("a")
+    assert pool.taken() == [waiting]
+    pool.done(waiting, 1)
+    assert pool.taken() == [last]
+
+
 def test_threads_of_all_workers_count_while_announced(pool: Pool) -> None:
     pool.announce(2, 1, "first")
     pool.announce(3, 1, "second")
