@@ -43,8 +43,9 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),  # drops what is below the level at no cost
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
