@@ -107,6 +107,10 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def await_confined(pid: int) -> None:
+    wait_for(lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE) == (0, 0))
+
+
 def same(ours, theirs):
     assert (ours.number, ours.quality) == (theirs.number, theirs.quality)
     assert (ours.detection.box, ours.detection.score) == (theirs.detection.box, theirs.detection.score)
@@ -159,7 +163,7 @@ def test_a_process_has_no_file_but_its_connection_and_no_secret(vision, monkeypa
     with opened(vision) as pool:
         for pid in pool.pids:
             assert status(pid)["Threads"] == "1"
-            wait_for(lambda pid=pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) == (0, 0))
+            await_confined(pid)
             files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
             assert len(files) == 4, "standard input, output and error, and"
             assert sum(name.startswith("socket:") for name in files) == 1
@@ -235,6 +239,7 @@ def test_a_process_that_runs_out_of_memory_fails_its_own_image_and_is_replaced(v
     with opened(vision, recorded=recorded) as pool:
         before = pool.pids
         for pid in before:
+            await_confined(pid)
             _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
             data = status(pid)["VmData"].removesuffix("kB")
             resource.prlimit(pid, resource.RLIMIT_DATA, (int(data) * 1024 + FREE_BYTES, hard))
