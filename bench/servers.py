@@ -36,9 +36,13 @@ class Running:
     processes: Mapping[str, list[psutil.Popen]]
 
     def cpu_s(self) -> dict[str, float]:
-        """Return CPU seconds so far, by role."""
+        """Return CPU seconds so far, by role, of each process and those that it started: a worker's vision processes."""
         return {
-            role: sum(sum(process.cpu_times()[:2]) for process in processes)
+            role: sum(
+                sum(each.cpu_times()[:2])
+                for process in processes
+                for each in (process, *process.children(recursive=True))
+            )
             for role, processes in self.processes.items()
         }
 
