@@ -36,7 +36,7 @@ class Running:
     processes: Mapping[str, list[psutil.Popen]]
 
     def cpu_s(self) -> dict[str, float]:
-        """Return CPU seconds so far, by role, of each process and those that it started: a worker's vision processes."""
+        """Return CPU seconds so far, by role; of a worker, those of its vision processes too."""
         return {
             role: sum(
                 sum(each.cpu_times()[:2])
