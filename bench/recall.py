@@ -273,7 +273,9 @@ def kept_rows(used: str) -> list[dict[str, Any]]:
 def keep(used: str, row: dict[str, Any]) -> None:
     """Add a row to the results, over one of the same size and setting."""
     rows = {(one["faces"], one["setting"]): one for one in [*kept_rows(used), row]}
-    results.keep("recall", {"engine": used, "probes": PROBES, "rows": [rows[key] for key in sorted(rows)]})
+    results.keep(
+        "recall", {"engine": used, "probes": PROBES, "rows": sorted(rows.values(), key=lambda one: one["faces"])}
+    )
 
 
 def main() -> None:
