@@ -329,9 +329,10 @@ class Settings(BaseSettings):
     )
     vision_processes: Annotated[int, Field(ge=0, le=256)] | None = Field(
         default=None,
-        description="Processes in which a worker decodes images and runs the models, on a CPU. Without: one for each "
-        "core, but no more than jobs at once. They can open no file and no connection; one that an image crashes fails "
-        "that image's job alone. 0: the worker does it in its own threads, as with cuda, and outside of Linux.",
+        description="Processes in which a worker decodes images and runs the models; with cuda, one process more runs "
+        "them for all. Without: one for each core, but no more than jobs at once; with cuda one for each job at once. "
+        "They can open no file and no connection; one that an image crashes fails that image's job alone. 0: the "
+        "worker does it in its own threads, as outside of Linux; not with cuda.",
     )
     decoded_mb: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         default=512,
@@ -506,8 +507,10 @@ class Settings(BaseSettings):
     @property
     def processes(self) -> int:
         """The number of vision processes of a worker; 0: it has none."""
-        if self.device == "cuda" or sys.platform != "linux":
+        if sys.platform != "linux":
             return 0
+        if self.device == "cuda":
+            return self.threads if self.vision_processes is None else self.vision_processes
         return min(cores(), self.threads) if self.vision_processes is None else self.vision_processes
 
     @property

@@ -1,6 +1,6 @@
 """The composition root of a worker process: opens everything once and closes it in order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,24 @@ from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.delivery.time_limit import PATIENCE_SHARE, WaitedSeconds, limit_s, never_waited
+from worker.inference.plan import Plan
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
 from worker.models import catalog, files
 from worker.models.calibration import Calibration
 from worker.models.identity import Identity, identity
 from worker.models.selection import detector_in_use, in_use
-from worker.processes.fork_server import Vision
+from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
 from worker.store.opening import open_store
 from worker.vision.arcface import ArcFace
-from worker.vision.batch_observer import BatchObserver
-from worker.vision.batched_session import BatchedSession
-from worker.vision.geometry import REFINEMENT_SIDE
 from worker.vision.memory_budget import MemoryBudget
-from worker.vision.passes import COARSE_SIDE, SIDE
 from worker.vision.quality import GATES, NO_GATES, Gates
-from worker.vision.service import Face, FaceSelection, FaceService, Observer
-from worker.vision.session import Session, open_session
-from worker.vision.yunet import YuNet, usual_sizes
+from worker.vision.service import Face, FaceSelection, FaceService
+from worker.vision.session import open_session
+from worker.vision.yunet import YuNet
 from worker.waits import Waits
 
 
@@ -133,56 +130,27 @@ def _open_faces(
 ) -> Faces:
     """Return what finds faces: vision processes or, if there are to be none, the calling threads."""
     memory = MemoryBudget(settings.decoded_mb * 1_000_000, waits)
-    if settings.processes:
-        for model in (detector, embedder):
-            metrics.uses(model, settings.device)
-        vision = Vision(
-            files.prepared_path(detector, settings.models_dir),
-            files.prepared_path(embedder, settings.models_dir),
-            embedder,
-            settings.detection_score,
-            settings.max_pixels,
-            limit_s(settings.visibility_timeout_s),
-        )
-        return stack.enter_context(closing(VisionPool(vision, settings.processes, memory, waits, metrics)))
-    detect, embed, observer = _sessions(stack, settings, detector, embedder, metrics)
-    return FaceService(
-        YuNet(detect), ArcFace(embed, embedder), observer, settings.detection_score, memory, settings.max_pixels
-    )
-
-
-def _sessions(
-    stack: ExitStack, settings: Settings, detector: catalog.Model, embedder: catalog.Embedder, metrics: Metrics
-) -> tuple[Session, Session, Observer]:
-    """Return the sessions of detector and embedder, and the observer of the face service."""
-
-    def opened(model: catalog.Model) -> Session:
+    for model in (detector, embedder):
         metrics.uses(model, settings.device)
-        return open_session(files.prepared_path(model, settings.models_dir), settings.device)
-
-    # On a CPU a batch takes as long as its images do one by one.
-    if settings.device == "cpu":
-        return opened(detector), opened(embedder), metrics
-
-    def batched(
-        model: catalog.Model, sizes: Sequence[tuple[int, int]], called: Callable[[int], None] = lambda _: None
-    ) -> BatchedSession:
-        shapes = [(*size, 3) for size in sizes]
-        wait_s = settings.batch_wait_ms / 1e3
-        session = BatchedSession(lambda: opened(model), shapes, settings.batch_size, wait_s, called)
-        stack.callback(session.close)
-        try:
-            session.try_out()
-        except Exception as error:  # ONNX Runtime's errors share no other base class
-            raise OperatorError(
-                f"the model {model.name} does not run on {settings.device}: {' '.join(str(error).split())[:300]}; if "
-                "its memory is short, lower FACESEARCH_BATCH_SIZE; FACESEARCH_DEVICE=cpu does without a GPU"
-            ) from error
-        return session
-
-    detect = batched(detector, [*usual_sizes(SIDE), *usual_sizes(COARSE_SIDE), (REFINEMENT_SIDE, REFINEMENT_SIDE)])
-    embed = batched(embedder, [(embedder.input_size, embedder.input_size)], called=metrics.embedded)
-    return detect, embed, BatchObserver(metrics, {"detect": detect, "refine": detect, "align": embed})
+    detects, embeds = (files.prepared_path(model, settings.models_dir) for model in (detector, embedder))
+    if settings.processes:
+        cpu_s = limit_s(settings.visibility_timeout_s)
+        plan = None
+        if settings.device != "cpu":
+            wait_s = settings.batch_wait_ms / 1e3
+            side = embedder.input_size
+            plan = Plan(str(detects), str(embeds), side, settings.device, settings.batch_size, wait_s)
+        vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, cpu_s, plan)
+        return stack.enter_context(closing(VisionPool(vision, settings.processes, memory, waits, metrics)))
+    if settings.device != "cpu":
+        raise OperatorError(
+            f"FACESEARCH_DEVICE={settings.device} needs vision processes, which need Linux; set "
+            "FACESEARCH_VISION_PROCESSES to 1 or more, or leave it out"
+        )
+    detect, embed = open_session(detects), open_session(embeds)
+    return FaceService(
+        YuNet(detect), ArcFace(embed, embedder), metrics, settings.detection_score, memory, settings.max_pixels
+    )
 
 
 def _serve(stack: ExitStack, metrics: Metrics, settings: Settings) -> None:

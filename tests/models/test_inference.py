@@ -8,7 +8,9 @@ from onnx import load_model
 
 from portraits import astronaut_png, crop, darken, hopper_jpeg, pixels, rotate, scale, side_by_side
 from shared.errors import OperatorError
-from worker.inference.client import RemoteSession
+from shared.settings import Settings
+from worker import runtime
+from worker.inference.client import InferenceGoneError, RemoteSession
 from worker.inference.plan import LANES, Plan, open_models
 from worker.inference.process import InferenceProcess
 from worker.inference.wire import Model
@@ -148,6 +150,37 @@ def test_with_fixed_sizes_no_node_computes_shapes(weights, model, tmp_path):
 # Starting and ending
 
 
+def settings(**given):
+    return Settings(device="cuda", store="memory", redis_url="unix:///nowhere.sock", **given)
+
+
+def test_a_worker_without_a_gpu_that_it_needs_is_an_error_at_start(weights):  # noqa: ARG001 -- pulls the models
+    with pytest.raises(OperatorError, match="knows no cuda"), runtime.open_runtime(settings(vision_processes=1)):
+        pass
+
+
+def test_a_worker_on_a_gpu_needs_vision_processes(weights):  # noqa: ARG001 -- pulls the models
+    with pytest.raises(OperatorError, match="needs vision"), runtime.open_runtime(settings(vision_processes=0)):
+        pass
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_worker_on_a_cpu_runs_no_batches(processes):
+    on_cpu = settings().model_copy(update={"device": "cpu", "vision_processes": processes})
+    with runtime.open_runtime(on_cpu) as worker:
+        assert len(worker.faces.embed_all(PHOTOS[5])) == 2
+        assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_count") == 1
+        assert worker.metrics.registry.get_sample_value("facesearch_batch_faces_sum") == 2
+
+
+def test_an_8_bit_embedder_is_refused_on_a_gpu():
+    with (
+        pytest.raises(OperatorError, match="sface-2021dec-int8 is for CPUs"),
+        runtime.open_runtime(settings(embedder="sface-2021dec-int8")),
+    ):
+        pass
+
+
 def test_a_missing_gpu_is_an_error_at_start(plan):
     with pytest.raises(OperatorError, match="knows no cuda"):
         InferenceProcess(Plan(plan.detector, plan.embedder, plan.crop_side, "cuda", 4, 0.002))
@@ -185,13 +218,13 @@ def test_the_usual_photos_have_sessions_that_never_see_another_shape(plan):
     assert set(models) == set(LANES)
 
 
-def test_an_inference_process_that_is_killed_is_an_end_of_file_to_its_callers(plan):
+def test_an_inference_process_that_is_killed_is_gone_to_its_callers(plan):
     process = InferenceProcess(plan)
     with process.connect() as connection:
         session = RemoteSession(connection, Model.EMBEDDER)
         assert session.run(crops())["output"].shape == (5, 128)
         process.kill()
-        with pytest.raises((EOFError, BrokenPipeError)):
+        with pytest.raises(InferenceGoneError):
             session.run(crops())
     with pytest.raises(OSError, match=r"."):
         process.connect()

@@ -19,7 +19,7 @@ from portraits import astronaut_png, faceless_png, hopper_jpeg, side_by_side
 from processes import wait_for
 from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
 from shared.settings import Settings
-from worker.processes.fork_server import Vision
+from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
 from worker.vision.service import FaceSelection

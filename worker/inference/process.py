@@ -57,6 +57,10 @@ class InferenceProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def forget(self) -> None:
+        """Close this process's end, which a fork has, too: its parent keeps the inference process."""
+        self._control.close()
+
     def connect(self) -> socket.socket:
         """Return a new connection to it, for one user. Raises OSError when it has ended."""
         ours, theirs = socket.socketpair()

@@ -10,8 +10,10 @@ from contextlib import suppress
 from typing import Final
 
 from shared.errors import OperatorError
-from worker.processes.fork_server import FORK, Vision
+from worker.inference.process import START_S as INFERENCE_START_S
+from worker.processes.fork_server import FORK
 from worker.processes.messages import Message, MessageError, MessageSocket
+from worker.processes.models import Vision
 
 START_S: Final = 60.0
 """Longest time in which the models must be loaded: that takes a second, and longer on a machine that does much else."""
@@ -20,7 +22,7 @@ STOP_S: Final = 5.0
 """Longest time in which a fork server must end. It has nothing to finish."""
 
 # What a fork server gets of the environment, by the beginnings of names: nothing with a key, a password or an address.
-_ENVIRONMENT: Final = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "COVERAGE_", "MALLOC_", "TZ")
+_ENVIRONMENT: Final = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "COVERAGE_", "MALLOC_", "TZ", "CUDA_", "NVIDIA_")
 
 # One image keeps one core busy: libraries that start threads of their own would make a fork unsafe, and gain nothing.
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -50,12 +52,13 @@ class ForkServer:
             raise
 
     def _open(self, vision: Vision) -> None:
-        self._control.settimeout(START_S)
+        wait_s = START_S + (INFERENCE_START_S if vision.plan else 0)
+        self._control.settimeout(wait_s)
         try:
             self._messages.send("open", pickle.dumps(vision))
             answer = self._messages.receive()
         except TimeoutError:
-            raise OperatorError(f"the models are not loaded after {START_S:.0f} s: the machine is too busy") from None
+            raise OperatorError(f"the models are not loaded after {wait_s:.0f} s: the machine is too busy") from None
         except (EOFError, OSError, MessageError):
             raise OperatorError(
                 f"the process that loads the models ended with status {self._process.wait()}; its output says why"
@@ -76,8 +79,8 @@ class ForkServer:
         return self._waiting.popleft()
 
     def receive(self) -> Message:
-        """Return the next message: `forked` with a process id, or `ended` with the code, too. Raises EOFError when the
-        server has ended, and MessageError.
+        """Return the next message: `forked` with a process id, `ended` with the code, too, or `inference_ended` with a
+        code. Raises EOFError when the server has ended, and MessageError.
         """
         return self._messages.receive()
 

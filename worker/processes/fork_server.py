@@ -5,6 +5,9 @@
 A fork takes milliseconds, and all vision processes share the memory of the models and libraries. This process has one
 thread, without which no fork is safe, and does nothing else. FD: descriptor of a socket to the worker. PARENT: process
 id of the worker, without which it ends.
+
+With a GPU the models are in an inference process, which it starts, and to which each vision process has a connection.
+When that process ends, the fork server ends with all vision processes, and the worker starts everything anew.
 """
 
 import gc
@@ -14,56 +17,24 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from shared.errors import OperatorError
 from shared.host.parent import die_with_parent
-from worker.models.catalog import Embedder
+from worker.inference.client import InferenceGoneError
 from worker.processes.confinement import confine
 from worker.processes.messages import MessageSocket
+from worker.processes.models import Link, Models, Vision, open_models
 from worker.processes.vision_process import serve
-from worker.vision.arcface import ArcFace
-from worker.vision.service import FaceService, Memory, Observer
-from worker.vision.session import open_session
-from worker.vision.warm_up import warm_up
-from worker.vision.yunet import YuNet
 
 FORK: Final = b"f"
 """What comes with the descriptor of a connection, for which a vision process is to be forked."""
 
-
-@dataclass(frozen=True)
-class Vision:
-    """What a fork server loads. detector, embedder: prepared graphs. model: the embedder's entry. least_score,
-    max_pixels: as FaceService takes them. cpu_s: most seconds of computing for one image.
-    """
-
-    detector: Path
-    embedder: Path
-    model: Embedder
-    least_score: float
-    max_pixels: int
-    cpu_s: float
-
-
-class _Loaded:
-    """The models, loaded."""
-
-    def __init__(self, vision: Vision) -> None:
-        self._vision = vision
-        self._detect = open_session(vision.detector)
-
-        self._arcface = ArcFace(open_session(vision.embedder), vision.model)
-
-    def service(self, observer: Observer | None, memory: Memory | None) -> FaceService:
-        yunet, vision = YuNet(self._detect), self._vision
-        return FaceService(yunet, self._arcface, observer, vision.least_score, memory, vision.max_pixels)
-
-    def warm_up(self) -> None:
-        warm_up(self.service(None, None), self._arcface)
+GONE_S: Final = 5.0
+"""Longest time in seconds in which the fork server learns that the inference process has ended: its GPU's memory is
+given back meanwhile."""
 
 
 def main(fd: int, parent: int) -> None:
@@ -77,68 +48,88 @@ def main(fd: int, parent: int) -> None:
     messages = MessageSocket(control)
     vision: Vision = pickle.loads(messages.receive().data)  # noqa: S301 -- from the worker that started this process
     try:
-        loaded = _Loaded(vision)
+        models = open_models(vision)
     except OperatorError as error:
         messages.send("failed", reason=str(error))
         return
-    loaded.warm_up()
     gc.collect()
     gc.freeze()  # a collection would copy the pages that the vision processes share
     with suppress(OSError):  # the worker has gone
         messages.send("ready")
-        _Forks(control, loaded, vision).run()
+        _Forks(control, models, vision).run()
+    signal.set_wakeup_fd(-1)
+    models.close()
 
 
 class _Forks:
     """The vision processes of a fork server."""
 
-    def __init__(self, control: socket.socket, loaded: _Loaded, vision: Vision) -> None:
+    def __init__(self, control: socket.socket, models: Models, vision: Vision) -> None:
         self._control = control
         self._messages = MessageSocket(control)
-        self._loaded = loaded
+        self._models = models
         self._vision = vision
         self._woken, self._waking = socket.socketpair()
         for end in (self._woken, self._waking):
             end.setblocking(False)
 
     def run(self) -> None:
-        """Fork as the worker asks, and tell it of each process that ended, until it closes the socket."""
+        """Fork as the worker asks, and tell it of each process that ended, until it closes the socket or the inference
+        process ends.
+        """
         signal.set_wakeup_fd(self._waking.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
             readable, _, _ = select.select([self._control, self._woken], [], [])
             if self._woken in readable:
                 self._woken.recv(4096)
-                self._reap()
+                if not self._reap():
+                    return
             if self._control in readable:
                 received, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
                 if received != FORK:
                     return
                 self._fork(descriptors[0])
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Tell of the processes that ended, and return whether the models are still there."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
-                self._messages.send("ended", pid=pid, code=os.waitstatus_to_exitcode(status))
+                code = os.waitstatus_to_exitcode(status)
+                if pid == self._models.pid:
+                    self._messages.send("inference_ended", code=code)
+                    return False
+                self._messages.send("ended", pid=pid, code=code)
+        return True
 
     def _fork(self, descriptor: int) -> None:
+        try:
+            link = self._models.link()
+        except OSError:  # the inference process has gone, which _reap is about to be told
+            os.close(descriptor)
+            return
         server = os.getpid()
         pid = os.fork()
         if pid:
             os.close(descriptor)
+            link.close()
             self._messages.send("forked", pid=pid)
             return
         code = 1
         try:
-            self._become_vision_process(descriptor, server)
+            self._become_vision_process(descriptor, link, server)
             code = 0
+        except InferenceGoneError:
+            # The fork server ends all vision processes when it learns of that; until then it must not look as if the
+            # image was at fault. If only the connection was closed, it was.
+            time.sleep(GONE_S)
         except (EOFError, OSError):
             pass  # the worker has gone
         finally:
             os._exit(code)
 
-    def _become_vision_process(self, descriptor: int, server: int) -> None:
+    def _become_vision_process(self, descriptor: int, link: Link, server: int) -> None:
         die_with_parent(signal.SIGKILL)
         if os.getppid() != server:
             return
@@ -146,9 +137,10 @@ class _Forks:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for inherited in (self._control, self._woken, self._waking):
             inherited.close()
+        self._models.forget()
         connection = MessageSocket(socket.socket(fileno=descriptor))
         confine(self._vision.max_pixels)
-        serve(connection, self._loaded.service, self._vision.cpu_s)
+        serve(connection, link.service, self._vision.cpu_s)
 
 
 if __name__ == "__main__":

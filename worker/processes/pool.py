@@ -20,8 +20,8 @@ import structlog
 from shared.errors import ContractError, FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
 from worker.processes.faces import from_fields, quality_from_list
 from worker.processes.fork_client import START_S, ForkServer
-from worker.processes.fork_server import Vision
 from worker.processes.messages import Message, MessageError, MessageSocket
+from worker.processes.models import Vision
 from worker.vision.memory_budget import MemoryBudget
 from worker.vision.service import Face, FaceSelection
 from worker.waits import ProcessorWaits, Waits
@@ -257,6 +257,9 @@ class VisionPool:
                 if self._is_closing or not self._replace_server():
                     break
             else:
+                if message.kind == "inference_ended":
+                    log.error("inference_process_ended", how=_how(int(message.fields["code"])))
+                    continue
                 pid = int(message.fields["pid"])
                 if message.kind == "forked":
                     self._add(_VisionProcess(pid, self._server.forked()))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from shared.errors import ContractError
+from worker.inference.client import InferenceGoneError
 from worker.processes.confinement import limit_cpu
 from worker.processes.faces import quality_to_list, to_fields
 from worker.processes.messages import Message, MessageSocket
@@ -53,8 +54,8 @@ def _answer(service: FaceService, connection: MessageSocket, asked: Message) -> 
         return "refused", {"error": type(error).__name__, "reason": error.reason}, b""
     except MemoryError as error:
         return "memory", {"reason": str(error)}, b""
-    except (EOFError, OSError):
-        raise  # the worker has gone
+    except (EOFError, OSError, InferenceGoneError):
+        raise  # the worker has gone, or the GPU's owner
     except Exception as error:  # noqa: BLE001 -- the worker logs it
         return "crash", {"traceback": "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]}, b""
 

@@ -121,7 +121,7 @@ class FaceService:
         configure_opencv()
         self._observer = observer or NullObserver()
         self._detector = _ObservedDetector(detector, self._observer)
-        self._embedder = embedder
+        self.embedder: Final = embedder
         self._least_score = least_score
         self._memory = memory
         self._max_pixels = max_pixels
@@ -203,14 +203,14 @@ class FaceService:
         """Embed in one batch those of the faces with these numbers that the selection accepts."""
         batch = [found[number] for number in numbers]
         with self._observer.stage("align"):
-            crops = [align(face.pixels, face.detection.landmarks, self._embedder.size) for face in batch]
+            crops = [align(face.pixels, face.detection.landmarks, self.embedder.size) for face in batch]
             qualities = [measure(face.detection, crop, face.reduced) for face, crop in zip(batch, crops, strict=True)]
             accepted = [at for at, number in enumerate(numbers) if selection.accepts(number, qualities[at])]
         self._observer.embedded(len(accepted))
         if not accepted:
             return []
         with self._observer.stage("embed"):
-            vectors = self._embedder.embed(np.stack([crops[at] for at in accepted]))
+            vectors = self.embedder.embed(np.stack([crops[at] for at in accepted]))
         return [
             Face(batch[at].detection, vector, qualities[at], numbers[at])
             for at, vector in zip(accepted, vectors, strict=True)

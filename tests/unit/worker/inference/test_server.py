@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worker.inference.batches import Batches
-from worker.inference.client import RemoteSession
+from worker.inference.client import InferenceGoneError, RemoteSession
 from worker.inference.server import Connections
 from worker.inference.wire import InferenceError, Model
 
@@ -119,7 +119,7 @@ def test_a_caller_that_goes_while_its_images_are_run_stops_nobody(models, connec
     leaver, stayer = connect(), RemoteSession(connect(), Model.DETECTOR)
 
     def run():
-        with pytest.raises(EOFError):
+        with pytest.raises(InferenceGoneError):
             RemoteSession(leaver, Model.DETECTOR).run(images(1))
 
     thread = threading.Thread(target=run)

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from worker.vision.batch_observer import BatchObserver
+from worker.inference.announcing import AnnouncingObserver
 
 
 class Recorder:
@@ -45,7 +45,7 @@ def models():
 
 
 def test_a_caller_is_announced_to_a_model_when_its_stage_begins(observer, models):
-    announcing = BatchObserver(observer, models)
+    announcing = AnnouncingObserver(observer, models)
     with announcing.stage("decode"):
         pass
     assert models["detect"].calls == []
@@ -58,7 +58,7 @@ def test_a_caller_is_announced_to_a_model_when_its_stage_begins(observer, models
 
 
 def test_a_caller_that_fails_is_withdrawn_from_all_models(observer, models):
-    with pytest.raises(ValueError, match="too small"), BatchObserver(observer, models).stage("detect"):
+    with pytest.raises(ValueError, match="too small"), AnnouncingObserver(observer, models).stage("detect"):
         raise ValueError("too small")
     assert models["detect"].calls == ["announced", "withdrawn"]
     assert models["align"].calls == ["withdrawn"]
@@ -66,7 +66,7 @@ def test_a_caller_that_fails_is_withdrawn_from_all_models(observer, models):
 
 
 def test_the_wrapped_observer_gets_all_events_except_embedded(observer, models):
-    announcing = BatchObserver(observer, models)
+    announcing = AnnouncingObserver(observer, models)
     with announcing.stage("embed"):
         announcing.found(3)
         announcing.embedded(3)
@@ -74,7 +74,7 @@ def test_the_wrapped_observer_gets_all_events_except_embedded(observer, models):
 
 
 def test_a_caller_without_items_is_withdrawn(observer, models):
-    announcing = BatchObserver(observer, models)
+    announcing = AnnouncingObserver(observer, models)
     with announcing.stage("align"):
         pass
     announcing.embedded(3)

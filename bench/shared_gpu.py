@@ -1,0 +1,140 @@
+"""Measure what one worker could do at most with a GPU, on any machine: its GPU is made up (bench/fake_gpu.py).
+
+    PYTHONPATH=tests .venv/bin/python bench/shared_gpu.py [--quick]
+
+Closed loops of searches by threads, as a worker's, with vision processes and an inference process as with
+FACESEARCH_DEVICE=cuda: searches a second, milliseconds of CPU a search in all processes, latency, and the faces of an
+inference. Queue and store are left out. Prints JSON, then a table.
+"""
+
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import photos
+import psutil
+import results
+from summaries import latencies
+
+from shared.settings import Settings
+from worker.inference.plan import Plan
+from worker.models import files
+from worker.models.selection import in_use
+from worker.processes.models import Vision
+from worker.processes.pool import VisionPool
+from worker.vision.memory_budget import MemoryBudget
+from worker.waits import Waits
+
+CALLERS: Final = (1, 2, 4, 8, 16, 32)
+FAKE_GPU: Final = (sys.executable, str(Path(__file__).with_name("fake_gpu.py")))
+
+
+class Recorder:
+    """Counts the faces of each inference, and drops the rest."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def record_stage(self, name: str, at: float, seconds: float) -> None:
+        pass
+
+    def found(self, faces: int) -> None:
+        pass
+
+    def embedded(self, faces: int) -> None:
+        self.batches.append(faces)
+
+    def vision_process_ended(self, *, was_killed: bool) -> None:
+        raise RuntimeError("a vision process ended" + " by a signal" * was_killed)
+
+
+def opened(settings: Settings, processes: int, recorder: Recorder) -> VisionPool:
+    """Return vision processes on the made-up GPU."""
+    detector, embedder = in_use(settings)
+    detects, embeds = (files.prepared_path(model, settings.models_dir) for model in (detector, embedder))
+    wait_s = settings.batch_wait_ms / 1e3
+    plan = Plan(str(detects), str(embeds), embedder.input_size, "cpu", settings.batch_size, wait_s)
+    vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, 600, plan, FAKE_GPU)
+    waits = Waits()
+    return VisionPool(vision, processes, MemoryBudget(settings.decoded_mb * 1_000_000, waits), waits, recorder)
+
+
+def load(pool: VisionPool, images: Sequence[bytes], callers: int, seconds: float) -> dict[str, Any]:
+    """Return searches a second, CPU a search and latencies of callers that each search with the next photo."""
+    begun = threading.Barrier(callers + 1)
+
+    def caller(number: int) -> list[float]:
+        took: list[float] = []
+        begun.wait()
+        before = time.perf_counter()
+        until = before + seconds
+        while before < until:
+            pool.embed_most_prominent(images[(number + callers * len(took)) % len(images)])
+            after = time.perf_counter()
+            took.append(after - before)
+            before = after
+        return took
+
+    with ThreadPoolExecutor(callers) as threads:
+        running = [threads.submit(caller, number) for number in range(callers)]
+        begun.wait()
+        start, cpu = time.perf_counter(), _cpu_s()
+        took = [one for each in running for one in each.result()]
+        lasted, cpu = time.perf_counter() - start, _cpu_s() - cpu
+    return {
+        "callers": callers,
+        "per_second": round(len(took) / lasted, 1),
+        "cpu_ms": round(cpu * 1e3 / len(took), 2),
+        **latencies(took),
+    }
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    settings, images = Settings(), photos.small()
+    seconds, rounds, callers = (0.5, 1, (1, 8)) if quick else (2.0, 5, CALLERS)
+    recorder = Recorder()
+    taken: dict[int, list[dict[str, Any]]] = {count: [] for count in callers}
+    with closing(opened(settings, max(callers), recorder)) as pool:
+        load(pool, images, max(callers), seconds)
+        for _ in range(rounds):
+            for count in callers:
+                recorder.batches.clear()
+                taken[count].append(
+                    load(pool, images, count, seconds) | {"faces_an_inference": statistics.mean(recorder.batches)}
+                )
+    return {
+        "photos": photos.source(),
+        "batch_size": settings.batch_size,
+        "runs": [
+            {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
+            for runs in taken.values()
+        ],
+    }
+
+
+def main() -> None:
+    found = measure(quick=results.is_quick())
+    print(json.dumps(found))
+    results.keep("shared_gpu", found)
+    for run in found["runs"]:
+        print(
+            f"{run['callers']:>3} callers  {run['per_second']:7.1f}/s  {run['cpu_ms']:5.2f} ms of CPU each  "
+            f"p50 {run['p50_ms']:6.2f} ms  {run['faces_an_inference']:5.2f} faces an inference"
+        )
+
+
+def _cpu_s() -> float:
+    """Return the CPU seconds of this process and all below it so far."""
+    this = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in (this, *this.children(recursive=True)))
+
+
+if __name__ == "__main__":
+    main()
