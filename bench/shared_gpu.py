@@ -30,6 +30,7 @@ from worker.models.selection import in_use
 from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.vision.memory_budget import MemoryBudget
+from worker.vision.session import Device
 from worker.waits import Waits
 
 CALLERS: Final = (1, 2, 4, 8, 16, 32)
@@ -55,13 +56,20 @@ class Recorder:
         raise RuntimeError("a vision process ended" + " by a signal" * was_killed)
 
 
-def opened(settings: Settings, processes: int, recorder: Recorder) -> VisionPool:
-    """Return vision processes on the made-up GPU."""
+def opened(
+    settings: Settings,
+    processes: int,
+    recorder: Recorder,
+    device: Device = "cuda",
+    command: Sequence[str] = FAKE_GPU,
+) -> VisionPool:
+    """Return vision processes on a device. command: what starts an inference process; by default on the made-up GPU."""
     detector, embedder = in_use(settings)
     detects, embeds = (files.prepared_path(model, settings.models_dir) for model in (detector, embedder))
     wait_s = settings.batch_wait_ms / 1e3
-    plan = Plan(str(detects), str(embeds), embedder.input_size, "cpu", settings.batch_size, wait_s)
-    vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, 600, plan, FAKE_GPU)
+    side = embedder.input_size
+    plan = None if device == "cpu" else Plan(str(detects), str(embeds), side, device, settings.batch_size, wait_s)
+    vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, 600, plan, command)
     waits = Waits()
     return VisionPool(vision, processes, MemoryBudget(settings.decoded_mb * 1_000_000, waits), waits, recorder)
 
