@@ -4,6 +4,7 @@ The server is the stand-in of tests/qdrant_server.py, which records requests. A 
 """
 
 import hashlib
+import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -317,6 +318,7 @@ class TestFailures:
         ):
             patient.add(db, [face()])
             server.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)  # on a busy machine it answers a while
             for call in (lambda: store.add(db, [face()]), lambda: store.search(db, AXIS, 50, 0.5), store.check):
                 with pytest.raises(StoreUnavailable, match="does not answer"):
                     call()  # without an end if there were no limit
