@@ -16,6 +16,7 @@ from worker.inference.process import InferenceProcess
 from worker.inference.wire import Model
 from worker.vision.arcface import ArcFace
 from worker.vision.passes import COARSE_SIDE, SIDE
+from worker.vision.rotations import SCOUT_SIDE, SMALL_SCOUT_SIDE
 from worker.vision.service import FaceService
 from worker.vision.session import onnxruntime, open_session
 from worker.vision.yunet import YuNet, candidates, resize, usual_sizes
@@ -213,7 +214,8 @@ def test_the_usual_photos_have_sessions_that_never_see_another_shape(plan):
     for batches in models.values():
         batches.close()
     sizes = {one.expected[0] for one in opened}
-    assert sizes == {*usual_sizes(SIDE), *usual_sizes(COARSE_SIDE), (224, 224), (112, 112)}
+    squares = {(224, 224), (SCOUT_SIDE, SCOUT_SIDE), (SMALL_SCOUT_SIDE, SMALL_SCOUT_SIDE), (112, 112)}
+    assert sizes == {*usual_sizes(SIDE), *usual_sizes(COARSE_SIDE), *squares}
     assert all(one.seen == {(one.expected[1], *one.expected[0], 3)} for one in opened)
     assert set(models) == set(LANES)
 

@@ -12,6 +12,7 @@ from worker.inference.sessions import OpenSession, Sessions, Size
 from worker.inference.wire import Model
 from worker.vision.geometry import REFINEMENT_SIDE
 from worker.vision.passes import COARSE_SIDE, SIDE
+from worker.vision.rotations import SCOUT_SIDE, SMALL_SCOUT_SIDE
 from worker.vision.session import Device, FixedSessions, Session, open_session
 from worker.vision.yunet import candidates, usual_sizes
 
@@ -60,8 +61,11 @@ def onnx_sessions(plan: Plan, model: Model) -> OpenSession:
 
 def open_models(plan: Plan, openers: Openers = onnx_sessions) -> dict[Model, Batches]:
     """Open all sessions and run each of them once. Raises OperatorError if the device is missing or cannot run them."""
-    crops, squares = (plan.crop_side, plan.crop_side), (REFINEMENT_SIDE, REFINEMENT_SIDE)
-    sizes = {Model.DETECTOR: [squares, *usual_sizes(COARSE_SIDE), *usual_sizes(SIDE)], Model.EMBEDDER: [crops]}
+    squares = [(side, side) for side in (REFINEMENT_SIDE, SCOUT_SIDE, SMALL_SCOUT_SIDE)]
+    sizes = {
+        Model.DETECTOR: [*squares, *usual_sizes(COARSE_SIDE), *usual_sizes(SIDE)],
+        Model.EMBEDDER: [(plan.crop_side, plan.crop_side)],
+    }
     opened = {}
     try:
         for model, usual in sizes.items():

@@ -4,7 +4,7 @@ Coordinates are (x, y) in pixels with the centre of the first pixel at (0, 0), x
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -86,6 +86,9 @@ neighbour: of 1,296 photos with several faces the nearest face on a crop was ano
 
 # A face of 7,168 pixels. Only landmarks of false detections need more, and would need more memory than there is.
 _MOST_SHRINK = 64
+
+# Turns counter-clockwise that move whole pixels: an eighth of the time of a warp.
+_QUARTERS: Mapping[float, int] = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 # The landmarks in the 112 x 112 crop that ArcFace-style models are trained on. Source: InsightFace,
 # python-package/insightface/utils/face_align.py, arcface_dst; OpenCV's FaceRecognizerSF uses the same numbers.
@@ -182,7 +185,21 @@ def rotate(image: Pixels, degrees: float) -> tuple[Pixels, npt.NDArray[np.float6
     across, down = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = (round(width * across + height * down), round(width * down + height * across))
     moved = np.column_stack([matrix[:, :2], matrix[:, 2] + np.subtract(size, (width, height)) / 2])
-    return np.asarray(cv2.warpAffine(image, moved, size), dtype=np.uint8), moved
+    quarter = _QUARTERS.get(degrees % 360)
+    turned = cv2.warpAffine(image, moved, size) if quarter is None else cv2.rotate(image, quarter)
+    return np.asarray(turned, dtype=np.uint8), moved
+
+
+def rotated_thumbnail(image: Pixels, degrees: float, side: int) -> Pixels:
+    """Return the whole image rotated counter-clockwise and resized to `side` pixels on its longest side, in the middle
+    of a black square, uint8 (side, side, 3). For images of at most twice that side: pixels are interpolated.
+    """
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    scale = side / float((np.abs(matrix[:, :2]) @ (width, height)).max())
+    linear = matrix[:, :2] * scale
+    shift = (side - 1) / 2 - linear @ ((width - 1) / 2, (height - 1) / 2)
+    return np.asarray(cv2.warpAffine(image, np.column_stack([linear, shift]), (side, side)), dtype=np.uint8)
 
 
 def roll(landmarks: Points) -> float:

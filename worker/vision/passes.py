@@ -1,11 +1,12 @@
-"""Detection passes: at which size and rotation a picture goes through the detector, and which detections are faces.
+"""Detection passes: at which size a picture goes through the detector in one rotation, and which detections are faces.
 
 Independent of the detector. docs/decisions/0016-faces.md has the measurements behind each number.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from functools import cached_property
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from worker.vision.geometry import (
     left_to_right,
     most_prominent,
     overlap,
-    resize,
     rotate,
     transform_back,
 )
@@ -48,30 +48,15 @@ LEAST_SCORE: Final = 0.8
 SAME: Final = 0.3
 """Overlap from which on two detections are one face, as within one pass of the detector."""
 
-SURE: Final = 0.90
-"""Score from which on a face is surely upright: no photo of a sample of 200 of LFW scores less."""
-
-
-class Rotation(NamedTuple):
-    """A rotated pass. degrees: counter-clockwise. below: made if the best score of the upright picture is below
-    this.
-    """
-
-    degrees: int
-    below: float
-
-
-ROTATIONS: Final = (Rotation(180, 0.92), *(Rotation(degrees, SURE) for degrees in (90, 270, 45, 315, 135, 225)))
-"""Rotated passes for a picture in which no face is surely upright. One in twenty upside-down faces scores more than
-SURE, so that rotation has a higher limit. With the eighths no face is tilted by more than 22.5 degrees in the nearest
-one (docs/decisions/0013-seeing.md)."""
-
 
 class Detector(Protocol):
     """A face detector."""
 
     def detect(self, image: Pixels, side: int) -> list[Detection]:
         """Return candidates, in pixels of the image, from a pass with its longest side resized to `side` pixels."""
+
+    def best_scores(self, images: Sequence[Pixels]) -> list[float]:
+        """Return the best score of a candidate in each of several images of one size; 0 without any."""
 
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         """Return the same faces with refined landmarks and refined scores."""
@@ -94,7 +79,6 @@ class DetectionPasses:
         """least_score: least score, in (0, 1), of a candidate that counts."""
         self._detector = detector
         self._image = image
-        self._rotated = image
         self._least_score = least_score
         self._passes: dict[int, list[Detection]] = {}
         self._refined: dict[Detection, Detection] = {}
@@ -110,6 +94,10 @@ class DetectionPasses:
         """Score plus refined score, 0 to 2, of the most prominent face; 0 without one."""
         face = self._first(self._decisive)
         return 0.0 if face is None else face.score + self._score_refined(face)
+
+    def best_score(self, *sides: int) -> float:
+        """Return the best score of a candidate in the passes at these sides, before refinement; 0 without any."""
+        return max((face.score for side in sides for face in self._pass(side)), default=0.0)
 
     @property
     def has_large(self) -> bool:
@@ -137,6 +125,11 @@ class DetectionPasses:
         refined.
         """
         return [self._back(face) for face in self._candidates(SIDE) if face.score < self._least_score]
+
+    @property
+    def _rotated(self) -> Pixels:
+        """The image in this rotation."""
+        return self._image
 
     @property
     def _decisive(self) -> list[Detection]:
@@ -214,17 +207,30 @@ class RotatedPasses(DetectionPasses):
         small: Pixels,
         factor: npt.NDArray[np.float32],
         degrees: int,
+        *,
+        large: bool,
     ) -> None:
         """small: the image resized for rotation. factor: (2,), what to multiply its coordinates by to get the
-        image's.
+        image's. large: whether there may be a large face; without one, there is no coarse pass.
         """
         super().__init__(detector, image, least_score)
+        if not large:
+            self._passes[COARSE_SIDE] = []
         self.degrees = degrees
-        self._rotated, self._matrix = rotate(small, degrees)
+        self._small = small
         self._factor = factor
 
+    @property
+    def _rotated(self) -> Pixels:
+        return self._rotation[0]
+
+    @cached_property
+    def _rotation(self) -> tuple[Pixels, npt.NDArray[np.float64]]:
+        """The rotated image, and the matrix from the small one to it. Most rotations need neither."""
+        return rotate(self._small, self.degrees)
+
     def _back(self, face: Detection) -> Detection:
-        return rotate_back(face, self._matrix, self._factor)
+        return rotate_back(face, self._rotation[1], self._factor)
 
     def _is_likely(self, face: Detection) -> bool:
         score = self._score_refined(face)
@@ -239,20 +245,3 @@ def rotate_back(face: Detection, matrix: npt.NDArray[np.float64], factor: npt.ND
     x, y = points[0].tolist()
     width, height = np.multiply(face.box[2:], factor.mean()).tolist()
     return replace(face, box=(x - width / 2, y - height / 2, width, height), landmarks=points[1:])
-
-
-def choose_passes(detector: Detector, image: Pixels, least_score: float) -> DetectionPasses:
-    """Return the passes in the rotation in which the most prominent face has the largest sum of score and refined
-    score; the upright ones if that face is surely upright or no rotation scores more.
-
-    A surely upright face costs only the one or two passes needed in any case. Otherwise each rotation whose `below` is
-    not reached costs a coarse pass, and a full pass too unless one of them shows a large face.
-    """
-    upright = DetectionPasses(detector, image, least_score)
-    rotations = [rotation.degrees for rotation in ROTATIONS if upright.score < rotation.below]
-    if not rotations:
-        return upright
-    small, factor = resize(image, SIDE) if max(image.shape[:2]) > SIDE else (image, np.ones(2, np.float32))
-    rotated = [RotatedPasses(detector, image, least_score, small, factor, degrees) for degrees in rotations]
-    sure = [passes for passes in rotated if passes.has_large and passes.score >= SURE]
-    return max([upright, *(sure or rotated)], key=lambda passes: passes.certainty)

@@ -15,8 +15,9 @@ from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
 from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
-from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector, choose_passes
+from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector
 from worker.vision.quality import Quality, measure, size
+from worker.vision.rotations import choose_passes
 
 EMBED_BATCH: Final = 16
 """Faces of an image that are embedded together: a quarter of a second on one core, after which a job may stop."""
@@ -247,6 +248,10 @@ class _ObservedDetector:
     def detect(self, image: Pixels, side: int) -> list[Detection]:
         with self._observer.stage("detect"):
             return self._detector.detect(image, side)
+
+    def best_scores(self, images: Sequence[Pixels]) -> list[float]:
+        with self._observer.stage("detect"):
+            return self._detector.best_scores(images)
 
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         with self._observer.stage("refine"):

@@ -67,6 +67,13 @@ class YuNet:
         (found,) = self._run([resized], self._min_score)
         return [_scaled(detection, factor) for detection in found]
 
+    def best_scores(self, images: Sequence[Pixels]) -> list[float]:
+        """Return the best score in each of several images of one size, 0 to 1, in one inference. It may be less than
+        that of any candidate. images: uint8 (H, W, 3) BGR.
+        """
+        (outputs,) = self._session.run(_together(images)).values()
+        return [float(score) for score in outputs[:, -1].max(axis=1)]
+
     def refine(self, image: Pixels, detections: Sequence[Detection]) -> list[Detection]:
         """Return the same faces with landmarks and refined scores from an upright crop of one size around each, in one
         inference.
@@ -155,9 +162,10 @@ def _same(found: Sequence[Detection], middle: npt.ArrayLike, side: int) -> Detec
 
 def candidates(faces: Tensor) -> Tensor:
     """Return the detector's output for N images, (N, 15, cells), without cells that no caller looks at: (N, 15, K), in
-    the same order, the rest of an image that has fewer than K filled up with cells of score 0.
+    the same order, the rest of an image that has fewer than K filled up with cells of score 0. The best cell of each
+    image is kept.
     """
-    kept = [cells[:, cells[-1] >= _REFINING_SCORE] for cells in faces]
+    kept = [cells[:, cells[-1] >= min(_REFINING_SCORE, cells[-1].max())] for cells in faces]
     found = np.zeros((len(faces), faces.shape[1], max((cells.shape[1] for cells in kept), default=0)), np.float32)
     for place, cells in zip(found, kept, strict=True):
         place[:, : cells.shape[1]] = cells

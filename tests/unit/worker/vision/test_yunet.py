@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from worker.vision.geometry import REFINEMENT_SIDE, TEMPLATE, Detection
-from worker.vision.yunet import YuNet, non_maximum_suppression, resize
+from worker.vision.yunet import YuNet, candidates, non_maximum_suppression, resize
 
 sides = st.integers(1, 3000)
 
@@ -101,6 +101,35 @@ def test_any_size_is_padded_to_multiples_of_32(shape):
 
 def test_a_score_below_the_least_is_no_face():
     assert YuNet(Canned(), 0.96).detect(np.zeros((64, 64, 3), np.uint8), 640) == []
+
+
+class Scored:
+    """A session that finds one cell of each of the given scores in each image, less a tenth in each further image."""
+
+    def __init__(self, *scores):
+        self.scores = scores
+        self.given = []
+
+    def run(self, images):
+        self.given.append(images)
+        found = [
+            outputs(*[((0, 0, 9, 9), np.zeros(10), score - number / 10) for score in self.scores])["faces"]
+            for number in range(len(images))
+        ]
+        return {"faces": np.concatenate(found)}
+
+
+def test_the_best_score_of_each_image_is_found_in_one_inference_however_low_it_is():
+    session = Scored(0.14, 0.22)
+    assert YuNet(session).best_scores([np.zeros((160, 160, 3), np.uint8)] * 3) == pytest.approx([0.22, 0.12, 0.02])
+    assert [images.shape for images in session.given] == [(3, 160, 160, 3)]
+
+
+def test_of_cells_that_no_caller_looks_at_only_the_best_one_is_kept():
+    faces = Scored(0.1, 0.2).run([0])["faces"]
+    np.testing.assert_array_equal(candidates(faces)[0, -1], np.float32([0.2]))
+    faces = Scored(0.1, 0.35, 0.2, 0.95).run([0])["faces"]
+    np.testing.assert_array_equal(candidates(faces)[0, -1], np.float32([0.35, 0.95]))
 
 
 class Refining:
