@@ -53,8 +53,8 @@ LEAST_TRACE: Final = 0.15
 trace in the quarter turns beside it. Of 39 small ones 10 are lost, of 250 pictures without a face 190 cost less."""
 
 MOST_ROTATED: Final = 3
-"""Most rotations with a coarse and a full pass, the most for large faces. The rotation to choose was among the best 3
-scouts in all of 1,045 photos."""
+"""Most rotations with a coarse and a full pass for large faces. The rotation to choose was among those with the best 3
+scouts in all but one of 1,045 photos."""
 
 MOST_SMALL: Final = 2
 """Most rotations with a full pass where no scout shows a large face."""
