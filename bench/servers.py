@@ -24,6 +24,7 @@ UNLIMITED: Final = {"FACESEARCH_RATE": 0, "FACESEARCH_CONCURRENCY": 0}
 
 LOAD: Final = Path(__file__).with_name("load.py")
 STOP_S: Final = 30
+WORKER: Final = (sys.executable, "-m", "worker")
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Running]:
-    """Start a service, wait until it is ready, and stop it afterwards. settings: of every process, by their variables.
+def running(folder: Path, workers: int = 1, worker: Sequence[str] = WORKER, **settings: object) -> Iterator[Running]:
+    """Start a service, wait until it is ready, and stop it afterwards. worker: what starts one. settings: of every
+    process, by their variables.
 
     The folder is made.
     """
@@ -113,7 +115,7 @@ def running(folder: Path, workers: int = 1, **settings: object) -> Iterator[Runn
         }
         wait_for(lambda: broker.exists() and images.exists())
         processes["gateway"] = start((*python, "gateway", "--fd", str(fd)))
-        processes["worker"] = start(*[(*python, "worker")] * workers)
+        processes["worker"] = start(*[worker] * workers)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         wait_for(lambda: works(address), 60)
         yield Running(address, key, servers.url(broker), processes)

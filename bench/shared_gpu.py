@@ -4,24 +4,31 @@
 
 Closed loops of searches by threads, as a worker's, with vision processes and an inference process as with
 FACESEARCH_DEVICE=cuda: searches a second, milliseconds of CPU a search in all processes, latency, and the faces of an
-inference. Queue and store are left out. Prints JSON, then a table.
+inference. First without queue and store, then the whole service. Prints JSON, then a table.
+
+    .venv/bin/python bench/shared_gpu.py --worker
+
+A worker of such a service.
 """
 
 import json
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import photos
 import psutil
 import results
-from summaries import latencies
+from servers import running
+from summaries import latencies, medians
 
 from shared.settings import Settings
 from worker.inference.plan import Plan
@@ -34,6 +41,8 @@ from worker.vision.session import Device
 from worker.waits import Waits
 
 CALLERS: Final = (1, 2, 4, 8, 16, 32)
+SERVICE_CALLERS: Final = (1, 8, 32)
+WORKER: Final = "--worker"
 FAKE_GPU: Final = (sys.executable, str(Path(__file__).with_name("fake_gpu.py")))
 
 
@@ -127,8 +136,37 @@ def measure(*, quick: bool) -> dict[str, Any]:
     }
 
 
+def whole_service(*, quick: bool) -> list[dict[str, Any]]:
+    """Return the reports of closed loops of searches through the whole service, medians of several rounds."""
+    seconds, rounds, callers = (0.5, 1, (1, 8)) if quick else (2.0, 5, SERVICE_CALLERS)
+    command = (sys.executable, __file__, WORKER)
+    taken: dict[int, list[dict[str, Any]]] = {count: [] for count in callers}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running(Path(name) / "s", worker=command, FACESEARCH_DEVICE="cuda", FACESEARCH_DEADLINE_S=30) as service,
+    ):
+        paths = photos.written(photos.small(), Path(name) / "photos")
+        service.add(paths)
+        for _ in range(rounds):
+            for count in callers:
+                taken[count].append(service.closed("searchface", count, seconds, paths))
+    return [medians(found) for found in taken.values()]
+
+
+def worker() -> None:
+    """Run a worker whose inference process has the made-up GPU."""
+    from worker import __main__, runtime  # noqa: PLC0415 -- a worker's settings are in its environment
+
+    runtime.Vision = partial(Vision, command=FAKE_GPU)  # type: ignore[misc,assignment]
+    sys.argv.remove(WORKER)
+    __main__.main()
+
+
 def main() -> None:
-    found = measure(quick=results.is_quick())
+    if WORKER in sys.argv:
+        worker()
+    quick = results.is_quick()
+    found = measure(quick=quick) | {"service": whole_service(quick=quick)}
     print(json.dumps(found))
     results.keep("shared_gpu", found)
     for run in found["runs"]:
@@ -136,6 +174,10 @@ def main() -> None:
             f"{run['callers']:>3} callers  {run['per_second']:7.1f}/s  {run['cpu_ms']:5.2f} ms of CPU each  "
             f"p50 {run['p50_ms']:6.2f} ms  {run['faces_an_inference']:5.2f} faces an inference"
         )
+    for run in found["service"]:
+        cpu = "  ".join(f"{role} {spent:.2f}" for role, spent in run["cpu_ms"].items())
+        speed = f"{run['per_second']:7.1f}/s  p50 {run['p50_ms']:6.2f} ms"
+        print(f"{run['callers']:>3} callers of the service  {speed}  CPU ms: {cpu}")
 
 
 def _cpu_s() -> float:

@@ -11,7 +11,7 @@ should share inferences. When is it worth waiting for others?
   begin to make their images. So a batch starts at once when no caller is announced; else when the last announced one
   has come, when it is full, or when its oldest request has waited for wait_s.
 - Only images of one shape share an inference. Different shapes run at the same time, each in one inference at most: a
-  GPU does more with several (docs/decisions/0025-inference-process.md).
+  GPU does more with several (docs/decisions/0026-inference-process.md).
 - A failed inference does not show which request is at fault. So its requests are tried again in halves, down to single
   ones: a poisoned one fails alone, after 2 log2(n) more inferences, and a batch that was only too large succeeds.
 """
