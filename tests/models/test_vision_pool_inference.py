@@ -13,7 +13,7 @@ import psutil
 import pytest
 import structlog
 
-from portraits import astronaut_png, faceless_png, hopper_jpeg, side_by_side
+from portraits import astronaut_png, faceless_png, hopper_jpeg, pixels, png, side_by_side
 from processes import wait_for
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
@@ -75,7 +75,8 @@ def inference_process():
 
 
 def test_faces_are_those_of_the_process_itself(pool, faces):
-    for photo in (hopper_jpeg(), astronaut_png(), side_by_side(astronaut_png(), hopper_jpeg())):
+    turned = png(np.ascontiguousarray(np.rot90(pixels(astronaut_png()))))
+    for photo in (hopper_jpeg(), astronaut_png(), side_by_side(astronaut_png(), hopper_jpeg()), turned):
         for ours, theirs in zip(pool.embed_all(photo), faces.embed_all(photo), strict=True):
             np.testing.assert_allclose(ours.detection.landmarks, theirs.detection.landmarks, atol=1e-2)
             assert float(ours.vector @ theirs.vector) > 0.99999
