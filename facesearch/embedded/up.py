@@ -25,8 +25,9 @@ from shared.redis_clients import connect
 from shared.settings import Settings
 from shared.supervisor import Children, Command, stop_on_signals
 
-READY_S: Final = 60.0
-"""Time within which the service must be ready."""
+READY_S: Final = {"cpu": 60.0, "cuda": 300.0}
+"""Time within which the service must be ready, by the device of its models: on a GPU each is run in every usual shape
+first, which was not measured."""
 
 ANSWER_S: Final = 5.0
 """Time within which a Redis of the settings must answer first."""
@@ -100,7 +101,7 @@ async def _start(
         "FACESEARCH_LOG_LEVEL": settings.log_level,
         "FACESEARCH_LOG_FORMAT": settings.log_format,
     }
-    async with asyncio.timeout(READY_S):
+    async with asyncio.timeout(READY_S[settings.device]):
         if settings.redis_url is None:
             environment |= await _start_valkeys(children, folder, run, settings)
         # The gateway has metrics_port, the worker the next one.
@@ -199,7 +200,7 @@ async def _finishes_before(stop: asyncio.Event, work: Coroutine[Any, Any, None])
         try:
             await working
         except TimeoutError:
-            raise OperatorError(f"not ready after {READY_S:.0f} s; `facesearch doctor` tells what is missing") from None
+            raise OperatorError("not ready in time; `facesearch doctor` tells what is missing") from None
         return True
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
