@@ -15,6 +15,9 @@ MAX_FIELDS_BYTES: Final = 1 << 22
 MAX_DATA_BYTES: Final = 1 << 28
 """Most bytes beside it: an image that a caller may send takes 2 MiB, and 4,096 embeddings of 512 numbers 8 MiB."""
 
+_AHEAD: Final = 1 << 16
+"""Bytes that are received at once: an answer, or a photo of up to a megapixel, in one system call."""
+
 _HEAD: Final = struct.Struct("!II")
 
 
@@ -35,9 +38,7 @@ class MessageSocket:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
+        self._ahead = b""
 
     def send(self, kind: str, data: bytes = b"", **fields: Any) -> None:
         """Send a message. Raises OSError when the other end is closed."""
@@ -68,23 +69,32 @@ class MessageSocket:
         self._connection.close()
 
     def _exactly(self, size: int) -> bytes:
-        if not size:
-            return b""
-        try:
-            first = self._connection.recv(size)
-        except ConnectionResetError:
-            first = b""
-        if len(first) == size:
-            return first
+        """Return so many bytes. Most messages take one system call: what came with them is kept for the next part."""
+        while len(self._ahead) < size:
+            missing = size - len(self._ahead)
+            self._ahead += self._received(_AHEAD) if missing < _AHEAD else self._filled(missing)
+        part, self._ahead = self._ahead[:size], self._ahead[size:]
+        return part
+
+    def _filled(self, size: int) -> bytes:
+        """Return so many bytes of a large message, without joining pieces."""
         buffer = bytearray(size)
-        buffer[: len(first)] = first
-        view, filled = memoryview(buffer), len(first)
+        view, filled = memoryview(buffer), 0
         while filled < size:
             try:
-                count = self._connection.recv_into(view[filled:]) if first else 0
+                count = self._connection.recv_into(view[filled:])
             except ConnectionResetError:
                 count = 0
             if not count:
                 raise EOFError("the other end is closed")
             filled += count
         return bytes(buffer)
+
+    def _received(self, most: int) -> bytes:
+        try:
+            received = self._connection.recv(most)
+        except ConnectionResetError:
+            received = b""
+        if not received:
+            raise EOFError("the other end is closed")
+        return received
