@@ -231,23 +231,27 @@ def store(found: Mapping[str, Found]) -> str:
 
 def recall(found: Mapping[str, Found]) -> str:
     """Return a table with the CPU of a search where the engine ran in the process that measured, else with its time."""
-    measured = found["recall"]
-    in_process = measured["engine"].endswith("in process")
     rows = [
         (
+            row["engine"],
             f"{row['faces']:,}",
             row["setting"],
             f"{100 * row['listed']:.2f} %",
-            f"{row['missed_people']} of {measured['probes']:,}",
+            f"{row['missed_people']} of {found['recall']['probes']:,}",
             f"{100 * row['top50']:.1f} %",
-            *(figure((row["cpu"] if in_process else row)[name]) for name in ("p50_ms", "p99_ms")),
+            *_times(row),
             figure(row["build_s"]),
         )
-        for row in measured["rows"]
+        for row in found["recall"]["rows"]
     ]
-    kind = "CPU ms" if in_process else "ms"
-    header = ("faces", "setting", "listed at 80", "people missed", "50 best", f"p50 {kind}", f"p99 {kind}", "build s")
-    return table(header, rows) + f"\nEngine: {measured['engine']}.\n"
+    times = ("p50 ms", "p99 ms")
+    return table(("engine", "faces", "setting", "listed at 80", "people missed", "50 best", *times, "build s"), rows)
+
+
+def _times(row: Found) -> list[str]:
+    if row["engine"].endswith("in process"):
+        return [f"{figure(row['cpu'][name])} of CPU" for name in ("p50_ms", "p99_ms")]
+    return [figure(row[name]) for name in ("p50_ms", "p99_ms")]
 
 
 def readme(found: Mapping[str, Found]) -> str:

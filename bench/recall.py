@@ -1,6 +1,6 @@
 """Recall and time of searches on Qdrant, by number of faces and by setting, with the hardest faces for a graph.
 
-    .venv/bin/python bench/recall.py [--quick] [FACES ...]
+    .venv/bin/python bench/recall.py [--quick] [--no-graph] [FACES ...]
 
 With QDRANT_URL (and QDRANT_API_KEY) on that server, through the store as a worker uses it, in collections of its own,
 which it removes. Otherwise in the engine of a server, Qdrant Edge, in this process, with the segments and parameters
@@ -11,7 +11,8 @@ in the gallery. `listed`: the part of the faces from a confidence of 80 on that 
 probes for which no face of their person is listed; `top50`: the part of the 50 best at any confidence. The time is of
 one caller's searches for what is listed; `cpu` is this process's, in which Qdrant Edge is. `build`: from the last add
 until all is quantised, and linked where there is a graph. Prints and keeps each row when it is measured. FACES: only
-these sizes; rows of others stay, if they are of the same engine. --quick: 20,000 faces, and fewer links.
+these sizes; rows of other sizes, settings and engines stay. --no-graph: only what needs none. --quick: 20,000 faces,
+and fewer links.
 """
 
 import json
@@ -47,6 +48,8 @@ SEGMENTS: Final = 2
 
 INDEX_FROM_KB: Final = 10_000
 """From this size on a server quantises a segment: its default."""
+
+NO_GRAPH: Final = "--no-graph"
 
 BUILD_TIMEOUT_S: Final = 3 * 3600
 
@@ -260,31 +263,31 @@ def measure(faces: int, settings: Sequence[Setting]) -> Iterator[dict[str, Any]]
                 yield {**row, "bytes_a_face": round(collection.memory() / faces)}
 
 
-def kept_rows(used: str) -> list[dict[str, Any]]:
-    """Return the rows of the last runs with this engine."""
+def kept_rows() -> list[dict[str, Any]]:
+    """Return the rows of the last runs."""
     try:
-        before = results.kept("recall")
+        rows: list[dict[str, Any]] = results.kept("recall")["rows"]
     except FileNotFoundError:
         return []
-    rows: list[dict[str, Any]] = before["rows"] if before["engine"] == used else []
     return rows
 
 
-def keep(used: str, row: dict[str, Any]) -> None:
-    """Add a row to the results, over one of the same size and setting."""
-    rows = {(one["faces"], one["setting"]): one for one in [*kept_rows(used), row]}
-    results.keep(
-        "recall", {"engine": used, "probes": PROBES, "rows": sorted(rows.values(), key=lambda one: one["faces"])}
-    )
+def keep(row: dict[str, Any]) -> None:
+    """Add a row to the results, over one of the same engine, size and setting."""
+    rows = {(one["engine"], one["faces"], one["setting"]): one for one in [*kept_rows(), row]}
+    ordered = sorted(rows.values(), key=lambda one: (one["engine"], one["faces"]))
+    results.keep("recall", {"probes": PROBES, "rows": ordered})
 
 
 def main() -> None:
-    named = [int(given) for given in sys.argv[1:] if given != results.QUICK]
+    named = [int(given) for given in sys.argv[1:] if given.isdigit()]
     runs, used = QUICK if results.is_quick() else RUNS, engine()
     print(used)
     for faces in named or runs:
-        for row in measure(faces, runs.get(faces, (SCAN,))):
-            keep(used, row)
+        settings = [one for one in runs.get(faces, (SCAN,)) if not (one.links and NO_GRAPH in sys.argv)]
+        for found in measure(faces, settings):
+            row = {"engine": used, **found}
+            keep(row)
             print(json.dumps(row))
             cpu = row["cpu"]
             print(

@@ -64,18 +64,14 @@ def test_a_person_of_whom_no_face_is_listed_is_missed(counted: dict) -> None:
     assert counted["missed_people"] == 1
 
 
-def test_rows_of_other_sizes_are_kept_with_the_same_engine_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_other_engines_sizes_and_settings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(recall.sys, "argv", ["bench/recall.py"])
 
-    def row(faces: int, listed: float) -> dict:
-        return {"faces": faces, "setting": "int8, all compared", "listed": listed}
+    def row(engine: str, faces: int, listed: float) -> dict:
+        return {"engine": engine, "faces": faces, "setting": "int8, all compared", "listed": listed}
 
-    for used, added in (("a", row(2, 0.5)), ("a", row(1, 1)), ("a", row(2, 1))):
-        recall.keep(used, added)
-    assert recall.kept_rows("a") == [row(1, 1), row(2, 1)]
-    recall.keep("b", row(3, 1))
-    assert recall.kept_rows("a") == []
-    assert recall.kept_rows("b") == [row(3, 1)]
+    assert recall.kept_rows() == []
+    for added in (row("b", 2, 0.5), row("a", 2, 1), row("b", 1, 1), row("b", 2, 1)):
+        recall.keep(added)
+    assert recall.kept_rows() == [row("a", 2, 1), row("b", 1, 1), row("b", 2, 1)]
