@@ -44,7 +44,8 @@ def fine_sides(longest: int) -> list[int]:
     if finest <= SIDE:
         return []
     passes = math.ceil(math.log(finest / SIDE, STEP))
-    return [round(finest / STEP**coarser) for coarser in reversed(range(passes))]
+    sides = [round(finest / STEP**coarser) for coarser in reversed(range(passes))]
+    return [side for side in sides if side > SIDE]  # the first may round to that of the full pass
 
 
 def run_fine_passes(

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.vision.fine_passes import (
@@ -37,6 +37,7 @@ def test_tiles_cover_a_side_and_overlap_enough(length):
 
 
 @given(st.integers(1, 60_000))
+@example(28_801)
 def test_each_pass_is_at_most_one_step_finer_than_the_one_before(longest):
     sides = [SIDE, *fine_sides(longest)]
     assert sides == sorted(set(sides))
