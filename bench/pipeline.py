@@ -25,6 +25,7 @@ from recognition import Pipeline, Recognize, Recognized, open_naive_pipeline, op
 from facesearch.evaluation.metrics import true_accept_rate
 from facesearch.evaluation.pairs import compare
 from shared.errors import FaceNotDetected
+from shared.host.cores import cores
 from shared.settings import Settings
 from worker.vision.decode import decode
 from worker.vision.geometry import align, most_prominent, overlap
@@ -92,13 +93,13 @@ def recognised(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
 
     def share(number: int) -> list[tuple[Recognized | None, Recognized | None]]:
         plain = open_naive_pipeline(settings)
-        images = [path.read_bytes() for path in paths[number :: settings.threads]]
+        images = [path.read_bytes() for path in paths[number :: cores()]]
         return [(_recognized(plain, image), _recognized(pipeline.recognize, image)) for image in images]
 
     seen: list[tuple[Recognized | None, Recognized | None]] = [(None, None)] * len(paths)
-    with ThreadPoolExecutor(settings.threads) as pool:
-        for number, part in enumerate(pool.map(share, range(settings.threads))):
-            seen[number :: settings.threads] = part
+    with ThreadPoolExecutor(cores()) as pool:
+        for number, part in enumerate(pool.map(share, range(cores()))):
+            seen[number :: cores()] = part
     people = [path.parent.name for path in paths]
     nothing = np.full(pipeline.embedder.dimension, np.nan)
     found: dict[str, Any] = {"photos": len(paths), "people": len(set(people))}
@@ -129,7 +130,7 @@ def measure(
     seconds: float,
 ) -> dict[str, Any]:
     """Return everything but recognition. rounds: of a stage, and of a photo that is the only one of its kind."""
-    threads = sorted({1, Settings().threads})
+    threads = sorted({1, cores()})
     return {
         "photos": photos.source(),
         "stages_ms": {kind: by_stage(pipeline, whole, images[0], rounds) for kind, images in kinds.items()},

@@ -22,6 +22,7 @@ from recognition import open_pipeline
 from servers import Running, running
 from summaries import medians
 
+from shared.host.cores import cores
 from shared.settings import Settings
 
 
@@ -70,7 +71,7 @@ def measure(
 
 def floor_of(row: Row) -> tuple[str, str, int]:
     """Return the call, kind of photos and threads of a row's floor: one caller keeps one thread busy."""
-    return row.call, row.kind, min(row.callers, Settings().threads)
+    return row.call, row.kind, min(row.callers, cores())
 
 
 def compared(load: Mapping[str, Any], alone: Mapping[str, float]) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def main() -> None:
     ):
         service.add(photos.written(kinds["small"], Path(name) / "small"))
         loads = measure(service, whole, kinds, rows, rounds, seconds)
-    found = {"photos": photos.source(), "threads": Settings().threads, "loads": loads}
+    found = {"photos": photos.source(), "threads": cores(), "loads": loads}
     print(json.dumps(found))
     results.keep("service", found)
     show(loads)
