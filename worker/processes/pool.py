@@ -166,6 +166,7 @@ class VisionPool:
                 raise Unavailable("there are no vision processes")
             process = self._idle.pop()
             process.is_taken = True
+            process.images += 1
         before_s = process.waits.seconds()
         try:
             with self._waits.elsewhere(lambda: max(0.0, process.waits.seconds() - before_s)):
@@ -184,7 +185,6 @@ class VisionPool:
 
     def _faces(self, process: _VisionProcess, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
         """Return the faces that a process finds. Raises _Ended when it ends instead."""
-        process.images += 1
         process.is_usable = False  # before it has answered
         try:
             answer, failure = self._converse(process.messages, kind, data, selection)
