@@ -29,6 +29,9 @@ BY_WORKERS: Final = 8
 DEADLINE_S: Final = 30
 """Deadline of the service: long enough for 256 callers."""
 
+PLACES: Final = 1024
+"""Requests at once: a tenant alone may have three quarters of them, which the most callers must not reach."""
+
 QDRANT_KEY: Final = "a key of benchmarks"
 
 
@@ -82,7 +85,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         files = photos.written(photos.small()[:16], folder / "photos")
         found = by_workers(folder / "workers", files, rounds, 1.0 if quick else 4.0)
-        service = stack.enter_context(running(folder / "callers", FACESEARCH_DEADLINE_S=DEADLINE_S))
+        service = stack.enter_context(
+            running(folder / "callers", FACESEARCH_DEADLINE_S=DEADLINE_S, FACESEARCH_IN_FLIGHT=PLACES)
+        )
         service.add(files)
         found["callers"] = by_callers(service, files, counts, rounds, 1.0 if quick else 1.5)
     found = {"photos": photos.source(), **found}

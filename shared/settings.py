@@ -331,9 +331,9 @@ class Settings(BaseSettings):
     vision_processes: Annotated[int, Field(ge=0, le=256)] | None = Field(
         default=None,
         description="Processes in which a worker decodes images and runs the models; with cuda, one process more runs "
-        "them for all. Without: one for each core, but no more than jobs at once; with cuda one for each job at once. "
-        "They can open no file and no connection; one that an image crashes fails that image's job alone. 0: the "
-        "worker does it in its own threads, as outside of Linux; not with cuda.",
+        "them for all. Without: one for each job at once, those of fair queueing too; with fewer, jobs wait for each "
+        "other. They can open no file and no connection; one that an image crashes fails that image's job alone. 0: "
+        "the worker does it in its own threads, as outside of Linux; not with cuda.",
     )
     decoded_mb: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         default=512,
@@ -504,20 +504,12 @@ class Settings(BaseSettings):
         if self.device == "cuda":
             # While every core decodes, a full batch may be running on, or waiting for, each of the two models.
             return cores() + 2 * self.batch_size
-        # While vision processes keep every core busy, other jobs begin and end: 78 instead of 75 searches a second on
-        # two cores.
-        return cores() + (math.ceil(cores() / 4) if self._has_processes else 0)
+        # While some are in vision processes, others begin and end: 78 instead of 75 searches a second on two cores.
+        return cores() + (math.ceil(cores() / 4) if self.has_vision_processes else 0)
 
     @property
-    def processes(self) -> int:
-        """The number of vision processes of a worker; 0: it has none."""
-        if not self._has_processes:
-            return 0
-        most = self.threads if self.device == "cuda" else cores()
-        return min(most, self.threads) if self.vision_processes is None else self.vision_processes
-
-    @property
-    def _has_processes(self) -> bool:
+    def has_vision_processes(self) -> bool:
+        """Whether a worker has vision processes."""
         return sys.platform == "linux" and self.vision_processes != 0
 
     @property

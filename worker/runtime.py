@@ -8,6 +8,7 @@ from typing import Protocol
 
 from shared.calls import CALLS, Call
 from shared.errors import OperatorError
+from shared.fair_queue import extra_threads
 from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
@@ -133,7 +134,7 @@ def _open_faces(
     for model in (detector, embedder):
         metrics.uses(model, settings.device)
     detects, embeds = (files.prepared_path(model, settings.models_dir) for model in (detector, embedder))
-    if settings.processes:
+    if settings.has_vision_processes:
         cpu_s = limit_s(settings.visibility_timeout_s)
         plan = None
         if settings.device != "cpu":
@@ -141,7 +142,7 @@ def _open_faces(
             side = embedder.input_size
             plan = Plan(str(detects), str(embeds), side, settings.device, settings.batch_size, wait_s)
         vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, cpu_s, plan)
-        return stack.enter_context(closing(VisionPool(vision, settings.processes, memory, waits, metrics)))
+        return stack.enter_context(closing(VisionPool(vision, vision_processes(settings), memory, waits, metrics)))
     if settings.device != "cpu":
         raise OperatorError(
             f"FACESEARCH_DEVICE={settings.device} needs vision processes, which need Linux; set "
@@ -151,6 +152,13 @@ def _open_faces(
     return FaceService(
         YuNet(detect), ArcFace(embed, embedder), metrics, settings.detection_score, memory, settings.max_pixels
     )
+
+
+def vision_processes(settings: Settings) -> int:
+    """Return the number of vision processes of a worker that has any: unless told, one for each job at once, so that a
+    tenant without a running job waits for no image of another's.
+    """
+    return settings.vision_processes or settings.threads + extra_threads(settings.threads)
 
 
 def _serve(stack: ExitStack, metrics: Metrics, settings: Settings) -> None:

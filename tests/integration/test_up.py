@@ -22,6 +22,7 @@ from portraits import hopper_jpeg
 from processes import python, wait_for
 from service import UNHURRIED, Service
 from shared.settings import Settings
+from worker.runtime import vision_processes
 
 IMG = {"img": base64.b64encode(hopper_jpeg()).decode()}
 
@@ -82,10 +83,9 @@ def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def vision_processes() -> int:
+def started_by_a_worker() -> int:
     """Return how many processes a worker starts here: vision processes and their fork server."""
-    count = Settings().processes
-    return count + 1 if count else 0
+    return vision_processes(Settings()) + 1 if Settings().has_vision_processes else 0
 
 
 class TestStartAndStop:
@@ -95,7 +95,7 @@ class TestStartAndStop:
         with Service(tmp_path) as first:
             added = [add(first), add(first)]
             processes = first.processes()
-            assert len(processes) == 5 + vision_processes()
+            assert len(processes) == 5 + started_by_a_worker()
             assert first.stop(number) == 0
         assert still_running(processes) == []
         assert not list((tmp_path / "run").iterdir())
@@ -185,7 +185,7 @@ class TestStartAndStop:
     @pytest.mark.slow
     def test_a_given_broker_is_used_and_none_is_started(self, tmp_path: Path, valkey_url: str) -> None:
         with Service(tmp_path / "data", {"REDIS_URL": valkey_url}) as service:
-            assert len(service.processes()) == 3 + vision_processes()
+            assert len(service.processes()) == 3 + started_by_a_worker()
             added = add(service)
             with Redis.from_url(valkey_url) as redis:
                 assert redis.keys("fs:key:*")

@@ -47,9 +47,12 @@ def confine(max_pixels: int) -> None:
 
 
 def limit_cpu(seconds: float) -> None:
-    """Let the kernel end this process by SIGXCPU once it has computed for that many seconds from now on."""
+    """Let the kernel end this process by SIGXCPU once it has computed for that many seconds from now on, or up to one
+    second less: it counts whole ones.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
+    used = time.process_time()
+    resource.setrlimit(resource.RLIMIT_CPU, (max(math.ceil(used), math.floor(used + seconds)), hard))
 
 
 def _limit(what: int, most: int) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from shared import settings
 from shared.settings import Settings
+from worker.runtime import vision_processes
 
 
 @pytest.fixture(autouse=True)
@@ -16,28 +17,29 @@ def test_on_a_cpu_there_is_one_for_each_core_and_one_more_for_every_four(
     monkeypatch: pytest.MonkeyPatch, count: int, threads: int
 ) -> None:
     monkeypatch.setattr(settings, "cores", lambda: count)
-    assert (Settings().threads, Settings().processes) == (threads, count)
+    assert Settings().threads == threads
 
 
 def test_without_vision_processes_there_is_one_for_each_core() -> None:
-    assert (Settings(vision_processes=0).threads, Settings(vision_processes=0).processes) == (4, 0)
+    assert Settings(vision_processes=0).threads == 4
+    assert not Settings(vision_processes=0).has_vision_processes
 
 
 def test_vision_processes_are_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings.sys, "platform", "darwin")
-    assert (Settings().threads, Settings().processes) == (4, 0)
-    assert Settings(vision_processes=3).processes == 0
+    assert Settings().threads == 4
+    assert not Settings(vision_processes=3).has_vision_processes
 
 
-def test_there_are_no_more_vision_processes_than_jobs_unless_told() -> None:
-    assert Settings(worker_threads=3).processes == 3
-    assert Settings(worker_threads=3, vision_processes=5).processes == 5
+def test_each_job_at_once_has_a_vision_process_unless_told() -> None:
+    assert vision_processes(Settings()) == 5 + 2, "those of fair queueing too"
+    assert vision_processes(Settings(worker_threads=3)) == 3 + 1
+    assert vision_processes(Settings(worker_threads=3, vision_processes=2)) == 2
 
 
 def test_on_a_gpu_there_are_two_batches_more_so_that_batches_can_form() -> None:
     assert Settings(device="cuda").threads == 4 + 2 * 8
     assert Settings(device="cuda", batch_size=16).threads == 4 + 2 * 16
-    assert Settings(device="cuda").processes == Settings(device="cuda").threads
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
