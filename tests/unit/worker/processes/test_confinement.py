@@ -80,5 +80,5 @@ def test_computing_beyond_the_limit_ends_the_process():
 
 
 def test_the_limit_of_computing_counts_from_the_last_call():
-    trial = "end = time.process_time() + 1.5\n    while time.process_time() < end: limit_cpu(1)\n    print('done')"
+    trial = "end = time.process_time() + 2.5\n    while time.process_time() < end: limit_cpu(2)\n    print('done')"
     assert outcome(trial) == ("done", 0)
