@@ -42,7 +42,7 @@ def small() -> list[bytes]:
 
 
 def cut(data: bytes, turn: int) -> bytes:
-    """Return a part of a photo, of 4:3, 3:2 or 16:9, upright or across, by turns."""
+    """Return a part of a photo, of 4:3, 3:2 or 16:9, upright or across, one after the other."""
     image = _pixels(data)
     height, width = image.shape[:2]
     long, short = ((4, 3), (3, 2), (16, 9))[turn // 2 % 3]

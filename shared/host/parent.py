@@ -1,6 +1,8 @@
 """Ending with the parent process."""
 
 import ctypes
+import os
+import signal
 import sys
 from typing import Final
 
@@ -16,3 +18,11 @@ def die_with_parent(number: int) -> None:
     """
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, number)
+
+
+def ends_with(parent: int) -> bool:
+    """Ask the kernel to kill this process when its parent ends, and return whether that one is still there: it may have
+    ended before. parent: its process id.
+    """
+    die_with_parent(signal.SIGKILL)
+    return os.getppid() == parent

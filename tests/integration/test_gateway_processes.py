@@ -222,7 +222,7 @@ class TestDeath:
             over.set()
             broken = sum(each.result() for each in calling)
             broken_of_new = sum(each.result() for each in coming)
-        assert set(statuses) == {UNKNOWN}, "whoever has a connection gets the right answer"
+        assert set(statuses) == {UNKNOWN}, "every connection gets the right answer"
         assert 0 < broken <= held
         assert broken_of_new <= len(coming)
         assert other.is_running()

@@ -1,4 +1,4 @@
-"""The inference process: loads the models onto the GPU and runs them for whoever has a connection.
+"""The inference process: loads the models onto the GPU and runs them for every process that has a connection.
 
     python -m worker.inference FD PARENT
 
@@ -6,13 +6,12 @@ FD: descriptor of a socket to the process that starts it, which sends a plan fir
 process. PARENT: its process id; without it the inference process ends.
 """
 
-import os
 import signal
 import socket
 import sys
 
 from shared.errors import OperatorError
-from shared.host.parent import die_with_parent
+from shared.host.parent import ends_with
 from worker.inference.plan import Openers, Plan, onnx_sessions, open_models
 from worker.inference.process import CONNECTION, LONGEST_PLAN, READY
 from worker.inference.server import Connections
@@ -20,8 +19,7 @@ from worker.inference.server import Connections
 
 def main(control: socket.socket, parent: int, openers: Openers = onnx_sessions) -> None:
     """Serve until the other end of `control` is closed or the parent ends. openers: what opens the sessions."""
-    die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
+    if not ends_with(parent):
         return
     # A worker that is told to end finishes its jobs first, and needs the models for them.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

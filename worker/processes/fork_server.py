@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Final
 
 from shared.errors import OperatorError
-from shared.host.parent import die_with_parent
+from shared.host.parent import ends_with
 from worker.inference.client import InferenceGoneError
 from worker.processes.confinement import confine
 from worker.processes.messages import MessageSocket
@@ -38,8 +38,7 @@ given back meanwhile."""
 
 
 def main(fd: int, parent: int) -> None:
-    die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
+    if not ends_with(parent):
         return
     # A worker that is told to end finishes its jobs first, and needs its vision processes for them.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -130,8 +129,7 @@ class _Forks:
             os._exit(code)
 
     def _become_vision_process(self, descriptor: int, link: Link, server: int) -> None:
-        die_with_parent(signal.SIGKILL)
-        if os.getppid() != server:
+        if not ends_with(server):
             return
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -7,7 +7,7 @@ from gateway.monitoring.scrape import _is_away, _Labelled, joined
 
 
 def told(number: int, count: int) -> str:
-    """Return what a process tells that counted so many."""
+    """Return the metrics of a process that has counted that many."""
     registry = CollectorRegistry()
     Gauge("temperature", "Degrees.\nAnd # HELP no more.", registry=registry).set(number)
     counter = Counter("answers", "Answers.", ["status"], registry=registry)
