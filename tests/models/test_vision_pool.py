@@ -200,6 +200,21 @@ def test_the_image_of_a_killed_process_goes_to_another_one(vision, faces):
         assert victim not in pool.pids
 
 
+def test_images_survive_the_kill_of_all_processes_one_after_the_other(vision, faces):
+    def embed(_: int):
+        return pool.embed_most_prominent(hopper_jpeg())
+
+    with opened(vision, 3) as pool, stopped(pool) as before, ThreadPoolExecutor(2) as threads:
+        images = [threads.submit(embed, number) for number in range(2)]
+        wait_for(lambda: len(taken(pool)) == 2)
+        for pid in sorted(before, key=taken(pool).__contains__, reverse=True):  # an idle one last
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: pid not in pool.pids)
+        expected = faces.embed_most_prominent(hopper_jpeg())
+        for image in images:
+            same(image.result(60), expected)
+
+
 def test_an_image_that_is_interrupted_twice_is_given_up(vision):
     ended: set[int] = set()
     with (

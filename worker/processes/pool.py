@@ -1,7 +1,8 @@
 """The vision processes of a worker: each of its threads uses one for the image of its job.
 
-A process that ends takes down no other job. The image of its job goes to another process once if it was killed from
-outside, as the system does for want of memory; after a crash the image itself is the likely cause, and the job fails.
+A process that ends takes down no other job. If it was killed from outside, as the system does for want of memory, the
+image of its job goes once to a process that was forked later: whatever killed one process may kill all that live. After
+a crash the image itself is the likely cause, and the job fails.
 """
 
 import os
@@ -35,7 +36,7 @@ TRIES: Final = 2
 """Processes that an image is given to, as long as each is killed from outside."""
 
 PAUSE_S: Final = 0.5
-"""Pause before a process that ended without an image is replaced: the next one may end likewise."""
+"""Pause before a process that ended without an image, younger than this, is replaced: the next one may end likewise."""
 
 _REFUSALS: Final[Mapping[str, type[ContractError]]] = {
     kind.__name__: kind for kind in (ImageUnreadable, FaceNotDetected)
@@ -64,23 +65,29 @@ class Recorder(Protocol):
 
 
 class _Ended(Exception):
-    """A vision process ended before its answer. code: as of subprocess; None if the fork server ended, too."""
+    """A vision process ended before its answer. code: as of subprocess; None if the fork server ended, too. number: of
+    the last process that was forked before this one was known to have ended.
+    """
 
-    def __init__(self, code: int | None) -> None:
+    def __init__(self, code: int | None, number: int) -> None:
         super().__init__()
         self.code = code
+        self.number = number
 
 
 class _VisionProcess:
-    """A vision process as its worker sees it. code: how it ended. images: that it was given. is_taken: whether a thread
-    uses it. is_usable: whether it may be given another image. is_retired: whether the worker ended it.
+    """A vision process as its worker sees it. number: counts those of the worker, from 1. since: when it started,
+    on the monotonic clock. ended: how it ended. images: that it was given. is_taken: whether a thread uses it.
+    is_usable: whether it may be given another image. is_retired: whether the worker ended it.
     """
 
-    def __init__(self, pid: int, connection: socket.socket) -> None:
+    def __init__(self, number: int, pid: int, connection: socket.socket) -> None:
+        self.number = number
         self.pid = pid
         self.messages = MessageSocket(connection)
         self.waits = ProcessorWaits(str(pid))
-        self.code: Future[int | None] = Future()
+        self.since = time.monotonic()
+        self.ended: Future[_Ended] = Future()
         self.images = 0
         self.is_taken = False
         self.is_usable = True
@@ -110,6 +117,7 @@ class VisionPool:
         self._changed = threading.Condition()
         self._idle: list[_VisionProcess] = []
         self._processes: dict[int, _VisionProcess] = {}
+        self._last_number = 0
         self._is_closing = False
         self._is_over = False
         self._reader = threading.Thread(target=self._follow, name="vision", daemon=True)
@@ -144,11 +152,13 @@ class VisionPool:
             return sorted(self._processes)
 
     def _embed(self, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
+        after = 0
         for tries in range(1, TRIES + 1):
             try:
-                with self._process() as process:
+                with self._process(after) as process:
                     return self._faces(process, kind, data, selection)
             except _Ended as ended:
+                after = ended.number
                 is_repeated = tries < TRIES and _was_killed(ended.code)
                 log.warning("vision_process_ended", how=_how(ended.code), repeated=is_repeated)
                 if not is_repeated:
@@ -156,15 +166,19 @@ class VisionPool:
         raise Unavailable("the vision process ended")
 
     @contextmanager
-    def _process(self) -> Iterator[_VisionProcess]:
-        """Take an idle process for the block: the one that was used last, whose memory the caches still have."""
+    def _process(self, after: int) -> Iterator[_VisionProcess]:
+        """Take an idle process with a greater number for the block: the one that was used last, whose memory the caches
+        still have.
+        """
         with self._changed:
-            if not self._idle:
+            process = self._last_used(after)
+            if process is None and not self._is_over:
                 with self._waits.waiting():
-                    self._changed.wait_for(lambda: self._idle or self._is_over)
-            if self._is_over:
+                    self._changed.wait_for(lambda: self._last_used(after) or self._is_over)
+                process = self._last_used(after)
+            if process is None or self._is_over:
                 raise Unavailable("there are no vision processes")
-            process = self._idle.pop()
+            self._idle.remove(process)
             process.is_taken = True
             process.images += 1
         before_s = process.waits.seconds()
@@ -181,7 +195,11 @@ class VisionPool:
                     os.kill(process.pid, signal.SIGKILL)
                 else:
                     self._idle.append(process)
-                    self._changed.notify()
+                    self._changed.notify_all()
+
+    def _last_used(self, after: int) -> _VisionProcess | None:
+        """Return the idle process that was used last, of those with a greater number. The lock must be held."""
+        return next((process for process in reversed(self._idle) if process.number > after), None)
 
     def _faces(self, process: _VisionProcess, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
         """Return the faces that a process finds. Raises _Ended when it ends instead."""
@@ -192,10 +210,10 @@ class VisionPool:
             outcome = failure or _outcome(answer)
         except (EOFError, OSError):
             try:
-                code = process.code.result(STATUS_S)
+                ended = process.ended.result(STATUS_S)
             except TimeoutError:
-                code = None
-            raise _Ended(code) from None
+                ended = _Ended(None, 0)
+            raise ended from None
         except MessageError:
             log.exception("vision_process_misbehaves")
             raise Unavailable("the vision process misbehaves") from None
@@ -262,7 +280,7 @@ class VisionPool:
                     continue
                 pid = int(message.fields["pid"])
                 if message.kind == "forked":
-                    self._add(_VisionProcess(pid, self._server.forked()))
+                    self._add(pid, self._server.forked())
                 else:
                     self._replace(pid, int(message.fields["code"]))
         with self._changed:
@@ -270,8 +288,10 @@ class VisionPool:
             self._changed.notify_all()
         self._remove_all()
 
-    def _add(self, process: _VisionProcess) -> None:
+    def _add(self, pid: int, connection: socket.socket) -> None:
         with self._changed:
+            self._last_number += 1
+            process = _VisionProcess(self._last_number, pid, connection)
             self._processes[process.pid] = process
             self._idle.append(process)
             self._changed.notify_all()
@@ -283,7 +303,7 @@ class VisionPool:
                 self._idle.remove(process)
             if not process.is_taken:
                 process.close()
-        process.code.set_result(code)
+            process.ended.set_result(_Ended(code, self._last_number))
 
     def _remove_all(self) -> None:
         """Remove the processes that ended with their fork server."""
@@ -301,7 +321,8 @@ class VisionPool:
         self._recorder.vision_process_ended("retired" if process.is_retired else how)
         if not process.images:
             log.error("vision_process_ended", how=_how(code), repeated=False)
-            time.sleep(PAUSE_S)
+            if time.monotonic() < process.since + PAUSE_S:
+                time.sleep(PAUSE_S)
         self._server.fork()
 
     def _replace_server(self) -> bool:
