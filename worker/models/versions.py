@@ -1,6 +1,23 @@
 """Versions of what decides an embedding. A leaf: identities and file names need neither OpenCV nor a graph library."""
 
+from dataclasses import dataclass
 from typing import Final
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A way from image bytes to an embedding: every step of worker/vision. Embeddings of different ways are never
+    compared (identity.py).
+
+    version: names it, and is never given to another. averages_landmarks: whether a face is aligned by the mean of the
+    landmarks of its last two readings. mirrors: whether an embedding is the mean of those of the face and of its mirror
+    image.
+    """
+
+    version: int
+    averages_landmarks: bool = False
+    mirrors: bool = False
+
 
 PREPROCESSING_VERSION: Final = 3
 """Version of every step between the image bytes and the embedder: decoding, detection, alignment (worker/vision).
