@@ -6,10 +6,9 @@ image makes of a decoder.
 """
 
 import ctypes
-import math
 import resource
+import signal
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -47,12 +46,11 @@ def confine(max_pixels: int) -> None:
 
 
 def limit_cpu(seconds: float) -> None:
-    """Let the kernel end this process by SIGXCPU once it has computed for that many seconds from now on, or up to one
-    second less: it counts whole ones.
+    """Let the kernel end this process by SIGPROF once it has computed for that many seconds from now on.
+
+    Not by RLIMIT_CPU, which counts whole seconds and from the start of the process.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    used = time.process_time()
-    resource.setrlimit(resource.RLIMIT_CPU, (max(math.ceil(used), math.floor(used + seconds)), hard))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _limit(what: int, most: int) -> None:
