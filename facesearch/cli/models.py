@@ -54,9 +54,9 @@ def models_list() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--like",
-    required=True,
     metavar="NAME",
-    help=f"Preprocessing: that of {' or '.join(custom.PRESETS)}, or of a listed model.",
+    help=f"Preprocessing: that of {' or '.join(custom.PRESETS)}, or of a listed model. Needed but for a file of a "
+    "listed model, which is recognised.",
 )
 @click.option("--name", help="Name of the model.  [default: the file's name]")
 @click.option("--channels", type=click.Choice(["RGB", "BGR"]), help="Order of the channels.  [default: as --like]")
@@ -79,7 +79,7 @@ def models_list() -> None:
 @reported
 @worker_only
 def models_add(file: Path, check: Path | None, **options: Any) -> None:
-    """Check the embedder FILE (ONNX) and copy it into the models folder.
+    """Check the embedder FILE (ONNX) and copy it into the models folder: your own, or that of a listed model.
 
     With --check, it must also find altered photos of one face more alike than photos of two people.
     """

@@ -1,4 +1,6 @@
-"""Adding an operator's own embedder to the models folder, once it is checked."""
+"""Adding an embedder's file to the models folder, once it is checked: the operator's own, or one that the catalogue
+knows and that was not fetched by this program.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -25,9 +27,9 @@ NO_LICENCE: Final = "LicenseRef-unknown"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The options of `models add`; None where --like decides. licence: SPDX expression."""
+    """The options of `models add`; None where --like decides, or the catalogue. licence: SPDX expression."""
 
-    like: str
+    like: str | None = None
     name: str | None = None
     channels: Literal["RGB", "BGR"] | None = None
     mean: float | None = None
@@ -38,27 +40,39 @@ class ModelOptions:
 
 
 def add(settings: Settings, file: Path, options: ModelOptions, check: Path | None, say: Say, remark: Say) -> None:
-    """Check the file, and keep it with its description. check: a folder of people with their photos. say: called with
-    lines of the result. remark: called with lines about the progress.
+    """Check the file, and keep it: as what it is in the catalogue unless the options give it another name, else with a
+    description. check: a folder of people with their photos. say: called with lines of the result. remark: called with
+    lines about the progress.
 
     Raises OperatorError if a name is taken or unknown, or the file does not work as described; then the folder is
     unchanged.
     """
-    model, found = _checked(settings, file, options)
-    for line in found:
-        say(f"ok    {line}")
-    if check is None:
-        say("not checked: whether it knows people again; --check DIR tells, on photos of yours")
-    else:
-        say(f"ok    {_check_on_photos(settings, file, model, check, remark)}")
-    files.keep(model, file, settings.models_dir, remark)
-    files.pull(model, settings.models_dir, remark)
-    # Last, so that a described model is always there.
-    say(f"\n{model.name} is described in {custom.write(model, settings.models_dir)}")
-    if not model.commercial:
-        say("It counts as not for commercial use; --licence and --commercial say otherwise.")
-    if model.calibration is None:
-        say(f"Next: `facesearch calibrate DIR --model {model.name} --write`, then FACESEARCH_EMBEDDER={model.name}.")
+    if not file.is_file():
+        raise OperatorError(f"there is no file {file}")
+    if file.suffix != ".onnx":
+        raise OperatorError(f"the name of {file} does not end in .onnx")
+    digest = files.sha256(file)
+    known = _known(settings, file, digest, options)
+    for model, found in known or [_own(settings, file, digest, options)]:
+        for line in found:
+            say(f"ok    {line}")
+        if check is None:
+            say("not checked: whether it knows people again; --check DIR tells, on photos of yours")
+        else:
+            say(f"ok    {_check_on_photos(settings, file, model, check, remark)}")
+        files.keep(model, file, settings.models_dir, remark)
+        files.pull(model, settings.models_dir, remark)
+        if known:
+            say(f"\n{model.name} of the catalogue is ready, as if it had been fetched. Its licence is {model.licence}.")
+        else:
+            # Last, so that a described model is always there.
+            say(f"\n{model.name} is described in {custom.write(model, settings.models_dir)}")
+            if not model.commercial:
+                say("It counts as not for commercial use; --licence and --commercial say otherwise.")
+        if model.calibration is None:
+            say(
+                f"Next: `facesearch calibrate DIR --model {model.name} --write`, then FACESEARCH_EMBEDDER={model.name}."
+            )
 
 
 def _check_on_photos(settings: Settings, file: Path, model: catalog.Embedder, check: Path, remark: Say) -> str:
@@ -74,53 +88,94 @@ def _check_on_photos(settings: Settings, file: Path, model: catalog.Embedder, ch
         return str(check_separation(faces, photos, settings.max_pixels))
 
 
-def _checked(settings: Settings, file: Path, options: ModelOptions) -> tuple[catalog.Embedder, list[str]]:
-    """Return the file as an embedder, and a line for each check that passed."""
-    kind = _input_format(options.like, settings.models_dir)
+def _known(
+    settings: Settings, file: Path, digest: str, options: ModelOptions
+) -> list[tuple[catalog.Embedder, list[str]]]:
+    """Return the embedders of the catalogue that are made of the file and may have the name, each with a line for each
+    check that passed; several, if one is its 8-bit form.
+    """
+    known = []
+    for entry in catalog.embedders_of(digest):
+        if options.name not in {None, entry.name}:
+            continue
+        if _input_format(options, _input_of(entry), settings.models_dir) != _input_of(entry):
+            raise OperatorError(
+                f"{file} is the file of {entry.name} in the catalogue, which takes another input than these options "
+                "say; leave them out, or choose another name with --name"
+            )
+        catalog.permitted(entry, settings.accept_noncommercial)
+        # What runs in 8 bits is not what the file gives.
+        _, found = (entry, []) if entry.ranges else check_embedder(file, entry)
+        model = custom.find(entry.name, "embedding", settings.models_dir)
+        known.append((model, [f"its sha256 is that of {entry.name} in the catalogue", *found]))
+    return known
+
+
+def _own(settings: Settings, file: Path, digest: str, options: ModelOptions) -> tuple[catalog.Embedder, list[str]]:
+    """Return the file as an embedder of the operator's own, and a line for each check that passed."""
     name = options.name or re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-")
-    _require_free(name)
-    if not file.is_file():
-        raise OperatorError(f"there is no file {file}")
-    if file.suffix != ".onnx":
-        raise OperatorError(f"the name of {file} does not end in .onnx")
+    _require_free(name, file, digest)
+    if options.like is None:
+        raise OperatorError(
+            f"{file} is no file of the catalogue (sha256 {digest}): say with --like what it takes, as "
+            f"{' or '.join(PRESETS)}, or as a model that `facesearch models list` names"
+        )
+    kind = _input_format(options, _input_like(options.like, settings.models_dir), settings.models_dir)
+    if kind.scale <= 0:
+        raise OperatorError(f"values are divided by --scale, which must be above 0, not {kind.scale}")
     model = catalog.Embedder(
         name=name,
         file=file.name,
-        sha256=files.sha256(file),
+        sha256=digest,
         size=file.stat().st_size,
         sources=(),
         licence=options.licence or NO_LICENCE,
         commercial=options.commercial,
-        input_size=_or_default(options.input_size, kind.input_size),
-        channels=options.channels or kind.channels,
-        mean=_or_default(options.mean, kind.mean),
-        scale=_or_default(options.scale, kind.scale),
+        input_size=kind.input_size,
+        channels=kind.channels,
+        mean=kind.mean,
+        scale=kind.scale,
         dimension=0,
     )
-    if model.scale <= 0:
-        raise OperatorError(f"values are divided by --scale, which must be above 0, not {model.scale}")
     model, found = check_embedder(file, model)
     return _with_calibration(model, settings.models_dir), found
 
 
-def _input_format(like: str, folder: Path) -> InputFormat:
+def _input_format(options: ModelOptions, otherwise: InputFormat, folder: Path) -> InputFormat:
+    """Return the input that the options describe. otherwise: what they leave open."""
+    kind = otherwise if options.like is None else _input_like(options.like, folder)
+    return InputFormat(
+        _or_default(options.input_size, kind.input_size),
+        options.channels or kind.channels,
+        _or_default(options.mean, kind.mean),
+        _or_default(options.scale, kind.scale),
+    )
+
+
+def _input_like(like: str, folder: Path) -> InputFormat:
     if like in PRESETS:
         return PRESETS[like]
     try:
-        model = custom.find(like, "embedding", folder)
+        return _input_of(custom.find(like, "embedding", folder))
     except OperatorError as error:
         raise OperatorError(f"--like: {error}; or a family: {', '.join(PRESETS)}") from error
+
+
+def _input_of(model: catalog.Embedder) -> InputFormat:
     return InputFormat(model.input_size, model.channels, model.mean, model.scale)
 
 
-def _require_free(name: str) -> None:
+def _require_free(name: str, file: Path, digest: str) -> None:
     if not re.fullmatch(custom.NAME, name) or len(name) > custom.LONGEST_NAME:
         raise OperatorError(
             f"{name!r} is no name of a model: up to {custom.LONGEST_NAME} small letters and digits, joined by "
             "hyphens; say --name"
         )
     if name in PRESETS or any(name == model.name for model in catalog.MODELS):
-        raise OperatorError(f"{name} is a name of the built-in catalogue; choose another with --name")
+        raise OperatorError(
+            f"{name} is a name of the built-in catalogue, and {file} (sha256 {digest}) is not its file; choose another "
+            "with --name"
+        )
 
 
 def _with_calibration(model: catalog.Embedder, folder: Path) -> catalog.Embedder:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from portraits import astronaut_png, darken, hopper_jpeg, jpeg, pixels
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from tiny_embedders import GRID, expected, grid_means, model, saved
-from worker.models import custom, files
+from worker.models import catalog, custom, files
 from worker.models.identity import identity
 from worker.models.versions import PREPARATION_VERSION
 from worker.runtime import open_faces
@@ -219,6 +220,70 @@ def test_adding_the_same_name_again_keeps_the_calibration_unless_the_input_diffe
     after = custom.find("own-model", "embedding", folder)
     assert (after.licence, after.calibration) == ("MIT", calibration)
     assert identity(after) == identity(before)
+
+
+class TestFilesOfTheCatalogue:
+    """Where a model cannot be fetched, its file makes the same of it: faces of both ways may meet in a facedb."""
+
+    @pytest.mark.parametrize("options", [(), ("--like", "sface"), ("--name", "sface-2021dec-int8bq")])
+    def test_an_added_file_is_what_is_fetched(self, tmp_path, folder, command, weights, options):
+        path = shutil.copy(weights.embedder_original, tmp_path / "renamed.onnx")
+        result = command("models", "add", path, *options)
+        assert result.exit_code == 0, result.output
+        assert "ok    its sha256 is that of sface-2021dec-int8bq in the catalogue" in result.stdout
+        assert "ok    4 at once give what they give one by one" in result.stdout
+        assert "sface-2021dec-int8bq of the catalogue is ready, as if it had been fetched" in result.stdout
+        added = custom.find("sface-2021dec-int8bq", "embedding", folder)
+        assert identity(added) == identity(weights.entry)
+        assert files.prepared_path(added, folder).read_bytes() == weights.embedder.read_bytes()
+        assert files.original(added, folder, pytest.fail).read_bytes() == weights.embedder_original.read_bytes()
+        assert custom.names(folder) == []
+
+    def test_every_form_of_the_file_is_prepared_unless_one_is_named(self, folder, command, weights):
+        eight_bits = custom.find("sface-2021dec-int8", "embedding", folder)
+        assert command("models", "add", weights.embedder_original, "--name", weights.entry.name).exit_code == 0
+        assert not files.is_ready(eight_bits, folder)
+        assert command("models", "add", weights.embedder_original).exit_code == 0
+        assert files.is_ready(eight_bits, folder)
+
+    def test_options_of_another_input_are_refused(self, fails, weights):
+        for options in (("--like", "arcface"), ("--mean", "1"), ("--channels", "BGR")):
+            fails(
+                "sface-2021dec-int8bq in the catalogue.*leave them",
+                "models",
+                "add",
+                weights.embedder_original,
+                *options,
+            )
+
+    def test_another_file_gets_no_name_of_the_catalogue(self, fails, file):
+        fails(
+            rf"auraface-v1 is a name of the built-in catalogue, and .* \(sha256 {files.sha256(file)}\) is not its file",
+            *("models", "add", file, "--name", "auraface-v1", "--like", "arcface"),
+        )
+
+    def test_another_file_of_the_same_name_is_not_pulled(self, folder, fails, file, monkeypatch):
+        """InsightFace has another glintr100.onnx, for non-commercial research only."""
+        for variable in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(variable, "http://127.0.0.1:9")
+        shutil.copy(file, folder / "glintr100.onnx")
+        fails(
+            rf"auraface-v1 \(glintr100.onnx in the folder has sha256 {files.sha256(file)}; https://huggingface.co/fal/.*"
+            "put glintr100.onnx with sha256 a7933ea5",
+            *("models", "pull", "auraface-v1"),
+        )
+
+    def test_an_unknown_file_needs_its_input(self, fails, file):
+        fails("is no file of the catalogue .*say with --like", "models", "add", file)
+
+    def test_a_model_for_research_needs_consent(self, fails, file, monkeypatch):
+        for_research = replace(catalog.find("w600k-r50", "embedding"), sha256=files.sha256(file))
+        monkeypatch.setattr(catalog, "embedders_of", lambda _: (for_research,))
+        fails(
+            "w600k-r50 may not be used commercially",
+            *("models", "add", file),
+            FACESEARCH_ACCEPT_NONCOMMERCIAL="false",
+        )
 
 
 def node(operator, source, target, **attributes):

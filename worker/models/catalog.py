@@ -1,6 +1,7 @@
 """The catalogue of models, as frozen data.
 
-Digests are those of the upstream repositories (their Git LFS pointers).
+Digests are those of the upstream repositories (their Git LFS pointers; AuraFace's as Hugging Face shows it beside the
+file).
 """
 
 from collections.abc import Iterable
@@ -176,6 +177,24 @@ MODELS: Final[tuple[Model, ...]] = (
         dimension=512,
     ),
     Embedder(
+        # The only file of its repository whose weights are fal's own; the others are InsightFace's. InsightFace's
+        # antelopev2 has another glintr100.onnx, which is not for commercial use and has another digest.
+        name="auraface-v1",
+        file="glintr100.onnx",
+        sha256="a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60",
+        size=260_694_151,
+        sources=(
+            UrlSource(
+                "https://huggingface.co/fal/AuraFace-v1/resolve/af6d057c9b0ec4071d4c49c80e3539258798b609/glintr100.onnx"
+            ),
+        ),
+        licence="Apache-2.0",
+        commercial=True,
+        mean=127.5,
+        scale=127.5,
+        dimension=512,
+    ),
+    Embedder(
         name="w600k-mbf",
         file="w600k_mbf.onnx",
         sha256="9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
@@ -215,6 +234,11 @@ def find(name: str, task: Task) -> Model:
     if name not in known:
         raise unknown(name, task, known)
     return known[name]
+
+
+def embedders_of(sha256: str) -> tuple[Embedder, ...]:
+    """Return the embedders that are made of the file with that digest, hex; none if the catalogue lacks it."""
+    return tuple(model for model in MODELS if isinstance(model, Embedder) and model.sha256 == sha256)
 
 
 def unknown(name: str, task: Task, known: Iterable[str]) -> OperatorError:

@@ -112,7 +112,8 @@ def original(model: Model, folder: Path, say: Say, fetch: Fetch = fetch) -> Path
         raise OperatorError(
             f"cannot get the model {model.name}: from here none of {', '.join(dict.fromkeys(unreachable))} can be "
             "reached; without network, run `facesearch models pull` on a machine that has one and copy its models "
-            f"folder, which `facesearch models list` names, to {folder}"
+            f"folder, which `facesearch models list` names, to {folder}, or put {model.file} with sha256 "
+            f"{model.sha256} there"
         )
     raise OperatorError(
         f"cannot get the model {model.name} ({'; '.join(failures) or 'it has no automatic source'}); put {model.file} "

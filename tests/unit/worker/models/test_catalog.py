@@ -5,7 +5,7 @@ import pytest
 
 from shared.errors import OperatorError
 from shared.settings import Settings
-from worker.models.catalog import MODELS, Embedder, UrlSource, calibration_of, find, permitted
+from worker.models.catalog import MODELS, Embedder, UrlSource, calibration_of, embedders_of, find, permitted
 from worker.models.identity import Identity, identity
 from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
 
@@ -67,6 +67,14 @@ def test_the_version_of_an_identity_covers_results_and_not_the_prepared_file():
     default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
     assert identity(default).version == 1000 * RESULT_VERSION + PREPROCESSING_VERSION
     assert identity(eight_bits).version == 1000 * INT8_VERSION + PREPROCESSING_VERSION
+
+
+def test_the_embedders_of_a_file_are_found_by_its_digest():
+    assert [model.name for model in embedders_of(find("auraface-v1", "embedding").sha256)] == ["auraface-v1"]
+    assert [model.name for model in embedders_of(find("sface-2021dec-int8", "embedding").sha256)] == [
+        *("sface-2021dec-int8bq", "sface-2021dec-int8")
+    ]
+    assert embedders_of(find("yunet-2023mar", "detection").sha256) == embedders_of("0" * 64) == ()
 
 
 def test_an_identity_names_the_source_file_and_is_read_back():
