@@ -15,6 +15,7 @@ from shared.contract import (
     FACE_DELETED,
     MAX_ADDED,
     MAX_MATCHES,
+    MIN_CONFIDENCE,
     AddedFace,
     Comparison,
     Faces,
@@ -41,6 +42,8 @@ from shared.parameters import (
     Facedb,
     FreeName,
     Img,
+    LeastConfidence,
+    Limit,
     Name,
     PersonId,
     WhichFaces,
@@ -135,6 +138,8 @@ class SearchFaceParameters(CallParameters):
 
     img: Img
     facedb: Facedb = None
+    limit: Limit = MAX_MATCHES
+    min_confidence: LeastConfidence = MIN_CONFIDENCE
 
 
 class DelFaceParameters(CallParameters):
@@ -190,7 +195,10 @@ SEARCH_FACE: Final = Call(
     result=Annotated[list[FoundFace], Field(min_length=1, max_length=MAX_MATCHES)],
     result_example=[FoundFace(confidence=99.123, name="Grace", person_id=PERSON_ID_EXAMPLE)],
     summary="Find the same face among those added",
-    description="Searches for the most prominent face of the image. Matches are listed from high to low confidence.",
+    description=(
+        "Searches for the most prominent face of the image. Matches are listed from high to low confidence: at most "
+        "`limit` of those that have `min_confidence`."
+    ),
 )
 DELETE_FACE: Final = Call(
     name="delface",
@@ -225,17 +233,21 @@ CALLS: Final = (ADD_FACE, SEARCH_FACE, DELETE_FACE, COMPARE_FACES)
 
 @dataclass(frozen=True)
 class FieldNames:
-    """The names of the parameters that calls know, each once, in the order of the calls."""
+    """The names of the parameters that calls know, each once, in the order of the calls. numbers: texts that are
+    numbers.
+    """
 
     images: tuple[str, ...]
     texts: tuple[str, ...]
+    numbers: frozenset[str] = frozenset()
 
 
 def field_names(calls: Collection[Call]) -> FieldNames:
     """Return the names of the parameters of these calls."""
     images = dict.fromkeys(name for call in calls for name in call.image_parameters)
-    every = dict.fromkeys(name for call in calls for name in call.parameters.model_fields)
-    return FieldNames(tuple(images), tuple(name for name in every if name not in images))
+    every = {name: field for call in calls for name, field in call.parameters.model_fields.items()}
+    numbers = frozenset(name for name, field in every.items() if field.annotation in (int, float))
+    return FieldNames(tuple(images), tuple(name for name in every if name not in images), numbers)
 
 
 def action_rejections(calls: Collection[Call]) -> Iterator[str]:

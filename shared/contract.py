@@ -85,10 +85,10 @@ MAX_ADDED: Final = 100
 all of them take 2 of the 4 seconds of a job's time limit, and less than the visibility timeout of 5 seconds."""
 
 MIN_CONFIDENCE: Final = 80
-"""Least confidence (scale [0, 100]) of a match that is listed."""
+"""Least confidence (scale [0, 100]) of a match that is listed, unless a caller asks for another."""
 
 MAX_MATCHES: Final = 50
-"""Most matches that are listed."""
+"""Most matches that are listed; a caller may ask for fewer."""
 
 SURE_CONFIDENCE: Final = 95
 """Least confidence of SAME PERSON: the FAR there is 1 in 100,000. At MIN_CONFIDENCE, the least of NOT SURE, it is 1 in
@@ -115,8 +115,7 @@ Names = Literal["strict", "free"]
 
 _PersonId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 # Not just float: 100 must not become 100.0 on its way.
-_Confidence = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": MIN_CONFIDENCE, "maximum": 100})]
-_Similarity = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
+_Confidence = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
 _RESULT_MEANING: Final = (
     f"{Result.SAME_PERSON} from a similarity of {SURE_CONFIDENCE} on, {Result.NOT_SURE} from {MIN_CONFIDENCE} on, "
     f"below that {Result.NOT_SAME_PERSON}"
@@ -141,7 +140,7 @@ class FoundFace(TypedDict):
 class Comparison(TypedDict):
     """The result of facecompare; the order of keys is the order in the JSON. similarity: a confidence."""
 
-    similarity: _Similarity
+    similarity: _Confidence
     result: Annotated[
         Result, WithJsonSchema({"enum": [result.value for result in Result], "description": _RESULT_MEANING})
     ]

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contract import FREE_NAME, LONGEST_NAME, Faces, Flaw, Message, Status
+from shared.contract import FREE_NAME, LONGEST_NAME, MAX_MATCHES, MIN_CONFIDENCE, Faces, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Workers are scaled by its length."""
@@ -76,9 +76,16 @@ class AddJob(FacedbJob):
 
 
 class SearchJob(FacedbJob):
-    """Search for the most prominent face of the image."""
+    """Search for the most prominent face of the image. limit, min_confidence: most matches, and the least confidence of
+    one; their defaults are not sent, for workers of a release that knows no others.
+    """
 
     task: ClassVar[str] = "facesearch.search"
+
+    limit: Annotated[int, Field(ge=1, le=MAX_MATCHES, exclude_if=lambda limit: limit == MAX_MATCHES)] = MAX_MATCHES
+    min_confidence: Annotated[float, Field(ge=0, le=100, exclude_if=lambda least: least == MIN_CONFIDENCE)] = (
+        MIN_CONFIDENCE
+    )
 
 
 class DeleteJob(FacedbJob):

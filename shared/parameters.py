@@ -3,12 +3,30 @@
 The description of a field completes "… must be", in the OpenAPI document and in the sentence that a caller gets.
 """
 
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from shared.contract import FACEDB, FREE_NAME, LONGEST_NAME, MAX_IMG_CHARACTERS, NAME, Faces
+from shared.contract import (
+    FACEDB,
+    FREE_NAME,
+    LONGEST_NAME,
+    MAX_IMG_CHARACTERS,
+    MAX_MATCHES,
+    MIN_CONFIDENCE,
+    NAME,
+    Faces,
+)
 from shared.control import DEFAULT
+
+
+def _as_written(text: str) -> str:
+    """Return the text of a number. Raises ValueError unless it is written as in JSON (RFC 8259, 6), in few digits."""
+    if re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", text) is None:
+        raise ValueError("not a number")
+    return text
+
 
 PERSON_ID_EXAMPLE = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 
@@ -54,6 +72,29 @@ WhichFaces = Annotated[
     ),
     WithJsonSchema({"type": "string", "enum": [each.value for each in Faces]}),
 ]
+# An empty text is not the default here either: a caller who asks for less must not get more because a value got lost.
+Limit = Annotated[
+    int,
+    BeforeValidator(_as_written),
+    Field(
+        ge=1,
+        le=MAX_MATCHES,
+        description=f"a whole number from 1 to {MAX_MATCHES}",
+        examples=[MAX_MATCHES],
+        exclude_if=lambda limit: limit == MAX_MATCHES,
+    ),
+]
+LeastConfidence = Annotated[
+    float,
+    BeforeValidator(_as_written),
+    Field(
+        ge=0,
+        le=100,
+        description="a number from 0 to 100",
+        examples=[MIN_CONFIDENCE],
+        exclude_if=lambda confidence: confidence == MIN_CONFIDENCE,
+    ),
+]
 PersonId = Annotated[
     # Text that is no UUID is no INVALID_REQUEST but a face that does not exist, which is checked after facedb.
     str,
@@ -85,7 +126,7 @@ class CallParameters(BaseModel):
         """The images as their encoded bytes, in the order of the fields."""
         return tuple(getattr(self, name) for name in self.image_parameters)
 
-    def job_fields(self) -> dict[str, str | None]:
+    def job_fields(self) -> dict[str, Any]:
         """Return the fields that only this call's job has, as JSON values: all but the images and facedb.
 
         May raise a ContractError for a value that is known to have no effect.

@@ -113,7 +113,7 @@ def _is_list_of_faces(message: object, fields: list[str], most: int) -> bool:
         and list(face) == fields
         and _is_uuid(face["person_id"])
         and bool(re.fullmatch("[A-Za-z0-9]{0,128}", face["name"]))
-        and 80 <= face.get("confidence", 100) <= 100
+        and 0 <= face.get("confidence", 100) <= 100
         for face in message
     )
 

@@ -10,7 +10,6 @@ import structlog
 from shared.contract import (
     FACE_DELETED,
     MAX_ADDED,
-    MAX_MATCHES,
     MIN_CONFIDENCE,
     SURE_CONFIDENCE,
     AddedFace,
@@ -90,8 +89,8 @@ def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
 def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
     """Return the faces that match the most prominent one, best first, ties by id."""
     face = _prominent(_image(job, runtime), runtime)
-    least = runtime.calibration.cosine(MIN_CONFIDENCE)
-    matches = runtime.store.search(job.collection, face.vector, MAX_MATCHES, least)
+    least = runtime.calibration.cosine(job.min_confidence)
+    matches = runtime.store.search(job.collection, face.vector, job.limit, least)
     if not matches:
         raise NoSimilarFace
     found: list[FoundFace] = [

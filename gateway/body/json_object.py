@@ -13,6 +13,13 @@ MAX_COMMAS: Final = 1000
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number as it is written. Its conversion is left to the parameter that it is for: it is slow for many digits."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class _Object:
     """An object with all its pairs: a dict would lose the first of two equal names."""
 
@@ -20,8 +27,8 @@ class _Object:
 
 
 def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
-    """Return the object's names and values in order. A string is a str and null is None; any other value only serves
-    `kind`.
+    """Return the object's names and values in order. A string is a str, a number a Number and null None; any other
+    value only serves `kind`.
 
     charset: of the body, which may begin with a byte order mark in UTF-8. Raises InvalidRequest if it is no JSON object
     or has more than MAX_COMMAS values.
@@ -40,15 +47,10 @@ def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
 
 
 def kind(value: object) -> str:
-    """Describe a value that is neither a string nor null, with a hint where one helps."""
+    """Describe a value that is of another type than the parameter, with a hint where one helps."""
     if isinstance(value, _Object | list):
         return "a list" if isinstance(value, list) else "an object"
     return f"{'true or false' if isinstance(value, bool) else 'a number'}; write it in quotes"
-
-
-def _no_number(_text: str) -> float:
-    """Skip the conversion, which is slow for many digits: no parameter is a number."""
-    return 0.0
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -56,5 +58,5 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_Object, parse_int=_no_number, parse_float=_no_number, parse_constant=_no_constant
+    object_pairs_hook=_Object, parse_int=Number, parse_float=Number, parse_constant=_no_constant
 )

@@ -257,15 +257,18 @@ def _form_charset(pairs: Iterable[tuple[bytes, bytes]], charset: Charset) -> Cha
 
 
 def parse_json(body: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
-    """Parse a JSON object of strings, images in base64; null means left out. Raises InvalidRequest."""
+    """Parse a JSON object of strings, images in base64; a parameter that is a number may be one here, too, and null
+    means left out. Raises InvalidRequest.
+    """
     parameters = Parameters()
     for name, value in json_object.pairs(body, charset):
         if (name not in known.images and name not in known.texts) or value is None:
             continue
-        if not isinstance(value, str):
+        text = value.text if isinstance(value, json_object.Number) and name in known.numbers else value
+        if not isinstance(text, str):
             raise InvalidRequest(f"{name} must be a string, but is {json_object.kind(value)}")
         try:
-            written = value.encode()
+            written = text.encode()
         except UnicodeEncodeError:
             raise InvalidRequest(f"{name} has half of a surrogate pair") from None
         if name in known.images:

@@ -35,7 +35,7 @@ def bodies(call: Call, model: type[CallParameters]) -> Json:
     multipart, document = {"schema": schema(model)}, {"schema": schema(model), "examples": examples}
     for parameter in document["schema"]["properties"].keys() - document["schema"]["required"]:
         value = document["schema"]["properties"][parameter]
-        value["type"] = ["string", "null"]
+        value["type"] = [value["type"], "null"]
         if "enum" in value:
             value["enum"] = [*value["enum"], None]
     if model.image_parameters:

@@ -53,7 +53,7 @@ def test_a_status_has_its_exact_message_and_belongs_to_its_calls(call: Call) -> 
         (ADD_FACE, [FACE | {"name": "a b"}]),
         (ADD_FACE, ["Grace"]),
         (SEARCH_FACE, [FOUND] * 51),
-        (SEARCH_FACE, [FOUND | {"confidence": 79.9}]),
+        (SEARCH_FACE, [FOUND | {"confidence": -0.1}]),
         (SEARCH_FACE, [FACE | {"confidence": 80}]),
         (COMPARE_FACES, {"similarity": 95, "result": "NOT SURE"}),
         (COMPARE_FACES, {"similarity": 100.1, "result": "SAME PERSON"}),

@@ -191,6 +191,23 @@ class TestSearch:
             {"confidence": 100, "name": "x", "person_id": added["person_id"]}
         ]
 
+    def test_as_many_matches_are_listed_as_are_asked_for(self, runtime: Runtime) -> None:
+        for _ in range(3):
+            perform(AddJob(**common(runtime, b"a"), name="x"), actions.add, runtime)
+        for limit in (1, 2, 50):
+            outcome = perform(SearchJob(**common(runtime, b"a"), limit=limit), actions.search, runtime)
+            assert len(outcome.message) == min(limit, 3)
+
+    def test_matches_have_the_least_confidence_that_is_asked_for(self, runtime: Runtime) -> None:
+        for byte in range(20):
+            perform(AddJob(**common(runtime, bytes([byte])), name="x"), actions.add, runtime)
+        cosines = [float(TableFaces.vector(byte) @ TableFaces.vector(0)) for byte in range(20)]
+        confidences = sorted((runtime.calibration.confidence(cosine) for cosine in cosines), reverse=True)
+        for least in (0, 40, 80, 97.5, 100):
+            outcome = perform(SearchJob(**common(runtime, b"\0"), min_confidence=least), actions.search, runtime)
+            expected = [confidence for confidence in confidences if confidence >= least]
+            assert [face["confidence"] for face in outcome.message] == pytest.approx(expected, abs=1e-3)
+
     def test_an_unknown_face_has_no_match(self, runtime: Runtime) -> None:
         assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE
 

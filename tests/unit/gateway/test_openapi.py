@@ -201,7 +201,7 @@ class TestAnswers:
             {"status": "OK", "message": [{"name": "ID0", "person_id": "1"}]},
             {
                 "status": "OK",
-                "message": [{"confidence": 79.9, "name": "", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}],
+                "message": [{"confidence": -0.1, "name": "", "person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}],
             },
             {"status": "OK", "message": {"similarity": 100.1, "result": "SAME PERSON"}},
             {"status": "OK", "message": {"similarity": 97.5, "result": "PERHAPS"}},
@@ -238,7 +238,8 @@ class TestParameters:
             assert list(schema["properties"]) == list(call.parameters.model_fields)
             for name, value in schema["properties"].items():
                 may_be_null = kind == "application/json" and name not in schema["required"]
-                assert resolved(value)["type"] == (["string", "null"] if may_be_null else "string")
+                written = {int: "integer", float: "number"}.get(call.parameters.model_fields[name].annotation, "string")
+                assert resolved(value)["type"] == ([written, "null"] if may_be_null else written)
 
     @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_optional_parameters_may_be_null_in_json(self, call: Call) -> None:

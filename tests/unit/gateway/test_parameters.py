@@ -19,7 +19,7 @@ from shared.calls import (
 )
 from shared.contract import FACEDB, NAME, Faces
 from shared.errors import InvalidRequest, PersonUnknown
-from shared.jobs import AddJob
+from shared.jobs import AddJob, SearchJob
 
 IMG = base64.b64encode(b"\xff\xd8\xff")
 
@@ -180,6 +180,40 @@ class TestFaces:
     @pytest.mark.parametrize("model", [SearchFaceParameters, DelFaceParameters])
     def test_faces_is_ignored_by_other_calls(self, model: type) -> None:
         check(model, self.given(faces="!", person_id="x"))
+
+
+class TestOptionsOfASearch:
+    def checked(self, **text: str) -> SearchFaceParameters:
+        return check(SearchFaceParameters, Parameters(text=text, images={"img": IMG}))
+
+    def test_by_default_they_are_those_of_the_contract_and_not_sent_to_workers(self) -> None:
+        for given_ in (self.checked(), self.checked(limit="50", min_confidence="80.0")):
+            assert (given_.limit, given_.min_confidence) == (50, 80)
+            assert given_.job_fields() == {}
+
+    @given(st.integers(1, 50), st.floats(0, 100, allow_subnormal=False))
+    def test_numbers_in_their_ranges_reach_the_worker(self, limit: int, least: float) -> None:
+        given_ = self.checked(limit=str(limit), min_confidence=f"{least:.17f}")
+        common = {"job_id": f"{'0' * 12}.{'0' * 32}", "deadline": 0, "collection": "a.b.00000000"}
+        job = SearchJob(**common, **given_.job_fields())
+        assert (job.limit, job.min_confidence) == (limit, pytest.approx(least, abs=1e-15))
+
+    @pytest.mark.parametrize(
+        "limit",
+        ["", "0", "51", "-1", "5.5", " 5", "5\n", "0x5", "1_0", "five", "\N{ARABIC-INDIC DIGIT FIVE}", "9" * 5000],
+    )
+    def test_another_limit_is_refused(self, limit: str) -> None:
+        with pytest.raises(InvalidRequest, match=r"^limit must be a whole number from 1 to 50$"):
+            self.checked(limit=limit)
+
+    @pytest.mark.parametrize("least", ["", "-0.001", "100.001", "nan", "inf", "1e999", "9,5", "95%", " 95", "9" * 5000])
+    def test_another_least_confidence_is_refused(self, least: str) -> None:
+        with pytest.raises(InvalidRequest, match=r"^min_confidence must be a number from 0 to 100$"):
+            self.checked(min_confidence=least)
+
+    @pytest.mark.parametrize("model", [AddFaceParameters, DelFaceParameters])
+    def test_other_calls_ignore_them(self, model: type) -> None:
+        check(model, Parameters(text={"limit": "!", "person_id": "x"}, images={"img": IMG}))
 
 
 class TestPersonId:

@@ -194,6 +194,13 @@ class TestJson:
                 parse_json(b'{"%s": %s}' % (name.encode(), value))
             assert refused.value.message == f"{name} must be a string, but is {kind}"
 
+    @pytest.mark.parametrize("number", ["5", "-0.5", "1e2", "9" * 100])
+    def test_a_parameter_that_is_a_number_may_be_one(self, number: str) -> None:
+        assert parse_json(b'{"limit": %s, "min_confidence": "%s"}' % (number.encode(), number.encode())).text == {
+            "limit": number,
+            "min_confidence": number,
+        }
+
     @given(
         st.dictionaries(st.sampled_from(["name", "facedb", "person_id", "x"]), st.text(st.characters(codec="utf-8")))
     )

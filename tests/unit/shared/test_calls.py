@@ -50,7 +50,11 @@ def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
 
 
 def test_every_parameter_is_listed_once() -> None:
-    assert field_names(CALLS) == FieldNames(("img", "img1", "img2"), ("name", "facedb", "faces", "person_id"))
+    assert field_names(CALLS) == FieldNames(
+        ("img", "img1", "img2"),
+        ("name", "facedb", "faces", "limit", "min_confidence", "person_id"),
+        frozenset({"limit", "min_confidence"}),
+    )
 
 
 def test_a_call_has_the_parameter_facedb_if_its_job_needs_a_facedb() -> None:
