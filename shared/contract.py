@@ -91,8 +91,8 @@ MAX_MATCHES: Final = 50
 """Most matches that are listed; a caller may ask for fewer."""
 
 SURE_CONFIDENCE: Final = 95
-"""Least confidence of SAME PERSON: the FAR there is 1 in 100,000. At MIN_CONFIDENCE, the least of NOT SURE, it is 1 in
-1,000. docs/models.md has both rates and the FRR."""
+"""Least confidence of SAME PERSON: the FAR there is 1 in 100,000 on the photos of the calibration. At MIN_CONFIDENCE,
+the least of NOT SURE, it is 1 in 1,000. docs/models.md has both rates for other people, too, and the FRR."""
 
 
 class Result(StrEnum):
