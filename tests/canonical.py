@@ -45,7 +45,8 @@ def packaged_models() -> list[Model]:
 def pinned() -> dict[str, Any]:
     """Return the pinned results. detections: by the detector's file and the picture, rows of x, y, width, height, the
     five landmarks and the score, in pixels of the picture, best score first. vectors: by the embedder's file and the
-    picture, of length 1 and in the order of the first detector's rows.
+    picture, of length 1 and in the order of the first detector's rows. mirrored: likewise, means of the vectors of each
+    crop and of its mirror image.
     """
     found: dict[str, Any] = json.loads(FILE.read_text())
     return found
@@ -66,7 +67,11 @@ def reference() -> dict[str, Any]:
         file: {name: embed(path, pixels(data), rows[name]) for name, data in PICTURES.items()}
         for file, path in paths["embedding"].items()
     }
-    return {"opencv": cv2.__version__, "detections": detections, "vectors": vectors}
+    mirrored = {
+        file: {name: embed_mirrored(path, pixels(data), rows[name]) for name, data in PICTURES.items()}
+        for file, path in paths["embedding"].items()
+    }
+    return {"opencv": cv2.__version__, "detections": detections, "vectors": vectors, "mirrored": mirrored}
 
 
 def detect(path: Path, image: np.ndarray) -> list[list[float]]:
@@ -79,7 +84,22 @@ def detect(path: Path, image: np.ndarray) -> list[list[float]]:
 
 
 def embed(path: Path, image: np.ndarray, rows: list[list[float]]) -> list[list[float]]:
+    recognizer, crops = aligned(path, image, rows)
+    return np.round(features(recognizer, crops), DIGITS).tolist()
+
+
+def embed_mirrored(path: Path, image: np.ndarray, rows: list[list[float]]) -> list[list[float]]:
+    recognizer, crops = aligned(path, image, rows)
+    both = features(recognizer, crops) + features(recognizer, [cv2.flip(crop, 1) for crop in crops])
+    return np.round(both / np.linalg.norm(both, axis=1, keepdims=True), DIGITS).tolist()
+
+
+def aligned(path: Path, image: np.ndarray, rows: list[list[float]]) -> tuple[cv2.FaceRecognizerSF, list[np.ndarray]]:
     recognizer = cv2.FaceRecognizerSF.create(str(path), "")
-    crops = [recognizer.alignCrop(image, np.array(row, np.float32)) for row in rows]
+    return recognizer, [recognizer.alignCrop(image, np.array(row, np.float32)) for row in rows]
+
+
+def features(recognizer: cv2.FaceRecognizerSF, crops: list[np.ndarray]) -> np.ndarray:
+    """Return float64 (N, dimension), each row of length 1."""
     found = np.concatenate([recognizer.feature(crop) for crop in crops]).astype(np.float64)
-    return np.round(found / np.linalg.norm(found, axis=1, keepdims=True), DIGITS).tolist()
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))

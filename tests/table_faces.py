@@ -8,22 +8,30 @@ from typing import Any
 import numpy as np
 
 from shared.errors import FaceNotDetected
+from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS, Preprocessing
 from worker.vision.quality import Quality
 from worker.vision.service import EMBED_BATCH, FaceSelection, FaceService
 
 FINE = Quality(size=110, sharpness=0.8, dark=0, bright=0, yaw=0, pitch=0)
 
 
+DEFAULT = PREPROCESSINGS[PREPROCESSING_VERSION]
+
+
 class TableFaces(FaceService):
     """shown: the quality of the faces of some bytes; all others are FINE. The first face is the most prominent.
-    `embedded` records the bytes that were embedded.
+    `embedded` records the bytes that were embedded, `preprocessings` the versions that were asked for.
     """
 
     def __init__(self, shown: Mapping[int, Quality] | None = None) -> None:
         self.shown = shown or {}
         self.embedded = b""
+        self.preprocessings: list[int] = []
 
-    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Any]:
+    def embed_all(
+        self, data: bytes, selection: FaceSelection | None = None, preprocessing: Preprocessing = DEFAULT
+    ) -> list[Any]:
+        self.preprocessings.append(preprocessing.version)
         if not data:
             raise FaceNotDetected
         selection = selection or FaceSelection()
@@ -36,7 +44,8 @@ class TableFaces(FaceService):
             faces += [self._face(data[number], number) for number in chosen]
         return faces
 
-    def embed_most_prominent(self, data: bytes) -> Any:
+    def embed_most_prominent(self, data: bytes, preprocessing: Preprocessing = DEFAULT) -> Any:
+        self.preprocessings.append(preprocessing.version)
         if not data:
             raise FaceNotDetected
         return self._face(data[0], 0)

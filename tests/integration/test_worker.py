@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -38,7 +39,7 @@ from worker.runtime import Runtime
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once
-from worker.vision.service import EMBED_BATCH, FaceSelection
+from worker.vision.service import EMBED_BATCH
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 COLLECTION = "tenant.facedb.00000000"
@@ -98,8 +99,8 @@ class TestAdd:
         job = AddJob(**common(runtime, b"a", seconds=0.2), name="x")
 
         class Slow(TableFaces):
-            def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list:
-                embedded = super().embed_all(data, selection)
+            def embed_all(self, *asked: Any, **options: Any) -> list:
+                embedded = super().embed_all(*asked, **options)
                 while time.time() <= job.deadline:
                     pass
                 return embedded
@@ -109,7 +110,7 @@ class TestAdd:
 
     def test_a_memory_error_is_a_fail_and_not_kept(self, runtime: Runtime) -> None:
         class Full(TableFaces):
-            def embed_all(self, *_: object) -> list:
+            def embed_all(self, *_: object, **_options: object) -> list:
                 raise MemoryError
 
         once = begin_record(runtime)
@@ -244,10 +245,10 @@ class TestCompare:
 
     def test_an_unreadable_image_is_reported_before_one_without_a_face(self, runtime: Runtime) -> None:
         class Broken(TableFaces):
-            def embed_most_prominent(self, data: bytes) -> SimpleNamespace:
+            def embed_most_prominent(self, data: bytes, *asked: Any, **options: Any) -> SimpleNamespace:
                 if data == b"!":
                     raise ImageUnreadable
-                return super().embed_most_prominent(data)
+                return super().embed_most_prominent(data, *asked, **options)
 
         broken = replace(runtime, faces=Broken())
         for images in ((b"", b"!"), (b"!", b""), (b"a", b"!")):

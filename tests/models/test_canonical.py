@@ -4,18 +4,22 @@ tests/models/test_against_opencv.py compares with the installed OpenCV; a releas
 pass there.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+import canonical_ways
 from canonical import MIN_SCORE, PICTURES, SIDE, packaged_models, pinned, reference
 from portraits import pixels
 from shared.settings import Settings
 from worker.models import files
 from worker.models.catalog import Embedder
+from worker.models.versions import PREPROCESSINGS
 from worker.vision.arcface import ArcFace
 from worker.vision.decode import configure_opencv, decode
 from worker.vision.geometry import align
-from worker.vision.service import FaceService
+from worker.vision.service import FaceService, embed_mirrored
 from worker.vision.session import open_session
 from worker.vision.yunet import YuNet
 
@@ -40,6 +44,9 @@ COSINE_OF_AVERAGED = 0.98
 COSINE_OF_REFINED = 0.95
 """Measured: 0.961 to 0.982. Landmarks are refined, which OpenCV does not do."""
 
+COSINE_OF_A_WAY = 0.9999
+"""Measured: 1 on the processor on which they were pinned."""
+
 
 def opened(model):
     configure_opencv()
@@ -60,8 +67,9 @@ def test_the_installed_opencv_gives_the_pinned_results():
     for name in PICTURES:
         for file, rows in now["detections"].items():
             np.testing.assert_allclose(rows[name], pinned()["detections"][file][name], atol=PIXELS)
-        for file, vectors in now["vectors"].items():
-            assert (np.multiply(vectors[name], pinned()["vectors"][file][name]).sum(axis=1) > COSINE).all()
+        for kind in ("vectors", "mirrored"):
+            for file, vectors in now[kind].items():
+                assert (np.multiply(vectors[name], pinned()[kind][file][name]).sum(axis=1) > COSINE).all()
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -83,14 +91,24 @@ def test_detections_equal_the_pinned_ones(model, name):
 @pytest.mark.parametrize("model", EMBEDDERS, ids=lambda model: model.name)
 def test_vectors_equal_the_pinned_ones(model, name):
     image, embedder = decode(PICTURES[name]), opened(model)
-    found = embedder.embed(np.stack([align(image, points, embedder.size) for points in landmarks(name)]))
+    crops = np.stack([align(image, points, embedder.size) for points in landmarks(name)])
     least = COSINE_OF_AVERAGED if name == "large" else COSINE_OF_8_BITS if model.ranges else COSINE
-    assert ((found * pinned()["vectors"][model.file][name]).sum(axis=1) > least).all()
+    for kind, embed in (("vectors", embedder.embed), ("mirrored", partial(embed_mirrored, embedder))):
+        assert ((embed(crops) * pinned()[kind][model.file][name]).sum(axis=1) > least).all()
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_vectors_of_the_whole_pipeline_are_near_the_pinned_ones(faces: FaceService, weights, name):
-    found = np.stack([face.vector for face in faces.embed_all(PICTURES[name])])
-    cosines = found @ np.array(pinned()["vectors"][weights.entry.file][name]).T
+@pytest.mark.parametrize("way", PREPROCESSINGS.values(), ids=lambda way: f"version {way.version}")
+def test_vectors_of_the_whole_pipeline_are_near_the_pinned_ones(faces: FaceService, weights, way, name):
+    found = np.stack([face.vector for face in faces.embed_all(PICTURES[name], preprocessing=way)])
+    kind = "mirrored" if way.mirrors else "vectors"
+    cosines = found @ np.array(pinned()[kind][weights.entry.file][name]).T
     assert len(found) == len(cosines.T)
     assert (cosines.max(axis=0) > COSINE_OF_REFINED).all()
+
+
+@pytest.mark.parametrize("way", PREPROCESSINGS.values(), ids=lambda way: f"version {way.version}")
+def test_a_way_of_preprocessing_gives_the_vectors_for_good_that_it_gave_when_it_was_new(way):
+    now, before = canonical_ways.vectors(way), canonical_ways.pinned()[str(way.version)]
+    for name, vectors in now.items():
+        assert (np.multiply(vectors, before[name]).sum(axis=1) > COSINE_OF_A_WAY).all(), name

@@ -23,6 +23,7 @@ from portraits import (
 from shared.contract import MAX_ADDED
 from shared.errors import FaceNotDetected
 from worker.models.catalog import calibration_of
+from worker.models.versions import PREPROCESSINGS
 from worker.vision import geometry
 
 pytestmark = pytest.mark.slow
@@ -111,12 +112,15 @@ def test_a_rotated_photo_is_recognised(confidence, person, degrees):
     assert confidence(PEOPLE[person], rotated_by(PEOPLE[person], degrees)) >= 95
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270, 45])
+@pytest.mark.parametrize("way", PREPROCESSINGS.values(), ids=lambda way: f"version {way.version}")
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 45])
 @pytest.mark.parametrize("person", PEOPLE)
-def test_an_add_and_a_search_of_a_rotated_photo_have_the_same_vector(faces, person, degrees):
+def test_an_add_and_a_search_of_the_same_photo_have_the_same_vector(faces, weights, person, degrees, way):
     photo = rotated_by(PEOPLE[person], degrees)
-    (enrolled,) = faces.embed_all(photo)
-    assert enrolled.vector @ faces.embed_most_prominent(photo).vector > 0.999999
+    (enrolled,) = faces.embed_all(photo, preprocessing=way)
+    cosine = float(enrolled.vector @ faces.embed_most_prominent(photo, way).vector)
+    assert cosine > 0.999999
+    assert calibration_of(weights.entry).confidence(cosine) == 100
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

@@ -19,6 +19,7 @@ from portraits import astronaut_png, faceless_png, hopper_jpeg, side_by_side
 from processes import wait_for
 from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
 from shared.settings import Settings
+from worker.models.versions import PREPROCESSINGS
 from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
@@ -118,11 +119,13 @@ def same(ours, theirs):
     np.testing.assert_array_equal(ours.vector, theirs.vector)
 
 
-def test_faces_are_bit_by_bit_those_of_the_service_itself(shared, faces):
+@pytest.mark.parametrize("way", PREPROCESSINGS.values(), ids=lambda way: f"version {way.version}")
+def test_faces_are_bit_by_bit_those_of_the_service_itself(shared, faces, way):
     for photo in (hopper_jpeg(), astronaut_png(), side_by_side(astronaut_png(), hopper_jpeg())):
-        for ours, theirs in zip(shared.embed_all(photo), faces.embed_all(photo), strict=True):
+        found = [one.embed_all(photo, preprocessing=way) for one in (shared, faces)]
+        for ours, theirs in zip(*found, strict=True):
             same(ours, theirs)
-        same(shared.embed_most_prominent(photo), faces.embed_most_prominent(photo))
+        same(*(one.embed_most_prominent(photo, way) for one in (shared, faces)))
 
 
 def test_what_is_wrong_with_an_image_is_said(shared):

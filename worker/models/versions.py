@@ -1,6 +1,8 @@
 """Versions of what decides an embedding. A leaf: identities and file names need neither OpenCV nor a graph library."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 
@@ -22,6 +24,19 @@ class Preprocessing:
 PREPROCESSING_VERSION: Final = 3
 """Version of every step between the image bytes and the embedder: decoding, detection, alignment (worker/vision).
 Raised when a change there changes embeddings; embeddings of different versions are never compared (identity.py)."""
+
+PREPROCESSINGS: Final[Mapping[int, Preprocessing]] = MappingProxyType(
+    {
+        each.version: each
+        for each in (
+            Preprocessing(PREPROCESSING_VERSION),
+            Preprocessing(4, averages_landmarks=True),
+            Preprocessing(5, averages_landmarks=True, mirrors=True),
+        )
+    }
+)
+"""All ways that a worker knows, by version (docs/decisions/0028-averaged-landmarks-and-the-mirror.md). A facedb keeps
+its way for good, so none is removed."""
 
 PREPARATION_VERSION: Final = 3
 """Version of the prepared graph (preparation/file.py). Cached graphs of another version are not used."""

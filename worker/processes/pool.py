@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import structlog
 
 from shared.errors import ContractError, FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
+from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS, Preprocessing
 from worker.processes.faces import from_fields, quality_from_list
 from worker.processes.fork_client import START_S, ForkServer
 from worker.processes.messages import Message, MessageError, MessageSocket
@@ -37,6 +38,8 @@ TRIES: Final = 2
 
 PAUSE_S: Final = 0.5
 """Pause before a process that ended without an image, younger than this, is replaced: the next one may end likewise."""
+
+_DEFAULT: Final = PREPROCESSINGS[PREPROCESSING_VERSION]
 
 _REFUSALS: Final[Mapping[str, type[ContractError]]] = {
     kind.__name__: kind for kind in (ImageUnreadable, FaceNotDetected)
@@ -98,8 +101,20 @@ class _VisionProcess:
         self.waits.close()
 
 
+class _Image(NamedTuple):
+    """What a vision process is asked. kind: whether for "all" faces or the most "prominent" one. data: an encoded
+    image.
+    """
+
+    kind: str
+    data: bytes
+    preprocessing: Preprocessing
+
+
 class VisionPool:
     """Finds and embeds the faces of images in processes of its own. Thread-safe.
+
+    preprocessing: the way from the image to the embeddings, of those that are known; each call may have another.
 
     Its methods raise what those of FaceService raise, MemoryError when an image needs more memory than a process may
     have, and Unavailable when its process ended.
@@ -136,13 +151,15 @@ class VisionPool:
         self._server.stop()
         self._reader.join()
 
-    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
+    def embed_all(
+        self, data: bytes, selection: FaceSelection | None = None, preprocessing: Preprocessing = _DEFAULT
+    ) -> list[Face]:
         """Return the selected faces, by default all, from left to right. Only these are embedded."""
-        return self._embed("all", data, selection or FaceSelection())
+        return self._embed(_Image("all", data, preprocessing), selection or FaceSelection())
 
-    def embed_most_prominent(self, data: bytes) -> Face:
+    def embed_most_prominent(self, data: bytes, preprocessing: Preprocessing = _DEFAULT) -> Face:
         """Return the most prominent face."""
-        (face,) = self._embed("prominent", data, FaceSelection())
+        (face,) = self._embed(_Image("prominent", data, preprocessing), FaceSelection())
         return face
 
     @property
@@ -151,12 +168,12 @@ class VisionPool:
         with self._changed:
             return sorted(self._processes)
 
-    def _embed(self, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
+    def _embed(self, image: _Image, selection: FaceSelection) -> list[Face]:
         after = 0
         for tries in range(1, TRIES + 1):
             try:
                 with self._process(after) as process:
-                    return self._faces(process, kind, data, selection)
+                    return self._faces(process, image, selection)
             except _Ended as ended:
                 after = ended.number
                 is_repeated = tries < TRIES and _was_killed(ended.code)
@@ -201,11 +218,11 @@ class VisionPool:
         """Return the idle process that was used last, of those with a greater number. The lock must be held."""
         return next((process for process in reversed(self._idle) if process.number > after), None)
 
-    def _faces(self, process: _VisionProcess, kind: str, data: bytes, selection: FaceSelection) -> list[Face]:
+    def _faces(self, process: _VisionProcess, image: _Image, selection: FaceSelection) -> list[Face]:
         """Return the faces that a process finds. Raises _Ended when it ends instead."""
         process.is_usable = False  # before it has answered
         try:
-            answer, failure = self._converse(process.messages, kind, data, selection)
+            answer, failure = self._converse(process.messages, image, selection)
             self._record(answer)
             outcome = failure or _outcome(answer)
         except (EOFError, OSError):
@@ -224,10 +241,10 @@ class VisionPool:
         return outcome
 
     def _converse(
-        self, messages: MessageSocket, kind: str, data: bytes, selection: FaceSelection
+        self, messages: MessageSocket, image: _Image, selection: FaceSelection
     ) -> tuple[Message, Exception | None]:
         """Send an image, answer what the process asks, and return its last message, and what the selection raised."""
-        messages.send(kind, data)
+        messages.send(image.kind, image.data, preprocessing=image.preprocessing.version)
         failure: Exception | None = None
         with ExitStack() as held:
             while (message := messages.receive()).kind not in _OUTCOMES:

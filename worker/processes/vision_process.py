@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from shared.errors import ContractError
 from worker.inference.client import InferenceGoneError
+from worker.models.versions import PREPROCESSINGS
 from worker.processes.confinement import limit_cpu
 from worker.processes.faces import quality_to_list, to_fields
 from worker.processes.messages import Message, MessageSocket
@@ -43,10 +44,11 @@ def serve(connection: MessageSocket, open_service: OpenService, cpu_s: float) ->
 def _answer(service: FaceService, connection: MessageSocket, asked: Message) -> tuple[str, dict[str, Any], bytes]:
     """Return kind, fields and bytes of the answer: the faces, or why there are none."""
     try:
+        preprocessing = PREPROCESSINGS[asked.fields["preprocessing"]]
         if asked.kind == "all":
-            faces = service.embed_all(asked.data, _RemoteSelection(connection))
+            faces = service.embed_all(asked.data, _RemoteSelection(connection), preprocessing)
         else:
-            faces = [service.embed_most_prominent(asked.data)]
+            faces = [service.embed_most_prominent(asked.data, preprocessing)]
         return "faces", *to_fields(faces)
     except _Stopped:
         return "stopped", {}, b""

@@ -33,7 +33,14 @@ class ArcFace:
         (vectors,) = self._session.run(np.ascontiguousarray(crops)).values()
         if vectors.shape != (len(crops), dimension):
             raise ValueError(f"the model gave shape {vectors.shape} where ({len(crops)}, {dimension}) is needed")
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ValueError("the model gave a vector that is zero or not finite")
-        return np.asarray(vectors / lengths, dtype=np.float32)
+        return unit_vectors(vectors)
+
+
+def unit_vectors(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the vectors, float32 (N, dimension), each divided by its length. Raises ValueError if one is zero or not
+    finite.
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise ValueError("the model gave a vector that is zero or not finite")
+    return np.asarray(vectors / lengths, dtype=np.float32)

@@ -11,16 +11,22 @@ import numpy.typing as npt
 
 from shared.errors import FaceNotDetected
 from shared.imagefile.header import DEFAULT_MAX_PIXELS, read_header
+from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS, Preprocessing
+from worker.vision.arcface import unit_vectors
 from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
-from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
+from worker.vision.geometry import CropScores, Detection, Pixels, Points, align, left_to_right, most_prominent, scaled
 from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector
 from worker.vision.quality import Quality, measure, size
+from worker.vision.refinement import averaged_landmarks
 from worker.vision.rotations import choose_passes
 
 EMBED_BATCH: Final = 16
-"""Faces of an image that are embedded together: a quarter of a second on one core, after which a job may stop."""
+"""Crops of an image that are embedded together: a quarter of a second on one core, after which a job may stop. With
+mirror images they show half as many faces."""
+
+_DEFAULT: Final = PREPROCESSINGS[PREPROCESSING_VERSION]
 
 
 class Embedder(Protocol):
@@ -58,8 +64,8 @@ class FaceSelection:
         return range(len(sizes))
 
     def before_batch(self, cpu_s: float) -> None:
-        """Called before every EMBED_BATCH faces: the work grows with the number of faces. cpu_s: seconds of computing
-        for the image so far.
+        """Called before the faces of every EMBED_BATCH crops: the work grows with the number of faces. cpu_s: seconds
+        of computing for the image so far.
         """
 
     def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
@@ -103,6 +109,8 @@ class NullObserver:
 class FaceService:
     """Finds and embeds the faces of an encoded image. Thread-safe.
 
+    preprocessing: the way from the image to the embeddings, of those that are known; each call may have another.
+
     Its methods raise shared.errors.ImageUnreadable if the bytes are no image or have too many pixels, and
     FaceNotDetected if there is no face.
     """
@@ -127,12 +135,16 @@ class FaceService:
         self._memory = memory
         self._max_pixels = max_pixels
 
-    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
+    def embed_all(
+        self, data: bytes, selection: FaceSelection | None = None, preprocessing: Preprocessing = _DEFAULT
+    ) -> list[Face]:
         """Return the selected faces, by default all, from left to right. Only these are embedded."""
         with ExitStack() as held:
-            return self._embed_all(data, selection or FaceSelection(), held)
+            return self._embed_all(data, selection or FaceSelection(), preprocessing, held)
 
-    def _embed_all(self, data: bytes, selection: FaceSelection, held: ExitStack) -> list[Face]:
+    def _embed_all(
+        self, data: bytes, selection: FaceSelection, preprocessing: Preprocessing, held: ExitStack
+    ) -> list[Face]:
         begun = time.thread_time()
         pixels, reduced = self._decode(data, held)
         passes = choose_passes(self._detector, pixels, self._least_score)
@@ -144,17 +156,18 @@ class FaceService:
             raise FaceNotDetected
         numbers = selection.candidates([size(face.detection, face.reduced) for face in found])
         faces = []
-        for first in range(0, len(numbers), EMBED_BATCH):
+        step = EMBED_BATCH // 2 if preprocessing.mirrors else EMBED_BATCH
+        for first in range(0, len(numbers), step):
             selection.before_batch(time.thread_time() - begun)
-            faces += self._embed(found, numbers[first : first + EMBED_BATCH], selection)
+            faces += self._embed(found, numbers[first : first + step], selection, preprocessing)
         return faces
 
-    def embed_most_prominent(self, data: bytes) -> Face:
+    def embed_most_prominent(self, data: bytes, preprocessing: Preprocessing = _DEFAULT) -> Face:
         """Return the most prominent face."""
         with ExitStack() as held:
-            return self._embed_most_prominent(data, held)
+            return self._embed_most_prominent(data, preprocessing, held)
 
-    def _embed_most_prominent(self, data: bytes, held: ExitStack) -> Face:
+    def _embed_most_prominent(self, data: bytes, preprocessing: Preprocessing, held: ExitStack) -> Face:
         pixels, reduced = self._decode(data, held)
         passes = choose_passes(self._detector, pixels, self._least_score)
         face = passes.most_prominent()
@@ -166,7 +179,7 @@ class FaceService:
         if not found:
             raise FaceNotDetected
         prominent = most_prominent(found, (reduced * pixels.shape[1], reduced * pixels.shape[0]))
-        (embedded,) = self._embed([prominent], [0], FaceSelection())
+        (embedded,) = self._embed([prominent], [0], FaceSelection(), preprocessing)
         return embedded
 
     def _decode(self, data: bytes, held: ExitStack, *, full_size: bool = False) -> tuple[Pixels, int]:
@@ -200,22 +213,44 @@ class FaceService:
         found = run_fine_passes(self._detector, whole, known_there, doubtful, passes.degrees, finer=finer)
         return [_Found(face, whole, 1) for face in found]
 
-    def _embed(self, found: Sequence["_Found"], numbers: Sequence[int], selection: FaceSelection) -> list[Face]:
+    def _embed(
+        self,
+        found: Sequence["_Found"],
+        numbers: Sequence[int],
+        selection: FaceSelection,
+        preprocessing: Preprocessing,
+    ) -> list[Face]:
         """Embed in one batch those of the faces with these numbers that the selection accepts."""
         batch = [found[number] for number in numbers]
         with self._observer.stage("align"):
-            crops = [align(face.pixels, face.detection.landmarks, self.embedder.size) for face in batch]
+            crops = [
+                align(face.pixels, _landmarks(face.detection, preprocessing), self.embedder.size) for face in batch
+            ]
             qualities = [measure(face.detection, crop, face.reduced) for face, crop in zip(batch, crops, strict=True)]
             accepted = [at for at, number in enumerate(numbers) if selection.accepts(number, qualities[at])]
         self._observer.embedded(len(accepted))
         if not accepted:
             return []
         with self._observer.stage("embed"):
-            vectors = self.embedder.embed(np.stack([crops[at] for at in accepted]))
+            chosen = np.stack([crops[at] for at in accepted])
+            vectors = embed_mirrored(self.embedder, chosen) if preprocessing.mirrors else self.embedder.embed(chosen)
         return [
             Face(batch[at].detection, vector, qualities[at], numbers[at])
             for at, vector in zip(accepted, vectors, strict=True)
         ]
+
+
+def embed_mirrored(embedder: Embedder, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return the means of the embeddings of crops and their mirror images, float32 (N, dimension), each row of length
+    1. A crop and its mirror image have the same. crops: as the embedder takes them. Raises ValueError as it does.
+    """
+    vectors = embedder.embed(np.concatenate([crops, crops[:, :, ::-1]]))
+    return unit_vectors(vectors[: len(crops)] + vectors[len(crops) :])
+
+
+def _landmarks(face: Detection, preprocessing: Preprocessing) -> Points:
+    """Return the landmarks by which a face is aligned."""
+    return averaged_landmarks(face) if preprocessing.averages_landmarks else face.landmarks
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==

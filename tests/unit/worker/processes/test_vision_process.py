@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shared.errors import FaceNotDetected, ImageUnreadable
+from worker.models.versions import PREPROCESSINGS
 from worker.processes.faces import from_fields
 from worker.processes.messages import MessageSocket
 from worker.processes.vision_process import serve
@@ -21,9 +22,11 @@ from worker.vision.service import Face
 SIZES = (30.0, 60.0)
 
 
-def face(number, size=60.0):
+def face(number, size=60.0, preprocessing=PREPROCESSINGS[3]):
+    """Return a face; its vector tells the preprocessing."""
     quality = Quality(size, 0.8, 0, 0, 1, 2)
-    return Face(Detection((0.0, 0.0, size, size), TEMPLATE, 0.9, 0.95), np.eye(4, dtype=np.float32)[0], quality, number)
+    vector = np.eye(8, dtype=np.float32)[preprocessing.version]
+    return Face(Detection((0.0, 0.0, size, size), TEMPLATE, 0.9, 0.95), vector, quality, number)
 
 
 class Table:
@@ -32,19 +35,23 @@ class Table:
     def __init__(self, observer, memory):
         self.observer, self.memory = observer, memory
 
-    def embed_most_prominent(self, data):
+    def embed_most_prominent(self, data, preprocessing):
         if data in ERRORS:
             raise ERRORS[data]
         with self.memory.reserve(FREE_BYTES if data == b"large" else FREE_BYTES - 1), self.observer.stage("decode"):
             pass
         self.observer.found(7)
         self.observer.embedded(1)
-        return face(0)
+        return face(0, preprocessing=preprocessing)
 
-    def embed_all(self, _data, selection):
+    def embed_all(self, _data, selection, preprocessing):
         numbers = selection.candidates(SIZES)
         selection.before_batch(0.5)
-        return [face(number) for number in numbers if selection.accepts(number, face(number).quality)]
+        return [
+            face(number, preprocessing=preprocessing)
+            for number in numbers
+            if selection.accepts(number, face(number).quality)
+        ]
 
 
 ERRORS = {
@@ -81,7 +88,7 @@ def answered(worker, kind, **fields):
 
 def test_the_most_prominent_face_and_what_was_observed_are_the_answer(worker):
     before = time.time()
-    worker.send("prominent", b"image")
+    worker.send("prominent", b"image", preprocessing=3)
     answer = worker.receive()
     assert answer.kind == "faces"
     (found,) = from_fields(answer.fields, answer.data)
@@ -94,7 +101,7 @@ def test_the_most_prominent_face_and_what_was_observed_are_the_answer(worker):
 
 def test_observations_are_those_of_one_image(worker):
     for _ in range(2):
-        worker.send("prominent", b"image")
+        worker.send("prominent", b"image", preprocessing=3)
         assert len(worker.receive().fields["stages"]) == 1
 
 
@@ -107,23 +114,23 @@ def test_observations_are_those_of_one_image(worker):
     ],
 )
 def test_what_is_wrong_with_an_image_is_the_answer(worker, image, kind, fields):
-    worker.send("prominent", image)
+    worker.send("prominent", image, preprocessing=3)
     answer = worker.receive()
     assert answer.kind == kind
     assert {name: answer.fields[name] for name in fields} == fields
 
 
 def test_an_unexpected_error_is_reported_with_its_traceback_and_the_next_image_is_answered(worker):
-    worker.send("prominent", b"odd")
+    worker.send("prominent", b"odd", preprocessing=3)
     answer = worker.receive()
     assert answer.kind == "crash"
     assert answer.fields["traceback"].endswith("ZeroDivisionError: never\n")
-    worker.send("prominent", b"image")
+    worker.send("prominent", b"image", preprocessing=3)
     assert worker.receive().kind == "faces"
 
 
 def test_the_worker_selects_the_faces(worker):
-    worker.send("all", b"image")
+    worker.send("all", b"image", preprocessing=3)
     with answered(worker, "candidates", answer=[0, 1]) as asked:
         assert asked == {"sizes": list(SIZES)}
     with answered(worker, "before_batch") as asked:
@@ -136,9 +143,28 @@ def test_the_worker_selects_the_faces(worker):
     assert [found.number for found in from_fields(answer.fields, answer.data)] == [1]
 
 
+@pytest.mark.parametrize("version", PREPROCESSINGS)
+def test_each_image_has_the_preprocessing_that_the_worker_asks_for(worker, version):
+    worker.send("prominent", b"image", preprocessing=version)
+    answer = worker.receive()
+    (found,) = from_fields(answer.fields, answer.data)
+    assert found.vector.argmax() == version
+    worker.send("all", b"image", preprocessing=version)
+    for question in ("candidates", "before_batch", "accepts"):
+        with answered(worker, question, answer=[0]):
+            pass
+    answer = worker.receive()
+    assert [found.vector.argmax() for found in from_fields(answer.fields, answer.data)] == [version]
+
+
+def test_a_preprocessing_that_is_not_known_is_reported(worker):
+    worker.send("prominent", b"image", preprocessing=1000)
+    assert worker.receive().kind == "crash"
+
+
 @pytest.mark.parametrize("at", ["candidates", "before_batch", "accepts"])
 def test_the_worker_may_stop_the_work_at_every_question(worker, at):
-    worker.send("all", b"image")
+    worker.send("all", b"image", preprocessing=3)
     for question in ("candidates", "before_batch", "accepts"):
         stops = question == at
         with answered(worker, question, **({"say": "stop"} if stops else {"answer": [0, 1]})):
@@ -149,7 +175,7 @@ def test_the_worker_may_stop_the_work_at_every_question(worker, at):
 
 
 def test_a_large_image_waits_for_memory_and_gives_it_back(worker):
-    worker.send("prominent", b"large")
+    worker.send("prominent", b"large", preprocessing=3)
     with answered(worker, "reserve") as asked:
         assert asked == {"size": FREE_BYTES}
     assert worker.receive().kind == "release"
@@ -157,7 +183,7 @@ def test_a_large_image_waits_for_memory_and_gives_it_back(worker):
 
 
 def test_the_time_of_computing_is_limited_for_each_image(worker):
-    worker.send("prominent", b"image")
+    worker.send("prominent", b"image", preprocessing=3)
     worker.receive()
     left, _ = signal.getitimer(signal.ITIMER_PROF)
     assert 900 < left < 1001  # the kernel rounds up

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from image_parts import large_photo
 from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
+from worker.models.versions import PREPROCESSINGS
+from worker.vision.arcface import unit_vectors
+from worker.vision.decode import decode
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.geometry import TEMPLATE, CropScores, Detection
+from worker.vision.geometry import TEMPLATE, CropScores, Detection, align
 from worker.vision.memory_budget import MemoryBudget
-from worker.vision.service import FaceSelection, FaceService
+from worker.vision.service import FaceSelection, FaceService, embed_mirrored
 
 
 def face(x, size):
@@ -115,6 +118,74 @@ def test_a_selection_may_stop_before_every_batch_of_faces():
     with pytest.raises(ZeroDivisionError):
         FaceService(FakeDetector(*many), embedder).embed_all(png(np.full((200, 3200, 3), 100, np.uint8)), stopping)
     assert [len(crops) for crops in embedder.batches] == [8, 8]
+
+
+class Colours:
+    """Embeds each crop as the mean colours of its left and right half, black as 1, and records the batches."""
+
+    size = 112
+
+    def __init__(self):
+        self.batches = []
+
+    def embed(self, crops):
+        self.batches.append(crops)
+        halves = [1 + half.mean(axis=(1, 2)) for half in (crops[:, :, :56], crops[:, :, 56:])]
+        return unit_vectors(np.concatenate(halves, axis=1).astype(np.float32))
+
+
+MIRRORED = PREPROCESSINGS[5]
+TWO_COLOURS = np.full((200, 300, 3), (200, 100, 10), np.uint8)
+TWO_COLOURS[:, 90 + 56 :] = (20, 40, 90)
+
+
+@pytest.mark.parametrize("method", ["embed_all", "embed_most_prominent"])
+def test_a_mirrored_embedding_is_the_mean_of_the_faces_and_its_mirror_images(method):
+    embedder = Colours()
+    found = getattr(FaceService(FakeDetector(LARGE), embedder), method)(png(TWO_COLOURS), preprocessing=MIRRORED)
+    (face,) = found if method == "embed_all" else [found]
+    (crops,) = embedder.batches
+    np.testing.assert_array_equal(crops[1], crops[0, :, ::-1])
+    mean = embedder.embed(crops).mean(axis=0)
+    np.testing.assert_allclose(face.vector, mean / np.linalg.norm(mean), atol=1e-6)
+    assert face.vector[:3] == pytest.approx(face.vector[3:], abs=1e-6)
+
+
+def test_a_crop_and_its_mirror_image_have_the_same_mirrored_embedding():
+    crops = np.random.default_rng(5).integers(0, 256, (3, 112, 112, 3), np.uint8)
+    ours, theirs = (embed_mirrored(Colours(), given) for given in (crops, crops[:, :, ::-1]))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_mirrored_faces_are_embedded_in_batches_of_as_many_crops():
+    selection, embedder = Selecting(), Colours()
+    many = [face(30.0 * number, 30.0) for number in range(40)]
+    image = png(np.full((200, 1300, 3), 100, np.uint8))
+    found = FaceService(FakeDetector(*many), embedder).embed_all(image, selection, MIRRORED)
+    assert len(found) == 20
+    assert [len(crops) for crops in embedder.batches] == [8] * 5
+    assert selection.calls.count("go on") == 5
+
+
+def test_a_face_is_aligned_by_averaged_landmarks_where_the_preprocessing_says_so():
+    class Shifting(FakeDetector):
+        """Refinement moves the landmarks by 8 pixels to the right."""
+
+        def refine(self, image, detections):
+            return [
+                replace(one, landmarks=one.landmarks + np.float32([8, 0])) for one in super().refine(image, detections)
+            ]
+
+    def crop(version):
+        embedder = Colours()
+        service = FaceService(Shifting(LARGE), embedder)
+        service.embed_most_prominent(png(TWO_COLOURS), preprocessing=PREPROCESSINGS[version])
+        return embedder.batches[0][0]
+
+    image = decode(png(TWO_COLOURS))
+    np.testing.assert_array_equal(crop(3), align(image, LARGE.landmarks + np.float32([8, 0])))
+    for averaging in (4, 5):
+        np.testing.assert_array_equal(crop(averaging), align(image, LARGE.landmarks + np.float32([4, 0])))
 
 
 def test_only_the_most_prominent_is_embedded():
