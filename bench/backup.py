@@ -37,7 +37,7 @@ from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
 from worker.models import custom
-from worker.models.identity import identity
+from worker.models.spaces import spaces_of
 from worker.store.edge.store import EdgeStore
 
 RATE: Final = 20.0
@@ -80,7 +80,7 @@ def up(home: Path) -> Iterator[Service]:
 
 def fill(home: Path, collection: str, faces: int) -> None:
     settings = Settings()
-    space = identity(custom.find(settings.embedder, "embedding", settings.models_dir))
+    space = spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir)).newest
     with closing(EdgeStore(home / "faces", space, settings.edge_open_collections)) as store:
         batches = LikeSface().batches(1_000)
         while store.count(collection) < faces:

@@ -15,7 +15,7 @@ from summaries import latencies
 
 from shared.contract import MAX_MATCHES, MIN_CONFIDENCE
 from worker.models import catalog
-from worker.models.identity import identity
+from worker.models.spaces import spaces_of
 from worker.store.base import Match, Point, Store
 from worker.store.edge.store import EdgeStore
 from worker.vision.service import Face
@@ -47,7 +47,8 @@ class Floor:
 @contextmanager
 def floor(pipeline: Pipeline, stored: Sequence[bytes]) -> Iterator[Floor]:
     """Yield a floor whose store has the faces of these images."""
-    with tempfile.TemporaryDirectory() as name, closing(EdgeStore(Path(name), identity(pipeline.embedder), 1)) as store:
+    identity = spaces_of(pipeline.embedder).newest
+    with tempfile.TemporaryDirectory() as name, closing(EdgeStore(Path(name), identity, 1)) as store:
         found = Floor(pipeline, store)
         for image in stored:
             found.addface(pybase64.b64encode(image))

@@ -16,7 +16,8 @@ from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 from shared.settings import Settings
 from worker.models import catalog
-from worker.models.identity import Identity, identity
+from worker.models.identity import Identity
+from worker.models.spaces import spaces_of
 from worker.store.base import Point, Store, Vector
 from worker.store.edge.store import EdgeStore
 
@@ -24,8 +25,8 @@ NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
 
 
 def ours() -> Identity:
-    """Return the identity of the embeddings of a worker with default settings."""
-    return identity(catalog.find(Settings().embedder, "embedding"))
+    """Return the identity of new facedbs of a worker with default settings."""
+    return spaces_of(catalog.find(Settings().embedder, "embedding")).newest
 
 
 def unit(seed: int) -> Vector:

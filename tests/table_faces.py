@@ -41,21 +41,23 @@ class TableFaces(FaceService):
         for first in range(0, len(numbers), EMBED_BATCH):
             selection.before_batch(time.thread_time() - begun)
             chosen = [n for n in numbers[first : first + EMBED_BATCH] if selection.accepts(n, qualities[n])]
-            faces += [self._face(data[number], number) for number in chosen]
+            faces += [self._face(data[number], number, preprocessing) for number in chosen]
         return faces
 
     def embed_most_prominent(self, data: bytes, preprocessing: Preprocessing = DEFAULT) -> Any:
         self.preprocessings.append(preprocessing.version)
         if not data:
             raise FaceNotDetected
-        return self._face(data[0], 0)
+        return self._face(data[0], 0, preprocessing)
 
-    def _face(self, byte: int, number: int) -> SimpleNamespace:
+    def _face(self, byte: int, number: int, preprocessing: Preprocessing) -> SimpleNamespace:
         self.embedded += bytes([byte])
-        return SimpleNamespace(vector=self.vector(byte), quality=self.shown.get(byte, FINE), number=number)
+        vector = self.vector(byte, preprocessing.version)
+        return SimpleNamespace(vector=vector, quality=self.shown.get(byte, FINE), number=number)
 
     @staticmethod
-    def vector(byte: int) -> np.ndarray:
-        """Return a vector of length 1 that depends on the byte alone: float32 (4,)."""
-        vector = np.random.default_rng(byte).normal(size=4).astype(np.float32)
+    def vector(byte: int, version: int = PREPROCESSING_VERSION) -> np.ndarray:
+        """Return a vector of length 1 that depends on the byte and the preprocessing alone: float32 (4,)."""
+        seed = byte if version == PREPROCESSING_VERSION else [byte, version]
+        vector = np.random.default_rng(seed).normal(size=4).astype(np.float32)
         return vector / np.linalg.norm(vector)

@@ -31,9 +31,12 @@ from shared.errors import (
 )
 from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob, person_id
 from worker.delivery.time_limit import Stopwatch
+from worker.facedb import Facedb
 from worker.ledger import START_S
+from worker.models.versions import Preprocessing
 from worker.runtime import Runtime
-from worker.store.base import Point, StoreError
+from worker.store.base import Point, Store, StoreError
+from worker.store.views import served
 from worker.vision.quality import Quality
 from worker.vision.service import Face, FaceSelection
 
@@ -49,11 +52,12 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     """Add the faces of the image that the caller asks for and whose quality suffices, from left to right."""
     selection = _ToAdd(job, runtime)
     image = _image(job, runtime)
+    facedb = Facedb(job, runtime, gets_faces=True)
     if job.faces is Faces.LARGEST:
-        face = runtime.faces.embed_most_prominent(image)
+        face = runtime.faces.embed_most_prominent(image, preprocessing=facedb.preprocessing)
         faces = [face] if selection.accepts(face.number, face.quality) else []
     else:
-        faces = runtime.faces.embed_all(image, selection)
+        faces = runtime.faces.embed_all(image, selection, preprocessing=facedb.preprocessing)
     if not faces:
         raise FacePoor(selection.flaw)
     require_time(job)
@@ -62,11 +66,11 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     points = [
         Point(person_id(job.origin, face.number), name, face.vector) for name, face in zip(names, faces, strict=True)
     ]
-    _write(job, points, runtime)
+    _write(job, points, runtime, facedb.store)
     return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
 
 
-def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
+def _write(job: AddJob, points: Sequence[Point], runtime: Runtime, store: Store) -> None:
     """Write the faces, without those that were deleted since another delivery of the job added them. Raises Unavailable
     when it is too late.
     """
@@ -79,18 +83,20 @@ def _write(job: AddJob, points: Sequence[Point], runtime: Runtime) -> None:
     if not written:
         return
     try:
-        runtime.store.add(job.collection, written)
+        store.add(job.collection, written)
     finally:
         # A store works in order, so a deletion undoes even a write that happens after its error was reported.
         for deleted in runtime.ledger.end_adding(job, [point.person_id for point in written]):
-            runtime.store.delete(job.collection, deleted)
+            store.delete(job.collection, deleted)
 
 
 def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
     """Return the faces that match the most prominent one, best first, ties by id."""
-    face = _prominent(_image(job, runtime), runtime)
+    image = _image(job, runtime)
+    facedb = Facedb(job, runtime)
+    face = _prominent(image, runtime, facedb.preprocessing)
     least = runtime.calibration.cosine(job.min_confidence)
-    matches = runtime.store.search(job.collection, face.vector, job.limit, least)
+    matches = facedb.store.search(job.collection, face.vector, job.limit, least)
     if not matches:
         raise NoSimilarFace
     found: list[FoundFace] = [
@@ -108,13 +114,15 @@ def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
 def delete(job: DeleteJob, runtime: Runtime) -> str:
     """Delete one face. Only jobs of one origin succeed: that of the request that claims the deletion."""
     face = (job.collection, job.person_id)
-    if not runtime.ledger.claimed_deletion(job) and not runtime.store.contains(*face):
+    claimed = runtime.ledger.claimed_deletion(job)
+    store = served(runtime.store, runtime.spaces, job.collection) or runtime.store
+    if not claimed and not store.contains(*face):
         raise PersonUnknown
     require_time(job)
     if not runtime.ledger.claim_deletion(job):
         raise PersonUnknown
     try:
-        runtime.store.delete(*face)
+        store.delete(*face)
     except StoreError:
         runtime.ledger.release_deletion(job)
         raise
@@ -125,10 +133,11 @@ def compare(job: CompareJob, runtime: Runtime) -> Comparison:
     """Compare the most prominent faces of both images. An unreadable image is reported before one without a face; the
     log names the image.
     """
+    preprocessing = runtime.spaces.preprocessings[runtime.spaces.newest]
     vectors, missing = [], None
     for number, name in enumerate(("img1", "img2")):
         try:
-            vectors.append(_prominent(_image(job, runtime, number), runtime).vector)
+            vectors.append(_prominent(_image(job, runtime, number), runtime, preprocessing).vector)
         except FaceNotDetected as error:
             log.debug("face_not_compared", image=name)
             missing = missing or error
@@ -157,9 +166,9 @@ def as_number(confidence: float) -> float:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _prominent(image: bytes, runtime: Runtime) -> Face:
+def _prominent(image: bytes, runtime: Runtime, preprocessing: Preprocessing) -> Face:
     """Return the face to search for or to compare. Raises FacePoor when its quality does not suffice."""
-    face = runtime.faces.embed_most_prominent(image)
+    face = runtime.faces.embed_most_prominent(image, preprocessing=preprocessing)
     gate = runtime.gates.search
     flaw = gate.flaw(face.quality) if gate is not None else None
     if flaw is not None:

@@ -91,7 +91,7 @@ class Process:
         """Raises OperatorError when a model is missing or the data directory is in use."""
         runtime = self._stack.enter_context(open_runtime(self._settings, self._waits, self._calls))
         redis = runtime.ledger.redis
-        foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.metrics.refused)
+        foreign_facedbs = ForeignFacedbs(redis, runtime.store, runtime.spaces, runtime.metrics.refused)
         fair_queue = FairQueueClient(redis, self._settings.threads)
         broker = ThreadConnections(redis)
         endings = Endings(broker, self._settings.image_ttl_s, self._acknowledged)
@@ -139,7 +139,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 opened = process.open()
                 redis = opened.runtime.ledger.redis
                 await_broker(redis, where, state.maybe_shutdown)
-                require_same_embedder(redis, opened.runtime.identity)
+                require_same_embedder(redis, opened.runtime.spaces.newest)
                 opened.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:
@@ -172,10 +172,10 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
             # Stopped in this order, started in the reverse one. The heartbeat stops first: no gateway must count on
             # this worker while it still removes something.
             self.services = (
-                HeartbeatSender(redis, store, runtime.identity, opened.foreign_facedbs.summary),
+                HeartbeatSender(redis, store, runtime.spaces, opened.foreign_facedbs.summary),
                 opened.foreign_facedbs,
                 Sweeper(runtime.ledger, store),
-                Backups(redis, store, settings.handover),
+                Backups(redis, store, runtime.spaces, settings.handover),
                 Erasures(redis, store),
                 Redelivery(redis, limit),
                 BrokerWatch(redis, end),

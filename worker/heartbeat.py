@@ -19,6 +19,7 @@ from shared.heartbeat import (
     read_heartbeats,
 )
 from worker.models.identity import Identity
+from worker.models.spaces import Spaces
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
 
@@ -48,12 +49,12 @@ class HeartbeatSender:
         self,
         redis: Redis,
         store: Store,
-        identity: Identity,
+        spaces: Spaces,
         refused: Callable[[], tuple[int, str]] = lambda: (0, ""),
     ) -> None:
         self._redis = redis
         self._store = store
-        self._identity = identity
+        self._spaces = spaces
         self._refused = refused
         self._id = uuid.uuid4().hex
         self._sending = Periodic("heartbeat", self.send, HEARTBEAT_INTERVAL_S)
@@ -77,9 +78,10 @@ class HeartbeatSender:
         heartbeat = Heartbeat(
             store=store,
             disk=disk,
-            embedder=self._identity.model,
+            embedder=self._spaces.newest.model,
             host=socket.gethostname(),
-            identity=str(self._identity),
+            identity=str(self._spaces.newest),
+            identities=tuple(map(str, self._spaces.preprocessings)),
             refused_count=count,
             refused=refused,
         )

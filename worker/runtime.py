@@ -18,8 +18,9 @@ from worker.ledger import Ledger
 from worker.metrics import Metrics, served
 from worker.models import catalog, files
 from worker.models.calibration import Calibration
-from worker.models.identity import Identity, identity
 from worker.models.selection import detector_in_use, in_use
+from worker.models.spaces import Spaces, spaces_of
+from worker.models.versions import Preprocessing
 from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.store.base import Store
@@ -37,10 +38,12 @@ from worker.waits import Waits
 class Faces(Protocol):
     """Finds and embeds the faces of encoded images, as FaceService does."""
 
-    def embed_all(self, data: bytes, selection: FaceSelection | None = None) -> list[Face]:
+    def embed_all(
+        self, data: bytes, selection: FaceSelection | None = None, *, preprocessing: Preprocessing
+    ) -> list[Face]:
         """Return the selected faces, by default all, from left to right."""
 
-    def embed_most_prominent(self, data: bytes) -> Face:
+    def embed_most_prominent(self, data: bytes, *, preprocessing: Preprocessing) -> Face:
         """Return the most prominent face."""
 
 
@@ -49,14 +52,15 @@ class Runtime:
     """The parts that jobs use. Safe to use from all threads of the process.
 
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
-    by default. waited_s: returns how long a thread has waited for what does not count.
+    by default. waited_s: returns how long a thread has waited for what does not count. spaces: of the facedbs that are
+    served. store: under the newest identity.
     """
 
     faces: Faces
     calibration: Calibration
     store: Store
     ledger: Ledger
-    identity: Identity
+    spaces: Spaces
     metrics: Metrics
     patience_s: float
     gates: Gates = NO_GATES
@@ -83,8 +87,8 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
 
         waits = waits or Waits()
         faces = _open_faces(stack, settings, detector, embedder, metrics, waits)
-        space = identity(embedder)
-        store = stack.enter_context(closing(open_store(settings, space)))
+        spaces = spaces_of(embedder)
+        store = stack.enter_context(closing(open_store(settings, spaces)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
         measured = MeasuredStore(store, metrics.store)
@@ -96,7 +100,7 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
             calibration,
             measured,
             ledger,
-            space,
+            spaces,
             metrics,
             patience_s,
             gates,

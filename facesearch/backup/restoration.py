@@ -16,10 +16,11 @@ from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.models.identity import Identity, remedy
+from worker.models.spaces import Spaces
 from worker.store import faces_file
 from worker.store.backend import Backend
 from worker.store.base import Store, StoreError
-from worker.store.opening import backend, configured_identity
+from worker.store.opening import backend, configured_spaces
 
 REPLACED: Final = (data_directory.FACES, data_directory.BROKER, *KEY_FILES)
 """Entries of a data directory that a restore replaces."""
@@ -38,7 +39,7 @@ class Backup:
 
     folder: Path
     manifest: manifest.Manifest
-    identity: Identity
+    spaces: Spaces
     entries: Sequence[control_data.Entry]
     faces: Mapping[str, Path]
 
@@ -66,13 +67,13 @@ def check(settings: Settings, folder: Path, say: Say) -> Backup:
         known = control_data.collections_in(entries)
     except ValueError:
         raise OperatorError(f"{path} is damaged: the record of a facedb cannot be read") from None
-    ours = configured_identity(settings)
+    spaces = configured_spaces(settings)
     faces: dict[str, Path] = {}
     if made.faces == "embedded":
-        faces = _check_files(folder, made, known, ours, say)
+        faces = _check_files(folder, made, known, spaces, say)
     else:
-        _check_snapshots(store, folder, made, ours)
-    return Backup(folder, made, ours, entries, faces)
+        _check_snapshots(store, folder, made, spaces)
+    return Backup(folder, made, spaces, entries, faces)
 
 
 def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done: Callable[[Redis], None]) -> int | None:
@@ -98,7 +99,7 @@ def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done:
 
 
 def _check_files(
-    folder: Path, made: manifest.Manifest, known: Sequence[str], ours: Identity, say: Say
+    folder: Path, made: manifest.Manifest, known: Sequence[str], spaces: Spaces, say: Say
 ) -> dict[str, Path]:
     """Return the file of each known collection."""
     files: dict[str, Path] = {}
@@ -110,26 +111,27 @@ def _check_files(
         if header.collection not in known:
             say(f"{header.collection}: left out, as the control data knows no such collection")
             continue
-        _check_identity(folder, made, header.identity, ours)
+        _check_identity(folder, made, header.identity, spaces)
         for _ in faces_file.read(path):
             pass
         files[header.collection] = path
     return files
 
 
-def _check_snapshots(store: Backend, folder: Path, made: manifest.Manifest, ours: Identity) -> None:
+def _check_snapshots(store: Backend, folder: Path, made: manifest.Manifest, spaces: Spaces) -> None:
     if store.snapshots is None:
         raise OperatorError(f"the faces of {folder} are snapshots, which only a Qdrant server reads; set QDRANT_URL")
     for saved in store.snapshots.checked(folder / manifest.FACES):
-        _check_identity(folder, made, saved.identity, ours)
+        _check_identity(folder, made, saved.identity, spaces)
         if saved.placement != store.snapshots.placement:
             raise OperatorError(
                 f"the faces of {folder} are of placement {saved.placement}; set FACESEARCH_PLACEMENT={saved.placement}"
             )
 
 
-def _check_identity(folder: Path, made: manifest.Manifest, stored: str, ours: Identity) -> None:
-    if stored != str(ours):
+def _check_identity(folder: Path, made: manifest.Manifest, stored: str, spaces: Spaces) -> None:
+    if not spaces.serves(stored):
+        ours = spaces.newest
         raise OperatorError(
             f"the faces of {folder}, a backup by release {made.release}, were made by {stored}, and this service makes "
             f"{ours}; {remedy(stored, ours)}"
@@ -161,7 +163,7 @@ def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) ->
         store.snapshots.load(backup.folder / manifest.FACES, overwrite, say, backup.collections)
         return None
     try:
-        with closing(store.open(backup.identity)) as opened:
+        with closing(store.open(backup.spaces)) as opened:
             for collection in backup.faces:
                 points = opened.count(collection)
                 if points and not overwrite:
@@ -174,8 +176,9 @@ def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) ->
 
 
 def _fill(store: Store, collection: str, path: Path) -> int:
-    """Replace the faces of a collection by those of the file, and return how many they are."""
+    """Replace the faces of a collection by those of the file, of the same identity, and return how many they are."""
     store.drop(collection)
+    store = store.under(Identity.parse(faces_file.read_header(path).identity))
     faces = 0
     points = faces_file.read(path)
     while batch := list(islice(points, BATCH)):

@@ -17,7 +17,7 @@ from shared.settings import Settings
 from worker.models.identity import Identity, remedy
 from worker.store import faces_file
 from worker.store.backend import Backend
-from worker.store.opening import backend, configured_identity
+from worker.store.opening import backend, configured_spaces
 
 _ID_DIGITS: Final = 32
 """Hex digits of a person_id."""
@@ -99,7 +99,7 @@ class Verification:
         return control
 
     def _faces_files(self, folder: Path, made: manifest.Manifest, control: Consistency | None) -> None:
-        ours = configured_identity(self._settings)
+        spaces = configured_spaces(self._settings)
         for file in made.files:
             path = folder / file.name
             if not file.name.startswith(f"{manifest.FACES}/") or not path.is_file():
@@ -108,8 +108,8 @@ class Verification:
                 header = faces_file.read_header(path)
                 if faces_path(path.parent, header.collection) != path:
                     self._report(f"{path} is the file of {header.collection}; give it that name")
-                if header.identity != str(ours):
-                    self._report_foreign(str(path), header.identity, ours)
+                if not spaces.serves(header.identity):
+                    self._report_foreign(str(path), header.identity, spaces.newest)
                 self.collections += 1
                 self._check_owner(header.collection, control, "a restore leaves it out")
                 for point in faces_file.read(path):
@@ -119,15 +119,15 @@ class Verification:
                 self._report(f"{error}; use another backup")
 
     def _store(self, store: Backend, folder: Path, control: Consistency | None) -> None:
-        ours = configured_identity(self._settings)
-        foreign = store.foreign(ours, None)
+        spaces = configured_spaces(self._settings)
+        foreign = store.foreign(spaces, None)
         if foreign is None:
             return  # no face was ever added
         for collection, stored in foreign.items():
             self.collections += 1
-            self._report_foreign(collection, stored, ours)
+            self._report_foreign(collection, stored, spaces.newest)
             self._check_owner(collection, control, f"remove {folder / collection}")
-        for collection, found in store.examine(ours):
+        for collection, found in store.examine(spaces):
             self.collections += 1
             self.faces += found.faces
             if found.problem:

@@ -18,7 +18,8 @@ from shared.settings import Settings
 from worker.store import awaiting, faces_file
 from worker.store.backend import Backend
 from worker.store.base import StoreError
-from worker.store.opening import backend, configured_identity
+from worker.store.opening import backend, configured_spaces
+from worker.store.views import served
 
 KEY_FILES: Final = (data_directory.API_KEY, data_directory.ADMIN_KEY)
 
@@ -93,12 +94,13 @@ def _write_faces(
 
 def _write_files(settings: Settings, store: Backend, folder: Path, collections: Sequence[str], say: Say) -> None:
     """Write the faces of a store that no other process has open."""
-    identity = configured_identity(settings)
+    spaces = configured_spaces(settings)
     try:
-        with closing(store.open(identity)) as opened:
+        with closing(store.open(spaces)) as opened:
             for collection in collections:
-                awaiting.await_available(opened, collection)
-                faces_file.write(faces_path(folder, collection), collection, identity, opened.points(collection))
+                faces = served(opened, spaces, collection) or opened
+                awaiting.await_available(faces, collection)
+                faces_file.write(faces_path(folder, collection), collection, faces.identity, faces.points(collection))
             say(f"{sum(map(opened.count, collections))} faces of {len(collections)} facedbs")
     except StoreError as error:
         raise OperatorError(f"the faces cannot be read: {error}") from None

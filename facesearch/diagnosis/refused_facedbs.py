@@ -10,7 +10,7 @@ from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.store.backend import Backend
 from worker.store.base import StoreError
-from worker.store.opening import configured_identity
+from worker.store.opening import configured_spaces
 from worker.upkeep.foreign_facedbs import describe
 
 
@@ -30,8 +30,8 @@ def refused(settings: Settings, store: Backend) -> str | None:
     except (OperatorError, RedisError, OSError):
         pass  # another finding says so
     try:
-        ours = configured_identity(settings)
-        found = store.foreign(ours, known)
+        spaces = configured_spaces(settings)
+        found = store.foreign(spaces, known)
     except (OperatorError, StoreError, OSError):
         return None
-    return None if found is None else describe(found, ours, known or {})
+    return None if found is None else describe(found, spaces.newest, known or {})

@@ -14,7 +14,7 @@ from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError
 from shared.imagefile.header import SIGNATURE_BYTES, kind_of
 from shared.settings import Settings
 from worker.models import custom
-from worker.models.identity import identity
+from worker.models.spaces import spaces_of
 from worker.runtime import open_faces
 from worker.vision.quality import GATES, Gate
 from worker.vision.service import FaceService
@@ -107,7 +107,7 @@ def evaluate(
     )
     if not tally.detected:
         raise OperatorError(f"no face was found on any of the {tally.photos} photos")
-    model, finder = str(identity(embedder)), f"{detector.name}:{detector.sha256}"
+    model, finder = str(spaces_of(embedder).newest), f"{detector.name}:{detector.sha256}"
     return evaluation(vectors, people, tally, embedder.calibration, model, finder)
 
 

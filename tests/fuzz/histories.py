@@ -50,6 +50,7 @@ from shared.jobs import (
     person_id,
 )
 from shared.observability.tracing import NoTraces
+from spaces import only
 from table_faces import TableFaces
 from worker import actions
 from worker.ledger import Ledger
@@ -395,7 +396,7 @@ def world(folder: Path) -> Iterator[World]:
         redis = stack.enter_context(Redis.from_url(servers.url(path)))
         wait_for(lambda: answers(redis))
         runtime = Runtime(
-            TableFaces(), SFACE, MemoryStore(SPACE), Ledger(redis, redis), SPACE, Metrics(NoTraces()), DEADLINE_S
+            TableFaces(), SFACE, MemoryStore(SPACE), Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), DEADLINE_S
         )
         shared = World(redis, made, runtime)
         faked_time = SimpleNamespace(time=shared.now)

@@ -20,6 +20,7 @@ from processes import wait_for
 from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
 from shared.errors import OperatorError
 from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
+from spaces import only
 from worker.models.identity import Identity
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, StoreUnavailable
@@ -71,7 +72,7 @@ def store() -> PausingStore:
 
 @pytest.fixture
 def worker(redis: Redis, store: PausingStore, handover: Path) -> Iterator[Backups]:
-    worker = Backups(redis, store, handover)
+    worker = Backups(redis, store, only(OURS), handover)
     worker.start()
     yield worker
     store.go.set()
@@ -151,7 +152,7 @@ def test_of_two_workers_one_writes_the_backup(
     redis: Redis, handover: Path, store: PausingStore, tmp_path: Path
 ) -> None:
     store.go.set()
-    other = Backups(redis, store, handover)
+    other = Backups(redis, store, only(OURS), handover)
     other.start()
     store.add("t.a", faces(1))
     assert served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print).state == "done"
@@ -186,7 +187,7 @@ class ForgedRequests:
 def forged(redis: Redis, store: PausingStore, handover: Path) -> ForgedRequests:
     store.go.set()
     store.add("t.a", faces(3))
-    return ForgedRequests(redis, Backups(redis, store, handover))
+    return ForgedRequests(redis, Backups(redis, store, only(OURS), handover))
 
 
 def test_files_are_for_their_owner_and_below_the_folder_of_the_workers_settings(

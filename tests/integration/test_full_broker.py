@@ -20,6 +20,7 @@ from redis_servers import server
 from service import UNHURRIED, Service
 from shared.broker import RESULT_PREFIX
 from shared.heartbeat import HEARTBEAT_TTL_S, WORKERS, heartbeat_key
+from spaces import only
 from worker.heartbeat import HeartbeatSender
 from worker.models.identity import Identity
 from worker.store.memory import MemoryStore
@@ -162,9 +163,8 @@ def test_a_worker_killed_while_the_broker_is_full_comes_back(small: Small, servi
 
 
 def test_a_heartbeat_needs_no_memory(small: Small) -> None:
-    heartbeat = HeartbeatSender(
-        small.redis, MemoryStore(Identity("test", "0" * 64, 1, 4)), Identity("test", "0" * 64, 1, 4)
-    )
+    space = Identity("test", "0" * 64, 1, 4)
+    heartbeat = HeartbeatSender(small.redis, MemoryStore(space), only(space))
     heartbeat.send()
     (worker,) = small.redis.smembers(WORKERS)
     small.fill()

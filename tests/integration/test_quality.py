@@ -29,6 +29,7 @@ from shared.jobs import (
     person_id,
 )
 from shared.observability.tracing import NoTraces
+from spaces import only
 from table_faces import FINE, TableFaces
 from worker import actions
 from worker.ledger import Ledger
@@ -171,7 +172,7 @@ def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
         ledger, metrics = Ledger(redis, redis), Metrics(NoTraces())
         yield Runtime(
-            TableFaces(QUALITIES), SFACE, MemoryStore(SPACE), ledger, SPACE, metrics, 3, Gates(STRICT, STANDARD)
+            TableFaces(QUALITIES), SFACE, MemoryStore(SPACE), ledger, only(SPACE), metrics, 3, Gates(STRICT, STANDARD)
         )
 
 

@@ -15,6 +15,7 @@ from shared.contract import Status
 from shared.control import DEFAULT, DROPPED, Control
 from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id, new_request_id
 from shared.observability.tracing import NoTraces
+from spaces import only
 from table_faces import TableFaces
 from worker import actions
 from worker.ledger import Ledger
@@ -89,7 +90,7 @@ async def test_due_collections_are_removed_with_their_counters_and_others_stay(s
 async def test_an_add_to_a_dropped_facedb_is_not_acknowledged(scene: Scene) -> None:
     dropped, kept = await scene.filled("dropped"), await scene.filled("kept")
     await scene.control.drop_facedb(DEFAULT, "dropped")
-    runtime = Runtime(TableFaces(), SFACE, scene.store, scene.ledger, SPACE, Metrics(NoTraces()), 3)
+    runtime = Runtime(TableFaces(), SFACE, scene.store, scene.ledger, only(SPACE), Metrics(NoTraces()), 3)
     for collection, status in ((dropped, Status.FAIL), (kept, Status.OK)):
         job = scene.job(collection)
         scene.ledger.images.set(image_key(job.job_id), b"i")

@@ -1,5 +1,6 @@
 """The actions of jobs, on a real broker and the reference store; faces come from a table instead of a model."""
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from shared.jobs import (
     new_request_id,
 )
 from shared.observability.tracing import NoTraces
+from spaces import only
 from table_faces import TableFaces
 from worker import actions
 from worker.actions import as_number, result_of
@@ -35,8 +37,10 @@ from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
+from worker.models.spaces import Spaces
+from worker.models.versions import Preprocessing
 from worker.runtime import Runtime
-from worker.store.base import StoreUnavailable
+from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once
 from worker.vision.service import EMBED_BATCH
@@ -63,7 +67,7 @@ class Failing(MemoryStore):
 @pytest.fixture
 def runtime(valkey_url: str) -> Iterator[Runtime]:
     with Redis.from_url(valkey_url) as redis:
-        yield Runtime(TableFaces(), SFACE, Failing(), Ledger(redis, redis), SPACE, Metrics(NoTraces()), 3)
+        yield Runtime(TableFaces(), SFACE, Failing(), Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), 3)
 
 
 def common(runtime: Runtime, image: bytes | None = None, seconds: float = 10, once: Once | None = None) -> dict:
@@ -78,6 +82,94 @@ def begin_record(runtime: Runtime) -> Once:
     once = Once(record=record("tenant", uuid.uuid4().hex), origin=new_request_id(), keep_s=86_400)
     runtime.ledger.redis.hset(once.record, ASKED, "something")
     return once
+
+
+FORMER, NEWER = (Identity("test", "0" * 64, version, 4) for version in (3, 4))
+BOTH = Spaces({FORMER: Preprocessing(3), NEWER: Preprocessing(4)}, [NEWER, FORMER])
+
+
+class TestFacedbsOfSeveralPreprocessings:
+    """A worker that knows two serves facedbs of both, and new ones get the newer."""
+
+    @pytest.fixture
+    def runtime(self, runtime: Runtime) -> Runtime:
+        return replace(runtime, store=MemoryStore(NEWER), spaces=BOTH)
+
+    def fill(self, runtime: Runtime, identity: Identity) -> uuid.UUID:
+        """Add the face of the image "a" to the facedb, as that preprocessing has it."""
+        point = Point(
+            uuid.uuid4(), "before", TableFaces.vector(ord("a"), runtime.spaces.preprocessings[identity].version)
+        )
+        runtime.store.under(identity).add(COLLECTION, [point])
+        return point.person_id
+
+    def search(self, runtime: Runtime) -> dict[str, float]:
+        outcome = perform(SearchJob(**common(runtime, b"a")), actions.search, runtime)
+        assert outcome.status is Status.OK, outcome
+        return {face["name"]: face["confidence"] for face in outcome.message}
+
+    @pytest.mark.parametrize("identity", [FORMER, NEWER], ids=["former", "newer"])
+    def test_a_facedb_keeps_its_preprocessing(self, runtime: Runtime, identity: Identity) -> None:
+        before = self.fill(runtime, identity)
+        added = perform(AddJob(**common(runtime, b"a"), name="added"), actions.add, runtime)
+        assert added.status is Status.OK
+        assert self.search(runtime) == {"before": 100, "added": 100}
+        assert runtime.store.identity_of(COLLECTION) == identity
+        job = DeleteJob(**common(runtime), person_id=before)
+        assert perform(job, actions.delete, runtime).message == FACE_DELETED
+        assert self.search(runtime) == {"added": 100}
+
+    def test_a_new_facedb_gets_the_newer(self, runtime: Runtime) -> None:
+        assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE
+        perform(AddJob(**common(runtime, b"a"), name="added"), actions.add, runtime)
+        assert runtime.store.identity_of(COLLECTION) == NEWER
+        assert self.search(runtime) == {"added": 100}
+
+    @pytest.mark.parametrize("says_so", [True, False], ids=["says so", "of a release that does not"])
+    def test_a_new_facedb_gets_the_former_while_a_worker_knows_no_other(self, runtime: Runtime, says_so: bool) -> None:
+        """So that a rolling update leaves no facedb that workers of the former release refuse."""
+        redis = runtime.ledger.redis
+        others = [HeartbeatSender(redis, runtime.store, spaces) for spaces in (BOTH, only(FORMER))]
+        for other in others:
+            other.send()
+        if not says_so:
+            for key in redis.keys("fs:worker:*"):
+                fields = json.loads(redis.get(key))
+                if fields["identity"] == str(FORMER):
+                    del fields["identities"]
+                redis.set(key, json.dumps(fields))
+        perform(AddJob(**common(runtime, b"a"), name="during"), actions.add, runtime)
+        assert runtime.store.identity_of(COLLECTION) == FORMER
+        others[1].stop()
+        runtime.store.drop(COLLECTION)
+        perform(AddJob(**common(runtime, b"a"), name="after"), actions.add, runtime)
+        assert runtime.store.identity_of(COLLECTION) == NEWER
+
+    def test_a_comparison_uses_the_newest(self, runtime: Runtime) -> None:
+        images = {**common(runtime, b"a")}
+        runtime.ledger.images.set(image_key(images["job_id"], 1), b"b")
+        del images["collection"]
+        similarity = perform(CompareJob(**images), actions.compare, runtime).message["similarity"]
+        cosine = float(TableFaces.vector(ord("a"), 4) @ TableFaces.vector(ord("b"), 4))
+        assert similarity == as_number(SFACE.confidence(cosine))
+
+    def test_a_bad_image_is_reported_before_a_facedb_that_is_refused(self, runtime: Runtime) -> None:
+        other = Identity("another", "0" * 64, 3, 4)
+        runtime.store.under(other).add(COLLECTION, [Point(uuid.uuid4(), "", TableFaces.vector(1))])
+        for job_type, more in ((AddJob, {"name": None}), (SearchJob, {})):
+            action = actions.ACTIONS[job_type]
+            empty = perform(job_type(**common(runtime, b""), **more), action, runtime)
+            assert empty.status is Status.FACE_DETECT_FAILED
+            with structlog.testing.capture_logs() as lines:
+                refused = perform(job_type(**common(runtime, b"a"), **more), action, runtime)
+            assert refused.status is Status.FAIL
+            assert [line["error"] for line in lines if line["event"] == "job_failed"] == ["IdentityMismatch"]
+
+    def test_a_bad_image_is_reported_before_a_store_that_does_not_answer(self, runtime: Runtime) -> None:
+        jobs = [SearchJob(**common(runtime, image)) for image in (b"", b"a")]
+        runtime.store.close()
+        statuses = [perform(job, actions.search, runtime).status for job in jobs]
+        assert statuses == [Status.FACE_DETECT_FAILED, Status.FAIL]
 
 
 class TestAdd:
@@ -138,11 +230,11 @@ class TestAdd:
 
     def test_a_job_that_computes_for_too_long_is_refused_for_good(self, runtime: Runtime) -> None:
         class Working(TableFaces):
-            def _face(self, byte: int, number: int) -> SimpleNamespace:
+            def _face(self, *args: Any) -> SimpleNamespace:
                 begun = time.thread_time()
                 while time.thread_time() - begun < 0.1 / EMBED_BATCH:
                     pass
-                return super()._face(byte, number)
+                return super()._face(*args)
 
         slow = replace(runtime, faces=Working(), patience_s=0.09)
         job = AddJob(**common(runtime, bytes(range(EMBED_BATCH + 1))), name="x")
@@ -156,9 +248,9 @@ class TestAdd:
 
     def test_a_job_that_waits_for_too_long_can_be_tried_again(self, runtime: Runtime) -> None:
         class Waiting(TableFaces):
-            def _face(self, byte: int, number: int) -> SimpleNamespace:
+            def _face(self, *args: Any) -> SimpleNamespace:
                 time.sleep(0.1 / EMBED_BATCH)
-                return super()._face(byte, number)
+                return super()._face(*args)
 
         job = AddJob(**common(runtime, bytes(range(EMBED_BATCH + 1))), name="x")
         waiting = replace(runtime, faces=Waiting(), patience_s=0.09)
@@ -466,7 +558,7 @@ def test_confidence_is_written_as_the_contract_says(confidence: float, text: str
 
 def test_a_heartbeat_reports_the_store_and_ends_at_once(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
-    heartbeat = HeartbeatSender(redis, runtime.store, SPACE)
+    heartbeat = HeartbeatSender(redis, runtime.store, only(SPACE))
     heartbeat.start()
     heartbeat.send()
     (worker,) = redis.smembers("fs:workers")
@@ -484,7 +576,7 @@ def test_a_heartbeat_reports_the_store_and_ends_at_once(runtime: Runtime) -> Non
 
 def test_a_worker_does_not_start_beside_one_with_another_embedder(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
-    heartbeat = HeartbeatSender(redis, runtime.store, Identity("another", "0" * 64, 1, 4))
+    heartbeat = HeartbeatSender(redis, runtime.store, only(Identity("another", "0" * 64, 1, 4)))
     heartbeat.send()
     with pytest.raises(OperatorError, match="use another, and this one test: set FACESEARCH_EMBEDDER alike"):
         require_same_embedder(redis, SPACE)
@@ -496,7 +588,7 @@ def test_a_new_worker_removes_killed_ones(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
     redis.sadd("fs:workers", "killed", "alive")
     redis.set("fs:worker:alive", "a presence")
-    heartbeat = HeartbeatSender(redis, runtime.store, SPACE)
+    heartbeat = HeartbeatSender(redis, runtime.store, only(SPACE))
     heartbeat.start()
     assert b"killed" not in redis.smembers("fs:workers")
     assert b"alive" in redis.smembers("fs:workers")

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from worker.models.catalog import MODELS, Embedder
-from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
+from worker.models.versions import INT8_VERSION, PREPROCESSINGS, RESULT_VERSION, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Identity:
         return cls(model, digest, int(version.removeprefix("v")), int(dimension))
 
 
-def identity(model: Embedder) -> Identity:
-    """Return the identity of the model's embeddings. The version is 1000 x preparation's + preprocessing's, so both
-    show.
+def identity(model: Embedder, preprocessing: Preprocessing) -> Identity:
+    """Return the identity of the model's embeddings with that preprocessing. The version is 1000 x preparation's +
+    preprocessing's, so both show.
     """
-    version = 1000 * (INT8_VERSION if model.ranges else RESULT_VERSION) + PREPROCESSING_VERSION
+    version = 1000 * (INT8_VERSION if model.ranges else RESULT_VERSION) + preprocessing.version
     return Identity(model.name, _digest(model), version, model.dimension)
 
 
@@ -50,8 +50,13 @@ def remedy(stored: str, ours: Identity) -> str:
     except ValueError:
         return "drop the facedb and create it again, or leave its collection to its owner"
     again = "add the faces again, from your photos (the service keeps none), into a new facedb or data directory"
-    fitting = next((m.name for m in MODELS if isinstance(m, Embedder) and str(identity(m)) == stored), None)
-    if fitting is not None or theirs.model != ours.model:
+    if theirs.model != ours.model:
+        fitting = any(
+            str(identity(model, preprocessing)) == stored
+            for model in MODELS
+            if isinstance(model, Embedder)
+            for preprocessing in PREPROCESSINGS.values()
+        )
         release = "" if fitting or not _is_known(theirs.model) else " and go back to the release that added them"
         return f"set FACESEARCH_EMBEDDER={theirs.model} again{release}, or {again}"
     if theirs.digest != ours.digest:

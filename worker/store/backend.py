@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from worker.models.identity import Identity
+from worker.models.spaces import Spaces
 from worker.store.base import Store
 
 Say = Callable[[str], None]
@@ -65,19 +65,20 @@ class Backend(ABC):
     snapshots: Snapshots | None = None
 
     @abstractmethod
-    def open(self, identity: Identity) -> Store:
-        """Return the store, open. Raises OperatorError if the settings or the machine do not allow it. A server need
-        not be up: nothing is sent before the first call.
+    def open(self, spaces: Spaces) -> Store:
+        """Return the store, open, under the newest identity. Raises OperatorError if the settings or the machine do not
+        allow it. A server need not be up: nothing is sent before the first call.
         """
 
-    def foreign(self, identity: Identity, collections: Collection[str] | None) -> dict[str, str] | None:  # noqa: ARG002
-        """Return what Store.foreign does, of all collections if `collections` is None, also while another process has
-        the store open. Returns None where that cannot be known. Raises StoreError, OSError and OperatorError.
+    def foreign(self, spaces: Spaces, collections: Collection[str] | None) -> dict[str, str] | None:  # noqa: ARG002
+        """Return those of the collections, or of all if it is None, that are of no space, with their identities as
+        Store.identities has them, also while another process has the store open. Returns None where that cannot be
+        known. Raises StoreError, OSError and OperatorError.
         """
         return None
 
-    def examine(self, identity: Identity) -> Iterator[tuple[str, Examined]]:  # noqa: ARG002
-        """Read all of each collection of the identity in `folder`; without a folder there is none. Raises OperatorError
-        while another process has the store open.
+    def examine(self, spaces: Spaces) -> Iterator[tuple[str, Examined]]:  # noqa: ARG002
+        """Read all of each collection of one of the spaces in `folder`; without a folder there is none. Raises
+        OperatorError while another process has the store open.
         """
         return iter(())

@@ -68,11 +68,23 @@ class Store(Protocol):
     """Collections by name. Adding the first point creates a collection, which remembers the identity of its vectors.
 
     Every method raises StoreUnavailable when the engine cannot answer. Methods that read or write points raise
-    IdentityMismatch for vectors of another identity; count, collections, foreign and drop do not, so that an operator
-    can clear up. All methods may be called from several threads.
+    IdentityMismatch for vectors of another identity; count, collections, identity_of, identities and drop do not, so
+    that an operator can clear up. All methods may be called from several threads.
+
+    identity: of the vectors that are added, and of the collections that may be read. `under` gives the same collections
+    to another identity.
     """
 
     identity: Identity
+
+    def under(self, identity: Identity) -> "Store":
+        """Return the same store for vectors of another identity. Both share the engine and are closed together."""
+
+    def identity_of(self, collection: str) -> Identity | None:
+        """Return the identity of the collection's vectors; None for an unknown collection. Raises IdentityMismatch if
+        facesearch did not make the collection. A server is asked only as long as it has not named an identity; what it
+        named is asked for again after an IdentityMismatch.
+        """
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         """Write points and overwrite those with the same person_id. On return they can be found and survive a killed
@@ -103,9 +115,9 @@ class Store(Protocol):
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
 
-    def foreign(self, collections: Collection[str]) -> dict[str, str]:
-        """Return which of these collections hold vectors of another identity, with that identity; "" where facesearch
-        did not make the collection. Missing and damaged collections are left out.
+    def identities(self, collections: Collection[str]) -> dict[str, str]:
+        """Return the identity of each of these collections, as a text; "" where facesearch did not make the collection.
+        Missing and damaged collections are left out.
         """
 
     def drop(self, collection: str) -> None:
@@ -142,6 +154,14 @@ def check_identity(collection: str, stored: str | None, ours: Identity) -> None:
     if stored != str(ours):
         holds = f"holds faces of {stored}" if stored else "was not made by facesearch"
         raise IdentityMismatch(f"collection {collection} {holds}; this worker makes {ours}")
+
+
+def parsed_identity(collection: str, stored: str | None) -> Identity:
+    """Return the identity that the collection remembers (None: none). Raises IdentityMismatch if it remembers none."""
+    try:
+        return Identity.parse(stored or "")
+    except ValueError:
+        raise IdentityMismatch(f"collection {collection} was not made by facesearch") from None
 
 
 def ranked(found: Iterable[tuple[uuid.UUID, str, float]], min_cosine: float) -> list[Match]:

@@ -6,10 +6,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
+from worker.models.identity import Identity
 from worker.store.base import Match, Point, Store, StoreUnavailable, Vector
 
 REMEMBER_S: Final = 60.0
 """Seconds for which a failed add counts as a sign that there is no room: the next add may come hours later."""
+
+Measure = Callable[[str], AbstractContextManager[None]]
+
+
+class _LastAdd:
+    """The last add under any identity. failed: when it failed, on the monotonic clock; None if it did not."""
+
+    failed: float | None = None
 
 
 class MeasuredStore:
@@ -17,32 +26,44 @@ class MeasuredStore:
     name. Calls of jobs are measured, those of operators and periodic checks are not.
     """
 
-    def __init__(self, store: Store, measure: Callable[[str], AbstractContextManager[None]]) -> None:
+    def __init__(self, store: Store, measure: Measure, last_add: _LastAdd | None = None) -> None:
         self.identity = store.identity
+        self.identity_of = store.identity_of
         self.collections = store.collections
         self.points = store.points
         self.count = store.count
-        self.foreign = store.foreign
+        self.identities = store.identities
         self.drop = store.drop
         self.compact = store.compact
         self.check = store.check
         self.close = store.close
         self._store = store
-        self._failed: float | None = None
         self._measure = measure
+        self._last_add = last_add or _LastAdd()
+        self._others: dict[Identity, MeasuredStore] = {}
+
+    def under(self, identity: Identity) -> "MeasuredStore":
+        """Return the same object for the same identity: a store may keep something of its own for each."""
+        if identity == self.identity:
+            return self
+        found = self._others.get(identity)
+        if found is None:
+            made = MeasuredStore(self._store.under(identity), self._measure, self._last_add)
+            found = self._others.setdefault(identity, made)  # atomic, if two threads make one
+        return found
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         with self._measure("add"):
             try:
                 self._store.add(collection, points)
             except StoreUnavailable:
-                self._failed = time.monotonic()
+                self._last_add.failed = time.monotonic()
                 raise
-        self._failed = None
+        self._last_add.failed = None
 
     def check_room(self) -> None:
         self._store.check_room()
-        failed = self._failed
+        failed = self._last_add.failed
         if failed is not None and time.monotonic() - failed < REMEMBER_S:
             raise StoreUnavailable("the last add failed; job_failed in the log of the worker says why")
 

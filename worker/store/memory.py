@@ -6,10 +6,12 @@ import copy
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Self
 
 import numpy as np
 
 from worker.models.identity import Identity
+from worker.models.spaces import Spaces
 from worker.store.backend import Backend
 from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, check_vectors, ranked
 
@@ -30,13 +32,18 @@ class MemoryStore:
         self.identity = identity
         self._collections: dict[str, _Collection] = {}
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
-    def under(self, identity: Identity) -> "MemoryStore":
-        """Return the same collections for another identity."""
+    def under(self, identity: Identity) -> Self:
         store = copy.copy(self)
         store.identity = identity
         return store
+
+    def identity_of(self, collection: str) -> Identity | None:
+        with self._lock:
+            self._open()
+            kept = self._collections.get(collection)
+        return None if kept is None else kept.identity
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         check_vectors([point.vector for point in points], self.identity.dimension)
@@ -85,11 +92,10 @@ class MemoryStore:
             self._open()
             return sorted(self._collections)
 
-    def foreign(self, collections: Collection[str]) -> dict[str, str]:
+    def identities(self, collections: Collection[str]) -> dict[str, str]:
         with self._lock:
             self._open()
-            kept = {name: str(self._collections[name].identity) for name in collections if name in self._collections}
-        return {name: identity for name, identity in kept.items() if identity != str(self.identity)}
+            return {name: str(self._collections[name].identity) for name in collections if name in self._collections}
 
     def drop(self, collection: str) -> None:
         with self._lock:
@@ -107,10 +113,10 @@ class MemoryStore:
         """There is always room."""
 
     def close(self) -> None:
-        self._closed = True
+        self._closed.set()
 
     def _open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
 
     def _ours(self, collection: str) -> _Collection | None:
@@ -127,8 +133,8 @@ class MemoryBackend(Backend):
 
     durable = False
 
-    def open(self, identity: Identity) -> MemoryStore:
-        return MemoryStore(identity)
+    def open(self, spaces: Spaces) -> MemoryStore:
+        return MemoryStore(spaces.newest)
 
 
 def _unit(vector: Vector) -> Vector:

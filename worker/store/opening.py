@@ -2,14 +2,14 @@
 
 from shared.settings import Settings
 from worker.models import custom
-from worker.models.identity import Identity, identity
+from worker.models.spaces import Spaces, spaces_of
 from worker.store.backend import Backend
 from worker.store.base import Store
 
 
-def configured_identity(settings: Settings) -> Identity:
-    """Return the identity of the embeddings of the settings' embedder. Raises OperatorError if there is none."""
-    return identity(custom.find(settings.embedder, "embedding", settings.models_dir))
+def configured_spaces(settings: Settings) -> Spaces:
+    """Return the spaces of the settings' embedder. Raises OperatorError if there is no such embedder."""
+    return spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir))
 
 
 def backend(settings: Settings) -> Backend:
@@ -30,6 +30,6 @@ def backend(settings: Settings) -> Backend:
             return QdrantBackend(settings)
 
 
-def open_store(settings: Settings, identity: Identity) -> Store:
+def open_store(settings: Settings, spaces: Spaces) -> Store:
     """Return the store of the settings, open. Raises OperatorError if the settings or the machine do not allow it."""
-    return backend(settings).open(identity)
+    return backend(settings).open(spaces)

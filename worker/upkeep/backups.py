@@ -8,8 +8,10 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
+from worker.models.spaces import Spaces
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, Store, StoreError
+from worker.store.views import served
 from worker.upkeep.requests import AbandonedError, ProgressReport, RequestPoller
 
 log = structlog.stdlib.get_logger(__name__)
@@ -18,9 +20,10 @@ log = structlog.stdlib.get_logger(__name__)
 class Backups(RequestPoller):
     """Writes the faces of requested backups. handover: the folder below which it may write."""
 
-    def __init__(self, redis: Redis, store: Store, handover: Path) -> None:
+    def __init__(self, redis: Redis, store: Store, spaces: Spaces, handover: Path) -> None:
         super().__init__("backups", redis, REQUEST)
         self._store = store
+        self._spaces = spaces
         self._handover = handover
 
     def _carry_out(self, text: bytes) -> None:
@@ -33,7 +36,7 @@ class Backups(RequestPoller):
         if self._redis.set(key, Progress().model_dump_json(), nx=True, ex=REMEMBER_S):
             log.info("backup_begun", collections=len(request.collections))
             report = ProgressReport(self._redis, REQUEST, key, text, self._ending, REMEMBER_S)
-            ended = _Backup(self._store, self._handover, request, report).write()
+            ended = _Backup(self._store, self._spaces, self._handover, request, report).write()
             self._redis.set(key, ended.model_dump_json(), ex=REMEMBER_S)
             log.info("backup_ended", **ended.model_dump())
 
@@ -41,8 +44,9 @@ class Backups(RequestPoller):
 class _Backup:
     """The faces of one request."""
 
-    def __init__(self, store: Store, handover: Path, request: Request, report: ProgressReport) -> None:
-        self._store, self._handover, self._request, self._report = store, handover, request, report
+    def __init__(self, store: Store, spaces: Spaces, handover: Path, request: Request, report: ProgressReport) -> None:
+        self._store, self._spaces = store, spaces
+        self._handover, self._request, self._report = handover, request, report
         self._collections = self._faces = 0
 
     def write(self) -> Progress:
@@ -51,7 +55,8 @@ class _Backup:
             folder = self._make_folder()
             for collection in self._request.collections:
                 path = faces_path(folder, collection)
-                faces_file.write(path, collection, self._store.identity, self._paced(self._store.points(collection)))
+                store = served(self._store, self._spaces, collection) or self._store
+                faces_file.write(path, collection, store.identity, self._paced(store.points(collection)))
                 self._collections += 1
                 self._report.write(self._progress())
         except OSError as error:

@@ -12,6 +12,7 @@ from redis import Redis, RedisError
 from shared.control.inventory import in_use
 from shared.errors import OperatorError
 from worker.models.identity import Identity, remedy
+from worker.models.spaces import Spaces
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
 
@@ -30,8 +31,8 @@ class ForeignFacedbs:
     record: called with the number of foreign face databases after each check.
     """
 
-    def __init__(self, redis: Redis, store: Store, record: Callable[[int], None]) -> None:
-        self._redis, self._store, self._record = redis, store, record
+    def __init__(self, redis: Redis, store: Store, spaces: Spaces, record: Callable[[int], None]) -> None:
+        self._redis, self._store, self._spaces, self._record = redis, store, spaces, record
         self._found: Mapping[str, str] = {}
         self._reason = ""
         self._checking = Periodic("foreign-facedbs", self.check, CHECK_INTERVAL_S)
@@ -71,12 +72,12 @@ class ForeignFacedbs:
         """Ask the store, and return all face databases by collection. Raises RedisError."""
         known = in_use(self._redis)
         try:
-            found = self._store.foreign(known)
+            found = self._spaces.foreign(self._store.identities(known))
         except StoreError as error:
             log.debug("identities_not_read", reason=str(error))
             return known
         if found != self._found:
-            self._reason = describe(found, self._store.identity, known)
+            self._reason = describe(found, self._spaces.newest, known)
             self._found = found
         self._record(len(found))
         return known

@@ -15,6 +15,7 @@ from shared.control.inventory import in_use, names_of_tenants
 from shared.idempotency import OUTCOME, RECORDS, tenant_of
 from shared.jobs import Outcome
 from worker.store.base import IdentityMismatch, Store
+from worker.store.views import matching
 
 ERASED: Final = Outcome(
     status=Status.INVALID_REQUEST,
@@ -69,8 +70,8 @@ def _faces(text: bytes) -> list[UUID] | None:
 
 
 def _holds(store: Store, collection: str, face: UUID) -> bool:
-    """Return whether the collection has the face; True if it has faces of another model, which cannot be read."""
+    """Return whether the collection has the face; True if facesearch did not make it, so that it cannot be read."""
     try:
-        return store.contains(collection, face)
+        return matching(store, collection).contains(collection, face)
     except IdentityMismatch:
         return True

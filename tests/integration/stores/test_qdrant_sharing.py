@@ -72,6 +72,28 @@ def test_the_description_of_a_collection_is_requested_once(client: CountingClien
     assert client.asked == 1
 
 
+def test_the_identity_of_a_collection_takes_no_request_of_its_own(client: CountingClient) -> None:
+    opened(client, THEIRS).add("db", [face("theirs")])
+    store = opened(client, OURS)
+    client.asked = 0
+    for _ in range(5):
+        assert store.identity_of("db") == THEIRS
+        assert store.under(THEIRS).search("db", AXIS, 50, 0)
+    assert client.asked == 1
+
+
+def test_an_identity_that_has_changed_is_asked_for_after_a_refusal(client: CountingClient) -> None:
+    store, other = opened(client, OURS), opened(client, THEIRS)
+    store.add("db", [face()])
+    assert store.identity_of("db") == OURS
+    other.drop("db")
+    other.add("db", [face("theirs")])
+    with pytest.raises(IdentityMismatch):
+        store.search("db", AXIS, 50, 0)
+    assert store.identity_of("db") == THEIRS
+    assert [match.name for match in store.under(THEIRS).search("db", AXIS, 50, 0)] == ["theirs"]
+
+
 def test_two_workers_may_create_the_same_collection_at_once(client: CountingClient) -> None:
     client.before_create = lambda *args, **kwargs: QdrantClient.create_collection(client, *args, **kwargs)
     store = opened(client, OURS)
@@ -176,6 +198,42 @@ class TestSharedPlacement:
             ours.add("db", [face("ours")])
         assert [match.name for match in theirs.search("db", AXIS, 50, 0)] == ["theirs"]
         assert ours.count("db") == 1
+
+    def test_an_emptied_facedb_that_two_identities_begin_again_at_once_gets_one(self, client: CountingClient) -> None:
+        """Also where one of the two has added to the facedb before."""
+        ours, theirs, point = opened_shared(client, OURS), opened_shared(client, THEIRS), face("before")
+        ours.add("db", [point])
+        assert ours.identity_of("db") == OURS
+        ours.delete("db", point.person_id)
+        upsert = client.upsert
+
+        def other_first(*args: object, **kwargs: object) -> object:
+            client.upsert = upsert
+            theirs.add("db", [face("theirs")])
+            return upsert(*args, **kwargs)
+
+        client.upsert = other_first
+        with pytest.raises(IdentityMismatch):
+            ours.add("db", [face("ours")])
+        assert ours.identity_of("db") == theirs.identity_of("db") == THEIRS
+        assert [match.name for match in ours.under(THEIRS).search("db", AXIS, 50, 0)] == ["theirs"]
+        assert ours.count("db") == 1
+
+    def test_the_identity_of_a_facedb_is_asked_for_until_it_has_faces(self, client: CountingClient) -> None:
+        asked: list[str] = []
+        count = client.count
+
+        def counted(name: str, *args: object, **kwargs: object) -> object:
+            asked.append(name)
+            return count(name, *args, **kwargs)
+
+        client.count = counted
+        store, other = opened_shared(client, OURS), opened_shared(client, THEIRS)
+        assert store.identity_of("db") is None
+        other.add("db", [face()])
+        asked.clear()
+        assert [store.identity_of("db") for _ in range(5)] == [THEIRS] * 5
+        assert len(asked) == 1
 
     def test_a_facedb_that_was_filled_with_another_model_is_refused(self, client: CountingClient) -> None:
         ours, theirs = opened_shared(client, OURS), opened_shared(client, THEIRS)

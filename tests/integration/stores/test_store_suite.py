@@ -439,9 +439,13 @@ class TestAnotherIdentity:
         other, none = backend.name(), backend.name()
         backend.open().add(db, [face(1)])
         backend.open(THEIRS).add(other, [face(2)])
-        assert backend.open().foreign([db, other, none]) == {other: str(THEIRS)}
-        assert backend.open(THEIRS).foreign([db, other, none]) == {db: str(OURS)}
-        assert backend.open(THEIRS).foreign([none]) == {}
+        known = {db: OURS, other: THEIRS}
+        for identity in (OURS, THEIRS):
+            store = backend.open(identity)
+            assert store.identities([db, other, none]) == {name: str(each) for name, each in known.items()}
+            assert store.identities([none]) == {}
+            for _ in range(2):
+                assert {name: store.identity_of(name) for name in (db, other, none)} == known | {none: None}
 
     def test_a_collection_of_another_identity_can_be_dropped(self, backend: Backend, db: str) -> None:
         backend.open().add(db, [face(1)])
@@ -452,6 +456,96 @@ class TestAnotherIdentity:
         store.drop(db)
         store.add(db, [face(2, "theirs")])
         assert names(store.search(db, unit(2), 50, 0)) == ["theirs"]
+
+
+class TestSeveralIdentities:
+    """One store, opened once, for collections of several identities."""
+
+    def test_each_collection_is_used_under_its_own_identity(self, backend: Backend, store: Store, db: str) -> None:
+        other = backend.name()
+        ours, theirs = face(1, "ours"), face(1, "theirs")
+        store.add(db, [ours])
+        store.under(THEIRS).add(other, [theirs])
+        for identity, name, point in ((OURS, db, ours), (THEIRS, other, theirs)):
+            view = store.under(identity)
+            assert view.identity == identity
+            assert store.identity_of(name) == view.identity_of(name) == identity
+            assert names(view.search(name, unit(1), 50, 0.9)) == [point.name]
+            assert view.contains(name, point.person_id)
+            assert [read.person_id for read in view.points(name)] == [point.person_id]
+            view.delete(name, point.person_id)
+            assert view.count(name) == 0
+        assert store.identity == OURS
+
+    def test_a_collection_is_refused_to_every_other_identity(self, store: Store, db: str) -> None:
+        point = face(1, "theirs")
+        theirs = store.under(THEIRS)
+        theirs.add(db, [point])
+        for view in (store, theirs.under(OURS)):
+            for call in (
+                lambda view=view: view.add(db, [face(2)]),
+                lambda view=view: view.search(db, unit(1), 50, 0),
+                lambda view=view: view.contains(db, point.person_id),
+                lambda view=view: view.delete(db, point.person_id),
+                lambda view=view: list(view.points(db)),
+            ):
+                with pytest.raises(IdentityMismatch, match=str(THEIRS)):
+                    call()
+        assert names(theirs.search(db, unit(1), 50, -1)) == ["theirs"]
+
+    def test_one_of_two_identities_gets_a_collection_that_both_begin(self, store: Store, db: str) -> None:
+        start = threading.Barrier(2)
+
+        def begin(identity: Identity) -> bool:
+            view, point = store.under(identity), face(1, str(identity))
+            start.wait()
+            try:
+                view.add(db, [point])
+            except IdentityMismatch:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            begun = dict(zip((OURS, THEIRS), pool.map(begin, (OURS, THEIRS)), strict=True))
+        # Where all share one collection of the server, both may notice the other, and neither gets it.
+        kept = [identity for identity, succeeded in begun.items() if succeeded]
+        assert len(kept) <= 1
+        assert store.identity_of(db) == (kept[0] if kept else None)
+        assert store.count(db) == len(kept)
+
+    def test_an_identity_of_another_dimension_may_be_served_beside(self, store: Store, db: str) -> None:
+        small = store.under(Identity("small", "1" * 64, 1, 8))
+        small.add(db, [Point(uuid.uuid4(), "small", unit(1, 8))])
+        assert names(small.search(db, unit(1, 8), 50, 0.9)) == ["small"]
+        with pytest.raises(InvalidVector):
+            small.add(db, [face(1)])
+
+    def test_a_dropped_collection_may_begin_again_with_another_identity(self, store: Store, db: str) -> None:
+        theirs = store.under(THEIRS)
+        theirs.add(db, [face(1, "before")])
+        assert store.identity_of(db) == THEIRS
+        store.drop(db)
+        assert store.identity_of(db) is theirs.identity_of(db) is None
+        store.add(db, [face(1, "after")])
+        assert store.identity_of(db) == theirs.identity_of(db) == OURS
+        assert names(store.search(db, unit(1), 50, 0.9)) == ["after"]
+
+    def test_an_emptied_collection_takes_faces_of_the_identity_that_it_names(self, store: Store, db: str) -> None:
+        theirs, point = store.under(THEIRS), face(1)
+        theirs.add(db, [point])
+        theirs.delete(db, point.person_id)
+        store.compact(db, lambda: None)
+        store.under(store.identity_of(db) or OURS).add(db, [face(2, "again")])
+        view = store.under(store.identity_of(db) or OURS)
+        assert names(view.search(db, unit(2), 50, 0.9)) == ["again"]
+
+    def test_closing_one_closes_all(self, store: Store, db: str) -> None:
+        theirs = store.under(THEIRS)
+        theirs.add(db, [face(1)])
+        theirs.close()
+        for call in (store.check, lambda: store.identity_of(db), lambda: theirs.count(db)):
+            with pytest.raises(StoreUnavailable):
+                call()
 
 
 @pytest.mark.slow

@@ -13,13 +13,15 @@ from shared.errors import OperatorError
 from shared.observability.tracing import NoTraces
 from worker.metrics import Metrics
 from worker.models import catalog
-from worker.models.identity import Identity, identity, remedy
+from worker.models.identity import Identity, remedy
+from worker.models.spaces import spaces_of
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.upkeep.foreign_facedbs import ForeignFacedbs, describe
 
-OURS = identity(catalog.find("sface-2021dec-int8bq", "embedding"))
-OTHER = identity(catalog.find("sface-2021dec", "embedding"))
+SPACES = spaces_of(catalog.find("sface-2021dec-int8bq", "embedding"))
+OURS = SPACES.newest
+OTHER = spaces_of(catalog.find("sface-2021dec", "embedding")).newest
 
 
 def older(by: int = 1) -> Identity:
@@ -83,7 +85,7 @@ def gauge(metrics: Metrics) -> float | None:
 
 def watch(store: MemoryStore, *collections: str) -> tuple[ForeignFacedbs, Metrics]:
     metrics = Metrics(NoTraces())
-    return ForeignFacedbs(Control(*collections), store, metrics.refused), metrics  # type: ignore[arg-type] -- as much as it needs
+    return ForeignFacedbs(Control(*collections), store, SPACES, metrics.refused), metrics  # type: ignore[arg-type] -- as much as it needs
 
 
 class TestStart:
@@ -120,7 +122,7 @@ class TestStart:
         store = store_with(main=older())
         store.close()
         with pytest.raises(StoreUnavailable):
-            store.foreign(["shop.main.0"])
+            store.identities(["shop.main.0"])
         watch(store, "shop.main.0")[0].require_something_served()
 
 
@@ -173,7 +175,7 @@ class TestReports:
             "they were added by an earlier release, which saw faces differently: go back to that release, or add",
         ),
         (
-            older(-1),
+            older(-90),
             "they were added by a later release, which sees faces differently: go back to that release, or add",
         ),
         (

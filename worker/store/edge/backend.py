@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.settings import Settings
-from worker.models.identity import Identity
+from worker.models.spaces import Spaces
 from worker.store.backend import Backend, Examined
 from worker.store.edge import files
 from worker.store.edge.examine import examine
@@ -22,18 +22,20 @@ class EdgeBackend(Backend):
         self.folder: Path = settings.data_dir.expanduser() / FOLDER
         self._settings = settings
 
-    def open(self, identity: Identity) -> EdgeStore:
+    def open(self, spaces: Spaces) -> EdgeStore:
         sync = self._settings.sync == "always"
-        return EdgeStore(self.folder, identity, self._settings.edge_open_collections, sync=sync)
+        store = EdgeStore(self.folder, spaces.newest, self._settings.edge_open_collections, sync=sync)
+        for identity in spaces.preprocessings:
+            store.under(identity)  # so that it knows of them before it opens a shard
+        return store
 
-    def foreign(self, identity: Identity, collections: Collection[str] | None) -> dict[str, str] | None:
+    def foreign(self, spaces: Spaces, collections: Collection[str] | None) -> dict[str, str] | None:
         if not self.folder.is_dir():
             return None
-        return files.foreign(
-            self.folder, files.names(self.folder) if collections is None else collections, str(identity)
-        )
+        names = files.names(self.folder) if collections is None else collections
+        return spaces.foreign(files.identities(self.folder, names))
 
-    def examine(self, identity: Identity) -> Iterator[tuple[str, Examined]]:
+    def examine(self, spaces: Spaces) -> Iterator[tuple[str, Examined]]:
         names = files.names(self.folder)
-        foreign = files.foreign(self.folder, names, str(identity))
-        return examine(self.folder, identity, [name for name in names if name not in foreign])
+        foreign = spaces.foreign(files.identities(self.folder, names))
+        return examine(self.folder, spaces.newest, [name for name in names if name not in foreign])

@@ -21,6 +21,7 @@ from worker.store.awaiting import await_available
 from worker.store.backend import Examined
 from worker.store.base import InvalidVector, StoreError, check_vectors
 from worker.store.edge.store import EdgeStore
+from worker.store.views import matching
 
 COMMAND: Final = ("-m", "worker.store.edge.examine")
 
@@ -29,7 +30,9 @@ REFUSED: Final = 3
 
 
 def examine(folder: Path, identity: Identity, collections: Sequence[str]) -> Iterator[tuple[str, Examined]]:
-    """Yield each collection with what was found in it. Raises OperatorError if the folder is in use."""
+    """Yield each collection with what was found in it; each is read under its own identity. identity: with which the
+    store is opened. Raises OperatorError if the folder is in use.
+    """
     left = list(collections)
     while left:
         process = subprocess.run(  # noqa: S603 -- our own
@@ -51,9 +54,10 @@ def examine(folder: Path, identity: Identity, collections: Sequence[str]) -> Ite
         yield left.pop(0), Examined(problem=died)
 
 
-def _examined(store: EdgeStore, collection: str) -> Examined:
+def _examined(opened: EdgeStore, collection: str) -> Examined:
     ids: list[str] = []
     try:
+        store = matching(opened, collection)
         await_available(store, collection)
         for point in store.points(collection):
             ids.append(point.person_id.hex)

@@ -38,13 +38,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def foreign(folder: Path, collections: Iterable[str], ours: str) -> dict[str, str]:
-    """Return which collections have another identity than ours, with that identity. The folder may be in use."""
+def identities(folder: Path, collections: Iterable[str]) -> dict[str, str]:
+    """Return the identity of each collection, without missing and damaged ones. The folder may be in use."""
     found: dict[str, str] = {}
     for collection in collections:
         with suppress(FileNotFoundError, StoreError):
             found[collection] = _identity(folder, collection)
-    return {collection: identity for collection, identity in found.items() if identity != ours}
+    return found
 
 
 def _path(folder: Path, collection: str) -> Path:

@@ -5,12 +5,13 @@ synced every second, or before each acknowledgement, which bounds what a power c
 in large collections first as int8 (worker/store/edge/segments.py).
 """
 
+import copy
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import qdrant_edge as engine
@@ -28,6 +29,7 @@ from worker.store.base import (
     Vector,
     check_identity,
     check_vectors,
+    parsed_identity,
     ranked,
 )
 from worker.store.edge import files, segments
@@ -100,6 +102,8 @@ class EdgeStore:
         sync: bool = False,
     ) -> None:
         self.identity = identity
+        # Shards of these identities are opened to be used; others only to be counted, compacted or dropped.
+        self._used = {str(identity)}
         self._index_from = index_from
         self._files = EdgeFiles(folder)
         self._shards = OpenShards(self._open, open_limit)
@@ -109,6 +113,21 @@ class EdgeStore:
         self._unsynced: set[str] = set()
         self._syncing = Periodic("sync", self._sync_all, SYNC_S)
         self._syncing.start()
+
+    def under(self, identity: Identity) -> Self:
+        self._used.add(str(identity))
+        store = copy.copy(self)
+        store.identity = identity
+        return store
+
+    def identity_of(self, collection: str) -> Identity | None:
+        self._shards.check()
+        with as_store_errors(self._files.folder / collection):
+            try:
+                stored = self._files.identity(collection)  # a small file: reading it takes 0.05 ms
+            except FileNotFoundError:
+                return None
+        return parsed_identity(collection, stored)
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         check_vectors([point.vector for point in points], self.identity.dimension)
@@ -190,9 +209,9 @@ class EdgeStore:
         with as_store_errors(self._files.folder):
             return self._files.names()
 
-    def foreign(self, collections: Collection[str]) -> dict[str, str]:
+    def identities(self, collections: Collection[str]) -> dict[str, str]:
         self._shards.check()
-        return files.foreign(self._files.folder, collections, str(self.identity))
+        return files.identities(self._files.folder, collections)
 
     def drop(self, collection: str) -> None:
         with as_store_errors(self._files.folder / collection), self._compaction.alone(collection):
@@ -254,10 +273,10 @@ class EdgeStore:
         self._files.settle(collection)
         identity = self._files.identity(collection)
         path = self._files.shard(collection)
-        if identity != str(self.identity):  # to be counted or dropped
+        if identity not in self._used:
             return _Shard(engine.EdgeShard.load(str(path)), identity)
         # With the configuration, as a shard of an older release has another one.
-        config = segments.config(self._index_from, self.identity.dimension)
+        config = segments.config(self._index_from, Identity.parse(identity).dimension)
         shard = engine.EdgeShard.load(str(path), config)
         if self._is_largely_unindexed(shard):
             shard.close()

@@ -24,20 +24,20 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Adjustments:
-    """Adjusts the collections of one store, in a thread of its own so that no search waits. dimension: of vectors."""
+    """Adjusts the collections of one store, in a thread of its own so that no search waits."""
 
-    def __init__(self, client: QdrantBase, retries: Retries, settings: Settings, dimension: int) -> None:
+    def __init__(self, client: QdrantBase, retries: Retries, settings: Settings) -> None:
         self._client, self._retries = client, retries
         self._settings = settings
-        self._dimension = dimension
-        self._graphs: dict[str, models.HnswConfig] = {}  # by collection: what it has, or what was asked for
+        # By collection: the graph that it has or that was asked for, and the dimension of its vectors.
+        self._graphs: dict[str, tuple[models.HnswConfig, int]] = {}
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "qdrant-adjustments")
 
-    def found(self, name: str, config: models.CollectionConfig) -> None:
-        """Remember what a collection has. Called when it is used for the first time."""
+    def found(self, name: str, config: models.CollectionConfig, dimension: int) -> None:
+        """Remember what a collection has. Called when it is used for the first time. dimension: of its vectors."""
         with self._lock:
-            self._graphs[name] = config.hnsw_config
+            self._graphs[name] = config.hnsw_config, dimension
         if config.params.write_consistency_factor != WRITE_CONSISTENCY:
             params = models.CollectionParamsDiff(write_consistency_factor=WRITE_CONSISTENCY)
             self._ask(name, params.model_dump(exclude_none=True), collection_params=params)
@@ -49,16 +49,16 @@ class Adjustments:
         if faces < self._settings.exact_below:
             return
         with self._lock:
-            has = self._graphs.get(name)
-            if has is None:
+            if name not in self._graphs:
                 return
-            wanted = graph(self._settings, self._dimension, faces, has_graph=bool(has.m))
+            has, dimension = self._graphs[name]
+            wanted = graph(self._settings, dimension, faces, has_graph=bool(has.m))
             changed = {
                 key: value for key, value in wanted.model_dump().items() if value not in (None, getattr(has, key))
             }
             if not changed:
                 return
-            self._graphs[name] = has.model_copy(update=changed)
+            self._graphs[name] = has.model_copy(update=changed), dimension
         self._ask(name, changed, hnsw_config=models.HnswConfigDiff(**changed))
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.models.spaces import Spaces
 from worker.store.backend import Backend
 from worker.store.base import Store
 from worker.store.qdrant.connection import connect
@@ -34,11 +35,11 @@ class QdrantBackend(Backend):
         self.snapshots = QdrantSnapshots(settings)
         self._settings = settings
 
-    def open(self, identity: Identity) -> Store:
-        return open_qdrant(self._settings, identity)
+    def open(self, spaces: Spaces) -> Store:
+        return open_qdrant(self._settings, spaces.newest)
 
-    def foreign(self, identity: Identity, collections: Collection[str] | None) -> dict[str, str] | None:
+    def foreign(self, spaces: Spaces, collections: Collection[str] | None) -> dict[str, str] | None:
         if collections is None:
             return None
-        with closing(self.open(identity)) as store:
-            return store.foreign(collections)
+        with closing(self.open(spaces)) as store:
+            return spaces.foreign(store.identities(collections))

@@ -1,20 +1,21 @@
-"""A server's collections, for workers of one identity: made by the first write and verified at the first use.
+"""A server's collections under one identity: made by the first write and verified at the first use.
 
 The identity is the *name* of the vectors. So the server itself refuses every call if the collection was dropped and
 made again under another identity meanwhile, and a collection is verified once only.
 """
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import StoreError, StoreUnavailable, check_identity
+from worker.store.base import StoreError, StoreUnavailable, check_identity, parsed_identity
 from worker.store.qdrant.adjustments import Adjustments
 from worker.store.qdrant.collection_limit import CollectionLimit
 from worker.store.qdrant.copies import require_copies
@@ -41,15 +42,33 @@ class Collections:
     """Collections of one placement. Methods raise IdentityMismatch for a collection of another identity."""
 
     def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
-        self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
         self._client, self._retries = client, retries
-        self._identity = identity
         self._settings = settings
         self._metadata_key = METADATA_KEYS[settings.placement]
         self._ordering = write_ordering(settings)
-        self._verified: set[str] = set()  # collections known to be there and ours; add and discard are atomic
+        # The identities of collections known to be there. Its single operations are atomic.
+        self._verified: dict[str, Identity] = {}
         self._limit = CollectionLimit()
-        self.adjustments = Adjustments(client, retries, settings, identity.dimension)
+        self.adjustments = Adjustments(client, retries, settings)
+        self._use(identity)
+
+    def under(self, identity: Identity) -> Self:
+        """Return the same collections for another identity; both know which are verified."""
+        other = copy.copy(self)
+        other._use(identity)  # noqa: SLF001 -- of this class
+        return other
+
+    def identity_of(self, name: str) -> Identity | None:
+        """Return the identity of a collection of any identity; None if there is no such collection. Raises
+        IdentityMismatch if facesearch did not make it.
+        """
+        known = self._verified.get(name)
+        if known is not None:
+            return known
+        try:
+            return self._verify(name, self._described(name))
+        except Missing:
+            return None
 
     def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         """Upsert the points, and make the collection if there is none."""
@@ -96,14 +115,13 @@ class Collections:
         """Return the identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
         return self._identity_in(self._described(name))
 
-    def foreign(self, wanted: Collection[str]) -> dict[str, str]:
-        """Do what Store.foreign does, with a call for each collection that was not verified before."""
+    def identities(self, wanted: Collection[str]) -> dict[str, str]:
+        """Do what Store.identities does, with a call for each collection that was not verified before."""
         found: dict[str, str] = {}
-        for name in set(wanted).intersection(self.names()) - self._verified:
+        for name in set(wanted).intersection(self.names()):
+            known = self._verified.get(name)
             with contextlib.suppress(Missing):  # dropped since
-                remembered = self.remembered(name)
-                if remembered != str(self._identity):
-                    found[name] = remembered or ""
+                found[name] = str(known) if known is not None else self.remembered(name) or ""
         return found
 
     def close(self) -> None:
@@ -113,7 +131,11 @@ class Collections:
 
     def drop(self, name: str) -> None:
         self._retries.call(lambda: self._client.delete_collection(name))
-        self._verified.discard(name)
+        self._verified.pop(name, None)
+
+    def _use(self, identity: Identity) -> None:
+        self._identity = identity
+        self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
 
     def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         def upsert() -> None:
@@ -133,7 +155,7 @@ class Collections:
             require_copies(self._client, name, self._settings.qdrant_write_consistency)
 
     def _known(self, name: str) -> bool:
-        if name in self._verified:
+        if self._verified.get(name) == self._identity:
             return True
         try:
             described = self._described(name)
@@ -141,10 +163,18 @@ class Collections:
             self._refuse_shared(name)
             return False
         check_identity(name, self._identity_in(described), self._identity)
-        self._index(name)
-        self.adjustments.found(name, described.config)
-        self._verified.add(name)
+        self._verify(name, described)
         return True
+
+    def _verify(self, name: str, described: models.CollectionInfo) -> Identity:
+        """Remember the identity of a collection, and return it. Raises IdentityMismatch if facesearch did not make the
+        collection.
+        """
+        identity = parsed_identity(name, self._identity_in(described))
+        self._index(name)
+        self.adjustments.found(name, described.config, identity.dimension)
+        self._verified[name] = identity
+        return identity
 
     def _identity_in(self, described: models.CollectionInfo) -> str | None:
         identity = (described.config.metadata or {}).get(self._metadata_key)
@@ -185,7 +215,7 @@ class Collections:
         except StoreUnavailable:
             raise
         except StoreError:
-            self._verified.discard(name)
+            self._verified.pop(name, None)
             self._known(name)
             raise
 

@@ -1,14 +1,15 @@
 """A Qdrant server or cluster with all facedbs in one collection, for more facedbs than a cluster can have collections.
 
-There is one shared collection for each identity, so that a server may hold faces of two models while one replaces the
-other. The collection that has a facedb's points determines the facedb's identity: before a worker writes, it checks
-that no collection of another identity has any. A facedb without a face does not exist in the store.
+There is one shared collection for each identity. The collection that has a facedb's points determines the facedb's
+identity: before and after a worker writes, it checks that no collection of another identity has any. A facedb without a
+face does not exist in the store, and its next face may have another identity than those before.
 """
 
 import contextlib
+import copy
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final
+from typing import Final, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -40,13 +41,24 @@ class SharedQdrantStore:
     """A Store on a Qdrant server, of placement "shared". Closes the client when it is closed itself."""
 
     def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
-        self.identity = identity
-        self._client, self._retries = client, retries
-        self._collections = Collections(client, retries, identity, settings)
-        self._home = SHARED_PREFIX + self._collections.vector_name
-        self._searches = Searches(client, self._collections, settings)
-        self._pages = Pages(client, self._collections)
-        self._settled: set[str] = set()  # facedbs that have had points of ours; add and discard are atomic
+        self._client, self._retries, self._settings = client, retries, settings
+        # The identities of facedbs that have had points. Its single operations are atomic.
+        self._identities: dict[str, Identity] = {}
+        self._use(identity, Collections(client, retries, identity, settings))
+
+    def under(self, identity: Identity) -> Self:
+        store = copy.copy(self)
+        store._use(identity, self._collections.under(identity))  # noqa: SLF001 -- of this class
+        return store
+
+    @operation
+    def identity_of(self, collection: str) -> Identity | None:
+        known = self._identities.get(collection)
+        if known is None and (home := self._home_of(collection)) is not None:
+            known = self._collections.identity_of(home)
+        if known is not None:
+            self._identities[collection] = known
+        return known
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
@@ -63,13 +75,13 @@ class SharedQdrantStore:
         ]
         self._refuse_another_identity(collection)
         self._collections.write(self._home, structs)
-        if collection not in self._settled:
-            try:  # a worker of another identity may have begun the same facedb: at least one of the two notices
-                self._refuse_another_identity(collection)
-            except IdentityMismatch:
-                self._collections.delete(self._home, models.PointIdsList(points=[struct.id for struct in structs]))
-                raise
-            self._settled.add(collection)
+        try:
+            # A worker of another identity may have begun the same facedb: at least one of the two notices. This is so
+            # for a facedb that has had points of ours, too, since all of them may have been deleted.
+            self._refuse_another_identity(collection)
+        except IdentityMismatch:
+            self._collections.delete(self._home, models.PointIdsList(points=[struct.id for struct in structs]))
+            raise
 
     @operation
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
@@ -116,13 +128,12 @@ class SharedQdrantStore:
         """Return those that have a point, of any identity."""
         return sorted(set().union(*map(self._held_by, self._collections.shared_names())))
 
-    def foreign(self, collections: Collection[str]) -> dict[str, str]:
+    def identities(self, collections: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for home in self._collections.shared_names():
-            if home != self._home:
-                with contextlib.suppress(Missing):  # dropped since
-                    remembered = self._collections.remembered(home) or ""
-                    found.update(dict.fromkeys(self._held_by(home).intersection(collections), remembered))
+            with contextlib.suppress(Missing):  # dropped since
+                remembered = self._collections.remembered(home) or ""
+                found.update(dict.fromkeys(self._held_by(home).intersection(collections), remembered))
         return found
 
     @operation
@@ -131,7 +142,7 @@ class SharedQdrantStore:
         selector = models.FilterSelector(filter=of_facedb(collection))
         for home in self._collections.shared_names():
             self._collections.delete_of_any(home, selector)
-        self._settled.discard(collection)
+        self._identities.pop(collection, None)
 
     def compact(self, collection: str, rest: Callable[[], None]) -> bool:  # noqa: ARG002 -- the interface's
         return False
@@ -147,6 +158,13 @@ class SharedQdrantStore:
     def close(self) -> None:
         self._collections.close()
 
+    def _use(self, identity: Identity, collections: Collections) -> None:
+        self.identity = identity
+        self._collections = collections
+        self._home = SHARED_PREFIX + collections.vector_name
+        self._searches = Searches(self._client, collections, self._settings)
+        self._pages = Pages(self._client, collections)
+
     def _held_by(self, home: str) -> set[str]:
         """Return the facedbs that have points in a shared collection. Raises Missing."""
 
@@ -160,11 +178,20 @@ class SharedQdrantStore:
         """Raise IdentityMismatch if another identity's collection has points of the facedb, and StoreError if the
         facedb has a collection of its own, which this placement does not search.
         """
-        for name in self._collections.names():
-            if name == facedb:
-                raise StoreError(f"{facedb} has a collection of its own; set FACESEARCH_PLACEMENT=separate, or drop it")
-            if name.startswith(SHARED_PREFIX) and name != self._home and self._collections.count_in(name, facedb):
-                check_identity(facedb, self._collections.remembered(name), self.identity)
+        home = self._home_of(facedb, but=self._home)
+        if home is not None:
+            self._identities.pop(facedb, None)
+            check_identity(facedb, self._collections.remembered(home), self.identity)
+
+    def _home_of(self, facedb: str, but: str | None = None) -> str | None:
+        """Return a shared collection that has points of the facedb, other than `but`; None if there is none. Raises
+        StoreError if the facedb has a collection of its own, which this placement does not search.
+        """
+        names = self._collections.names()
+        if facedb in names:
+            raise StoreError(f"{facedb} has a collection of its own; set FACESEARCH_PLACEMENT=separate, or drop it")
+        homes = (name for name in names if name.startswith(SHARED_PREFIX) and name != but)
+        return next((home for home in homes if self._collections.count_in(home, facedb)), None)
 
 
 def _point_id(facedb: str, person_id: uuid.UUID) -> str:

@@ -1,8 +1,10 @@
 """A Qdrant server or cluster with a collection for each facedb, and the identity in the collection's metadata."""
 
 import contextlib
+import copy
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -28,11 +30,17 @@ class QdrantStore:
     """A Store on a Qdrant server, of placement "separate". Closes the client when it is closed itself."""
 
     def __init__(self, client: QdrantBase, retries: Retries, identity: Identity, settings: Settings) -> None:
-        self.identity = identity
-        self._client, self._retries = client, retries
-        self._collections = Collections(client, retries, identity, settings)
-        self._searches = Searches(client, self._collections, settings)
-        self._pages = Pages(client, self._collections)
+        self._client, self._retries, self._settings = client, retries, settings
+        self._use(identity, Collections(client, retries, identity, settings))
+
+    def under(self, identity: Identity) -> Self:
+        store = copy.copy(self)
+        store._use(identity, self._collections.under(identity))  # noqa: SLF001 -- of this class
+        return store
+
+    @operation
+    def identity_of(self, collection: str) -> Identity | None:
+        return self._collections.identity_of(collection)
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
@@ -90,8 +98,8 @@ class QdrantStore:
                     ours.append(name)
         return sorted(ours)
 
-    def foreign(self, collections: Collection[str]) -> dict[str, str]:
-        return self._collections.foreign(collections)
+    def identities(self, collections: Collection[str]) -> dict[str, str]:
+        return self._collections.identities(collections)
 
     @operation
     def drop(self, collection: str) -> None:
@@ -117,3 +125,9 @@ class QdrantStore:
 
     def close(self) -> None:
         self._collections.close()
+
+    def _use(self, identity: Identity, collections: Collections) -> None:
+        self.identity = identity
+        self._collections = collections
+        self._searches = Searches(self._client, collections, self._settings)
+        self._pages = Pages(self._client, collections)

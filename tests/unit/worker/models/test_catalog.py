@@ -7,7 +7,9 @@ from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.catalog import MODELS, Embedder, UrlSource, calibration_of, embedders_of, find, permitted
 from worker.models.identity import Identity, identity
-from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, RESULT_VERSION
+from worker.models.versions import INT8_VERSION, PREPROCESSING_VERSION, PREPROCESSINGS, RESULT_VERSION, Preprocessing
+
+USUAL = PREPROCESSINGS[PREPROCESSING_VERSION]
 
 
 def test_the_default_models_are_free_and_calibrated():
@@ -60,13 +62,14 @@ def test_the_8_bit_embedder_is_made_of_the_same_file_and_has_another_identity():
     default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
     assert (default.ranges, bool(eight_bits.ranges)) == (None, True)
     assert replace(eight_bits, name=default.name, ranges=None) == default
-    assert identity(eight_bits) != identity(default)
+    assert identity(eight_bits, USUAL) != identity(default, USUAL)
 
 
 def test_the_version_of_an_identity_covers_results_and_not_the_prepared_file():
     default, eight_bits = (find(name, "embedding") for name in (Settings().embedder, "sface-2021dec-int8"))
-    assert identity(default).version == 1000 * RESULT_VERSION + PREPROCESSING_VERSION
-    assert identity(eight_bits).version == 1000 * INT8_VERSION + PREPROCESSING_VERSION
+    assert identity(default, USUAL).version == 1000 * RESULT_VERSION + PREPROCESSING_VERSION
+    assert identity(eight_bits, USUAL).version == 1000 * INT8_VERSION + PREPROCESSING_VERSION
+    assert identity(default, Preprocessing(7)).version == 1000 * RESULT_VERSION + 7
 
 
 def test_the_embedders_of_a_file_are_found_by_its_digest():
@@ -79,6 +82,6 @@ def test_the_embedders_of_a_file_are_found_by_its_digest():
 
 def test_an_identity_names_the_source_file_and_is_read_back():
     model = find("sface-2021dec-int8bq", "embedding")
-    made = identity(model)
+    made = identity(model, USUAL)
     assert (made.model, made.digest, made.dimension) == (model.name, model.sha256, 128)
     assert Identity.parse(str(made)) == made

@@ -40,8 +40,8 @@ def described(links: int) -> models.CollectionConfig:
 def test_a_refusal_is_logged_once_and_stops_no_search() -> None:
     client = Refusing()
     with capture_logs() as logs:
-        adjustments = Adjustments(client, Retries(1), ASKED, 128)
-        adjustments.found("t.db", described(16))
+        adjustments = Adjustments(client, Retries(1), ASKED)
+        adjustments.found("t.db", described(16), 128)
         for _ in range(3):
             adjustments.counted("t.db", 5)
         adjustments._thread.shutdown()
@@ -54,8 +54,8 @@ def test_a_refusal_is_logged_once_and_stops_no_search() -> None:
 
 def test_nothing_is_asked_for_that_is_already_so() -> None:
     client = Refusing()
-    with closing(Adjustments(client, Retries(1), ASKED, 128)) as adjustments:
-        adjustments.found("small", described(0))
+    with closing(Adjustments(client, Retries(1), ASKED)) as adjustments:
+        adjustments.found("small", described(0), 128)
         adjustments.counted("small", 9)
         adjustments.counted("unknown", 9)
     assert client.asked == 0
@@ -63,8 +63,8 @@ def test_nothing_is_asked_for_that_is_already_so() -> None:
 
 def test_a_closed_store_changes_nothing_more() -> None:
     client, retries = Refusing(), Retries(1)
-    with capture_logs() as logs, closing(Adjustments(client, retries, ASKED, 128)) as adjustments:
-        adjustments.found("t.db", described(16))
+    with capture_logs() as logs, closing(Adjustments(client, retries, ASKED)) as adjustments:
+        adjustments.found("t.db", described(16), 128)
         retries.end()
         adjustments.counted("t.db", 5)
     assert client.asked == 0
