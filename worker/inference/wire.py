@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from worker.receiving import receive_into
 from worker.vision.session import Images, Tensor
 
 MAX_ROWS: Final = 64
@@ -80,8 +81,8 @@ class Receiver:
 
     def request(self) -> Request | None:
         """Return the next request; None when the other end is closed. Raises WireError."""
-        head = _received(self._connection, bytearray(_REQUEST.size))
-        if head is None:
+        head = bytearray(_REQUEST.size)
+        if not receive_into(self._connection, head):
             return None
         kind, model, rows, height, width = _REQUEST.unpack(head)
         try:
@@ -95,7 +96,7 @@ class Receiver:
         size = rows * height * width * 3
         if len(self._buffer) < size:
             self._buffer = bytearray(size)
-        if _received(self._connection, memoryview(self._buffer)[:size]) is None:
+        if not receive_into(self._connection, memoryview(self._buffer)[:size]):
             return None
         images = np.frombuffer(self._buffer, np.uint8, size).reshape(rows, height, width, 3)
         return Request(kind, model, images)
@@ -130,28 +131,19 @@ def receive_answer(connection: socket.socket) -> Answer:
     """Return the answer to a request. Raises InferenceError if it is an error, and EOFError when the other end is
     closed.
     """
-    head = _received(connection, bytearray(_ANSWER.size))
-    if head is None:
-        raise EOFError("the inference process has gone")
+    head = bytearray(_ANSWER.size)
+    _receive_answer_into(connection, head)
     failed, count, rows, *axes = _ANSWER.unpack(head)
     if failed:
-        text = _received(connection, bytearray(axes[0]))
-        raise InferenceError(bytes(text or b"").decode(errors="replace"))
+        text = bytearray(axes[0])
+        _receive_answer_into(connection, text)
+        raise InferenceError(text.decode(errors="replace"))
     output = np.empty(axes[:count], np.float32)
-    if output.size and _received(connection, output.data.cast("B")) is None:
-        raise EOFError("the inference process has gone")
+    if output.size:
+        _receive_answer_into(connection, output.data.cast("B"))
     return Answer(output, rows)
 
 
-def _received(connection: socket.socket, buffer: bytearray | memoryview) -> bytearray | memoryview | None:
-    """Fill the buffer and return it; None when the other end is closed."""
-    view, filled = memoryview(buffer), 0
-    while filled < len(view):
-        try:
-            count = connection.recv_into(view[filled:], 0, socket.MSG_WAITALL)
-        except ConnectionResetError:
-            count = 0
-        if not count:
-            return None
-        filled += count
-    return buffer
+def _receive_answer_into(connection: socket.socket, buffer: bytearray | memoryview) -> None:
+    if not receive_into(connection, buffer):
+        raise EOFError("the inference process has gone")

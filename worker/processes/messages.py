@@ -9,6 +9,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from worker.receiving import receive_into
+
 MAX_FIELDS_BYTES: Final = 1 << 22
 """Longest JSON: 100 bytes for each of the stages of 4,096 faces, many more than an image can show."""
 
@@ -82,15 +84,8 @@ class MessageSocket:
     def _filled(self, size: int) -> bytes:
         """Return that many bytes of a large message, without joining pieces."""
         buffer = bytearray(size)
-        view, filled = memoryview(buffer), 0
-        while filled < size:
-            try:
-                count = self._connection.recv_into(view[filled:])
-            except ConnectionResetError:
-                count = 0
-            if not count:
-                raise EOFError("the other end is closed")
-            filled += count
+        if not receive_into(self._connection, buffer):
+            raise EOFError("the other end is closed")
         return bytes(buffer)
 
     def _received(self, most: int) -> bytes:
