@@ -132,13 +132,20 @@ class TestGates:
             ({"sharpness": 0.5}, Flaw.BLUR),
             ({"dark": 0.5}, Flaw.DARK),
             ({"bright": 0.5}, Flaw.BRIGHT),
-            ({"yaw": -50}, Flaw.POSE),
+            ({"yaw": -55}, Flaw.POSE),
+            ({"yaw": 55}, Flaw.POSE),
             ({"pitch": 25}, Flaw.POSE),
+            ({"pitch": -25}, Flaw.POSE),
         ],
     )
     def test_flaws_of_the_strict_gate_only(self, changed: dict[str, float], flaw: Flaw) -> None:
         assert STRICT.flaw(replace(FINE, **changed)) is flaw
         assert STANDARD.flaw(replace(FINE, **changed)) is None
+
+    @pytest.mark.parametrize("changed", [{"yaw": 45}, {"yaw": -45}, {"pitch": 15}, {"yaw": 45, "pitch": -15}])
+    def test_faces_that_are_turned_and_found_all_the_same_pass_both_gates(self, changed: dict[str, float]) -> None:
+        for gate in (STANDARD, STRICT):
+            assert gate.flaw(replace(FINE, **changed)) is None
 
     @given(
         st.builds(
