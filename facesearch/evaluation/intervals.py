@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from facesearch.evaluation.metrics import nth, true_accept_rate
-from facesearch.evaluation.pairs import Counts, Numbers, Pairs
+from facesearch.evaluation.pairs import Numbers, Pairs
+from worker.confidence.rates import Counts
 
 LEVEL: Final = 0.95
 DRAWS: Final = 1000

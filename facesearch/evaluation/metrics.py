@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from facesearch.evaluation.pairs import ROWS, STEPS, Counts, Indices, Numbers, Pairs
+from facesearch.evaluation.pairs import ROWS, Indices, Numbers, Pairs
+from worker.confidence.rates import Counts
 
 
 def true_accept_rate(pairs: Pairs, far: float) -> float:
@@ -42,11 +43,6 @@ def equal_error_rate(pairs: Pairs) -> float:
     after = int(np.argmax(rejects >= accepts))
     apart, then = accepts[after - 1] - rejects[after - 1], rejects[after] - accepts[after]
     return float(accepts[after - 1] + (accepts[after] - accepts[after - 1]) * apart / (apart + then))
-
-
-def step_of(cosine: float) -> int:
-    """Return the lowest step that is not below the cosine."""
-    return min(STEPS, max(0, math.ceil((cosine + 1) * (STEPS / 2) - 1e-9)))
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==

@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-STEPS: Final = 20_000
-"""Number of steps of 1e-4 in which cosines are counted."""
+from worker.confidence.rates import STEPS, Counts
 
 KEPT_PART: Final = 0.02
 """Part of impostor pairs that is kept, the most similar ones: twice what a FAR of 1e-2 needs, since resampling may give
@@ -27,7 +26,6 @@ KEPT_LEAST: Final = 100_000
 ROWS: Final = 256
 
 Numbers = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]
 
 

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from facesearch.evaluation import metrics, summary
-from facesearch.evaluation.fitting import FARS as TARGET_FARS
-from facesearch.evaluation.pairs import STEPS, Counts, Numbers
+from facesearch.evaluation.pairs import Numbers
 from facesearch.evaluation.result import Evaluation
 from facesearch.evaluation.svg import FIRST, FLOOR, SECOND, Axis, Mark, Series, decades, plot
+from worker.confidence.rates import FARS as TARGET_FARS
+from worker.confidence.rates import STEPS, Counts, step_of
 from worker.models.calibration import Calibration
 
 _BAR: Final = 200
@@ -117,7 +118,7 @@ def _calibrated(found: Evaluation, calibration: Calibration) -> tuple[str, str, 
     )
     fars, frrs = metrics.false_accept_curve(found.pairs), metrics.false_reject_curve(found.pairs)
     confidences = np.arange(0, 100.25, 0.5).tolist()
-    steps = [metrics.step_of(calibration.cosine(confidence)) for confidence in confidences]
+    steps = [step_of(calibration.cosine(confidence)) for confidence in confidences]
     across = Axis("confidence", 0, 100, tuple((float(x), str(x)) for x in (0, 20, 40, 60, 80, 90, 95, 100)))
     up = decades("part of the pairs", -7, 0)
 

@@ -15,10 +15,10 @@ from facesearch.evaluation.metrics import (
     false_accept_curve,
     false_reject_curve,
     identify,
-    step_of,
     true_accept_rate,
 )
-from facesearch.evaluation.pairs import STEPS, compare
+from facesearch.evaluation.pairs import compare
+from worker.confidence.rates import step_of
 
 
 def vectors_at(*degrees: float) -> np.ndarray:
@@ -150,12 +150,6 @@ def test_the_equal_error_rate_is_0_without_confusion_and_a_half_at_random() -> N
     assert equal_error_rate(compare(vectors_at(0, 1, 90, 91), ["ann", "ann", "bob", "bob"])) == 0
     same = compare(np.tile(vectors_at(0), (4, 1)), ["ann", "ann", "bob", "bob"])
     assert equal_error_rate(same) == pytest.approx(0.5)
-
-
-@given(st.floats(-1, 1))
-def test_a_step_is_never_below_its_cosine(cosine: float) -> None:
-    assert step_of(cosine) * 2 / STEPS - 1 >= cosine - 1e-9
-    assert (step_of(cosine) - 1) * 2 / STEPS - 1 < cosine
 
 
 def test_a_probe_is_compared_with_the_first_photo_of_each_person() -> None:
