@@ -60,10 +60,11 @@ lint: $(VENV)/.dev ## Check style (ruff), formatting, types (mypy) and who impor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --package facesearch_client
 	$(BIN)/lint-imports --no-cache --no-logo
 
 unit: $(VENV)/.dev ## Run only the tests that need no server and no model
-	$(BIN)/pytest tests/unit tests/architecture $(PYTEST_ARGS)
+	$(BIN)/pytest tests/unit tests/architecture clients/python/tests $(PYTEST_ARGS)
 
 integration: $(VENV)/.dev ## Run the integration tests against BACKEND=embedded|given|containers
 	@$(BIN)/facesearch models pull

@@ -7,10 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("facesearch", "gateway", "worker", "shared")
-TOPS = (*PACKAGES, "bench", "deploy", "docs", "tests")
+TOPS = (*PACKAGES, "bench", "clients", "deploy", "docs", "tests")
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"))
+    for path in (
+        *ROOT.glob("*.md"),
+        *(each for top in ("clients", "deploy", "docs") for each in (ROOT / top).rglob("*.md")),
+    )
     if path.name != "CHANGELOG.md"  # which also names removed files
 )
 
@@ -24,7 +27,8 @@ def test_the_tree_in_contributing_has_every_package() -> None:
     subpackages = {
         str(path.parent.relative_to(ROOT)) for package in PACKAGES for path in ROOT.glob(f"{package}/*/__init__.py")
     }
-    assert named == {*PACKAGES, *subpackages}
+    clients = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("clients/*/README.md")}
+    assert named == {*PACKAGES, *subpackages, "clients", *clients}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -126,14 +126,19 @@ def test_every_dependency_has_its_reason() -> None:
     reasons = (ROOT / "docs/dependencies.md").read_text()
     made = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras, groups = made["project"]["optional-dependencies"], made["dependency-groups"]
-    lists = [made["project"]["dependencies"], *extras.values(), *groups.values()]
+    client = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
+    lists = [client["dependencies"], *client["optional-dependencies"].values()]
+    lists += [made["project"]["dependencies"], *extras.values(), *groups.values()]
     listed = {re.match(r"[A-Za-z0-9-]+", entry)[0] for entries in lists for entry in entries}
     assert len(listed) > 20
     for package in listed:
         assert re.search(rf"\b{package}\b", reasons), package
 
 
-DOCUMENTS = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"))
+DOCUMENTS = (
+    *ROOT.glob("*.md"),
+    *(path for folder in ("clients", "deploy", "docs") for path in (ROOT / folder).rglob("*.md")),
+)
 
 
 def test_links_between_documents_lead_to_files_and_headings() -> None:

@@ -1,0 +1,126 @@
+"""The client for asyncio: the methods of FaceSearch, to be awaited."""
+
+import asyncio
+import uuid
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from facesearch_client import calls
+from facesearch_client.account import TIMEOUT_S, Account, address
+from facesearch_client.answers import no_answer, result_of
+from facesearch_client.calls import Call, Faces, new_idempotency_key
+from facesearch_client.errors import Unavailable
+from facesearch_client.images import Image
+from facesearch_client.results import AddedFace, Comparison, FoundFace
+from facesearch_client.retries import DEFAULT, Attempts, Retries
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+T = TypeVar("T")
+
+
+class AsyncFaceSearch:
+    """FaceSearch for asyncio: its arguments, results and errors are the same. An `async with` block closes its
+    connections. Images are read and scaled in threads, so that other tasks go on.
+
+    http: a client of httpx to use; its owner closes it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries = DEFAULT,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._account = Account(address(url), key, timeout_s)
+        self._retries = retries
+        self._is_own = http is None
+        self._http = httpx.AsyncClient() if http is None else http
+
+    def __repr__(self) -> str:
+        return f"AsyncFaceSearch({self._account.url!r})"
+
+    async def __aenter__(self) -> "Self":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._is_own:
+            await self._http.aclose()
+
+    async def addface(
+        self,
+        image: Image,
+        *,
+        name: str | None = None,
+        facedb: str | None = None,
+        faces: Faces | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[AddedFace]:
+        """See FaceSearch.addface."""
+        call = await asyncio.to_thread(calls.addface, image, name, facedb, faces, shrink=shrink)
+        return await self._do(call, idempotency_key or new_idempotency_key())
+
+    async def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[FoundFace]:
+        """See FaceSearch.searchface."""
+        call = await asyncio.to_thread(calls.searchface, image, facedb, limit, min_confidence, shrink=shrink)
+        return await self._do(call, idempotency_key)
+
+    async def delface(
+        self,
+        person_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """See FaceSearch.delface."""
+        await self._do(calls.delface(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    async def facecompare(
+        self,
+        image1: Image,
+        image2: Image,
+        *,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Comparison:
+        """See FaceSearch.facecompare."""
+        call = await asyncio.to_thread(calls.facecompare, image1, image2, shrink=shrink)
+        return await self._do(call, idempotency_key)
+
+    async def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        attempts = Attempts(self._retries, call.name, idempotency_key)
+        while True:
+            try:
+                return result_of(await self._send(call, idempotency_key), call.result)
+            except Unavailable as error:
+                pause_s = attempts.pause_s(error)
+            await asyncio.sleep(pause_s)
+
+    async def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
+        try:
+            return await self._http.send(self._account.request(self._http, call, idempotency_key))
+        except httpx.RequestError as error:
+            failed = no_answer(error)
+        raise failed

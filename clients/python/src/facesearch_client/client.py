@@ -1,0 +1,153 @@
+"""The client for programs without asyncio."""
+
+import time
+import uuid
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from facesearch_client import calls
+from facesearch_client.account import TIMEOUT_S, Account, address
+from facesearch_client.answers import no_answer, result_of
+from facesearch_client.calls import Call, Faces, new_idempotency_key
+from facesearch_client.errors import Unavailable
+from facesearch_client.images import Image
+from facesearch_client.results import AddedFace, Comparison, FoundFace
+from facesearch_client.retries import DEFAULT, Attempts, Retries
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+T = TypeVar("T")
+
+
+class FaceSearch:
+    """A facesearch service, with one key of it. Threads may share it. A `with` block closes its connections.
+
+    url: the address of the service, such as http://127.0.0.1:8000. key: the API key, which is never logged nor shown.
+    timeout_s: seconds to wait for the answer to one attempt; let it be more than the service's FACESEARCH_DEADLINE_S,
+    or requests are repeated that are still being done. retries: how long requests are repeated. http: a client of
+    httpx to use, for proxies and certificates for example; its owner closes it.
+
+    Raises ValueError for an address, a key or a time that cannot be one.
+
+    Its methods raise subclasses of FaceSearchError: Unavailable when the service could not do it in all attempts,
+    ConnectionFailed of these when it was not reached; InvalidRequest for a wrong parameter, Unauthorized and Forbidden
+    of these for the key; UnexpectedAnswer if the address is that of another service. With an image they also raise
+    FaceNotDetected, ImageTooLarge and ImageUnreadable, OSError for a file that cannot be read, TypeError for what is no
+    image, and ImportError if Pillow is needed and missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries = DEFAULT,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._account = Account(address(url), key, timeout_s)
+        self._retries = retries
+        self._is_own = http is None
+        self._http = httpx.Client() if http is None else http
+
+    def __repr__(self) -> str:
+        return f"FaceSearch({self._account.url!r})"
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._is_own:
+            self._http.close()
+
+    def addface(
+        self,
+        image: Image,
+        *,
+        name: str | None = None,
+        facedb: str | None = None,
+        faces: Faces | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[AddedFace]:
+        """Add the faces of an image to a face database, and return them from left to right.
+
+        name: text for all of them, at most 128 letters and digits unless the service allows more; None: the service
+        chooses ID0, ID1 and so on. facedb: None: the key's own. faces: which are added: "all", bystanders too, which
+        None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. shrink: scale the
+        image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters: calls with the same
+        one and the same parameters have the effect of one; None: one of its own.
+        """
+        call = calls.addface(image, name, facedb, faces, shrink=shrink)
+        return self._do(call, idempotency_key or new_idempotency_key())
+
+    def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[FoundFace]:
+        """Search a face database for the most prominent face of an image. Return the faces that are like it, the most
+        similar first; an empty list if there are none.
+
+        limit: return at most that many, 1 to 50; None: 50. min_confidence: the least confidence of one, 0 to 100;
+        None: 80. facedb, shrink: as in addface. idempotency_key: a repetition with the same
+        one gives the first result, and is charged once; None: there is none.
+        """
+        return self._do(calls.searchface(image, facedb, limit, min_confidence, shrink=shrink), idempotency_key)
+
+    def delface(
+        self,
+        person_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Delete an added face. Raises PersonNotFound if the face database has none with that id.
+
+        facedb, idempotency_key: as in addface.
+        """
+        self._do(calls.delface(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    def facecompare(
+        self,
+        image1: Image,
+        image2: Image,
+        *,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Comparison:
+        """Compare the most prominent faces of two images, whose order does not matter.
+
+        shrink: as in addface. idempotency_key: as in searchface.
+        """
+        return self._do(calls.facecompare(image1, image2, shrink=shrink), idempotency_key)
+
+    def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        attempts = Attempts(self._retries, call.name, idempotency_key)
+        while True:
+            try:
+                return result_of(self._send(call, idempotency_key), call.result)
+            except Unavailable as error:
+                pause_s = attempts.pause_s(error)
+            time.sleep(pause_s)
+
+    def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
+        try:
+            return self._http.send(self._account.request(self._http, call, idempotency_key))
+        except httpx.RequestError as error:
+            failed = no_answer(error)
+        raise failed

@@ -1,0 +1,87 @@
+"""The results of calls. Fields that a newer service adds are ignored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AddedFace:
+    """A face that was added. person_id: its id, a UUID. name: as given, or else the one that the service chose."""
+
+    person_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A face that a search found. confidence: how alike it is, from 0 to 100."""
+
+    person_id: str
+    name: str
+    confidence: float
+
+
+class Result(str, Enum):
+    """What a comparison concludes from the similarity."""
+
+    SAME_PERSON = "SAME PERSON"
+    NOT_SURE = "NOT SURE"
+    NOT_SAME_PERSON = "NOT SAME PERSON"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two faces compared. similarity: from 0 to 100, on the scale of a confidence."""
+
+    similarity: float
+    result: Result
+
+
+def added_faces(message: Any) -> list[AddedFace]:
+    """Return the faces of an addface. Raises ValueError for another message."""
+    return [AddedFace(_text(entry, "person_id"), _text(entry, "name")) for entry in _entries(message)]
+
+
+def found_faces(message: Any) -> list[FoundFace]:
+    """Return the faces of a searchface. Raises ValueError for another message."""
+    return [
+        FoundFace(_text(entry, "person_id"), _text(entry, "name"), _number(entry, "confidence"))
+        for entry in _entries(message)
+    ]
+
+
+def comparison(message: Any) -> Comparison:
+    """Return the result of a facecompare. Raises ValueError for another message."""
+    return Comparison(_number(message, "similarity"), Result(_text(message, "result")))
+
+
+def nothing(_message: Any) -> None:
+    """Take any message."""
+
+
+def _entries(message: Any) -> list[Any]:
+    if not isinstance(message, list):
+        raise ValueError("message is no list")  # noqa: TRY004 -- one error for every flaw of an answer
+    return message
+
+
+def _text(entry: Any, name: str) -> str:
+    value = _field(entry, name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004
+    return value
+
+
+def _number(entry: Any, name: str) -> float:
+    value = _field(entry, name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{name} is no number")  # noqa: TRY004
+    return float(value)
+
+
+def _field(entry: Any, name: str) -> Any:
+    if not isinstance(entry, Mapping) or name not in entry:
+        raise ValueError(f"{name} is missing")
+    return entry[name]
