@@ -35,7 +35,7 @@ from worker.inference.plan import Plan
 from worker.models import files
 from worker.models.selection import in_use
 from worker.processes.models import Vision
-from worker.processes.pool import VisionPool
+from worker.processes.pool import Ending, VisionPool
 from worker.vision.memory_budget import MemoryBudget
 from worker.vision.session import Device
 from worker.waits import Waits
@@ -61,8 +61,8 @@ class Recorder:
     def embedded(self, faces: int) -> None:
         self.batches.append(faces)
 
-    def vision_process_ended(self, *, was_killed: bool) -> None:
-        raise RuntimeError("a vision process ended" + " by a signal" * was_killed)
+    def vision_process_ended(self, how: Ending) -> None:
+        raise RuntimeError(f"a vision process ended: {how}")
 
 
 def opened(

@@ -45,15 +45,15 @@ class SeparateProcesses(Stage):
             return len(list(redis.scan_iter(heartbeat_key("*"))))
 
 
-def python_part(package: str, log: Path, environment: dict[str, str]) -> Part:
+def python_part(module: str, log: Path, environment: dict[str, str]) -> Part:
     """Return a gateway or a worker that is not started yet."""
-    return Part([sys.executable, "-m", package], environment, log)
+    return Part([sys.executable, "-m", module], environment, log)
 
 
 @contextmanager
-def separate_processes(folder: Path, **settings: str) -> Iterator[SeparateProcesses]:
-    """Start them all and wait until they are ready. settings: of gateways and workers, by their environment names; a
-    Qdrant is started unless a QDRANT_URL is among them.
+def separate_processes(folder: Path, worker: str = "worker", **settings: str) -> Iterator[SeparateProcesses]:
+    """Start them all and wait until they are ready. worker: the module that is run for one. settings: of gateways and
+    workers, by their environment names; a Qdrant is started unless a QDRANT_URL is among them.
     """
     with valkeys(folder) as (broker, images), ExitStack() as stack:
         if "QDRANT_URL" not in settings:
@@ -79,7 +79,7 @@ def separate_processes(folder: Path, **settings: str) -> Iterator[SeparateProces
                 python_part("gateway", folder / f"gateway-{port}.log", environment | {"FACESEARCH_PORT": str(port)})
                 for port in ports
             ],
-            workers=[python_part("worker", folder / f"worker-{number}.log", environment) for number in range(WORKERS)],
+            workers=[python_part(worker, folder / f"worker-{number}.log", environment) for number in range(WORKERS)],
             environment=environment,
         )
         parts = [*stage.gateways, *stage.workers]

@@ -35,7 +35,7 @@ class Recorded:
     """What vision processes observed."""
 
     def __init__(self):
-        self.faces, self.batches, self.killed = [], [], []
+        self.faces, self.batches, self.ended = [], [], []
 
     def record_stage(self, name, at, seconds):
         pass
@@ -46,8 +46,8 @@ class Recorded:
     def embedded(self, faces):
         self.batches.append(faces)
 
-    def vision_process_ended(self, *, was_killed):
-        self.killed.append(was_killed)
+    def vision_process_ended(self, how):
+        self.ended.append(how)
 
 
 @pytest.fixture(scope="module")
