@@ -360,6 +360,12 @@ class Settings(BaseSettings):
         default="sface-2021dec-int8bq",
         description="Embedding model, by its name in the catalogue or its own (`facesearch models add`).",
     )
+    mirror_faces: bool = Field(
+        default=False,
+        description="Embed each face of new facedbs together with its mirror image, which finds a few people more and "
+        "takes an embedding more for each face, in adds and in searches. False: half the time of embedding. A facedb "
+        "keeps what it began with. See docs/models.md.",
+    )
     accept_noncommercial: bool = Field(
         default=False,
         description="Allow models whose licence forbids commercial use. False: no licence is broken by accident.",

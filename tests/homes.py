@@ -29,6 +29,16 @@ def ours() -> Identity:
     return spaces_of(catalog.find(Settings().embedder, "embedding")).newest
 
 
+def with_preprocessing(version: int) -> Identity:
+    """Return the identity of facedbs with that preprocessing, which workers with default settings serve."""
+    (found,) = (
+        identity
+        for identity, preprocessing in spaces_of(catalog.find(Settings().embedder, "embedding")).preprocessings.items()
+        if preprocessing.version == version
+    )
+    return found
+
+
 def unit(seed: int) -> Vector:
     vector = np.random.default_rng(seed).standard_normal(ours().dimension)
     return (vector / np.linalg.norm(vector)).astype(np.float32)

@@ -133,7 +133,7 @@ def compare(job: CompareJob, runtime: Runtime) -> Comparison:
     """Compare the most prominent faces of both images. An unreadable image is reported before one without a face; the
     log names the image.
     """
-    preprocessing = runtime.spaces.preprocessings[runtime.spaces.newest]
+    preprocessing = runtime.spaces.preprocessing
     vectors, missing = [], None
     for number, name in enumerate(("img1", "img2")):
         try:

@@ -87,7 +87,7 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
 
         waits = waits or Waits()
         faces = _open_faces(stack, settings, detector, embedder, metrics, waits)
-        spaces = spaces_of(embedder)
+        spaces = spaces_of(embedder, mirror_faces=settings.mirror_faces)
         store = stack.enter_context(closing(open_store(settings, spaces)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 
 from facesearch.evaluation.fitting import Level, calibration, fit, shortage
-from facesearch.evaluation.run import Folder, embed_photos
+from facesearch.evaluation.run import Folder, Searched, embed_photos
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.calibration import Calibration
 from worker.models.catalog import Embedder
+from worker.models.spaces import spaces_of
 from worker.runtime import open_faces
 from worker.vision.quality import GATES
 
@@ -55,8 +56,9 @@ def measure(
     """
     # Before minutes of work.
     _require_enough([photo.person for photo in folder.photos])
-    service, gate = open_faces(settings, embedder), GATES[settings.quality_search]
-    outcomes = embed_photos(service, gate, folder.photos, threads, advance, warn)
+    preprocessing = spaces_of(embedder, mirror_faces=settings.mirror_faces).preprocessing
+    searched = Searched(open_faces(settings, embedder), preprocessing, GATES[settings.quality_search])
+    outcomes = embed_photos(searched, folder.photos, threads, advance, warn)
     found = [(photo.person, vector) for photo, vector in outcomes if not isinstance(vector, str)]
     people = [person for person, _ in found]
     _require_enough(people)

@@ -15,6 +15,7 @@ from shared.imagefile.header import SIGNATURE_BYTES, kind_of
 from shared.settings import Settings
 from worker.models import custom
 from worker.models.spaces import spaces_of
+from worker.models.versions import Preprocessing
 from worker.runtime import open_faces
 from worker.vision.quality import GATES, Gate
 from worker.vision.service import FaceService
@@ -90,8 +91,9 @@ def evaluate(
     _require_pairs([photo.person for photo in folder.photos])
     embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
     detector = custom.find(settings.detector, "detection", settings.models_dir)
-    faces = open_faces(settings, embedder)
-    outcomes = embed_photos(faces, GATES[settings.quality_search], folder.photos, threads, advance, warn)
+    spaces = spaces_of(embedder, mirror_faces=settings.mirror_faces)
+    searched = Searched(open_faces(settings, embedder), spaces.preprocessing, GATES[settings.quality_search])
+    outcomes = embed_photos(searched, folder.photos, threads, advance, warn)
     people = [photo.person for photo, _ in outcomes]
     _require_pairs(people)
     nothing = np.full(embedder.dimension, np.nan, np.float32)
@@ -107,25 +109,32 @@ def evaluate(
     )
     if not tally.detected:
         raise OperatorError(f"no face was found on any of the {tally.photos} photos")
-    model, finder = str(spaces_of(embedder).newest), f"{detector.name}:{detector.sha256}"
+    model, finder = str(spaces.newest), f"{detector.name}:{detector.sha256}"
     return evaluation(vectors, people, tally, embedder.calibration, model, finder)
 
 
+@dataclass(frozen=True)
+class Searched:
+    """How a search sees a photo. gate: the quality that its face must have."""
+
+    faces: FaceService
+    preprocessing: Preprocessing
+    gate: Gate | None
+
+
 def embed_photos(
-    faces: FaceService,
-    gate: Gate | None,
+    searched: Searched,
     photos: Sequence[Photo],
     threads: int,
     advance: Callable[[], None],
     warn: Callable[[str], None],
 ) -> list[tuple[Photo, Outcome]]:
-    """Return the most prominent face of each readable photo, in their order, embedded as for a search. gate: quality
-    that it must have.
-    """
+    """Return the most prominent face of each readable photo, in their order, embedded as for a search."""
+    gate = searched.gate
 
     def embed(photo: Photo) -> Outcome:
         try:
-            face = faces.embed_most_prominent(photo.path.read_bytes())
+            face = searched.faces.embed_most_prominent(photo.path.read_bytes(), searched.preprocessing)
         except FaceNotDetected:
             return "no face"
         return face.vector if gate is None or gate.flaw(face.quality) is None else "poor"

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,10 @@ class Kept:
         self.redis, self.collections = redis, collections
         self.store = MemoryStore(SPACE)
 
-    def face(self, tenant: str) -> str:
+    def face(self, tenant: str, identity: Identity = SPACE) -> str:
         """Add a face and return its id."""
         point = Point(uuid.uuid4(), "Ada", np.eye(4, dtype=np.float32)[0])
-        self.store.add(self.collections[tenant], [point])
+        self.store.under(identity).add(self.collections[tenant], [point])
         return str(point.person_id)
 
     def answer(self, tenant: str, message: Any, status: Status = Status.OK) -> str:
@@ -111,6 +112,14 @@ def test_all_other_answers_stay(kept: Kept) -> None:
     assert kept.forget() == 0
     assert [kept.now(key) for key in stays] == before
     assert not kept.redis.hexists(waiting, "outcome")
+
+
+def test_answers_that_name_faces_of_another_preprocessing_stay(kept: Kept) -> None:
+    there = kept.face("shop", replace(SPACE, version=2))
+    stays = kept.answer("shop", added(there))
+    gone = kept.answer("shop", added(str(uuid.uuid4())))
+    assert kept.forget() == 1
+    assert (kept.now(stays).message, kept.now(gone)) == (added(there), ERASED)
 
 
 def test_an_unreadable_answer_is_erased(kept: Kept) -> None:

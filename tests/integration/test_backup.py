@@ -3,6 +3,7 @@
 import json
 import stat
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,12 +13,14 @@ import pytest
 from redis import Redis
 
 from facesearch.embedded import data_directory
-from homes import Home, done, faces, ours, read, refused
+from homes import Home, done, faces, ours, read, refused, with_preprocessing
 from qdrant_server import Server, served
 from shared.settings import Settings
+from worker.models.identity import Identity
 from worker.store.base import Store
 from worker.store.edge.store import EdgeStore
 from worker.store.qdrant.backend import open_qdrant
+from worker.store.views import matching
 
 KEY = "a key for tests"
 
@@ -230,6 +233,82 @@ class TestIntoADataDirectory:
         assert done("restore", tmp_path / "b", "--data-dir", tmp_path / "new").startswith("restored: 5 faces")
         with closing(EdgeStore(tmp_path / "new" / "faces", ours(), 1)) as store:
             assert store.collections() == [home.collection]
+
+
+def identities(store: Store, home: Home) -> list[Identity | None]:
+    """Return those of the two facedbs."""
+    return [store.identity_of(collection) for collection in (home.collection, home.staff)]
+
+
+def all_faces(store: Store, home: Home) -> list[dict[uuid.UUID, tuple[str, bytes]]]:
+    """Return the faces of both facedbs, each read under its own identity."""
+    return [read(matching(store, collection), collection) for collection in (home.collection, home.staff)]
+
+
+class TestSeveralPreprocessings:
+    """Each facedb keeps its own, in a backup too."""
+
+    SPACES = (with_preprocessing(3), with_preprocessing(4))
+
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Home:
+        home = Home(tmp_path / "home", points=[])
+        with closing(home.store()) as store:
+            store.under(self.SPACES[0]).add(home.collection, faces(5))
+            store.under(self.SPACES[1]).add(home.staff, faces(2, first=50))
+        return home
+
+    @pytest.fixture
+    def before(self, home: Home) -> list[dict[uuid.UUID, tuple[str, bytes]]]:
+        with closing(home.store()) as store:
+            found = all_faces(store, home)
+        assert list(map(len, found)) == [5, 2]
+        return found
+
+    @pytest.mark.usefixtures("before")
+    def test_verifying_reads_both(self, home: Home, backup: Path) -> None:
+        for arguments in (["--data-dir", home.folder], [backup]):
+            assert "7 faces in 2 collections; nothing is wrong" in done("verify", *arguments)
+
+    @pytest.mark.parametrize("mirror", ["true", "false"])
+    def test_into_a_data_directory(
+        self, home: Home, before: list[object], backup: Path, tmp_path: Path, mirror: str
+    ) -> None:
+        """Whichever the service that is restored gives to new facedbs."""
+        said = done("restore", backup, "--data-dir", tmp_path / "new", FACESEARCH_MIRROR_FACES=mirror)
+        assert said.startswith("restored: 7 faces of 2 facedbs")
+        with closing(EdgeStore(tmp_path / "new" / "faces", ours(), 1)) as store:
+            assert identities(store, home) == list(self.SPACES)
+            assert all_faces(store, home) == before
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("placement", ["separate", "shared"])
+    def test_into_servers_and_back_from_their_snapshots(
+        self,
+        home: Home,
+        before: list[object],
+        backup: Path,
+        server: Server,
+        servers: dict[str, str],
+        tmp_path: Path,
+        placement: str,
+    ) -> None:
+        servers |= {"FACESEARCH_PLACEMENT": placement}
+        done("restore", backup, **servers)
+        patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
+        settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, placement=placement, **patient)
+        with closing(open_qdrant(settings, ours())) as store:
+            assert identities(store, home) == list(self.SPACES)
+            assert all_faces(store, home) == before
+            done("backup", tmp_path / "servers", **servers)
+            assert "nothing is wrong" in done("verify", tmp_path / "servers")
+            store.drop(home.staff)
+        done("restore", tmp_path / "servers", "--overwrite", **servers)
+        with closing(open_qdrant(settings, ours())) as store:
+            assert identities(store, home) == list(self.SPACES)
+            assert all_faces(store, home) == before
+            for collection in (home.collection, home.staff):
+                store.drop(collection)
 
 
 @pytest.mark.slow

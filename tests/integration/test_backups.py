@@ -22,6 +22,8 @@ from shared.errors import OperatorError
 from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
 from spaces import only
 from worker.models.identity import Identity
+from worker.models.spaces import Spaces
+from worker.models.versions import Preprocessing
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, StoreUnavailable
 from worker.store.memory import MemoryStore
@@ -117,6 +119,24 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Pausin
         assert [point.person_id for point in read] == [point.person_id for point in points]
     assert not redis.exists(REQUEST)
     assert all(0 < redis.ttl(key) <= REMEMBER_S for key in redis.scan_iter(f"{REQUEST}*"))
+
+
+def test_each_facedb_is_written_under_its_own_identity(redis: Redis, handover: Path) -> None:
+    other, unknown = (Identity("sface", "0" * 64, version, 4) for version in (2, 3))
+    spaces = Spaces({OURS: Preprocessing(1), other: Preprocessing(2)}, [OURS])
+    store = MemoryStore(OURS)
+    worker = ForgedRequests(redis, Backups(redis, store, spaces, handover))
+    for collection, identity in {"t.a": OURS, "t.b": other, "t.c": unknown}.items():
+        store.under(identity).add(collection, faces(2))
+    for number, (collection, identity) in enumerate({"t.a": OURS, "t.b": other, "t.empty": OURS}.items()):
+        ended = worker.ended(handover / str(number), collection)
+        assert ended is not None
+        assert ended.state == "done"
+        assert faces_file.read_header(faces_path(handover / str(number), collection)).identity == str(identity)
+    refused = worker.ended(handover / "refused", "t.c")
+    assert refused is not None
+    assert refused.state == "failed"
+    assert refused.reason.startswith(f"collection t.c holds faces of {unknown}")
 
 
 @working

@@ -421,7 +421,7 @@ class People:
     def __init__(self, spread):
         self._spread = spread
 
-    def embed_most_prominent(self, data):
+    def embed_most_prominent(self, data, _preprocessing):
         if data.endswith(b"nobody"):
             raise FaceNotDetected
         person, photo = map(int, data[2:].split())

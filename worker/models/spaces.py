@@ -13,7 +13,10 @@ from worker.models.identity import Identity, identity
 from worker.models.versions import PREPROCESSINGS, Preprocessing
 
 FOR_NEW: Final = (3,)
-"""Versions of the preprocessing that new facedbs may get, best first."""
+"""Versions of the preprocessing that new facedbs may get, best first (worker/models/versions.py)."""
+
+MIRRORING: Final = (5,)
+"""Those before them with FACESEARCH_MIRROR_FACES."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Spaces:
         """The best identity for a new facedb."""
         return self.for_new[0]
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """That of the newest."""
+        return self.preprocessings[self.newest]
+
     def serves(self, identity: str) -> bool:
         """Return whether this is, as a text, the identity of one of the spaces."""
         return identity in map(str, self.preprocessings)
@@ -39,7 +47,8 @@ class Spaces:
         return {name: identity for name, identity in identities.items() if not self.serves(identity)}
 
 
-def spaces_of(model: Embedder) -> Spaces:
-    """Return the spaces of a service with this embedder."""
+def spaces_of(model: Embedder, *, mirror_faces: bool = False) -> Spaces:
+    """Return the spaces of a service with this embedder. mirror_faces: as in the settings."""
     preprocessings = {identity(model, each): each for each in PREPROCESSINGS.values()}
-    return Spaces(preprocessings, [identity(model, PREPROCESSINGS[version]) for version in FOR_NEW])
+    versions = (*MIRRORING, *FOR_NEW) if mirror_faces else FOR_NEW
+    return Spaces(preprocessings, [identity(model, PREPROCESSINGS[version]) for version in versions])

@@ -8,8 +8,9 @@ from worker.store.base import Store
 
 
 def configured_spaces(settings: Settings) -> Spaces:
-    """Return the spaces of the settings' embedder. Raises OperatorError if there is no such embedder."""
-    return spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir))
+    """Return the spaces of the settings. Raises OperatorError if there is no such embedder."""
+    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
+    return spaces_of(embedder, mirror_faces=settings.mirror_faces)
 
 
 def backend(settings: Settings) -> Backend:

@@ -118,6 +118,13 @@ class TestStart:
         made, _ = watch(store_with(**made_by), *(f"shop.{name}.0" for name in facedbs))
         made.require_something_served()
 
+    def test_a_worker_serves_facedbs_of_every_preprocessing_that_it_knows(self) -> None:
+        known = {f"v{preprocessing.version}": identity for identity, preprocessing in SPACES.preprocessings.items()}
+        made, metrics = watch(store_with(**known), *(f"shop.{name}.0" for name in known))
+        made.require_something_served()
+        assert made.summary() == (0, "")
+        assert gauge(metrics) == 0
+
     def test_a_worker_starts_while_the_store_does_not_answer(self) -> None:
         store = store_with(main=older())
         store.close()
