@@ -273,6 +273,12 @@ class TestFilesOfTheCatalogue:
             *("models", "pull", "auraface-v1"),
         )
 
+    def test_auraface_is_listed_and_has_to_be_calibrated(self, command):
+        listed = command("models", "list").stdout
+        assert re.search(r"^auraface-v1 +embedding +not fetched +none +yes +Apache-2.0$", listed, re.MULTILINE)
+        output = command("doctor", FACESEARCH_EMBEDDER="auraface-v1").stdout
+        assert re.search(r"^FAIL +models +no calibration .* for auraface-v1 .*calibrate DIR", output, re.MULTILINE)
+
     def test_an_unknown_file_needs_its_input(self, fails, file):
         fails("is no file of the catalogue .*say with --like", "models", "add", file)
 

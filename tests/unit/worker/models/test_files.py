@@ -119,7 +119,7 @@ def test_without_a_network_one_line_names_the_sources_and_the_remedy(folder):
     assert str(caught.value) == (
         "cannot get the model tiny: from here none of first.test, secon.test can be reached; without network, run "
         "`facesearch models pull` on a machine that has one and copy its models folder, which `facesearch models list` "
-        f"names, to {folder}"
+        f"names, to {folder}, or put tiny.onnx with sha256 {MODEL.sha256} there"
     )
 
 
