@@ -104,9 +104,13 @@ class Engine:
         with self._shard(name) as shard:
             shard.update(translate.edge_index(request))
 
-    def upsert(self, name: str, points: list[models.PointStruct]) -> None:
+    def upsert(self, name: str, points: list[models.PointStruct], mode: models.UpdateMode | None = None) -> None:
         with self._shard(name) as shard:
-            shard.update(edge.UpdateOperation.upsert_points([translate.edge_point(point) for point in points]))
+            shard.update(translate.edge_upsert(points, mode))
+
+    def set_payload(self, name: str, request: models.SetPayload) -> None:
+        with self._shard(name) as shard:
+            shard.update(translate.edge_payload_change(request))
 
     def remove(self, name: str, selector: models.PointIdsList | models.FilterSelector) -> None:
         with self._shard(name) as shard:
@@ -116,23 +120,19 @@ class Engine:
         with self._shard(name) as shard:
             found = shard.retrieve(
                 [str(i) for i in request.ids],
-                with_payload=bool(request.with_payload),
+                with_payload=translate.edge_selector(request.with_payload),
                 with_vector=bool(request.with_vector),
             )
             return [models.Record(id=str(r.id), payload=r.payload, vector=r.vector) for r in found]
 
     def scroll(self, name: str, request: models.ScrollRequest) -> models.ScrollResult:
         with self._shard(name) as shard:
-            asked = edge.ScrollRequest(
-                offset=None if request.offset is None else str(request.offset),
-                limit=request.limit,
-                filter=translate.edge_filter(request.filter),
-                with_payload=bool(request.with_payload),
-                with_vector=bool(request.with_vector),
-            )
-            found, after = shard.scroll(asked)
+            found, after = shard.scroll(translate.edge_scroll(request))
             return models.ScrollResult(
-                points=[models.Record(id=str(r.id), payload=r.payload, vector=r.vector) for r in found],
+                points=[
+                    models.Record(id=str(r.id), payload=r.payload, vector=r.vector, order_value=r.order_value)
+                    for r in found
+                ],
                 next_page_offset=None if after is None else str(after),
             )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import qdrant_edge as edge
 from qdrant_client import models
 
 
@@ -61,8 +62,12 @@ def cluster_info(asked: models.CreateCollection, shard: object, nodes: Nodes) ->
 
 
 def _index(found: object) -> models.PayloadIndexInfo:
-    return models.PayloadIndexInfo(
-        data_type=models.PayloadSchemaType.KEYWORD,
-        params=models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=found.params.is_tenant),
-        points=found.points,
-    )
+    if isinstance(found.params, edge.IntegerIndexParams):
+        kind = models.PayloadSchemaType.INTEGER
+        params: object = models.IntegerIndexParams(
+            type=models.IntegerIndexType.INTEGER, lookup=found.params.lookup, range=found.params.range
+        )
+    else:
+        kind = models.PayloadSchemaType.KEYWORD
+        params = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=found.params.is_tenant)
+    return models.PayloadIndexInfo(data_type=kind, params=params, points=found.points)

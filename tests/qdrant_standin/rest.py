@@ -51,6 +51,7 @@ class Routes:
                 ("POST", points + "/scroll", self._scroll),
                 ("POST", points + "/count", self._count),
                 ("POST", points + "/delete", self._remove),
+                ("POST", points + "/payload", self._set_payload),
                 ("POST", r"/collections/([^/]+)/facet", self._facet),
                 ("POST", stored, lambda name, *_: snapshots.create(name)),
                 ("GET", stored, lambda name, *_: snapshots.list(name)),
@@ -98,8 +99,14 @@ class Routes:
 
     def _upsert(self, name: str, query: Query, body: bytes) -> BaseModel:
         request = models.PointsList.model_validate_json(body)
-        self._engine.note("upsert", name, **query)
-        self._engine.upsert(name, request.points)
+        self._engine.note("upsert", name, request.model_copy(update={"points": []}), **query)
+        self._engine.upsert(name, request.points, request.update_mode)
+        return _DONE
+
+    def _set_payload(self, name: str, query: Query, body: bytes) -> BaseModel:
+        request = models.SetPayload.model_validate_json(body)
+        self._engine.note("set_payload", name, request, **query)
+        self._engine.set_payload(name, request)
         return _DONE
 
     def _retrieve(self, name: str, query: Query, body: bytes) -> Any:

@@ -74,9 +74,19 @@ class Points(api.PointsServicer):
         self._engine = engine
 
     def Upsert(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self._engine.note("upsert", request.collection_name, **_write_options(request))
+        mode = GrpcToRest.convert_update_mode(request.update_mode) if request.HasField("update_mode") else None
+        asked = models.PointsList(points=[], update_mode=mode)
+        self._engine.note("upsert", request.collection_name, asked, **_write_options(request))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        self._engine.upsert(request.collection_name, points)
+        self._engine.upsert(request.collection_name, points, mode)
+        return _DONE
+
+    def SetPayload(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        selector = GrpcToRest.convert_points_selector(request.points_selector)
+        chosen = {"filter": selector.filter} if isinstance(selector, models.FilterSelector) else {"points": []}
+        asked = models.SetPayload(payload=GrpcToRest.convert_payload(request.payload), **chosen)
+        self._engine.note("set_payload", request.collection_name, asked, **_write_options(request))
+        self._engine.set_payload(request.collection_name, asked)
         return _DONE
 
     def Delete(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -88,8 +98,8 @@ class Points(api.PointsServicer):
     def Get(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
         asked = models.PointRequest(
             ids=[GrpcToRest.convert_point_id(i) for i in request.ids],
-            with_payload=request.with_payload.enable,
-            with_vector=request.with_vectors.enable,
+            with_payload=_selector(request),
+            with_vector=_with_vectors(request),
         )
         self._engine.note("retrieve", request.collection_name, asked)
         found = self._engine.retrieve(request.collection_name, asked)
@@ -101,8 +111,9 @@ class Points(api.PointsServicer):
             offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
             limit=request.limit,
             filter=_filter(request),
-            with_payload=request.with_payload.enable,
-            with_vector=True,
+            with_payload=_selector(request),
+            with_vector=_with_vectors(request),
+            order_by=GrpcToRest.convert_order_by(request.order_by) if request.HasField("order_by") else None,
         )
         self._engine.note("scroll", request.collection_name, asked)
         found = self._engine.scroll(request.collection_name, asked)
@@ -119,7 +130,7 @@ class Points(api.PointsServicer):
             params=GrpcToRest.convert_search_params(request.params),
             score_threshold=request.score_threshold if request.HasField("score_threshold") else None,
             limit=request.limit,
-            with_payload=request.with_payload.enable,
+            with_payload=_selector(request),
         )
         self._engine.note("query", request.collection_name, asked.model_copy(update={"query": None}))
         found = self._engine.query(request.collection_name, asked)
@@ -138,8 +149,7 @@ class Points(api.PointsServicer):
         return api.FacetResponse(hits=[RestToGrpc.convert_facet_value_hit(hit) for hit in hits])
 
     def CreateFieldIndex(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
-        keyword = request.field_index_params.keyword_index_params
-        schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=keyword.is_tenant)
+        schema = GrpcToRest.convert_payload_schema_params(request.field_index_params)
         asked = models.CreateFieldIndex(field_name=request.field_name, field_schema=schema)
         self._engine.note("index", request.collection_name, asked, **_write_options(request))
         self._engine.index(request.collection_name, asked)
@@ -184,6 +194,15 @@ def server(engine: Engine, api_key: str | None) -> grpc.Server:
 
 def _filter(request: Any) -> models.Filter | None:
     return GrpcToRest.convert_filter(request.filter) if request.HasField("filter") else None
+
+
+def _with_vectors(request: Any) -> bool:
+    """Return whether the request asks for all vectors, or for those of some names: there is only one."""
+    return bool(GrpcToRest.convert_with_vectors_selector(request.with_vectors))
+
+
+def _selector(request: Any) -> Any:
+    return GrpcToRest.convert_with_payload_selector(request.with_payload)
 
 
 def _write_options(request: Any) -> dict[str, Any]:

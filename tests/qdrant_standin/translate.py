@@ -33,11 +33,13 @@ def changed(asked: models.CreateCollection, request: models.UpdateCollection) ->
 
 def edge_index(request: models.CreateFieldIndex) -> edge.UpdateOperation:
     schema = request.field_schema
-    if not isinstance(schema, models.KeywordIndexParams):
-        raise unsupported("a payload index other than of keywords with parameters")
-    return edge.UpdateOperation.create_field_index(
-        request.field_name, edge.KeywordIndexParams(is_tenant=schema.is_tenant, on_disk=schema.on_disk)
-    )
+    if isinstance(schema, models.KeywordIndexParams):
+        made: Any = edge.KeywordIndexParams(is_tenant=schema.is_tenant, on_disk=schema.on_disk)
+    elif isinstance(schema, models.IntegerIndexParams):
+        made = edge.IntegerIndexParams(lookup=schema.lookup, range=schema.range, on_disk=schema.on_disk)
+    else:
+        raise unsupported("a payload index other than of keywords or integers with parameters")
+    return edge.UpdateOperation.create_field_index(request.field_name, made)
 
 
 def edge_point(point: models.PointStruct) -> edge.Point:
@@ -45,6 +47,45 @@ def edge_point(point: models.PointStruct) -> edge.Point:
         raise unsupported("an unnamed vector")
     vectors: dict[str, Any] = dict(point.vector)
     return edge.Point(str(point.id), vectors, point.payload)
+
+
+def edge_upsert(points: list[models.PointStruct], mode: models.UpdateMode | None) -> edge.UpdateOperation:
+    if mode not in (None, models.UpdateMode.UPSERT, models.UpdateMode.INSERT_ONLY):
+        raise unsupported(f"the mode {mode}")
+    insert_only = mode is models.UpdateMode.INSERT_ONLY
+    return edge.UpdateOperation.upsert_points(
+        [edge_point(point) for point in points],
+        update_mode=edge.UpdateMode.InsertOnly if insert_only else edge.UpdateMode.Upsert,
+    )
+
+
+def edge_payload_change(request: models.SetPayload) -> edge.UpdateOperation:
+    """Translate a change of the payload of the points that match a filter; others are refused."""
+    if request.filter is None or request.points is not None or request.key is not None:
+        raise unsupported("a change of payloads other than by a filter")
+    return edge.UpdateOperation.set_payload_by_filter(edge_filter(request.filter) or edge.Filter(), request.payload)
+
+
+def edge_scroll(request: models.ScrollRequest) -> edge.ScrollRequest:
+    if request.order_by is not None and request.offset is not None:
+        raise Refused(400, "Bad request: Cannot use an `offset` when using `order_by`. The alternative for paging ...")
+    return edge.ScrollRequest(
+        offset=None if request.offset is None else str(request.offset),
+        limit=request.limit,
+        filter=edge_filter(request.filter),
+        with_payload=edge_selector(request.with_payload),
+        with_vector=bool(request.with_vector),
+        order_by=_order(request.order_by),
+    )
+
+
+def edge_selector(asked: object) -> bool | list[str]:
+    """Translate which keys of the payload are asked for: all, none, or those of a list."""
+    if isinstance(asked, models.PayloadSelectorInclude):
+        return asked.include
+    if asked is None or isinstance(asked, bool | list):
+        return asked or False
+    raise unsupported("a choice of payload keys other than of those to include")
 
 
 def edge_removal(selector: models.PointIdsList | models.FilterSelector) -> edge.UpdateOperation:
@@ -63,12 +104,12 @@ def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
         score_threshold=request.score_threshold,
         filter=edge_filter(request.filter),
         params=edge.SearchParams(exact=True),
-        with_payload=bool(request.with_payload),
+        with_payload=edge_selector(request.with_payload),
     )
 
 
 def edge_filter(asked: models.Filter | None) -> edge.Filter | None:
-    """Translate a filter that requires values of keys; others are refused."""
+    """Translate a filter of conditions that must all hold; others are refused."""
     if asked is None:
         return None
     if asked.should or asked.must_not or asked.min_should or not isinstance(asked.must, list):
@@ -76,10 +117,26 @@ def edge_filter(asked: models.Filter | None) -> edge.Filter | None:
     return edge.Filter(must=[_condition(condition) for condition in asked.must])
 
 
-def _condition(condition: object) -> edge.FieldCondition:
-    if not isinstance(condition, models.FieldCondition) or not isinstance(condition.match, models.MatchValue):
-        raise unsupported("a condition other than on a value")
-    return edge.FieldCondition(key=condition.key, match=edge.MatchValue(condition.match.value))
+def _condition(condition: object) -> Any:
+    match condition:
+        case models.FieldCondition(match=models.MatchValue(value=value)):
+            return edge.FieldCondition(key=condition.key, match=edge.MatchValue(value))
+        case models.FieldCondition(range=models.Range() as limits):
+            limits = edge.RangeFloat(gte=limits.gte, gt=limits.gt, lte=limits.lte, lt=limits.lt)
+            return edge.FieldCondition(key=condition.key, range=limits)
+        case models.IsEmptyCondition():
+            return edge.IsEmptyCondition(condition.is_empty.key)
+        case models.HasIdCondition():
+            return edge.HasIdCondition({str(point) for point in condition.has_id})
+    raise unsupported("a condition other than on a value, a range, an empty key or ids")
+
+
+def _order(asked: object) -> edge.OrderBy | None:
+    if asked is None:
+        return None
+    if not isinstance(asked, models.OrderBy) or asked.direction is not models.Direction.ASC:
+        raise unsupported("an order other than an ascending one with parameters")
+    return edge.OrderBy(asked.key, edge.Direction.Asc, asked.start_from)
 
 
 def unsupported(what: str) -> Refused:

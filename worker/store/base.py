@@ -4,9 +4,9 @@ Every store passes tests/integration/stores. Only worker/store/opening.py knows 
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ UNIT_TOLERANCE: Final = 1e-3
 THRESHOLD_MARGIN: Final = 1e-6
 """Subtracted from min_cosine in requests to engines, which compare strictly and round in float32. `ranked` then cuts at
 min_cosine itself."""
+
+MAX_ADDED: Final = 2**53 - 1
+"""The latest time of adding, in the year 2255: engines compare times as float64."""
 
 PAGE: Final = 32
 """Points that `points` reads at once. Qdrant Edge holds the interpreter lock meanwhile, for 0.2 ms."""
@@ -47,12 +50,56 @@ class InvalidVector(StoreError):
 
 
 @dataclass(frozen=True)
+class Person:
+    """What a store knows of a person, without a vector.
+
+    added: when the person was added, in microseconds since 1970 (UTC), from 1 to MAX_ADDED; None for a face that an
+    earlier release added. external_id: the caller's own id, in ASCII. metadata: a JSON object, as json.loads returns
+    it; the order of its keys is kept.
+    """
+
+    person_id: uuid.UUID
+    name: str
+    added: int | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+    @property
+    def position(self) -> "Position":
+        """The place of the person in the pages of its collection."""
+        return self.added or 0, self.person_id
+
+
+@dataclass(frozen=True)
 class Point:
-    """A stored face."""
+    """A stored face: a person with a vector. The other fields are those of Person."""
 
     person_id: uuid.UUID
     name: str
     vector: Vector
+    added: int | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+    @property
+    def person(self) -> Person:
+        return Person(self.person_id, self.name, self.added, self.external_id, self.metadata)
+
+    @classmethod
+    def of(cls, person: Person, vector: Vector) -> "Point":
+        return cls(person.person_id, person.name, vector, person.added, person.external_id, person.metadata)
+
+
+class Changes(TypedDict, total=False):
+    """Attributes of a person that are to change. None removes an attribute; one that is left out stays."""
+
+    name: str
+    external_id: str | None
+    metadata: Mapping[str, Any] | None
+
+
+Position = tuple[int, uuid.UUID]
+"""The place of a person in the pages of a collection: (added, or 0 without it; person_id)."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +134,9 @@ class Store(Protocol):
         """
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        """Write points and overwrite those with the same person_id. On return they can be found and survive a killed
-        process. Raises InvalidVector before anything is written.
+        """Write points of different persons. One whose person_id is there already stays as it is, so that a job that is
+        delivered again does not undo an update. On return they can be found and survive a killed process. Raises InvalidVector before
+        anything is written.
         """
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
@@ -107,6 +155,33 @@ class Store(Protocol):
         """Yield every point once, in any order, read PAGE at a time. Points that are added or removed meanwhile may or
         may not be among them. An unknown collection has none. Raises while it is read, and StoreError for a point
         without a name or a vector.
+        """
+
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        """Return at most limit (>= 1) persons, oldest first: those after a position, or the first ones. Persons without
+        a time of adding come first; persons of one time come in an order that stays the same. name and external_id:
+        only persons that have exactly these. Fewer than limit are the last ones; an unknown collection has none.
+
+        A caller that continues after the position of the last person gets no one twice, and misses no one who was there
+        throughout, whatever is added, changed and deleted meanwhile. Its filter, if it has one, counts when the page is
+        read.
+        """
+
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        """Return the person; None if the collection does not have it."""
+
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        """Change attributes of a person, all at once, and return True; return False if the collection does not have the
+        person. On return the change can be seen and survives a killed process. A person that is deleted meanwhile stays
+        deleted.
         """
 
     def count(self, collection: str) -> int:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from worker.models.identity import Identity
-from worker.store.base import Match, Point, Store, StoreUnavailable, Vector
+from worker.store.base import Changes, Match, Person, Point, Position, Store, StoreUnavailable, Vector
 
 REMEMBER_S: Final = 60.0
 """Seconds for which a failed add counts as a sign that there is no room: the next add may come hours later."""
@@ -78,3 +78,23 @@ class MeasuredStore:
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
         with self._measure("delete"):
             self._store.delete(collection, person_id)
+
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        with self._measure("page"):
+            return self._store.page(collection, after, limit, name=name, external_id=external_id)
+
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        with self._measure("person"):
+            return self._store.person(collection, person_id)
+
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        with self._measure("update"):
+            return self._store.update(collection, person_id, changes)

@@ -6,6 +6,7 @@ import copy
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,18 @@ import numpy as np
 from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.store.backend import Backend
-from worker.store.base import Match, Point, StoreUnavailable, Vector, check_identity, check_vectors, ranked
+from worker.store.base import (
+    Changes,
+    Match,
+    Person,
+    Point,
+    Position,
+    StoreUnavailable,
+    Vector,
+    check_identity,
+    check_vectors,
+    ranked,
+)
 
 ROUNDING = 1e-6
 """Largest deviation of a length from 1 at which a vector is stored unchanged, as in Qdrant."""
@@ -51,7 +63,8 @@ class MemoryStore:
             return
         with self._lock:
             kept = self._ours(collection) or self._collections.setdefault(collection, _Collection(self.identity))
-            kept.points.update({p.person_id: Point(p.person_id, p.name, _unit(p.vector)) for p in points})
+            for point in points:
+                kept.points.setdefault(point.person_id, replace(point, vector=_unit(point.vector)))
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
         check_vectors([vector], self.identity.dimension)
@@ -81,6 +94,38 @@ class MemoryStore:
             kept = self._ours(collection)
             found = list(kept.points.values()) if kept else []
         yield from found
+
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        persons = [
+            point.person
+            for point in self.points(collection)
+            if (name is None or point.name == name) and (external_id is None or point.external_id == external_id)
+        ]
+        rest = (person for person in persons if after is None or person.position > after)
+        return sorted(rest, key=lambda person: person.position)[:limit]
+
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        with self._lock:
+            kept = self._ours(collection)
+            point = kept.points.get(person_id) if kept else None
+        return None if point is None else point.person
+
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        with self._lock:
+            kept = self._ours(collection)
+            point = kept.points.get(person_id) if kept else None
+            if kept is None or point is None:
+                return False
+            kept.points[person_id] = replace(point, **changes)
+            return True
 
     def count(self, collection: str) -> int:
         with self._lock:

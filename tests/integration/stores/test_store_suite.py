@@ -181,14 +181,15 @@ class TestAdding:
         assert store.contains(db, point.person_id)
         assert store.count(db) == 1
 
-    def test_a_point_with_a_known_id_is_overwritten(self, store: Store, db: str) -> None:
+    def test_a_point_with_a_known_id_stays_as_it_is(self, store: Store, db: str) -> None:
         point = face(1, "before")
         store.add(db, [point])
-        store.add(db, [Point(point.person_id, "after", unit(2))])
+        store.add(db, [Point(point.person_id, "after", unit(2), added=1), face(3, "new")])
 
-        assert store.count(db) == 1
-        assert names(store.search(db, unit(2), 50, 0.99)) == ["after"]
-        assert store.search(db, unit(1), 50, 0.99) == []
+        assert store.count(db) == 2
+        assert store.search(db, unit(2), 50, 0.99) == []
+        assert names(store.search(db, unit(1), 50, 0.99)) == ["before"]
+        assert store.person(db, point.person_id) == point.person
 
     def test_adding_no_points_creates_no_collection(self, store: Store, db: str) -> None:
         store.add(db, [])
@@ -618,9 +619,10 @@ def test_check_passes_while_open_and_every_call_fails_once_closed(backend: Backe
 
 SEEDS = st.integers(0, 7)
 COLLECTIONS = st.sampled_from(["first", "second"])
+PAIRS = st.lists(st.tuples(SEEDS, SEEDS), max_size=4, unique_by=lambda pair: pair[0])
 OPERATIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), COLLECTIONS, st.lists(st.tuples(SEEDS, SEEDS), max_size=4)),
+        st.tuples(st.just("add"), COLLECTIONS, PAIRS),
         st.tuples(st.just("delete"), COLLECTIONS, SEEDS),
         st.tuples(st.just("drop"), COLLECTIONS, st.none()),
         st.tuples(st.just("search"), COLLECTIONS, st.tuples(SEEDS, st.sampled_from([-1.0, 0.0, 0.363, 0.9]))),

@@ -16,7 +16,7 @@ import qdrant_edge as engine
 
 from shared.host.disk import sync_tree
 from worker.store.base import PAGE, StoreUnavailable
-from worker.store.edge import segments
+from worker.store.edge import indexes, segments
 from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.files import EdgeFiles
 from worker.store.edge.shards import OpenShards
@@ -109,12 +109,15 @@ class Compaction:
             raise StoreUnavailable(f"{self.files.folder}: the disk has no room for a copy of {collection}")
 
     def _created(self, collection: str, path: Path) -> engine.EdgeShard:
-        """Return an empty shard for vectors of the collection's dimension, which may be another model's."""
+        """Return an empty shard for vectors of the collection's dimension, which may be another model's, and with the
+        collection's indexes.
+        """
         path.mkdir(exist_ok=True)
         with self.shards.use(collection) as shard:
             some, _ = shard.engine.scroll(engine.ScrollRequest(limit=1, with_payload=False, with_vector=True))
+            keys = indexes.keys_of(shard.engine)
         dimension = len(some[0].vector) if some else self.dimension
-        return engine.EdgeShard.create(str(path), segments.config(self.index_from, dimension))
+        return indexes.create_shard(path, segments.config(self.index_from, dimension), keys)
 
     def _filled(self, collection: str, copy: engine.EdgeShard) -> Iterator[None]:
         every = segments.changes_between_optimizations(self.index_from)

@@ -8,7 +8,7 @@ in large collections first as int8 (worker/store/edge/segments.py).
 import copy
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +19,15 @@ import structlog
 
 from worker.models.identity import Identity
 from worker.periodic import Periodic
+from worker.store import attributes, paging
 from worker.store.base import (
     PAGE,
     THRESHOLD_MARGIN,
+    Changes,
     Match,
+    Person,
     Point,
+    Position,
     StoreError,
     StoreUnavailable,
     Vector,
@@ -32,11 +36,12 @@ from worker.store.base import (
     parsed_identity,
     ranked,
 )
-from worker.store.edge import files, segments
+from worker.store.edge import files, indexes, segments
 from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.compaction import Compaction
 from worker.store.edge.errors import as_store_errors
 from worker.store.edge.files import EdgeFiles
+from worker.store.edge.persons import PersonReader
 from worker.store.edge.shards import OpenShards
 
 log = structlog.stdlib.get_logger(__name__)
@@ -79,6 +84,14 @@ class _Shard:
         self.identity = identity
         self.unflushed = _ChangeCounter()
         self.unoptimized = _ChangeCounter()
+        self._indexed: set[str] = set()  # known to be indexed; add is atomic
+
+    def require_indexes(self, keys: Iterable[str]) -> None:
+        """Index these keys of the payloads if that was not done before."""
+        for key in keys:
+            if key not in self._indexed:
+                indexes.require(self.engine, key)
+                self._indexed.add(key)
 
     def close(self) -> None:
         self.engine.close()
@@ -134,7 +147,11 @@ class EdgeStore:
         if not points:
             return
         upsert = engine.UpdateOperation.upsert_points(
-            [engine.Point(str(point.person_id), point.vector.tolist(), {"name": point.name}) for point in points]
+            [
+                engine.Point(str(point.person_id), point.vector.tolist(), attributes.payload_of(point))
+                for point in points
+            ],
+            update_mode=engine.UpdateMode.InsertOnly,
         )
         with as_store_errors(self._files.folder / collection):
             self._require_room(MIN_FREE_BYTES)
@@ -156,7 +173,7 @@ class EdgeStore:
             limit=limit,
             score_threshold=min_cosine - THRESHOLD_MARGIN,
             params=segments.SEARCH,
-            with_payload=True,
+            with_payload=[attributes.NAME],
         )
         with as_store_errors(self._files.folder / collection):
             try:
@@ -195,6 +212,56 @@ class EdgeStore:
             yield from page
             if after is None:
                 return
+
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        equal = {attributes.NAME: name, attributes.EXTERNAL_ID: external_id}
+        wanted = {key: value for key, value in equal.items() if value is not None}
+
+        def read(request: engine.ScrollRequest) -> list[engine.Record]:
+            with as_store_errors(self._files.folder / collection):
+                try:
+                    with self._ours(collection) as shard:
+                        shard.require_indexes((attributes.ADDED, *wanted))
+                        return shard.engine.scroll(request)[0]
+                except FileNotFoundError:  # never there, or dropped since
+                    return []
+
+        return paging.read_page(PersonReader(collection, read, wanted), after, limit)
+
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        with as_store_errors(self._files.folder / collection):
+            try:
+                with self._ours(collection) as shard:
+                    found = shard.engine.retrieve([str(person_id)], with_payload=True, with_vector=False)
+            except FileNotFoundError:
+                return None
+        return attributes.person_of(collection, person_id, found[0].payload or {}) if found else None
+
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        payload, point = attributes.payload_of_changes(changes), str(person_id)
+        with as_store_errors(self._files.folder / collection):
+            self._require_room(MIN_FREE_BYTES // 8)
+            try:
+                with self._ours(collection) as shard:
+                    if not shard.engine.retrieve([point], with_payload=False, with_vector=False):
+                        return False
+                    # By a filter, as it is an error to name a point that was deleted since.
+                    of_it = engine.Filter(must=[engine.HasIdCondition({point})])
+                    shard.engine.update(engine.UpdateOperation.set_payload_by_filter(of_it, payload))
+                    self._compaction.changes.note(collection, [point])
+                    self._changed(collection, shard, 1)
+            except FileNotFoundError:
+                return False
+            self._written(collection)
+        return True
 
     def count(self, collection: str) -> int:
         with as_store_errors(self._files.folder / collection):
@@ -289,7 +356,7 @@ class EdgeStore:
         with self._shards.alone(collection):
             if not self._files.path(collection).exists():
                 self._files.make(
-                    collection, str(self.identity), lambda path: engine.EdgeShard.create(str(path), config).close()
+                    collection, str(self.identity), lambda path: indexes.create_shard(path, config).close()
                 )
 
     def _written(self, collection: str) -> None:
@@ -336,9 +403,7 @@ class EdgeStore:
 
 
 def _point(collection: str, record: engine.Record) -> Point:
-    person_id, name = uuid.UUID(str(record.id)), (record.payload or {}).get("name")
-    if not isinstance(name, str):
-        raise StoreError(f"{collection}: face {person_id} has no name")
+    person = attributes.person_of(collection, uuid.UUID(str(record.id)), record.payload or {})
     if not isinstance(record.vector, list):
-        raise StoreError(f"{collection}: face {person_id} has no vector")
-    return Point(person_id, name, np.array(record.vector, np.float32))
+        raise StoreError(f"{collection}: face {person.person_id} has no vector")
+    return Point.of(person, np.array(record.vector, np.float32))

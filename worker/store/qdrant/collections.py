@@ -7,8 +7,8 @@ made again under another identity meanwhile, and a collection is verified once o
 import contextlib
 import copy
 import hashlib
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, Literal, Self
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final, Literal, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -21,6 +21,7 @@ from worker.store.qdrant.collection_limit import CollectionLimit
 from worker.store.qdrant.copies import require_copies
 from worker.store.qdrant.errors import Answer, Missing
 from worker.store.qdrant.layout import (
+    ATTRIBUTE_INDEXES,
     FACEDB_INDEX,
     FACEDB_KEY,
     SHARED_PREFIX,
@@ -48,6 +49,7 @@ class Collections:
         self._ordering = write_ordering(settings)
         # The identities of collections known to be there. Its single operations are atomic.
         self._verified: dict[str, Identity] = {}
+        self._indexed: dict[str, set[str]] = {}  # keys of the collections known to be indexed, likewise
         self._limit = CollectionLimit()
         self.adjustments = Adjustments(client, retries, settings)
         self._use(identity)
@@ -71,12 +73,36 @@ class Collections:
             return None
 
     def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
-        """Upsert the points, and make the collection if there is none."""
+        """Write those points that are not there yet, and make the collection if there is none."""
         for _ in range(_DROPS_MEANWHILE):
             with contextlib.suppress(Missing):  # another worker dropped it in between
                 self._write(name, points)
                 return
         raise StoreUnavailable(f"collection {name} is being dropped again and again")
+
+    def update(self, name: str, point: str, payload: dict[str, Any]) -> None:
+        """Set these keys of the payload of a point, if it is there."""
+        # By a filter, as it is an error to name a point that was deleted since.
+        only = models.Filter(must=[models.HasIdCondition(has_id=[point])])
+
+        def set_payload() -> None:
+            done(self._client.set_payload(name, payload, only, wait=True, ordering=self._ordering))
+            self._require_copies(name)
+
+        self.read(name, set_payload, None)
+
+    def require_indexes(self, name: str, keys: Iterable[str]) -> None:
+        """Index these attributes of persons if that was not done before. Writes to the collection wait for it."""
+        known = self._indexed.setdefault(name, set())
+        missing = [key for key in keys if key not in known]
+        if not missing or not self._known(name):
+            return
+        with contextlib.suppress(Missing):  # dropped since
+            there = self._described(name).payload_schema
+            for key in missing:
+                if key not in there:
+                    self._make_index(name, key, ATTRIBUTE_INDEXES[key])
+                known.add(key)
 
     def delete(self, name: str, selector: models.PointsSelector) -> None:
         self.read(name, lambda: self._remove(name, selector), None)
@@ -131,7 +157,7 @@ class Collections:
 
     def drop(self, name: str) -> None:
         self._retries.call(lambda: self._client.delete_collection(name))
-        self._verified.pop(name, None)
+        self._forget(name)
 
     def _use(self, identity: Identity) -> None:
         self._identity = identity
@@ -139,7 +165,8 @@ class Collections:
 
     def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
         def upsert() -> None:
-            done(self._client.upsert(name, points, wait=True, ordering=self._ordering))
+            insert = models.UpdateMode.INSERT_ONLY
+            done(self._client.upsert(name, points, wait=True, ordering=self._ordering, update_mode=insert))
             self._require_copies(name)
 
         if not self._known(name):
@@ -198,13 +225,14 @@ class Collections:
             self._limit.check(self.names)
 
     def _index(self, name: str) -> None:
-        """Make the payload index of a shared collection. Also called for existing ones, whose maker may have died
+        """Make the index of facedbs of a shared collection. Also called for existing ones, whose maker may have died
         before this; making it twice does no harm.
         """
         if self._settings.placement == "shared":
-            self._retries.call(
-                lambda: done(self._client.create_payload_index(name, FACEDB_KEY, FACEDB_INDEX, wait=True))
-            )
+            self._make_index(name, FACEDB_KEY, FACEDB_INDEX)
+
+    def _make_index(self, name: str, key: str, index: models.PayloadSchemaParams) -> None:
+        self._retries.call(lambda: done(self._client.create_payload_index(name, key, index, wait=True)))
 
     def _on_points(self, name: str, call: Callable[[], Answer]) -> Answer:
         """Return the result of a call on a verified collection. After a refusal it is verified again, as it may have
@@ -215,9 +243,13 @@ class Collections:
         except StoreUnavailable:
             raise
         except StoreError:
-            self._verified.pop(name, None)
+            self._forget(name)
             self._known(name)
             raise
+
+    def _forget(self, name: str) -> None:
+        self._verified.pop(name, None)
+        self._indexed.pop(name, None)
 
     def _refuse_shared(self, name: str) -> None:
         """Raise StoreError if the facedb is in a shared collection, which this placement does not search."""

@@ -7,9 +7,13 @@ from qdrant_client import models
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.store.attributes import ADDED, EXTERNAL_ID, NAME
 
 FACEDB_KEY: Final = "facedb"
 """Key in the payload of a shared collection's points: the facedb of the point."""
+
+PERSON_ID: Final = "person_id"
+"""Key in the payload of a shared collection's points: the id of a point is not that of its person there."""
 
 SHARED_PREFIX: Final = "facesearch_shared-"
 """Prefix of the names of shared collections. A facedb's own collection, tenant.facedb.number, never has it."""
@@ -88,6 +92,14 @@ def write_ordering(settings: Settings) -> models.WriteOrdering:
 _INT8: Final = models.ScalarQuantization(
     scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=QUANTILE, always_ram=True)
 )
+
+ATTRIBUTE_INDEXES: Final[dict[str, models.PayloadSchemaParams]] = {
+    ADDED: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True, on_disk=True),
+    NAME: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True),
+    EXTERNAL_ID: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True),
+}
+"""The indexes by which persons are listed and looked up, made when they are first needed. on_disk: they are used
+rarely, and in memory that of the names would take about as much as the int8 copies."""
 
 FACEDB_INDEX: Final = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 """Keeps the points of each facedb together, and makes the graphs of `graph`."""

@@ -1,15 +1,18 @@
-"""Reading all points of a collection on a Qdrant server, a page at a time."""
+"""Reading a collection on a Qdrant server, a page at a time: all points by id, or persons by the time of adding."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
 
-from worker.store.base import PAGE, Point, StoreError
+from worker.store.attributes import ADDED, KEYS, person_of
+from worker.store.base import PAGE, Person, Point, StoreError
+from worker.store.paging import Stored
 from worker.store.qdrant.collections import Collections
+from worker.store.qdrant.layout import PERSON_ID
 
 
 class Pages:
@@ -40,10 +43,72 @@ class Pages:
             if begin is None:
                 return
 
-    def point(self, collection: str, payload: dict[str, Any], vectors: Any) -> Point:
+    def point(self, collection: str, record: models.Record) -> Point:
         """Return the point of a record. Raises StoreError if it lacks a name, an id or a vector."""
+        person = person_of_record(collection, record)
+        vectors: Any = record.vector
         try:
-            vector = np.array(vectors[self._collections.vector_name], np.float32)
-            return Point(uuid.UUID(payload["person_id"]), str(payload["name"]), vector)
+            return Point.of(person, np.array(vectors[self._collections.vector_name], np.float32))
         except (KeyError, ValueError, TypeError):
-            raise StoreError(f"{collection}: face {payload.get('person_id')} has no name or no vector") from None
+            raise StoreError(f"{collection}: face {person.person_id} has no vector") from None
+
+
+class PersonReader:
+    """A Reader of the persons in a collection. facedb: for errors. only: conditions on points."""
+
+    def __init__(
+        self,
+        client: QdrantBase,
+        collections: Collections,
+        name: str,
+        facedb: str,
+        only: Sequence[models.FieldCondition],
+    ) -> None:
+        self._client, self._collections = client, collections
+        self._name, self._facedb = name, facedb
+        self._only = only
+
+    def of_time(self, time: int, first: uuid.UUID, limit: int) -> Sequence[Stored]:
+        at = models.FieldCondition(key=ADDED, range=models.Range(gte=time, lte=time))
+        none = models.IsEmptyCondition(is_empty=models.PayloadField(key=ADDED))
+        of_it = models.Filter(must=[at if time else none, *self._only])
+        return self._stored(limit, of_it, offset=str(first))
+
+    def from_time(self, time: int, limit: int) -> Sequence[Stored]:
+        order = models.OrderBy(key=ADDED, direction=models.Direction.ASC, start_from=time)
+        return self._stored(limit, models.Filter(must=[*self._only]) if self._only else None, order_by=order)
+
+    def _stored(self, limit: int, of_them: models.Filter | None, **place: Any) -> list[Stored]:
+        def scroll() -> list[models.Record]:
+            found, _ = self._client.scroll(
+                self._name,
+                scroll_filter=of_them,
+                limit=limit,
+                with_payload=[*KEYS, PERSON_ID],
+                with_vectors=False,
+                **place,
+            )
+            return found
+
+        nothing: list[models.Record] = []
+        found = self._collections.read(self._name, scroll, nothing)
+        return [Stored(uuid.UUID(str(record.id)), person_of_record(self._facedb, record)) for record in found]
+
+
+def equal(values: Mapping[str, str | None]) -> list[models.FieldCondition]:
+    """Return conditions on points: that keys of the payload have these values. Keys without a value are left out."""
+    return [
+        models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        for key, value in values.items()
+        if value is not None
+    ]
+
+
+def person_of_record(collection: str, record: models.Record) -> Person:
+    """Return the person of a record with its payload. Raises StoreError if it lacks a name or a valid id."""
+    payload = record.payload or {}
+    try:
+        person_id = uuid.UUID(payload.get(PERSON_ID, str(record.id)))
+    except (ValueError, TypeError, AttributeError):
+        raise StoreError(f"{collection}: point {record.id} has no valid person_id") from None
+    return person_of(collection, person_id, payload)

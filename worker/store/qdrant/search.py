@@ -10,8 +10,10 @@ from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
+from worker.store.attributes import NAME
 from worker.store.base import THRESHOLD_MARGIN, Vector
 from worker.store.qdrant.collections import Collections
+from worker.store.qdrant.layout import PERSON_ID
 
 COUNTED_FOR_S: Final = 5.0
 """Seconds for which a count of points is used. An outdated one costs time but no match: exact search beyond the limit
@@ -68,7 +70,7 @@ class Searches:
             limit=limit,
             score_threshold=min_cosine - THRESHOLD_MARGIN,
             search_params=search_params(self._settings, size),
-            with_payload=True,
+            with_payload=[NAME, PERSON_ID],
         ).points
 
 

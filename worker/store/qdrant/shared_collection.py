@@ -16,10 +16,14 @@ from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.store import attributes, paging
 from worker.store.base import (
+    Changes,
     IdentityMismatch,
     Match,
+    Person,
     Point,
+    Position,
     StoreError,
     Vector,
     check_identity,
@@ -28,8 +32,8 @@ from worker.store.base import (
 )
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
-from worker.store.qdrant.layout import FACEDB_KEY, SHARED_PREFIX, of_facedb
-from worker.store.qdrant.pages import Pages
+from worker.store.qdrant.layout import FACEDB_KEY, PERSON_ID, SHARED_PREFIX, of_facedb
+from worker.store.qdrant.pages import Pages, PersonReader, equal, person_of_record
 from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
@@ -69,7 +73,11 @@ class SharedQdrantStore:
             models.PointStruct(
                 id=_point_id(collection, point.person_id),
                 vector={self._collections.vector_name: point.vector.tolist()},
-                payload={FACEDB_KEY: collection, "person_id": str(point.person_id), "name": point.name},
+                payload={
+                    FACEDB_KEY: collection,
+                    PERSON_ID: str(point.person_id),
+                    **attributes.payload_of(point),
+                },
             )
             for point in points
         ]
@@ -96,7 +104,7 @@ class SharedQdrantStore:
         if not found:
             self._refuse_another_identity(collection)
         payloads = ((point.payload or {}, point.score) for point in found)
-        return ranked(((uuid.UUID(p["person_id"]), p["name"], score) for p, score in payloads), min_cosine)
+        return ranked(((uuid.UUID(p[PERSON_ID]), p[attributes.NAME], score) for p, score in payloads), min_cosine)
 
     @operation
     def contains(self, collection: str, person_id: uuid.UUID) -> bool:
@@ -118,7 +126,49 @@ class SharedQdrantStore:
     def points(self, collection: str) -> Iterator[Point]:
         self._refuse_another_identity(collection)
         for record in self._pages.records(self._home, of_facedb(collection)):
-            yield self._pages.point(collection, record.payload or {}, record.vector)
+            yield self._pages.point(collection, record)
+
+    @operation
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        wanted = {FACEDB_KEY: collection, attributes.NAME: name, attributes.EXTERNAL_ID: external_id}
+        conditions = equal(wanted)
+        self._collections.require_indexes(self._home, [attributes.ADDED, *(each.key for each in conditions[1:])])
+        reader = PersonReader(self._client, self._collections, self._home, collection, conditions)
+        place = None if after is None else (after[0], uuid.UUID(_point_id(collection, after[1])))
+        found = paging.read_page(reader, place, limit)
+        if not found:
+            self._refuse_another_identity(collection)
+        return found
+
+    @operation
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        ids = [_point_id(collection, person_id)]
+
+        def retrieve() -> list[models.Record]:
+            return self._client.retrieve(self._home, ids, with_payload=True, with_vectors=False)
+
+        nothing: list[models.Record] = []
+        found = self._collections.read(self._home, retrieve, nothing)
+        if not found:
+            self._refuse_another_identity(collection)
+            return None
+        return person_of_record(collection, found[0])
+
+    @operation
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        if not self.contains(collection, person_id):
+            return False
+        payload = attributes.payload_of_changes(changes)
+        self._collections.update(self._home, _point_id(collection, person_id), payload)
+        return True
 
     @operation
     def count(self, collection: str) -> int:

@@ -11,17 +11,21 @@ from qdrant_client.client_base import QdrantBase
 
 from shared.settings import Settings
 from worker.models.identity import Identity
+from worker.store import attributes, paging
 from worker.store.base import (
+    Changes,
     IdentityMismatch,
     Match,
+    Person,
     Point,
+    Position,
     Vector,
     check_vectors,
     ranked,
 )
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
-from worker.store.qdrant.pages import Pages
+from worker.store.qdrant.pages import Pages, PersonReader, equal, person_of_record
 from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
@@ -51,7 +55,7 @@ class QdrantStore:
             models.PointStruct(
                 id=str(point.person_id),
                 vector={self._collections.vector_name: point.vector.tolist()},
-                payload={"name": point.name},
+                payload=attributes.payload_of(point),
             )
             for point in points
         ]
@@ -81,7 +85,39 @@ class QdrantStore:
 
     def points(self, collection: str) -> Iterator[Point]:
         for record in self._pages.records(collection):
-            yield self._pages.point(collection, {"person_id": str(record.id), **(record.payload or {})}, record.vector)
+            yield self._pages.point(collection, record)
+
+    @operation
+    def page(
+        self,
+        collection: str,
+        after: Position | None,
+        limit: int,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+    ) -> list[Person]:
+        wanted = {attributes.NAME: name, attributes.EXTERNAL_ID: external_id}
+        conditions = equal(wanted)
+        self._collections.require_indexes(collection, [attributes.ADDED, *(each.key for each in conditions)])
+        reader = PersonReader(self._client, self._collections, collection, collection, conditions)
+        return paging.read_page(reader, after, limit)
+
+    @operation
+    def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
+        def retrieve() -> list[models.Record]:
+            return self._client.retrieve(collection, [str(person_id)], with_payload=True, with_vectors=False)
+
+        nothing: list[models.Record] = []
+        found = self._collections.read(collection, retrieve, nothing)
+        return person_of_record(collection, found[0]) if found else None
+
+    @operation
+    def update(self, collection: str, person_id: uuid.UUID, changes: Changes) -> bool:
+        if not self.contains(collection, person_id):
+            return False
+        self._collections.update(collection, str(person_id), attributes.payload_of_changes(changes))
+        return True
 
     def count(self, collection: str) -> int:
         try:

@@ -1,0 +1,63 @@
+"""The attributes of a person in the payload of an engine's point: its name, when it was added, and what a caller keeps.
+
+An attribute that a person does not have is absent, or null once it was removed. metadata is a JSON text, since engines
+neither keep the order of keys nor integers beyond 64 bits.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from worker.store.base import MAX_ADDED, Changes, Person, Point, StoreError
+
+NAME: Final = "name"
+ADDED: Final = "added"
+EXTERNAL_ID: Final = "external_id"
+METADATA: Final = "metadata"
+
+KEYS: Final = (NAME, ADDED, EXTERNAL_ID, METADATA)
+
+
+def payload_of(point: Point) -> dict[str, Any]:
+    """Return the payload of a new point: what its person has."""
+    stored = {NAME: point.name, ADDED: point.added, EXTERNAL_ID: point.external_id, METADATA: _text(point.metadata)}
+    return {key: value for key, value in stored.items() if value is not None}
+
+
+def payload_of_changes(changes: Changes) -> dict[str, Any]:
+    """Return what to set in the payload of a point, with null for what is removed."""
+    given: dict[str, Any] = {**changes}
+    if METADATA in given:
+        given[METADATA] = _text(given[METADATA])
+    return given
+
+
+def person_of(collection: str, person_id: uuid.UUID, payload: Mapping[str, Any]) -> Person:
+    """Return the person of a payload, which may hold other keys, too. Raises StoreError, with the collection in its
+    text, if the payload has no name or was damaged.
+    """
+    name, added, external_id, metadata = map(payload.get, KEYS)
+    if not isinstance(name, str):
+        raise StoreError(f"{collection}: face {person_id} has no name")
+    if added is not None and not (type(added) is int and 1 <= added <= MAX_ADDED):
+        raise StoreError(f"{collection}: face {person_id} has no valid time of adding")
+    if external_id is not None and not isinstance(external_id, str):
+        raise StoreError(f"{collection}: face {person_id} has no valid external_id")
+    return Person(person_id, name, added, external_id, _object(collection, person_id, metadata))
+
+
+def _text(metadata: Mapping[str, Any] | None) -> str | None:
+    return None if metadata is None else json.dumps(metadata, allow_nan=False, separators=(",", ":"))
+
+
+def _object(collection: str, person_id: uuid.UUID, text: object) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StoreError(f"{collection}: face {person_id} has no valid metadata")
+    return found

@@ -1,0 +1,45 @@
+"""Indexes of the attributes of persons in a shard of Qdrant Edge, by which they are listed and looked up.
+
+A new shard indexes the times of adding. The others are made when somebody first looks for a name or an external_id, and
+so is that of the times in a shard of an earlier release: most collections are never asked for these, and each index
+makes the optimiser's pauses longer. Making one holds the interpreter lock, for 0.1 to 0.2 s for 100,000 points, once.
+docs/decisions/0031-persons-in-the-store.md has the figures.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import qdrant_edge as engine
+
+from worker.store.attributes import ADDED, EXTERNAL_ID, NAME
+
+_SCHEMAS: Final[dict[str, engine.IntegerIndexParams | engine.KeywordIndexParams]] = {
+    ADDED: engine.IntegerIndexParams(lookup=False, range=True, on_disk=True),
+    NAME: engine.KeywordIndexParams(on_disk=True),
+    EXTERNAL_ID: engine.KeywordIndexParams(on_disk=True),
+}
+
+
+def create_shard(path: Path, config: engine.EdgeConfig, keys: Iterable[str] = ()) -> engine.EdgeShard:
+    """Return a new, empty shard that indexes the times of adding, and these keys."""
+    shard = engine.EdgeShard.create(str(path), config)
+    for key in {ADDED, *keys}:
+        _make(shard, key)
+    return shard
+
+
+def keys_of(shard: engine.EdgeShard) -> list[str]:
+    """Return the keys that the shard indexes."""
+    return [key for key in shard.info().payload_schema if key in _SCHEMAS]
+
+
+def require(shard: engine.EdgeShard, key: str) -> None:
+    """Index this key if the shard does not do so yet."""
+    if key not in keys_of(shard):
+        _make(shard, key)
+        shard.flush()  # or else a restart makes it again, from the write-ahead log
+
+
+def _make(shard: engine.EdgeShard, key: str) -> None:
+    shard.update(engine.UpdateOperation.create_field_index(key, _SCHEMAS[key]))
