@@ -135,8 +135,8 @@ class Store(Protocol):
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
         """Write points of different persons. One whose person_id is there already stays as it is, so that a job that is
-        delivered again does not undo an update. On return they can be found and survive a killed process. Raises InvalidVector before
-        anything is written.
+        delivered again does not undo an update. On return they can be found and survive a killed process. Raises
+        InvalidVector before anything is written.
         """
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:

@@ -25,21 +25,15 @@ def create_shard(path: Path, config: engine.EdgeConfig, keys: Iterable[str] = ()
     """Return a new, empty shard that indexes the times of adding, and these keys."""
     shard = engine.EdgeShard.create(str(path), config)
     for key in {ADDED, *keys}:
-        _make(shard, key)
+        make(shard, key)
     return shard
 
 
 def keys_of(shard: engine.EdgeShard) -> list[str]:
-    """Return the keys that the shard indexes."""
+    """Return the attributes that the shard indexes."""
     return [key for key in shard.info().payload_schema if key in _SCHEMAS]
 
 
-def require(shard: engine.EdgeShard, key: str) -> None:
-    """Index this key if the shard does not do so yet."""
-    if key not in keys_of(shard):
-        _make(shard, key)
-        shard.flush()  # or else a restart makes it again, from the write-ahead log
-
-
-def _make(shard: engine.EdgeShard, key: str) -> None:
+def make(shard: engine.EdgeShard, key: str) -> None:
+    """Index a key; nothing happens if the shard does so already."""
     shard.update(engine.UpdateOperation.create_field_index(key, _SCHEMAS[key]))

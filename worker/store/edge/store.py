@@ -84,14 +84,20 @@ class _Shard:
         self.identity = identity
         self.unflushed = _ChangeCounter()
         self.unoptimized = _ChangeCounter()
-        self._indexed: set[str] = set()  # known to be indexed; add is atomic
+        self._indexed: set[str] = set()  # keys known to be indexed; add and update are atomic
 
-    def require_indexes(self, keys: Iterable[str]) -> None:
-        """Index these keys of the payloads if that was not done before."""
-        for key in keys:
-            if key not in self._indexed:
-                indexes.require(self.engine, key)
-                self._indexed.add(key)
+    def missing_indexes(self, keys: Iterable[str]) -> list[str]:
+        """Return those of the keys that the shard does not index."""
+        missing = [key for key in keys if key not in self._indexed]
+        if missing:
+            self._indexed.update(indexes.keys_of(self.engine))
+        return [key for key in missing if key not in self._indexed]
+
+    def make_index(self, key: str) -> None:
+        """Index a key. Two threads may do so at once."""
+        indexes.make(self.engine, key)
+        self.engine.flush()  # or else a restart makes it again, from the write-ahead log
+        self._indexed.add(key)
 
     def close(self) -> None:
         self.engine.close()
@@ -229,7 +235,9 @@ class EdgeStore:
             with as_store_errors(self._files.folder / collection):
                 try:
                     with self._ours(collection) as shard:
-                        shard.require_indexes((attributes.ADDED, *wanted))
+                        for key in shard.missing_indexes((attributes.ADDED, *wanted)):
+                            self._require_room(MIN_FREE_BYTES)
+                            shard.make_index(key)
                         return shard.engine.scroll(request)[0]
                 except FileNotFoundError:  # never there, or dropped since
                     return []
