@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.calls import CALLS, Call
+
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/python"
 SERVICE = ("facesearch", "gateway", "shared", "worker")
@@ -32,6 +34,17 @@ def test_the_client_imports_httpx_and_in_one_module_pillow() -> None:
     assert {module for module, package in others if package == "PIL"} == {"pillow.py"}
     # For type checkers only, which have it built in.
     assert {module for module, package in others if package == "typing_extensions"} == {"client.py", "async_client.py"}
+
+
+@pytest.mark.parametrize("module", ["client", "async_client"])
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_the_client_has_every_call_with_every_parameter(call: Call, module: str) -> None:
+    source = CLIENT / f"src/facesearch_client/{module}.py"
+    methods = [node for node in ast.walk(ast.parse(source.read_text())) if getattr(node, "name", "") == call.name]
+    assert methods, f"{call} is missing in {source}"
+    texts = {name for name in call.parameters.model_fields if name not in call.image_parameters}
+    taken = {each.arg for method in methods for each in (*method.args.args, *method.args.kwonlyargs)}
+    assert texts <= taken, f"{call} does not take {texts - taken} in {source}"
 
 
 @pytest.mark.parametrize("package", SERVICE)

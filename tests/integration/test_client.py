@@ -40,7 +40,6 @@ from contract.tenants import new_tenant
 from portraits import astronaut_png, bmp, crowd, faceless_png, hopper_jpeg, pixels, scale, side_by_side
 from processes import gateway_on
 from service import Service
-from shared.calls import CALLS
 from shared.control import Scope
 
 CLIENT = Path(__file__).parents[2] / "clients/python"
@@ -65,14 +64,6 @@ def client(service: Service) -> Iterator[FaceSearch]:
     _, keys = new_tenant(service.broker, own={})
     with FaceSearch(service.address, keys["own"], timeout_s=150) as made:
         yield made
-
-
-def test_the_client_has_every_call_with_every_parameter() -> None:
-    """A parameter that a call gets, or a new call, is to be added to the client."""
-    for call in CALLS:
-        method = getattr(FaceSearch, call.name)
-        texts = {name for name in call.parameters.model_fields if name not in call.image_parameters}
-        assert texts <= method.__annotations__.keys(), call
 
 
 class TestCalls:
@@ -216,20 +207,15 @@ class TestErrors:
             client.searchface(hopper_jpeg())
         assert caught.value.http_status == 200
 
-    def test_a_service_without_workers_is_overloaded_and_asked_again(
-        self, valkey_url: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level("INFO")
-        retries = Retries(for_s=3, first_s=0)
+    def test_a_service_without_workers_is_overloaded(self, valkey_url: str) -> None:
         with (
             gateway_on(valkey_url, deadline_s=0.2, api_key="the-first-key") as running,
-            FaceSearch(str(running.base_url), "the-first-key", retries=retries) as client,
+            FaceSearch(str(running.base_url), "the-first-key", retries=NO_RETRIES, timeout_s=60) as client,
             pytest.raises(Overloaded) as caught,
         ):
             client.delface(str(uuid.uuid4()))
-        assert caught.value.http_status == 503
+        assert (caught.value.http_status, caught.value.retry_after_s) == (503, 1)
         assert caught.value.idempotency_key
-        assert "delface: Overloaded, next attempt in 1.0 s" in caplog.text
 
     def test_an_address_where_nobody_listens_is_a_failed_connection(self) -> None:
         with FaceSearch("http://127.0.0.1:9", "key", retries=NO_RETRIES) as client, pytest.raises(ConnectionFailed):

@@ -10,7 +10,7 @@ import pytest
 from mock_service import ADDRESS, KEY, Do, answered
 from multipart import MultipartParser, parse_options_header
 
-from facesearch_client import Comparison, Overloaded, Retries, __version__
+from facesearch_client import Comparison, FaceSearch, Overloaded, Retries, UnexpectedAnswer, __version__
 
 IMAGE = b"\xff\xd8\xff an image"
 ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
@@ -126,6 +126,21 @@ def test_keys_images_and_names_are_not_logged(do: Do, caplog: pytest.LogCaptureF
     assert "addface: Overloaded, next attempt in " in caplog.text
     for secret in (KEY, "an image", "Grace", ID):
         assert secret not in caplog.text
+
+
+def test_the_key_is_not_sent_to_where_a_redirect_leads() -> None:
+    asked: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://elsewhere.test/"})
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(redirect), follow_redirects=True) as http,
+        pytest.raises(UnexpectedAnswer, match="it leads elsewhere; give the final address"),
+    ):
+        FaceSearch(ADDRESS, KEY, http=http).delface(ID)
+    assert asked == ["faces.test"]
 
 
 def test_an_error_does_not_lead_to_the_key(do: Do) -> None:

@@ -120,7 +120,8 @@ class AsyncFaceSearch:
 
     async def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
         try:
-            return await self._http.send(self._account.request(self._http, call, idempotency_key))
+            request = self._account.request(self._http, call, idempotency_key)
+            return await self._http.send(request, follow_redirects=False)
         except httpx.RequestError as error:
             failed = no_answer(error)
         raise failed

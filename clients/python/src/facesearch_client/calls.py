@@ -29,7 +29,7 @@ class Call(Generic[T_co]):
     """
 
     name: str
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
     images: Mapping[str, bytes] = field(repr=False)
     result: Callable[[Any], T_co]
 

@@ -147,7 +147,8 @@ class FaceSearch:
 
     def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
         try:
-            return self._http.send(self._account.request(self._http, call, idempotency_key))
+            request = self._account.request(self._http, call, idempotency_key)
+            return self._http.send(request, follow_redirects=False)
         except httpx.RequestError as error:
             failed = no_answer(error)
         raise failed
