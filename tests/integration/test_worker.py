@@ -145,6 +145,12 @@ class TestFacedbsOfSeveralPreprocessings:
         perform(AddJob(**common(runtime, b"a"), name="after"), actions.add, runtime)
         assert runtime.store.identity_of(COLLECTION) == NEWER
 
+    def test_a_worker_whose_heartbeat_is_not_understood_counts_as_a_former_one(self, runtime: Runtime) -> None:
+        runtime.ledger.redis.sadd("fs:workers", "x")
+        runtime.ledger.redis.set("fs:worker:x", "{}")
+        perform(AddJob(**common(runtime, b"a"), name="added"), actions.add, runtime)
+        assert runtime.store.identity_of(COLLECTION) == FORMER
+
     def test_a_comparison_uses_the_newest(self, runtime: Runtime) -> None:
         images = {**common(runtime, b"a")}
         runtime.ledger.images.set(image_key(images["job_id"], 1), b"b")

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,23 @@ def test_after_a_failed_add_there_is_no_room_until_one_succeeds(store: MeasuredS
     server.full = False
     store.add("shop.default.00000000", [POINT])
     store.check_room()
+
+
+def test_an_add_under_any_identity_counts(store: MeasuredStore) -> None:
+    class Refusing(Server):
+        full = True
+
+    refusing = MeasuredStore(Refusing(store.identity), lambda _: nullcontext())
+    with pytest.raises(StoreUnavailable):
+        refusing.under(replace(store.identity, version=2)).add("shop.default.00000000", [POINT])
+    with pytest.raises(StoreUnavailable, match="the last add failed"):
+        refusing.check_room()
+
+
+def test_each_identity_has_one_object(store: MeasuredStore) -> None:
+    other = replace(store.identity, version=2)
+    assert store.under(other) is store.under(other)
+    assert store.under(store.identity) is store
 
 
 def test_a_failed_add_is_forgotten_after_a_while(
