@@ -15,7 +15,7 @@ from worker.models.versions import PREPROCESSINGS, Preprocessing
 FOR_NEW: Final = (3,)
 """Versions of the preprocessing that new facedbs may get, best first (worker/models/versions.py)."""
 
-MIRRORING: Final = (5,)
+MIRRORING: Final = (4,)
 """Those before them with FACESEARCH_MIRROR_FACES."""
 
 

@@ -11,13 +11,11 @@ class Preprocessing:
     """A way from image bytes to an embedding: every step of worker/vision. Embeddings of different ways are never
     compared (identity.py).
 
-    version: names it, and is never given to another. averages_landmarks: whether a face is aligned by the mean of the
-    landmarks of its last two readings. mirrors: whether an embedding is the mean of those of the face and of its mirror
-    image.
+    version: names it, and is never given to another. mirrors: whether an embedding is the mean of those of the face and
+    of its mirror image.
     """
 
     version: int
-    averages_landmarks: bool = False
     mirrors: bool = False
 
 
@@ -26,14 +24,7 @@ PREPROCESSING_VERSION: Final = 3
 Raised when a change there changes embeddings; embeddings of different versions are never compared (identity.py)."""
 
 PREPROCESSINGS: Final[Mapping[int, Preprocessing]] = MappingProxyType(
-    {
-        each.version: each
-        for each in (
-            Preprocessing(PREPROCESSING_VERSION),
-            Preprocessing(4, averages_landmarks=True),
-            Preprocessing(5, averages_landmarks=True, mirrors=True),
-        )
-    }
+    {each.version: each for each in (Preprocessing(PREPROCESSING_VERSION), Preprocessing(4, mirrors=True))}
 )
 """All ways that a worker knows, by version (docs/decisions/0028-averaged-landmarks-and-the-mirror.md). A facedb keeps
 its way for good, so none is removed."""

@@ -29,15 +29,13 @@ class Detection:
     """One detected face. box: in pixels; may extend beyond the image. score: in [0, 1].
 
     refined_score: the detector's score on an upright crop around the face, in [0, 1], which depends on neither the size
-    nor the tilt of the face; None before refinement, 0 if the face was not found there. former: the landmarks before
-    the last refinement; None before any.
+    nor the tilt of the face; None before refinement, 0 if the face was not found there.
     """
 
     box: Box
     landmarks: Points
     score: float
     refined_score: float | None = None
-    former: Points | None = None
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -261,8 +259,7 @@ def scaled(detection: Detection, factor: float) -> Detection:
     """Return the detection in an image that is `factor` times as large."""
     x, y, width, height = detection.box
     box = (x * factor, y * factor, width * factor, height * factor)
-    former = None if detection.former is None else detection.former * np.float32(factor)
-    return replace(detection, box=box, landmarks=detection.landmarks * np.float32(factor), former=former)
+    return replace(detection, box=box, landmarks=detection.landmarks * np.float32(factor))
 
 
 class Placed(Protocol):

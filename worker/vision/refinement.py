@@ -4,12 +4,9 @@ Independent of the detector.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
-from worker.vision.geometry import SAME_WITHIN, CropScores, Detection, Points, distance, roll
+from worker.vision.geometry import SAME_WITHIN, CropScores, Detection, distance, roll
 
 REPEAT_DEGREES: Final = 8.0
 """Rotation by a refinement, in degrees, beyond which a face is refined again: the detector underestimates the tilt of a
@@ -78,8 +75,7 @@ def refine_faces(refine: Refine, detections: Sequence[Detection]) -> list[Detect
         ]
         turned = []
         for number, face in zip(numbers, again, strict=True):
-            before = found[number]
-            found[number] = replace(face, former=before.landmarks)
+            before, found[number] = found[number], face
             if distance(detections[number], face) > SAME_WITHIN:
                 found[number] = before
             elif _between(roll(face.landmarks), roll(before.landmarks)) > REPEAT_DEGREES:
@@ -88,16 +84,6 @@ def refine_faces(refine: Refine, detections: Sequence[Detection]) -> list[Detect
         if not numbers:
             break
     return found
-
-
-def averaged_landmarks(face: Detection) -> Points:
-    """Return the mean of a face's landmarks before and after its last refinement, float32 (5, 2): their errors differ.
-    Where that refinement rotated the face by more than REPEAT_DEGREES, the former ones are wrong, and those after it
-    are returned; also of a face that was not refined.
-    """
-    if face.former is None or _between(roll(face.landmarks), roll(face.former)) > REPEAT_DEGREES:
-        return face.landmarks
-    return np.asarray((face.landmarks + face.former) / 2, dtype=np.float32)
 
 
 def verify_faces(score_crops: ScoreCrops, candidates: Sequence[Detection]) -> list[bool]:

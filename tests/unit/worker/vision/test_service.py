@@ -15,9 +15,8 @@ from portraits import png
 from shared.errors import FaceNotDetected, ImageUnreadable
 from worker.models.versions import PREPROCESSINGS
 from worker.vision.arcface import unit_vectors
-from worker.vision.decode import decode
 from worker.vision.decoding_memory import decoding_bytes
-from worker.vision.geometry import TEMPLATE, CropScores, Detection, align
+from worker.vision.geometry import TEMPLATE, CropScores, Detection
 from worker.vision.memory_budget import MemoryBudget
 from worker.vision.service import FaceSelection, FaceService, embed_mirrored
 
@@ -134,7 +133,7 @@ class Colours:
         return unit_vectors(np.concatenate(halves, axis=1).astype(np.float32))
 
 
-MIRRORED = PREPROCESSINGS[5]
+MIRRORED = PREPROCESSINGS[4]
 TWO_COLOURS = np.full((200, 300, 3), (200, 100, 10), np.uint8)
 TWO_COLOURS[:, 90 + 56 :] = (20, 40, 90)
 
@@ -165,27 +164,6 @@ def test_mirrored_faces_are_embedded_in_batches_of_as_many_crops():
     assert len(found) == 20
     assert [len(crops) for crops in embedder.batches] == [8] * 5
     assert selection.calls.count("go on") == 5
-
-
-def test_a_face_is_aligned_by_averaged_landmarks_where_the_preprocessing_says_so():
-    class Shifting(FakeDetector):
-        """Refinement moves the landmarks by 8 pixels to the right."""
-
-        def refine(self, image, detections):
-            return [
-                replace(one, landmarks=one.landmarks + np.float32([8, 0])) for one in super().refine(image, detections)
-            ]
-
-    def crop(version):
-        embedder = Colours()
-        service = FaceService(Shifting(LARGE), embedder)
-        service.embed_most_prominent(png(TWO_COLOURS), preprocessing=PREPROCESSINGS[version])
-        return embedder.batches[0][0]
-
-    image = decode(png(TWO_COLOURS))
-    np.testing.assert_array_equal(crop(3), align(image, LARGE.landmarks + np.float32([8, 0])))
-    for averaging in (4, 5):
-        np.testing.assert_array_equal(crop(averaging), align(image, LARGE.landmarks + np.float32([4, 0])))
 
 
 def test_only_the_most_prominent_is_embedded():
