@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.confidence import Points
 from shared.contract import FREE_NAME, LONGEST_NAME, MAX_MATCHES, MIN_CONFIDENCE, Faces, Flaw, Message, Status
 
 QUEUE: Final = "facesearch"
@@ -75,9 +76,19 @@ class AddJob(FacedbJob):
     faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
 
 
+class SentCalibration(BaseModel):
+    """The calibration of a facedb. identity: of the embeddings for which it holds. points: see shared/confidence.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    identity: Annotated[str, Field(max_length=400)]
+    points: Points
+
+
 class SearchJob(FacedbJob):
     """Search for the most prominent face of the image. limit, min_confidence: most matches, and the least confidence of
-    one; their defaults are not sent, for workers of a release that knows no others.
+    one. calibration: that of the facedb, None where it has none and the model's holds. Defaults are not sent, for
+    workers of a release that knows no others.
     """
 
     task: ClassVar[str] = "facesearch.search"
@@ -86,6 +97,7 @@ class SearchJob(FacedbJob):
     min_confidence: Annotated[float, Field(ge=0, le=100, exclude_if=lambda least: least == MIN_CONFIDENCE)] = (
         MIN_CONFIDENCE
     )
+    calibration: Annotated[SentCalibration | None, Field(exclude_if=lambda sent: sent is None)] = None
 
 
 class DeleteJob(FacedbJob):

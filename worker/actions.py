@@ -95,13 +95,15 @@ def search(job: SearchJob, runtime: Runtime) -> list[FoundFace]:
     image = _image(job, runtime)
     facedb = Facedb(job, runtime)
     face = _prominent(image, runtime, facedb.preprocessing)
-    least = runtime.calibration.cosine(job.min_confidence)
+    made_by = str(facedb.identity)
+    calibration = runtime.own_calibrations.of(job.collection, job.calibration, made_by, runtime.calibration)
+    least = calibration.cosine(job.min_confidence)
     matches = facedb.store.search(job.collection, face.vector, job.limit, least)
     if not matches:
         raise NoSimilarFace
     found: list[FoundFace] = [
         {
-            "confidence": as_number(runtime.calibration.confidence(match.cosine)),
+            "confidence": as_number(calibration.confidence(match.cosine)),
             "name": match.name,
             "person_id": str(match.person_id),
         }

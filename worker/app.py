@@ -35,6 +35,7 @@ from worker.runtime import Runtime, open_runtime
 from worker.thread_connections import ThreadConnections
 from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
+from worker.upkeep.estimates import Estimates
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
 from worker.upkeep.sweeper import Sweeper
 from worker.waits import Waits
@@ -177,6 +178,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 Sweeper(runtime.ledger, store),
                 Backups(redis, store, runtime.spaces, settings.handover),
                 Erasures(redis, store),
+                Estimates(redis, store, runtime.spaces, runtime.calibration),
                 Redelivery(redis, limit),
                 BrokerWatch(redis, end),
             )

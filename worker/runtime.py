@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from worker.ledger import Ledger
 from worker.metrics import Metrics, served
 from worker.models import catalog, files
 from worker.models.calibration import Calibration
+from worker.models.own_calibrations import OwnCalibrations
 from worker.models.selection import detector_in_use, in_use
 from worker.models.spaces import Spaces, spaces_of
 from worker.models.versions import Preprocessing
@@ -53,7 +54,7 @@ class Runtime:
 
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
     by default. waited_s: returns how long a thread has waited for what does not count. spaces: of the facedbs that are
-    served. store: under the newest identity.
+    served. store: under the newest identity. own_calibrations: chooses the calibration of a search.
     """
 
     faces: Faces
@@ -65,6 +66,7 @@ class Runtime:
     patience_s: float
     gates: Gates = NO_GATES
     waited_s: WaitedSeconds = never_waited
+    own_calibrations: OwnCalibrations = field(default_factory=OwnCalibrations)
 
 
 @contextmanager

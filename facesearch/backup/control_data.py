@@ -134,6 +134,7 @@ def everything(redis: Redis) -> Iterator[Entry]:
     patterns = ("tenants", "tenant:*", "key:*", "keys:*", "facedb:*", "facedbs:*", "dropped", "first-key", "names:*")
     for pattern in (
         *patterns,
+        "confidence:*",
         "tenant-ids",
         "dropped-tenants",
         "key-records",
@@ -264,7 +265,7 @@ def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))
         names += [(key_key(_text(digest)), "string") for digest in digests]
     for key, collection in _facedbs(redis, tenants):
-        names.append((key, "string"))
+        names += [(key, "string"), (key.replace("fs:facedb:", "fs:confidence:", 1), "string")]
         if collection is not None:
             names.append((f"fs:names:{collection}", "string"))
     names += [(day_key(day), "hash") for day in _members(redis, DAYS)]

@@ -12,9 +12,10 @@ from facesearch.backup import worker_request
 from facesearch.backup.served_faces import remove_leftovers
 from facesearch.embedded import append_only
 from shared.broker import RESULT_PREFIX
-from shared.erasure_request import Progress, Request
+from shared.erasure_request import Progress
 from shared.errors import OperatorError
 from shared.settings import Settings
+from shared.worker_request import Request, new_id
 
 POLL_S: Final = 0.1
 
@@ -54,7 +55,7 @@ def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark:
 def _by_worker(settings: Settings, redis: Redis, remark: Say) -> Progress:
     if settings.redis_url is not None and not worker_request.alive(redis):
         raise OperatorError("no worker runs, and a worker has the faces: start one, and erase again")
-    request = Request(id=worker_request.new_id())
+    request = Request(id=new_id())
 
     def line(progress: Progress) -> str:
         return f"{progress.compacted + progress.left} facedbs …"

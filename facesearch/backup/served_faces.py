@@ -17,6 +17,7 @@ from facesearch.backup import worker_request
 from shared.backup_request import REQUEST, Progress, Request, faces_path
 from shared.errors import OperatorError
 from shared.host.disk import sync
+from shared.worker_request import new_id
 
 _REQUEST_FOLDER: Final = re.compile(r"[0-9a-f]{32}")
 """Name of the folder of one request."""
@@ -29,7 +30,7 @@ def write_faces(
     worker's `Settings.handover`. Raises RedisError, OSError, and OperatorError when the request fails or the worker is
     on another machine.
     """
-    request_id = worker_request.new_id()
+    request_id = new_id()
     written = handover / request_id
     request = Request(id=request_id, folder=str(written), collections=list(collections))
 

@@ -1,36 +1,21 @@
-"""Requests to a worker through Redis, and waiting for their end: shared/backup_request.py and
-shared/erasure_request.py describe the keys.
-"""
+"""Requests of commands to a worker, and waiting for their end. shared/worker_request.py has the protocol."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from redis import Redis
 
-from shared import backup_request, erasure_request, lua
-from shared.backup_request import LEASE_S, SILENT_S
+from shared import backup_request, confidence, erasure_request
 from shared.errors import OperatorError
 from shared.heartbeat import read_heartbeats
+from shared.worker_request import LEASE_S, RENEW, RENEW_EVERY_S, SILENT_S, Progress, Request, progress_key
 
 POLL_S: Final = 0.1
 
 SAY_EVERY_S: Final = 5.0
-
-RENEW_EVERY_S: Final = 1.0
-
-_RENEW: Final = lua.load(__package__, "worker_request")
-
-
-class Progress(Protocol):
-    """state: running, done or failed. reason: of a failure."""
-
-    state: Any
-    reason: str
-
 
 P = TypeVar("P", bound=Progress)
 
@@ -43,7 +28,6 @@ class Kind(Generic[P]):
     """
 
     request_key: str
-    progress_key: Callable[[str], str]
     parse: Callable[[bytes], P]
     noun: str
     busy: str
@@ -54,7 +38,6 @@ class Kind(Generic[P]):
 
 BACKUP: Final = Kind(
     backup_request.REQUEST,
-    backup_request.progress_key,
     backup_request.Progress.model_validate_json,
     noun="backup",
     busy="is being written",
@@ -65,7 +48,6 @@ BACKUP: Final = Kind(
 
 ERASURE: Final = Kind(
     erasure_request.REQUEST,
-    erasure_request.progress_key,
     erasure_request.Progress.model_validate_json,
     noun="erasure",
     busy="is under way",
@@ -75,8 +57,15 @@ ERASURE: Final = Kind(
 )
 
 
-def new_id() -> str:
-    return uuid.uuid4().hex
+ESTIMATE: Final = Kind(
+    confidence.REQUEST,
+    confidence.Progress.model_validate_json,
+    noun="estimate",
+    busy="is being made",
+    past="looked at the faces",
+    retry="ask again",
+    failed="there is no estimate",
+)
 
 
 def alive(redis: Redis) -> bool:
@@ -88,7 +77,7 @@ def alive(redis: Redis) -> bool:
 def requested(
     redis: Redis,
     kind: Kind[P],
-    request: backup_request.Request | erasure_request.Request,
+    request: Request,
     say: Callable[[str], None],
     line: Callable[[P], str],
 ) -> Iterator[Callable[[], P]]:
@@ -102,9 +91,9 @@ def requested(
     if not redis.set(kind.request_key, text, nx=True, ex=LEASE_S):
         raise OperatorError(f"another {kind.noun} of this service {kind.busy}; wait for its end and try again")
     try:
-        yield _Wait(redis, kind, kind.progress_key(request.id), text, say, line)
+        yield _Wait(redis, kind, progress_key(kind.request_key, request.id), text, say, line)
     finally:
-        redis.eval(_RENEW, 1, kind.request_key, text, 0)
+        redis.eval(RENEW, 1, kind.request_key, text, 0)
 
 
 class _Wait(Generic[P]):
@@ -145,7 +134,7 @@ class _Wait(Generic[P]):
     def _renew(self) -> None:
         if time.monotonic() - self._renewed < RENEW_EVERY_S:
             return
-        if not self._redis.eval(_RENEW, 1, self._kind.request_key, self._text, LEASE_S):
+        if not self._redis.eval(RENEW, 1, self._kind.request_key, self._text, LEASE_S):
             raise OperatorError(
                 f"the {self._kind.noun} was held up for too long and lost its place; {self._kind.retry}"
             )

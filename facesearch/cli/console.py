@@ -90,7 +90,7 @@ def remark(line: str) -> None:
     click.echo(line, err=True)
 
 
-def print_json(value: BaseModel | Iterable[BaseModel], **more: str) -> None:
+def print_json(value: BaseModel | Iterable[BaseModel], **more: Any) -> None:
     """Print a record, with additional fields, or a list of records."""
     if isinstance(value, BaseModel):
         click.echo(json.dumps(value.model_dump(mode="json") | more, indent=2))

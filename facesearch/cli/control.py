@@ -76,8 +76,13 @@ def record_event(redis: Redis, action: str) -> None:
     _log(event)
 
 
+def author() -> str:
+    """Return who changes something by a command, for the audit trail."""
+    return f"command, {_user()} on {socket.gethostname()}"
+
+
 def _event(action: str, subject: dict[str, str]) -> Event:
-    return Event.model_validate({"action": action, "by": f"command, {_user()} on {socket.gethostname()}", **subject})
+    return Event.model_validate({"action": action, "by": author(), **subject})
 
 
 def _user() -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from facesearch.cli.confidence import confidence
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -20,7 +21,10 @@ from shared.control import Control, Facedb, Tenant
 
 @click.group()
 def facedbs() -> None:
-    """Create, list and drop the face databases of a tenant."""
+    """Create, list, calibrate and drop the face databases of a tenant."""
+
+
+facedbs.add_command(confidence)
 
 
 @facedbs.command("create")

@@ -15,7 +15,7 @@ SUMMARIES: Final = {
     "doctor": "Check what is installed, reachable and ready.",
     "erase": "Remove deleted faces and dropped face databases from every file of the service.",
     "evaluate": "Measure how well the models tell the people on the photos in DIR apart.",
-    "facedbs": "Create, list and drop the face databases of a tenant.",
+    "facedbs": "Create, list, calibrate and drop the face databases of a tenant.",
     "keys": "Create, list and revoke the API keys of a tenant.",
     "models": "Download and list models, and add your own.",
     "restore": "Restore the backup in the folder DIR.",

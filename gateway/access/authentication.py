@@ -1,4 +1,4 @@
-"""Authentication: looks up the key of a request, and the collection of a facedb of its tenant."""
+"""Authentication: looks up the key of a request, and a facedb of its tenant."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from cachetools import TTLCache
 from redis import RedisError
 
 from gateway.http.headers import API_KEY
-from shared.control import Caller, Control, Facedb, Key, Scope
+from shared.control import Caller, Control, FoundFacedb, Key, Scope
 from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
 
 CACHE_S: Final = 3.0
@@ -40,7 +40,7 @@ class Auth:
     def __init__(self, control: Control, clock: Callable[[], float] = time.monotonic) -> None:
         self._control = control
         self._keys: TTLCache[str, Caller] = TTLCache(CACHE_ENTRIES, CACHE_S, clock)
-        self._facedbs: TTLCache[str, Facedb] = TTLCache(CACHE_ENTRIES, CACHE_S, clock)
+        self._facedbs: TTLCache[str, FoundFacedb] = TTLCache(CACHE_ENTRIES, CACHE_S, clock)
 
     async def key(self, secret: str | None) -> Caller:
         """Return the key with that secret. Raises Unauthorized if it is unknown or has expired, Unavailable when it
@@ -51,8 +51,8 @@ class Auth:
             raise Unauthorized(UNAUTHORIZED)
         return key
 
-    async def collection(self, key: Caller, facedb: str | None) -> str:
-        """Return the store's collection of a facedb of the key's tenant; None means the tenant's default.
+    async def facedb(self, key: Caller, facedb: str | None) -> FoundFacedb:
+        """Return a facedb of the key's tenant; None means the tenant's default.
 
         Raises FacedbUnknown when that tenant has none of that name (even if another has), Unavailable when it cannot be
         looked up.
@@ -68,7 +68,7 @@ class Auth:
             if found is None:
                 raise FacedbUnknown("facedb does not exist")
             self._facedbs[entry] = found
-        return found.collection
+        return found
 
     async def _find_key(self, secret: str | None) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_LENGTH:

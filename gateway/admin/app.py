@@ -45,8 +45,11 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
         given: dict[str, Any] = dict(request.match_info)
         if operation.body is not None:
             given["body"] = parse(operation.body, await read_body(request, MAX_BODY_BYTES))
+        by = f"admin API, {request.remote}"
+        if operation.signed:
+            given["by"] = by
         result = await operation.perform(request.app[CONTROL], **given)
-        event = operation.audit_event(given, result, f"admin API, {request.remote}")
+        event = operation.audit_event(given, result, by)
         if event is not None:
             await audit(request.app[CONTROL].redis, event)
         return answer(Status.OK, to_jsonable_python(result), operation.http_status)

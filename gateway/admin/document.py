@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
-from types import GenericAlias
+from types import GenericAlias, UnionType
 from typing import Any, Final, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
@@ -90,6 +90,27 @@ _DESCRIPTIONS: Final = {
     "Key": f"An API key, without the key itself. {_OF_A_KEY}",
     "IssuedKey": f"A key just created. key: the API key itself, shown this once. {_OF_A_KEY}",
     "KeyRecord": f"A key, whether it works or not. revoked null: nobody ended it. {_OF_A_KEY}",
+    "Estimate": (
+        "What confidences stand for in a facedb. stored: its faces; faces: as many of them as were looked at; "
+        "repeated: those taken for a further photo of a person. pairs: pairs of strangers. points: the calibration, "
+        "cosines with their confidences, by which confidences mean there what they are meant to. identity: of the "
+        "embeddings."
+    ),
+    "Level": (
+        "What one confidence stands for in a facedb. meant: the part of the pairs of strangers that is to reach it. "
+        "rate: the part that does; low, high: its interval of 95 %. counted false: extrapolated. told false: there are "
+        "too few faces, and rate, low and high mean nothing. cosine: of the confidence by the model's calibration. "
+        "own: the cosine that the meant part reaches, and error its standard error. ask: the confidence of that cosine "
+        "by the model's calibration, to ask for in place of this one."
+    ),
+    "Confidence": (
+        "What the confidences of a facedb are given by. version: 1 from the first change on. table: its calibration, "
+        "null for the model's. former: likewise, before the last change."
+    ),
+    "Table": (
+        "A calibration of a facedb: cosines with their confidences. faces: of how many it was measured. identity: of "
+        "the embeddings for which it holds."
+    ),
     "NewKey": f"An API key to create. {_OF_A_KEY}",
 }
 """Descriptions in place of the docstrings, which are for developers."""
@@ -203,6 +224,9 @@ def _without_titles(schema: Any) -> Any:
 
 
 def _message(type_: Any) -> Json:
+    if isinstance(type_, UnionType):  # of a type and None
+        kind, _ = type_.__args__
+        return {"anyOf": [_message(kind), {"type": "null"}]}
     if isinstance(type_, GenericAlias):
         (item,) = type_.__args__
         return {"type": "array", "items": _message(item)}
@@ -214,7 +238,7 @@ def _message(type_: Any) -> Json:
 def _operation(operation: Operation) -> Json:
     variables = re.findall(r"{(\w+)}", operation.path)
     refusals = [401, 429, 503]
-    if operation.body is not None:
+    if operation.body is not None or operation.refusable:
         refusals.append(400)
     if variables:
         refusals.append(404)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.admin.bodies import Body, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
+from gateway.admin.estimates import estimate
 from shared import expiry
 from shared.audit import Event
-from shared.control import Control, Facedb, Key, KeyRecord, Tenant
+from shared.confidence import Estimate
+from shared.control import Confidence, Control, Facedb, Key, KeyRecord, Tenant, Unknown
 
 PREFIX: Final = "/admin/v1"
 
@@ -77,9 +79,41 @@ async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb)
     return await control.set_default_facedb(tenant, body.facedb)
 
 
+async def get_confidence(control: Control, tenant: str, facedb: str) -> Confidence | None:
+    return await control.confidence(tenant, facedb)
+
+
+async def estimate_confidence(control: Control, tenant: str, facedb: str) -> Estimate:
+    return await estimate(control.redis, await _collection(control, tenant, facedb))
+
+
+async def keep_confidence(control: Control, tenant: str, facedb: str, by: str) -> Confidence:
+    collection = await _collection(control, tenant, facedb)
+    found = await estimate(control.redis, collection)
+    return await control.keep_confidence(tenant, facedb, collection, found, by)
+
+
+async def remove_confidence(control: Control, tenant: str, facedb: str, by: str) -> Confidence:
+    return await control.remove_confidence(tenant, facedb, by)
+
+
+async def undo_confidence(control: Control, tenant: str, facedb: str, by: str) -> Confidence:
+    return await control.undo_confidence(tenant, facedb, by)
+
+
+async def _collection(control: Control, tenant: str, facedb: str) -> str:
+    await control.tenant(tenant)
+    found = await control.facedb(tenant, facedb)
+    if found is None:
+        raise Unknown(f"tenant {tenant} has no facedb {facedb}")
+    return found.collection
+
+
 @dataclass(frozen=True)
 class Operation:
     """One method of one path. http_status: of success. conflicts: whether it may be refused because of what exists.
+    refusable: whether it may be refused although the request is well-formed. signed: whether `perform` gets `by`, who
+    asked for it.
 
     action: its name in the audit trail, None if it changes nothing. subject: returns the `key` or `facedb` for the
     audit trail, from the arguments and the result of `perform`; by default neither.
@@ -92,6 +126,8 @@ class Operation:
     body: type[Body] | None = None
     http_status: int = 200
     conflicts: bool = False
+    refusable: bool = False
+    signed: bool = False
     action: str | None = None
 
     subject: Callable[[Mapping[str, Any], Any], dict[str, str]] = lambda _given, _result: {}
@@ -109,6 +145,12 @@ class Operation:
 
 _TENANTS: Final = f"{PREFIX}/tenants"
 _TENANT: Final = f"{_TENANTS}/{{tenant}}"
+_CONFIDENCE: Final = f"{_TENANT}/facedbs/{{facedb}}/confidence"
+
+
+def _facedb_of_the_path(given: Mapping[str, Any], _result: Any) -> dict[str, str]:
+    return {"facedb": given["facedb"]}
+
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation("GET", _TENANTS, "List all tenants", list_tenants),
@@ -163,7 +205,47 @@ OPERATIONS: Final[Sequence[Operation]] = (
         drop_facedb,
         conflicts=True,
         action="facedb.drop",
-        subject=lambda given, _: {"facedb": given["facedb"]},
+        subject=_facedb_of_the_path,
+    ),
+    Operation("GET", _CONFIDENCE, "What the confidences of a facedb are given by; null: never changed", get_confidence),
+    Operation(
+        "POST",
+        _CONFIDENCE,
+        "Estimate what confidences stand for in a facedb; nothing is changed",
+        estimate_confidence,
+        conflicts=True,
+        refusable=True,
+    ),
+    Operation(
+        "PUT",
+        _CONFIDENCE,
+        "Estimate it, and give the facedb's confidences by that from now on",
+        keep_confidence,
+        conflicts=True,
+        refusable=True,
+        signed=True,
+        action="facedb.calibrate",
+        subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "DELETE",
+        _CONFIDENCE,
+        "Give the facedb's confidences by the model's calibration again",
+        remove_confidence,
+        conflicts=True,
+        signed=True,
+        action="facedb.uncalibrate",
+        subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "POST",
+        f"{_CONFIDENCE}/undo",
+        "Give the facedb's confidences as before the last change",
+        undo_confidence,
+        conflicts=True,
+        signed=True,
+        action="facedb.undo-calibrate",
+        subject=_facedb_of_the_path,
     ),
     Operation(
         "PUT",

@@ -24,7 +24,7 @@ from shared.calls import Call, FieldNames, field_names
 from shared.contract import Flaw, Status
 from shared.control import Caller
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
-from shared.jobs import FacedbJob, Once, Outcome
+from shared.jobs import FacedbJob, Once, Outcome, SearchJob, SentCalibration
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
 
@@ -72,11 +72,14 @@ async def _job_request(call: Call, known: FieldNames, request: web.Request, key:
     with app[METRICS].stages.time("upload"), request[DEADLINE].paused():
         given = parameters.check(model, await uploads.read(request, *call.image_parameters, known=known, hold=resize))
         resize(sum(map(len, given.encoded)))
-    collection = None
+    collection = calibration = None
     if issubclass(call.job, FacedbJob):
-        collection = await app[AUTH].collection(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
+        facedb = await app[AUTH].facedb(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
+        collection, table = facedb.collection, facedb.table
+        if table is not None and issubclass(call.job, SearchJob):
+            calibration = SentCalibration(identity=table.identity, points=table.points)
     encoded_images.check_all(given.encoded, app[SETTINGS].max_pixels)
-    return JobRequest(call.job, collection, given.job_fields(), given.encoded)
+    return JobRequest(call.job, collection, given.job_fields(), given.encoded, calibration)
 
 
 async def _answer(request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None) -> web.Response:

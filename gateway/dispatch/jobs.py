@@ -19,7 +19,7 @@ from gateway.redis_connection import Script, SharedConnection
 from shared import fair_queue
 from shared.errors import Unavailable
 from shared.fair_queue import TENANT, item
-from shared.jobs import SENT, Job, Once, Outcome, image_key, new_job_id
+from shared.jobs import SENT, Job, Once, Outcome, SentCalibration, image_key, new_job_id
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -41,16 +41,20 @@ class JobRequest:
     """The job that a checked request asks for, before it has an id.
 
     collection: of the face database; None for a job about none. fields: those that only this type of job has, as JSON
-    values. encoded: the images in the order of the call's image parameters, each as its encoded bytes.
+    values. encoded: the images in the order of the call's image parameters, each as its encoded bytes. calibration:
+    that of the face database, for a search; None where the model's holds.
     """
 
     job_type: type[Job]
     collection: str | None = None
     fields: Mapping[str, str | None] = field(default_factory=dict)
     encoded: tuple[bytes, ...] = ()
+    calibration: SentCalibration | None = None
 
     def digest(self) -> str:
-        """Return the SHA-256 of the request in hexadecimal: requests with the same digest ask for the same."""
+        """Return the SHA-256 of the request in hexadecimal: requests with the same digest ask for the same, whatever
+        calibration the face database has by then.
+        """
         # The sizes of all but the first image say where one ends and the next begins.
         sizes = [len(image) for image in self.encoded[1:]]
         text = json.dumps([self.job_type.task, self.collection, sorted(self.fields.items()), *sizes])
@@ -58,7 +62,9 @@ class JobRequest:
 
     def job(self, **common: Any) -> Job:
         """Return the job. common: the fields that every job has."""
-        about = {} if self.collection is None else {"collection": self.collection}
+        about: dict[str, Any] = {} if self.collection is None else {"collection": self.collection}
+        if self.calibration is not None:
+            about["calibration"] = self.calibration
         return self.job_type.model_validate({**about, **self.fields, **common})
 
 

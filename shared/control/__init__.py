@@ -5,6 +5,7 @@ key is to guess.
 """
 
 from shared.control.callers import Callers
+from shared.control.confidences import Confidences
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
 from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
@@ -12,11 +13,14 @@ from shared.control.records import (
     LEAST_RATE,
     MOST_RATE,
     Caller,
+    Confidence,
     Conflict,
     Facedb,
+    FoundFacedb,
     Key,
     KeyRecord,
     Scope,
+    Table,
     Tenant,
     Unknown,
 )
@@ -31,18 +35,21 @@ __all__ = [
     "LEAST_RATE",
     "MOST_RATE",
     "Caller",
+    "Confidence",
     "Conflict",
     "Control",
     "Facedb",
+    "FoundFacedb",
     "Key",
     "KeyRecord",
     "Scope",
+    "Table",
     "Tenant",
     "Unknown",
 ]
 
 
-class Control(Tenants, Keys, Facedbs, Callers):
+class Control(Tenants, Keys, Facedbs, Confidences, Callers):
     """Access to control data.
 
     Methods raise redis.RedisError if Redis cannot be reached, and OperatorError for invalid arguments: Unknown and

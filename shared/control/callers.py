@@ -4,8 +4,18 @@ Both use the tenant's id rather than its name. A tenant that was dropped and cre
 another one, and neither must see the other's data, although gateways cache look-ups for seconds.
 """
 
-from shared.control.layout import TENANT_IDS, Connected, digest, facedb_key, key_key, tenant_id, tenant_key
-from shared.control.records import Caller, Facedb, Key, Tenant
+from shared.control.layout import (
+    TENANT_IDS,
+    Connected,
+    confidence_key,
+    digest,
+    facedb_key,
+    key_key,
+    readable,
+    tenant_id,
+    tenant_key,
+)
+from shared.control.records import Caller, Confidence, Facedb, FoundFacedb, Key, Tenant
 
 
 class Callers(Connected):
@@ -25,8 +35,10 @@ class Callers(Connected):
         # Keys are removed with their tenant: while this one exists, the id is that of the tenant that created it.
         return Caller(**dict(key), tenant_id=tenant_id(stored, key.tenant)) if still == record else None
 
-    async def facedb_of(self, caller: Caller, name: str | None) -> Facedb | None:
-        """Return the caller's facedb, by default the tenant's default one; None if it does not exist."""
+    async def facedb_of(self, caller: Caller, name: str | None) -> FoundFacedb | None:
+        """Return the caller's facedb, by default the tenant's default one; None if it does not exist. A damaged record
+        of its confidences counts as none.
+        """
         if name is None:
             tenant = await self.redis.get(tenant_key(caller.tenant))
             if tenant is None:
@@ -35,7 +47,10 @@ class Callers(Connected):
         async with self.redis.pipeline() as pipe:
             pipe.hget(TENANT_IDS, caller.tenant)
             pipe.get(facedb_key(caller.tenant, name))
-            stored, record = await pipe.execute()
+            pipe.get(confidence_key(caller.tenant, name))
+            stored, record, changed = await pipe.execute()
         if record is None or tenant_id(stored, caller.tenant) != caller.tenant_id:
             return None
-        return Facedb.model_validate_json(record)
+        facedb = Facedb.model_validate_json(record)
+        tables = [found.table for found in readable(Confidence, [changed]) if found.collection == facedb.collection]
+        return FoundFacedb(**dict(facedb), table=tables[0] if tables else None)

@@ -8,6 +8,7 @@ fs:keys:<tenant>                 hash: key id -> SHA-256 of the key
 fs:key-records                   hash: key id -> JSON of KeyRecord, of every key ever created
 fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
+fs:confidence:<tenant>:<facedb>  JSON of Confidence, if it was ever changed
 fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
 fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
 fs:first-key                     SHA-256 of the latest key of the settings
@@ -63,6 +64,10 @@ def keys_key(tenant: str) -> str:
 
 def facedb_key(tenant: str, facedb: str) -> str:
     return f"fs:facedb:{tenant}:{facedb}"
+
+
+def confidence_key(tenant: str, facedb: str) -> str:
+    return f"fs:confidence:{tenant}:{facedb}"
 
 
 def facedbs_key(tenant: str) -> str:
@@ -199,5 +204,5 @@ def put_facedb(pipe: Pipeline, tenant: str, name: str) -> Facedb:
 
 def remove_facedb(pipe: Pipeline, tenant: str, facedb: Facedb, removable_from: float) -> None:
     pipe.zadd(DROPPED, {facedb.collection: removable_from})
-    pipe.delete(facedb_key(tenant, facedb.name))
+    pipe.delete(facedb_key(tenant, facedb.name), confidence_key(tenant, facedb.name))
     pipe.srem(facedbs_key(tenant), facedb.name)

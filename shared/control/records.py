@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
+from shared.confidence import Points
 from shared.contract import FACEDB, Confidences, HttpStatus
 from shared.errors import OperatorError
 
@@ -57,6 +58,33 @@ class Facedb(_Record):
     created: AwareDatetime
 
 
+class Table(_Record):
+    """A calibration that was measured on the faces of one facedb. identity: of the embeddings for which it holds.
+    points: see shared/confidence.py. faces: of how many it was measured. measured: when. by: for whom, as in the audit
+    trail.
+    """
+
+    identity: str
+    points: Points
+    faces: int
+    measured: AwareDatetime
+    by: str
+
+
+class Confidence(_Record):
+    """What confidences of a facedb are given by. collection: of the facedb; one that was created again under its name
+    has another. version: 1 from the first change on, one more with each. changed, by: when and by whom. table: the
+    calibration, None for the model's. former: what it was before the last change.
+    """
+
+    collection: str
+    version: int
+    changed: AwareDatetime
+    by: str
+    table: Table | None = None
+    former: Table | None = None
+
+
 class Key(_Record):
     """An API key, without its secret.
 
@@ -88,6 +116,12 @@ class Caller(Key):
     """A key with the id of the tenant that created it; another tenant may have that tenant's name by now."""
 
     tenant_id: str
+
+
+class FoundFacedb(Facedb):
+    """A facedb as a gateway looks it up for a request. table: its own calibration, None where the model's holds."""
+
+    table: Table | None = None
 
 
 class KeyRecord(Key):

@@ -42,6 +42,7 @@ CONTROL = {
     "tenants list": [],
     "tenants drop": ["shop", "--yes"],
     "facedbs create": ["visitors"],
+    "facedbs confidence": ["visitors"],
     "facedbs list": [],
     "facedbs default": ["visitors"],
     "facedbs drop": ["visitors", "--yes"],

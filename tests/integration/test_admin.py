@@ -10,10 +10,13 @@ import jsonschema_rs
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from estimating import DONE, worker
 from gateway.admin import document as admin
+from gateway.admin import estimates
 from gateway.admin.app import CONTROL, create_admin_app
-from gateway.admin.bodies import MAX_BODY_BYTES
+from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb
 from gateway.admin.operations import OPERATIONS
+from shared.confidence import REQUEST, Progress
 from shared.control import Scope
 from shared.settings import Settings
 
@@ -118,6 +121,49 @@ class TestOperations:
         assert (status, tenant["facedb"]) == (200, "extra")
         assert await send("DELETE", f"{SHOP}/facedbs/default") == (200, "facedb default dropped")
 
+    async def test_confidences_of_a_facedb(self, send: Send, client: TestClient) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        where = f"{SHOP}/facedbs/default/confidence"
+        assert await send("GET", where) == (200, None)
+        assert await send("DELETE", where) == (
+            409,
+            "the confidences of facedb default are given by the model's calibration already",
+        )
+        async with worker(client.app[CONTROL].redis, DONE):
+            status, estimate = await send("POST", where)
+            assert (status, estimate["faces"], estimate["levels"][0]["ask"]) == (200, 900, 88.5)
+            assert await send("GET", where) == (200, None), "an estimate changes nothing"
+            status, kept = await send("PUT", where)
+        assert (status, kept["version"], kept["former"]) == (200, 1, None)
+        assert kept["table"]["points"] == estimate["points"]
+        assert kept["by"] == kept["table"]["by"] == "admin API, 127.0.0.1"
+        assert await send("GET", where) == (200, kept)
+        status, removed = await send("DELETE", where)
+        assert (status, removed["version"], removed["table"], removed["former"]) == (200, 2, None, kept["table"])
+        status, undone = await send("POST", f"{where}/undo")
+        assert (status, undone["version"], undone["table"], undone["former"]) == (200, 3, kept["table"], None)
+
+    async def test_what_a_worker_cannot_estimate_is_said_and_nothing_is_kept(
+        self, send: Send, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        where = f"{SHOP}/facedbs/default/confidence"
+        redis = client.app[CONTROL].redis
+        async with worker(redis, Progress(state="failed", reason="it has 3 faces, and 500 are needed")):
+            said = "there is no estimate: it has 3 faces, and 500 are needed"
+            for method in ("POST", "PUT"):
+                assert await send(method, where) == (400, said)
+        await redis.set(REQUEST, "another")
+        assert (await send("PUT", where))[0] == 409
+        assert await redis.get(REQUEST) == b"another"
+        await redis.delete(REQUEST)
+        monkeypatch.setattr(estimates.estimate, "__defaults__", (1.0, 0.01))
+        assert await send("PUT", where) == (503, "please try again later"), "no worker"
+        async with worker(redis, Progress(faces=32)):
+            assert await send("PUT", where) == (503, "please try again later"), "it takes too long"
+        assert await redis.keys("fs:confidence:*") == []
+        assert not await redis.exists(REQUEST)
+
     async def test_its_openapi_document_requires_the_key(self, client: TestClient) -> None:
         async with client.get("/openapi.json") as response:
             assert (response.status, await response.json()) == (200, DOCUMENT)
@@ -152,11 +198,15 @@ class TestRefusing:
         for operation in OPERATIONS:
             if "{tenant}" in operation.path:
                 path = operation.path.removeprefix("/admin/v1").format(tenant="shop", key_id="k", facedb="f")
-                body = {"facedb": "f"} if operation.method == "PUT" else {"name": "n"} if operation.body else None
+                body = {"facedb": "f"} if operation.body is DefaultFacedb else {"name": "n"} if operation.body else None
                 assert await send(operation.method, path, body) == nobody
         await send("POST", "/tenants", {"name": "shop"})
         assert await send("DELETE", f"{SHOP}/keys/k") == (404, "tenant shop has no key k")
         assert await send("DELETE", f"{SHOP}/facedbs/f") == (404, "tenant shop has no facedb f")
+        for operation in OPERATIONS:
+            if operation.path.endswith("}/facedbs/{facedb}/confidence"):
+                answered = await send(operation.method, f"{SHOP}/facedbs/f/confidence")
+                assert answered == (404, "tenant shop has no facedb f")
         assert await send("PUT", f"{SHOP}/default-facedb", {"facedb": "f"}) == (404, "tenant shop has no facedb f")
         status, message = await send("GET", "/nothing")
         assert (status, message.partition(";")[0]) == (404, "unknown path")

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from estimating import DONE, worker
 from facesearch.cli.main import main
 from gateway.admin import auditing
 from gateway.admin.app import create_admin_app
@@ -58,6 +59,9 @@ class TestOverHttp:
             await send(client, "POST", "/tenants/shop/facedbs", {"name": "staff"})
             await send(client, "PUT", "/tenants/shop/default-facedb", {"facedb": "staff"})
             await send(client, "DELETE", "/tenants/shop/facedbs/default")
+            async with worker(redis, DONE):
+                for method, path in (("PUT", ""), ("DELETE", ""), ("POST", "/undo"), ("POST", "")):
+                    assert (await send(client, method, f"/tenants/shop/facedbs/staff/confidence{path}"))[0] == 200
             await send(client, "DELETE", f"/tenants/shop/keys/{key['id']}")
             await send(client, "DELETE", "/tenants/shop")
         by = "admin API, 127.0.0.1"
@@ -67,6 +71,9 @@ class TestOverHttp:
             {"action": "facedb.create", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "facedb.default", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "facedb.drop", "by": by, "tenant": "shop", "facedb": "default"},
+            {"action": "facedb.calibrate", "by": by, "tenant": "shop", "facedb": "staff"},
+            {"action": "facedb.uncalibrate", "by": by, "tenant": "shop", "facedb": "staff"},
+            {"action": "facedb.undo-calibrate", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "key.revoke", "by": by, "tenant": "shop", "key": key["id"]},
             {"action": "tenant.drop", "by": by, "tenant": "shop"},
         ]
@@ -78,7 +85,8 @@ class TestOverHttp:
 
     def test_every_operation_that_changes_something_is_audited(self) -> None:
         assert {o.perform.__name__ for o in OPERATIONS if o.action is None} == {
-            o.perform.__name__ for o in OPERATIONS if o.method == "GET"
+            "estimate_confidence",
+            *(o.perform.__name__ for o in OPERATIONS if o.method == "GET"),
         }
 
     def test_audit_events_are_logged_at_the_default_level(self) -> None:

@@ -23,7 +23,8 @@ from homes import done, refused
 from portraits import astronaut_png, hopper_jpeg, scale
 from processes import wait_for, works
 from service import Service
-from shared.backup_request import LEASE_S, Progress, Request, progress_key
+from shared.backup_request import REQUEST, Progress, Request
+from shared.worker_request import LEASE_S, progress_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded("it is about a data directory of its own")]
 
@@ -175,11 +176,11 @@ class TestWhileItServes:
             worker.send_signal(signal.SIGSTOP)
             command = [sys.executable, "-m", "facesearch", "backup", tmp_path / "b", "--data-dir", serving.folder]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
-                wait_for(lambda: bool(redis.exists("fs:backup")))
+                wait_for(lambda: bool(redis.exists(REQUEST)))
                 assert "another backup" in refused("backup", tmp_path / "c", "--data-dir", serving.folder)
                 waiting.send_signal(signal.SIGINT)
                 assert waiting.wait(30) == 1
-            assert not redis.exists("fs:backup"), "nobody waits any more"
+            assert not redis.exists(REQUEST), "nobody waits any more"
             worker.send_signal(signal.SIGCONT)
             assert "cut short" in refused("backup", tmp_path / "b", "--data-dir", serving.folder)
             assert "cut short" in refused("restore", tmp_path / "b", "--data-dir", tmp_path / "new")
@@ -192,10 +193,10 @@ class TestWhileItServes:
             worker.send_signal(signal.SIGSTOP)
             folder = serving.folder / "handover" / "x"
             request = Request(id=uuid.uuid4().hex, folder=str(folder), collections=["default.default.00000000"])
-            redis.set(progress_key(request.id), Progress(faces=7).model_dump_json())
-            redis.set("fs:backup", request.model_dump_json(), ex=LEASE_S)
+            redis.set(progress_key(REQUEST, request.id), Progress(faces=7).model_dump_json())
+            redis.set(REQUEST, request.model_dump_json(), ex=LEASE_S)
             worker.kill()
-            wait_for(lambda: redis.exists("fs:backup") == 0)
+            wait_for(lambda: redis.exists(REQUEST) == 0)
             wait_for(lambda: works(serving.address), 60)
             assert not folder.exists(), "it is not continued by another worker"
             done("backup", tmp_path / "b", "--data-dir", serving.folder)

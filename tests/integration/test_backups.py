@@ -17,9 +17,10 @@ from redis import Redis
 
 from facesearch.backup import served_faces, worker_request
 from processes import wait_for
-from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
+from shared.backup_request import REQUEST, Progress, Request, faces_path
 from shared.errors import OperatorError
 from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
+from shared.worker_request import REMEMBER_S, progress_key
 from spaces import only
 from worker.models.identity import Identity
 from worker.models.spaces import Spaces
@@ -116,7 +117,7 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Pausin
     assert ended == Progress(state="done", collections=3, faces=2 * PAGE + 2)
     for collection, points in held.items():
         read = faces_file.read(faces_path(tmp_path, collection))
-        assert [point.person_id for point in read] == [point.person_id for point in points]
+        assert [point.person_id for point in read] == sorted(point.person_id for point in points)
     assert not redis.exists(REQUEST)
     assert all(0 < redis.ttl(key) <= REMEMBER_S for key in redis.scan_iter(f"{REQUEST}*"))
 
@@ -199,7 +200,7 @@ class ForgedRequests:
         self._redis.set(REQUEST, json.dumps(forged))
         self._worker.poll()
         self._redis.delete(REQUEST)
-        said = self._redis.get(progress_key(request_id))
+        said = self._redis.get(progress_key(REQUEST, request_id))
         return None if said is None else Progress.model_validate_json(said)
 
 
@@ -331,7 +332,7 @@ def test_a_killed_worker_is_noticed(
     waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     wait_for(lambda: bool(redis.exists(REQUEST)))
     request = Request.model_validate_json(redis.get(REQUEST))
-    redis.set(progress_key(request.id), Progress(faces=3).model_dump_json())
+    redis.set(progress_key(REQUEST, request.id), Progress(faces=3).model_dump_json())
     waiting.join()
     assert waiting.error.startswith("the worker that wrote the faces is gone")
     assert not redis.exists(REQUEST)
@@ -339,7 +340,7 @@ def test_a_killed_worker_is_noticed(
 
 def test_a_backup_of_a_killed_worker_is_not_continued(redis: Redis, worker: Backups, handover: Path) -> None:
     request = Request(id=uuid.uuid4().hex, folder=str(handover / "one"), collections=["t.a"])
-    redis.set(progress_key(request.id), Progress().model_dump_json())
+    redis.set(progress_key(REQUEST, request.id), Progress().model_dump_json())
     redis.set(REQUEST, request.model_dump_json())
     worker.poll()
     assert not handover.exists()
@@ -358,10 +359,10 @@ def test_the_worker_stops_when_no_command_waits(
     store.go.set()
 
     def ended() -> bool:
-        return Progress.model_validate_json(redis.get(progress_key(request.id))).state == "failed"
+        return Progress.model_validate_json(redis.get(progress_key(REQUEST, request.id))).state == "failed"
 
     wait_for(ended)
-    progress = Progress.model_validate_json(redis.get(progress_key(request.id)))
+    progress = Progress.model_validate_json(redis.get(progress_key(REQUEST, request.id)))
     assert progress.reason == "nobody waits for it any more"
     assert progress.faces < 3 * PAGE
 

@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared.control import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, Conflict, Control, Key, Scope, Unknown
-from shared.control.layout import KEY_RECORDS, digest, key_key
+from shared.confidence import Estimate
+from shared.control import (
+    DEFAULT,
+    DROP_AFTER_S,
+    DROPPED,
+    DROPPED_TENANTS,
+    Caller,
+    Conflict,
+    Control,
+    Key,
+    Scope,
+    Unknown,
+)
+from shared.control.layout import KEY_RECORDS, confidence_key, digest, facedb_key, key_key
 from shared.errors import OperatorError
 
 
@@ -334,3 +346,97 @@ async def test_records_are_readable_json(control: Control) -> None:
     assert shown["expires"] == "2999-01-31T00:00:00Z"
     assert shown["created"].endswith("Z")
     assert Key.model_validate(shown) == key
+
+
+ESTIMATE = Estimate(
+    identity="ours",
+    stored=900,
+    faces=900,
+    repeated=3,
+    pairs=404_547,
+    levels=(),
+    points=((-1, 0), (0.4, 80), (0.9999, 100)),
+)
+
+
+class TestConfidences:
+    async def caller(self, control: Control) -> Caller:
+        await control.create_tenant("shop")
+        _, secret = await control.create_key("shop", "k")
+        caller = await control.caller(secret)
+        assert caller is not None
+        return caller
+
+    async def kept(self, control: Control, facedb: str = "default") -> None:
+        found = await control.facedb("shop", facedb)
+        assert found is not None
+        await control.keep_confidence("shop", facedb, found.collection, ESTIMATE, "me")
+
+    async def test_a_gateway_finds_the_calibration_with_the_facedb(self, control: Control) -> None:
+        caller = await self.caller(control)
+        for name in (None, "default"):
+            found = await control.facedb_of(caller, name)
+            assert found is not None
+            assert found.table is None
+        await self.kept(control)
+        for name in (None, "default"):
+            found = await control.facedb_of(caller, name)
+            assert found is not None
+            assert found.table is not None
+            assert found.table.points == ESTIMATE.points
+            assert (found.table.identity, found.table.faces, found.table.by) == ("ours", 900, "me")
+
+    async def test_the_record_of_the_facedb_is_as_it_was_for_gateways_of_an_earlier_release(
+        self, control: Control
+    ) -> None:
+        await control.create_tenant("shop")
+        before = await control.redis.get(facedb_key("shop", "default"))
+        await self.kept(control)
+        assert await control.redis.get(facedb_key("shop", "default")) == before
+
+    async def test_a_calibration_of_a_former_facedb_does_not_count(self, control: Control) -> None:
+        """A gateway of an earlier release drops the facedb and leaves the record."""
+        caller = await self.caller(control)
+        await control.create_facedb("shop", "extra")
+        await self.kept(control, "extra")
+        left = await control.redis.get(confidence_key("shop", "extra"))
+        await control.drop_facedb("shop", "extra")
+        assert not await control.redis.exists(confidence_key("shop", "extra"))
+        await control.create_facedb("shop", "extra")
+        await control.redis.set(confidence_key("shop", "extra"), left)
+        found = await control.facedb_of(caller, "extra")
+        assert found is not None
+        assert found.table is None
+        assert await control.confidence("shop", "extra") is None
+
+    async def test_a_damaged_record_counts_as_none(self, control: Control) -> None:
+        caller = await self.caller(control)
+        await control.redis.set(confidence_key("shop", "default"), "{")
+        found = await control.facedb_of(caller, None)
+        assert found is not None
+        assert found.table is None
+
+    async def test_an_estimate_of_a_facedb_that_was_created_again_is_not_kept(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        with pytest.raises(Conflict, match="dropped and created again"):
+            await control.keep_confidence("shop", "default", "shop.default.00000000", ESTIMATE, "me")
+        for call in (
+            control.confidence("shop", "nowhere"),
+            control.remove_confidence("shop", "nowhere", "me"),
+            control.undo_confidence("nobody", "default", "me"),
+        ):
+            with pytest.raises(Unknown):
+                await call
+
+    async def test_changes_at_once_are_all_counted(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        await asyncio.gather(*(self.kept(control) for _ in range(10)))
+        record = await control.confidence("shop", "default")
+        assert record is not None
+        assert record.version == 10
+
+    async def test_a_dropped_tenant_leaves_none(self, control: Control) -> None:
+        await control.create_tenant("shop")
+        await self.kept(control)
+        await control.drop_tenant("shop")
+        assert not await control.redis.exists(confidence_key("shop", "default"))

@@ -10,7 +10,8 @@ from redis import Redis
 
 from processes import wait_for
 from shared.control import DROPPED
-from shared.erasure_request import REQUEST, Progress, Request, progress_key
+from shared.erasure_request import REQUEST, Progress
+from shared.worker_request import Request, progress_key
 from worker.models.identity import Identity
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
@@ -61,7 +62,7 @@ def requested(redis: Redis) -> str:
     """Request an erasure and return the key of its progress."""
     request = Request(id=uuid.uuid4().hex)
     redis.set(REQUEST, request.model_dump_json(), ex=15)
-    return progress_key(request.id)
+    return progress_key(REQUEST, request.id)
 
 
 def progress(redis: Redis, key: str) -> Progress:

@@ -200,6 +200,12 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
     ),
     (
+        "PUT …/tenants/{tenant}/facedbs/{facedb}/confidence",
+        "facedb",
+        lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/facedbs/{o.own}/confidence"),
+        "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+    ),
+    (
         "PUT …/tenants/{tenant}/default-facedb",
         "facedb",
         lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/default-facedb", body={"facedb": o.own}),
@@ -216,6 +222,12 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         "facesearch facedbs drop",
         "facedb",
         lambda t, c, o: t.command(f"facedbs drop {o.own} --tenant {c.tenant} --yes"),
+        "tenant TENANT has no facedb FACEDB",
+    ),
+    (
+        "facesearch facedbs confidence",
+        "facedb",
+        lambda t, c, o: t.command(f"facedbs confidence {o.own} --tenant {c.tenant}"),
         "tenant TENANT has no facedb FACEDB",
     ),
     (

@@ -22,6 +22,7 @@ from shared.jobs import (
     DeleteJob,
     Once,
     SearchJob,
+    SentCalibration,
     image_key,
     new_gateway_id,
     new_job_id,
@@ -35,7 +36,7 @@ from worker.actions import as_number, result_of
 from worker.heartbeat import HeartbeatSender, require_same_embedder
 from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
-from worker.models.calibration import SFACE
+from worker.models.calibration import SFACE, Calibration
 from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.models.versions import Preprocessing
@@ -306,6 +307,27 @@ class TestSearch:
             outcome = perform(SearchJob(**common(runtime, b"\0"), min_confidence=least), actions.search, runtime)
             expected = [confidence for confidence in confidences if confidence >= least]
             assert [face["confidence"] for face in outcome.message] == pytest.approx(expected, abs=1e-3)
+
+    def test_the_calibration_of_the_facedb_gives_the_confidences_and_the_threshold(self, runtime: Runtime) -> None:
+        for byte in range(20):
+            perform(AddJob(**common(runtime, bytes([byte])), name="x"), actions.add, runtime)
+        points = ((-1, 0), (0.0, 79), (0.1, 80), (0.9999, 100))
+        own = Calibration(points)
+        cosines = [float(TableFaces.vector(byte) @ TableFaces.vector(0)) for byte in range(20)]
+
+        def confidences(calibration: SentCalibration | None) -> list[float]:
+            search = SearchJob(**common(runtime, b"\0"), calibration=calibration)
+            return [face["confidence"] for face in perform(search, actions.search, runtime).message]
+
+        def expected(calibration: Calibration) -> Any:
+            found = sorted((calibration.confidence(cosine) for cosine in cosines), reverse=True)
+            return pytest.approx([confidence for confidence in found if confidence >= 80], abs=1e-3)
+
+        ours = SentCalibration(identity=str(SPACE), points=points)
+        assert confidences(ours) == expected(own) != expected(SFACE)
+        # One of another model's embeddings means nothing for these.
+        other = SentCalibration(identity=str(replace(SPACE, version=2)), points=points)
+        assert confidences(other) == confidences(None) == expected(SFACE)
 
     def test_an_unknown_face_has_no_match(self, runtime: Runtime) -> None:
         assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE

@@ -152,9 +152,9 @@ class Store(Protocol):
         """Remove the point, if it is there."""
 
     def points(self, collection: str) -> Iterator[Point]:
-        """Yield every point once, in any order, read PAGE at a time. Points that are added or removed meanwhile may or
-        may not be among them. An unknown collection has none. Raises while it is read, and StoreError for a point
-        without a name or a vector.
+        """Yield every point once, in the order of the engine's ids, read PAGE at a time. The ids are hashes, so that
+        the first points are a random sample. Points that are added or removed meanwhile may or may not be among them.
+        An unknown collection has none. Raises while it is read, and StoreError for a point without a name or a vector.
         """
 
     def page(

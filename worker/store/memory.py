@@ -92,7 +92,7 @@ class MemoryStore:
     def points(self, collection: str) -> Iterator[Point]:
         with self._lock:
             kept = self._ours(collection)
-            found = list(kept.points.values()) if kept else []
+            found = sorted(kept.points.values(), key=lambda point: point.person_id) if kept else []
         yield from found
 
     def page(

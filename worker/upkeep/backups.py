@@ -1,44 +1,35 @@
 """Writes the faces of a backup for a command (shared/backup_request.py), a page at a time, while jobs go on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 
-import structlog
-from pydantic import ValidationError
 from redis import Redis
 
-from shared.backup_request import REMEMBER_S, REQUEST, Progress, Request, faces_path, progress_key
+from shared.backup_request import REQUEST, Progress, Request, faces_path
 from worker.models.spaces import Spaces
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, Store, StoreError
 from worker.store.views import served
-from worker.upkeep.requests import AbandonedError, ProgressReport, RequestPoller
+from worker.upkeep.requests import AbandonedError, Events, ProgressReport, RequestPoller
 
-log = structlog.stdlib.get_logger(__name__)
+EVENTS: Final = Events("backup_begun", "backup_ended", "backup_crashed", "backup_not_understood")
 
 
-class Backups(RequestPoller):
+class Backups(RequestPoller[Request, Progress]):
     """Writes the faces of requested backups. handover: the folder below which it may write."""
 
     def __init__(self, redis: Redis, store: Store, spaces: Spaces, handover: Path) -> None:
-        super().__init__("backups", redis, REQUEST)
+        super().__init__("backups", EVENTS, redis, REQUEST, Request, Progress())
         self._store = store
         self._spaces = spaces
         self._handover = handover
 
-    def _carry_out(self, text: bytes) -> None:
-        try:
-            request = Request.model_validate_json(text)
-        except ValidationError:
-            log.warning("backup_not_understood")
-            return
-        key = progress_key(request.id)
-        if self._redis.set(key, Progress().model_dump_json(), nx=True, ex=REMEMBER_S):
-            log.info("backup_begun", collections=len(request.collections))
-            report = ProgressReport(self._redis, REQUEST, key, text, self._ending, REMEMBER_S)
-            ended = _Backup(self._store, self._spaces, self._handover, request, report).write()
-            self._redis.set(key, ended.model_dump_json(), ex=REMEMBER_S)
-            log.info("backup_ended", **ended.model_dump())
+    def _carry_out(self, request: Request, report: ProgressReport) -> Progress:
+        return _Backup(self._store, self._spaces, self._handover, request, report).write()
+
+    def _about(self, request: Request) -> Mapping[str, Any]:
+        return {"collections": len(request.collections)}
 
 
 class _Backup:
@@ -63,9 +54,6 @@ class _Backup:
             return self._failed(f"cannot write to {self._request.folder} ({error.strerror})")
         except (StoreError, AbandonedError) as error:
             return self._failed(str(error))
-        except Exception as error:
-            log.exception("backup_crashed")
-            return self._failed(f"{type(error).__name__}; the worker's log has the rest")
         return self._progress().model_copy(update={"state": "done"})
 
     def _make_folder(self) -> Path:

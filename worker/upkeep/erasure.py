@@ -5,19 +5,18 @@ on, with a rest after each step.
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
-import structlog
-from pydantic import ValidationError
 from redis import Redis
 
 from shared.control import DROPPED
-from shared.erasure_request import REMEMBER_S, REQUEST, Progress, Request, progress_key
+from shared.erasure_request import REQUEST, Progress
+from shared.worker_request import Request
 from worker.store.base import Store, StoreError
 from worker.upkeep.kept_answers import forget_deleted
-from worker.upkeep.requests import AbandonedError, ProgressReport, RequestPoller
+from worker.upkeep.requests import Events, ProgressReport, RequestPoller
 
-log = structlog.stdlib.get_logger(__name__)
+EVENTS: Final = Events("erasure_begun", "erasure_ended", "erasure_crashed", "erasure_not_understood")
 
 
 def erase(redis: Redis, store: Store, report: Callable[[Progress], None]) -> Progress:
@@ -80,35 +79,17 @@ class _Erasure:
             self._progress = self._progress.model_copy(update={"reason": str(error)})
 
 
-class Erasures(RequestPoller):
+class Erasures(RequestPoller[Request, Progress]):
     """Carries out requested erasures."""
 
     def __init__(self, redis: Redis, store: Store) -> None:
-        super().__init__("erasures", redis, REQUEST)
+        super().__init__("erasures", EVENTS, redis, REQUEST, Request, Progress())
         self._store = store
 
-    def _carry_out(self, text: bytes) -> None:
-        try:
-            key = progress_key(Request.model_validate_json(text).id)
-        except ValidationError:
-            log.warning("erasure_not_understood")
-            return
-        if self._redis.set(key, Progress().model_dump_json(), nx=True, ex=REMEMBER_S):
-            log.info("erasure_begun")
-            ended = self._run(ProgressReport(self._redis, REQUEST, key, text, self._ending, REMEMBER_S))
-            self._redis.set(key, ended.model_dump_json(), ex=REMEMBER_S)
-            log.info("erasure_ended", **ended.model_dump())
-
-    def _run(self, report: ProgressReport) -> Progress:
+    def _carry_out(self, request: Request, report: ProgressReport) -> Progress:  # noqa: ARG002 -- it asks for no more
         def step(progress: Progress) -> None:
             report.rest()
             report.write(progress)
             report.begin()
 
-        try:
-            return erase(self._redis, self._store, step)
-        except AbandonedError as error:
-            return Progress(state="failed", reason=str(error))
-        except Exception as error:
-            log.exception("erasure_crashed")
-            return Progress(state="failed", reason=f"{type(error).__name__}; the worker's log has the rest")
+        return erase(self._redis, self._store, step)

@@ -1,14 +1,22 @@
-"""Requests that a command puts into Redis and one of the workers carries out beside its jobs."""
+"""Requests that a command or a gateway puts into Redis and one of the workers carries out beside its jobs
+(shared/worker_request.py).
+"""
 
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Final, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, cast
 
-from pydantic import BaseModel
+import structlog
+from pydantic import BaseModel, ValidationError
 from redis import Redis
 
+from shared.worker_request import REMEMBER_S, Progress, Request, progress_key
 from worker.periodic import Periodic
+
+log = structlog.stdlib.get_logger(__name__)
 
 POLL_INTERVAL_S: Final = 1.0
 """An operator waits for it; polling is one GET."""
@@ -20,11 +28,27 @@ REST_FACTOR: Final = 2.0
 page, and no job gets on meanwhile. A backup of 100,000 faces beside 20 searches a second on two cores takes 12 s, in
 which the median of the searches grows from 34 to 36 ms; with a factor of 1 it takes 7 s, and the median is 43 ms."""
 
+R = TypeVar("R", bound=Request)
+P = TypeVar("P", bound=Progress)
 
-class RequestPoller(ABC):
-    """Polls every POLL_INTERVAL_S. name: of the thread. request: the key of the request in Redis."""
 
-    def __init__(self, name: str, redis: Redis, request: str) -> None:
+@dataclass(frozen=True)
+class Events:
+    """The log events of a kind of request."""
+
+    begun: str
+    ended: str
+    crashed: str
+    not_understood: str
+
+
+class RequestPoller(ABC, Generic[R, P]):
+    """Polls every POLL_INTERVAL_S. name: of the thread. request: the key of the request in Redis. asked: the type of
+    the request. begun: the progress of a request that was just taken.
+    """
+
+    def __init__(self, name: str, events: Events, redis: Redis, request: str, asked: type[R], begun: P) -> None:
+        self._events, self._asked, self._begun = events, asked, begun
         self._redis = redis
         self._request = request
         self._ending = threading.Event()
@@ -42,30 +66,59 @@ class RequestPoller(ABC):
     def poll(self) -> None:
         """Carry out the request, if there is one that no worker has taken. Raises RedisError."""
         text = cast("bytes | None", self._redis.get(self._request))
-        if text is not None:
-            self._carry_out(text)
+        if text is None:
+            return
+        try:
+            request = self._asked.model_validate_json(text)
+        except ValidationError:
+            log.warning(self._events.not_understood)
+            return
+        key = progress_key(self._request, request.id)
+        if self._redis.set(key, self._begun.model_dump_json(), nx=True, ex=REMEMBER_S):
+            log.info(self._events.begun, **self._about(request))
+            ended = self._end(request, ProgressReport(self._redis, self._request, key, text, self._ending))
+            self._redis.set(key, ended.model_dump_json(), ex=REMEMBER_S)
+            log.info(self._events.ended, **self._figures(ended))
+
+    def _end(self, request: R, report: "ProgressReport") -> P:
+        try:
+            return self._carry_out(request, report)
+        except AbandonedError as error:
+            return self._failed(str(error))
+        except Exception as error:
+            log.exception(self._events.crashed)
+            return self._failed(f"{type(error).__name__}; the worker's log has the rest")
+
+    def _failed(self, reason: str) -> P:
+        return self._begun.model_copy(update={"state": "failed", "reason": reason})
 
     @abstractmethod
-    def _carry_out(self, text: bytes) -> None:
-        """text: the request as it stays in Redis while the command waits."""
+    def _carry_out(self, request: R, report: "ProgressReport") -> P:
+        """Do what is asked and return how it ended. Raises AbandonedError, and RedisError."""
+
+    def _about(self, request: R) -> Mapping[str, Any]:  # noqa: ARG002 -- for subclasses
+        """Return what the log says of a request that is begun."""
+        return {}
+
+    def _figures(self, ended: P) -> Mapping[str, Any]:
+        """Return what the log says of how it ended."""
+        return ended.model_dump()
 
 
 class AbandonedError(Exception):
-    """The command no longer waits, the worker ends, or the request cannot be carried out; the text is the reason."""
+    """The requester no longer waits, the worker ends, or the request cannot be carried out; the text is the reason."""
 
 
 class ProgressReport:
     """Writes the progress of a request to Redis, and paces the work. Methods raise AbandonedError when it is to end,
     and RedisError.
 
-    request, progress: keys in Redis. text: of the request. remember_s: how long the progress is kept.
+    request, progress: keys in Redis. text: of the request.
     """
 
-    def __init__(
-        self, redis: Redis, request: str, progress: str, text: bytes, ending: threading.Event, remember_s: int
-    ) -> None:
+    def __init__(self, redis: Redis, request: str, progress: str, text: bytes, ending: threading.Event) -> None:
         self._redis, self._request, self._progress, self._text = redis, request, progress, text
-        self._ending, self._remember_s = ending, remember_s
+        self._ending = ending
         self._begun = self._reported = time.monotonic()
 
     def begin(self) -> None:
@@ -86,5 +139,5 @@ class ProgressReport:
             return
         if self._redis.get(self._request) != self._text:
             raise AbandonedError("nobody waits for it any more")
-        self._redis.set(self._progress, progress.model_dump_json(), ex=self._remember_s)
+        self._redis.set(self._progress, progress.model_dump_json(), ex=REMEMBER_S)
         self._reported = time.monotonic()

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from facesearch.backup import worker_request
 from gateway.access import limits
 from gateway.calls import metering
 from gateway.dispatch import idempotency
 from processes import empty_redis
-from shared import fair_queue
+from shared import fair_queue, worker_request
 from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
 from worker import ledger
@@ -219,7 +218,7 @@ def test_kept_answers(redis: Redis) -> None:
 
 def test_worker_request(redis: Redis) -> None:
     def renew(text: str, seconds: int) -> int:
-        return redis.eval(worker_request._RENEW, 1, "request", text, seconds)
+        return redis.eval(worker_request.RENEW, 1, "request", text, seconds)
 
     redis.set("request", "ours")
     assert [renew("theirs", 15), redis.ttl("request")] == [0, -1]

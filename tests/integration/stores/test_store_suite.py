@@ -4,6 +4,8 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from every_store import AXIS, DIMENSION, HALF, OURS, SERVERS, THEIRS, Backend, Backends, Opening, edge, face, unit
+from shared.jobs import person_id
 from worker.models.identity import Identity
 from worker.store.base import PAGE, IdentityMismatch, InvalidVector, Match, Point, Store, StoreUnavailable, Vector
 from worker.store.memory import MemoryStore
@@ -183,6 +186,17 @@ class TestReadingAll:
     def test_collections_of_whole_pages_are_read(self, store: Store, db: str, count: int) -> None:
         store.add(db, [face(seed) for seed in range(count)])
         assert len(list(store.points(db))) == count
+
+    def test_the_first_points_are_a_random_sample(self, store: Store, db: str) -> None:
+        """About as many of those added first as of those added last are among them, with ids as jobs give them."""
+        origin = uuid.UUID(int=7).hex
+        points = [replace(face(seed), person_id=person_id(origin, seed)) for seed in range(400)]
+        for begin in range(0, 400, 100):
+            store.add(db, points[begin : begin + 100])
+        first = [point.person_id for point in islice(store.points(db), 100)]
+        early = {point.person_id for point in points[:200]}
+        assert 30 < sum(one in early for one in first) < 70
+        assert first == [point.person_id for point in islice(store.points(db), 100)]
 
     def test_an_unknown_or_empty_collection_has_no_points(self, store: Store, db: str) -> None:
         assert list(store.points(db)) == []

@@ -5,7 +5,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from gateway.access import authentication
 from gateway.access.authentication import Auth
-from shared.control import Caller, Facedb, Scope, records
+from shared.control import Caller, FoundFacedb, Scope, records
 from shared.errors import Forbidden, InvalidRequest, Unauthorized, Unavailable
 
 
@@ -29,11 +29,11 @@ class Directory:
         self._count()
         return self.keys.get(secret)
 
-    async def facedb_of(self, caller: Caller, name: str | None) -> Facedb | None:
+    async def facedb_of(self, caller: Caller, name: str | None) -> FoundFacedb | None:
         self._count()
         name = name or "main"
         collection = self.facedbs.get((caller.tenant_id, name))
-        return None if collection is None else Facedb(name=name, collection=collection, created=0)
+        return None if collection is None else FoundFacedb(name=name, collection=collection, created=0)
 
     def _count(self) -> None:
         self.lookups += 1
@@ -49,24 +49,24 @@ def directory() -> Directory:
 async def test_a_key_reaches_the_facedbs_of_its_tenant_and_no_others(directory: Directory) -> None:
     subject = Auth(directory)
     a, b = await subject.key("key-a"), await subject.key("key-b")
-    assert await subject.collection(a, None) == "a.main"
-    assert await subject.collection(a, "extra") == "a.extra"
-    assert await subject.collection(b, None) == "b.main"
+    assert (await subject.facedb(a, None)).collection == "a.main"
+    assert (await subject.facedb(a, "extra")).collection == "a.extra"
+    assert (await subject.facedb(b, None)).collection == "b.main"
     messages = []
     for name in ("extra", "nobodys"):
         with pytest.raises(InvalidRequest) as error:
-            await subject.collection(b, name)
+            await subject.facedb(b, name)
         messages.append(error.value.message)
     assert len(set(messages)) == 1, "an answer must not reveal what other tenants have"
 
 
 async def test_a_tenant_with_the_name_of_a_former_one_does_not_get_its_cached_facedb(directory: Directory) -> None:
     subject = Auth(directory)
-    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
+    assert (await subject.facedb(await subject.key("key-a"), None)).collection == "a.main"
     directory.keys["key-of-the-new-tenant"] = key("a", tenant_id="another")
     directory.facedbs[("another", "main")] = "a.main.new"
-    assert await subject.collection(await subject.key("key-of-the-new-tenant"), None) == "a.main.new"
-    assert await subject.collection(await subject.key("key-a"), None) == "a.main"
+    assert (await subject.facedb(await subject.key("key-of-the-new-tenant"), None)).collection == "a.main.new"
+    assert (await subject.facedb(await subject.key("key-a"), None)).collection == "a.main"
 
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", "x" * 1000])
@@ -81,7 +81,7 @@ async def test_known_keys_are_cached_for_seconds_and_unknown_keys_are_not(
     now = [1000.0]
     subject = Auth(directory, lambda: now[0])
     for _ in range(5):
-        await subject.collection(await subject.key("key-a"), None)
+        await subject.facedb(await subject.key("key-a"), None)
     assert directory.lookups == 2
     for _ in range(5):
         with pytest.raises(Unauthorized):
@@ -108,7 +108,7 @@ async def test_without_control_data_the_service_is_unavailable(directory: Direct
     subject = Auth(directory)
     known = await subject.key("key-a")
     directory.down = True
-    for attempt in (subject.key("key-b"), subject.collection(known, "extra")):
+    for attempt in (subject.key("key-b"), subject.facedb(known, "extra")):
         with pytest.raises(Unavailable) as error:
             await attempt
         assert "hunter2" not in error.value.reason

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.dispatch.jobs import JobRequest
 from shared.contract import Faces
-from shared.jobs import AddJob, CompareJob, SearchJob, new_gateway_id, new_job_id, new_request_id
+from shared.jobs import AddJob, CompareJob, SearchJob, SentCalibration, new_gateway_id, new_job_id, new_request_id
 
 COLLECTION = "tenant.facedb.00000000"
 
@@ -36,6 +36,19 @@ def test_digests_are_those_of_the_previous_release() -> None:
     assert JobRequest(SearchJob, COLLECTION, encoded=(b"ab",)).digest() == (
         "bda4bf10325da3957116f9cff0c8d0672390ef210c3000654321d21789d314e1"
     )
+
+
+CALIBRATION = SentCalibration(identity="ours", points=((-1, 0), (0.9999, 100)))
+
+
+def test_the_calibration_of_the_facedb_is_sent_and_not_part_of_what_is_asked() -> None:
+    """A repetition under an Idempotency-Key may come after the calibration was changed."""
+    plain, calibrated = (JobRequest(SearchJob, COLLECTION, {}, (b"a",), sent) for sent in (None, CALIBRATION))
+    assert plain.digest() == calibrated.digest()
+    ids = {"job_id": new_job_id(new_gateway_id(), new_request_id()), "deadline": 2.5, "once": None}
+    assert calibrated.job(**ids).calibration == CALIBRATION
+    assert SearchJob.model_validate_json(calibrated.job(**ids).model_dump_json()) == calibrated.job(**ids)
+    assert "calibration" not in plain.job(**ids).model_dump(), "workers of an earlier release refuse unknown fields"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""How often strangers of a facedb reach a confidence: asked of a worker, or of the faces of a stopped service."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from redis import Redis
+
+from facesearch.backup import worker_request
+from shared.confidence import Estimate, Progress, Request
+from shared.errors import OperatorError
+from shared.settings import Settings
+from shared.worker_request import new_id
+
+Say = Callable[[str], None]
+
+
+def estimate(settings: Settings, redis: Redis, home: Path | None, collection: str, remark: Say) -> Estimate:
+    """Return the estimate for a facedb. home: the data directory, if the service is stopped. remark: called with the
+    progress. Raises RedisError, and OperatorError when nothing can be said.
+    """
+    if home is not None:
+        return _stopped(settings, home, collection)
+    if settings.redis_url is not None and not worker_request.alive(redis):
+        raise OperatorError("no worker runs, and a worker has the faces: start one, and ask again")
+    request = Request(id=new_id(), collection=collection)
+
+    def line(progress: Progress) -> str:
+        return f"{progress.faces:,} faces …"
+
+    with worker_request.requested(redis, worker_request.ESTIMATE, request, remark, line) as wait:
+        found = wait().estimate
+    if found is None:
+        raise OperatorError("the worker left no estimate; see its log, and ask again")
+    return found
+
+
+def _stopped(settings: Settings, home: Path, collection: str) -> Estimate:
+    """Estimate in a data directory that no other process has open."""
+    # A gateway's image, where the command asks a worker, has no NumPy.
+    from worker.models.catalog import calibration_of  # noqa: PLC0415 -- see above
+    from worker.models.selection import in_use  # noqa: PLC0415 -- see above
+    from worker.store.base import StoreError  # noqa: PLC0415 -- see above
+    from worker.store.opening import configured_spaces, open_store  # noqa: PLC0415 -- see above
+    from worker.upkeep.estimates import estimate as estimate_here  # noqa: PLC0415 -- see above
+    from worker.upkeep.requests import AbandonedError  # noqa: PLC0415 -- see above
+
+    _, embedder = in_use(settings)
+    settings, spaces = settings.model_copy(update={"data_dir": home}), configured_spaces(settings)
+    try:
+        with closing(open_store(settings, spaces)) as store:
+            return estimate_here(store, spaces, collection, calibration_of(embedder), lambda _: None)
+    except (AbandonedError, StoreError) as error:
+        raise OperatorError(f"{worker_request.ESTIMATE.failed}: {error}") from None

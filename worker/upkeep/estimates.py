@@ -1,0 +1,102 @@
+"""Estimates of how often strangers of a facedb reach a confidence, made for a command or a gateway
+(shared/confidence.py) a little at a time, while jobs go on.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+from redis import Redis
+
+from shared.confidence import REQUEST, Estimate, Level, Progress, Request
+from worker.confidence import rates, strangers
+from worker.confidence.rates import FARS
+from worker.confidence.strangers import MAX_FACES, MIN_FACES
+from worker.models.calibration import Calibration
+from worker.models.spaces import Spaces
+from worker.store.base import PAGE, Store, StoreError
+from worker.store.views import served
+from worker.upkeep.requests import AbandonedError, Events, ProgressReport, RequestPoller
+
+EVENTS: Final = Events("estimate_begun", "estimate_ended", "estimate_crashed", "estimate_not_understood")
+
+Step = Callable[[int], None]
+"""Called with the number of faces that were read, every few milliseconds of work."""
+
+
+def estimate(store: Store, spaces: Spaces, collection: str, model: Calibration, step: Step) -> Estimate:
+    """Return the estimate for a facedb, of MAX_FACES of its faces at most. model: the calibration of the model that
+    made them. step: an exception of it ends the work.
+
+    Raises AbandonedError, with the reason, if nothing can be said of these faces, and StoreError.
+    """
+    store = served(store, spaces, collection) or store
+    stored, vectors = store.count(collection), []
+    for number, point in enumerate(islice(store.points(collection), MAX_FACES), 1):
+        vectors.append(point.vector)
+        if number % PAGE == 0:
+            step(number)
+    faces = len(vectors)
+    if faces < MIN_FACES:
+        raise AbandonedError(
+            f"it has {faces} faces, and {MIN_FACES} are needed to say how often strangers are alike; add more, or "
+            "calibrate the model on photos of people like those (docs/models.md)"
+        )
+    try:
+        found = strangers.estimate(np.stack(vectors), list(map(model.cosine, FARS)), lambda: step(faces))
+        own = rates.calibration([level.own for level in found.levels])
+    except ValueError as error:
+        raise AbandonedError(f"nothing can be said of it: {error}") from error
+    levels = tuple(
+        Level(
+            confidence=level.confidence,
+            meant=level.far,
+            cosine=level.cosine,
+            rate=level.rate,
+            low=level.low,
+            high=level.high,
+            counted=level.counted,
+            told=level.told,
+            own=level.own,
+            error=level.error,
+            ask=model.confidence(level.own),
+        )
+        for level in found.levels
+    )
+    return Estimate(
+        identity=str(store.identity),
+        stored=stored,
+        faces=faces,
+        repeated=found.repeated,
+        pairs=found.pairs,
+        levels=levels,
+        points=own.points,
+    )
+
+
+class Estimates(RequestPoller[Request, Progress]):
+    """Makes requested estimates. model: the calibration of the worker's model."""
+
+    def __init__(self, redis: Redis, store: Store, spaces: Spaces, model: Calibration) -> None:
+        super().__init__("estimates", EVENTS, redis, REQUEST, Request, Progress())
+        self._store, self._spaces, self._model = store, spaces, model
+
+    def _carry_out(self, request: Request, report: ProgressReport) -> Progress:
+        progress = Progress()
+
+        def step(faces: int) -> None:
+            nonlocal progress
+            report.rest()
+            progress = Progress(faces=faces, steps=progress.steps + 1)
+            report.write(progress)
+            report.begin()
+
+        try:
+            found = estimate(self._store, self._spaces, request.collection, self._model, step)
+        except StoreError as error:
+            raise AbandonedError(str(error)) from error
+        return Progress(state="done", faces=found.faces, steps=progress.steps, estimate=found)
+
+    def _figures(self, ended: Progress) -> Mapping[str, Any]:
+        return ended.model_dump(exclude={"estimate"})
