@@ -80,7 +80,7 @@ def up(home: Path) -> Iterator[Service]:
 
 def fill(home: Path, collection: str, faces: int) -> None:
     settings = Settings()
-    space = spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir)).newest
+    space = spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir)).preferred
     with closing(EdgeStore(home / "faces", space, settings.edge_open_collections)) as store:
         batches = LikeSface().batches(1_000)
         while store.count(collection) < faces:

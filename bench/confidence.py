@@ -172,11 +172,11 @@ def store(faces: int) -> dict[str, Any]:
     spaces = spaces_of(custom.find(settings.embedder, "embedding", settings.models_dir))
     made, origin = LikeSface(), uuid.UUID(int=1).hex
     with tempfile.TemporaryDirectory() as folder:
-        with closing(EdgeStore(Path(folder) / "faces", spaces.newest, 1)) as filled:
+        with closing(EdgeStore(Path(folder) / "faces", spaces.preferred, 1)) as filled:
             for begin in range(0, faces, 1000):
                 vectors = made.photos(made.people(1000))
                 filled.add("db", [Point(person_id(origin, begin + n), "x", vectors[n]) for n in range(1000)])
-        with closing(EdgeStore(Path(folder) / "faces", spaces.newest, 1)) as opened:
+        with closing(EdgeStore(Path(folder) / "faces", spaces.preferred, 1)) as opened:
             opened.count("db")
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             begun, cpu, longest, last = time.perf_counter(), time.process_time(), 0.0, time.perf_counter()

@@ -47,7 +47,7 @@ class Floor:
 @contextmanager
 def floor(pipeline: Pipeline, stored: Sequence[bytes]) -> Iterator[Floor]:
     """Yield a floor whose store has the faces of these images."""
-    identity = spaces_of(pipeline.embedder).newest
+    identity = spaces_of(pipeline.embedder).preferred
     with tempfile.TemporaryDirectory() as name, closing(EdgeStore(Path(name), identity, 1)) as store:
         found = Floor(pipeline, store)
         for image in stored:

@@ -26,7 +26,7 @@ NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
 
 def ours() -> Identity:
     """Return the identity of new facedbs of a worker with default settings."""
-    return spaces_of(catalog.find(Settings().embedder, "embedding")).newest
+    return spaces_of(catalog.find(Settings().embedder, "embedding")).preferred
 
 
 def with_preprocessing(version: int) -> Identity:

@@ -140,7 +140,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 opened = process.open()
                 redis = opened.runtime.ledger.redis
                 await_broker(redis, where, state.maybe_shutdown)
-                require_same_embedder(redis, opened.runtime.spaces.newest)
+                require_same_embedder(redis, opened.runtime.spaces.preferred)
                 opened.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:

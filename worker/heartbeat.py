@@ -78,9 +78,9 @@ class HeartbeatSender:
         heartbeat = Heartbeat(
             store=store,
             disk=disk,
-            embedder=self._spaces.newest.model,
+            embedder=self._spaces.preferred.model,
             host=socket.gethostname(),
-            identity=str(self._spaces.newest),
+            identity=str(self._spaces.preferred),
             identities=tuple(map(str, self._spaces.preprocessings)),
             refused_count=count,
             refused=refused,

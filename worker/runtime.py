@@ -54,7 +54,7 @@ class Runtime:
 
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
     by default. waited_s: returns how long a thread has waited for what does not count. spaces: of the facedbs that are
-    served. store: under the newest identity. own_calibrations: chooses the calibration of a search.
+    served. store: under the preferred identity. own_calibrations: chooses the calibration of a search.
     """
 
     faces: Faces

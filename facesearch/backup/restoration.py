@@ -131,7 +131,7 @@ def _check_snapshots(store: Backend, folder: Path, made: manifest.Manifest, spac
 
 def _check_identity(folder: Path, made: manifest.Manifest, stored: str, spaces: Spaces) -> None:
     if not spaces.serves(stored):
-        ours = spaces.newest
+        ours = spaces.preferred
         raise OperatorError(
             f"the faces of {folder}, a backup by release {made.release}, were made by {stored}, and this service makes "
             f"{ours}; {remedy(stored, ours)}"

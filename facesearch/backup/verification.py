@@ -109,7 +109,7 @@ class Verification:
                 if faces_path(path.parent, header.collection) != path:
                     self._report(f"{path} is the file of {header.collection}; give it that name")
                 if not spaces.serves(header.identity):
-                    self._report_foreign(str(path), header.identity, spaces.newest)
+                    self._report_foreign(str(path), header.identity, spaces.preferred)
                 self.collections += 1
                 self._check_owner(header.collection, control, "a restore leaves it out")
                 for point in faces_file.read(path):
@@ -125,7 +125,7 @@ class Verification:
             return  # no face was ever added
         for collection, stored in foreign.items():
             self.collections += 1
-            self._report_foreign(collection, stored, spaces.newest)
+            self._report_foreign(collection, stored, spaces.preferred)
             self._check_owner(collection, control, f"remove {folder / collection}")
         for collection, found in store.examine(spaces):
             self.collections += 1

@@ -34,4 +34,4 @@ def refused(settings: Settings, store: Backend) -> str | None:
         found = store.foreign(spaces, known)
     except (OperatorError, StoreError, OSError):
         return None
-    return None if found is None else describe(found, spaces.newest, known or {})
+    return None if found is None else describe(found, spaces.preferred, known or {})

@@ -109,7 +109,7 @@ def evaluate(
     )
     if not tally.detected:
         raise OperatorError(f"no face was found on any of the {tally.photos} photos")
-    model, finder = str(spaces.newest), f"{detector.name}:{detector.sha256}"
+    model, finder = str(spaces.preferred), f"{detector.name}:{detector.sha256}"
     return evaluation(vectors, people, tally, embedder.calibration, model, finder)
 
 

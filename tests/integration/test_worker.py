@@ -90,7 +90,7 @@ BOTH = Spaces({FORMER: Preprocessing(3), NEWER: Preprocessing(4)}, [NEWER, FORME
 
 
 class TestFacedbsOfSeveralPreprocessings:
-    """A worker that knows two serves facedbs of both, and new ones get the newer."""
+    """A worker that knows two serves facedbs of both, and new ones get the one that it prefers."""
 
     @pytest.fixture
     def runtime(self, runtime: Runtime) -> Runtime:
@@ -120,7 +120,7 @@ class TestFacedbsOfSeveralPreprocessings:
         assert perform(job, actions.delete, runtime).message == FACE_DELETED
         assert self.search(runtime) == {"added": 100}
 
-    def test_a_new_facedb_gets_the_newer(self, runtime: Runtime) -> None:
+    def test_a_new_facedb_gets_the_preferred_one(self, runtime: Runtime) -> None:
         assert perform(SearchJob(**common(runtime, b"a")), actions.search, runtime).status is Status.NO_SIMILAR_FACE
         perform(AddJob(**common(runtime, b"a"), name="added"), actions.add, runtime)
         assert runtime.store.identity_of(COLLECTION) == NEWER
@@ -152,7 +152,7 @@ class TestFacedbsOfSeveralPreprocessings:
         perform(AddJob(**common(runtime, b"a"), name="added"), actions.add, runtime)
         assert runtime.store.identity_of(COLLECTION) == FORMER
 
-    def test_a_comparison_uses_the_newest(self, runtime: Runtime) -> None:
+    def test_a_comparison_uses_the_preprocessing_of_new_facedbs(self, runtime: Runtime) -> None:
         images = {**common(runtime, b"a")}
         runtime.ledger.images.set(image_key(images["job_id"], 1), b"b")
         del images["collection"]

@@ -219,7 +219,7 @@ def test_adding_the_same_name_again_keeps_the_calibration_unless_the_input_diffe
     assert command("models", "add", file, "--like", "arcface", "--licence", "MIT").exit_code == 0
     after = custom.find("own-model", "embedding", folder)
     assert (after.licence, after.calibration) == ("MIT", calibration)
-    assert spaces_of(after).newest == spaces_of(before).newest
+    assert spaces_of(after).preferred == spaces_of(before).preferred
 
 
 class TestFilesOfTheCatalogue:
@@ -234,7 +234,7 @@ class TestFilesOfTheCatalogue:
         assert "ok    4 at once give what they give one by one" in result.stdout
         assert "sface-2021dec-int8bq of the catalogue is ready, as if it had been fetched" in result.stdout
         added = custom.find("sface-2021dec-int8bq", "embedding", folder)
-        assert spaces_of(added).newest == spaces_of(weights.entry).newest
+        assert spaces_of(added).preferred == spaces_of(weights.entry).preferred
         assert files.prepared_path(added, folder).read_bytes() == weights.embedder.read_bytes()
         assert files.original(added, folder, pytest.fail).read_bytes() == weights.embedder_original.read_bytes()
         assert custom.names(folder) == []
@@ -477,7 +477,7 @@ class TestCalibrate:
         assert after.calibration.confidence(float(cosine)) == pytest.approx(80)
         # Impostor pairs in 64 dimensions: normal about 0 with deviation 1 / 8; 1 in 1,000 is beyond 3.09 deviations.
         assert float(cosine) == pytest.approx(3.09 / 8, abs=0.05)
-        assert spaces_of(after).newest == spaces_of(before).newest
+        assert spaces_of(after).preferred == spaces_of(before).preferred
 
     def test_a_kept_calibration_of_a_catalogue_model_replaces_the_built_in_one(
         self, folder, command, calibrate, crowd, weights

@@ -1,7 +1,7 @@
 """The embedding spaces of a service: those of its embedder, one for each way of preprocessing that it knows.
 
 A facedb keeps the space of its first face for good: photos are not kept, so its faces cannot be embedded again. So a
-worker serves facedbs of all these spaces, and new facedbs get the best.
+worker serves facedbs of all these spaces, and new facedbs get the one that the settings prefer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ FOR_NEW: Final = (3,)
 """Versions of the preprocessing that new facedbs may get, best first (worker/models/versions.py)."""
 
 MIRRORING: Final = (4,)
-"""Those before them with FACESEARCH_MIRROR_FACES."""
+"""Versions that are preferred to these with FACESEARCH_MIRROR_FACES."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Spaces:
     for_new: Sequence[Identity]
 
     @property
-    def newest(self) -> Identity:
-        """The best identity for a new facedb."""
+    def preferred(self) -> Identity:
+        """The identity that a new facedb gets, unless a worker is alive that does not serve it."""
         return self.for_new[0]
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """That of the newest."""
-        return self.preprocessings[self.newest]
+        """The preferred one."""
+        return self.preprocessings[self.preferred]
 
     def serves(self, identity: str) -> bool:
         """Return whether this is, as a text, the identity of one of the spaces."""

@@ -66,8 +66,8 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self, spaces: Spaces) -> Store:
-        """Return the store, open, under the newest identity. Raises OperatorError if the settings or the machine do not
-        allow it. A server need not be up: nothing is sent before the first call.
+        """Return the store, open, under the preferred identity. Raises OperatorError if the settings or the machine do
+        not allow it. A server need not be up: nothing is sent before the first call.
         """
 
     def foreign(self, spaces: Spaces, collections: Collection[str] | None) -> dict[str, str] | None:  # noqa: ARG002

@@ -179,7 +179,7 @@ class MemoryBackend(Backend):
     durable = False
 
     def open(self, spaces: Spaces) -> MemoryStore:
-        return MemoryStore(spaces.newest)
+        return MemoryStore(spaces.preferred)
 
 
 def _unit(vector: Vector) -> Vector:

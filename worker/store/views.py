@@ -20,5 +20,5 @@ def served(store: Store, spaces: Spaces, collection: str) -> Store | None:
     if identity is None:
         return None
     if identity not in spaces.preprocessings:
-        check_identity(collection, str(identity), spaces.newest)
+        check_identity(collection, str(identity), spaces.preferred)
     return store.under(identity)

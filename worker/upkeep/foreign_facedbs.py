@@ -77,7 +77,7 @@ class ForeignFacedbs:
             log.debug("identities_not_read", reason=str(error))
             return known
         if found != self._found:
-            self._reason = describe(found, self._spaces.newest, known)
+            self._reason = describe(found, self._spaces.preferred, known)
             self._found = found
         self._record(len(found))
         return known

@@ -20,8 +20,8 @@ from worker.store.memory import MemoryStore
 from worker.upkeep.foreign_facedbs import ForeignFacedbs, describe
 
 SPACES = spaces_of(catalog.find("sface-2021dec-int8bq", "embedding"))
-OURS = SPACES.newest
-OTHER = spaces_of(catalog.find("sface-2021dec", "embedding")).newest
+OURS = SPACES.preferred
+OTHER = spaces_of(catalog.find("sface-2021dec", "embedding")).preferred
 
 
 def older(by: int = 1) -> Identity:

@@ -24,7 +24,7 @@ class EdgeBackend(Backend):
 
     def open(self, spaces: Spaces) -> EdgeStore:
         sync = self._settings.sync == "always"
-        store = EdgeStore(self.folder, spaces.newest, self._settings.edge_open_collections, sync=sync)
+        store = EdgeStore(self.folder, spaces.preferred, self._settings.edge_open_collections, sync=sync)
         for identity in spaces.preprocessings:
             store.under(identity)  # so that it knows of them before it opens a shard
         return store
@@ -38,4 +38,4 @@ class EdgeBackend(Backend):
     def examine(self, spaces: Spaces) -> Iterator[tuple[str, Examined]]:
         names = files.names(self.folder)
         foreign = spaces.foreign(files.identities(self.folder, names))
-        return examine(self.folder, spaces.newest, [name for name in names if name not in foreign])
+        return examine(self.folder, spaces.preferred, [name for name in names if name not in foreign])

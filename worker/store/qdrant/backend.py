@@ -36,7 +36,7 @@ class QdrantBackend(Backend):
         self._settings = settings
 
     def open(self, spaces: Spaces) -> Store:
-        return open_qdrant(self._settings, spaces.newest)
+        return open_qdrant(self._settings, spaces.preferred)
 
     def foreign(self, spaces: Spaces, collections: Collection[str] | None) -> dict[str, str] | None:
         if collections is None:

@@ -215,7 +215,7 @@ def test_a_saved_calibration_is_used_and_does_not_change_the_identity(tmp_path, 
     found = custom.find(model.name, "embedding", tmp_path)
     assert found == replace(model, calibration=STEEP)
     assert custom.is_own(model, tmp_path)
-    assert spaces_of(found).newest == spaces_of(model).newest
+    assert spaces_of(found).preferred == spaces_of(model).preferred
 
 
 def test_a_calibration_of_another_file_is_refused(tmp_path):
@@ -236,9 +236,9 @@ def test_an_edited_calibration_is_refused(tmp_path):
     "changes", [{"channels": "RGB"}, {"mean": 0.0}, {"scale": 127.5}, {"input_size": 112}, {"sha256": "cd" * 32}]
 )
 def test_another_input_or_file_is_another_identity(changes):
-    assert spaces_of(replace(OWN, **changes)).newest != spaces_of(OWN).newest
+    assert spaces_of(replace(OWN, **changes)).preferred != spaces_of(OWN).preferred
 
 
 @pytest.mark.parametrize("changes", [{"licence": "GPL-3.0-only"}, {"commercial": False}, {"file": "b.onnx"}])
 def test_other_fields_do_not_change_the_identity(changes):
-    assert spaces_of(replace(OWN, **changes)).newest == spaces_of(OWN).newest
+    assert spaces_of(replace(OWN, **changes)).preferred == spaces_of(OWN).preferred

@@ -20,7 +20,7 @@ def test_every_way_that_there_ever_was_is_served(mirror_faces: bool) -> None:
     assert {(identity.model, identity.digest) for identity in spaces.preprocessings} == {(MODEL.name, MODEL.sha256)}
 
 
-def test_a_new_facedb_gets_the_newest_way_and_mirror_images_only_where_they_are_asked_for() -> None:
+def test_a_new_facedb_gets_mirror_images_only_where_they_are_asked_for() -> None:
     for mirror_faces in (False, True):
         spaces = spaces_of(MODEL, mirror_faces=mirror_faces)
         ways = [spaces.preprocessings[identity] for identity in spaces.for_new]
