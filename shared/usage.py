@@ -138,7 +138,8 @@ async def _counters(redis: Redis, period: Period, tenant: str | None, tariff: Ta
 
 def _usage(day: date, name: str, count: int, tariff: Tariff) -> Usage:
     tenant, key, call, status = name.split(_SEPARATOR)
-    return Usage(day, tenant, key, call, Status(status), count, charged=status in tariff[call])
+    # A later release, from which this one was gone back to, may have counted further calls.
+    return Usage(day, tenant, key, call, Status(status), count, charged=status in tariff.get(call, ()))
 
 
 @dataclass
