@@ -13,6 +13,8 @@ from typing import Annotated, Final, Literal
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
+from shared.persons import CountedFacedb, Person, PersonId, PersonPage
+
 
 class Status(StrEnum):
     """The `status` of an answer, which a client reads first."""
@@ -113,7 +115,6 @@ Confidences = Literal["decimals", "whole"]
 Names = Literal["strict", "free"]
 """The names that faces may be given. strict: NAME; free: FREE_NAME of at most LONGEST_NAME characters."""
 
-_PersonId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 # Not just float: 100 must not become 100.0 on its way.
 _Confidence = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})]
 _RESULT_MEANING: Final = (
@@ -126,7 +127,7 @@ class AddedFace(TypedDict):
     """An entry of addface's list; the order of keys is the order in the JSON."""
 
     name: str
-    person_id: _PersonId
+    person_id: PersonId
 
 
 class FoundFace(TypedDict):
@@ -134,7 +135,7 @@ class FoundFace(TypedDict):
 
     confidence: _Confidence
     name: str
-    person_id: _PersonId
+    person_id: PersonId
 
 
 class Comparison(TypedDict):
@@ -146,5 +147,5 @@ class Comparison(TypedDict):
     ]
 
 
-Message = str | list[AddedFace] | list[FoundFace] | Comparison
+Message = str | list[AddedFace] | list[FoundFace] | Comparison | Person | PersonPage | list[CountedFacedb]
 """The message of an answer: of OK, the result of its call; of any other status, a text."""

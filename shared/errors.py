@@ -60,6 +60,12 @@ class TooManyFaces(InvalidRequest):
     rejected = "too_many_faces"
 
 
+class CursorInvalid(InvalidRequest):
+    """The cursor was not made by this service, or for another list."""
+
+    rejected = "cursor"
+
+
 class Unauthorized(InvalidRequest):
     """The API key is missing or unknown."""
 

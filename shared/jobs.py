@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.confidence import Points
 from shared.contract import FREE_NAME, LONGEST_NAME, MAX_MATCHES, MIN_CONFIDENCE, Faces, Flaw, Message, Status
+from shared.persons import EXTERNAL_ID, MAX_METADATA_BYTES, MAX_PERSONS
 
 QUEUE: Final = "facesearch"
 """The one Celery queue. Workers are scaled by its length."""
@@ -57,10 +58,18 @@ class Job(BaseModel):
         return request_id_of(self.job_id) if self.once is None else self.once.origin
 
 
+_SENT_IF_GIVEN: Final = Field(exclude_if=lambda value: value is None)
+_Name = Annotated[str, Field(pattern=FREE_NAME, max_length=LONGEST_NAME)]
+_ExternalId = Annotated[str, Field(pattern=rf"^{EXTERNAL_ID}$")]
+_Metadata = Annotated[str, Field(max_length=MAX_METADATA_BYTES)]
+
+Collection = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
+
+
 class FacedbJob(Job):
     """A job about a face database. collection: its collection in the store."""
 
-    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$")]
+    collection: Collection
 
 
 class AddJob(FacedbJob):
@@ -68,12 +77,15 @@ class AddJob(FacedbJob):
 
     name None: each face gets the face database's next `ID<n>`. Workers always take free names, and the gateway decides
     which are allowed. faces: which to add; `all` is not sent, for workers of a release that knows no other choice.
+    external_id, metadata: of all these faces, metadata as JSON; None is not sent either.
     """
 
     task: ClassVar[str] = "facesearch.add"
 
-    name: Annotated[str, Field(pattern=FREE_NAME, max_length=LONGEST_NAME)] | None
+    name: _Name | None
     faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
+    external_id: Annotated[_ExternalId | None, _SENT_IF_GIVEN] = None
+    metadata: Annotated[_Metadata | None, _SENT_IF_GIVEN] = None
 
 
 class SentCalibration(BaseModel):
@@ -106,6 +118,56 @@ class DeleteJob(FacedbJob):
     task: ClassVar[str] = "facesearch.delete"
 
     person_id: uuid.UUID
+
+
+class ListPersonsJob(FacedbJob):
+    """List persons, oldest first. name, external_id: only those with exactly these; None: any. limit: most persons.
+    after: the cursor of the persons before these.
+    """
+
+    task: ClassVar[str] = "facesearch.list_persons"
+
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] | None = None
+    external_id: _ExternalId | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PERSONS)] = MAX_PERSONS
+    after: Annotated[str, Field(max_length=128)] | None = None
+
+
+class GetPersonJob(FacedbJob):
+    """Look one person up."""
+
+    task: ClassVar[str] = "facesearch.get_person"
+
+    person_id: uuid.UUID
+
+
+class UpdatePersonJob(FacedbJob):
+    """Change what is attached to a person. None: it stays. external_id, metadata "": it is removed. metadata: JSON."""
+
+    task: ClassVar[str] = "facesearch.update_person"
+
+    person_id: uuid.UUID
+    name: _Name | None = None
+    external_id: Annotated[str, Field(pattern=rf"^({EXTERNAL_ID})?$")] | None = None
+    metadata: _Metadata | None = None
+
+
+class FacedbToCount(BaseModel):
+    """A face database of a tenant: its name, whether requests that name none mean it, and its collection."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str
+    default: bool
+    collection: Collection
+
+
+class CountFacedbsJob(Job):
+    """Count the persons and faces of face databases."""
+
+    task: ClassVar[str] = "facesearch.count_facedbs"
+
+    facedbs: list[FacedbToCount]
 
 
 class CompareJob(Job):

@@ -1,5 +1,6 @@
 """The actions of the jobs. Each returns the message of OK or raises a ContractError."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -29,11 +30,24 @@ from shared.errors import (
     TooManyFaces,
     Unavailable,
 )
-from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob, person_id
+from shared.jobs import (
+    AddJob,
+    CompareJob,
+    CountFacedbsJob,
+    DeleteJob,
+    GetPersonJob,
+    Job,
+    ListPersonsJob,
+    SearchJob,
+    UpdatePersonJob,
+    person_id,
+)
+from worker.delivery.deadline import require_time
 from worker.delivery.time_limit import Stopwatch
 from worker.facedb import Facedb
 from worker.ledger import START_S
 from worker.models.versions import Preprocessing
+from worker.person_actions import count_facedbs, get_person, list_persons, update_person
 from worker.runtime import Runtime
 from worker.store.base import Point, Store, StoreError
 from worker.store.views import served
@@ -62,9 +76,13 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
         raise FacePoor(selection.flaw)
     require_time(job)
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
-    # A face has the same number, and so the same id, whichever others are left out.
+    metadata = None if job.metadata is None else json.loads(job.metadata)
+    added = time.time_ns() // 1000
+    # A face has the same number, and so the same id, whichever others are left out. Each has a time of its own, so that
+    # lists have them in their order.
     points = [
-        Point(person_id(job.origin, face.number), name, face.vector) for name, face in zip(names, faces, strict=True)
+        Point(person_id(job.origin, face.number), name, face.vector, added + place, job.external_id, metadata)
+        for place, (name, face) in enumerate(zip(names, faces, strict=True))
     ]
     _write(job, points, runtime, facedb.store)
     return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
@@ -156,12 +174,6 @@ def result_of(similarity: float) -> Result:
     return Result.NOT_SURE if similarity >= MIN_CONFIDENCE else Result.NOT_SAME_PERSON
 
 
-def require_time(job: Job) -> None:
-    """Raise Unavailable when the deadline has passed: from then on nothing may be written."""
-    if time.time() > job.deadline:
-        raise Unavailable("deadline passed")
-
-
 def as_number(confidence: float) -> float:
     """Return a confidence as in the JSON: with at most 3 decimals, a whole number as an int."""
     rounded = round(confidence, 3)
@@ -248,5 +260,14 @@ def _image(job: Job, runtime: Runtime, number: int = 0) -> bytes:
     return image
 
 
-ACTIONS: Final[Mapping[type[Job], Action]] = {AddJob: add, SearchJob: search, DeleteJob: delete, CompareJob: compare}
+ACTIONS: Final[Mapping[type[Job], Action]] = {
+    AddJob: add,
+    SearchJob: search,
+    DeleteJob: delete,
+    CompareJob: compare,
+    ListPersonsJob: list_persons,
+    GetPersonJob: get_person,
+    UpdatePersonJob: update_person,
+    CountFacedbsJob: count_facedbs,
+}
 """The action of each type of job."""

@@ -11,7 +11,8 @@ from shared.calls import CALLS, Call
 from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
 from shared.jobs import Job, Outcome, request_id_of
-from worker.actions import ACTIONS, Action, require_time
+from worker.actions import ACTIONS, Action
+from worker.delivery.deadline import require_time
 from worker.delivery.ending import Ending, Endings
 from worker.delivery.time_limit import TimeLimit
 from worker.runtime import Runtime
@@ -62,8 +63,8 @@ def register(
         # jobs. Only those that are delivered again are run as tasks.
         app.task(run, name=job_type.task, job_type=job_type, do=staticmethod(do), **DELIVERY)
 
-    for call in calls:
-        task(call.job, actions[call.job])
+    for job_type in dict.fromkeys(call.job for call in calls):
+        task(job_type, actions[job_type])
 
 
 def perform_once(job: Job, action: Action, runtime: Runtime) -> Outcome:

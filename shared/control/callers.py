@@ -1,8 +1,10 @@
-"""Look-ups of a gateway for a request: the caller, and the face database.
+"""Look-ups of a gateway for a request: the caller, and one or all of its face databases.
 
-Both use the tenant's id rather than its name. A tenant that was dropped and created again under the same name is
+All use the tenant's id rather than its name. A tenant that was dropped and created again under the same name is
 another one, and neither must see the other's data, although gateways cache look-ups for seconds.
 """
+
+from typing import cast
 
 from shared.control.layout import (
     TENANT_IDS,
@@ -10,6 +12,7 @@ from shared.control.layout import (
     confidence_key,
     digest,
     facedb_key,
+    facedbs_key,
     key_key,
     readable,
     tenant_id,
@@ -54,3 +57,17 @@ class Callers(Connected):
         facedb = Facedb.model_validate_json(record)
         tables = [found.table for found in readable(Confidence, [changed]) if found.collection == facedb.collection]
         return FoundFacedb(**dict(facedb), table=tables[0] if tables else None)
+
+    async def facedbs_of(self, caller: Caller) -> tuple[str, list[Facedb]] | None:
+        """Return the name of the default facedb of the caller's tenant, and all its facedbs, ordered by name; None if
+        the tenant does not exist any more.
+        """
+        names = sorted(cast("set[bytes]", await self.redis.smembers(facedbs_key(caller.tenant))))
+        async with self.redis.pipeline() as pipe:
+            pipe.hget(TENANT_IDS, caller.tenant)
+            pipe.mget([tenant_key(caller.tenant), *(facedb_key(caller.tenant, name.decode()) for name in names)])
+            stored, (tenant, *records) = await pipe.execute()
+        if tenant is None or tenant_id(stored, caller.tenant) != caller.tenant_id:
+            return None
+        found = [Facedb.model_validate_json(record) for record in records if record is not None]
+        return Tenant.model_validate_json(tenant).facedb, found

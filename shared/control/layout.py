@@ -11,6 +11,7 @@ fs:facedbs:<tenant>              set of facedb names
 fs:confidence:<tenant>:<facedb>  JSON of Confidence, if it was ever changed
 fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
 fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
+fs:cursor-secret                 see cursor_secret.py
 fs:first-key                     SHA-256 of the latest key of the settings
 """
 

@@ -63,8 +63,8 @@ def _faces(text: bytes) -> list[UUID] | None:
     """Return the faces that an answer names; None if it cannot be read, so that it may name any."""
     try:
         message: Any = Outcome.model_validate_json(text).message
-        entries = message if isinstance(message, list) else []
-        return [UUID(entry["person_id"]) for entry in entries]
+        entries = message if isinstance(message, list) else [message] if isinstance(message, dict) else []
+        return [UUID(entry["person_id"]) for entry in entries if "similarity" not in entry]
     except ValueError:  # no JSON, no outcome, or no id
         return None
 
