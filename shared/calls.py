@@ -3,11 +3,12 @@
 A new call is a row here with the model of its parameters, a job in shared/jobs.py and an action in worker/actions.py.
 """
 
+import re
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field, WithJsonSchema
 
@@ -25,29 +26,49 @@ from shared.contract import (
     Result,
     Status,
 )
-from shared.control import Scope
+from shared.control import DEFAULT, Scope
 from shared.errors import (
     ContractError,
+    CursorInvalid,
     FaceNotDetected,
     ImageUnreadable,
+    InvalidRequest,
     NoSimilarFace,
     PersonUnknown,
     TooManyFaces,
     rejection_reasons,
 )
-from shared.jobs import AddJob, CompareJob, DeleteJob, Job, SearchJob
+from shared.jobs import (
+    AddJob,
+    CompareJob,
+    CountFacedbsJob,
+    DeleteJob,
+    GetPersonJob,
+    Job,
+    ListPersonsJob,
+    SearchJob,
+    UpdatePersonJob,
+)
 from shared.parameters import (
     PERSON_ID_EXAMPLE,
     CallParameters,
+    Cursor,
+    ExternalId,
     Facedb,
     FreeName,
     Img,
     LeastConfidence,
     Limit,
+    Metadata,
     Name,
+    NewExternalId,
+    NewMetadata,
+    PageSize,
     PersonId,
+    WantedName,
     WhichFaces,
 )
+from shared.persons import MAX_PERSONS, CountedFacedb, Person, PersonPage
 
 
 class Tag(NamedTuple):
@@ -61,14 +82,17 @@ class Tag(NamedTuple):
 class Call:
     """One call of the API.
 
-    name: the last part of its path, which metrics, usage and logs name it by. scope: what a key must have. parameters,
-    free_names: the model that checks a request, and the one where names are free if that differs. job: what a worker
-    does. raises: the errors of the worker's action, besides Unavailable. charged: the statuses of the tariff; all
-    others are free. result, result_example: the type of the message of OK, and such a message. summary, description:
-    for the document. example: the text parameters of a valid request; images come on top.
+    name: what metrics, usage and logs name it by. method, route: of its requests; a name in braces is a parameter in
+    the path; by default the route is /v1/ and the name. scope: what a key must have. parameters, free_names: the model
+    that checks a request, and the one where names are free if that differs. job: what a worker does. raises: the errors
+    of the worker's action, besides Unavailable. charged: the statuses of the tariff; all others are free. result,
+    result_example: the type of the message of OK, and such a message. summary, description: for the document. example:
+    the text parameters of a valid request; images come on top.
     """
 
     name: str
+    method: Literal["POST", "GET", "PATCH", "DELETE"] = "POST"
+    route: str | None = None
     tag: Tag
     scope: Scope
     parameters: type[CallParameters]
@@ -85,9 +109,25 @@ class Call:
     def __str__(self) -> str:
         return self.name
 
-    @property
+    @cached_property
     def path(self) -> str:
-        return f"/v1/{self.name}"
+        """Its path, with the names of parameters in braces."""
+        return self.route or f"/v1/{self.name}"
+
+    @cached_property
+    def path_parameters(self) -> tuple[str, ...]:
+        """The names of the parameters in its path."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether its other parameters are in the body of a request; if not, they are in the query string."""
+        return self.method in ("POST", "PATCH")
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it changes nothing, so that it needs no Idempotency-Key."""
+        return self.method == "GET"
 
     @property
     def title(self) -> str:
@@ -115,6 +155,7 @@ class Call:
 
 
 FACES: Final = Tag("Faces", "Faces of a face database: add, find, delete.")
+PERSONS: Final = Tag("Persons", "Who was added, with what is attached to them: list, look up, change, delete.")
 COMPARISON: Final = Tag("Comparison", "Two images, and no face database.")
 
 
@@ -125,6 +166,8 @@ class AddFaceParameters(CallParameters):
     name: Name = None
     facedb: Facedb = None
     faces: WhichFaces = Faces.ALL
+    external_id: ExternalId = None
+    metadata: Metadata = None
 
 
 class AddFaceParametersFree(AddFaceParameters):
@@ -142,7 +185,7 @@ class SearchFaceParameters(CallParameters):
     min_confidence: LeastConfidence = MIN_CONFIDENCE
 
 
-class DelFaceParameters(CallParameters):
+class _OfOnePerson(CallParameters):
     """person_id: text that may be no id at all."""
 
     person_id: PersonId
@@ -156,12 +199,70 @@ class DelFaceParameters(CallParameters):
             raise PersonUnknown from None
 
 
+class DelFaceParameters(_OfOnePerson):
+    """The face to delete."""
+
+
+class GetPersonParameters(_OfOnePerson):
+    """The person to look up."""
+
+
+class ListPersonsParameters(CallParameters):
+    """name, external_id None: any."""
+
+    facedb: Facedb = None
+    name: WantedName = None
+    external_id: ExternalId = None
+    limit: PageSize = MAX_PERSONS
+    after: Cursor = None
+
+
+class UpdatePersonParameters(_OfOnePerson):
+    """name, external_id, metadata None: it stays; empty: it is removed."""
+
+    removable: ClassVar = frozenset({"name", "external_id", "metadata"})
+
+    name: Name = None
+    external_id: NewExternalId = None
+    metadata: NewMetadata = None
+
+    def job_fields(self) -> dict[str, str | None]:
+        """Return the id and the changes. Raises PersonUnknown, and InvalidRequest if there are no changes."""
+        changes = self.model_dump(mode="json", include=set(self.removable), exclude_none=True)
+        if not changes:
+            raise InvalidRequest("nothing is to be changed; give name, external_id or metadata")
+        return super().job_fields() | changes
+
+
+class UpdatePersonParametersFree(UpdatePersonParameters):
+    """The same where names are free."""
+
+    name: FreeName = None
+
+
+class DeletePersonParameters(_OfOnePerson):
+    """The person to delete."""
+
+
+class ListFacedbsParameters(CallParameters):
+    """None."""
+
+
 class FaceCompareParameters(CallParameters):
     """img1, img2: the images, of any size and kind."""
 
     img1: Img
     img2: Img
 
+
+_PERSON_EXAMPLE: Final = Person(
+    person_id=PERSON_ID_EXAMPLE,
+    name="Grace",
+    added="2026-11-28T09:30:00.250000Z",
+    external_id="employee-4711",
+    metadata={"floor": 3},
+    faces=1,
+)
 
 ADD_FACE: Final = Call(
     name="addface",
@@ -180,7 +281,8 @@ ADD_FACE: Final = Call(
     description=(
         "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
         "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
-        f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST."
+        f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST. `external_id` and "
+        "`metadata` are attached to all faces."
     ),
     example={"name": "Grace"},
 )
@@ -227,27 +329,121 @@ COMPARE_FACES: Final = Call(
     description="Compares the most prominent face of each image. Nothing is added, searched or kept.",
 )
 
-CALLS: Final = (ADD_FACE, SEARCH_FACE, DELETE_FACE, COMPARE_FACES)
+LIST_PERSONS: Final = Call(
+    name="listpersons",
+    method="GET",
+    route="/v1/persons",
+    tag=PERSONS,
+    scope=Scope.SEARCH,
+    parameters=ListPersonsParameters,
+    job=ListPersonsJob,
+    raises=(CursorInvalid,),
+    result=PersonPage,
+    result_example=PersonPage(persons=[_PERSON_EXAMPLE], next=None),
+    summary="List persons",
+    description=(
+        "Lists persons from the one who was added first on, at most `limit` at a time. `next` is the `after` of the "
+        "request for those that follow, with the same other parameters. Nobody is listed twice, and nobody is missed "
+        "who is there throughout, whatever is added and deleted meanwhile."
+    ),
+)
+GET_PERSON: Final = Call(
+    name="getperson",
+    method="GET",
+    route="/v1/persons/{person_id}",
+    tag=PERSONS,
+    scope=Scope.SEARCH,
+    parameters=GetPersonParameters,
+    job=GetPersonJob,
+    raises=(PersonUnknown,),
+    result=Person,
+    result_example=_PERSON_EXAMPLE,
+    summary="Look one person up",
+    description="`added` is null for a face that was added by a release without times.",
+    example={"person_id": PERSON_ID_EXAMPLE},
+)
+UPDATE_PERSON: Final = Call(
+    name="updateperson",
+    method="PATCH",
+    route="/v1/persons/{person_id}",
+    tag=PERSONS,
+    scope=Scope.ADD,
+    parameters=UpdatePersonParameters,
+    free_names=UpdatePersonParametersFree,
+    job=UpdatePersonJob,
+    raises=(PersonUnknown,),
+    result=Person,
+    result_example=_PERSON_EXAMPLE,
+    summary="Change what is attached to a person",
+    description=(
+        "Changes `name`, `external_id` and `metadata`, as far as they are given, and answers the person. What is "
+        "empty, or null in JSON, is removed; `metadata` is replaced as a whole."
+    ),
+    example={"person_id": PERSON_ID_EXAMPLE, "name": "Grace", "external_id": "employee-4711"},
+)
+DELETE_PERSON: Final = Call(
+    name="deleteperson",
+    method="DELETE",
+    route="/v1/persons/{person_id}",
+    tag=PERSONS,
+    scope=Scope.DELETE,
+    parameters=DeletePersonParameters,
+    job=DeleteJob,
+    raises=(PersonUnknown,),
+    result=DELETE_FACE.result,
+    result_example=FACE_DELETED,
+    summary="Delete a person",
+    description=DELETE_FACE.description,
+    example={"person_id": PERSON_ID_EXAMPLE},
+)
+LIST_FACEDBS: Final = Call(
+    name="listfacedbs",
+    method="GET",
+    route="/v1/facedbs",
+    tag=PERSONS,
+    scope=Scope.SEARCH,
+    parameters=ListFacedbsParameters,
+    job=CountFacedbsJob,
+    result=Annotated[list[CountedFacedb], Field(min_length=1)],
+    result_example=[CountedFacedb(facedb=DEFAULT, persons=2, faces=2, default=True)],
+    summary="List the face databases",
+    description="Lists the face databases of the key's tenant by name, and counts the persons and faces of each.",
+)
+
+CALLS: Final = (
+    ADD_FACE,
+    SEARCH_FACE,
+    DELETE_FACE,
+    COMPARE_FACES,
+    LIST_PERSONS,
+    GET_PERSON,
+    UPDATE_PERSON,
+    DELETE_PERSON,
+    LIST_FACEDBS,
+)
 """All calls, in the order in which documents and messages name them."""
 
 
 @dataclass(frozen=True)
 class FieldNames:
-    """The names of the parameters that calls know, each once, in the order of the calls. numbers: texts that are
-    numbers.
+    """The names of the parameters that calls know, each once, in the order of the calls. numbers, objects: texts that
+    are numbers and JSON objects.
     """
 
     images: tuple[str, ...]
     texts: tuple[str, ...]
     numbers: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()
 
 
-def field_names(calls: Collection[Call]) -> FieldNames:
-    """Return the names of the parameters of these calls."""
+def field_names(calls: Iterable[Call]) -> FieldNames:
+    """Return the names of the parameters in bodies of these calls."""
+    calls = [call for call in calls if call.has_body]
     images = dict.fromkeys(name for call in calls for name in call.image_parameters)
     every = {name: field for call in calls for name, field in call.parameters.model_fields.items()}
     numbers = frozenset(name for name, field in every.items() if field.annotation in (int, float))
-    return FieldNames(tuple(images), tuple(name for name in every if name not in images), numbers)
+    objects = frozenset(name for call in calls for name in call.parameters.object_parameters)
+    return FieldNames(tuple(images), tuple(name for name in every if name not in images), numbers, objects)
 
 
 def action_rejections(calls: Collection[Call]) -> Iterator[str]:

@@ -4,9 +4,10 @@ The description of a field completes "… must be", in the OpenAPI document and 
 """
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
 
 from shared.contract import (
     FACEDB,
@@ -19,6 +20,13 @@ from shared.contract import (
     Faces,
 )
 from shared.control import DEFAULT
+from shared.persons import (
+    EXTERNAL_ID,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_LEVELS,
+    MAX_PERSONS,
+    compact_metadata,
+)
 
 
 def _as_written(text: str) -> str:
@@ -27,6 +35,14 @@ def _as_written(text: str) -> str:
         raise ValueError("not a number")
     return text
 
+
+_EXTERNAL_ID_RULE = "1 to 128 visible ASCII characters without spaces"
+_METADATA_RULE = (
+    f"a JSON object of at most {MAX_METADATA_BYTES:,} bytes and {MAX_METADATA_LEVELS} levels, with different keys and "
+    "finite numbers"
+)
+
+_JSON_TEXT: Final[JsonDict] = {"contentMediaType": "application/json"}
 
 PERSON_ID_EXAMPLE = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 
@@ -75,10 +91,9 @@ WhichFaces = Annotated[
 # An empty text is not the default here either: a caller who asks for less must not get more because a value got lost.
 Limit = Annotated[
     int,
+    Field(ge=1, le=MAX_MATCHES),
     BeforeValidator(_as_written),
     Field(
-        ge=1,
-        le=MAX_MATCHES,
         description=f"a whole number from 1 to {MAX_MATCHES}",
         examples=[MAX_MATCHES],
         exclude_if=lambda limit: limit == MAX_MATCHES,
@@ -86,10 +101,9 @@ Limit = Annotated[
 ]
 LeastConfidence = Annotated[
     float,
+    Field(ge=0, le=100),
     BeforeValidator(_as_written),
     Field(
-        ge=0,
-        le=100,
         description="a number from 0 to 100",
         examples=[MIN_CONFIDENCE],
         exclude_if=lambda confidence: confidence == MIN_CONFIDENCE,
@@ -105,6 +119,68 @@ PersonId = Annotated[
         json_schema_extra={"format": "uuid"},
     ),
 ]
+ExternalId = Annotated[
+    str | None,
+    Field(
+        pattern=rf"^{EXTERNAL_ID}$",
+        description=_EXTERNAL_ID_RULE,
+        examples=["employee-4711"],
+        exclude_if=lambda external_id: external_id is None,
+    ),
+]
+NewExternalId = Annotated[
+    # As a change: an empty text removes it.
+    str | None,
+    Field(
+        pattern=rf"^({EXTERNAL_ID})?$",
+        description=f"{_EXTERNAL_ID_RULE}, or empty to remove it",
+        examples=["employee-4711"],
+    ),
+]
+Metadata = Annotated[
+    str | None,
+    AfterValidator(lambda text: None if text is None else compact_metadata(text)),
+    Field(
+        description=_METADATA_RULE,
+        examples=['{"floor": 3}'],
+        json_schema_extra=_JSON_TEXT,
+        exclude_if=lambda metadata: metadata is None,
+    ),
+]
+NewMetadata = Annotated[
+    # As a change: an empty text removes it.
+    str | None,
+    AfterValidator(lambda text: text and compact_metadata(text)),
+    Field(
+        description=f"{_METADATA_RULE}, or empty to remove it",
+        examples=['{"floor": 3}'],
+        json_schema_extra=_JSON_TEXT,
+    ),
+]
+WantedName = Annotated[
+    # Whatever names are allowed now: others may have been before.
+    str | None,
+    Field(
+        max_length=LONGEST_NAME,
+        description=f"at most {LONGEST_NAME} characters",
+        examples=["Grace"],
+        exclude_if=lambda name: name is None,
+    ),
+]
+PageSize = Annotated[
+    int,
+    Field(ge=1, le=MAX_PERSONS),
+    BeforeValidator(_as_written),
+    Field(description=f"a whole number from 1 to {MAX_PERSONS}", examples=[MAX_PERSONS]),
+]
+Cursor = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]{1,128}$",
+        description="the next of the answer before, as it was given",
+        exclude_if=lambda after: after is None,
+    ),
+]
 
 
 class CallParameters(BaseModel):
@@ -116,10 +192,17 @@ class CallParameters(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
     image_parameters: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that are images, in their order."""
+    object_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that are objects: their JSON as text in a form, themselves in JSON."""
+    removable: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields in which an empty text, and null in JSON, removes what is there."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
         cls.image_parameters = tuple(name for name, field in cls.model_fields.items() if field.annotation is bytes)
+        cls.object_parameters = frozenset(
+            name for name, field in cls.model_fields.items() if field.json_schema_extra == _JSON_TEXT
+        )
 
     @property
     def encoded(self) -> tuple[bytes, ...]:

@@ -12,7 +12,18 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import (
+    ADD_FACE,
+    COMPARE_FACES,
+    DELETE_FACE,
+    DELETE_PERSON,
+    GET_PERSON,
+    LIST_FACEDBS,
+    LIST_PERSONS,
+    SEARCH_FACE,
+    UPDATE_PERSON,
+    Call,
+)
 from shared.contract import FACE_DELETED, MESSAGES, Status
 
 HTTP_CODES: Final = {
@@ -23,6 +34,9 @@ HTTP_CODES: Final = {
 
 DONE: Final = frozenset({"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"})
 """Statuses of requests that were carried out, which no malformed request may get."""
+
+TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+"""A time as answers have it: RFC 3339, in UTC, with microseconds."""
 
 SENTENCE: Final = re.compile(r"""[A-Za-z0-9 ,;:.?%/_()'=-]{5,200}""")
 """Plain words, without markup or bytes of the request."""
@@ -118,6 +132,44 @@ def _is_list_of_faces(message: object, fields: list[str], most: int) -> bool:
     )
 
 
+def _is_person(message: object) -> bool:
+    if not isinstance(message, dict):
+        return False
+    optional = [name for name in ("external_id", "metadata") if name in message]
+    return (
+        list(message) == ["person_id", "name", "added", *optional, "faces"]
+        and _is_uuid(message["person_id"])
+        and isinstance(message["name"], str)
+        and (message["added"] is None or bool(re.fullmatch(TIME, str(message["added"]))))
+        and bool(re.fullmatch("[!-~]{1,128}", message.get("external_id", "x")))
+        and isinstance(message.get("metadata", {}), dict)
+        and message["faces"] == 1
+    )
+
+
+def _is_page(message: object) -> bool:
+    if not isinstance(message, dict) or list(message) != ["persons", "next"]:
+        return False
+    following = message["next"]
+    return (
+        isinstance(message["persons"], list)
+        and len(message["persons"]) <= 100
+        and all(map(_is_person, message["persons"]))
+        and (following is None or bool(re.fullmatch("[A-Za-z0-9_-]{1,128}", following)))
+    )
+
+
+def _is_list_of_facedbs(message: object) -> bool:
+    return (
+        isinstance(message, list)
+        and all(isinstance(each, dict) for each in message)
+        and all(list(each) == ["facedb", "persons", "faces", "default"] for each in message)
+        and all(each["persons"] == each["faces"] >= 0 for each in message)
+        and sorted(each["facedb"] for each in message) == [each["facedb"] for each in message]
+        and [each["default"] for each in message].count(True) == 1
+    )
+
+
 def _is_uuid(text: object) -> bool:
     try:
         return str(uuid.UUID(str(text))) == text
@@ -130,5 +182,10 @@ _RESULTS: Final[dict[Call, Callable[[object], bool]]] = {
     SEARCH_FACE: lambda message: _is_list_of_faces(message, ["confidence", "name", "person_id"], 50),
     DELETE_FACE: lambda message: message == FACE_DELETED,
     COMPARE_FACES: _is_comparison,
+    LIST_PERSONS: _is_page,
+    GET_PERSON: _is_person,
+    UPDATE_PERSON: _is_person,
+    DELETE_PERSON: lambda message: message == FACE_DELETED,
+    LIST_FACEDBS: _is_list_of_facedbs,
 }
 """Checks of the message of OK, by call."""

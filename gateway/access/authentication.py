@@ -1,4 +1,4 @@
-"""Authentication: looks up the key of a request, and a facedb of its tenant."""
+"""Authentication: looks up the key of a request, and one or all of the facedbs of its tenant."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from redis import RedisError
 from gateway.http.headers import API_KEY
 from shared.control import Caller, Control, FoundFacedb, Key, Scope
 from shared.errors import FacedbUnknown, Forbidden, Unauthorized, Unavailable
+from shared.jobs import FacedbToCount
 
 CACHE_S: Final = 3.0
 """Seconds for which a key or facedb that was found is cached: a revoked key works this much longer at most."""
@@ -69,6 +70,22 @@ class Auth:
                 raise FacedbUnknown("facedb does not exist")
             self._facedbs[entry] = found
         return found
+
+    async def facedbs(self, key: Caller) -> list[FacedbToCount]:
+        """Return the facedbs of the key's tenant, ordered by name. Raises Unauthorized if the tenant was dropped since
+        the key was looked up, Unavailable when they cannot be looked up.
+        """
+        try:
+            found = await self._control.facedbs_of(key)
+        except RedisError as error:
+            raise Unavailable(f"facedbs lookup: {type(error).__name__}") from error
+        if found is None:
+            raise Unauthorized(UNAUTHORIZED)
+        default, facedbs = found
+        return [
+            FacedbToCount(name=facedb.name, default=facedb.name == default, collection=facedb.collection)
+            for facedb in facedbs
+        ]
 
     async def _find_key(self, secret: str | None) -> Caller | None:
         if not secret or len(secret) > MAX_KEY_LENGTH:

@@ -28,7 +28,7 @@ class _Object:
 
 def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
     """Return the object's names and values in order. A string is a str, a number a Number and null None; any other
-    value only serves `kind`.
+    value only serves `kind`, `is_object` and `written`.
 
     charset: of the body, which may begin with a byte order mark in UTF-8. Raises InvalidRequest if it is no JSON object
     or has more than MAX_COMMAS values.
@@ -44,6 +44,28 @@ def pairs(body: bytes, charset: Charset = UTF_8) -> list[tuple[str, Any]]:
     if not isinstance(document, _Object):
         raise InvalidRequest("body must be a JSON object")
     return document.pairs
+
+
+def written(value: object) -> str:
+    """Return the JSON of a value as it was sent but for white space: all pairs of an object, numbers in their digits.
+    Raises InvalidRequest if it is too deep.
+    """
+    try:
+        return _written(value)
+    except RecursionError:
+        raise InvalidRequest("body is too deep") from None
+
+
+def _written(value: object) -> str:
+    if isinstance(value, _Object):
+        return "{" + ",".join(f"{json.dumps(name)}:{_written(held)}" for name, held in value.pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    return value.text if isinstance(value, Number) else json.dumps(value)
+
+
+def is_object(value: object) -> bool:
+    return isinstance(value, _Object)
 
 
 def kind(value: object) -> str:

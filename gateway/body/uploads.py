@@ -7,7 +7,7 @@ that of the body's Content-Type, else UTF-8.
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -79,16 +79,18 @@ async def read(
     request: web.Request,
     *images: str,
     known: FieldNames = KNOWN,
+    removable: Collection[str] = (),
     hold: Callable[[int], None] = lambda _size: None,
 ) -> Parameters:
     """Return the parameters of a request. images: the names of the call's image parameters; where it has none, the body
-    may be as large as with one, which is ignored. known: the parameters of all calls. hold: is called with the number
-    of bytes that are held as the body arrives; an error that it raises ends the reading.
+    may be as large as with one, which is ignored. known: the parameters of all calls. removable: those for which null
+    in JSON is an empty text. hold: is called with the number of bytes that are held as the body arrives; an error that
+    it raises ends the reading.
 
     Raises InvalidRequest, or ImageTooLarge when only an image can be the cause.
     """
     _require_no_query(request, known)
-    body = _body(request, images, known)
+    body = _body(request, images, known, removable)
     limit = max_body_bytes(len(images) or 1)
 
     def take(piece: bytes) -> None:
@@ -123,8 +125,8 @@ class _Body(Protocol):
         """Return how many of the bytes received so far are not in the call's images."""
 
 
-def _body(request: web.Request, images: Sequence[str], known: FieldNames) -> _Body:
-    """Return the body of the request's content type. images: the names of the call's image parameters."""
+def _body(request: web.Request, images: Sequence[str], known: FieldNames, removable: Collection[str]) -> _Body:
+    """Return the body of the request's content type. images, removable: as for `read`."""
     content_type = header_values.parse(request.headers.get("Content-Type", ""), "Content-Type")
     label = content_type.parameters.get("charset")
     charset = charsets.lookup(label, "Content-Type") if label else UTF_8
@@ -133,7 +135,8 @@ def _body(request: web.Request, images: Sequence[str], known: FieldNames) -> _Bo
             return _FormBody(images, charset, known)
         case "application/json":
             return _WholeBody(
-                lambda body: parse_json(body, charset, known), lambda body: _other_bytes_of_json(body, images)
+                lambda body: parse_json(body, charset, known, removable),
+                lambda body: _other_bytes_of_json(body, images),
             )
         case "multipart/form-data":
             boundary = multipart.boundary(content_type)
@@ -256,15 +259,24 @@ def _form_charset(pairs: Iterable[tuple[bytes, bytes]], charset: Charset) -> Cha
     return charsets.lookup(labels.pop().decode("latin-1"), _CHARSET) if labels else charset
 
 
-def parse_json(body: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN) -> Parameters:
-    """Parse a JSON object of strings, images in base64; a parameter that is a number may be one here, too, and null
-    means left out. Raises InvalidRequest.
+def parse_json(
+    body: bytes, charset: Charset = UTF_8, known: FieldNames = KNOWN, removable: Collection[str] = ()
+) -> Parameters:
+    """Parse a JSON object of strings, images in base64; a parameter that is a number may be one here, too, one that is
+    an object must be one, and null means left out, or an empty text for one that is removable. Raises InvalidRequest.
     """
     parameters = Parameters()
-    for name, value in json_object.pairs(body, charset):
+    for name, sent in json_object.pairs(body, charset):
+        value = "" if sent is None and name in removable else sent
         if (name not in known.images and name not in known.texts) or value is None:
             continue
-        text = value.text if isinstance(value, json_object.Number) and name in known.numbers else value
+        text = value
+        if isinstance(value, json_object.Number) and name in known.numbers:
+            text = value.text
+        elif name in known.objects and sent is not None:
+            if not json_object.is_object(value):
+                raise InvalidRequest(f"{name} must be an object")
+            text = json_object.written(value)
         if not isinstance(text, str):
             raise InvalidRequest(f"{name} must be a string, but is {json_object.kind(value)}")
         try:

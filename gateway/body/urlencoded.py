@@ -76,8 +76,11 @@ class Form:
     fields: parameters whose names are complete, in order.
     """
 
-    def __init__(self, kept: Mapping[bytes, Kept]) -> None:
-        """kept: how to keep parameters, by name; the values of all others are neither decoded nor held."""
+    def __init__(self, kept: Mapping[bytes, Kept], where: str = "body") -> None:
+        """kept: how to keep parameters, by name; the values of all others are neither decoded nor held. where: what the
+        form is, in errors.
+        """
+        self._where = where
         self.fields: list[Field] = []
         self._kept = dict(kept)
         self._name: bytes | None = b""
@@ -95,7 +98,7 @@ class Form:
         for other in others:
             self._end()
             if len(self.fields) == MAX_FIELDS:
-                raise InvalidRequest(f"body has more than {MAX_FIELDS} parameters")
+                raise InvalidRequest(f"{self._where} has more than {MAX_FIELDS} parameters")
             self._name = b""
             self._feed_field(other)
 

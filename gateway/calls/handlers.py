@@ -2,15 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.access.authentication import require
 from gateway.app_keys import ADMISSION, AUTH, BODY_MEMORY, IDEMPOTENCY, JOBS, LIMITS, METRICS, SETTINGS
-from gateway.body import encoded_images, uploads
+from gateway.body import encoded_images, query, uploads
 from gateway.body.memory import BODY_RESERVATION
 from gateway.body.reading import defer_continue
+from gateway.body.uploads import Parameters
 from gateway.calls import parameters
 from gateway.calls.metering import CALLER
 from gateway.calls.preferences import KNOWN, written
@@ -24,7 +25,7 @@ from shared.calls import Call, FieldNames, field_names
 from shared.contract import Flaw, Status
 from shared.control import Caller
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
-from shared.jobs import FacedbJob, Once, Outcome, SearchJob, SentCalibration
+from shared.jobs import CountFacedbsJob, FacedbJob, Once, Outcome, SearchJob, SentCalibration
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
 
@@ -34,15 +35,26 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 def routes(calls: Sequence[Call]) -> list[web.RouteDef]:
     """Return the routes of the calls, named after them."""
     known = field_names(calls)
-    return [web.post(call.path, _handler(call, known), name=call.name, expect_handler=defer_continue) for call in calls]
+    return [
+        web.route(
+            call.method,
+            call.path,
+            _handler(call, known),
+            name=call.name,
+            expect_handler=defer_continue,
+            # A HEAD would be done like a GET, and not counted.
+            **({"allow_head": False} if call.method == "GET" else {}),
+        )
+        for call in calls
+    ]
 
 
 def _handler(call: Call, known: FieldNames) -> _Handler:
     """Return the handler of a call.
 
-    Before it reads the body it takes, in the contract's order: a place in this gateway, a key with the scope, a share
-    of the places for the key's tenant, and the key's limits. It holds all of them until the outcome is known. The job
-    is done once under an Idempotency-Key. All of it has one deadline.
+    Before it reads the parameters it takes, in the contract's order: a place in this gateway, a key with the scope, a
+    share of the places for the key's tenant, and the key's limits. It holds all of them until the outcome is known. The
+    job is done once under an Idempotency-Key, unless it changes nothing. All of it has one deadline.
     """
 
     async def handle(request: web.Request) -> web.Response:
@@ -57,7 +69,9 @@ def _handler(call: Call, known: FieldNames) -> _Handler:
                     held.enter_context(app[ADMISSION].share(key.tenant_id))
                     await held.enter_async_context(app[LIMITS].hold(key))
                 request[BODY_RESERVATION] = held.enter_context(app[BODY_MEMORY].request(key))
-                identifier = parse_header(request.headers.getall(IDEMPOTENCY_KEY, []))
+                identifier = None
+                if not call.is_reading:
+                    identifier = parse_header(request.headers.getall(IDEMPOTENCY_KEY, []))
                 job_request = await _job_request(call, known, request, key)
                 return await _answer(request, key, job_request, identifier)
 
@@ -70,16 +84,30 @@ async def _job_request(call: Call, known: FieldNames, request: web.Request, key:
     model = call.parameters_for(app[SETTINGS].names)
     resize = request[BODY_RESERVATION].resize
     with app[METRICS].stages.time("upload"), request[DEADLINE].paused():
-        given = parameters.check(model, await uploads.read(request, *call.image_parameters, known=known, hold=resize))
+        given = parameters.check(model, await _sent(call, known, request))
         resize(sum(map(len, given.encoded)))
+    fields: dict[str, Any] = {}
     collection = calibration = None
     if issubclass(call.job, FacedbJob):
         facedb = await app[AUTH].facedb(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
         collection, table = facedb.collection, facedb.table
         if table is not None and issubclass(call.job, SearchJob):
             calibration = SentCalibration(identity=table.identity, points=table.points)
+    elif issubclass(call.job, CountFacedbsJob):
+        fields["facedbs"] = [each.model_dump() for each in await app[AUTH].facedbs(key)]
     encoded_images.check_all(given.encoded, app[SETTINGS].max_pixels)
-    return JobRequest(call.job, collection, given.job_fields(), given.encoded, calibration)
+    return JobRequest(call.job, collection, given.job_fields() | fields, given.encoded, calibration)
+
+
+async def _sent(call: Call, known: FieldNames, request: web.Request) -> Parameters:
+    """Return the parameters as they were sent."""
+    if call.has_body:
+        hold, removable = request[BODY_RESERVATION].resize, call.parameters.removable
+        sent = await uploads.read(request, *call.image_parameters, known=known, removable=removable, hold=hold)
+    else:
+        sent = query.read_query(request, call.parameters.model_fields.keys())
+    query.add_path_parameters(request, call.path_parameters, sent)
+    return sent
 
 
 async def _answer(request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None) -> web.Response:

@@ -47,7 +47,7 @@ def written(message: Message, confidence: Confidences) -> Message:
     if confidence == "decimals" or isinstance(message, str):
         return message
     if isinstance(message, dict):
-        return cast("Message", _whole(message, "similarity"))
+        return cast("Message", _whole(message, "similarity")) if "similarity" in message else message
     if not all("confidence" in entry for entry in message):
         return message
     matches: list[dict[str, Any]] = [_whole(entry, "confidence") for entry in message]

@@ -47,7 +47,7 @@ class JobRequest:
 
     job_type: type[Job]
     collection: str | None = None
-    fields: Mapping[str, str | None] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     encoded: tuple[bytes, ...] = ()
     calibration: SentCalibration | None = None
 

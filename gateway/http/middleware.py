@@ -22,8 +22,9 @@ IDENTIFIER: Final = web.RequestKey("identifier", str)
 
 
 def unknown_path(calls: Sequence[Call]) -> str:
-    """Return the message for a path that is none of these calls."""
-    paths = " or ".join(", ".join(call.path for call in calls).rsplit(", ", 1))
+    """Return the message for a path that is none of these calls: their paths, without those below another."""
+    known = dict.fromkeys(call.path for call in calls if not call.path_parameters)
+    paths = " or ".join(", ".join(known).rsplit(", ", 1))
     return f"unknown path, use {paths}"
 
 

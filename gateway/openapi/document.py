@@ -15,7 +15,7 @@ from gateway.http.headers import API_KEY, QUALITY, REPLAYED, REQUEST_ID
 from gateway.http.middleware import unknown_path, wrong_method
 from gateway.monitoring.health import VERBOSE
 from gateway.openapi.answers import answers, envelope, example, of, schemas
-from gateway.openapi.requests import Json, bodies, body_example, image, schema
+from gateway.openapi.requests import Json, bodies, body_example, image, parameters, schema
 from shared.calls import CALLS, Call, Tag
 from shared.contract import MESSAGES, Flaw, HttpStatus, Names, Status
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
@@ -82,8 +82,7 @@ def document(names: Names = "strict", http_status: HttpStatus = "mapped", calls:
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
         "tags": [tag._asdict() for tag in tags],
-        "paths": {call.path: {"post": _operation(call, model, http_status)} for call, model in models.items()}
-        | _others(),
+        "paths": _paths(models, http_status) | _others(),
         "components": {
             "securitySchemes": {
                 "ApiKey": {
@@ -99,10 +98,14 @@ def document(names: Names = "strict", http_status: HttpStatus = "mapped", calls:
             },
             "schemas": {
                 "Image": image(next(model for model in models.values() if model.image_parameters)),
-                **{f"{call.title}Parameters": schema(model) for call, model in models.items()},
+                **{
+                    f"{call.title}Parameters": schema(model, call.path_parameters)
+                    for call, model in models.items()
+                    if call.has_body
+                },
                 **schemas(calls),
             },
-            "examples": {call.title: body_example(call) for call in calls},
+            "examples": {call.title: body_example(call) for call in calls if call.has_body},
             "responses": _refusals(calls),
         },
     }
@@ -114,18 +117,31 @@ def text(names: Names = "strict", http_status: HttpStatus = "mapped", calls: tup
     return json.dumps(document(names, http_status, calls), indent=2, ensure_ascii=False) + "\n"
 
 
+def _paths(models: Mapping[Call, type[CallParameters]], http_status: HttpStatus) -> Json:
+    """Return the paths of the calls, each with the operations of its methods."""
+    paths: Json = {}
+    for call, model in models.items():
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, model, http_status)
+    return paths
+
+
 def _operation(call: Call, model: type[CallParameters], http_status: HttpStatus) -> Json:
-    headers = (REPLAYED, QUALITY) if Status.FACE_DETECT_FAILED in call.statuses else (REPLAYED,)
+    headers = (*([] if call.is_reading else [REPLAYED]), *([QUALITY] if _shows_faces(call) else []))
     responses = {"200": _response("What became of the request: see `status`.", answers(call, http_status), *headers)}
+    body = {"requestBody": {"required": True, "content": bodies(call, model)}} if call.has_body else {}
     return {
         "operationId": call.name,
         "tags": [call.tag.name],
         "summary": call.summary,
         "description": call.description,
-        "parameters": [_ONCE],
-        "requestBody": {"required": True, "content": bodies(call, model)},
+        "parameters": [*parameters(call, model), *([] if call.is_reading else [_ONCE])],
+        **body,
         "responses": responses | {str(code): {"$ref": f"#/components/responses/{_NAMES[code]}"} for code in _OF_A_CALL},
     }
+
+
+def _shows_faces(call: Call) -> bool:
+    return Status.FACE_DETECT_FAILED in call.statuses
 
 
 def _response(description: str, content: Json, *headers: str) -> Json:

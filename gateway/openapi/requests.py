@@ -1,8 +1,10 @@
-"""JSON Schemas of the bodies of requests, made from the models that check them: shared/calls.py.
+"""JSON Schemas of requests, their bodies and other parameters, made from the models that check them: shared/calls.py.
 
 Every example of a body works for every new tenant.
 """
 
+import json
+from collections.abc import Collection
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -26,13 +28,42 @@ _FILE: Final[Json] = {
 _KINDS: Final = "image/jpeg, image/png, image/bmp, application/octet-stream"
 
 
+def parameters(call: Call, model: type[CallParameters]) -> list[Json]:
+    """Return the parameters of a call that are not in a body: those in its path, then those in the query string."""
+    whole = schema(model)
+    in_query = [] if call.has_body else whole["properties"].keys() - set(call.path_parameters)
+    names = [*call.path_parameters, *(name for name in whole["properties"] if name in in_query)]
+    return [_parameter(name, whole, name in call.path_parameters) for name in names]
+
+
+def _parameter(name: str, whole: Json, in_path: bool) -> Json:
+    of_it = dict(whole["properties"][name])
+    description = of_it.pop("description")
+    return {
+        "name": name,
+        "in": "path" if in_path else "query",
+        "required": in_path or name in whole["required"],
+        "description": description,
+        "schema": of_it,
+    }
+
+
 def bodies(call: Call, model: type[CallParameters]) -> Json:
-    """Return the request bodies of a call by content type. Multipart also takes images as files, JSON null for a
-    parameter that is left out.
+    """Return the request bodies of a call by content type. Multipart also takes images as files; JSON takes objects as
+    they are, and null for a parameter that is left out.
     """
     examples = {call.title: {"$ref": f"#/components/examples/{call.title}"}}
     form: Json = {"schema": {"$ref": f"#/components/schemas/{call.title}Parameters"}, "examples": examples}
-    multipart, document = {"schema": schema(model)}, {"schema": schema(model), "examples": examples}
+    multipart: Json = {"schema": schema(model, call.path_parameters)}
+    document: Json = {"schema": schema(model, call.path_parameters), "examples": examples}
+    for parameter in model.object_parameters:
+        as_text = document["schema"]["properties"][parameter]
+        examples_of_it = [json.loads(example) for example in as_text["examples"]]
+        document["schema"]["properties"][parameter] = {
+            "type": "object",
+            "description": as_text["description"],
+            "examples": examples_of_it,
+        }
     for parameter in document["schema"]["properties"].keys() - document["schema"]["required"]:
         value = document["schema"]["properties"][parameter]
         value["type"] = [value["type"], "null"]
@@ -46,7 +77,8 @@ def bodies(call: Call, model: type[CallParameters]) -> Json:
 
 def body_example(call: Call) -> Json:
     """Return the example of a body that is valid both as a form and as JSON."""
-    return {"summary": call.summary, "value": {**dict.fromkeys(call.image_parameters, BASE64), **call.example}}
+    texts = {name: text for name, text in call.example.items() if name not in call.path_parameters}
+    return {"summary": call.summary, "value": {**dict.fromkeys(call.image_parameters, BASE64), **texts}}
 
 
 class _LeftOut(GenerateJsonSchema):
@@ -59,14 +91,16 @@ class _LeftOut(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-def schema(model: type[CallParameters]) -> Json:
-    """Return a model's JSON Schema, without its title and docstring."""
+def schema(model: type[CallParameters], elsewhere: Collection[str] = ()) -> Json:
+    """Return a model's JSON Schema, without its title and docstring. elsewhere: parameters that are not in the body."""
     full = _full(model)
     properties = {
         name: _IMAGE if name in model.image_parameters else _plain(property_)
         for name, property_ in full["properties"].items()
+        if name not in elsewhere
     }
-    return {"type": "object", "properties": properties, "required": full["required"]}
+    required = [name for name in full.get("required", ()) if name not in elsewhere]
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def image(model: type[CallParameters]) -> Json:

@@ -17,12 +17,22 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from contract.tenants import new_tenant
-from oracle import body_breach
+from oracle import TIME, body_breach
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import API_KEY, gateway, wait_for
 from service import Service
 from shared import usage
-from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import (
+    ADD_FACE,
+    CALLS,
+    COMPARE_FACES,
+    DELETE_FACE,
+    DELETE_PERSON,
+    LIST_FACEDBS,
+    SEARCH_FACE,
+    UPDATE_PERSON,
+    Call,
+)
 from shared.contract import MAX_IMAGE_BYTES, Status
 from shared.control import Scope
 from shared.parameters import PERSON_ID_EXAMPLE
@@ -30,10 +40,12 @@ from shared.parameters import PERSON_ID_EXAMPLE
 DOCUMENT = Path(__file__).parents[2] / "docs/contract.md"
 MARKS = ("<!-- made by make contract-table -->\n", "<!-- end of what make contract-table made -->\n")
 
-POST = """post() { curl -s -w ' %{http_code}' -H "X-API-Key: $KEY" "$URL/$1" "${@:2}"; }"""
+ASK = """ask() { curl -s -w ' %{http_code}' -H "X-API-Key: $KEY" "$URL/$1" "${@:2}"; }"""
 
 # Stands for the id of the one face that is added, which differs from run to run.
 ID = PERSON_ID_EXAMPLE
+# Stands for the time at which it is added.
+ADDED = "2026-11-28T09:30:00.250000Z"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 FILES = {
@@ -47,16 +59,17 @@ FILES = {
 
 INTRODUCTION = f"""\
 Each request of this table was run in this order, and answered so, by `make contract-table`; a test runs it again.
-A request is a line of bash, with this function:
+A request is a line of bash, with this function; without parameters to send, curl makes a GET:
 
 ```sh
-{POST}
+{ASK}
 ```
 
 `hopper.jpg` and `astronaut.png` show one face each, `coffee.png` none; `half.jpg` is the first half of `hopper.jpg`,
 `large.jpg` is `hopper.jpg` filled up to one byte more than 2M. `$URL` is the address of the service. `$KEY` may do
 everything, `$ADDS` may only add, `$SEARCHES` only search; `$SLOW` may make one request an hour and has just made it.
-The id that addface answered is written as `{ID}`.
+The id that addface answered is written as `{ID}`, the time at which it was made as
+`{ADDED}`.
 
 | status | call | HTTP | charged | request | answer |
 | --- | --- | --- | --- | --- | --- |
@@ -83,6 +96,8 @@ OWN = {
     (Status.INVALID_REQUEST, ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",
     (Status.INVALID_REQUEST, SEARCH_FACE): f"{IMG} -F facedb=nobodys",
     (Status.INVALID_REQUEST, COMPARE_FACES): "-F img1=@hopper.jpg",
+    (Status.INVALID_REQUEST, UPDATE_PERSON): "-d 'name=Grace Hopper'",
+    (Status.INVALID_REQUEST, LIST_FACEDBS): "-X GET -d facedb=default",
 }
 """Parameters that provoke a status of one call, where those for all calls do not."""
 
@@ -95,20 +110,37 @@ LAST_IMAGE = {
 """The file that, as the last image of a request, provokes a status of any call."""
 
 
-def required_parameters(call: Call) -> str:
-    """Return the required parameters of a valid request."""
-    return _images(call) or _texts(call)
+def simplest(call: Call) -> str:
+    """Return a valid request with the parameters that are required."""
+    return _request(call, _images(call) or _texts(call))
 
 
-def parameters_for(status: Status, call: Call) -> str:
-    """Return the parameters of a request that is answered with the status."""
+def request_for(status: Status, call: Call) -> str:
+    """Return a request that is answered with the status."""
     if (status, call) in OWN:
-        return OWN[status, call]
+        return _request(call, OWN[status, call])
     if status in LAST_IMAGE:
-        return _images(call, LAST_IMAGE[status])
+        return _request(call, _images(call, LAST_IMAGE[status]))
     if status is Status.INVALID_REQUEST:
-        return "-d name=Grace"
-    return " ".join(filter(None, (_images(call), _texts(call))))
+        return _request(call, "-d name=Grace") if call.has_body else _request(call, query="?facedb=nobodys")
+    return _request(call, " ".join(filter(None, (_images(call), _texts(call)))))
+
+
+def with_method(call: Call, method: str) -> str:
+    """Return a request of that method to the path of the call."""
+    return f"ask {_path(call)} -X {method}"
+
+
+def _request(call: Call, parameters: str = "", query: str = "") -> str:
+    """Return a request with these options of curl, and that query string."""
+    where = f"'{_path(call)}{query}'" if query else _path(call)
+    # curl makes a POST of what has parameters, and a GET of all else.
+    method = "" if call.method in ("GET", "POST") else f"-X {call.method}"
+    return " ".join(filter(None, (f"ask {where}", method, parameters)))
+
+
+def _path(call: Call) -> str:
+    return call.path.removeprefix("/").format(**call.example)
 
 
 def _images(call: Call, last: str = "hopper.jpg") -> str:
@@ -118,27 +150,40 @@ def _images(call: Call, last: str = "hopper.jpg") -> str:
 
 def _texts(call: Call) -> str:
     option = "-F" if call.image_parameters else "-d"
-    return " ".join(f"{option} {name}={value}" for name, value in call.example.items())
+    texts = (f"{option} {name}={value}" for name, value in call.example.items() if name not in call.path_parameters)
+    return " ".join(texts)
 
 
 def rows() -> Iterator[Row]:
     """Yield the rows in the order in which they are run."""
     for status in Status:
-        for call in (call for call in CALLS if status in call.statuses):
+        for call in sorted((call for call in CALLS if status in call.statuses), key=_changes_last):
             if status is Status.FAIL:
-                yield Row(status, call, 503, f"post v1/{call} {required_parameters(call)}", idle=True)
-            else:
-                yield Row(status, call, 200, f"post v1/{call} {parameters_for(status, call)}")
+                yield Row(status, call, 503, simplest(call), idle=True)
+                continue
+            if status is Status.OK and call is DELETE_PERSON:  # the face of the table is deleted by now
+                yield Row(status, ADD_FACE, 200, request_for(status, ADD_FACE))
+            yield Row(status, call, 200, request_for(status, call))
     for call in CALLS:
-        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong post v1/{call} {required_parameters(call)}")
+        yield Row(Status.INVALID_REQUEST, call, 401, f"KEY=wrong {simplest(call)}")
     for call in CALLS:
         key = "SEARCHES" if call.scope is Scope.ADD else "ADDS"
-        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${key} post v1/{call} {required_parameters(call)}")
+        yield Row(Status.INVALID_REQUEST, call, 403, f"KEY=${key} {simplest(call)}")
     for call in CALLS:
-        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW post v1/{call} {required_parameters(call)}")
+        yield Row(Status.FAIL, call, 429, f"KEY=$SLOW {simplest(call)}")
     for call in CALLS:
-        yield Row(Status.INVALID_REQUEST, call, 405, f"post v1/{call} -X GET")
-    yield Row(Status.INVALID_REQUEST, None, 404, f"post v1/findface {IMG}")
+        yield Row(Status.INVALID_REQUEST, call, 405, with_method(call, "PUT" if call.path_parameters else _other(call)))
+    yield Row(Status.INVALID_REQUEST, None, 404, f"ask v1/findface {IMG}")
+
+
+def _changes_last(call: Call) -> bool:
+    """Order calls so that the face of the table is there until the last request of a status needs it."""
+    return call.scope is Scope.DELETE
+
+
+def _other(call: Call) -> str:
+    """Return a method that the path of the call does not take."""
+    return "GET" if call.method == "POST" else "POST"
 
 
 def table(service: Service) -> str:
@@ -153,15 +198,16 @@ def table(service: Service) -> str:
     with _folder() as folder, gateway(folder, deadline_s=0.3, log_level="error") as idle:
         here = {"URL": service.address, **keys}
         there = {"URL": str(idle.base_url).rstrip("/"), "KEY": API_KEY}
-        _run(f"KEY=$SLOW post v1/delface {required_parameters(DELETE_FACE)}", folder, here)
+        _run(f"KEY=$SLOW {simplest(DELETE_FACE)}", folder, here)
         lines, identifier = [], ID
         for row in rows():
             answer, code = _run(row.request.replace(ID, identifier), folder, there if row.idle else here)
             assert (code, f'{{"status": "{row.status}"' in answer) == (row.code, True), (row, answer, code)
             assert body_breach(code, answer, row.call) is None, (row, answer, code)
             added = UUID.search(answer)
-            identifier = added[0] if added and identifier == ID else identifier
-            lines.append(_line(row, UUID.sub(ID, answer)))
+            if added and row.call is ADD_FACE:
+                identifier = added[0]
+            lines.append(_line(row, re.sub(TIME, ADDED, UUID.sub(ID, answer))))
         _require_metered(service, tenant)
     return f"{INTRODUCTION}{''.join(lines)}\n{NO_WORKER}"
 
@@ -184,7 +230,7 @@ def _line(row: Row, answer: str) -> str:
 def _run(request: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, int]:
     """Run a request and return the text and the HTTP code of its answer."""
     output = subprocess.run(
-        ["bash", "-c", f"{POST}\n{request}"],
+        ["bash", "-c", f"{ASK}\n{request}"],
         cwd=folder,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,

@@ -5,13 +5,27 @@ import json
 import pytest
 
 from oracle import Answer, breach
-from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import (
+    ADD_FACE,
+    CALLS,
+    COMPARE_FACES,
+    DELETE_FACE,
+    DELETE_PERSON,
+    GET_PERSON,
+    LIST_FACEDBS,
+    LIST_PERSONS,
+    SEARCH_FACE,
+    UPDATE_PERSON,
+    Call,
+)
 from shared.contract import FACE_DELETED, MESSAGES, Status
 
 HEADERS = {"content-type": "application/json; charset=utf-8", "x-request-id": "x"}
 ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 FACE = {"name": "Grace", "person_id": ID}
 FOUND = {"confidence": 80, **FACE}
+PERSON = {"person_id": ID, "name": "Grace", "added": "2026-11-28T09:30:00.250000Z", "faces": 1}
+FACEDB = {"facedb": "default", "persons": 1, "faces": 1, "default": True}
 
 
 def judge(status: str, message: object, call: Call | None, code: int = 200, **headers: str) -> str | None:
@@ -26,12 +40,17 @@ def judge(status: str, message: object, call: Call | None, code: int = 200, **he
         (SEARCH_FACE, [FOUND]),
         (DELETE_FACE, FACE_DELETED),
         (COMPARE_FACES, {"similarity": 94.9, "result": "NOT SURE"}),
+        (LIST_PERSONS, {"persons": [PERSON], "next": None}),
+        (GET_PERSON, PERSON),
+        (LIST_FACEDBS, [FACEDB]),
     ],
     ids=str,
 )
 def test_a_result_belongs_to_its_own_call_alone(call: Call, message: object) -> None:
+    alike = {DELETE_FACE: DELETE_PERSON, GET_PERSON: UPDATE_PERSON}
     for other in CALLS:
-        assert judge("OK", message, other) == (None if other is call else f"not a result of {other}")
+        of_it = other in (call, alike.get(call))
+        assert judge("OK", message, other) == (None if of_it else f"not a result of {other}")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -57,6 +76,12 @@ def test_a_status_has_its_exact_message_and_belongs_to_its_calls(call: Call) -> 
         (SEARCH_FACE, [FACE | {"confidence": 80}]),
         (COMPARE_FACES, {"similarity": 95, "result": "NOT SURE"}),
         (COMPARE_FACES, {"similarity": 100.1, "result": "SAME PERSON"}),
+        (GET_PERSON, PERSON | {"added": "2026-11-28 09:30"}),
+        (GET_PERSON, PERSON | {"external_id": "x"}),  # not in its place
+        (LIST_PERSONS, {"persons": [PERSON] * 101, "next": None}),
+        (LIST_PERSONS, {"persons": [PERSON], "next": "a b"}),
+        (LIST_FACEDBS, [FACEDB | {"default": False}]),
+        (LIST_FACEDBS, []),
     ],
 )
 def test_a_malformed_result_is_wrong(call: Call, message: object) -> None:

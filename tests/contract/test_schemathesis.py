@@ -34,7 +34,11 @@ def test_the_service_conforms_to_its_openapi_document(service: Service, tmp_path
             *("--max-examples", str(EXAMPLES), "--generation-deterministic", "--workers", "1", "--no-color"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py"), "PYTHONPATH": str(HERE.parent)},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py"),
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE.parents[1]))),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

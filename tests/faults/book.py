@@ -59,6 +59,9 @@ class Request:
         return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
 
 
+LOADED: Final = tuple(call for call in CALLS if not call.path_parameters)
+"""The calls that a load is made of: all that need no person."""
+
 RIGHT: Final = {call: call.statuses & {Status.OK, Status.NO_SIMILAR_FACE} for call in CALLS}
 """Statuses of a healthy service: every image shows a face, and only faces that were added are deleted."""
 

@@ -13,6 +13,7 @@ import portraits
 from faults.book import BROKEN, Attempt, Book, Request
 from oracle import Answer, breach
 from processes import is_ready
+from row_requests import RowRequest, row_request
 from shared.calls import ADD_FACE, COMPARE_FACES, SEARCH_FACE
 from shared.contract import Status
 
@@ -55,9 +56,11 @@ class Caller:
                 self._choose()
             began = time.monotonic()
             try:
-                answer = self._http.post(
-                    f"{self._urls[self._at]}/v1/{request.call}",
-                    content=_form(request),
+                to_send = _sent(request)
+                answer = self._http.request(
+                    to_send.method,
+                    f"{self._urls[self._at]}{to_send.target}",
+                    content=_form(request, to_send) if request.call.has_body else None,
                     headers={"Idempotency-Key": request.key},
                 )
             except httpx.ConnectError:
@@ -121,11 +124,16 @@ def _breach(answer: Answer, request: Request) -> str | None:
     return None
 
 
-def _form(request: Request) -> bytes:
+def _sent(request: Request) -> RowRequest:
+    """Return the request without its images."""
     own = {"name": request.name, "person_id": request.person_id}
     texts = {name: own.get(name, value) for name, value in request.call.example.items()} | {"facedb": request.facedb}
+    return row_request(request.call, texts)
+
+
+def _form(request: Request, to_send: RowRequest) -> bytes:
     images = (f"&{name}=".encode() + _portrait() for name in request.call.image_parameters)
-    return urlencode(texts).encode() + b"".join(images)
+    return urlencode(to_send.form).encode() + b"".join(images)
 
 
 @cache

@@ -93,7 +93,7 @@ def _answered(caller: Caller, request: Request, end: float) -> Attempt | None:
 
 
 def _to_repeat(book: Book) -> list[Request]:
-    settled = [request for request in book.requests if request.outcome is not None]
+    settled = [r for r in book.requests if r.outcome is not None and not r.call.is_reading]
     several = [request for request in settled if len(request.attempts) > 1]
     one = [request for request in settled if len(request.attempts) == 1]
     return several[:REPEATED] + one[:: max(1, len(one) // REPEATED_ONCE)]

@@ -7,11 +7,11 @@ from contextlib import closing
 from random import Random
 from typing import Final, Self
 
-from faults.book import FACES, NO_OUTCOME, RIGHT, Book, Request
+from faults.book import FACES, LOADED, NO_OUTCOME, RIGHT, Book, Request
 from faults.caller import Caller
 from faults.check import judge
 from processes import wait_for
-from shared.calls import ADD_FACE, CALLS, SEARCH_FACE, Call
+from shared.calls import ADD_FACE, LIST_PERSONS, SEARCH_FACE, Call
 from shared.contract import Status
 
 CALLERS: Final = 4
@@ -25,7 +25,7 @@ REPEAT: Final = 0.5
 old one for later.
 """
 
-MIX: Final = (ADD_FACE, *CALLS)
+MIX: Final = (ADD_FACE, *LOADED)
 """The calls that callers choose from."""
 
 RECOVER_S: Final = 90.0
@@ -88,17 +88,17 @@ class Load:
             return request.attempts[-1].status if request.attempts else ""
 
     def recovered(self, over: float) -> float:
-        """Return the seconds from `over`, a time of the monotonic clock, until an add, a search and a deletion that
-        began after it had each been answered as they must be. Fails after RECOVER_S.
+        """Return the seconds from `over`, a time of the monotonic clock, until a request of each call that began after
+        it had been answered as it must be. Fails after RECOVER_S.
 
-        Callers may still wait for earlier requests, so three more callers probe.
+        Callers may still wait for earlier requests, so more callers probe, one for each call.
         """
         found = threading.Event()
-        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in CALLS]
+        probes = [threading.Thread(target=self._probe, args=(call, found)) for call in LOADED]
         for probe in probes:
             probe.start()
         try:
-            wait_for(lambda: len(self._first_since(over)) == len(CALLS), RECOVER_S)
+            wait_for(lambda: len(self._first_since(over)) == len(LOADED), RECOVER_S)
         finally:
             found.set()
             for probe in probes:
@@ -159,13 +159,17 @@ class Load:
 
     def _ask(self, caller: Caller, request: Request, give_up: Callable[[], bool]) -> bool:
         """Return whether the request has an outcome now. Judges the result of a search unless it may be an
-        earlier one.
+        earlier one, and every list of persons.
         """
         before = self.book.expected(request.facedb)
         attempt = caller.ask(request, self.book, give_up)
         if attempt is None or attempt.status in NO_OUTCOME:
             return False
+        found = None
         if request.call == SEARCH_FACE and len(request.attempts) == 1:
             found = attempt.message if attempt.status == Status.OK else []
+        elif request.call == LIST_PERSONS:
+            found = attempt.message["persons"]  # all of them: a facedb has fewer than a page
+        if found is not None:
             self.book.judged(judge(found, before, self.book.expected(request.facedb)))
         return True

@@ -2,6 +2,7 @@
 
 from functools import cache
 from random import Random
+from urllib.parse import quote, urlencode
 
 from fuzz.bodies import Body, body
 from fuzz.mutations import TEXTS, corpus, image, mutate, unknown_face
@@ -12,6 +13,8 @@ from shared.calls import CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call, f
 from shared.contract import MAX_IMAGE_BYTES
 
 WITH_IMAGE = tuple(call for call in CALLS if call.image_parameters)
+WITH_BODY = tuple(call for call in CALLS if call.has_body)
+WITHOUT_BODY = tuple(call for call in CALLS if not call.has_body)
 KNOWN = field_names(CALLS)
 DECODABLE = {"OK", "NO_SIMILAR_FACE", "FACE_DETECT_FAILED"}
 
@@ -83,6 +86,20 @@ def parameters(random: Random, key: str) -> Probe:
     return Probe("parameters", request(call, key, content), call, (), 200)
 
 
+def query_string(random: Random, key: str) -> Probe:
+    """Draw a request without a body, with a query string that is valid, odd or damaged."""
+    call = random.choice(WITHOUT_BODY)
+    names = [*call.parameters.model_fields, "x"]
+    pairs = [(random.choice(names), _text(random)[:200]) for _ in range(random.randrange(4))]
+    written = urlencode(pairs) if random.random() < 0.5 else "&".join(f"{name}={quote(text)}" for name, text in pairs)
+    if random.random() < 0.5:
+        written = mutate(random, written.encode()).decode("latin-1")
+    # What ends a target, or a line that is too long, is another probe's subject.
+    target = "".join(sign for sign in written if "!" <= sign <= "~" and sign != "#")[:4000]
+    raw = request(call, key, ("", b""), headers={"Content-Type": None, "Content-Length": None}, query=f"?{target}")
+    return Probe("query", raw, call, (), 200)
+
+
 def structure(random: Random, key: str) -> Probe:
     """Draw a body that is large or deep."""
     content: Body = random.choice(
@@ -106,7 +123,7 @@ def structure(random: Random, key: str) -> Probe:
             ("", b"img=x"),
         )
     )
-    call = random.choice(CALLS)
+    call = random.choice(WITH_BODY)
     return Probe("structure", request(call, key, content), call, {"INVALID_REQUEST"}, 200)
 
 

@@ -128,7 +128,9 @@ class Fuzzer:
 
     async def _delete_added(self, answer: Answer) -> None:
         body = answer.json()
-        if body["status"] != "OK" or not isinstance(body["message"], list) or "confidence" in body["message"][0]:
+        if body["status"] != "OK" or not isinstance(body["message"], list):
+            return
+        if body["message"][0].keys() != {"name", "person_id"}:
             return
         for face in body["message"]:
             raw = self._call(DELETE_FACE, person_id=face["person_id"])

@@ -29,10 +29,19 @@ class Probe:
 
 
 def request(
-    call: Call | str, key: str, content: Body, method: str = "POST", headers: Mapping[str, str] | None = None
+    call: Call | str,
+    key: str,
+    content: Body,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
 ) -> bytes:
-    """Return a whole request. A header of None is left out."""
+    """Return a whole request. call: a call, or a path below /v1/. method: by default the call's, or else POST. A header
+    of None is left out.
+    """
     kind, data = content
+    path = f"/v1/{call}" if isinstance(call, str) else call.path.format(person_id=NOBODY)
+    method = method or ("POST" if isinstance(call, str) else call.method)
     given = {"Host": "fuzz", "X-API-Key": key, "Content-Type": kind, "Content-Length": str(len(data))} | (headers or {})
     lines = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value is not None)
-    return f"{method} /v1/{call} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace") + data
+    return f"{method} {path}{query} HTTP/1.1\r\n{lines}\r\n".encode("latin-1", "replace") + data

@@ -13,6 +13,7 @@ KINDS: Kinds = {
     contents.damaged_image: 35,
     contents.damaged_body: 12,
     contents.parameters: 12,
+    contents.query_string: 8,
     contents.structure: 5,
     contents.large: 1,
     transport.wrong_key: 4,

@@ -47,7 +47,7 @@ def path(random: Random, key: str) -> Probe:
     where = random.choice(paths)
     method = random.choice(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "POST"))
     if random.random() < 0.5:
-        where = random.choice(CALLS).name
+        where = random.choice(CALLS).path.removeprefix("/v1/")
     raw = request(where, key, body(random, {"person_id": "x"}), method)
     return Probe("path", raw, head=method == "HEAD")
 

@@ -27,7 +27,9 @@ from facesearch.cli.main import main
 from gateway.access.authentication import CACHE_S
 from portraits import astronaut_png, hopper_jpeg
 from processes import wait_for
+from row_requests import row_request
 from service import Service
+from shared.calls import CALLS
 from shared.control import Control, Key, Scope
 
 DOCUMENT = Path(__file__).parents[2] / "docs/tenants.md"
@@ -50,6 +52,7 @@ class Holdings:
     own_face: str
     key: Key
     secret: str
+    cursor: str
 
 
 @dataclass
@@ -66,8 +69,10 @@ class IsolatedTenants:
 
         return asyncio.run(ask())
 
-    def call(self, name: str, secret: str, **parameters: str) -> httpx.Response:
-        return self.service.http.post(f"/v1/{name}", headers={"X-API-Key": secret}, data=parameters)
+    def call(self, name: str, secret: str, /, **parameters: str) -> httpx.Response:
+        sent = row_request(next(call for call in CALLS if call.name == name), parameters)
+        headers = {"X-API-Key": secret}
+        return self.service.http.request(sent.method, sent.target, headers=headers, data=sent.form or None)
 
     def ids(self, secret: str, facedb: str | None = None) -> list[str]:
         """Return the ids of everybody who looks like the portrait."""
@@ -119,7 +124,15 @@ def create_holdings(isolated: IsolatedTenants, name: str, twins: list[str]) -> H
         said = isolated.call("addface", secret, img=IMG, facedb=facedb).json()
         assert said["message"][0]["name"] == "ID0", "whatever other tenants added"
         faces.append(said["message"][0]["person_id"])
-    return Holdings(name, twin, own, collection, *faces, key, secret)
+    return Holdings(name, twin, own, collection, *faces, key, secret, a_cursor(isolated, secret, twin))
+
+
+def a_cursor(isolated: IsolatedTenants, secret: str, facedb: str) -> str:
+    """Return a cursor of the list of a facedb, which is as it was."""
+    other = isolated.call("addface", secret, img=OTHER_IMG, facedb=facedb, name="other").json()["message"][0]
+    cursor = isolated.call("listpersons", secret, facedb=facedb, limit="1").json()["message"]["next"]
+    assert isolated.call("delface", secret, facedb=facedb, person_id=other["person_id"]).json()["status"] == "OK"
+    return str(cursor)
 
 
 NOBODY = Holdings(
@@ -131,6 +144,7 @@ NOBODY = Holdings(
     own_face="00000000-0000-4000-8000-000000000002",
     key=Key(id="0123456789ab", tenant="nobody", name="all", scopes=frozenset(Scope), created=datetime.now(UTC)),
     secret="fs_" + "x" * 32,
+    cursor="A" * 56,
 )
 
 Attempt = Callable[[IsolatedTenants, Holdings, Holdings], httpx.Response | str]
@@ -152,7 +166,15 @@ def digest(secret: str) -> str:
 ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
     *(
         (call, thing, attempt, answer)
-        for call, more in (("addface", {"img": IMG}), ("searchface", {"img": IMG}), ("delface", {"person_id": "1"}))
+        for call, more in (
+            ("addface", {"img": IMG}),
+            ("searchface", {"img": IMG}),
+            ("delface", {"person_id": "1"}),
+            ("listpersons", {}),
+            ("getperson", {"person_id": "1"}),
+            ("updateperson", {"person_id": "1", "name": "x"}),
+            ("deleteperson", {"person_id": "1"}),
+        )
         for thing, attempt, answer in (
             ("facedb", lambda t, c, o, n=call, m=more: t.call(n, c.secret, facedb=o.own, **m), NO_FACEDB),
             ("collection", lambda t, c, o, n=call, m=more: t.call(n, c.secret, facedb=o.collection, **m), NO_NAME),
@@ -160,8 +182,14 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
             ("key's hash, as a key", lambda t, _, o, n=call, m=more: t.call(n, digest(o.secret), **m), NO_KEY),
         )
     ),
-    ("facecompare", "key id, as a key", lambda t, _, o: t.call("facecompare", o.key.id, **BOTH), NO_KEY),
-    ("facecompare", "key's hash, as a key", lambda t, _, o: t.call("facecompare", digest(o.secret), **BOTH), NO_KEY),
+    *(
+        (call, thing, attempt, NO_KEY)
+        for call, more in (("facecompare", BOTH), ("listfacedbs", {}))
+        for thing, attempt in (
+            ("key id, as a key", lambda t, _, o, n=call, m=more: t.call(n, o.key.id, **m)),
+            ("key's hash, as a key", lambda t, _, o, n=call, m=more: t.call(n, digest(o.secret), **m)),
+        )
+    ),
     (
         "searchface",
         "facedb of a name that both have",
@@ -174,18 +202,38 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         lambda t, c, _: t.call("searchface", c.secret, img=IMG),
         NOBODY_THERE,
     ),
-    ("delface", "person_id", lambda t, c, o: t.call("delface", c.secret, person_id=o.own_face), NO_PERSON),
-    (
-        "delface",
-        "person_id, in a facedb of a name that both have",
-        lambda t, c, o: t.call("delface", c.secret, person_id=o.twin_face, facedb=o.twin),
-        NO_PERSON,
+    *(
+        (call, thing, attempt, answer)
+        for call, more in (("delface", {}), ("getperson", {}), ("updateperson", {"name": "x"}), ("deleteperson", {}))
+        for thing, attempt, answer in (
+            (
+                "person_id",
+                lambda t, c, o, n=call, m=more: t.call(n, c.secret, person_id=o.own_face, **m),
+                NO_PERSON,
+            ),
+            (
+                "person_id, in a facedb of a name that both have",
+                lambda t, c, o, n=call, m=more: t.call(n, c.secret, person_id=o.twin_face, facedb=o.twin, **m),
+                NO_PERSON,
+            ),
+            (
+                "person_id and its facedb",
+                lambda t, c, o, n=call, m=more: t.call(n, c.secret, person_id=o.own_face, facedb=o.own, **m),
+                NO_FACEDB,
+            ),
+        )
     ),
     (
-        "delface",
-        "person_id and its facedb",
-        lambda t, c, o: t.call("delface", c.secret, person_id=o.own_face, facedb=o.own),
-        NO_FACEDB,
+        "listpersons",
+        "facedb of a name that both have",
+        lambda t, c, o: t.call("listpersons", c.secret, facedb=o.twin),
+        'OK: {"persons": [], "next": null}',
+    ),
+    (
+        "listpersons",
+        "cursor, in a facedb of a name that both have",
+        lambda t, c, o: t.call("listpersons", c.secret, facedb=o.twin, after=o.cursor),
+        "INVALID_REQUEST: after is not the next of an answer to the same request; begin again without it",
     ),
     (
         "DELETE …/tenants/{tenant}/keys/{key_id}",
@@ -263,7 +311,9 @@ def test_a_foreign_id_is_answered_like_an_unknown_one(
         assert revealed(foreign, caller, owner) == revealed(nobodys, caller, NOBODY)
         said = revealed(foreign, caller, owner)[-1]
         if not isinstance(foreign, str):
-            said = "{status}: {message}".format(**json.loads(str(said)))
+            answered = json.loads(str(said))
+            message = answered["message"]
+            said = f"{answered['status']}: {message if isinstance(message, str) else json.dumps(message)}"
         assert said == expected
         assert isolated.ids(owner.secret, owner.twin) == [owner.twin_face]
         assert isolated.ids(owner.secret, owner.own) == [owner.own_face]
@@ -299,6 +349,22 @@ class TestCounting:
         assert isolated.ids(tenant.secret, name) == [said["message"][0]["person_id"]]
 
 
+class TestListing:
+    def test_a_key_lists_the_facedbs_and_persons_of_its_tenant(self, isolated: IsolatedTenants) -> None:
+        for tenant in isolated.tenants:
+            listed = isolated.call("listfacedbs", tenant.secret).json()["message"]
+            full = {tenant.own, tenant.twin}
+            assert {each["facedb"] for each in listed if not each["facedb"].startswith("twin-")} >= {
+                "default",
+                tenant.own,
+            }
+            assert not {each["facedb"] for each in listed} & {o.own for o in isolated.tenants if o is not tenant}
+            assert all(each["persons"] == 1 for each in listed if each["facedb"] in full)
+            for facedb, face in ((tenant.own, tenant.own_face), (tenant.twin, tenant.twin_face)):
+                page = isolated.call("listpersons", tenant.secret, facedb=facedb).json()["message"]
+                assert ([person["person_id"] for person in page["persons"]], page["next"]) == ([face], None)
+
+
 class TestComparing:
     def test_a_comparison_uses_no_facedb(self, isolated: IsolatedTenants) -> None:
         caller, owner, _ = isolated.tenants
@@ -314,6 +380,11 @@ class TestKeys:
         (Scope.SEARCH, "searchface", {"img": OTHER_IMG}),
         (Scope.DELETE, "delface", {"person_id": "1"}),
         (Scope.SEARCH, "facecompare", {"img1": IMG, "img2": OTHER_IMG}),
+        (Scope.SEARCH, "listpersons", {}),
+        (Scope.SEARCH, "getperson", {"person_id": "1"}),
+        (Scope.ADD, "updateperson", {"person_id": "1", "name": "x"}),
+        (Scope.DELETE, "deleteperson", {"person_id": "1"}),
+        (Scope.SEARCH, "listfacedbs", {}),
     )
 
     @pytest.mark.parametrize("scope", Scope)

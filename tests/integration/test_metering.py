@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -24,8 +25,21 @@ from gateway.admin.usage import usage_answer
 from gateway.calls.metering import Meter
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import wait_for
+from row_requests import row_request
 from service import Service
-from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import (
+    ADD_FACE,
+    CALLS,
+    COMPARE_FACES,
+    DELETE_FACE,
+    DELETE_PERSON,
+    GET_PERSON,
+    LIST_FACEDBS,
+    LIST_PERSONS,
+    SEARCH_FACE,
+    UPDATE_PERSON,
+    Call,
+)
 from shared.contract import MAX_IMAGE_BYTES, Status
 from shared.control import Control, Key, Scope, Unknown
 from shared.usage import DAYS, NOBODY, Period, Usage, as_csv, counter, day_key, read
@@ -80,6 +94,12 @@ class TestCounters:
         today = datetime.now(UTC).date().isoformat()
         assert await redis.ttl(day_key(today)) == await redis.ttl(DAYS) == -1
         assert 86_000 < await redis.ttl("fs:usage:flush:gateway") <= 86_400
+
+    async def test_calls_of_a_later_release_are_read_and_free(self, redis: Redis) -> None:
+        await redis.sadd(DAYS, "2026-11-28")
+        await redis.hset(day_key("2026-11-28"), counter("shop", "k1", "latercall", Status.OK), 3)
+        (row,) = await read(redis, Period())
+        assert (row.call, row.count, row.charged) == ("latercall", 3, False)
 
     async def test_reading_by_period_and_tenant(self, redis: Redis) -> None:
         start = date(2026, 2, 27)
@@ -182,10 +202,15 @@ class Book:
     def __init__(self) -> None:
         self.counts: Counts = Counter()
 
-    def post(self, client: httpx.Client, call: Call, **parameters: str) -> str:
-        body = client.post(f"/v1/{call}", data={"facedb": "default", **parameters}).json()
-        self.counts[call.name, Status(body["status"])] += 1
+    def send(self, client: httpx.Client, call: Call, **parameters: str) -> str:
+        to_send = row_request(call, {"facedb": "default", **parameters})
+        body = self.answered(call, client.request(to_send.method, to_send.target, data=to_send.form or None))
         return body["message"][0]["person_id"] if call is ADD_FACE and body["status"] == "OK" else ""
+
+    def answered(self, call: Call, answer: httpx.Response) -> dict[str, Any]:
+        body: dict[str, Any] = answer.json()
+        self.counts[call.name, Status(body["status"])] += 1
+        return body
 
 
 def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: str) -> None:
@@ -194,17 +219,25 @@ def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: st
     with caller(service, tenant) as client, caller(service, tenant, rate=1e-6) as limited:
         for call in (ADD_FACE, SEARCH_FACE):
             for image in (too_large, b64(b"text"), b64(faceless_png()), "%"):
-                book.post(client, call, img=image)
-        book.post(client, SEARCH_FACE, img=b64(hopper_jpeg()))
-        person_id = book.post(client, ADD_FACE, img=b64(hopper_jpeg()))
+                book.send(client, call, img=image)
+        book.send(client, SEARCH_FACE, img=b64(hopper_jpeg()))
+        person_id = book.send(client, ADD_FACE, img=b64(hopper_jpeg()))
         for image in (hopper_jpeg(), astronaut_png(), hopper_jpeg()):
-            book.post(client, SEARCH_FACE, img=b64(image))
+            book.send(client, SEARCH_FACE, img=b64(image))
         for image in (hopper_jpeg(), b"text", faceless_png(), b"\xff\xd8\xff".ljust(MAX_IMAGE_BYTES + 1, b"\0"), b""):
-            book.post(client, COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
+            book.send(client, COMPARE_FACES, img1=b64(hopper_jpeg()), img2=b64(image))
         for wanted in (person_id, person_id, "x", ""):
-            book.post(client, DELETE_FACE, person_id=wanted)
+            book.send(client, DELETE_FACE, person_id=wanted)
+            book.send(client, GET_PERSON, person_id=wanted)
+            book.send(client, UPDATE_PERSON, person_id=wanted, name="x")
+            book.send(client, DELETE_PERSON, person_id=wanted)
+        person_id = book.send(client, ADD_FACE, img=b64(hopper_jpeg()))
+        for call in (LIST_PERSONS, LIST_FACEDBS, GET_PERSON, UPDATE_PERSON, DELETE_PERSON):
+            book.send(client, call, person_id=person_id, external_id="x")
+            book.send(client, call, facedb="a b", limit="0", person_id="x")
+        book.answered(LIST_FACEDBS, client.request("GET", LIST_FACEDBS.path, content=b"facedb=default"))
         for call in (DELETE_FACE, *CALLS):  # the first uses up the rate of the key
-            book.post(limited, call)
+            book.send(limited, call)
     assert set(book.counts) == {(call.name, status) for call in CALLS for status in call.statuses}
     wait_for(lambda: counted(service.broker, tenant).total() == book.counts.total())
     assert counted(service.broker, tenant) == book.counts
@@ -236,7 +269,7 @@ class TestEnds:
             with caller(service, tenant) as client:
                 for _ in range(3):
                     for _ in range(20):
-                        book.post(client, DELETE_FACE, person_id="x")
+                        book.send(client, DELETE_FACE, person_id="x")
                     self.end(service.child("-m gateway"), signal.SIGTERM)
                     assert counted(service.broker, tenant) == book.counts
             service.stop()
@@ -248,11 +281,11 @@ class TestEnds:
             tenant, book = new_tenant(service), Book()
             with caller(service, tenant) as client:
                 for _ in range(20):
-                    book.post(client, DELETE_FACE, person_id="x")
+                    book.send(client, DELETE_FACE, person_id="x")
                 wait_for(lambda: counted(service.broker, tenant) == book.counts)
                 flushed = book.counts.copy()
                 for _ in range(20):
-                    book.post(client, DELETE_FACE, person_id="x")
+                    book.send(client, DELETE_FACE, person_id="x")
                 self.end(service.child("-m gateway"), signal.SIGKILL)
                 kept = counted(service.broker, tenant)
                 assert flushed <= kept <= book.counts
@@ -277,7 +310,7 @@ class TestEnds:
         def answered() -> bool:
             before = book.counts[DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST]
             try:
-                book.post(client, DELETE_FACE, person_id="x")
+                book.send(client, DELETE_FACE, person_id="x")
             except httpx.TransportError:
                 return False
             return book.counts[DELETE_FACE.name, Status.PERSON_ID_NOT_EXIST] > before

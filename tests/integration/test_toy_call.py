@@ -99,7 +99,7 @@ def test_the_call_is_refused_like_every_call(toy: Toy) -> None:
         "unit belongs in the body, not in the query string"
     )
     assert toy.http.post(WEIGH_IMAGE.path, headers={"X-API-Key": "wrong"}).status_code == 401
-    assert toy.http.post("/v1/nothing").json()["message"].endswith("/v1/facecompare or /v1/weighimage")
+    assert toy.http.post("/v1/nothing").json()["message"].endswith("/v1/facedbs or /v1/weighimage")
 
 
 def test_the_call_has_one_effect_under_an_idempotency_key(toy: Toy) -> None:
@@ -120,7 +120,9 @@ def test_the_openapi_document_describes_the_call(toy: Toy) -> None:
     answers = operation["responses"]["200"]["content"]["application/json"]
     assert set(answers["examples"]) == WEIGH_IMAGE.statuses - {Status.FAIL}
     assert answers["examples"]["OK"]["summary"] == "OK, charged"
-    assert "`search` for searchface, facecompare and weighimage" in json.dumps(document)
+    assert "`search` for searchface, facecompare, listpersons, getperson, listfacedbs and weighimage" in json.dumps(
+        document
+    )
 
 
 def test_metrics_count_the_call(toy: Toy) -> None:

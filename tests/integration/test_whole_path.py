@@ -25,6 +25,7 @@ from portraits import (
     rotate,
     side_by_side,
 )
+from row_requests import row_request
 from service import Service
 from shared.calls import CALLS
 from shared.contract import MAX_IMAGE_BYTES
@@ -164,7 +165,10 @@ class TestRefusing:
     @pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": "x" * 5000}])
     def test_a_missing_or_unknown_key_is_refused(self, service: Service, headers: dict[str, str]) -> None:
         for each in CALLS:
-            answer = httpx.post(f"{service.address}{each.path}", headers=headers, data={"img": "x"})
+            to_send = row_request(each, {"img": "x"})
+            answer = httpx.request(
+                to_send.method, service.address + to_send.target, headers=headers, data=to_send.form or None
+            )
             assert answer.status_code == 401
             assert answer.json()["status"] == "INVALID_REQUEST"
 

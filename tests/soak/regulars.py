@@ -17,6 +17,7 @@ from faults.check import judge
 from fuzz.mutations import seeded
 from oracle import Answer, breach
 from portraits import astronaut_png, bmp, hopper_jpeg, jpeg, pixels, png, reencode, scale
+from row_requests import row_request
 from shared.calls import ADD_FACE, CALLS, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import FACE_DELETED, Status
 from shared.idempotency import HEADER
@@ -39,8 +40,10 @@ PATIENCE_S: Final = 20.0
 NAMED: Final = 0.5
 """Part of the adds that give a name."""
 
-OTHERS: Final = tuple(call for call in CALLS if call not in (ADD_FACE, SEARCH_FACE, DELETE_FACE))
-"""The calls that change nothing and find nothing in the facedb."""
+OTHERS: Final = tuple(
+    call for call in CALLS if call not in (ADD_FACE, SEARCH_FACE, DELETE_FACE) and not call.path_parameters
+)
+"""The calls that change nothing and need no person."""
 
 BAD_KEYS: Final = ("x" * 256, "two words", "")
 """Invalid Idempotency-Keys."""
@@ -185,7 +188,7 @@ class Regular:
 
     async def _ask(self, call: Call, fields: Mapping[str, str]) -> tuple[str, Any]:
         """Send a request, half of the time with an Idempotency-Key. Returns status and message."""
-        if self._random.random() >= KEYED:
+        if call.is_reading or self._random.random() >= KEYED:
             return await self._send(call, fields, None)
         self._tally.keyed += 1
         key = f"{self._facedb}-{self._random.getrandbits(128):x}"
@@ -199,7 +202,10 @@ class Regular:
         headers = {} if key is None else {HEADER: key}
         began = monotonic()
         try:
-            answer = await self._http.post(f"/v1/{call}", data={"facedb": self._facedb, **fields}, headers=headers)
+            to_send = row_request(call, {"facedb": self._facedb, **fields})
+            answer = await self._http.request(
+                to_send.method, to_send.target, data=to_send.form or None, headers=headers
+            )
         except httpx.TransportError as error:
             return Status.FAIL, f"{type(error).__name__}: {error}"
         took_s = monotonic() - began

@@ -32,8 +32,11 @@ ADMIN = admin.document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 
+WITH_BODY = [call for call in CALLS if call.has_body]
+
+
 def operation(call: Call) -> dict[str, Any]:
-    return DOCUMENT["paths"][call.path]["post"]
+    return DOCUMENT["paths"][call.path][call.method.lower()]
 
 
 def content(call: Call) -> dict[str, Any]:
@@ -205,6 +208,8 @@ class TestAnswers:
             },
             {"status": "OK", "message": {"similarity": 100.1, "result": "SAME PERSON"}},
             {"status": "OK", "message": {"similarity": 97.5, "result": "PERHAPS"}},
+            {"status": "OK", "message": {"persons": [], "next": 1}},
+            {"status": "OK", "message": [{"facedb": "default", "persons": -1, "faces": 0, "default": True}]},
         ):
             assert not valid.is_valid(answer), answer
 
@@ -228,6 +233,27 @@ class TestAnswers:
 
 class TestParameters:
     @pytest.mark.parametrize("call", CALLS, ids=str)
+    def test_each_parameter_is_in_the_path_the_query_string_or_the_body(self, call: Call) -> None:
+        described = operation(call)["parameters"]
+        outside = {parameter["name"]: parameter for parameter in described if parameter["in"] != "header"}
+        places = {name: "path" if name in call.path_parameters else "query" for name in call.parameters.model_fields}
+        if call.has_body:
+            places = {name: place for name, place in places.items() if place == "path"}
+        assert {name: parameter["in"] for name, parameter in outside.items()} == places
+        assert ("requestBody" in operation(call)) == call.has_body
+        for name, parameter in outside.items():
+            assert parameter["required"] == call.parameters.model_fields[name].is_required()
+            for example in parameter["schema"].get("examples", ()):
+                validator(parameter["schema"]).validate(example)
+
+    @pytest.mark.parametrize("call", CALLS, ids=str)
+    def test_what_changes_something_takes_an_idempotency_key(self, call: Call) -> None:
+        headers = [parameter["name"] for parameter in operation(call)["parameters"] if parameter["in"] == "header"]
+        assert headers == ([] if call.is_reading else ["Idempotency-Key"])
+        answered = operation(call)["responses"]["200"]["headers"]
+        assert ("Idempotent-Replayed" in answered) == (not call.is_reading)
+
+    @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_each_content_type_takes_the_same_parameters(self, call: Call) -> None:
         bodies = operation(call)["requestBody"]["content"]
         assert list(bodies) == ["application/x-www-form-urlencoded", "multipart/form-data", "application/json"]
@@ -235,20 +261,23 @@ class TestParameters:
             schema = body["schema"]
             if "$ref" in schema:
                 schema = SCHEMAS[schema["$ref"].rpartition("/")[2]]
-            assert list(schema["properties"]) == list(call.parameters.model_fields)
+            expected = [name for name in call.parameters.model_fields if name not in call.path_parameters]
+            assert list(schema["properties"]) == expected
             for name, value in schema["properties"].items():
                 may_be_null = kind == "application/json" and name not in schema["required"]
                 written = {int: "integer", float: "number"}.get(call.parameters.model_fields[name].annotation, "string")
+                if kind == "application/json" and name in call.parameters.object_parameters:
+                    written = "object"
                 assert resolved(value)["type"] == ([written, "null"] if may_be_null else written)
 
-    @pytest.mark.parametrize("call", CALLS, ids=str)
+    @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_optional_parameters_may_be_null_in_json(self, call: Call) -> None:
         schema = operation(call)["requestBody"]["content"]["application/json"]["schema"]
         needed = dict.fromkeys(schema["required"], "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e")
         optional = dict.fromkeys(schema["properties"].keys() - needed.keys())
         validator(schema).validate(needed | optional)
 
-    @pytest.mark.parametrize("call", CALLS, ids=str)
+    @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_the_example_of_a_request_is_accepted(self, call: Call) -> None:
         bodies = operation(call)["requestBody"]["content"]
         (example,) = bodies["application/json"]["examples"].values()
@@ -257,11 +286,12 @@ class TestParameters:
         assert "facedb" not in value, "a caller need not have the facedb of an example"
         validator(SCHEMAS[f"{call.title}Parameters"]).validate(value)
         sent = {name: value.pop(name).encode() for name in call.image_parameters}
-        taken = check(call.parameters, Parameters(text=value, images=sent))
+        in_path = {name: text for name, text in call.example.items() if name in call.path_parameters}
+        taken = check(call.parameters, Parameters(text=value | in_path, images=sent))
         for name in call.image_parameters:
             assert encoded_images.check(getattr(taken, name), 1_000_000)
 
-    @pytest.mark.parametrize("call", CALLS, ids=str)
+    @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_every_parameter_has_an_example_that_is_valid(self, call: Call) -> None:
         schema = SCHEMAS[f"{call.title}Parameters"]
         example = {name: resolved(value)["examples"][0] for name, value in schema["properties"].items()}
@@ -283,7 +313,7 @@ class TestParameters:
         assert len(portrait.BASE64) <= 6000
 
     @given(
-        st.sampled_from(CALLS),
+        st.sampled_from(WITH_BODY),
         st.dictionaries(
             st.sampled_from(["name", "facedb", "faces", "other"]),
             st.text("aZ09-_ é\n", max_size=140) | st.sampled_from(["all", "largest", "one"]),

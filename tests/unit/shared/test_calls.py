@@ -5,7 +5,21 @@ from prometheus_client import generate_latest
 
 import gateway.app  # noqa: F401 -- it defines further errors
 from gateway.metrics import Metrics as GatewayMetrics
-from shared.calls import ADD_FACE, CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call, FieldNames, field_names
+from shared.calls import (
+    ADD_FACE,
+    CALLS,
+    COMPARE_FACES,
+    DELETE_FACE,
+    DELETE_PERSON,
+    GET_PERSON,
+    LIST_FACEDBS,
+    LIST_PERSONS,
+    SEARCH_FACE,
+    UPDATE_PERSON,
+    Call,
+    FieldNames,
+    field_names,
+)
 from shared.contract import Flaw, Status
 from shared.errors import FacePoor
 from shared.jobs import FacedbJob
@@ -32,8 +46,13 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
             OF_ALL | OF_IMAGES,
             {Status.OK, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL},
         ),
+        (LIST_PERSONS, OF_ALL, OF_ALL),  # INVALID_REQUEST of a worker: the cursor is wrong
+        (GET_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
+        (UPDATE_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
+        (DELETE_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
+        (LIST_FACEDBS, OF_ALL, {Status.OK, Status.FAIL}),
     ],
-    ids=["addface", "searchface", "delface", "facecompare"],
+    ids=str,
 )
 def test_a_call_has_the_statuses_of_the_contract(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
     assert call.statuses == statuses
@@ -41,19 +60,31 @@ def test_a_call_has_the_statuses_of_the_contract(call: Call, statuses: set[Statu
 
 
 def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
-    assert [(call.path, call.title, call.job.task) for call in CALLS] == [
-        ("/v1/addface", "AddFace", "facesearch.add"),
-        ("/v1/searchface", "SearchFace", "facesearch.search"),
-        ("/v1/delface", "DelFace", "facesearch.delete"),
-        ("/v1/facecompare", "FaceCompare", "facesearch.compare"),
+    assert [(call.method, call.path, call.title, call.job.task) for call in CALLS] == [
+        ("POST", "/v1/addface", "AddFace", "facesearch.add"),
+        ("POST", "/v1/searchface", "SearchFace", "facesearch.search"),
+        ("POST", "/v1/delface", "DelFace", "facesearch.delete"),
+        ("POST", "/v1/facecompare", "FaceCompare", "facesearch.compare"),
+        ("GET", "/v1/persons", "ListPersons", "facesearch.list_persons"),
+        ("GET", "/v1/persons/{person_id}", "GetPerson", "facesearch.get_person"),
+        ("PATCH", "/v1/persons/{person_id}", "UpdatePerson", "facesearch.update_person"),
+        ("DELETE", "/v1/persons/{person_id}", "DeletePerson", "facesearch.delete"),
+        ("GET", "/v1/facedbs", "ListFacedbs", "facesearch.count_facedbs"),
     ]
 
 
-def test_every_parameter_is_listed_once() -> None:
+def test_the_parameters_in_a_path_are_parameters_of_the_call() -> None:
+    assert [call.path_parameters for call in CALLS if call.path_parameters] == [("person_id",)] * 3
+    for call in CALLS:
+        assert set(call.path_parameters) <= set(call.parameters.model_fields)
+
+
+def test_every_parameter_of_a_body_is_listed_once() -> None:
     assert field_names(CALLS) == FieldNames(
         ("img", "img1", "img2"),
-        ("name", "facedb", "faces", "limit", "min_confidence", "person_id"),
+        ("name", "facedb", "faces", "external_id", "metadata", "limit", "min_confidence", "person_id"),
         frozenset({"limit", "min_confidence"}),
+        frozenset({"metadata"}),
     )
 
 
@@ -78,7 +109,7 @@ def test_metrics_have_every_reason_of_a_rejection_from_the_start() -> None:
         *("body", "parameter", "facedb", "image_size", "image_format"),
     }
     assert rejection_reasons(WorkerMetrics(NoTraces())) == {
-        *("image_format", "no_face", "several_faces", "too_many_faces"),
+        *("image_format", "no_face", "several_faces", "too_many_faces", "cursor"),
         *("quality_size", "quality_blur", "quality_dark", "quality_bright", "quality_pose"),
     }
 

@@ -11,12 +11,10 @@ from kombu.transport.virtual import Message
 
 from gateway.dispatch.messages import Messages, delivery_tag
 from shared.broker import UNACKED_INDEX
+from shared.calls import CALLS
 from shared.errors import OperatorError
 from shared.jobs import (
     QUEUE,
-    AddJob,
-    CompareJob,
-    DeleteJob,
     SearchJob,
     new_gateway_id,
     new_job_id,
@@ -31,8 +29,8 @@ SETTINGS = Settings(redis_url="unix:///nowhere.sock", visibility_timeout_s=7)
 
 def test_every_job_has_a_task_that_is_delivered_again_if_its_worker_dies() -> None:
     app = create_celery(SETTINGS)
-    for job in (AddJob, SearchJob, DeleteJob, CompareJob):
-        task = app.tasks[job.task]
+    for call in CALLS:
+        task = app.tasks[call.job.task]
         assert task.acks_late
         assert task.reject_on_worker_lost
     assert app.conf.broker_transport_options["visibility_timeout"] == 7
