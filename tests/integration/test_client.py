@@ -114,6 +114,47 @@ class TestCalls:
         same = client.facecompare(hopper_jpeg(), hopper_jpeg())
         assert (same.similarity, same.result) == (100, Result.SAME_PERSON)
 
+    def test_persons_are_listed_changed_and_deleted(self, client: FaceSearch) -> None:
+        both = side_by_side(hopper_jpeg(), astronaut_png())
+        added = client.addface(both, name="x", external_id="e/1", metadata={"floor": [3, None]})
+        first, second = client.persons()
+        assert [first.person_id, second.person_id] == [face.person_id for face in added]
+        assert (first.external_id, first.metadata, first.faces) == ("e/1", {"floor": [3, None]}, 1)
+        assert first.added is not None
+        assert second.added is not None
+        assert first.added < second.added
+        page = client.listpersons(limit=1)
+        assert page.persons == [first]
+        assert client.listpersons(limit=1, after=page.next).persons == [second]
+        with pytest.raises(InvalidRequest, match="after is not the next of"):
+            client.listpersons(name="x", after=page.next)
+        changed = client.updateperson(first.person_id, name="Grace", external_id="", metadata={})
+        assert (changed.name, changed.external_id, changed.metadata) == ("Grace", None, {})
+        assert list(client.persons(name="Grace")) == [client.getperson(first.person_id)] == [changed]
+        assert list(client.persons(external_id="e/1")) == [second]
+        (facedb,) = client.listfacedbs()
+        assert (facedb.facedb, facedb.persons, facedb.faces, facedb.default) == ("default", 2, 2, True)
+        client.deleteperson(first.person_id)
+        for act in (client.getperson, client.deleteperson):
+            with pytest.raises(PersonNotFound):
+                act(first.person_id)
+        assert list(client.persons()) == [second]
+
+    def test_persons_with_asyncio(self, service: Service) -> None:
+        _, keys = new_tenant(service.broker, own={})
+
+        async def run() -> None:
+            async with AsyncFaceSearch(service.address, keys["own"], timeout_s=150) as client:
+                (face,) = await client.addface(hopper_jpeg(), name="Grace")
+                changed = await client.updateperson(face.person_id, metadata={"a": 1})
+                assert [person async for person in client.persons()] == [changed]
+                assert await client.getperson(face.person_id) == changed
+                assert [facedb.persons for facedb in await client.listfacedbs()] == [1]
+                await client.deleteperson(face.person_id)
+                assert (await client.listpersons()).persons == []
+
+        asyncio.run(run())
+
     def test_threads_share_a_client(self, client: FaceSearch) -> None:
         with ThreadPoolExecutor(8) as pool:
             added = [face for faces in pool.map(client.addface, [hopper_jpeg()] * 16) for face in faces]
@@ -278,7 +319,7 @@ EXAMPLES = re.findall(
 
 
 def test_every_example_of_the_readme_is_run() -> None:
-    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 4
+    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 5
 
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES)

@@ -13,13 +13,21 @@ import facesearch_client
 from facesearch_client import AsyncFaceSearch, FaceSearch
 
 SOURCE = Path(__file__).parents[1] / "src"
-METHODS = ("addface", "searchface", "delface", "facecompare")
+METHODS = (
+    *("addface", "searchface", "delface", "facecompare"),
+    *("listpersons", "getperson", "updateperson", "deleteperson", "listfacedbs"),
+)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_both_clients_have_the_same_methods(name: str) -> None:
     plain, awaited = (inspect.signature(getattr(client, name)) for client in (FaceSearch, AsyncFaceSearch))
     assert plain == awaited
+
+
+def test_both_clients_iterate_alike() -> None:
+    plain, awaited = (inspect.signature(client.persons) for client in (FaceSearch, AsyncFaceSearch))
+    assert plain.parameters == awaited.parameters
 
 
 def test_both_clients_are_made_alike() -> None:

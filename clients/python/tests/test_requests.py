@@ -1,7 +1,9 @@
 """What the clients send, and what of it they show."""
 
+import json
 import logging
 import uuid
+from datetime import datetime, timezone
 from io import BytesIO
 from typing import Any
 
@@ -10,7 +12,17 @@ import pytest
 from mock_service import ADDRESS, KEY, Do, answered
 from multipart import MultipartParser, parse_options_header
 
-from facesearch_client import Comparison, FaceSearch, Overloaded, Retries, UnexpectedAnswer, __version__
+from facesearch_client import (
+    Comparison,
+    CountedFacedb,
+    FaceSearch,
+    Overloaded,
+    Person,
+    PersonPage,
+    Retries,
+    UnexpectedAnswer,
+    __version__,
+)
 
 IMAGE = b"\xff\xd8\xff an image"
 ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
@@ -92,12 +104,102 @@ def test_a_comparison_sends_two_images(do: Do) -> None:
     assert body_of(seen.requests[0]) == {"img1": IMAGE, "img2": b"BM another"}
 
 
-@pytest.mark.parametrize(("name", "argument"), [("addface", IMAGE), ("delface", ID)])
-def test_adds_and_deletes_have_an_idempotency_key_each_or_the_given_one(do: Do, name: str, argument: object) -> None:
+PERSON = {
+    "person_id": ID,
+    "name": "Grace",
+    "added": "2026-11-28T09:30:00.250000Z",
+    "external_id": "e/1",
+    "metadata": {"floor": 3},
+    "faces": 1,
+}
+
+
+def test_what_is_attached_to_a_face_is_sent_as_text(do: Do) -> None:
     seen = Recorder([])
+    do(seen, "addface", IMAGE, external_id="e/1", metadata={"ü": [1.5, None]})
+    body = body_of(seen.requests[0])
+    assert (body["external_id"], json.loads(body["metadata"])) == ("e/1", {"ü": [1.5, None]})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        do(seen, "addface", IMAGE, metadata={"a": float("nan")})
+
+
+def test_a_list_is_asked_for_in_the_query_string(do: Do) -> None:
+    seen = Recorder({"persons": [PERSON], "next": "cursor"})
+    page: PersonPage = do(seen, "listpersons", facedb="visitors", name="", external_id="e/1", limit=2, after="x-_")
+    (request,) = seen.requests
+    assert (request.method, request.url.path, request.content) == ("GET", "/v1/persons", b"")
+    assert dict(request.url.params) == {
+        "facedb": "visitors",
+        "name": "",
+        "external_id": "e/1",
+        "limit": "2",
+        "after": "x-_",
+    }
+    assert "Idempotency-Key" not in request.headers
+    added = datetime(2026, 11, 28, 9, 30, 0, 250_000, timezone.utc)
+    assert page == PersonPage([Person(ID, "Grace", added, "e/1", {"floor": 3}, 1)], "cursor")
+
+
+def test_a_person_without_anything_attached(do: Do) -> None:
+    found = do(Recorder({"person_id": ID, "name": "", "added": None, "faces": 1}), "getperson", ID)
+    assert found == Person(ID, "", None, None, None, 1)
+
+
+@pytest.mark.parametrize("name", ["getperson", "deleteperson"])
+def test_an_id_is_one_part_of_the_path(do: Do, name: str) -> None:
+    seen = Recorder(PERSON)
+    do(seen, name, uuid.UUID(ID), facedb="visitors")
+    do(seen, name, "a/b?c")
+    assert [request.url.raw_path for request in seen.requests] == [
+        f"/v1/persons/{ID}?facedb=visitors".encode(),
+        b"/v1/persons/a%2Fb%3Fc",
+    ]
+    for nobody in ("", ".", "..", "/"):
+        with pytest.raises(ValueError, match="person_id must be the id of a person"):
+            do(seen, name, nobody)
+
+
+def test_a_change_is_a_form_of_what_is_given(do: Do) -> None:
+    seen = Recorder(PERSON)
+    do(seen, "updateperson", ID, name="Ada", metadata={"a": 1}, facedb="visitors")
+    do(seen, "updateperson", ID, name="", external_id="", metadata="")
+    assert [(request.method, request.url.path) for request in seen.requests] == [("PATCH", f"/v1/persons/{ID}")] * 2
+    assert body_of(seen.requests[0]) == {"name": "Ada", "metadata": '{"a": 1}', "facedb": "visitors"}
+    assert seen.requests[1].content == b"name=&external_id=&metadata="
+    with pytest.raises(ValueError, match="nothing is to be changed"):
+        do(seen, "updateperson", ID, facedb="visitors")
+
+
+def test_face_databases_are_counted(do: Do) -> None:
+    found = do(Recorder([{"facedb": "default", "persons": 2, "faces": 3, "default": True}]), "listfacedbs")
+    assert found == [CountedFacedb("default", 2, 3, True)]
+
+
+@pytest.mark.parametrize(
+    ("message", "flaw"),
+    [
+        ([], "added is missing"),
+        (PERSON | {"added": "yesterday"}, "isoformat"),
+        (PERSON | {"metadata": "x"}, "metadata is no object"),
+        (PERSON | {"faces": "1"}, "faces is no number"),
+    ],
+)
+def test_a_person_of_another_form_is_unexpected(do: Do, message: object, flaw: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=flaw):
+        do(Recorder(message), "getperson", ID)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "more"),
+    [("addface", IMAGE, {}), ("delface", ID, {}), ("updateperson", ID, {"name": "x"}), ("deleteperson", ID, {})],
+)
+def test_changes_have_an_idempotency_key_each_or_the_given_one(
+    do: Do, name: str, argument: object, more: dict[str, str]
+) -> None:
+    seen = Recorder(PERSON if name == "updateperson" else [])
     for _ in range(2):
-        do(seen, name, argument)
-    do(seen, name, argument, idempotency_key="mine")
+        do(seen, name, argument, **more)
+    do(seen, name, argument, idempotency_key="mine", **more)
     first, second, third = (request.headers["Idempotency-Key"] for request in seen.requests)
     assert first != second
     assert str(uuid.UUID(first)) == first

@@ -29,7 +29,15 @@ from facesearch_client.errors import (
     UnexpectedAnswer,
 )
 from facesearch_client.images import Image, Pixels
-from facesearch_client.results import AddedFace, Comparison, FoundFace, Result
+from facesearch_client.results import (
+    AddedFace,
+    Comparison,
+    CountedFacedb,
+    FoundFace,
+    Person,
+    PersonPage,
+    Result,
+)
 from facesearch_client.retries import NO_RETRIES, Retries
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "AsyncFaceSearch",
     "Comparison",
     "ConnectionFailed",
+    "CountedFacedb",
     "FaceNotDetected",
     "FaceSearch",
     "FaceSearchError",
@@ -49,7 +58,9 @@ __all__ = [
     "ImageUnreadable",
     "InvalidRequest",
     "Overloaded",
+    "Person",
     "PersonNotFound",
+    "PersonPage",
     "Pixels",
     "RateLimited",
     "Result",

@@ -54,10 +54,12 @@ class Account:
         headers = {"X-API-Key": self.key, "User-Agent": f"facesearch-client/{__version__}"}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
+        has_body = call.method in ("POST", "PATCH")
         return http.build_request(
-            "POST",
-            self.url.copy_with(path=f"{self.url.path.rstrip('/')}/v1/{call.name}"),
-            data=call.texts,
+            call.method,
+            self.url.copy_with(path=f"{self.url.path.rstrip('/')}/v1/{call.path or call.name}"),
+            params=None if has_body else call.texts,
+            data=call.texts if has_body else None,
             files=call.images or None,
             headers=headers,
             timeout=httpx.Timeout(self.timeout_s, connect=min(CONNECT_S, self.timeout_s)),

@@ -2,18 +2,19 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
 from facesearch_client.answers import no_answer, result_of
-from facesearch_client.calls import Call, Faces, new_idempotency_key
+from facesearch_client.calls import Call, Faces, Metadata, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, FoundFace
+from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -66,11 +67,13 @@ class AsyncFaceSearch:
         name: str | None = None,
         facedb: str | None = None,
         faces: Faces | None = None,
+        external_id: str | None = None,
+        metadata: Metadata | None = None,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[AddedFace]:
         """See FaceSearch.addface."""
-        call = await asyncio.to_thread(calls.addface, image, name, facedb, faces, shrink=shrink)
+        call = await asyncio.to_thread(calls.addface, image, name, facedb, faces, external_id, metadata, shrink=shrink)
         return await self._do(call, idempotency_key or new_idempotency_key())
 
     async def searchface(
@@ -108,6 +111,59 @@ class AsyncFaceSearch:
         """See FaceSearch.facecompare."""
         call = await asyncio.to_thread(calls.facecompare, image1, image2, shrink=shrink)
         return await self._do(call, idempotency_key)
+
+    async def listpersons(
+        self,
+        *,
+        facedb: str | None = None,
+        name: str | None = None,
+        external_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> PersonPage:
+        """See FaceSearch.listpersons."""
+        return await self._do(calls.listpersons(facedb, name, external_id, limit, after), None)
+
+    async def persons(
+        self, *, facedb: str | None = None, name: str | None = None, external_id: str | None = None
+    ) -> AsyncIterator[Person]:
+        """See FaceSearch.persons."""
+        after = None
+        while True:
+            page = await self.listpersons(facedb=facedb, name=name, external_id=external_id, after=after)
+            for person in page.persons:
+                yield person
+            after = page.next
+            if after is None:
+                return
+
+    async def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> Person:
+        """See FaceSearch.getperson."""
+        return await self._do(calls.getperson(person_id, facedb), None)
+
+    async def updateperson(
+        self,
+        person_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        name: str | None = None,
+        external_id: str | None = None,
+        metadata: Metadata | Literal[""] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Person:
+        """See FaceSearch.updateperson."""
+        call = calls.updateperson(person_id, facedb, name, external_id, metadata)
+        return await self._do(call, idempotency_key or new_idempotency_key())
+
+    async def deleteperson(
+        self, person_id: str | uuid.UUID, *, facedb: str | None = None, idempotency_key: str | None = None
+    ) -> None:
+        """See FaceSearch.deleteperson."""
+        await self._do(calls.deleteperson(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    async def listfacedbs(self) -> list[CountedFacedb]:
+        """See FaceSearch.listfacedbs."""
+        return await self._do(calls.listfacedbs(), None)
 
     async def _do(self, call: Call[T], idempotency_key: str | None) -> T:
         attempts = Attempts(self._retries, call.name, idempotency_key)

@@ -1,43 +1,64 @@
 """The calls of the service, ready to be sent: the same for both clients."""
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
 
 from facesearch_client.images import Image, encoded
 from facesearch_client.results import (
     AddedFace,
     Comparison,
+    CountedFacedb,
     FoundFace,
+    Person,
+    PersonPage,
     added_faces,
     comparison,
+    counted_facedbs,
     found_faces,
     nothing,
+    person,
+    person_page,
 )
 
 T_co = TypeVar("T_co", covariant=True)
 
 Faces = Literal["all", "largest", "one"]
 
+Metadata = Mapping[str, Any]
+"""What JSON has: texts, numbers, True, False, None, and lists and dictionaries of these."""
+
 
 @dataclass(frozen=True)
 class Call(Generic[T_co]):
-    """One call. name: the last part of its path. texts, images: its parameters; images are sent as files, which
+    """One call. name: the service's for it, and unless path says otherwise the last part of its path. texts, images:
+    its parameters: of a GET and a DELETE in the query string, of others in the body; images are sent as files, which
     takes the service and this client less time than base64. result: makes the result of the message of OK, or raises
-    ValueError.
+    ValueError. path: below /v1/.
     """
 
     name: str
     texts: Mapping[str, str] = field(repr=False)
     images: Mapping[str, bytes] = field(repr=False)
     result: Callable[[Any], T_co]
+    method: Literal["POST", "GET", "PATCH", "DELETE"] = "POST"
+    path: str | None = field(default=None, repr=False)
 
 
 def addface(
-    image: Image, name: str | None, facedb: str | None, faces: Faces | None, *, shrink: bool
+    image: Image,
+    name: str | None,
+    facedb: str | None,
+    faces: Faces | None,
+    external_id: str | None,
+    metadata: Metadata | None,
+    *,
+    shrink: bool,
 ) -> Call[list[AddedFace]]:
-    texts = _given(name=name, facedb=facedb, faces=faces)
+    texts = _given(name=name, facedb=facedb, faces=faces, external_id=external_id, metadata=_json(metadata))
     return Call("addface", texts, {"img": encoded(image, shrink=shrink)}, added_faces)
 
 
@@ -57,9 +78,54 @@ def facecompare(image1: Image, image2: Image, *, shrink: bool) -> Call[Compariso
     return Call("facecompare", {}, images, comparison)
 
 
+def listpersons(
+    facedb: str | None, name: str | None, external_id: str | None, limit: int | None, after: str | None
+) -> Call[PersonPage]:
+    texts = _given(facedb=facedb, name=name, external_id=external_id, limit=limit, after=after)
+    return Call("listpersons", texts, {}, person_page, "GET", "persons")
+
+
+def getperson(person_id: str | uuid.UUID, facedb: str | None) -> Call[Person]:
+    return Call("getperson", _given(facedb=facedb), {}, person, "GET", _path(person_id))
+
+
+def updateperson(
+    person_id: str | uuid.UUID,
+    facedb: str | None,
+    name: str | None,
+    external_id: str | None,
+    metadata: Metadata | Literal[""] | None,
+) -> Call[Person]:
+    texts = _given(name=name, external_id=external_id, metadata=metadata if metadata == "" else _json(metadata))
+    if not texts:
+        raise ValueError("nothing is to be changed; give name, external_id or metadata")
+    return Call("updateperson", texts | _given(facedb=facedb), {}, person, "PATCH", _path(person_id))
+
+
+def deleteperson(person_id: str | uuid.UUID, facedb: str | None) -> Call[None]:
+    return Call("deleteperson", _given(facedb=facedb), {}, nothing, "DELETE", _path(person_id))
+
+
+def listfacedbs() -> Call[list[CountedFacedb]]:
+    return Call("listfacedbs", {}, {}, counted_facedbs, "GET", "facedbs")
+
+
 def new_idempotency_key() -> str:
     """Return an Idempotency-Key that no other request has."""
     return str(uuid.uuid4())
+
+
+def _path(person_id: str | uuid.UUID) -> str:
+    """Return the path of a person. Raises ValueError for an id that would make it the path of something else."""
+    text = str(person_id)
+    if not text.strip("./"):
+        raise ValueError("person_id must be the id of a person")
+    return f"persons/{quote(text, safe='')}"
+
+
+def _json(metadata: Any) -> str | None:
+    """Return metadata as JSON. Raises ValueError and TypeError for what JSON does not have."""
+    return None if metadata is None else json.dumps(metadata, allow_nan=False)
 
 
 def _given(**values: str | float | None) -> dict[str, str]:

@@ -2,18 +2,19 @@
 
 import time
 import uuid
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
 from facesearch_client.answers import no_answer, result_of
-from facesearch_client.calls import Call, Faces, new_idempotency_key
+from facesearch_client.calls import Call, Faces, Metadata, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, FoundFace
+from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class FaceSearch:
         name: str | None = None,
         facedb: str | None = None,
         faces: Faces | None = None,
+        external_id: str | None = None,
+        metadata: Metadata | None = None,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[AddedFace]:
@@ -83,11 +86,13 @@ class FaceSearch:
 
         name: text for all of them, at most 128 letters and digits unless the service allows more; None: the service
         chooses ID0, ID1 and so on. facedb: None: the key's own. faces: which are added: "all", bystanders too, which
-        None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. shrink: scale the
+        None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. external_id,
+        metadata: attached to all of them: an id of your own, 1 to 128 visible ASCII characters, and a JSON object of at
+        most 4,096 bytes. shrink: scale the
         image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters: calls with the same
         one and the same parameters have the effect of one; None: one of its own.
         """
-        call = calls.addface(image, name, facedb, faces, shrink=shrink)
+        call = calls.addface(image, name, facedb, faces, external_id, metadata, shrink=shrink)
         return self._do(call, idempotency_key or new_idempotency_key())
 
     def searchface(
@@ -135,6 +140,74 @@ class FaceSearch:
         shrink: as in addface. idempotency_key: as in searchface.
         """
         return self._do(calls.facecompare(image1, image2, shrink=shrink), idempotency_key)
+
+    def listpersons(
+        self,
+        *,
+        facedb: str | None = None,
+        name: str | None = None,
+        external_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> PersonPage:
+        """Return persons of a face database, the one added first is first, and where the list goes on. `persons` yields
+        all of them.
+
+        facedb: None: the key's own. name, external_id: only those that have exactly this. limit: return at most that
+        many, 1 to 100; None: 100. after: the `next` of the page before, with the same other arguments.
+        """
+        return self._do(calls.listpersons(facedb, name, external_id, limit, after), None)
+
+    def persons(
+        self, *, facedb: str | None = None, name: str | None = None, external_id: str | None = None
+    ) -> Iterator[Person]:
+        """Yield the persons of a face database, the one added first is first, a page at a time. Nobody comes twice, and
+        nobody is missed who is there throughout, whatever is added and deleted meanwhile.
+
+        facedb, name, external_id: as in listpersons.
+        """
+        after = None
+        while True:
+            page = self.listpersons(facedb=facedb, name=name, external_id=external_id, after=after)
+            yield from page.persons
+            after = page.next
+            if after is None:
+                return
+
+    def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> Person:
+        """Return a person. Raises PersonNotFound if the face database has none with that id. facedb: as in addface."""
+        return self._do(calls.getperson(person_id, facedb), None)
+
+    def updateperson(
+        self,
+        person_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        name: str | None = None,
+        external_id: str | None = None,
+        metadata: Metadata | Literal[""] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Person:
+        """Change what is attached to a person, and return the person. Raises PersonNotFound if the face database has
+        none with that id, and ValueError if nothing is to be changed.
+
+        name, external_id, metadata: None: it stays; "": it is removed. facedb, idempotency_key: as in addface.
+        """
+        call = calls.updateperson(person_id, facedb, name, external_id, metadata)
+        return self._do(call, idempotency_key or new_idempotency_key())
+
+    def deleteperson(
+        self, person_id: str | uuid.UUID, *, facedb: str | None = None, idempotency_key: str | None = None
+    ) -> None:
+        """Delete a person. Raises PersonNotFound if the face database has none with that id.
+
+        facedb, idempotency_key: as in addface.
+        """
+        self._do(calls.deleteperson(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    def listfacedbs(self) -> list[CountedFacedb]:
+        """Return the face databases of the key's tenant, and how much is in each."""
+        return self._do(calls.listfacedbs(), None)
 
     def _do(self, call: Call[T], idempotency_key: str | None) -> T:
         attempts = Attempts(self._retries, call.name, idempotency_key)
