@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from shared.settings import Settings
 from worker.models import catalog
 from worker.models.identity import Identity
 from worker.models.spaces import spaces_of
-from worker.store.base import Point, Store, Vector
+from worker.store.base import Person, Point, Store, Vector
 from worker.store.edge.store import EdgeStore
 
 NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
@@ -45,7 +45,12 @@ def unit(seed: int) -> Vector:
 
 
 def faces(count: int, first: int = 0) -> list[Point]:
-    return [Point(uuid.uuid4(), f"ID{number}", unit(number)) for number in range(first, first + count)]
+    """Return new faces. Every second one is as an earlier release added it, without other attributes than a name."""
+    plain = [Point(uuid.uuid4(), f"ID{number}", unit(number)) for number in range(first, first + count)]
+    for number in range(0, count, 2):
+        attributes = {"external_id": f"customer-{number}", "metadata": {"z": [2**70, "山"], "a": None}}
+        plain[number] = replace(plain[number], added=1_790_000_000_000_000 + number, **attributes)
+    return plain
 
 
 def command(*arguments: object, **settings: str) -> Result:
@@ -116,6 +121,6 @@ class Home:
         return EdgeStore(self.folder / "faces", ours(), open_limit=2)
 
 
-def read(store: Store, collection: str) -> dict[uuid.UUID, tuple[str, bytes]]:
-    """Return all faces of a collection by id: name and vector."""
-    return {point.person_id: (point.name, point.vector.tobytes()) for point in store.points(collection)}
+def read(store: Store, collection: str) -> dict[uuid.UUID, tuple[Person, bytes]]:
+    """Return all faces of a collection by id: person and vector."""
+    return {point.person_id: (point.person, point.vector.tobytes()) for point in store.points(collection)}

@@ -17,9 +17,13 @@ MANIFEST: Final = "manifest.json"
 CONTROL: Final = "control.jsonl"
 FACES: Final = "faces"
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""The latest version of a backup. 2 has attributes of persons in its files of faces, which an earlier release would
+leave out without a word. Snapshots have them in any version, so a backup with snapshots stays one of version 1."""
 
 Kind = Literal["embedded", "qdrant"]
+
+_VERSIONS: Final[dict[Kind, Literal[1, 2]]] = {"embedded": 2, "qdrant": 1}
 
 
 class File(BaseModel):
@@ -37,7 +41,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = VERSION
+    version: Literal[1, 2]
     created: AwareDatetime
     faces: Kind
     release: str
@@ -87,7 +91,7 @@ def unwritable(folder: Path, error: OSError) -> OperatorError:
 def finish(folder: Path, faces: Kind) -> Manifest:
     """Write the manifest of all files in the folder, and return it. Raises OSError."""
     files = [_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]
-    made = Manifest(created=now(), faces=faces, release=version("facesearch"), files=files)
+    made = Manifest(version=_VERSIONS[faces], created=now(), faces=faces, release=version("facesearch"), files=files)
     unfinished = folder / f".{MANIFEST}"
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(made.model_dump_json(indent=2) + "\n")
@@ -117,11 +121,11 @@ def read(folder: Path) -> Manifest:
         later = _Version.model_validate_json(text)
     except ValidationError:
         raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes") from None
-    if later.version == VERSION:
+    if later.version <= VERSION:
         raise OperatorError(f"{folder / MANIFEST} is damaged: it is not what `facesearch backup` writes")
     raise OperatorError(
-        f"{folder} is a backup of version {later.version}, and this release reads version {VERSION}; use release "
-        f"{later.release}, which wrote it"
+        f"{folder} is a backup of version {later.version}, and this release reads versions up to {VERSION}; use "
+        f"release {later.release}, which wrote it"
     )
 
 

@@ -1,5 +1,6 @@
 """Backup and restore of a stopped service's data, and of servers: everything is restored, or nothing is changed."""
 
+import hashlib
 import json
 import stat
 import time
@@ -17,7 +18,7 @@ from homes import Home, done, faces, ours, read, refused, with_preprocessing
 from qdrant_server import Server, served
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import Store
+from worker.store.base import Person, Store
 from worker.store.edge.store import EdgeStore
 from worker.store.qdrant.backend import open_qdrant
 from worker.store.views import matching
@@ -45,6 +46,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test: a shared collection stays when its last facedb is dropped."""
+    with served(tmp_path / "qdrant", KEY) as running:
+        yield running
+
+
+@pytest.fixture
 def servers(server: Server, valkey_url: str) -> dict[str, str]:
     """Settings with an empty Redis, and a Qdrant without this test's collections."""
     patient = {"FACESEARCH_STORE_TIMEOUT_S": "30", "FACESEARCH_VISIBILITY_TIMEOUT_S": "60"}
@@ -61,6 +69,17 @@ def contents(redis: Redis) -> dict[str, object]:
     reading = {b"string": redis.get, b"set": redis.smembers, b"hash": redis.hgetall}
     keys = sorted(key for key in redis.scan_iter("fs:*") if not key.startswith(b"fs:audit"))  # in no backup
     return {key.decode(): reading[redis.type(key)](key) for key in keys}
+
+
+def as_of_an_earlier_release(backup: Path, name: str) -> None:
+    """Make a backup into one of version 1, in the file of which faces have nothing but a name."""
+    path, made = backup / name, json.loads((backup / "manifest.json").read_text())
+    header, *lines = path.read_text().splitlines()
+    kept = [{key: json.loads(line)[key] for key in ("person_id", "name", "vector")} for line in lines]
+    path.write_text("".join(f"{line}\n" for line in [header, *map(json.dumps, kept)]))
+    (of_it,) = (file for file in made["files"] if file["name"] == name)
+    of_it |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (backup / "manifest.json").write_text(json.dumps(made | {"version": 1}))
 
 
 class TestABackup:
@@ -178,6 +197,17 @@ class TestIntoADataDirectory:
             assert stat.S_IMODE((restored.folder / name).stat().st_mode) == 0o600
         assert "nothing is wrong" in done("verify", "--data-dir", restored.folder)
 
+    def test_a_backup_of_an_earlier_release_is_restored(self, home: Home, backup: Path, tmp_path: Path) -> None:
+        as_of_an_earlier_release(backup, f"faces/{home.collection}.jsonl")
+        assert "nothing is wrong" in done("verify", backup, "--data-dir", home.folder)
+        done("restore", backup, "--data-dir", tmp_path / "new")
+        restored = Home.__new__(Home)
+        restored.folder = tmp_path / "new"
+        with closing(restored.store()) as store:
+            persons = store.page(home.collection, None, 10)
+        assert {person.person_id for person in persons} == {point.person_id for point in home.points}
+        assert {person.added for person in persons} == {None}
+
     def test_existing_data_is_replaced_only_with_overwrite(self, home: Home, backup: Path) -> None:
         more = faces(3, first=100)
         with closing(home.store()) as store:
@@ -240,7 +270,7 @@ def identities(store: Store, home: Home) -> list[Identity | None]:
     return [store.identity_of(collection) for collection in (home.collection, home.staff)]
 
 
-def all_faces(store: Store, home: Home) -> list[dict[uuid.UUID, tuple[str, bytes]]]:
+def all_faces(store: Store, home: Home) -> list[dict[uuid.UUID, tuple[Person, bytes]]]:
     """Return the faces of both facedbs, each read under its own identity."""
     return [read(matching(store, collection), collection) for collection in (home.collection, home.staff)]
 
@@ -259,7 +289,7 @@ class TestSeveralPreprocessings:
         return home
 
     @pytest.fixture
-    def before(self, home: Home) -> list[dict[uuid.UUID, tuple[str, bytes]]]:
+    def before(self, home: Home) -> list[dict[uuid.UUID, tuple[Person, bytes]]]:
         with closing(home.store()) as store:
             found = all_faces(store, home)
         assert list(map(len, found)) == [5, 2]
@@ -288,15 +318,15 @@ class TestSeveralPreprocessings:
         home: Home,
         before: list[object],
         backup: Path,
-        server: Server,
+        own_server: Server,
         servers: dict[str, str],
         tmp_path: Path,
         placement: str,
     ) -> None:
-        servers |= {"FACESEARCH_PLACEMENT": placement}
+        servers |= {"FACESEARCH_PLACEMENT": placement, "QDRANT_URL": own_server.url}
         done("restore", backup, **servers)
         patient = {"store_timeout_s": 30, "visibility_timeout_s": 60}
-        settings = Settings(qdrant_url=server.url, qdrant_api_key=KEY, placement=placement, **patient)
+        settings = Settings(qdrant_url=own_server.url, qdrant_api_key=KEY, placement=placement, **patient)
         with closing(open_qdrant(settings, ours())) as store:
             assert identities(store, home) == list(self.SPACES)
             assert all_faces(store, home) == before

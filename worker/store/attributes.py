@@ -40,11 +40,16 @@ def person_of(collection: str, person_id: uuid.UUID, payload: Mapping[str, Any])
     name, added, external_id, metadata = map(payload.get, KEYS)
     if not isinstance(name, str):
         raise StoreError(f"{collection}: face {person_id} has no name")
-    if added is not None and not (type(added) is int and 1 <= added <= MAX_ADDED):
+    if not is_added(added):
         raise StoreError(f"{collection}: face {person_id} has no valid time of adding")
     if external_id is not None and not isinstance(external_id, str):
         raise StoreError(f"{collection}: face {person_id} has no valid external_id")
     return Person(person_id, name, added, external_id, _object(collection, person_id, metadata))
+
+
+def is_added(value: object) -> bool:
+    """Return whether the value is a time of adding, or None for none."""
+    return value is None or (type(value) is int and 1 <= value <= MAX_ADDED)
 
 
 def _text(metadata: Mapping[str, Any] | None) -> str | None:

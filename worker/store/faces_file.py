@@ -1,7 +1,8 @@
 """The faces of one collection as a file of JSON Lines, which does not depend on an engine or its version.
 
 The first line is a Header, each other line a face: {"person_id", "name", "vector"}, the vector as base64 of
-little-endian float32. The manifest of a backup holds the file's length and checksum.
+little-endian float32, and what the person has of "added", "external_id" and "metadata", an object. The manifest of a
+backup holds the file's length and checksum.
 """
 
 import base64
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import OperatorError
 from worker.models.identity import Identity
+from worker.store.attributes import ADDED, EXTERNAL_ID, METADATA, is_added
 from worker.store.base import InvalidVector, Point, check_vectors
 
 FLOATS: Final = np.dtype("<f4")
@@ -77,7 +79,9 @@ def read(path: Path) -> Iterator[Point]:
 
 def _line(point: Point) -> str:
     vector = base64.b64encode(point.vector.astype(FLOATS).tobytes()).decode()
-    return json.dumps({"person_id": str(point.person_id), "name": point.name, "vector": vector}) + "\n"
+    face = {"person_id": str(point.person_id), "name": point.name, "vector": vector}
+    more = {ADDED: point.added, EXTERNAL_ID: point.external_id, METADATA: point.metadata}
+    return json.dumps(face | {key: value for key, value in more.items() if value is not None}, allow_nan=False) + "\n"
 
 
 def _header(path: Path, line: str) -> Header:
@@ -95,13 +99,16 @@ def _point(line: str, dimension: int) -> Point:
     person_id, name = uuid.UUID(face["person_id"]), face["name"]
     if not isinstance(name, str) or str(person_id) != face["person_id"]:
         raise ValueError(name)
+    added, external_id, metadata = map(face.get, (ADDED, EXTERNAL_ID, METADATA))
+    if not (is_added(added) and isinstance(external_id, str | None) and isinstance(metadata, dict | None)):
+        raise ValueError("attributes")
     try:
         numbers = base64.b64decode(face["vector"], validate=True)
     except binascii.Error:
         raise ValueError("vector") from None
     vector = np.frombuffer(numbers, FLOATS).astype(np.float32)
     check_vectors([vector], dimension)
-    return Point(person_id, name, vector)
+    return Point(person_id, name, vector, added, external_id, metadata)
 
 
 def _damaged(path: Path, number: int, what: str) -> OperatorError:

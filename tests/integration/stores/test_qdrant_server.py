@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
@@ -116,8 +116,9 @@ class TestRequests:
         for replicas, ordering in ((1, "weak"), (2, "medium")):
             with opened(server, qdrant_grpc=grpc, qdrant_replicas=replicas) as store:
                 store.add(db, [person])
+                store.update(db, person.person_id, {"name": "Ada"})
                 store.delete(db, person.person_id)
-            for call in ("upsert", "delete"):
+            for call in ("upsert", "set_payload", "delete"):
                 last = sent(server, call, db)[-1]
                 assert (last["wait"], last["ordering"]) == ("true", ordering)
 
@@ -152,6 +153,49 @@ class TestRequests:
         assert not by_copies["params"]["exact"]
         assert exactly["params"]["exact"]
         assert by_copies["filter"]["must"] == [{"key": "facedb", "match": {"value": db}}]
+
+    def test_an_add_overwrites_nothing(self, server: Server, db: str, grpc: bool) -> None:
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face()])
+        (made,) = sent(server, "upsert", db)
+        assert made["body"]["update_mode"] == "insert_only"
+
+    def test_a_search_asks_for_nothing_but_names_and_ids(self, server: Server, db: str, grpc: bool) -> None:
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face()])
+            store.search(db, AXIS, 50, 0.5)
+        (made,) = sent(server, "query", db)
+        assert made["body"]["with_payload"] == ["name", "person_id"]
+
+    def test_a_change_is_one_request_that_makes_no_point(self, server: Server, db: str, grpc: bool) -> None:
+        person = face()
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [person])
+            assert store.update(db, person.person_id, {"name": "Ada", "external_id": None})
+            assert not store.update(db, uuid.uuid4(), {"name": "Ada"})
+        (made,) = sent(server, "set_payload", db)
+        assert made["body"]["payload"] == {"name": "Ada", "external_id": None}
+        assert made["body"]["filter"]["must"] == [{"has_id": [str(person.person_id)]}]
+
+    def test_indexes_of_attributes_are_made_by_the_first_listing_that_needs_them(
+        self, server: Server, db: str, grpc: bool
+    ) -> None:
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [face("Ada")])
+            store.search(db, AXIS, 50, 0.5)
+            assert indexes(server, db) == []
+            for _ in range(2):
+                store.page(db, None, 10)
+            assert indexes(server, db) == ["added"]
+            store.page(db, None, 10, name="Ada")
+            store.page(db, None, 10, external_id="x", name="Ada")
+            assert indexes(server, db) == ["added", "name", "external_id"]
+        with opened(server, qdrant_grpc=grpc) as another:
+            assert len(another.page(db, None, 10, name="Ada")) == 1
+        times, names, _ = (made["body"]["field_schema"] for made in sent(server, "index", db))
+        assert times == {"type": "integer", "lookup": False, "range": True, "on_disk": True}
+        assert names == {"type": "keyword", "on_disk": True}
+        assert len(indexes(server, db)) == 3
 
     def test_the_number_of_faces_is_cached(self, server: Server, db: str, grpc: bool) -> None:
         with opened(server, qdrant_grpc=grpc) as store:
@@ -200,6 +244,16 @@ class TestExistingCollections:
             {"hnsw_config": {"m": 0}},
         ]
 
+    def test_persons_of_an_old_release_are_listed_first(self, server: Server, db: str, grpc: bool) -> None:
+        make_old(server, db, write_consistency=1)
+        old, new = [face(f"old{n}") for n in range(5)], Point(uuid.uuid4(), "new", AXIS, added=1)
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [new, *old])
+            first = store.page(db, None, 3)
+            rest = store.page(db, first[-1].position, 3)
+        in_order = sorted(old, key=lambda point: point.person_id)
+        assert first + rest == [point.person for point in [*in_order, new]]
+
     def test_collections_that_are_searched_exactly_stay_as_they_are(self, server: Server, db: str, grpc: bool) -> None:
         make_old(server, db, write_consistency=1)
         with opened(server, qdrant_grpc=grpc) as store:
@@ -241,7 +295,12 @@ class TestLostNode:
             content.add(db, [person])
         asked = {"qdrant_replicas": 2, "qdrant_write_consistency": 2, "store_timeout_s": 1}
         with opened(rest_of_two, qdrant_grpc=grpc, **asked) as store:
-            for write in (lambda: store.add(db, [face()]), lambda: store.delete(db, person.person_id)):
+            writes: list[Callable[[], object]] = [
+                lambda: store.add(db, [face()]),
+                lambda: store.update(db, person.person_id, {"name": "Eve"}),
+                lambda: store.delete(db, person.person_id),
+            ]
+            for write in writes:
                 with pytest.raises(StoreUnavailable, match=r"1 of 2 copies .* are in service: replace the lost node"):
                     write()
             assert store.search(db, AXIS, 50, 0.5)
@@ -258,6 +317,11 @@ class TestLostNode:
 def changes(server: Server, collection: str) -> list[dict]:
     """Return the changes of graphs that were asked for."""
     return [made["body"]["hnsw_config"] for made in sent(server, "change", collection)]
+
+
+def indexes(server: Server, collection: str) -> list[str]:
+    """Return the keys of the indexes that were asked for."""
+    return [made["body"]["field_name"] for made in sent(server, "index", collection)]
 
 
 def make_old(server: Server, name: str, write_consistency: int = 2) -> None:

@@ -31,9 +31,14 @@ def test_a_backup_is_private_to_its_owner_and_lists_every_file(folder: Path) -> 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [file.name for file in made.files] == ["control.jsonl", "faces/t.db.jsonl"]
     assert made.bytes == len("control\nfaces\n")
-    assert (made.faces, made.release, made.version) == ("embedded", version("facesearch"), 1)
+    assert (made.faces, made.release, made.version) == ("embedded", version("facesearch"), 2)
     assert damages(folder) == []
     assert sorted(path.name for path in folder.iterdir()) == ["control.jsonl", "faces", "manifest.json"]
+
+
+def test_a_backup_with_snapshots_can_be_read_by_earlier_releases(tmp_path: Path) -> None:
+    manifest.begin(tmp_path / "backup")
+    assert manifest.finish(tmp_path / "backup", "qdrant").version == 1
 
 
 def test_an_empty_folder_is_used_and_made_private(tmp_path: Path) -> None:
@@ -83,7 +88,9 @@ def test_every_damaged_file_is_reported(folder: Path, name: str) -> None:
     assert line == f"{path} cannot be read (No such file or directory); the backup is not whole"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "release": "1"}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"version": 1, "release": "1"}', '{"version": 2, "release": "1"}', "\udcff"]
+)
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / manifest.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(OperatorError, match=r"manifest\.json is damaged"):
@@ -91,8 +98,8 @@ def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
 
 
 def test_a_backup_of_a_later_release_is_refused_with_its_release(folder: Path) -> None:
-    (folder / manifest.MANIFEST).write_text(json.dumps({"version": 2, "release": "9.1", "parts": []}))
-    with pytest.raises(OperatorError, match=r"version 2, and this release reads version 1; use release 9\.1"):
+    (folder / manifest.MANIFEST).write_text(json.dumps({"version": 3, "release": "9.1", "parts": []}))
+    with pytest.raises(OperatorError, match=r"version 3, and this release reads versions up to 2; use release 9\.1"):
         manifest.read(folder)
 
 

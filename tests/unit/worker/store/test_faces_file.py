@@ -16,7 +16,7 @@ from shared.backup_request import faces_path
 from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store import faces_file
-from worker.store.base import Point
+from worker.store.base import MAX_ADDED, Point
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -27,8 +27,21 @@ def unit(seed: int) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
 POINTS = st.lists(
-    st.builds(Point, st.uuids(), st.text(st.characters(codec="utf-8"), max_size=20), st.integers(0, 1000).map(unit)),
+    st.builds(
+        Point,
+        st.uuids(),
+        st.text(st.characters(codec="utf-8"), max_size=20),
+        st.integers(0, 1000).map(unit),
+        st.none() | st.integers(1, MAX_ADDED),
+        st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+        st.none() | st.dictionaries(st.text(max_size=5), VALUES, max_size=4),
+    ),
     max_size=10,
 )
 
@@ -40,7 +53,8 @@ def test_faces_are_read_back(points: list[Point]) -> None:
         faces_file.write(path, "t.db", OURS, points)
         assert faces_file.read_header(path) == faces_file.Header(collection="t.db", identity=str(OURS), dimension=4)
         read = list(faces_file.read(path))
-    assert [(point.person_id, point.name) for point in read] == [(point.person_id, point.name) for point in points]
+    assert [point.person for point in read] == [point.person for point in points]
+    assert [list(point.metadata or {}) for point in read] == [list(point.metadata or {}) for point in points]
     assert all(np.array_equal(one.vector, other.vector) for one, other in zip(read, points, strict=True))
     assert all(point.vector.dtype == np.float32 for point in read)
 
@@ -90,6 +104,13 @@ def encoded(*numbers: float) -> str:
         ("HEADER" + line(vector=encoded(2, 0, 0, 0)), "line 2 is a vector of length 2"),
         ("HEADER" + line(vector=encoded(float("nan"), 0, 0, 0)), "line 2 is a vector of length nan"),
         ("HEADER[]\n", "line 2 is no face"),
+        ("HEADER" + line(added=None, external_id=None, metadata=None), ""),
+        ("HEADER" + line(added=0), "line 2 is no face"),
+        ("HEADER" + line(added=True), "line 2 is no face"),
+        ("HEADER" + line(added=1.5), "line 2 is no face"),
+        ("HEADER" + line(added=2**53), "line 2 is no face"),
+        ("HEADER" + line(external_id=7), "line 2 is no face"),
+        ("HEADER" + line(metadata="{}"), "line 2 is no face"),
         ("HEADER\udcff\n", "is no UTF-8"),
     ],
 )
