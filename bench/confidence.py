@@ -142,15 +142,18 @@ def real(name: str, vectors: np.ndarray, who: np.ndarray) -> Population:
 
 
 def measure(population: Population, faces: int, kind: str, rounds: int) -> dict[str, Any]:
-    """Return the estimated by the counted rates of several libraries, and how often their interval has the truth."""
-    numbers = [list(FARS).index(confidence) for confidence in JUDGED]
+    """Return the estimated by the counted rates of several libraries, and how often their interval has the truth. A
+    confidence that no pair of the population reaches is left out.
+    """
+    judged = [confidence for confidence in JUDGED if population.rates[list(FARS).index(confidence)]]
+    numbers = [list(FARS).index(confidence) for confidence in judged]
     ratios, held, cpu = [], [], 0.0
     for _ in range(rounds):
         vectors, _ = population.library(faces, kind)
         begun = time.process_time()
         found = estimate(vectors, population.cosines).levels
         cpu = time.process_time() - begun
-        ratios.append([found[n].rate / population.rates[n] if population.rates[n] else np.nan for n in numbers])
+        ratios.append([found[n].rate / population.rates[n] for n in numbers])
         held.append([found[n].low <= population.rates[n] <= found[n].high for n in numbers])
     middle, low, high = np.median(ratios, axis=0), np.min(ratios, axis=0), np.max(ratios, axis=0)
     return {
@@ -158,10 +161,10 @@ def measure(population: Population, faces: int, kind: str, rounds: int) -> dict[
         "faces": faces,
         "kind": kind,
         "rounds": rounds,
-        "ratio": dict(zip(map(str, JUDGED), middle.round(2).tolist(), strict=True)),
-        "least": dict(zip(map(str, JUDGED), low.round(2).tolist(), strict=True)),
-        "most": dict(zip(map(str, JUDGED), high.round(2).tolist(), strict=True)),
-        "held": dict(zip(map(str, JUDGED), np.mean(held, axis=0).round(2).tolist(), strict=True)),
+        "ratio": dict(zip(map(str, judged), middle.round(2).tolist(), strict=True)),
+        "least": dict(zip(map(str, judged), low.round(2).tolist(), strict=True)),
+        "most": dict(zip(map(str, judged), high.round(2).tolist(), strict=True)),
+        "held": dict(zip(map(str, judged), np.mean(held, axis=0).round(2).tolist(), strict=True)),
         "cpu_s": round(cpu, 2),
     }
 

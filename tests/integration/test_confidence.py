@@ -1,5 +1,6 @@
 """Estimates of what confidences stand for in a facedb, and calibrations of facedbs: by a worker, and by the command."""
 
+import base64
 import json
 import threading
 import uuid
@@ -15,7 +16,10 @@ from redis import Redis
 
 from facesearch.cli.main import main
 from homes import Home, done, ours, refused
+from portraits import hopper_jpeg, scale
 from processes import wait_for
+from service import UNHURRIED
+from service import Service as RunningService
 from shared import audit
 from shared.confidence import REQUEST, Progress, Request
 from shared.control.layout import confidence_key, facedb_key
@@ -280,3 +284,41 @@ def test_a_stopped_service_is_looked_at_and_not_changed(tmp_path: Path) -> None:
     assert json.loads(done("facedbs", "confidence", "default", "--json", *at))["stored"] == 520
     assert "500 are needed" in refused("facedbs", "confidence", "staff", *at)
     assert "--write needs it" in refused("facedbs", "confidence", "default", "--write", *at)
+
+
+@pytest.mark.slow
+@pytest.mark.embedded("it is about a data directory of its own")
+def test_a_kept_calibration_changes_the_answers_of_searches_and_is_restored_from_a_backup(tmp_path: Path) -> None:
+    """The faces that are there are much alike, so the same two photos of one person are less sure to be of one."""
+    home = Home(tmp_path / "home", points(520, alike=0.6))
+    at = ("--data-dir", home.folder)
+    photo, other = ({"img": base64.b64encode(scale(hopper_jpeg(), part)).decode()} for part in (1, 0.4))
+
+    def asked(service: RunningService, call: str, **data: str) -> Any:
+        answer = service.http.post(f"/v1/{call}", data=data).json()
+        assert answer["status"] == "OK", answer
+        return answer["message"]
+
+    def confidence(service: RunningService, image: dict[str, str]) -> float:
+        return float(asked(service, "searchface", **image)[0]["confidence"])
+
+    with RunningService(home.folder, dict(UNHURRIED)) as service:
+        asked(service, "addface", name="grace", **photo)
+        before = confidence(service, other)
+        assert 95 < before < 100
+        done("facedbs", "confidence", "default", "--write", *at)
+        # Gateways keep what they looked up for seconds.
+        wait_for(lambda: confidence(service, other) != before)
+        after = confidence(service, other)
+        assert 80 < after < before
+        assert confidence(service, photo) == 100
+        compared = service.http.post("/v1/facecompare", data={"img1": photo["img"], "img2": other["img"]}).json()
+        assert compared["message"]["similarity"] == before, "it has no facedb"
+        done("backup", tmp_path / "backup", *at)
+        done("facedbs", "confidence", "default", "--remove", *at)
+        wait_for(lambda: confidence(service, other) == before)
+    restored = ("--data-dir", tmp_path / "restored")
+    done("restore", tmp_path / "backup", *restored)
+    done("verify", *restored)
+    with RunningService(tmp_path / "restored", dict(UNHURRIED)) as service:
+        assert confidence(service, other) == after

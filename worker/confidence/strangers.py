@@ -65,7 +65,7 @@ DOUBT: Final = 0.2
 """Standard error of the logarithm of a rate for each decade by which it is extrapolated, beside that of the sample: the
 rates of the populations of decision 27 were off by that much."""
 
-_ROWS: Final = 128
+_ROWS: Final = 64
 _Z: Final = 1.96  # of an interval of 95 %
 _LEAST_FAR: Final = 1e-5  # of which MIN_FACES tell something, by decision 27
 _MOST_SPREAD: Final = math.log(1e6)  # of a rate and an end of its interval
@@ -214,9 +214,10 @@ def _near_pairs(vectors: Vectors, step: Callable[[], None]) -> tuple[Labels, Lab
         starts[rows] = line.mean(axis=1) - slopes[rows] * quantiles.mean()
         neighbours[rows], cosines[rows] = nearest[:, :near], found[:, :near]
         step()
-    first, second = np.repeat(np.arange(count), near), neighbours.ravel()
-    pairs, kept = np.unique(np.sort(np.stack([first, second], axis=1), axis=1), axis=0, return_index=True)
-    first, second = pairs.T
+    one, other = np.repeat(np.arange(count), near), neighbours.ravel()
+    # Each pair once, as one number: both may be among the nearest of the other.
+    pairs, kept = np.unique(np.minimum(one, other) * count + np.maximum(one, other), return_index=True)
+    first, second = np.divmod(pairs, count)
     # A line without a slope is of equal neighbours; nothing is beyond it but by rounding.
     safe = np.maximum(slopes, STEP)
     of = cosines.ravel()[kept].astype(np.float64)

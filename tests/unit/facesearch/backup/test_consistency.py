@@ -32,6 +32,17 @@ def consistent_data() -> Data:
         Entry("fs:facedbs:shop", "set", ["default", "staff"]),
         Entry("fs:facedb:shop:default", "string", record(name="default", collection=COLLECTION)),
         Entry("fs:facedb:shop:staff", "string", record(name="staff", collection="shop.staff.00000000")),
+        Entry(
+            "fs:confidence:shop:staff",
+            "string",
+            json.dumps({"collection": "shop.staff.00000000", "version": 1, "changed": WHEN, "by": "me"}),
+        ),
+        # Left by an earlier release, which dropped the facedb.
+        Entry(
+            "fs:confidence:shop:gone",
+            "string",
+            json.dumps({"collection": "shop.gone.00000000", "version": 1, "changed": WHEN, "by": "me"}),
+        ),
         Entry("fs:dropped", "zset", {"shop.gone.00000000": 1.0}),
         Entry("fs:dropped-tenants", "zset", {"fedcba9876543210": 1.0}),
         Entry("fs:first-key", "string", DIGEST),
@@ -60,6 +71,10 @@ DAMAGES = {
     "another's record": (put("fs:tenant:shop", record(name="bank", facedb="default")), "its record is of bank"),
     "no default facedb": (put("fs:tenant:shop", record(name="shop", facedb="x")), "default facedb x is not there"),
     "a tenant that is not listed": (put("fs:tenant:bank", record(name="bank", facedb="x")), "there is no tenant bank"),
+    "a damaged calibration of a facedb": (
+        put("fs:confidence:shop:staff", "{"),
+        "fs:confidence:shop:staff: its record is damaged, so searches there use the model's calibration",
+    ),
     "a damaged id": (put("fs:tenant-ids", {"shop": "a:b"}), "fs:tenant-ids has for tenant shop what is no id"),
     "one id of two": (
         put("fs:tenant-ids", {"shop": "a", "bank": "a"}),

@@ -183,7 +183,7 @@ def test_an_exception_of_the_step_ends_the_work() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(64, 128), st.floats(0, 0.5), st.integers(1, 30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_vectors_have_rates_that_are_rates(seed: int, dimension: int, common: float, groups: int) -> None:
     random = np.random.default_rng(seed)
     centres = random.normal(size=(groups, dimension))
