@@ -21,7 +21,6 @@ import numpy.typing as npt
 from worker.confidence.rates import (
     COUNTED_PAIRS,
     FARS,
-    MIN_TAIL_PAIRS,
     SAME_IMAGE,
     STEP,
     STEPS,
@@ -58,12 +57,16 @@ FALSE_SHARE: Final = 0.05
 FALSE_RATE: Final = 4e-7
 """Highest expected rate of such errors: 4 % of the pairs that reach 95."""
 
+TOLD_PAIRS: Final = 40
+"""Expected pairs from which on something is said of a rate below 1e-5: for 97 those of 8,945 faces. Of 5,000 faces the
+estimate was off by up to a factor of 4."""
+
 ROUNDS: Final = 3
 """Most rounds of finding the faces of one person."""
 
-DOUBT: Final = 0.2
+DOUBT: Final = 0.3
 """Standard error of the logarithm of a rate for each decade by which it is extrapolated, beside that of the sample: the
-rates of the populations of decision 27 were off by that much."""
+rates of the populations of decision 27 were off by up to that much."""
 
 _ROWS: Final = 64
 _Z: Final = 1.96  # of an interval of 95 %
@@ -86,8 +89,7 @@ class Level:
     far: the rate that it is meant to stand for. cosine: of the confidence by the model's calibration. rate: the
     estimated part of impostor pairs that reach the cosine; low, high: its interval of 95 %. counted: whether the rate
     was counted; else it was extrapolated from the tail. told: whether there are enough faces to say anything of a rate
-    such as the meant one. own: the cosine at which
-    the rate is the meant one; error: its standard error.
+    such as the meant one. own: the cosine at which the rate is the meant one; error: its standard error.
     """
 
     confidence: int
@@ -147,7 +149,7 @@ def estimate(vectors: npt.ArrayLike, cosines: Sequence[float], step: Callable[[]
                 rate / factor,
                 min(1.0, rate * factor),
                 bool(reaching[step_of(cosines[number])] >= COUNTED_PAIRS),
-                far >= _LEAST_FAR or far * pairs >= MIN_TAIL_PAIRS,
+                far >= _LEAST_FAR or far * pairs >= TOLD_PAIRS,
                 own[number],
                 errors[number],
             )

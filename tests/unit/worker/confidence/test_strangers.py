@@ -159,7 +159,7 @@ def test_the_own_cosines_have_the_rates_that_are_meant(population: Any) -> None:
 
 def test_97_is_told_from_enough_faces_on(population: Any) -> None:
     people, cosines, _ = population
-    for faces, told in ((500, False), (4500, True)):
+    for faces, told in ((500, False), (9000, True)):
         assert estimate(library(people, faces), cosines).levels[-1].told is told
 
 
