@@ -1,6 +1,6 @@
 """Measure whether a face is still recognised in a changed photo, and what photos turned or without a face cost.
 
-    PYTHONPATH=. .venv/bin/python bench/turned.py [--keep FILE] [--against FILE] [--quick]
+    PYTHONPATH=. .venv/bin/python bench/turned.py [--keep FILE] [--against FILE] [--way VERSION] [--quick]
 
 One photo of each of 200 people of ../shared/faces/lfw (10 with --quick) is changed (bench/changed_photos.py) and
 searched for: right is a confidence of at least 95 to the photo as it is. cost: of a search by kind of photo, from the
@@ -8,6 +8,7 @@ bytes to the vector or to that there is no face: median milliseconds of CPU of o
 is as a photo as it comes, and the passes over the picture and thousands of pixels that go through the detector.
 recognition: TAR in percent, and rank 1, of all photos as they are.
 
+VERSION is that of the way of preprocessing (worker/models/versions.py), by default of the one without mirror images.
 FILE is a .npz of all vectors, for a comparison of two versions: vectors with a cosine below SAME_VECTOR are counted.
 Prints JSON, then a table.
 """
@@ -36,6 +37,7 @@ from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.models import custom, files
 from worker.models.catalog import calibration_of
+from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS, Preprocessing
 from worker.vision.decode import decode
 from worker.vision.geometry import rotate
 from worker.vision.service import FaceService
@@ -78,10 +80,10 @@ class Counting:
         return self._session.run(tensor)
 
 
-def recognizing(service: FaceService, dimension: int) -> Recognize:
+def recognizing(service: FaceService, dimension: int, way: Preprocessing) -> Recognize:
     def recognize(data: bytes) -> np.ndarray:
         try:
-            return service.embed_most_prominent(data).vector
+            return service.embed_most_prominent(data, way).vector
         except FaceNotDetected:
             return np.full(dimension, np.nan, np.float32)
 
@@ -134,14 +136,14 @@ def kinds(photos: Sequence[bytes]) -> dict[str, list[bytes]]:
     }
 
 
-def costs(pipeline: Pipeline, timed: Mapping[str, Sequence[bytes]]) -> dict[str, dict[str, float]]:
+def costs(pipeline: Pipeline, way: Preprocessing, timed: Mapping[str, Sequence[bytes]]) -> dict[str, dict[str, float]]:
     """Return for each kind median milliseconds of CPU, their ratio to the first kind's, and means of the inferences of
     the detector and of thousands of pixels. The kinds take turns.
     """
     settings = Settings()
     detector = custom.find(settings.detector, "detection", settings.models_dir)
     counting = Counting(open_session(files.prepared_path(detector, settings.models_dir)))
-    recognize = recognizing(FaceService(YuNet(counting), pipeline.arcface), pipeline.embedder.dimension)
+    recognize = recognizing(FaceService(YuNet(counting), pipeline.arcface), pipeline.embedder.dimension, way)
     took: dict[str, list[tuple[float, int, int]]] = {kind: [] for kind in timed}
     for number in range(max(len(photos) for photos in timed.values())):
         for kind, photos in timed.items():
@@ -207,6 +209,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="write the vectors into this .npz")
     parser.add_argument("--against", type=Path, help="compare with the vectors in this .npz")
     parser.add_argument("--people", type=int, default=PEOPLE, help="how many photos are changed (%(default)s)")
+    parser.add_argument("--way", type=int, choices=PREPROCESSINGS, default=PREPROCESSING_VERSION)
     parser.add_argument("--quick", action="store_true")
     return parser.parse_args()
 
@@ -217,7 +220,8 @@ def main() -> None:
     if not LFW.is_dir():
         raise SystemExit(f"{LFW} is not there: nothing to measure on")
     pipeline = open_pipeline(Settings())
-    recognize = recognizing(pipeline.service, pipeline.embedder.dimension)
+    way = PREPROCESSINGS[options.way]
+    recognize = recognizing(pipeline.service, pipeline.embedder.dimension, way)
     people = sorted(LFW.glob("*/0.jpg"))
     count = QUICK_PEOPLE if options.quick else options.people
     photos = [path.read_bytes() for path in people[:: max(1, len(people) // count)][:count]]
@@ -228,7 +232,7 @@ def main() -> None:
         "people": len(photos),
         "confidence": CONFIDENCE,
         "changed": right(seen, calibration_of(pipeline.embedder).confidence),
-        "cost": costs(pipeline, kinds(photos)),
+        "cost": costs(pipeline, way, kinds(photos)),
         "recognition": recognition(of_all, [path.parent.name for path in paths]),
     }
     everything = {"all photos": of_all, **seen}

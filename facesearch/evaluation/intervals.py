@@ -81,6 +81,15 @@ def rates_over_people(counts: Counts, totals: Counts, shared: int) -> list[Inter
 
 def true_accept_rates(pairs: Pairs, fars: Sequence[float]) -> list[Interval]:
     """Return the interval of TAR at each FAR; the threshold moves with the people drawn."""
+    alone = [wilson(round(true_accept_rate(pairs, far) * pairs.genuine_count), pairs.genuine_count) for far in fars]
+    drawn = bootstrap(resampled_true_accepts(pairs, fars), len(pairs.photos))
+    return [wider(*both) for both in zip(drawn, alone, strict=True)]
+
+
+def resampled_true_accepts(pairs: Pairs, fars: Sequence[float]) -> Callable[[Counts], Numbers]:
+    """Return a function of how often each person is drawn, for `bootstrap`: TAR at each FAR, float64 (F,), NaN without
+    a pair of either kind.
+    """
     first, second = pairs.closest_people.T
     # From the least similar on, so that one search finds how many are above a threshold.
     rising, people = pairs.genuine[::-1], pairs.genuine_people[::-1]
@@ -97,5 +106,4 @@ def true_accept_rates(pairs: Pairs, fars: Sequence[float]) -> list[Interval]:
         least = np.append(pairs.closest, -np.inf)[at]
         return np.asarray((below[-1] - below[np.searchsorted(rising, least, side="right")]) / total)
 
-    alone = [wilson(round(true_accept_rate(pairs, far) * pairs.genuine_count), pairs.genuine_count) for far in fars]
-    return [wider(*both) for both in zip(bootstrap(accepted, len(pairs.photos)), alone, strict=True)]
+    return accepted

@@ -18,6 +18,7 @@ from processes import wait_for
 from shared.errors import FaceNotDetected
 from shared.settings import Settings
 from worker.inference.plan import Plan
+from worker.models.versions import PREPROCESSINGS
 from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.vision.memory_budget import MemoryBudget
@@ -74,14 +75,16 @@ def inference_process():
     return found
 
 
-def test_faces_are_those_of_the_process_itself(pool, faces):
+@pytest.mark.parametrize("way", PREPROCESSINGS.values(), ids=lambda way: f"version {way.version}")
+def test_faces_are_those_of_the_process_itself(pool, faces, way):
     turned = png(np.ascontiguousarray(np.rot90(pixels(astronaut_png()))))
     for photo in (hopper_jpeg(), astronaut_png(), side_by_side(astronaut_png(), hopper_jpeg()), turned):
-        for ours, theirs in zip(pool.embed_all(photo), faces.embed_all(photo), strict=True):
+        found = [one.embed_all(photo, preprocessing=way) for one in (pool, faces)]
+        for ours, theirs in zip(*found, strict=True):
             np.testing.assert_allclose(ours.detection.landmarks, theirs.detection.landmarks, atol=1e-2)
             assert float(ours.vector @ theirs.vector) > 0.99999
     with pytest.raises(FaceNotDetected):
-        pool.embed_most_prominent(faceless_png())
+        pool.embed_most_prominent(faceless_png(), way)
 
 
 def test_each_face_is_counted_in_one_batch(pool, recorded):

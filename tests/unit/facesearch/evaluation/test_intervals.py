@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facesearch.evaluation.intervals import bootstrap, rates_over_people, true_accept_rates, wider, wilson
+from facesearch.evaluation.intervals import (
+    bootstrap,
+    rates_over_people,
+    resampled_true_accepts,
+    true_accept_rates,
+    wider,
+    wilson,
+)
 from facesearch.evaluation.metrics import true_accept_rate
 from facesearch.evaluation.pairs import Pairs, compare
 
@@ -117,3 +124,20 @@ def test_two_people_are_enough_for_an_interval() -> None:
     ((low, high),) = true_accept_rates(found, [1e-3])
     assert low < 0.5
     assert high == 1
+
+
+def test_people_who_are_drawn_once_each_have_the_true_accept_rate_itself() -> None:
+    pairs, fars = folder(1, 60, 0.6), (1e-1, 1e-2, 1e-3)
+    found = resampled_true_accepts(pairs, fars)(np.ones(60, np.int64))
+    assert list(found) == [true_accept_rate(pairs, far) for far in fars]
+
+
+def test_the_same_people_are_drawn_for_every_statistic_so_that_a_difference_from_itself_has_no_interval() -> None:
+    rates = resampled_true_accepts(folder(2, 60, 0.6), (1e-2,))
+    assert bootstrap(lambda drawn: rates(drawn) - rates(drawn), 60) == [(0, 0)]
+
+
+def test_people_without_a_pair_have_no_true_accept_rate() -> None:
+    nobody_else = np.zeros(60, np.int64)
+    nobody_else[0] = 60
+    assert np.isnan(resampled_true_accepts(folder(3, 60, 0.6), (1e-2,))(nobody_else)).all()
