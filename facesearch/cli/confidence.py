@@ -32,6 +32,9 @@ from shared.errors import OperatorError
 SAID: Final = 80
 """Least confidence of which it is said how often strangers reach it: no search lists one below."""
 
+RAREST: Final = 1e-9
+"""Rate below which only that is said: it is extrapolated too far for a figure."""
+
 _HEAD: Final = ("CONFIDENCE", "MEANT", "HERE", "95 % INTERVAL", "MEASURED BY", "ASK FOR")
 
 _CHANGES: Final = (
@@ -163,8 +166,9 @@ def one_in(rate: float, what: str = "") -> str:
 
 
 def _rounded(rate: float) -> str:
-    if rate <= 0:
-        return "none"
+    """Return how many there are for one, in two figures."""
+    if rate < RAREST:
+        return f"over {1 / RAREST:,.0f}"
     value = 1 / rate
     digits = max(0, math.floor(math.log10(value)) - 1)
     return f"{round(value, -digits):,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
