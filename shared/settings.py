@@ -362,9 +362,10 @@ class Settings(BaseSettings):
     )
     mirror_faces: bool = Field(
         default=False,
-        description="Embed each face of new facedbs together with its mirror image, which finds a few people more and "
-        "takes an embedding more for each face, in adds and in searches. False: half the time of embedding. A facedb "
-        "keeps what it began with. See docs/models.md.",
+        description="Embed each face of new facedbs together with its mirror image. Of the genuine pairs that "
+        "confidence 95 refuses, one in eleven is then accepted; a search takes 34 instead of 21 ms of CPU. A facedb "
+        "keeps what it began with, and release 0.2 refuses those that began with true. False: the gain is small for "
+        "its cost.",
     )
     accept_noncommercial: bool = Field(
         default=False,
