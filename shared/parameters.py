@@ -4,9 +4,10 @@ The description of a field completes "… must be", in the OpenAPI document and 
 """
 
 import re
-from typing import Annotated, Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.config import JsonDict
 
 from shared.contract import (
@@ -20,6 +21,7 @@ from shared.contract import (
     Faces,
 )
 from shared.control import DEFAULT
+from shared.errors import InvalidRequest
 from shared.persons import (
     EXTERNAL_ID,
     MAX_METADATA_BYTES,
@@ -215,3 +217,22 @@ class CallParameters(BaseModel):
         May raise a ContractError for a value that is known to have no effect.
         """
         return self.model_dump(mode="json", exclude={"facedb", *self.image_parameters})
+
+
+P = TypeVar("P", bound=CallParameters)
+
+_NOTHING: Final = frozenset({"missing", "string_too_short", "bytes_too_short"})
+"""The types of pydantic's errors for a parameter that is missing or empty."""
+
+
+def checked(model: type[P], values: Mapping[str, str | bytes]) -> P:
+    """Return the parameters of a call. values: as they were sent, images decoded. Raises InvalidRequest with the flaw
+    of the first invalid one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        wrong = str(first["loc"][0])
+        what = "is missing or empty; it must be" if first["type"] in _NOTHING else "must be"
+        raise InvalidRequest(f"{wrong} {what} {model.model_fields[wrong].description}") from None

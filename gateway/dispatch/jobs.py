@@ -12,7 +12,6 @@ from typing import Any, Final
 import structlog
 from redis import RedisError
 
-from gateway.dispatch.messages import Messages, delivery_tag
 from gateway.dispatch.results import Results
 from gateway.metrics import Metrics
 from gateway.redis_connection import Script, SharedConnection
@@ -20,6 +19,7 @@ from shared import fair_queue
 from shared.errors import Unavailable
 from shared.fair_queue import TENANT, item
 from shared.jobs import SENT, Job, Once, Outcome, SentCalibration, image_key, new_job_id
+from shared.messages import Messages, delivery_tag
 from shared.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)

@@ -5,19 +5,17 @@ the gateway subscribes again and reads the results of all pending jobs, which wo
 """
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
-from pydantic import ValidationError
 from redis import RedisError
 from redis.asyncio import Redis
 
 from shared.broker import RESULT_PREFIX
-from shared.contract import MESSAGES, Status
 from shared.jobs import Outcome
+from shared.messages import outcome_in
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,12 +23,6 @@ QUIET_S: Final = 5.0
 """Seconds without a message after which the connection is pinged; after as many more it is lost."""
 
 RECONNECT_S: Final = 0.2
-
-_FINAL_STATES: Final = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
-_EXPIRED: Final = "REVOKED"
-"""Celery's state of a job that reached a worker after its deadline: the service is overloaded."""
-
-_FAILED: Final = Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
 
 
 class Results:
@@ -104,7 +96,7 @@ class Results:
         future = self._pending.get(channel.removeprefix(RESULT_PREFIX))
         if future is None or future.done():  # the caller has left, or the result was read and received
             return
-        outcome = _outcome(data)
+        outcome = outcome_in(data)
         if outcome is not None:
             future.set_result(outcome)
 
@@ -115,18 +107,3 @@ async def _next(pubsub: Any) -> dict[str, Any]:
     if message is None:
         raise ConnectionError("no answer")
     return message
-
-
-def _outcome(data: bytes | str) -> Outcome | None:
-    """Return the outcome in a stored Celery result, None while it is not final, FAIL if it is malformed."""
-    result = json.loads(data)
-    if result["status"] not in _FINAL_STATES:
-        return None
-    if result["status"] == _EXPIRED:
-        log.warning("job_expired", job_id=result.get("task_id"))
-        return _FAILED
-    try:
-        return Outcome.model_validate(result["result"])
-    except ValidationError:
-        log.error("job_failed", job_id=result.get("task_id"), state=result["status"])  # noqa: TRY400 -- no traceback is meant
-        return _FAILED

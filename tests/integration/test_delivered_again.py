@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 from redis import Redis
 
-from gateway.dispatch.messages import Messages
 from portraits import hopper_jpeg
 from service import Service
 from shared.broker import RESULT_PREFIX, UNACKED
 from shared.control import DEFAULT, Control
 from shared.jobs import QUEUE, AddJob, image_key, new_gateway_id, new_job_id, new_request_id
+from shared.messages import Messages
 from shared.redis_clients import connect
 from shared.settings import Settings
 

@@ -10,13 +10,13 @@ import psutil
 import pytest
 from redis import Redis
 
-from gateway.dispatch.messages import Messages
 from portraits import hopper_jpeg
 from processes import wait_for
 from service import UNHURRIED, Service
 from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
 from shared.fair_queue import EXTRA
 from shared.jobs import QUEUE, AddJob, SearchJob, new_gateway_id, new_job_id, new_request_id
+from shared.messages import Messages
 from shared.settings import Settings
 
 NAME = "Rumpelstilzchen"

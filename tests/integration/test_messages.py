@@ -11,10 +11,10 @@ from celery import Celery
 from pydantic import SecretStr
 from redis import Redis
 
-from gateway.dispatch.messages import Messages
 from shared.broker import celery_config
 from shared.contract import Faces
 from shared.jobs import QUEUE, AddJob, CompareJob, Job, Once, new_gateway_id, new_job_id, new_request_id
+from shared.messages import Messages
 from shared.settings import Settings
 
 FRESH = ("delivery_tag", "reply_to", "expiration")

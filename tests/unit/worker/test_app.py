@@ -9,7 +9,6 @@ from celery.worker.request import Request
 from kombu import Connection
 from kombu.transport.virtual import Message
 
-from gateway.dispatch.messages import Messages, delivery_tag
 from shared.broker import UNACKED_INDEX
 from shared.calls import CALLS
 from shared.errors import OperatorError
@@ -20,6 +19,7 @@ from shared.jobs import (
     new_job_id,
     new_request_id,
 )
+from shared.messages import Messages, delivery_tag
 from shared.settings import Settings
 from worker.app import create_celery
 from worker.delivery.channel import share_client

@@ -11,9 +11,9 @@ from celery import signals
 from kombu import Connection
 from kombu.transport.virtual import Message
 
-from gateway.dispatch.messages import Messages
 from shared.contract import Status
 from shared.jobs import Job, Outcome, SearchJob, new_gateway_id, new_job_id, new_request_id
+from shared.messages import Messages
 from shared.settings import Settings
 from worker.delivery.consumer import JobConsumer
 from worker.delivery.ending import Ending
