@@ -33,6 +33,12 @@ def wrong_method(allowed: str) -> str:
     return f"method not allowed here, use {allowed}"
 
 
+def logged_path(request: web.Request) -> str:
+    """Return the path of a request for the log: that of its route where it names a person."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None and "person_id" in request.match_info else request.path
+
+
 @web.middleware
 async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Make an id, bind it to the log and send it in X-Request-Id, so that callers can quote it to operators."""
@@ -51,7 +57,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ContractError as error:
         # Refusals of an input are metrics alone: a line for each would let a caller flood the log.
         if isinstance(error, Unavailable) and error.rejected is None:
-            log.warning("request_failed", path=request.path, reason=error.reason)
+            log.warning("request_failed", path=logged_path(request), reason=error.reason)
         return error_answer(error)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
@@ -63,5 +69,5 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         return answer(Status.INVALID_REQUEST, error.reason, error.status)
     except Exception:
-        log.exception("request_crashed", path=request.path)
+        log.exception("request_crashed", path=logged_path(request))
         return answer(Status.FAIL, MESSAGES[Status.FAIL])
