@@ -1,4 +1,4 @@
-"""The audit trail: changes of tenants, keys and face databases, and attempts with a wrong admin key.
+"""The audit trail: changes of tenants, keys, face databases and persons, and attempts with a wrong admin key.
 
     fs:audit            Redis stream of changes, the newest KEPT
     fs:audit:refused    Redis stream of wrong admin keys, the newest REFUSALS_KEPT: apart, so that attempts cannot push

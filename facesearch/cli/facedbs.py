@@ -1,6 +1,8 @@
 """`facesearch facedbs`: the face databases of a tenant."""
 
+import json
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -16,7 +18,10 @@ from facesearch.cli.console import (
     yes_option,
 )
 from facesearch.cli.control import change, query
+from facesearch.cli.jobs import asked
+from shared.calls import LIST_FACEDBS
 from shared.control import Control, Facedb, Tenant
+from shared.persons import CountedFacedb
 
 
 @click.group()
@@ -49,11 +54,15 @@ def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None
 
 @facedbs.command("list")
 @tenant_option
+@click.option("--count", is_flag=True, help="Count the persons and faces of each, which a worker does.")
 @data_dir_option
 @json_option
 @reported
-def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
+def list_all(tenant: str, count: bool, data_dir: Path | None, as_json: bool) -> None:
     """List the face databases of a tenant."""
+    if count:
+        _list_counted(tenant, data_dir, as_json)
+        return
 
     async def tenant_and_facedbs(control: Control) -> tuple[Tenant, list[Facedb]]:
         return await control.tenant(tenant), await control.facedbs(tenant)
@@ -67,6 +76,18 @@ def list_all(tenant: str, data_dir: Path | None, as_json: bool) -> None:
             for facedb in found
         ]
         print_table(("FACEDB", "DEFAULT", "CREATED", "COLLECTION"), rows)
+
+
+def _list_counted(tenant: str, data_dir: Path | None, as_json: bool) -> None:
+    counted = cast("list[CountedFacedb]", asked(data_dir, lambda jobs: jobs.do(LIST_FACEDBS, tenant)))
+    if as_json:
+        click.echo(json.dumps(counted, indent=2))
+    else:
+        rows = [
+            (each["facedb"], "yes" if each["default"] else "", str(each["persons"]), str(each["faces"]))
+            for each in counted
+        ]
+        print_table(("FACEDB", "DEFAULT", "PERSONS", "FACES"), rows)
 
 
 @facedbs.command("default")

@@ -18,6 +18,7 @@ SUMMARIES: Final = {
     "facedbs": "Create, list, calibrate and drop the face databases of a tenant.",
     "keys": "Create, list and revoke the API keys of a tenant.",
     "models": "Download and list models, and add your own.",
+    "persons": "List, show, rename and delete the persons of a face database.",
     "restore": "Restore the backup in the folder DIR.",
     "settings": "Print every setting, its default and what it does.",
     "tenants": "Create, list and drop tenants, each with its own API keys and face databases.",

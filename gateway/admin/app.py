@@ -1,7 +1,7 @@
 """The admin API as an application beside the gateway's own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,15 +14,18 @@ from gateway.admin.middleware import operator_errors, require_admin_key
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.admin.usage import usage_answer
 from gateway.admin.wrong_keys import WrongKeys
+from gateway.body.query import read_query
 from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
+from shared.operator_jobs import OperatorJobs
 from shared.redis_clients import connect
 from shared.settings import Settings
 
 CONTROL: Final = web.AppKey("control", Control)
+JOBS: Final = web.AppKey("operator_jobs", OperatorJobs)
 
 
 def create_admin_app(settings: Settings) -> web.Application:
@@ -45,10 +48,13 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
         given: dict[str, Any] = dict(request.match_info)
         if operation.body is not None:
             given["body"] = parse(operation.body, await read_body(request, MAX_BODY_BYTES))
+        if operation.query is not None:
+            given["query"] = read_query(request, operation.query_parameters()).text
         by = f"admin API, {request.remote}"
         if operation.signed:
             given["by"] = by
-        result = await operation.perform(request.app[CONTROL], **given)
+        uses = request.app[JOBS] if operation.asks_worker else request.app[CONTROL]
+        result = await operation.perform(uses, **given)
         event = operation.audit_event(given, result, by)
         if event is not None:
             await audit(request.app[CONTROL].redis, event)
@@ -70,6 +76,7 @@ def _resources(settings: Settings, wrong_keys: WrongKeys) -> Callable[[web.Appli
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(connect(settings.broker))
             app[CONTROL] = Control(redis, first_key_file=settings.data_dir / FIRST_KEY_FILE)
+            app[JOBS] = stack.enter_context(closing(OperatorJobs(app[CONTROL], settings)))
             await stack.enter_async_context(wrong_keys_audited(redis, wrong_keys))
             yield
 

@@ -1,5 +1,6 @@
 """Request bodies of the admin API. The description of a field completes "… must be" in errors."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
@@ -60,6 +61,21 @@ class DefaultFacedb(Body):
     """Which facedb is meant when a request names none."""
 
     facedb: Name
+
+
+class ChangedPerson(Body):
+    """What is to change of a person; what is left out stays. None: it is removed. A removed name is empty."""
+
+    name: str | None = Field(default=None, description="a text, or null to remove it")
+    external_id: str | None = Field(default=None, description="a text, or null to remove it")
+    metadata: dict[str, Any] | None = Field(default=None, description="an object, or null to remove it")
+
+    def texts(self) -> dict[str, str]:
+        """Return what is given, as callers send it in a form."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if given.get("metadata") is not None:
+            given["metadata"] = json.dumps(given["metadata"])
+        return {name: "" if value is None else value for name, value in given.items()}
 
 
 class IssuedKey(Key):

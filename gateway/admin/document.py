@@ -14,13 +14,14 @@ from typing import Any, Final, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
+from typing_extensions import is_typeddict
 
-from gateway.admin.bodies import Body, DefaultFacedb, NewFacedb, NewKey, NewTenant
+from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, NewFacedb, NewKey, NewTenant
 from gateway.admin.middleware import HEADER, UNAUTHORIZED
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.http.headers import REQUEST_ID
 from gateway.openapi.answers import envelope
-from gateway.openapi.requests import Json
+from gateway.openapi.requests import Json, parameters
 from shared.calls import CALLS
 from shared.contract import MESSAGES, Status
 from shared.control import DEFAULT
@@ -34,6 +35,7 @@ _TAGS: Final = {
     "Tenants": "Those with keys and face databases of their own.",
     "Keys": "API keys of a tenant. Each is shown once, when it is made.",
     "Facedbs": "Face databases of a tenant.",
+    "Persons": "Who was added to a facedb. A worker answers: without one it is 503.",
     "Usage": "What was asked, and what of it is charged.",
     "Service": "The API itself.",
 }
@@ -76,6 +78,7 @@ _BODIES: Final[Mapping[type[Body], Json]] = {
     NewFacedb: {"name": "visitors"},
     NewKey: {"name": "till", "scopes": ["search"], "expires": "30d"},
     DefaultFacedb: {"facedb": DEFAULT},
+    ChangedPerson: {"name": "Grace", "external_id": None},
 }
 
 _OF_A_KEY: Final = (
@@ -112,6 +115,10 @@ _DESCRIPTIONS: Final = {
         "the embeddings for which it holds."
     ),
     "NewKey": f"An API key to create. {_OF_A_KEY}",
+    "ChangedPerson": "What is to change of a person. What is left out stays, null removes; a removed name is empty.",
+    "Person": "A person; metadata as it was attached. added null: a release without times added it.",
+    "PersonPage": "A part of a list. next: the `after` of the request for those that follow; null at the end.",
+    "CountedFacedb": "A facedb and how much is in it. default: whether it is meant when a request names none.",
 }
 """Descriptions in place of the docstrings, which are for developers."""
 
@@ -230,7 +237,7 @@ def _message(type_: Any) -> Json:
     if isinstance(type_, GenericAlias):
         (item,) = type_.__args__
         return {"type": "array", "items": _message(item)}
-    if issubclass(type_, BaseModel):
+    if is_typeddict(type_) or issubclass(type_, BaseModel):
         return {"$ref": _SCHEMAS + type_.__name__}
     return {"type": "string", "description": "what was done"}
 
@@ -249,7 +256,10 @@ def _operation(operation: Operation) -> Json:
         "operationId": operation.perform.__name__,
         "tags": [_tag(operation.path)],
         "summary": operation.summary,
-        "parameters": [_variable(name, is_safe=operation.method != "DELETE") for name in variables],
+        "parameters": [
+            *(_variable(name, is_safe=operation.method != "DELETE") for name in variables),
+            *_query_parameters(operation),
+        ],
     }
     if operation.body is not None:
         content = {"schema": {"$ref": _SCHEMAS + operation.body.__name__}, "example": _BODIES[operation.body]}
@@ -257,13 +267,23 @@ def _operation(operation: Operation) -> Json:
     return described | {"responses": {str(operation.http_status): success} | _refused(*refusals)}
 
 
+def _query_parameters(operation: Operation) -> list[Json]:
+    """Return the parameters in the query string, as the document of the calls describes them."""
+    if operation.query is None:
+        return []
+    names = operation.query_parameters()
+    return [each for each in parameters(operation.query, operation.query.parameters) if each["name"] in names]
+
+
 def _tag(path: str) -> str:
     what = path.removeprefix(PREFIX).partition("{tenant}")[2]
+    if "/persons" in what:
+        return "Persons"
     return "Keys" if what.startswith(("/keys", "/all-keys")) else "Facedbs" if "facedb" in what else "Tenants"
 
 
 def _variable(name: str, *, is_safe: bool) -> Json:
-    schema: Json = {"type": "string"} if name == "key_id" else _NAME
+    schema: Json = {"type": "string"} if name in ("key_id", "person_id") else _NAME
     example = {"example": _EXISTING[name]} if is_safe and name in _EXISTING else {}
     return {"name": name, "in": "path", "required": True, "schema": schema} | example
 

@@ -13,6 +13,7 @@ from redis import RedisError
 
 from gateway.admin.wrong_keys import WrongKeys
 from gateway.http.answers import answer
+from gateway.http.middleware import logged_path
 from shared.contract import Status
 from shared.control import Conflict, Unknown
 from shared.errors import InvalidRequest, OperatorError, TooManyRequests, Unauthorized, Unavailable
@@ -38,7 +39,7 @@ def require_admin_key(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
             raise Unauthorized(UNAUTHORIZED)
         response = await handler(request)
         if request.method not in ("GET", "HEAD"):
-            log.info("admin_request", method=request.method, path=request.path, http_status=response.status)
+            log.info("admin_request", method=request.method, path=logged_path(request), http_status=response.status)
         return response
 
     return authenticate

@@ -1,19 +1,22 @@
 """The operations of the admin API, as one table of paths, bodies, answers and audit events.
 
-Each function gets the path's variables by name and the body if there is one. Its result is sent as `message`, and its
-return annotation is the schema of that.
+Each function gets the control data, or what has workers do jobs, and the path's variables by name and the body if there
+is one. Its result is sent as `message`, and its return annotation is the schema of that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from gateway.admin.bodies import Body, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
+from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
 from gateway.admin.estimates import estimate
 from shared import expiry
 from shared.audit import Event
+from shared.calls import DELETE_PERSON, GET_PERSON, LIST_FACEDBS, LIST_PERSONS, UPDATE_PERSON, Call
 from shared.confidence import Estimate
 from shared.control import Confidence, Control, Facedb, Key, KeyRecord, Tenant, Unknown
+from shared.operator_jobs import OperatorJobs
+from shared.persons import CountedFacedb, Person, PersonPage
 
 PREFIX: Final = "/admin/v1"
 
@@ -79,6 +82,27 @@ async def set_default_facedb(control: Control, tenant: str, body: DefaultFacedb)
     return await control.set_default_facedb(tenant, body.facedb)
 
 
+async def count_facedbs(jobs: OperatorJobs, tenant: str) -> list[CountedFacedb]:
+    return cast("list[CountedFacedb]", await jobs.do(LIST_FACEDBS, tenant))
+
+
+async def list_persons(jobs: OperatorJobs, tenant: str, facedb: str, query: Mapping[str, str]) -> PersonPage:
+    return cast("PersonPage", await jobs.do(LIST_PERSONS, tenant, facedb, **query))
+
+
+async def get_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str) -> Person:
+    return cast("Person", await jobs.do(GET_PERSON, tenant, facedb, person_id=person_id))
+
+
+async def update_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str, body: ChangedPerson) -> Person:
+    return cast("Person", await jobs.do(UPDATE_PERSON, tenant, facedb, person_id=person_id, **body.texts()))
+
+
+async def delete_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str) -> str:
+    await jobs.do(DELETE_PERSON, tenant, facedb, person_id=person_id)
+    return "person deleted"
+
+
 async def get_confidence(control: Control, tenant: str, facedb: str) -> Confidence | None:
     return await control.confidence(tenant, facedb)
 
@@ -113,7 +137,8 @@ async def _collection(control: Control, tenant: str, facedb: str) -> str:
 class Operation:
     """One method of one path. http_status: of success. conflicts: whether it may be refused because of what exists.
     refusable: whether it may be refused although the request is well-formed. signed: whether `perform` gets `by`, who
-    asked for it.
+    asked for it. asks_worker: whether it gets the jobs in place of the control data. query: the call whose parameters,
+    but for the facedb, it gets as `query` from the query string.
 
     action: its name in the audit trail, None if it changes nothing. subject: returns the `key` or `facedb` for the
     audit trail, from the arguments and the result of `perform`; by default neither.
@@ -128,9 +153,15 @@ class Operation:
     conflicts: bool = False
     refusable: bool = False
     signed: bool = False
+    asks_worker: bool = False
+    query: Call | None = None
     action: str | None = None
 
     subject: Callable[[Mapping[str, Any], Any], dict[str, str]] = lambda _given, _result: {}
+
+    def query_parameters(self) -> tuple[str, ...]:
+        """Return the names of the parameters in the query string."""
+        return () if self.query is None else tuple(self.query.parameters.model_fields.keys() - {"facedb"})
 
     def audit_event(self, given: Mapping[str, Any], result: Any, by: str) -> Event | None:
         """Return the event of an operation that was done, None for one that changes nothing. given, result: the
@@ -145,6 +176,8 @@ class Operation:
 
 _TENANTS: Final = f"{PREFIX}/tenants"
 _TENANT: Final = f"{_TENANTS}/{{tenant}}"
+_PERSONS: Final = f"{_TENANT}/facedbs/{{facedb}}/persons"
+_PERSON: Final = f"{_PERSONS}/{{person_id}}"
 _CONFIDENCE: Final = f"{_TENANT}/facedbs/{{facedb}}/confidence"
 
 
@@ -205,6 +238,42 @@ OPERATIONS: Final[Sequence[Operation]] = (
         drop_facedb,
         conflicts=True,
         action="facedb.drop",
+        subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "GET",
+        f"{_TENANT}/counted-facedbs",
+        "List the facedbs, and how many persons and faces are in each",
+        count_facedbs,
+        asks_worker=True,
+    ),
+    Operation(
+        "GET",
+        _PERSONS,
+        "List the persons of a facedb, a part at a time",
+        list_persons,
+        refusable=True,
+        asks_worker=True,
+        query=LIST_PERSONS,
+    ),
+    Operation("GET", _PERSON, "One person", get_person, asks_worker=True),
+    Operation(
+        "PATCH",
+        _PERSON,
+        "Change what is attached to a person",
+        update_person,
+        ChangedPerson,
+        asks_worker=True,
+        action="person.update",
+        subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "DELETE",
+        _PERSON,
+        "Delete a person",
+        delete_person,
+        asks_worker=True,
+        action="person.delete",
         subject=_facedb_of_the_path,
     ),
     Operation("GET", _CONFIDENCE, "What the confidences of a facedb are given by; null: never changed", get_confidence),

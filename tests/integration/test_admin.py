@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from estimating import DONE, worker
 from gateway.admin import document as admin
-from gateway.admin import estimates
+from gateway.admin import estimates, wrong_keys
 from gateway.admin.app import CONTROL, create_admin_app
 from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb
 from gateway.admin.operations import OPERATIONS
@@ -179,7 +179,10 @@ class TestOperations:
 
 class TestRefusing:
     @pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", KEY[:-1], "\udcff"])
-    async def test_every_path_is_refused_without_the_key(self, client: TestClient, key: str | None) -> None:
+    async def test_every_path_is_refused_without_the_key(
+        self, client: TestClient, key: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wrong_keys, "BURST", len(OPERATIONS) + 2)
         client.session.headers.pop("X-Admin-Key")
         headers = {} if key is None else {"X-Admin-Key": key}
         answers = set()
@@ -197,7 +200,9 @@ class TestRefusing:
         nobody = (404, "there is no tenant shop")
         for operation in OPERATIONS:
             if "{tenant}" in operation.path:
-                path = operation.path.removeprefix("/admin/v1").format(tenant="shop", key_id="k", facedb="f")
+                path = operation.path.removeprefix("/admin/v1").format(
+                    tenant="shop", key_id="k", facedb="f", person_id="p"
+                )
                 body = {"facedb": "f"} if operation.body is DefaultFacedb else {"name": "n"} if operation.body else None
                 assert await send(operation.method, path, body) == nobody
         await send("POST", "/tenants", {"name": "shop"})

@@ -259,12 +259,52 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/default-facedb", body={"facedb": o.own}),
         "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
     ),
+    *(
+        (f"{method} …/tenants/{{tenant}}/facedbs/{{facedb}}/persons{more}", thing, attempt, answer)
+        for method, more, body in (
+            ("GET", "", None),
+            ("GET", "/{person_id}", None),
+            ("PATCH", "/{person_id}", {"name": "x"}),
+            ("DELETE", "/{person_id}", None),
+        )
+        for thing, attempt, answer in (
+            (
+                "facedb",
+                lambda t, c, o, m=method, w=more, b=body: t.admin(
+                    m, f"/tenants/{c.tenant}/facedbs/{o.own}/persons{w and f'/{o.own_face}'}", body=b
+                ),
+                "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+            ),
+            *(
+                (
+                    "person_id, in a facedb of a name that both have",
+                    lambda t, c, o, m=method, b=body: t.admin(
+                        m, f"/tenants/{c.tenant}/facedbs/{o.twin}/persons/{o.twin_face}", body=b
+                    ),
+                    "INVALID_REQUEST: facedb TWIN of tenant TENANT has no such person",
+                )
+                for _ in [more]
+                if more
+            ),
+        )
+    ),
     ("GET …/tenants", "API key, as the admin key", lambda t, _, o: t.admin("GET", "/tenants", o.secret), NO_ADMIN),
     (
         "facesearch keys revoke",
         "key id",
         lambda t, c, o: t.command(f"keys revoke {o.key.id} --tenant {c.tenant}"),
         "tenant TENANT has no key KEY",
+    ),
+    *(
+        (
+            f"facesearch persons {what}",
+            "person_id, in a facedb of a name that both have",
+            lambda t, c, o, w=what, m=more: t.command(
+                f"persons {w} {o.twin_face} {m} --tenant {c.tenant} --facedb {o.twin}"
+            ),
+            "facedb TWIN of tenant TENANT has no such person",
+        )
+        for what, more in (("show", ""), ("rename", "x"), ("delete", "--yes"))
     ),
     (
         "facesearch facedbs drop",
@@ -290,11 +330,13 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
 def revealed(answer: httpx.Response | str, caller: Holdings, named: Holdings) -> tuple[object, ...]:
     """Return everything that an answer reveals, except words that an operator wrote and gets back."""
     text = answer if isinstance(answer, str) else answer.text
-    for word, what in ((named.key.id, "KEY"), (named.own, "FACEDB"), (caller.tenant, "TENANT")):
+    words = ((named.key.id, "KEY"), (named.own, "FACEDB"), (named.twin, "TWIN"), (caller.tenant, "TENANT"))
+    for word, what in words:
         text = text.replace(word, what)
     if isinstance(answer, str):
         return (text.removeprefix("facesearch: ").strip(),)
-    ignored = ("x-request-id", "date", "content-length") if named.own in answer.text else ("x-request-id", "date")
+    in_it = named.own in answer.text or named.twin in answer.text
+    ignored = ("x-request-id", "date", "content-length") if in_it else ("x-request-id", "date")
     headers = [(name, value) for name, value in answer.headers.multi_items() if name not in ignored]
     return answer.status_code, headers, text
 

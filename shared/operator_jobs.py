@@ -1,0 +1,113 @@
+"""Jobs of operators: those of the calls about persons, dispatched in the name of a tenant, without a key or limits.
+
+The admin API and the commands use it. A gateway waits for many outcomes at once on a subscription; who asks for one
+now and then looks whether it is there.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from redis.asyncio import Redis
+
+from shared import fair_queue
+from shared.broker import RESULT_PREFIX
+from shared.calls import Call
+from shared.contract import Message, Status
+from shared.control import Control, Facedb, Unknown
+from shared.control.layout import TENANT_IDS, tenant_id
+from shared.errors import InvalidRequest, OperatorError, PersonUnknown, Unavailable
+from shared.fair_queue import TENANT, item
+from shared.jobs import SENT, CountFacedbsJob, FacedbToCount, Job, Outcome, new_gateway_id, new_job_id, new_request_id
+from shared.messages import Messages, outcome_in
+from shared.parameters import checked
+from shared.settings import Settings
+
+POLL_S: Final = 0.02
+
+GRACE_S: Final = 1.0
+"""Seconds past its deadline in which an outcome may still arrive, as for callers."""
+
+
+class OperatorJobs:
+    """Has workers do jobs. Not safe for threads."""
+
+    def __init__(self, control: Control, settings: Settings) -> None:
+        self._control = control
+        self._settings = settings
+        self._messages = Messages(settings)
+        self._id = new_gateway_id()
+
+    def close(self) -> None:
+        self._messages.close()
+
+    async def do(self, call: Call, tenant: str, facedb: str | None = None, **given: str) -> Message:
+        """Have a worker do what a call without images does, and return its message of OK. facedb: None for the tenant's
+        default, or all. given: the call's other parameters, as texts.
+
+        Raises Unknown for what is not there, OperatorError for a wrong parameter, Unavailable when no worker does it
+        before the deadline of a request, and RedisError.
+        """
+        owner = await self._control.tenant(tenant)
+        where = await self._facedb(tenant, facedb or owner.facedb)
+        try:
+            fields = checked(call.parameters_for(self._settings.names), given).job_fields()
+            if call.job is CountFacedbsJob:
+                fields["facedbs"] = [
+                    FacedbToCount(name=each.name, default=each.name == owner.facedb, collection=each.collection)
+                    for each in await self._control.facedbs(tenant)
+                ]
+            else:
+                fields["collection"] = where.collection
+            outcome = await self._done(call.job, await self._tenant_id(tenant), fields)
+        except InvalidRequest as error:
+            raise OperatorError(error.message) from None
+        except PersonUnknown:
+            raise _no_such_person(where.name, tenant) from None
+        if outcome.status is Status.PERSON_ID_NOT_EXIST:
+            raise _no_such_person(where.name, tenant)
+        if outcome.status is Status.FAIL:
+            raise Unavailable("the job failed; the log of the workers says why")
+        if outcome.status is not Status.OK:
+            raise OperatorError(str(outcome.message))
+        return outcome.message
+
+    async def _facedb(self, tenant: str, name: str) -> Facedb:
+        found = await self._control.facedb(tenant, name)
+        if found is None:
+            raise Unknown(f"tenant {tenant} has no facedb {name}")
+        return found
+
+    async def _tenant_id(self, tenant: str) -> str:
+        return tenant_id(await self._control.redis.hget(TENANT_IDS, tenant), tenant)
+
+    async def _done(self, job_type: type[Job], tenant: str, fields: Mapping[str, Any]) -> Outcome:
+        """Dispatch a job and return its outcome. tenant: its id."""
+        deadline = time.time() + self._settings.deadline_s
+        job_id = new_job_id(self._id, new_request_id())
+        job = job_type.model_validate({**fields, "job_id": job_id, "deadline": deadline})
+        message = self._messages.make(job, {SENT: time.time(), TENANT: tenant})
+        waiting = item(job_id, deadline, message)
+        redis: Redis = self._control.redis
+        await _run(redis, fair_queue.ENTER, tenant, job_id, waiting)
+        try:
+            async with asyncio.timeout(self._settings.deadline_s + GRACE_S):
+                while True:
+                    found = await redis.get(RESULT_PREFIX + job_id)
+                    outcome = None if found is None else outcome_in(found)
+                    if outcome is not None:
+                        return outcome
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            await _run(redis, fair_queue.WITHDRAW, tenant, job_id, waiting, message)
+            seconds = self._settings.deadline_s
+            raise Unavailable(f"no worker did it within {seconds:g} s; see whether one runs, and try again") from None
+
+
+async def _run(redis: Redis, script: str, *values: str) -> None:
+    await cast("Any", redis.eval(script, 0, *values))
+
+
+def _no_such_person(facedb: str, tenant: str) -> Unknown:
+    return Unknown(f"facedb {facedb} of tenant {tenant} has no such person")

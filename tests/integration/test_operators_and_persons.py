@@ -1,0 +1,197 @@
+"""Operators see and change persons, by the admin API and on the command line, with a real service and without one."""
+
+import base64
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from contract.tenants import new_tenant
+from facesearch.cli.main import main
+from portraits import astronaut_png, hopper_jpeg, side_by_side
+from service import Service
+from shared.fair_queue import HELD, LINE_PREFIX
+
+BOTH = base64.b64encode(side_by_side(hopper_jpeg(), astronaut_png())).decode()
+
+
+@dataclass
+class Operator:
+    """An operator, and a tenant of a running service with two persons: Grace and Grace."""
+
+    service: Service
+    tenant: str
+    key: str
+
+    def __post_init__(self) -> None:
+        fields = {"img": BOTH, "name": "Grace", "external_id": "e-1", "metadata": '{"floor":3}'}
+        said = self.service.http.post("/v1/addface", headers={"X-API-Key": self.key}, data=fields).json()
+        self.ids: list[str] = [face["person_id"] for face in said["message"]]
+
+    def admin(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Return the HTTP code and the message of an answer. path: below the tenant's."""
+        (address,) = re.findall(r"^  admin +(\S+)$", "".join(self.service.said), re.MULTILINE)
+        key = (self.service.folder / "admin-key").read_text().strip()
+        answer = httpx.request(
+            method,
+            f"{address}/tenants/{self.tenant}{path}",
+            headers={"X-Admin-Key": key},
+            json=body,
+            timeout=150,
+        )
+        return answer.status_code, answer.json()["message"]
+
+    def run(self, *arguments: str, answer: str | None = None) -> Result:
+        settings = {"REDIS_URL": self.service.broker, "FACESEARCH_DEADLINE_S": "120"}
+        return CliRunner().invoke(main, [*arguments, "--tenant", self.tenant], input=answer, env=settings)
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def refused(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        assert result.exit_code == 1, result.output
+        return result.stderr.splitlines()[0].removeprefix("facesearch: ")
+
+    def audited(self) -> list[tuple[str, str]]:
+        """Return actions and facedbs of the audit trail."""
+        result = CliRunner().invoke(main, ["audit", "--json"], env={"REDIS_URL": self.service.broker})
+        return [(e["action"], e["facedb"]) for e in json.loads(result.stdout) if e.get("tenant") == self.tenant]
+
+
+@pytest.fixture
+def operator(service: Service) -> Operator:
+    tenant, keys = new_tenant(service.broker, own={})
+    return Operator(service, tenant, keys["own"])
+
+
+PERSONS = "/facedbs/default/persons"
+
+
+class TestAdminApi:
+    def test_persons_are_listed_by_cursor_and_looked_up(self, operator: Operator) -> None:
+        code, page = operator.admin("GET", f"{PERSONS}?limit=1")
+        assert code == 200
+        (first,) = page["persons"]
+        assert (first["person_id"], first["name"], first["metadata"]) == (operator.ids[0], "Grace", {"floor": 3})
+        _, rest = operator.admin("GET", f"{PERSONS}?after={page['next']}")
+        assert ([person["person_id"] for person in rest["persons"]], rest["next"]) == (operator.ids[1:], None)
+        assert operator.admin("GET", f"{PERSONS}/{operator.ids[0]}") == (200, first)
+        assert operator.admin("GET", f"{PERSONS}?external_id=e-2")[1]["persons"] == []
+
+    def test_a_person_is_changed_and_deleted_which_is_audited(self, operator: Operator) -> None:
+        path = f"{PERSONS}/{operator.ids[0]}"
+        code, person = operator.admin("PATCH", path, {"name": "Ada", "external_id": None, "metadata": {"a": [1]}})
+        assert (code, person["name"], person.get("external_id"), person["metadata"]) == (200, "Ada", None, {"a": [1]})
+        assert operator.admin("PATCH", path, {"metadata": None})[1] == operator.admin("GET", path)[1]
+        assert operator.admin("DELETE", path) == (200, "person deleted")
+        for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("DELETE", None)):
+            gone = f"facedb default of tenant {operator.tenant} has no such person"
+            assert operator.admin(method, path, body) == (404, gone)
+        done = [("person.update", "default"), ("person.update", "default"), ("person.delete", "default")]
+        assert operator.audited() == done
+        assert operator.ids[0] not in "".join(operator.service.said), "an id of a person is in no log"
+
+    def test_facedbs_are_counted(self, operator: Operator) -> None:
+        operator.admin("POST", "/facedbs", {"name": "empty"})
+        assert operator.admin("GET", "/counted-facedbs") == (
+            200,
+            [
+                {"facedb": "default", "persons": 2, "faces": 2, "default": True},
+                {"facedb": "empty", "persons": 0, "faces": 0, "default": False},
+            ],
+        )
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "code", "message"),
+        [
+            ("GET", f"{PERSONS}?limit=0", None, 400, "limit must be a whole number from 1 to 100"),
+            ("GET", f"{PERSONS}?after=x", None, 400, "after is not the next of an answer"),
+            ("GET", f"{PERSONS}?limit=1&limit=2", None, 400, "limit is given twice"),
+            ("GET", "/facedbs/nobodys/persons", None, 404, "has no facedb nobodys"),
+            ("GET", f"{PERSONS}/x", None, 404, "has no such person"),
+            ("PATCH", f"{PERSONS}/{uuid.uuid4()}", {}, 400, "nothing is to be changed"),
+            ("PATCH", f"{PERSONS}/{uuid.uuid4()}", {"name": 7}, 400, "name must be a text, or null to remove it"),
+            ("PATCH", f"{PERSONS}/{uuid.uuid4()}", {"name": "a b"}, 400, "name must be at most 128 letters and digits"),
+            (
+                "PATCH",
+                f"{PERSONS}/{uuid.uuid4()}",
+                {"metadata": {"a": "x" * 5000}},
+                400,
+                "metadata must be a JSON object",
+            ),
+            ("PATCH", f"{PERSONS}/{uuid.uuid4()}", {"age": 7}, 400, "'age' is not known here"),
+            ("PATCH", f"{PERSONS}/{uuid.uuid4()}", {"name": "x"}, 404, "has no such person"),
+        ],
+    )
+    def test_what_is_wrong_is_said(
+        self, operator: Operator, method: str, path: str, body: object, code: int, message: str
+    ) -> None:
+        answered, said = operator.admin(method, path, body)
+        assert (answered, message in said) == (code, True), said
+        assert operator.audited() == []
+
+
+class TestCommands:
+    def test_persons_are_listed(self, operator: Operator) -> None:
+        found = operator.json("persons", "list")
+        assert [person["person_id"] for person in found] == operator.ids
+        assert operator.json("persons", "list", "--external-id", "none") == []
+        result = operator.run("persons", "list", "--limit", "1", "--name", "Grace", "--facedb", "default")
+        head, row = result.stdout.splitlines()
+        assert head.split() == ["PERSON", "ID", "NAME", "ADDED", "EXTERNAL", "ID", "METADATA"]
+        assert row.split()[:2] == [operator.ids[0], "Grace"]
+        assert row.endswith('e-1          {"floor": 3}')
+        assert "there are more than 1; --limit says how many are listed" in result.stderr
+
+    def test_a_name_that_one_person_has_stands_for_its_id(self, operator: Operator) -> None:
+        first, second = operator.ids
+        assert operator.refused("persons", "show", "Grace").startswith("several persons have that name; ")
+        assert operator.refused("persons", "show", "Ada") == "nobody has that name, and it is no person_id"
+        renamed = operator.json("persons", "rename", first, "Ada")
+        assert (renamed["person_id"], renamed["name"], renamed["external_id"]) == (first, "Ada", "e-1")
+        assert operator.json("persons", "show", "Ada") == renamed == operator.json("persons", "show", first)
+        assert operator.json("persons", "show", "Grace")["person_id"] == second
+        result = operator.run("persons", "delete", "Ada", "--yes")
+        assert (result.exit_code, result.stdout) == (0, f"person {first} deleted\n")
+        assert [person["person_id"] for person in operator.json("persons", "list")] == [second]
+        assert operator.audited() == [("person.update", "default"), ("person.delete", "default")]
+        assert operator.refused("persons", "show", first).endswith("has no such person")
+
+    def test_a_delete_asks_first(self, operator: Operator) -> None:
+        result = operator.run("persons", "delete", operator.ids[0], answer="n\n")
+        assert result.exit_code == 1
+        assert len(operator.json("persons", "list")) == 2
+
+    def test_what_is_wrong_is_said(self, operator: Operator) -> None:
+        assert operator.refused("persons", "list", "--facedb", "nobodys").endswith("has no facedb nobodys")
+        assert operator.refused("persons", "rename", operator.ids[0], "a b") == (
+            "name must be at most 128 letters and digits"
+        )
+
+    def test_facedbs_are_counted(self, operator: Operator) -> None:
+        assert operator.json("facedbs", "list", "--count") == [
+            {"facedb": "default", "persons": 2, "faces": 2, "default": True}
+        ]
+        assert operator.run("facedbs", "list", "--count").stdout == (
+            "FACEDB   DEFAULT  PERSONS  FACES\ndefault  yes      2        2\n"
+        )
+
+
+def test_without_a_worker_it_is_said_and_no_job_is_left(valkey_url: str) -> None:
+    tenant, _ = new_tenant(valkey_url)
+    settings = {"REDIS_URL": valkey_url, "FACESEARCH_DEADLINE_S": "0.2"}
+    result = CliRunner().invoke(main, ["persons", "list", "--tenant", tenant], env=settings)
+    assert result.exit_code == 1
+    assert result.stderr == ("facesearch: no worker did it within 0.2 s; see whether one runs, and try again\n")
+    with Redis.from_url(valkey_url) as redis:
+        assert not redis.keys(f"{LINE_PREFIX}*")
+        assert not redis.exists(HELD)
