@@ -146,6 +146,23 @@ class TestFacedbsOfSeveralPreprocessings:
         perform(AddJob(**common(runtime, b"a"), name="after"), actions.add, runtime)
         assert runtime.store.identity_of(COLLECTION) == NEWER
 
+    def test_a_job_whose_facedb_another_worker_begins_otherwise_meanwhile_can_be_tried_again(
+        self, runtime: Runtime
+    ) -> None:
+        def begin_otherwise() -> None:
+            self.fill(runtime, FORMER)
+
+        class Overtaken(TableFaces):
+            def embed_all(self, *asked: Any, **options: Any) -> list:
+                begin_otherwise()
+                return super().embed_all(*asked, **options)
+
+        overtaken = AddJob(**common(runtime, b"a"), name="added")
+        assert perform(overtaken, actions.add, replace(runtime, faces=Overtaken())).status is Status.FAIL
+        assert self.search(runtime) == {"before": 100}
+        assert perform(overtaken, actions.add, runtime).status is Status.OK
+        assert self.search(runtime) == {"before": 100, "added": 100}
+
     def test_a_worker_whose_heartbeat_is_not_understood_counts_as_a_former_one(self, runtime: Runtime) -> None:
         runtime.ledger.redis.sadd("fs:workers", "x")
         runtime.ledger.redis.set("fs:worker:x", "{}")
