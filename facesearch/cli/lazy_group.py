@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -10,7 +11,8 @@ import click
 class LazyGroup(click.Group):
     """A group whose commands are imported when one of them is run or asked for its own help.
 
-    The command `name` is the attribute of that name in the module `package.name`. summaries: a line of help by name.
+    The command `name` is the attribute of that name in the module `package.name`; where Python reserves the name, both
+    have an underscore after it (PEP 8). summaries: a line of help by name.
     """
 
     def __init__(self, *args: Any, package: str, summaries: Mapping[str, str], **kwargs: Any) -> None:
@@ -24,7 +26,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- likewise
         if cmd_name not in self._summaries:
             return None
-        command: click.Command = getattr(import_module(f"{self._package}.{cmd_name}"), cmd_name)
+        attribute = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(f"{self._package}.{attribute}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,9 +18,15 @@ class Endpoint:
     @property
     def address(self) -> str:
         """The URL of the endpoint for callers on this machine; a wildcard address becomes the loopback address."""
-        host, port = self.listening.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(*self.listening.getsockname()[:2])
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of what listens on an address, for callers on this machine; a wildcard address becomes the
+    loopback address.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def admin_port(settings: Settings) -> int:
