@@ -16,6 +16,7 @@ SUMMARIES: Final = {
     "erase": "Remove deleted faces and dropped face databases from every file of the service.",
     "evaluate": "Measure how well the models tell the people on the photos in DIR apart.",
     "facedbs": "Create, list, calibrate and drop the face databases of a tenant.",
+    "import": "Add the photos of a folder, CSV file or ZIP file to a face database.",
     "keys": "Create, list and revoke the API keys of a tenant.",
     "models": "Download and list models, and add your own.",
     "persons": "List, show, rename and delete the persons of a face database.",
@@ -26,7 +27,9 @@ SUMMARIES: Final = {
     "usage": "Print how many requests were answered, and how many of them are charged.",
     "verify": "Check the backup in DIR or, without DIR, the data directory.",
 }
-"""The first sentence of each command's help, as a test checks, by its name, which is also that of its module."""
+"""The first sentence of each command's help, as a test checks, by its name, which is also that of its module (see
+LazyGroup).
+"""
 
 
 @click.group(cls=LazyGroup, package="facesearch.cli", summaries=SUMMARIES)

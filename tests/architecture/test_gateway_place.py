@@ -139,9 +139,19 @@ def test_commands_of_a_worker_say_where_to_run_them(here: Place, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+def test_an_import_needs_only_a_service(here: Place, tmp_path: Path) -> None:
+    """Without one it says so in one line; tests/integration/test_import.py runs it with one."""
+    (tmp_path / "Ann").mkdir()
+    (tmp_path / "Ann/1.jpg").write_bytes(b"\xff\xd8\xff")
+    arguments = ["import", str(tmp_path), "--url", "http://127.0.0.1:9"]
+    ((status, output, exception),) = run_commands(here, arguments, FACESEARCH_API_KEY="a key for tests")
+    assert (status, exception) == (1, "SystemExit(1)")
+    assert re.fullmatch(r"facesearch: no service answers at http://127\.0\.0\.1:9 .*\n", output), output
+
+
 def test_every_command_is_in_one_of_the_lists(here: Place) -> None:
     names = json.loads(here.run("-c", TREE).stdout)
-    assert set(names) == {*REFUSED, *CONTROL, "settings", "models list", "doctor"}
+    assert set(names) == {*REFUSED, *CONTROL, "settings", "models list", "doctor", "import"}
 
 
 def test_an_installation_that_lacks_some_libraries_of_a_worker_is_not_taken_for_a_gateway(

@@ -251,6 +251,7 @@ def test_commands_beside_a_running_service(watched: Watched, service: Service, h
         ("facedbs", "list", "--tenant", "shop"),
         ("keys", "create", "--name", "till", "--tenant", "shop"),
         ("keys", "list", "--tenant", "shop"),
+        ("import", home.kept / "people" / "eileen", "--names", "file", "--journal", home.kept / "import.jsonl"),
         ("usage",),
         ("usage", "--csv", home.kept / "usage.csv"),
         ("backup", home.kept / "backup"),
@@ -262,7 +263,7 @@ def test_commands_beside_a_running_service(watched: Watched, service: Service, h
         FACESEARCH_PORT=str(httpx.URL(service.address).port),
     )
     parts = ("is ready", "shop", "visitors", "till", "addface", "checked by its manifest.json", "REDIS_URL")
-    for part in (*parts, "tenant.drop", "wait to be removed"):
+    for part in (*parts, "photos a second", "tenant.drop", "wait to be removed"):
         assert part in said
     watched("-m", "worker", "--health", REDIS_URL=service.broker)
 

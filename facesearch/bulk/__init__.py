@@ -1,0 +1,1 @@
+"""Bulk import: the photos of a folder, a CSV file or a ZIP file, added through a running service."""

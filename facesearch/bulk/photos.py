@@ -1,0 +1,99 @@
+"""What a source has: photos to add, and what in it cannot be added."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Final
+
+from shared.contract import MAX_IMAGE_BYTES, MESSAGES, Status
+from shared.imagefile.header import kind_of
+
+UNREADABLE: Final = "UNREADABLE"
+"""The status of a photo that could not be read; all other statuses are the contract's or those of the import."""
+
+LISTED_SUFFIXES: Final = frozenset(
+    f".{suffix}"
+    for suffix in (
+        "avif",
+        "bmp",
+        "gif",
+        "heic",
+        "heif",
+        "jfif",
+        "jpe",
+        "jpeg",
+        "jpg",
+        "jxl",
+        "png",
+        "tif",
+        "tiff",
+        "webp",
+    )
+)
+"""Suffixes of files that are photos for their owner, whether or not the service takes their format: one that it does
+not take is reported, and not passed over in silence.
+"""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo to add. path: within its source, for people and in the journal; with `/` between folders. name: that of
+    its faces. load: returns the encoded image, 1 to MAX_IMAGE_BYTES bytes that begin as a JPEG, PNG or BMP; raises
+    Unusable.
+    """
+
+    path: str
+    name: str
+    load: Callable[[], bytes] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo, or a row of a source, that was not added. status: one of the contract, or a word of ours in capitals.
+    reason: for people.
+    """
+
+    path: str
+    name: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has. photos: in their order. failures: what is wrong with it without reading any photo. skipped:
+    the number of files that are no photos.
+    """
+
+    photos: tuple[Photo, ...]
+    failures: tuple[Failure, ...] = ()
+    skipped: int = 0
+
+
+class Unusable(Exception):
+    """A photo cannot be sent. status, reason: as in Failure."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def read_image(file: IO[bytes]) -> bytes:
+    """Return the encoded image in a file. Reads no more than one byte beyond MAX_IMAGE_BYTES. Raises Unusable, with the
+    contract's status, if the service would not take it: too large, or no JPEG, PNG or BMP.
+    """
+    data = file.read(MAX_IMAGE_BYTES + 1)
+    if len(data) > MAX_IMAGE_BYTES:
+        raise too_large()
+    if kind_of(data) is None:
+        raise Unusable(Status.IMAGE_INVALID_FORMAT, "it is no JPEG, PNG or BMP")
+    return data
+
+
+def too_large() -> Unusable:
+    return Unusable(Status.IMAGE_INVALID_SIZE, MESSAGES[Status.IMAGE_INVALID_SIZE])
+
+
+def printable(path: str) -> str:
+    """Return a path as UTF-8 has it: bytes that are no text in the file system's encoding become escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()

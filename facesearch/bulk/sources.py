@@ -1,0 +1,44 @@
+"""Opening what is imported: a folder, a CSV file or a ZIP file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from facesearch.bulk import archive, folder, table
+from facesearch.bulk.photos import Listing
+from shared.errors import OperatorError
+
+NamesFrom = Literal["folder", "file"]
+
+
+@contextmanager
+def opened(source: Path, names_from: NamesFrom | None) -> Iterator[Listing]:
+    """Yield what is in a source; its photos can be loaded until the end of the block. names_from: where names come from
+    in a folder or a ZIP file, by default `folder`; a CSV file has them in a column.
+
+    Raises OperatorError if the source cannot be read, is of another kind, or has nothing in it.
+    """
+    suffix = source.suffix.lower()
+    try:
+        if source.is_dir():
+            yield _not_empty(folder.listing(source, names_from or "folder"), source)
+        elif suffix == ".zip":
+            with archive.opened(source) as members:
+                yield _not_empty(archive.listing(members, names_from or "folder"), source)
+        elif suffix == ".csv":
+            if names_from is not None:
+                raise OperatorError("--names is for folders and ZIP files; a CSV file has names in its column `name`")
+            yield _not_empty(table.listing(source), source)
+        elif not source.exists():
+            raise OperatorError(f"{source} does not exist; give a folder, a .csv or a .zip file")
+        else:
+            raise OperatorError(f"{source} is neither a folder nor a .csv or .zip file")
+    except OSError as error:
+        raise OperatorError(f"cannot read {error.filename or source}: {error.strerror}") from None
+
+
+def _not_empty(found: Listing, source: Path) -> Listing:
+    if not found.photos and not found.failures:
+        raise OperatorError(f"{source} has no photos; `facesearch import --help` shows where they are looked for")
+    return found
