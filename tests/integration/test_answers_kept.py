@@ -81,12 +81,18 @@ def found(*ids: str) -> list[dict[str, Any]]:
     return [{"confidence": 100, "name": "Ada", "person_id": one} for one in ids]
 
 
+def changed(one: str) -> dict[str, Any]:
+    """Return the answer to a change of a person."""
+    return {"person_id": one, "name": "Ada", "added": None, "metadata": {"floor": 3}, "faces": 1}
+
+
 def test_an_answer_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
     there, gone = kept.face("shop"), str(uuid.uuid4())
     erased = [
         kept.answer("shop", added(gone)),
         kept.answer("shop", added(there, gone)),
         kept.answer("shop", found(gone)),
+        kept.answer("shop", changed(gone)),
         kept.answer("dropped", added(gone)),
     ]
     assert kept.forget() == len(erased)
@@ -102,6 +108,7 @@ def test_all_other_answers_stay(kept: Kept) -> None:
     stays = [
         kept.answer("shop", added(there)),
         kept.answer("shop", found(there)),
+        kept.answer("shop", changed(there)),
         kept.answer("shop", "successfully deleted face"),
         kept.answer("shop", {"similarity": 99, "result": "SAME PERSON"}),
         kept.answer("shop", "no similar face in db", Status.NO_SIMILAR_FACE),

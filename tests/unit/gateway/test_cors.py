@@ -46,6 +46,8 @@ async def calls(origins: str) -> AsyncIterator[tuple[TestClient, list[str]]]:
     app = web.Application(middlewares=[request_id, cors(parse(origins)), counting, errors])
     app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     app.router.add_get("/openapi.json", call)
+    for method in ("PATCH", "DELETE"):  # each a route of its own name, as in gateway/calls/handlers.py
+        app.router.add_route(method, "/v1/persons/{person_id}", call, name=method)
     async with TestClient(TestServer(app)) as client:
         yield client, counted
 
@@ -74,6 +76,8 @@ class TestPreflight:
         async with calls(PAGE) as (client, _):
             response = await client.options("/openapi.json", headers=ASKED)
             assert listed(response, "Access-Control-Allow-Methods") == {"GET", "HEAD"}
+            response = await client.options("/v1/persons/x", headers=ASKED | {"Access-Control-Request-Method": "PATCH"})
+            assert listed(response, "Access-Control-Allow-Methods") == {"PATCH", "DELETE"}
 
     @pytest.mark.parametrize(
         ("path", "changed", "status"),
