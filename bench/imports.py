@@ -27,7 +27,7 @@ from shared.contract import Faces
 from shared.control import DEFAULT, Control
 from shared.redis_clients import connect
 
-ROUNDS: Final = 11
+ROUNDS: Final = 9
 PHOTOS: Final = 250
 CALLERS: Final = 8
 """Callers of the closed loop: more add nothing on two cores, as bench/service.py shows."""
