@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as engine
 
 from homes import with_preprocessing
 from worker.models.identity import Identity
-from worker.store.base import Point, StoreUnavailable, Vector
+from worker.store.awaiting import await_available
+from worker.store.base import Point, StoreError, StoreUnavailable, Vector
 from worker.store.edge import files, indexes
 from worker.store.edge.store import EdgeStore
 
@@ -34,7 +36,8 @@ def face(seed: int) -> Point:
 
 
 def opened(folder: Path) -> EdgeStore:
-    return EdgeStore(folder, OURS, 8, 100)
+    """Open the store with int8 from 200 points on; a collection is large from 800 on."""
+    return EdgeStore(folder, OURS, 8, 200)
 
 
 def indexed(store: EdgeStore) -> set[str]:
@@ -61,6 +64,11 @@ def store(folder: Path) -> Iterator[EdgeStore]:
         yield store
 
 
+def make_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on make shards without indexes, as an earlier release did."""
+    monkeypatch.setattr(indexes, "create_shard", lambda path, config, *_: engine.EdgeShard.create(str(path), config))
+
+
 class TestIndexes:
     def test_those_of_names_and_external_ids_are_made_when_somebody_looks_for_one(self, store: EdgeStore) -> None:
         assert indexed(store) == {"added"}
@@ -82,6 +90,34 @@ class TestIndexes:
             assert indexed(again) == {"added", "name"}
             assert again.page("db", None, 10, name="Ada") == [replace(face(3).person, name="Ada")]
             assert len(again.page("db", None, 1000)) == 600
+
+    def test_a_collection_that_becomes_large_gets_all_of_them(self, folder: Path) -> None:
+        with closing(EdgeStore(folder, OURS, 8, index_from=50)) as store:
+            for begin in range(0, 300, 10):
+                store.add("db", [face(seed) for seed in range(begin, begin + 10)])
+                assert indexed(store) == {"added"} or begin >= 190
+            assert indexed(store) == {"added", "name", "external_id"}
+
+    def test_a_large_collection_of_an_earlier_release_gets_them_by_compaction(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as before, closing(EdgeStore(folder, OURS, 8)) as store:
+            make_as_before(before)
+            for begin in range(0, 1000, 50):
+                store.add("db", [replace(face(seed), added=None) for seed in range(begin, begin + 50)])
+            assert indexed(store) == set()
+        with closing(EdgeStore(folder, OURS, 8, index_from=100)) as store:
+            await_available(store, "db")  # int8 is made first
+            for filters in ({}, {"name": face(7).name}):
+                with pytest.raises(StoreError, match="run `facesearch erase --now`"):
+                    store.page("db", None, 10, **filters)
+            store.add("db", [face(seed) for seed in range(1000, 1100)])
+            assert indexed(store) == set(), "nor does it get them while it grows"
+            assert store.compact("db", lambda: None)
+            assert indexed(store) == {"added", "name", "external_id"}
+            (found,) = store.page("db", None, 10, name=face(7).name)
+            assert found == replace(face(7).person, added=None)
+            assert len(store.page("db", None, 2000)) == 1100
 
     def test_none_is_made_on_a_disk_that_is_nearly_full(
         self, store: EdgeStore, monkeypatch: pytest.MonkeyPatch
@@ -132,7 +168,7 @@ from pathlib import Path
 from worker.models.identity import Identity
 from worker.store.edge.store import EdgeStore
 
-store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 16), 2, 100)
+store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 16), 2, 200)
 number = 0
 while True:
     number += 1

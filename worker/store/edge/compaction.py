@@ -110,12 +110,13 @@ class Compaction:
 
     def _created(self, collection: str, path: Path) -> engine.EdgeShard:
         """Return an empty shard for vectors of the collection's dimension, which may be another model's, and with the
-        collection's indexes.
+        collection's indexes; with all of them if the collection is large.
         """
         path.mkdir(exist_ok=True)
         with self.shards.use(collection) as shard:
             some, _ = shard.engine.scroll(engine.ScrollRequest(limit=1, with_payload=False, with_vector=True))
-            keys = indexes.keys_of(shard.engine)
+            is_large = _count(shard.engine) >= segments.LARGEST * self.index_from
+            keys = indexes.KEYS if is_large else indexes.keys_of(shard.engine)
         dimension = len(some[0].vector) if some else self.dimension
         return indexes.create_shard(path, segments.config(self.index_from, dimension), keys)
 

@@ -1,8 +1,9 @@
 """Indexes of the attributes of persons in a shard of Qdrant Edge, by which they are listed and looked up.
 
-A new shard indexes the times of adding. The others are made when somebody first looks for a name or an external_id, and
-so is that of the times in a shard of an earlier release: most collections are never asked for these, and each index
-makes the optimiser's pauses longer. Making one holds the interpreter lock, for 0.1 to 0.2 s for 100,000 points, once.
+A new shard indexes the times of adding. The other indexes are made when somebody first looks for a name or an
+external_id, or when the shard becomes large: each makes the optimiser's pauses longer, and most small collections are
+never asked for these. Making one holds the interpreter lock, for a quarter of a second for 100,000 points. A larger
+shard without it, of an earlier release, gets it by compaction, which goes in steps.
 docs/decisions/0031-persons-in-the-store.md has the figures.
 """
 
@@ -19,6 +20,9 @@ _SCHEMAS: Final[dict[str, engine.IntegerIndexParams | engine.KeywordIndexParams]
     NAME: engine.KeywordIndexParams(on_disk=True),
     EXTERNAL_ID: engine.KeywordIndexParams(on_disk=True),
 }
+
+KEYS: Final = tuple(_SCHEMAS)
+"""The attributes that can be indexed."""
 
 
 def create_shard(path: Path, config: engine.EdgeConfig, keys: Iterable[str] = ()) -> engine.EdgeShard:

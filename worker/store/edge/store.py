@@ -59,6 +59,10 @@ FLUSH_EVERY = 10_000
 every 100,000 points make the next start 1.2 s longer. A flush after 10,000 takes 20 ms."""
 
 
+MOST_INDEXED = 2
+"""Index attributes at once only in shards up to this multiple of a large segment: half a second for 200,000 points."""
+
+
 class _ChangeCounter:
     """Counts changed points, and decides when a periodic task is due."""
 
@@ -85,6 +89,11 @@ class _Shard:
         self.unflushed = _ChangeCounter()
         self.unoptimized = _ChangeCounter()
         self._indexed: set[str] = set()  # keys known to be indexed; add and update are atomic
+
+    @property
+    def points(self) -> int:
+        """An upper bound of the number of points: the engine counts removed points, too."""
+        return self.engine.info().points_count
 
     def missing_indexes(self, keys: Iterable[str]) -> list[str]:
         """Return those of the keys that the shard does not index."""
@@ -236,8 +245,7 @@ class EdgeStore:
                 try:
                     with self._ours(collection) as shard:
                         for key in shard.missing_indexes((attributes.ADDED, *wanted)):
-                            self._require_room(MIN_FREE_BYTES)
-                            shard.make_index(key)
+                            self._make_index(collection, shard, key)
                         return shard.engine.scroll(request)[0]
                 except FileNotFoundError:  # never there, or dropped since
                     return []
@@ -390,6 +398,7 @@ class EdgeStore:
             shard.engine.flush()
         if shard.unoptimized.add(points, segments.changes_between_optimizations(self._index_from)):
             self._optimize(collection, shard)
+            self._index_if_large(collection, shard)
 
     def _optimize(self, collection: str, shard: _Shard) -> None:
         """Optimise the shard. If that fails, searches take longer."""
@@ -400,6 +409,30 @@ class EdgeStore:
                 shard.engine.optimize()
         except StoreError as error:
             log.warning("collection_not_indexed", collection=collection, reason=str(error))
+
+    def _index_if_large(self, collection: str, shard: _Shard) -> None:
+        """Make one index that is missing, so that none is missing in a collection that grows further."""
+        large = segments.LARGEST * self._index_from
+        if not large <= shard.points <= MOST_INDEXED * large:
+            return
+        for key in shard.missing_indexes(indexes.KEYS)[:1]:
+            try:
+                with as_store_errors(self._files.folder / collection):
+                    self._make_index(collection, shard, key)
+            except StoreError as error:
+                log.warning("collection_not_indexed", collection=collection, reason=str(error))
+
+    def _make_index(self, collection: str, shard: _Shard, key: str) -> None:
+        """Raises StoreError where that would hold up the process for long: a worker that takes longer than a job may
+        is ended, and would make the index again when it is restarted.
+        """
+        if shard.points > MOST_INDEXED * segments.LARGEST * self._index_from:
+            raise StoreError(
+                f"{collection} has too many persons to be indexed for lists at once; run `facesearch erase --now`, "
+                "which indexes them beside the jobs"
+            )
+        self._require_room(MIN_FREE_BYTES)
+        shard.make_index(key)
 
     def _is_largely_unindexed(self, shard: engine.EdgeShard) -> bool:
         """Return whether optimising would hold up the process for long."""
