@@ -197,6 +197,7 @@ def main() -> None:
             found[part] = measure(folder / part, size)
             shutil.rmtree(folder / part)
     print(json.dumps(found))
+    results.keep("stored_persons", found)
     for row in found["sizes"]:
         print(f"{row['persons']:>9,}", {key: value for key, value in row.items() if key != "persons"})
     for part in ("hard", "growth", "searches"):

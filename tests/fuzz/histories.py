@@ -399,7 +399,7 @@ def world(folder: Path) -> Iterator[World]:
             TableFaces(), SFACE, MemoryStore(SPACE), Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), DEADLINE_S
         )
         shared = World(redis, made, runtime)
-        faked_time = SimpleNamespace(time=shared.now)
+        faked_time = SimpleNamespace(time=shared.now, time_ns=lambda: int(shared.now() * 1e9))
         for module in (worker.actions, worker.ledger):
             stack.enter_context(mock.patch.object(module, "time", faked_time))
         yield shared
