@@ -116,6 +116,12 @@ class TestSettings:
             other.post("/v1/delface", headers={"X-API-Key": key}).status_code for key in ("unknown", *keys.values())
         ]
         assert codes == [200, 200, 200]
+        codes = [
+            other.request(method, f"/v1/persons{person}", headers={"X-API-Key": key}).status_code
+            for method, person in (("GET", ""), ("GET", "/x"), ("PATCH", "/x"), ("DELETE", "/x"))
+            for key in ("unknown", *keys.values())
+        ]
+        assert codes == [200] * 12
         pair = {"img1": hopper_jpeg(), "img2": reencode(rotate(hopper_jpeg(), 7), 50)}
         whole, exact = (
             other.post("/v1/facecompare", files=pair, headers={"X-API-Key": key}).json()["message"]["similarity"]
@@ -139,6 +145,14 @@ class TestSettings:
         strict = service.http.post("/v1/searchface", files={"img": hopper_jpeg()}, headers=headers).json()["message"]
         assert {match["name"] for match in strict} == {name}
         assert len(strict) == 3
+        # Whichever names a gateway allows now, one that is there can be listed by; a new one must be allowed.
+        for client in (other, service.http):
+            listed = client.get("/v1/persons", params={"name": name}, headers=headers).json()["message"]["persons"]
+            assert {person["name"] for person in listed} == {name}
+        person = f"/v1/persons/{listed[0]['person_id']}"
+        assert other.patch(person, data={"name": name[:1]}, headers=headers).json()["message"]["name"] == name[:1]
+        refused = service.http.patch(person, data={"name": name}, headers=headers).json()
+        assert refused["message"] == "name must be at most 128 letters and digits"
         said = "".join(service.said)
         assert name not in said
         assert json.dumps(name)[1:-1] not in said
