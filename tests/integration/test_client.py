@@ -241,7 +241,7 @@ class TestErrors:
             client.searchface(hopper_jpeg())
         assert caught.value.http_status == 401
         with (
-            gateway_on(service.broker, http_status="always-200") as always,
+            gateway_on(service.broker, api_key=service.key, http_status="always-200") as always,
             FaceSearch(str(always.base_url), "unknown") as client,
             pytest.raises(Unauthorized) as caught,
         ):
