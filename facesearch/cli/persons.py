@@ -39,7 +39,9 @@ def persons() -> None:
 @facedb_option
 @click.option("--name", help="Only persons of exactly this name.")
 @click.option("--external-id", help="Only persons with exactly this external id.")
-@click.option("--limit", type=click.IntRange(min=1), default=MAX_PERSONS, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=MAX_PERSONS, show_default=True, help="Most persons to list."
+)
 @data_dir_option
 @json_option
 @reported

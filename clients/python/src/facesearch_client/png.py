@@ -8,7 +8,7 @@ import zlib
 from typing import Any, Final
 
 _LEVEL: Final = 1
-"""Of zlib: of a photo a higher one saves a few percent of the bytes for several times the time."""
+"""The level of zlib. A higher one takes several times as long and saves a few percent of the bytes of a photo."""
 
 _GREY: Final = 0
 _RGB: Final = 2
