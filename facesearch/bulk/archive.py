@@ -67,15 +67,15 @@ def listing(file: zipfile.ZipFile, names_from: Literal["folder", "file"]) -> Lis
     return Listing(tuple(photos), tuple(failures), skipped)
 
 
-def _load(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _load(file: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = MAX_IMAGE_BYTES) -> bytes:
     if member.flag_bits & _ENCRYPTED:
         raise Unusable(UNREADABLE, "it is encrypted")
     if member.compress_type not in _WAYS:
         raise Unusable(UNREADABLE, "it is compressed in a way that is not read; only `deflate` and `store` are")
-    if member.file_size > MAX_IMAGE_BYTES:
-        raise too_large()
+    if member.file_size > most:
+        raise too_large(most)
     try:
         with file.open(member) as content:
-            return read_image(content)
+            return read_image(content, most)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
         raise Unusable(UNREADABLE, f"it cannot be read from the ZIP file: {error}") from None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from facesearch.bulk.photos import LISTED_SUFFIXES, UNREADABLE, Failure, Listing, Photo, Unusable, printable, read_image
 from facesearch.bulk.place import is_hidden, name_of
+from shared.contract import MAX_IMAGE_BYTES
 from shared.imagefile.header import SIGNATURE_BYTES, kind_of
 
 
@@ -31,11 +32,11 @@ def listing(folder: Path, names_from: Literal["folder", "file"]) -> Listing:
     return Listing(tuple(photos), tuple(failures), skipped)
 
 
-def load(path: Path) -> bytes:
-    """Return the encoded image in a file. Raises Unusable."""
+def load(path: Path, most: int = MAX_IMAGE_BYTES) -> bytes:
+    """Return the encoded image in a file (see Load). Raises Unusable."""
     try:
         with path.open("rb") as file:
-            return read_image(file)
+            return read_image(file, most)
     except OSError as error:
         raise Unusable(UNREADABLE, f"it cannot be read: {error.strerror}") from None
 

@@ -1,8 +1,7 @@
 """What a source has: photos to add, and what in it cannot be added."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from shared.contract import MAX_IMAGE_BYTES, MESSAGES, Status
 from shared.imagefile.header import kind_of
@@ -34,16 +33,28 @@ not take is reported, and not passed over in silence.
 """
 
 
+MAX_SHRUNK_BYTES: Final = 128 * 1024 * 1024
+"""Size of the largest file that is read to make it smaller: a JPEG of 200 megapixels in good quality."""
+
+
+class Load(Protocol):
+    """Reads a photo."""
+
+    def __call__(self, most: int = MAX_IMAGE_BYTES) -> bytes:
+        """Return the encoded image, of 1 to `most` bytes that begin as a JPEG, PNG or BMP. Raises Unusable, for more
+        bytes with the status IMAGE_INVALID_SIZE.
+        """
+
+
 @dataclass(frozen=True)
 class Photo:
     """One photo to add. path: within its source, for people and in the journal; with `/` between folders. name: that of
-    its faces. load: returns the encoded image, 1 to MAX_IMAGE_BYTES bytes that begin as a JPEG, PNG or BMP; raises
-    Unusable.
+    its faces. load: reads it.
     """
 
     path: str
     name: str
-    load: Callable[[], bytes] = field(repr=False, compare=False)
+    load: Load = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,20 +89,22 @@ class Unusable(Exception):
         self.reason = reason
 
 
-def read_image(file: IO[bytes]) -> bytes:
-    """Return the encoded image in a file. Reads no more than one byte beyond MAX_IMAGE_BYTES. Raises Unusable, with the
-    contract's status, if the service would not take it: too large, or no JPEG, PNG or BMP.
+def read_image(file: IO[bytes], most: int) -> bytes:
+    """Return the encoded image in a file. Reads no more than one byte beyond `most`. Raises Unusable, with the
+    contract's status, if it is larger, or no JPEG, PNG or BMP.
     """
-    data = file.read(MAX_IMAGE_BYTES + 1)
-    if len(data) > MAX_IMAGE_BYTES:
-        raise too_large()
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise too_large(most)
     if kind_of(data) is None:
         raise Unusable(Status.IMAGE_INVALID_FORMAT, "it is no JPEG, PNG or BMP")
     return data
 
 
-def too_large() -> Unusable:
-    return Unusable(Status.IMAGE_INVALID_SIZE, MESSAGES[Status.IMAGE_INVALID_SIZE])
+def too_large(most: int) -> Unusable:
+    """Return the error of a photo of more than `most` bytes: the service's limit, or that of what is made smaller."""
+    remedy = "--shrink makes it smaller" if most == MAX_IMAGE_BYTES else f"and than {most} bytes, the most for --shrink"
+    return Unusable(Status.IMAGE_INVALID_SIZE, f"{MESSAGES[Status.IMAGE_INVALID_SIZE]}: {remedy}")
 
 
 def printable(path: str) -> str:

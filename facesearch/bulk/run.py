@@ -9,7 +9,8 @@ from typing import Final
 from pydantic import SecretStr
 
 from facesearch.bulk.adding import PATIENCE, Patience, Sender
-from facesearch.bulk.journal import Journal, State, idempotency_key, photo_id
+from facesearch.bulk.journal import Journal, State, idempotency_key
+from facesearch.bulk.loading import Loader
 from facesearch.bulk.names import FREE_RULE, STRICT_RULE, Fit, fit
 from facesearch.bulk.photos import Failure, Listing, Photo, Unusable
 from facesearch.bulk.report import Tally
@@ -31,8 +32,8 @@ ASKED_FOR_S: Final = 60.0
 @dataclass(frozen=True)
 class Options:
     """How photos are added. facedb: "" for the key's own default. workers: most photos at once. remembered_s: for how
-    long the service remembers an Idempotency-Key. send_uncertain: whether photos
-    are sent that may have been added longer ago than that.
+    long the service remembers an Idempotency-Key. send_uncertain: whether photos are sent that may have been added
+    longer ago than that. shrink: whether photos that are larger than the service takes are made smaller.
     """
 
     url: str
@@ -42,6 +43,7 @@ class Options:
     workers: int = 64
     remembered_s: float = 86_400
     send_uncertain: bool = False
+    shrink: bool = False
     patience: Patience = PATIENCE
 
 
@@ -77,9 +79,10 @@ def planned(options: Options, found: Listing, state: State, would_add: Callable[
     are the photos that would be sent, and would_add is called with each.
     """
     tally = Tally(failures=[*found.failures])
+    loader = Loader(options.facedb, shrink=options.shrink)
     for photo in found.photos:
         try:
-            identity = photo_id(options.facedb, photo.name, photo.path, photo.load())
+            identity = loader.identity(photo)
         except Unusable as error:
             tally.failures.append(Failure(photo.path, photo.name, error.status, error.reason))
             continue
@@ -161,6 +164,7 @@ class _Import:
 
     def __init__(self, options: Options, journal: Journal, tally: Tally, sender: Sender, stop: asyncio.Event) -> None:
         self._options = options
+        self._loader = Loader(options.facedb, shrink=options.shrink)
         self._journal = journal
         self._tally = tally
         self._sender = sender
@@ -170,12 +174,12 @@ class _Import:
         """Add a photo unless it was. Raises OperatorError as Sender.outcome and the journal do."""
         options, state = self._options, self._journal.state
         try:
-            image = await asyncio.to_thread(photo.load)
+            loaded = await asyncio.to_thread(self._loader.load, photo, state.added)
         except Unusable as error:
             self._failed(photo, error.status, error.reason)
             return
-        identity = photo_id(options.facedb, photo.name, photo.path, image)
-        if identity in state.added:
+        identity, image = loaded.identity, loaded.image
+        if image is None:
             self._tally.before += 1
             self._tally.left -= 1
             return
@@ -190,6 +194,7 @@ class _Import:
         ways = dict.fromkeys([earlier.faces, options.faces] if earlier is not None else [options.faces])
         for faces in ways:
             if await self._is_settled(photo, identity, image, faces, is_known=earlier is not None):
+                self._tally.shrunk += loaded.is_shrunk and identity in state.added
                 return
 
     async def _is_settled(self, photo: Photo, identity: str, image: bytes, faces: Faces, *, is_known: bool) -> bool:

@@ -15,6 +15,7 @@ import click
 from pydantic import SecretStr
 
 from facesearch.cli.console import print_paragraph, remark, reported, settings_from
+from facesearch.diagnosis.installed import missing
 from facesearch.embedded import data_directory
 from facesearch.embedded.sockets import url_of
 from shared import origins
@@ -56,6 +57,7 @@ LINE_EVERY_S: Final = 10.0
     type=click.Choice(["folder", "file"]),
     help="Where names come from in a folder or ZIP file.  [default: folder]",
 )
+@click.option("--shrink", is_flag=True, help="Make photos of more than 2 MiB smaller before they are sent.")
 @click.option("--url", help="Address of the service.  [default: the one here, http://127.0.0.1:8000]")
 @click.option(
     "--key-file",
@@ -81,6 +83,7 @@ def import_(
     facedb: str,
     faces: str,
     names_from: "NamesFrom | None",
+    shrink: bool,
     url: str | None,
     key_file: Path | None,
     data_dir: Path | None,
@@ -104,6 +107,8 @@ def import_(
     facesearch import photos.zip --dry-run --report wrong.csv
     """
     settings = settings_from(data_dir=data_dir)
+    if shrink and missing(("cv2", "numpy")):
+        raise OperatorError("--shrink needs OpenCV, which is not installed here; import where a worker is installed")
     if facedb and FACEDB.fullmatch(facedb) is None:
         raise OperatorError("--facedb must be 1 to 64 letters, digits, - or _")
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
@@ -121,6 +126,7 @@ def import_(
         workers=workers,
         remembered_s=settings.idempotency_s,
         send_uncertain=send_uncertain,
+        shrink=shrink,
     )
     target = journals.Target(options.url, facedb)
     path = journal or _beside(source, facedb)
@@ -206,6 +212,8 @@ def _progress(tally: "Tally", photos: int) -> Iterator[tuple[Callable[[], None],
 def _print(tally: "Tally") -> None:
     """Print what the import came to."""
     click.echo(f"added         {tally.added} photos, {tally.faces} faces{_rate(tally)}")
+    if tally.shrunk:
+        click.echo(f"              {tally.shrunk} of them made smaller")
     if tally.before:
         click.echo(f"added before  {tally.before} photos, by the journal")
     if tally.replayed:

@@ -124,14 +124,15 @@ class TestWhatIsAdded:
         assert rows == {
             "two": ("two/1.jpg", "FACE_DETECT_FAILED", "several faces"),
             "none": ("none/1.jpg", "FACE_DETECT_FAILED", "no face, or none that is shown well enough"),
-            "large": ("large/1.jpg", "IMAGE_INVALID_SIZE", "image larger than 2M"),
+            "large": ("large/1.jpg", "IMAGE_INVALID_SIZE", "image larger than 2M: --shrink makes it smaller"),
             "gif": ("gif/1.jpg", "IMAGE_INVALID_FORMAT", "it is no JPEG, PNG or BMP"),
         }
         assert "1 x several faces" in done.stdout
-        again = importer.run(source, "--faces", "all", "--report", report)
-        assert "added         1 photos, 2 faces" in again.stdout
-        assert importer.names() == ["Grace0", "two"]
-        assert {row["name"] for row in rows_of(report)} == {"none", "large", "gif"}
+        again = importer.run(source, "--faces", "all", "--shrink", "--report", report)
+        assert "added         2 photos, 3 faces" in again.stdout
+        assert "              1 of them made smaller" in again.stdout
+        assert importer.names() == ["Grace0", "large", "two"]
+        assert {row["name"] for row in rows_of(report)} == {"none", "gif"}
 
     def test_names_that_the_service_does_not_take_are_known_before(self, importer: Importer, tmp_path: Path) -> None:
         source = photos(tmp_path / "photos", 1)
