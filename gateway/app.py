@@ -41,6 +41,7 @@ from gateway.http.timeouts import TIMEOUTS, Timeouts
 from gateway.metrics import Metrics
 from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
+from gateway.pages.routes import api_page
 from gateway.redis_connection import SharedConnection
 from shared.calls import CALLS, Call
 from shared.control import Control
@@ -76,6 +77,8 @@ def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Appli
     app[TABLE] = calls
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"), calls)
     app.add_routes([*handlers.routes(calls), *openapi_routes, *probes.routes])
+    if settings.pages:
+        app.add_routes(api_page("gateway.js"))
     app.cleanup_ctx.append(_resources)
     return app
 

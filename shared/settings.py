@@ -305,6 +305,11 @@ class Settings(BaseSettings):
         "separated by commas, or * for all. Left out: none; a page that calls exposes its API key to "
         "everyone who opens it. See docs/operations.md.",
     )
+    pages: bool = Field(
+        default=True,
+        description="Serve pages for browsers: that of the API at /docs, and that of the admin API at /docs on its "
+        "port. They ask no other host. False: requests of callers alone.",
+    )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
         description="Seconds after SIGTERM in which a gateway still accepts requests while /readyz answers 503, so "

@@ -18,6 +18,7 @@ from gateway.body.query import read_query
 from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
+from gateway.pages.routes import api_page
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
 from shared.operator_jobs import OperatorJobs
@@ -39,6 +40,8 @@ def create_admin_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[request_id, errors, require_admin_key(key, wrong_keys), operator_errors])
     app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=defer_continue) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
+    if settings.pages:
+        app.add_routes(api_page("admin.js"))
     app.cleanup_ctx.append(_resources(settings, wrong_keys))
     return app
 

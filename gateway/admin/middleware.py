@@ -14,6 +14,7 @@ from redis import RedisError
 from gateway.admin.wrong_keys import WrongKeys
 from gateway.http.answers import answer
 from gateway.http.middleware import logged_path
+from gateway.pages.routes import is_page
 from shared.contract import Status
 from shared.control import Conflict, Unknown
 from shared.errors import InvalidRequest, OperatorError, TooManyRequests, Unauthorized, Unavailable
@@ -26,11 +27,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def require_admin_key(admin_key: str, wrong_keys: WrongKeys) -> Middleware:
-    """Return a middleware that requires the key for every path, existing or not. The right key always passes."""
+    """Return a middleware that requires the key for every path, existing or not, but not for the files of pages, where
+    operators enter it. The right key always passes.
+    """
     expected = _digest(admin_key)
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_page(request.path):
+            return await handler(request)
         # Digests, so that the time depends neither on how much of the key is right nor on its length.
         if not hmac.compare_digest(_digest(request.headers.get(HEADER, "")), expected):
             wait_s = wrong_keys.record(request.remote or "")

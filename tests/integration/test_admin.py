@@ -170,6 +170,12 @@ class TestOperations:
         async with client.get("/openapi.json", headers={"X-Admin-Key": "wrong"}) as response:
             assert response.status == 401
 
+    async def test_its_page_needs_no_key_and_shows_nothing_without(self, client: TestClient) -> None:
+        for path, expected in (("/docs", 200), ("/docs/start.js", 200), ("/docs/nothing", 404), ("/docsx", 401)):
+            async with client.get(path, headers={"X-Admin-Key": "wrong"}) as response:
+                assert response.status == expected, path
+                assert KEY not in await response.text()
+
     async def test_usage(self, send: Send, client: TestClient) -> None:
         assert await send("GET", "/usage") == (200, {"rows": [], "totals": {}})
         assert await send("GET", "/usage?from=soon") == (400, "from must be a day, YYYY-MM-DD")
