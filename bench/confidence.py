@@ -188,7 +188,7 @@ def store(faces: int) -> dict[str, Any]:
                 nonlocal longest, last
                 longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
 
-            found = estimates.estimate(opened, spaces, "db", SFACE, step)
+            found = estimates.estimate(opened, spaces, "db", {spaces.preferred.model: SFACE}, step)
             return {
                 "faces": found.stored,
                 "sampled": found.faces,

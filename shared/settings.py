@@ -365,6 +365,12 @@ class Settings(BaseSettings):
         default="sface-2021dec-int8bq",
         description="Embedding model, by its name in the catalogue or its own (`facesearch models add`).",
     )
+    second_embedder: str | None = Field(
+        default=None,
+        description="Another embedding model that workers load, too, for the facedbs that it filled; new facedbs get "
+        "the one of FACESEARCH_EMBEDDER. For a change of the model without an outage, see docs/models.md. Left out: "
+        "none, and no memory for one.",
+    )
     mirror_faces: bool = Field(
         default=False,
         description="Embed each face of new facedbs together with its mirror image. Of the genuine pairs that "

@@ -140,7 +140,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 opened = process.open()
                 redis = opened.runtime.ledger.redis
                 await_broker(redis, where, state.maybe_shutdown)
-                require_same_embedder(redis, opened.runtime.spaces.preferred)
+                require_same_embedder(redis, opened.runtime.spaces)
                 opened.foreign_facedbs.require_something_served()
             except OperatorError as error:
                 if refuse is None:
@@ -178,7 +178,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 Sweeper(runtime.ledger, store),
                 Backups(redis, store, runtime.spaces, settings.handover),
                 Erasures(redis, store),
-                Estimates(redis, store, runtime.spaces, runtime.calibration),
+                Estimates(redis, store, runtime.spaces, runtime.calibrations),
                 Redelivery(redis, limit),
                 BrokerWatch(redis, end),
             )

@@ -18,23 +18,23 @@ from shared.heartbeat import (
     heartbeat_key,
     read_heartbeats,
 )
-from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
 
 
-def require_same_embedder(redis: Redis, identity: Identity) -> None:
-    """Raises OperatorError when a living worker has another embedder: the first of the two to add a face to a facedb
-    would shut the other out of it. Nothing is checked without a broker.
+def require_same_embedder(redis: Redis, spaces: Spaces) -> None:
+    """Raises OperatorError when a living worker has another embedder, which this one does not have as its second: the
+    first of the two to add a face to a facedb would shut the other out of it. Nothing is checked without a broker.
     """
     with suppress(RedisError):
         for record in filter(None, read_heartbeats(redis).values()):
             other = Heartbeat.model_validate_json(record)
-            if other.embedder != identity.model:
+            if other.embedder != spaces.preferred.model and not spaces.serves(other.identity):
                 raise OperatorError(
                     f"workers of this service that are alive (on {other.host}) use {other.embedder}, and this one "
-                    f"{identity.model}: set FACESEARCH_EMBEDDER alike, or stop those first"
+                    f"{spaces.preferred.model}: set FACESEARCH_EMBEDDER alike, name the other one as "
+                    "FACESEARCH_SECOND_EMBEDDER to have both, or stop those first"
                 )
 
 

@@ -1,8 +1,8 @@
 """The composition root of a worker process: opens everything once and closes it in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from worker.metrics import Metrics, served
 from worker.models import catalog, files
 from worker.models.calibration import Calibration
 from worker.models.own_calibrations import OwnCalibrations
-from worker.models.selection import detector_in_use, in_use
+from worker.models.selection import calibrations_in_use, detector_in_use, in_use, second_in_use
 from worker.models.spaces import Spaces, spaces_of
 from worker.models.versions import Preprocessing
 from worker.processes.models import Vision
@@ -31,6 +31,7 @@ from worker.vision.arcface import ArcFace
 from worker.vision.memory_budget import MemoryBudget
 from worker.vision.quality import GATES, NO_GATES, Gates
 from worker.vision.service import Face, FaceSelection, FaceService
+from worker.vision.services import FaceServices
 from worker.vision.session import open_session
 from worker.vision.yunet import YuNet
 from worker.waits import Waits
@@ -54,7 +55,8 @@ class Runtime:
 
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
     by default. waited_s: returns how long a thread has waited for what does not count. spaces: of the facedbs that are
-    served. store: under the preferred identity. own_calibrations: chooses the calibration of a search.
+    served. store: under the preferred identity. calibration: of the preferred embedder. own_calibrations: chooses the
+    calibration of a search. calibrations: those of the embedders, by their names.
     """
 
     faces: Faces
@@ -67,6 +69,7 @@ class Runtime:
     gates: Gates = NO_GATES
     waited_s: WaitedSeconds = never_waited
     own_calibrations: OwnCalibrations = field(default_factory=OwnCalibrations)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
 @contextmanager
@@ -77,19 +80,21 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
     missing or cannot run it, the data directory is in use, or the metrics' port is taken.
     """
     detector, embedder = in_use(settings)
-    calibration = catalog.calibration_of(embedder)
-    if embedder.ranges is not None and settings.device != "cpu":
-        raise OperatorError(
-            f"{embedder.name} is for CPUs; choose an embedder without 8 bits with FACESEARCH_EMBEDDER, or set "
-            "FACESEARCH_DEVICE=cpu"
-        )
+    second = second_in_use(settings)
+    calibrations = calibrations_in_use(settings)
+    for setting, each in (("EMBEDDER", embedder), ("SECOND_EMBEDDER", second)):
+        if each is not None and each.ranges is not None and settings.device != "cpu":
+            raise OperatorError(
+                f"{each.name} is for CPUs; choose an embedder without 8 bits with FACESEARCH_{setting}, or set "
+                "FACESEARCH_DEVICE=cpu"
+            )
     with ExitStack() as stack:
         metrics = Metrics(open_tracer(settings, "facesearch-worker"), calls)
         stack.callback(metrics.tracer.close)
 
         waits = waits or Waits()
-        faces = _open_faces(stack, settings, detector, embedder, metrics, waits)
-        spaces = spaces_of(embedder, mirror_faces=settings.mirror_faces)
+        faces = _open_faces(stack, settings, detector, (embedder, second), metrics, waits)
+        spaces = spaces_of(embedder, second, mirror_faces=settings.mirror_faces)
         store = stack.enter_context(closing(open_store(settings, spaces)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
@@ -99,7 +104,7 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
         yield Runtime(
             faces,
-            calibration,
+            calibrations[embedder.name],
             measured,
             ledger,
             spaces,
@@ -107,6 +112,8 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
             patience_s,
             gates,
             waits.seconds,
+            OwnCalibrations(calibrations),
+            calibrations,
         )
 
 
@@ -131,15 +138,17 @@ def _open_faces(
     stack: ExitStack,
     settings: Settings,
     detector: catalog.Model,
-    embedder: catalog.Embedder,
+    embedders: tuple[catalog.Embedder, catalog.Embedder | None],
     metrics: Metrics,
     waits: Waits,
 ) -> Faces:
     """Return what finds faces: vision processes or, if there are to be none, the calling threads."""
     memory = MemoryBudget(settings.decoded_mb * 1_000_000, waits)
-    for model in (detector, embedder):
+    embedder, other = embedders
+    for model in filter(None, (detector, *embedders)):
         metrics.uses(model, settings.device)
     detects, embeds = (files.prepared_path(model, settings.models_dir) for model in (detector, embedder))
+    second = None if other is None else (files.prepared_path(other, settings.models_dir), other)
     if settings.has_vision_processes:
         cpu_s = limit_s(settings.visibility_timeout_s)
         plan = None
@@ -147,17 +156,25 @@ def _open_faces(
             wait_s = settings.batch_wait_ms / 1e3
             side = embedder.input_size
             plan = Plan(str(detects), str(embeds), side, settings.device, settings.batch_size, wait_s)
-        vision = Vision(detects, embeds, embedder, settings.detection_score, settings.max_pixels, cpu_s, plan)
+            if second is not None:
+                plan = replace(plan, second=str(second[0]), second_side=second[1].input_size)
+        vision = Vision(
+            detects, embeds, embedder, settings.detection_score, settings.max_pixels, cpu_s, plan, second=second
+        )
         return stack.enter_context(closing(VisionPool(vision, vision_processes(settings), memory, waits, metrics)))
     if settings.device != "cpu":
         raise OperatorError(
             f"FACESEARCH_DEVICE={settings.device} needs vision processes, which need Linux; set "
             "FACESEARCH_VISION_PROCESSES to 1 or more, or leave it out"
         )
-    detect, embed = open_session(detects), open_session(embeds)
-    return FaceService(
-        YuNet(detect), ArcFace(embed, embedder), metrics, settings.detection_score, memory, settings.max_pixels
-    )
+    yunet = YuNet(open_session(detects))
+
+    def service(graph: Path, model: catalog.Embedder) -> FaceService:
+        arcface = ArcFace(open_session(graph), model)
+        return FaceService(yunet, arcface, metrics, settings.detection_score, memory, settings.max_pixels)
+
+    others = {} if second is None else {second[1].name: service(*second)}
+    return FaceServices(service(embeds, embedder), others)
 
 
 def vision_processes(settings: Settings) -> int:

@@ -38,17 +38,16 @@ def estimate(settings: Settings, redis: Redis, home: Path | None, collection: st
 def _stopped(settings: Settings, home: Path, collection: str) -> Estimate:
     """Estimate in a data directory that no other process has open."""
     # A gateway's image, where the command asks a worker, has no NumPy.
-    from worker.models.catalog import calibration_of  # noqa: PLC0415 -- see above
-    from worker.models.selection import in_use  # noqa: PLC0415 -- see above
+    from worker.models.selection import calibrations_in_use  # noqa: PLC0415 -- see above
     from worker.store.base import StoreError  # noqa: PLC0415 -- see above
     from worker.store.opening import configured_spaces, open_store  # noqa: PLC0415 -- see above
     from worker.upkeep.estimates import estimate as estimate_here  # noqa: PLC0415 -- see above
     from worker.upkeep.requests import AbandonedError  # noqa: PLC0415 -- see above
 
-    _, embedder = in_use(settings)
+    calibrations = calibrations_in_use(settings)
     settings, spaces = settings.model_copy(update={"data_dir": home}), configured_spaces(settings)
     try:
         with closing(open_store(settings, spaces)) as store:
-            return estimate_here(store, spaces, collection, calibration_of(embedder), lambda _: None)
+            return estimate_here(store, spaces, collection, calibrations, lambda _: None)
     except (AbandonedError, StoreError) as error:
         raise OperatorError(f"{worker_request.ESTIMATE.failed}: {error}") from None

@@ -180,7 +180,7 @@ def _limits(settings: Settings) -> str:
 
 def _models(settings: Settings) -> Iterator[Finding]:
     try:
-        used = selection.in_use(settings)
+        used = selection.all_in_use(settings)
     except OperatorError as error:
         yield Finding("models", False, str(error))
         return

@@ -93,7 +93,7 @@ class TestWorker:
     def test_one_of_two_workers_makes_the_estimate(self, redis: Redis, store: Stuck) -> None:
         key = requested(redis)
         for _ in range(2):
-            Estimates(redis, store, only(SPACE), SFACE).poll()
+            Estimates(redis, store, only(SPACE), {SPACE.model: SFACE}).poll()
         ended = progress(redis, key)
         assert (ended.state, ended.faces) == ("done", 600)
         estimate = ended.estimate
@@ -112,7 +112,7 @@ class TestWorker:
     def test_too_few_faces_are_refused_with_their_number(self, redis: Redis, store: Stuck, faces: int) -> None:
         store.add("t.few.2", points(faces))
         key = requested(redis, "t.few.2")
-        Estimates(redis, store, only(SPACE), SFACE).poll()
+        Estimates(redis, store, only(SPACE), {SPACE.model: SFACE}).poll()
         ended = progress(redis, key)
         assert ended.state == "failed"
         assert f"it has {faces} faces, and 500 are needed" in ended.reason
@@ -120,19 +120,19 @@ class TestWorker:
     def test_faces_of_another_model_are_refused(self, redis: Redis, store: Stuck) -> None:
         key = requested(redis)
         other = Identity("other", "0" * 64, 1, 128)
-        Estimates(redis, store.under(other), only(other), SFACE).poll()
+        Estimates(redis, store.under(other), only(other), {other.model: SFACE}).poll()
         assert f"holds faces of {SPACE}" in progress(redis, key).reason
 
     def test_a_store_that_cannot_read_is_the_reason(self, redis: Redis, store: Stuck) -> None:
         store.down = True
         key = requested(redis)
-        Estimates(redis, store, only(SPACE), SFACE).poll()
+        Estimates(redis, store, only(SPACE), {SPACE.model: SFACE}).poll()
         assert progress(redis, key).reason == "the disk is away"
 
     def test_it_ends_when_nobody_waits(self, redis: Redis, store: Stuck) -> None:
         store.go.clear()
         key = requested(redis)
-        working = threading.Thread(target=Estimates(redis, store, only(SPACE), SFACE).poll)
+        working = threading.Thread(target=Estimates(redis, store, only(SPACE), {SPACE.model: SFACE}).poll)
         working.start()
         assert store.reached.wait(30)
         redis.delete(REQUEST)
@@ -145,7 +145,7 @@ class TestWorker:
     def test_a_stopped_worker_reports_it(self, redis: Redis, store: Stuck) -> None:
         store.go.clear()
         key = requested(redis)
-        estimates = Estimates(redis, store, only(SPACE), SFACE)
+        estimates = Estimates(redis, store, only(SPACE), {SPACE.model: SFACE})
         estimates.start()
         assert store.reached.wait(30)
         stopping = threading.Thread(target=estimates.stop)
@@ -157,7 +157,7 @@ class TestWorker:
 
     def test_an_invalid_request_is_ignored(self, redis: Redis, store: Stuck) -> None:
         redis.set(REQUEST, '{"id": "x"}')
-        Estimates(redis, store, only(SPACE), SFACE).poll()
+        Estimates(redis, store, only(SPACE), {SPACE.model: SFACE}).poll()
         assert redis.keys(f"{REQUEST}:*") == []
 
 
@@ -167,7 +167,7 @@ class Service:
     def __init__(self, url: str, redis: Redis) -> None:
         self.url, self.redis = url, redis
         self.store = MemoryStore(SPACE)
-        self.estimates = Estimates(redis, self.store, only(SPACE), SFACE)
+        self.estimates = Estimates(redis, self.store, only(SPACE), {SPACE.model: SFACE})
         self.run("tenants create shop")
         self.collection = json.loads(redis.get(facedb_key("shop", "default")))["collection"]
 

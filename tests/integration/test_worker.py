@@ -86,6 +86,7 @@ def begin_record(runtime: Runtime) -> Once:
 
 
 FORMER, NEWER = (Identity("test", "0" * 64, version, 4) for version in (3, 4))
+ANOTHER = Identity("another", "0" * 64, 1, 4)
 BOTH = Spaces({FORMER: Preprocessing(3), NEWER: Preprocessing(4)}, [NEWER, FORMER])
 
 
@@ -621,12 +622,14 @@ def test_a_heartbeat_reports_the_store_and_ends_at_once(runtime: Runtime) -> Non
 
 def test_a_worker_does_not_start_beside_one_with_another_embedder(runtime: Runtime) -> None:
     redis = runtime.ledger.redis
-    heartbeat = HeartbeatSender(redis, runtime.store, only(Identity("another", "0" * 64, 1, 4)))
+    heartbeat = HeartbeatSender(redis, runtime.store, only(ANOTHER))
     heartbeat.send()
     with pytest.raises(OperatorError, match="use another, and this one test: set FACESEARCH_EMBEDDER alike"):
-        require_same_embedder(redis, SPACE)
+        require_same_embedder(redis, only(SPACE))
+    both = Spaces({**only(SPACE).preprocessings, ANOTHER: Preprocessing(1, embedder="another")}, [SPACE, ANOTHER])
+    require_same_embedder(redis, both)
     heartbeat.stop()
-    require_same_embedder(redis, SPACE)
+    require_same_embedder(redis, only(SPACE))
 
 
 def test_a_new_worker_removes_killed_ones(runtime: Runtime) -> None:

@@ -15,15 +15,20 @@ import pytest
 import structlog
 
 from image_parts import large_photo
-from portraits import astronaut_png, faceless_png, hopper_jpeg, side_by_side
+from portraits import astronaut_png, faceless_png, hopper_jpeg, pixels, side_by_side
 from processes import wait_for
 from shared.errors import FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
 from shared.settings import Settings
-from worker.models.versions import PREPROCESSINGS
+from worker.inference.plan import Plan
+from worker.models import catalog, files
+from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS
 from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
+from worker.vision.arcface import ArcFace
+from worker.vision.geometry import align
 from worker.vision.memory_budget import FREE_BYTES, MemoryBudget
 from worker.vision.service import FaceSelection
+from worker.vision.session import open_session
 from worker.waits import Waits
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="vision processes are for Linux")
@@ -329,3 +334,25 @@ def test_a_model_that_cannot_be_loaded_is_an_error_at_start(vision, tmp_path):
     broken.write_bytes(b"no model")
     with pytest.raises(OperatorError, match=r"cannot load the model .*models pull"):
         VisionPool(replace(vision, detector=broken), 1, MemoryBudget(CAPACITY), Waits(), Recorded())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_inference_process", [False, True])
+def test_a_second_embedder_embeds_the_images_that_are_for_it(vision, weights, in_inference_process):
+    other = catalog.find("sface-2021dec-int8", "embedding")
+    graph = files.pull(other, Settings().models_dir, print)
+    plan = None
+    if in_inference_process:
+        side = weights.entry.input_size
+        plan = Plan(str(weights.detector), str(weights.embedder), side, "cpu", 2, 0.002, str(graph), other.input_size)
+    first = PREPROCESSINGS[PREPROCESSING_VERSION]
+    second = replace(first, embedder=other.name)
+    expected = ArcFace(open_session(graph), other)
+    with opened(replace(vision, plan=plan, second=(graph, other)), count=1) as pool:
+        for way in (first, second, first, second):
+            face = pool.embed_most_prominent(hopper_jpeg(), preprocessing=way)
+            (same,) = pool.embed_all(hopper_jpeg(), preprocessing=way)
+            crop = align(pixels(hopper_jpeg()), face.detection.landmarks, other.input_size)
+            near = float(expected.embed(crop[np.newaxis])[0] @ face.vector) > 0.99999
+            assert near == (way is second)
+            assert float(face.vector @ same.vector) > 0.99999

@@ -16,7 +16,7 @@ from worker.vision.rotations import SCOUT_SIDE, SMALL_SCOUT_SIDE
 from worker.vision.session import Device, FixedSessions, Session, open_session
 from worker.vision.yunet import candidates, usual_sizes
 
-LANES: Final = {Model.DETECTOR: 3, Model.EMBEDDER: 1}
+LANES: Final = {Model.DETECTOR: 3, Model.EMBEDDER: 1, Model.SECOND_EMBEDDER: 1}
 """Most inferences of each model at the same time: coarse passes, full passes and refinements, and embeddings. On an
 H200 four at once did 1.2 to 1.8 times what one did."""
 
@@ -25,6 +25,7 @@ H200 four at once did 1.2 to 1.8 times what one did."""
 class Plan:
     """detector, embedder: paths of prepared graphs. crop_side: of the embedder's crops in pixels. batch_size: most
     images of an inference. batch_wait_s: longest time in seconds for which an idle model waits for announced callers.
+    second, second_side: path and crops of the second embedder; "" and 0 without one.
     """
 
     detector: str
@@ -33,6 +34,8 @@ class Plan:
     device: Device
     batch_size: int
     batch_wait_s: float
+    second: str = ""
+    second_side: int = 0
 
     def text(self) -> str:
         """Return the text that `parse` reads."""
@@ -50,7 +53,8 @@ Openers = Callable[[Plan, Model], OpenSession]
 
 def onnx_sessions(plan: Plan, model: Model) -> OpenSession:
     """Return what opens sessions of a model with ONNX Runtime, on the plan's device. Raises OperatorError."""
-    path = Path(plan.detector if model is Model.DETECTOR else plan.embedder)
+    paths = {Model.DETECTOR: plan.detector, Model.EMBEDDER: plan.embedder, Model.SECOND_EMBEDDER: plan.second}
+    path = Path(paths[model])
     fixed = FixedSessions(path, plan.device)
 
     def opened(size: Size, rows: int | None) -> Session:
@@ -66,6 +70,8 @@ def open_models(plan: Plan, openers: Openers = onnx_sessions) -> dict[Model, Bat
         Model.DETECTOR: [*squares, *usual_sizes(COARSE_SIDE), *usual_sizes(SIDE)],
         Model.EMBEDDER: [(plan.crop_side, plan.crop_side)],
     }
+    if plan.second:
+        sizes[Model.SECOND_EMBEDDER] = [(plan.second_side, plan.second_side)]
     opened = {}
     try:
         for model, usual in sizes.items():

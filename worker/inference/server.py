@@ -55,7 +55,9 @@ class Connections:
                     batches.withdraw(id(connection))
 
     def _take(self, request: Request, caller: int, answered: Answered) -> None:
-        batches = self._models[request.model]
+        batches = self._models.get(request.model)
+        if batches is None:
+            raise WireError(f"a request for {request.model.name}, which is not loaded")
         if request.kind is Kind.ANNOUNCE:
             batches.announce(caller)
         elif request.kind is Kind.WITHDRAW:

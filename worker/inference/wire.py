@@ -41,10 +41,11 @@ class Kind(IntEnum):
 
 
 class Model(IntEnum):
-    """Which model a request is for."""
+    """Which model a request is for. A process that has no second embedder refuses requests for one."""
 
     DETECTOR = 0
     EMBEDDER = 1
+    SECOND_EMBEDDER = 2
 
 
 class Request(NamedTuple):

@@ -1,5 +1,8 @@
 """Calibrations of facedbs, which jobs carry. One holds only for embeddings of the identity it was measured on."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import structlog
 
 from shared.jobs import SentCalibration
@@ -12,15 +15,19 @@ REMEMBERED = 1000
 
 
 class OwnCalibrations:
-    """Chooses between the calibration of a facedb and that of the model. Safe to use from several threads."""
+    """Chooses between the calibration of a facedb and those of the models. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[str, Calibration] = MappingProxyType({})) -> None:
+        """models: the calibration of each embedder, by its name."""
+        self._models = models
         self._logged: set[str] = set()
 
     def of(self, collection: str, sent: SentCalibration | None, identity: str, model: Calibration) -> Calibration:
         """Return the calibration by which confidences of the facedb are given: the one that was sent if it is sound and
-        was measured for this identity; else the model's, which is logged once for each facedb.
+        was measured for this identity; else the model's, which is logged once for each facedb. model: the calibration
+        of the preferred embedder, which one of another embedder replaces by its own.
         """
+        model = self._models.get(identity.partition(":")[0], model)
         if sent is None:
             return model
         if sent.identity != identity:

@@ -6,6 +6,7 @@ from pathlib import Path
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models import catalog, custom, files
+from worker.models.calibration import Calibration
 from worker.models.fetch import Say, fetching
 
 
@@ -20,6 +21,33 @@ def in_use(settings: Settings) -> tuple[catalog.Model, catalog.Embedder]:
     return detector, embedder
 
 
+def second_in_use(settings: Settings) -> catalog.Embedder | None:
+    """Return the second embedder of the settings; None if there is none. Raises OperatorError as in_use does, and if it
+    is the first one.
+    """
+    if settings.second_embedder is None:
+        return None
+    if settings.second_embedder == settings.embedder:
+        raise OperatorError(
+            f"FACESEARCH_SECOND_EMBEDDER is {settings.embedder}, as FACESEARCH_EMBEDDER: name another one, or none"
+        )
+    embedder = custom.find(settings.second_embedder, "embedding", settings.models_dir)
+    catalog.permitted(embedder, settings.accept_noncommercial)
+    catalog.calibration_of(embedder)
+    return embedder
+
+
+def all_in_use(settings: Settings) -> list[catalog.Model]:
+    """Return every model of the settings. Raises OperatorError as in_use does."""
+    return [*in_use(settings), *filter(None, [second_in_use(settings)])]
+
+
+def calibrations_in_use(settings: Settings) -> dict[str, Calibration]:
+    """Return the calibration of each embedder of the settings by its name. Raises OperatorError as in_use does."""
+    embedders = [model for model in all_in_use(settings) if isinstance(model, catalog.Embedder)]
+    return {embedder.name: catalog.calibration_of(embedder) for embedder in embedders}
+
+
 def detector_in_use(settings: Settings) -> catalog.Model:
     """Return the detector of the settings. Raises OperatorError if it is unknown or not permitted."""
     detector = custom.find(settings.detector, "detection", settings.models_dir)
@@ -29,7 +57,7 @@ def detector_in_use(settings: Settings) -> catalog.Model:
 def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
     """Fetch and prepare the named models, or those in use. Raises OperatorError if one cannot be had."""
     named = [catalog.permitted(_find(name, settings.models_dir), settings.accept_noncommercial) for name in names]
-    pull_each(named or in_use(settings), settings.models_dir, say)
+    pull_each(named or all_in_use(settings), settings.models_dir, say)
 
 
 def pull_each(models: Sequence[catalog.Model], folder: Path, say: Say) -> None:

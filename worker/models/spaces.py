@@ -1,11 +1,12 @@
-"""The embedding spaces of a service: those of its embedder, one for each way of preprocessing that it knows.
+"""The embedding spaces of a service: those of its embedders, one for each way of preprocessing that it knows.
 
-A facedb keeps the space of its first face for good: photos are not kept, so its faces cannot be embedded again. So a
-worker serves facedbs of all these spaces, and new facedbs get the one that the settings prefer.
+A facedb keeps the space of its first face: photos are not kept, so its faces cannot be embedded again. So a worker
+serves facedbs of all these spaces, and new facedbs get the one that the settings prefer. A worker has a second embedder
+while facedbs are migrated from one model to another (docs/decisions/0039-another-model-without-an-outage.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.models.catalog import Embedder
@@ -47,8 +48,15 @@ class Spaces:
         return {name: identity for name, identity in identities.items() if not self.serves(identity)}
 
 
-def spaces_of(model: Embedder, *, mirror_faces: bool = False) -> Spaces:
-    """Return the spaces of a service with this embedder. mirror_faces: as in the settings."""
-    preprocessings = {identity(model, each): each for each in PREPROCESSINGS.values()}
+def spaces_of(model: Embedder, second: Embedder | None = None, *, mirror_faces: bool = False) -> Spaces:
+    """Return the spaces of a service with this embedder and perhaps a second one, whose spaces a new facedb gets only
+    where not all workers serve those of the first. mirror_faces: as in the settings.
+    """
     versions = (*MIRRORING, *FOR_NEW) if mirror_faces else FOR_NEW
-    return Spaces(preprocessings, [identity(model, PREPROCESSINGS[version]) for version in versions])
+    preprocessings = {identity(model, each): each for each in PREPROCESSINGS.values()}
+    for_new = [identity(model, PREPROCESSINGS[version]) for version in versions]
+    if second is not None:
+        ways = {version: replace(each, embedder=second.name) for version, each in PREPROCESSINGS.items()}
+        preprocessings |= {identity(second, each): each for each in ways.values()}
+        for_new += [identity(second, ways[version]) for version in versions]
+    return Spaces(preprocessings, for_new)

@@ -12,11 +12,13 @@ class Preprocessing:
     compared (identity.py).
 
     version: names it, and is never given to another. mirrors: whether an embedding is the mean of those of the face and
-    of its mirror image.
+    of its mirror image. embedder: the name of the model that makes the embeddings where that is the second embedder of
+    a worker; "" for the first, so that a way does not depend on its name.
     """
 
     version: int
     mirrors: bool = False
+    embedder: str = ""
 
 
 PREPROCESSING_VERSION: Final = 3

@@ -1,11 +1,11 @@
 """The models that vision processes use: in each of them, shared as a fork shares memory, or in an inference process."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from worker.inference.announcing import AnnouncingObserver
 from worker.inference.client import RemoteSession
@@ -15,16 +15,20 @@ from worker.inference.wire import Model
 from worker.models.catalog import Embedder
 from worker.vision.arcface import ArcFace
 from worker.vision.service import FaceService, Memory, NullObserver, Observer
-from worker.vision.session import open_session
+from worker.vision.services import FaceServices
+from worker.vision.session import Session, open_session
 from worker.vision.warm_up import warm_up
 from worker.vision.yunet import YuNet
+
+S = TypeVar("S", bound=Session)
 
 
 @dataclass(frozen=True)
 class Vision:
     """What a fork server loads. detector, embedder: prepared graphs. model: the embedder's entry. least_score,
     max_pixels: as FaceService takes them. cpu_s: most seconds of computing for one image. plan: of the inference
-    process that has the models; None: the vision processes have them, on a CPU. command: what starts one.
+    process that has the models; None: the vision processes have them, on a CPU. command: what starts one. second: the
+    prepared graph and the entry of the second embedder, if there is one.
     """
 
     detector: Path
@@ -35,13 +39,14 @@ class Vision:
     cpu_s: float
     plan: Plan | None = None
     command: Sequence[str] = COMMAND
+    second: tuple[Path, Embedder] | None = None
 
 
 class Link(Protocol):
     """What one vision process needs of the models."""
 
-    def service(self, observer: Observer, memory: Memory | None) -> FaceService:
-        """Return the face service of the vision process."""
+    def service(self, observer: Observer, memory: Memory | None) -> FaceServices:
+        """Return the face services of the vision process."""
 
     def close(self) -> None:
         """Close this process's end."""
@@ -68,8 +73,20 @@ def open_models(vision: Vision) -> Models:
     """Load the models and run them once. Raises OperatorError."""
     models = _Local(vision) if vision.plan is None else _Remote(vision, vision.plan)
     with closing(models.link()) as link:
-        warm_up(link.service(NullObserver(), None))
+        for service in link.service(NullObserver(), None).each():
+            warm_up(service)
     return models
+
+
+def _face_services(
+    vision: Vision, service: Callable[[S, Embedder], FaceService], first: S, second: S | None
+) -> FaceServices:
+    """Return the face service of each embedder. service: makes one for a session of an embedder."""
+    others = {}
+    if vision.second is not None and second is not None:
+        _, model = vision.second
+        others[model.name] = service(second, model)
+    return FaceServices(service(first, vision.model), others)
 
 
 class _Local:
@@ -81,6 +98,7 @@ class _Local:
         self._vision = vision
         self._detect = open_session(vision.detector)
         self._embed = open_session(vision.embedder)
+        self._second = None if vision.second is None else open_session(vision.second[0])
 
     def link(self) -> Link:
         return self
@@ -91,10 +109,15 @@ class _Local:
     def close(self) -> None:
         pass
 
-    def service(self, observer: Observer, memory: Memory | None) -> FaceService:
+    def service(self, observer: Observer, memory: Memory | None) -> FaceServices:
         vision = self._vision
-        arcface = ArcFace(self._embed, vision.model)
-        return FaceService(YuNet(self._detect), arcface, observer, vision.least_score, memory, vision.max_pixels)
+        yunet = YuNet(self._detect)
+
+        def service(embed: Session, model: Embedder) -> FaceService:
+            arcface = ArcFace(embed, model)
+            return FaceService(yunet, arcface, observer, vision.least_score, memory, vision.max_pixels)
+
+        return _face_services(vision, service, self._embed, self._second)
 
 
 class _Remote:
@@ -122,13 +145,20 @@ class _RemoteLink:
         self._vision = vision
         self._connection = connection
 
-    def service(self, observer: Observer, memory: Memory | None) -> FaceService:
+    def service(self, observer: Observer, memory: Memory | None) -> FaceServices:
         vision = self._vision
         detect = RemoteSession(self._connection, Model.DETECTOR)
-        embed = RemoteSession(self._connection, Model.EMBEDDER, observer.embedded)
-        announcing = AnnouncingObserver(observer, {"detect": detect, "refine": detect, "align": embed})
-        arcface = ArcFace(embed, vision.model)
-        return FaceService(YuNet(detect), arcface, announcing, vision.least_score, memory, vision.max_pixels)
+
+        def service(embed: RemoteSession, model: Embedder) -> FaceService:
+            announcing = AnnouncingObserver(observer, {"detect": detect, "refine": detect, "align": embed})
+            arcface = ArcFace(embed, model)
+            return FaceService(YuNet(detect), arcface, announcing, vision.least_score, memory, vision.max_pixels)
+
+        first, second = (
+            RemoteSession(self._connection, model, observer.embedded)
+            for model in (Model.EMBEDDER, Model.SECOND_EMBEDDER)
+        )
+        return _face_services(vision, service, first, second)
 
     def close(self) -> None:
         self._connection.close()

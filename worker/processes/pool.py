@@ -244,7 +244,8 @@ class VisionPool:
         self, messages: MessageSocket, image: _Image, selection: FaceSelection
     ) -> tuple[Message, Exception | None]:
         """Send an image, answer what the process asks, and return its last message, and what the selection raised."""
-        messages.send(image.kind, image.data, preprocessing=image.preprocessing.version)
+        way = image.preprocessing
+        messages.send(image.kind, image.data, preprocessing=way.version, embedder=way.embedder)
         failure: Exception | None = None
         with ExitStack() as held:
             while (message := messages.receive()).kind not in _OUTCOMES:

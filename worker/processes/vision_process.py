@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from shared.errors import ContractError
@@ -17,13 +18,14 @@ from worker.processes.faces import quality_to_list, to_fields
 from worker.processes.messages import Message, MessageSocket
 from worker.vision.memory_budget import FREE_BYTES
 from worker.vision.quality import Quality
-from worker.vision.service import FaceSelection, FaceService, Memory, Observer
+from worker.vision.service import FaceSelection, Memory, Observer
+from worker.vision.services import FaceServices
 
 MAX_TRACEBACK: Final = 8_000
 """Most characters of the traceback of an error that was not expected."""
 
-OpenService = Callable[[Observer, Memory], FaceService]
-"""Returns the face service, given who observes it and who grants it memory."""
+OpenService = Callable[[Observer, Memory], FaceServices]
+"""Returns the face services, given who observes them and who grants them memory."""
 
 
 def serve(connection: MessageSocket, open_service: OpenService, cpu_s: float) -> None:
@@ -41,10 +43,11 @@ def serve(connection: MessageSocket, open_service: OpenService, cpu_s: float) ->
         connection.send(kind, data, **fields, **observed.fields())
 
 
-def _answer(service: FaceService, connection: MessageSocket, asked: Message) -> tuple[str, dict[str, Any], bytes]:
+def _answer(service: FaceServices, connection: MessageSocket, asked: Message) -> tuple[str, dict[str, Any], bytes]:
     """Return kind, fields and bytes of the answer: the faces, or why there are none."""
     try:
         preprocessing = PREPROCESSINGS[asked.fields["preprocessing"]]
+        preprocessing = replace(preprocessing, embedder=asked.fields["embedder"])
         if asked.kind == "all":
             faces = service.embed_all(asked.data, _RemoteSelection(connection), preprocessing)
         else:

@@ -9,8 +9,9 @@ from worker.store.base import Store
 
 def configured_spaces(settings: Settings) -> Spaces:
     """Return the spaces of the settings. Raises OperatorError if there is no such embedder."""
-    embedder = custom.find(settings.embedder, "embedding", settings.models_dir)
-    return spaces_of(embedder, mirror_faces=settings.mirror_faces)
+    names = filter(None, (settings.embedder, settings.second_embedder))
+    embedders = [custom.find(name, "embedding", settings.models_dir) for name in names]
+    return spaces_of(*embedders, mirror_faces=settings.mirror_faces)
 
 
 def backend(settings: Settings) -> Backend:

@@ -25,13 +25,14 @@ Step = Callable[[int], None]
 """Called with the number of faces that were read, every few milliseconds of work."""
 
 
-def estimate(store: Store, spaces: Spaces, collection: str, model: Calibration, step: Step) -> Estimate:
-    """Return the estimate for a facedb, of MAX_FACES of its faces at most. model: the calibration of the model that
-    made them. step: an exception of it ends the work.
+def estimate(store: Store, spaces: Spaces, collection: str, models: Mapping[str, Calibration], step: Step) -> Estimate:
+    """Return the estimate for a facedb, of MAX_FACES of its faces at most. models: the calibrations of the embedders by
+    their names. step: an exception of it ends the work.
 
     Raises AbandonedError, with the reason, if nothing can be said of these faces, and StoreError.
     """
     store = served(store, spaces, collection) or store
+    model = models[store.identity.model]
     stored, vectors = store.count(collection), []
     for number, point in enumerate(islice(store.points(collection), MAX_FACES), 1):
         vectors.append(point.vector)
@@ -76,11 +77,11 @@ def estimate(store: Store, spaces: Spaces, collection: str, model: Calibration, 
 
 
 class Estimates(RequestPoller[Request, Progress]):
-    """Makes requested estimates. model: the calibration of the worker's model."""
+    """Makes requested estimates. models: the calibrations of the worker's embedders, by their names."""
 
-    def __init__(self, redis: Redis, store: Store, spaces: Spaces, model: Calibration) -> None:
+    def __init__(self, redis: Redis, store: Store, spaces: Spaces, models: Mapping[str, Calibration]) -> None:
         super().__init__("estimates", EVENTS, redis, REQUEST, Request, Progress())
-        self._store, self._spaces, self._model = store, spaces, model
+        self._store, self._spaces, self._models = store, spaces, models
 
     def _carry_out(self, request: Request, report: ProgressReport) -> Progress:
         progress = Progress()
@@ -93,7 +94,7 @@ class Estimates(RequestPoller[Request, Progress]):
             report.begin()
 
         try:
-            found = estimate(self._store, self._spaces, request.collection, self._model, step)
+            found = estimate(self._store, self._spaces, request.collection, self._models, step)
         except StoreError as error:
             raise AbandonedError(str(error)) from error
         return Progress(state="done", faces=found.faces, steps=progress.steps, estimate=found)

@@ -34,7 +34,7 @@ class Means:
 @pytest.fixture
 def models():
     """A detector and an embedder whose batches wait for announced callers for as long as it takes."""
-    calls = {model: Means() for model in Model}
+    calls = {model: Means() for model in (Model.DETECTOR, Model.EMBEDDER)}
     batches = {model: Batches(call, 8, LONG_S, 1) for model, call in calls.items()}
     yield calls, batches
     for one in batches.values():
@@ -62,7 +62,7 @@ def images(value, rows=1):
 
 def test_each_model_answers_for_itself(models, connect):
     connection = connect()
-    for model in Model:
+    for model in models[0]:
         (output,) = RemoteSession(connection, model).run(images(7, 3)).values()
         assert output.tolist() == [7, 7, 7]
     assert [call.calls for call in models[0].values()] == [[1], [1]]
@@ -135,6 +135,13 @@ def test_a_connection_that_sends_nonsense_is_closed_and_others_are_not(connect):
     broken, stayer = connect(), RemoteSession(connect(), Model.EMBEDDER)
     broken.sendall(b"\xff" * 8)
     assert broken.recv(1) == b""
+    assert stayer.run(images(3))["output"].tolist() == [3]
+
+
+def test_a_connection_that_asks_for_a_model_that_is_not_there_is_closed_and_others_are_not(connect):
+    wrong, stayer = connect(), RemoteSession(connect(), Model.EMBEDDER)
+    with pytest.raises(InferenceGoneError):
+        RemoteSession(wrong, Model.SECOND_EMBEDDER).run(images(1))
     assert stayer.run(images(3))["output"].tolist() == [3]
 
 

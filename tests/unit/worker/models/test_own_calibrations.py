@@ -3,7 +3,7 @@
 import structlog
 
 from shared.jobs import SentCalibration
-from worker.models.calibration import SFACE
+from worker.models.calibration import SFACE, Calibration
 from worker.models.own_calibrations import REMEMBERED, OwnCalibrations
 
 POINTS = ((-1.0, 0.0), (0.5, 80.0), (0.9999, 100.0))
@@ -49,3 +49,12 @@ def test_what_was_logged_is_remembered_for_a_bounded_number_of_facedbs() -> None
             chosen.of(f"t.a.{number}", SENT, "another", SFACE)
         chosen.of("t.a.0", SENT, "another", SFACE)
     assert len(logs) == REMEMBERED + 2
+
+
+def test_facedbs_of_each_embedder_have_the_calibration_of_theirs() -> None:
+    other = Calibration(POINTS)
+    chosen = OwnCalibrations({"sface": SFACE, "other": other})
+    assert chosen.of("t.a.1", None, "other:00:v1003:4", SFACE) is other
+    assert chosen.of("t.a.1", None, "sface:00:v1003:4", SFACE) is SFACE
+    own = SentCalibration(identity="other:00:v1003:4", points=((-1.0, 0.0), (0.4, 80.0), (0.9999, 100.0)))
+    assert chosen.of("t.a.1", own, own.identity, SFACE).cosine(80) == 0.4

@@ -1,5 +1,7 @@
 """Which ways of preprocessing a service knows, and which new facedbs get."""
 
+from dataclasses import replace
+
 import pytest
 
 from worker.models.catalog import find
@@ -36,3 +38,18 @@ def test_identities_of_no_space_are_foreign() -> None:
     assert spaces.serves(str(ours))
     assert not spaces.serves(str(theirs))
     assert spaces.foreign({"t.a": str(ours), "t.b": str(theirs), "t.c": ""}) == {"t.b": str(theirs), "t.c": ""}
+
+
+@pytest.mark.parametrize("mirror_faces", [False, True])
+def test_a_second_embedder_is_served_and_new_facedbs_get_it_only_beside_workers_without_the_first(
+    mirror_faces: bool,
+) -> None:
+    second = find("sface-2021dec-int8", "embedding")
+    first_alone, second_alone = (spaces_of(model, mirror_faces=mirror_faces) for model in (MODEL, second))
+    both = spaces_of(MODEL, second, mirror_faces=mirror_faces)
+    assert both.for_new == [*first_alone.for_new, *second_alone.for_new]
+    assert dict(both.preprocessings) == {
+        **first_alone.preprocessings,
+        **{identity: replace(way, embedder=second.name) for identity, way in second_alone.preprocessings.items()},
+    }
+    assert both.preprocessing == first_alone.preprocessing

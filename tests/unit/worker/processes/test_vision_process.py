@@ -88,7 +88,7 @@ def answered(worker, kind, **fields):
 
 def test_the_most_prominent_face_and_what_was_observed_are_the_answer(worker):
     before = time.time()
-    worker.send("prominent", b"image", preprocessing=3)
+    worker.send("prominent", b"image", preprocessing=3, embedder="")
     answer = worker.receive()
     assert answer.kind == "faces"
     (found,) = from_fields(answer.fields, answer.data)
@@ -101,7 +101,7 @@ def test_the_most_prominent_face_and_what_was_observed_are_the_answer(worker):
 
 def test_observations_are_those_of_one_image(worker):
     for _ in range(2):
-        worker.send("prominent", b"image", preprocessing=3)
+        worker.send("prominent", b"image", preprocessing=3, embedder="")
         assert len(worker.receive().fields["stages"]) == 1
 
 
@@ -114,23 +114,23 @@ def test_observations_are_those_of_one_image(worker):
     ],
 )
 def test_what_is_wrong_with_an_image_is_the_answer(worker, image, kind, fields):
-    worker.send("prominent", image, preprocessing=3)
+    worker.send("prominent", image, preprocessing=3, embedder="")
     answer = worker.receive()
     assert answer.kind == kind
     assert {name: answer.fields[name] for name in fields} == fields
 
 
 def test_an_unexpected_error_is_reported_with_its_traceback_and_the_next_image_is_answered(worker):
-    worker.send("prominent", b"odd", preprocessing=3)
+    worker.send("prominent", b"odd", preprocessing=3, embedder="")
     answer = worker.receive()
     assert answer.kind == "crash"
     assert answer.fields["traceback"].endswith("ZeroDivisionError: never\n")
-    worker.send("prominent", b"image", preprocessing=3)
+    worker.send("prominent", b"image", preprocessing=3, embedder="")
     assert worker.receive().kind == "faces"
 
 
 def test_the_worker_selects_the_faces(worker):
-    worker.send("all", b"image", preprocessing=3)
+    worker.send("all", b"image", preprocessing=3, embedder="")
     with answered(worker, "candidates", answer=[0, 1]) as asked:
         assert asked == {"sizes": list(SIZES)}
     with answered(worker, "before_batch") as asked:
@@ -145,11 +145,11 @@ def test_the_worker_selects_the_faces(worker):
 
 @pytest.mark.parametrize("version", PREPROCESSINGS)
 def test_each_image_has_the_preprocessing_that_the_worker_asks_for(worker, version):
-    worker.send("prominent", b"image", preprocessing=version)
+    worker.send("prominent", b"image", preprocessing=version, embedder="")
     answer = worker.receive()
     (found,) = from_fields(answer.fields, answer.data)
     assert found.vector.argmax() == version
-    worker.send("all", b"image", preprocessing=version)
+    worker.send("all", b"image", preprocessing=version, embedder="")
     for question in ("candidates", "before_batch", "accepts"):
         with answered(worker, question, answer=[0]):
             pass
@@ -158,13 +158,13 @@ def test_each_image_has_the_preprocessing_that_the_worker_asks_for(worker, versi
 
 
 def test_a_preprocessing_that_is_not_known_is_reported(worker):
-    worker.send("prominent", b"image", preprocessing=1000)
+    worker.send("prominent", b"image", preprocessing=1000, embedder="")
     assert worker.receive().kind == "crash"
 
 
 @pytest.mark.parametrize("at", ["candidates", "before_batch", "accepts"])
 def test_the_worker_may_stop_the_work_at_every_question(worker, at):
-    worker.send("all", b"image", preprocessing=3)
+    worker.send("all", b"image", preprocessing=3, embedder="")
     for question in ("candidates", "before_batch", "accepts"):
         stops = question == at
         with answered(worker, question, **({"say": "stop"} if stops else {"answer": [0, 1]})):
@@ -175,7 +175,7 @@ def test_the_worker_may_stop_the_work_at_every_question(worker, at):
 
 
 def test_a_large_image_waits_for_memory_and_gives_it_back(worker):
-    worker.send("prominent", b"large", preprocessing=3)
+    worker.send("prominent", b"large", preprocessing=3, embedder="")
     with answered(worker, "reserve") as asked:
         assert asked == {"size": FREE_BYTES}
     assert worker.receive().kind == "release"
@@ -183,7 +183,7 @@ def test_a_large_image_waits_for_memory_and_gives_it_back(worker):
 
 
 def test_the_time_of_computing_is_limited_for_each_image(worker):
-    worker.send("prominent", b"image", preprocessing=3)
+    worker.send("prominent", b"image", preprocessing=3, embedder="")
     worker.receive()
     left, _ = signal.getitimer(signal.ITIMER_PROF)
     assert 900 < left < 1001  # the kernel rounds up
