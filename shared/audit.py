@@ -28,7 +28,8 @@ WRONG_KEY: Final = "admin-key.wrong"
 
 class Event(BaseModel):
     """A change or a refusal. action: such as `key.create`. by: the address of a caller, or the user of a command.
-    tenant, key, facedb: the subject; key is an id. attempts: number of attempts since the previous event.
+    tenant, key, facedb: the subject; key is an id. attempts: number of attempts since the previous event. days: of a
+    retention. persons: how many persons an erasure deleted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # a later release may add fields
@@ -39,6 +40,8 @@ class Event(BaseModel):
     key: str | None = None
     facedb: str | None = None
     attempts: int | None = None
+    days: int | None = None
+    persons: int | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return the fields that are not None, for a log or Redis."""

@@ -31,10 +31,10 @@ GRACE_S: Final = 1.0
 
 
 class OperatorJobs:
-    """Has workers do jobs. Not safe for threads."""
+    """Has workers do jobs. control: the control data. Not safe for threads."""
 
     def __init__(self, control: Control, settings: Settings) -> None:
-        self._control = control
+        self.control = control
         self._settings = settings
         self._messages = Messages(settings)
         self._id = new_gateway_id()
@@ -49,14 +49,14 @@ class OperatorJobs:
         Raises Unknown for what is not there, OperatorError for a wrong parameter, Unavailable when no worker does it
         before the deadline of a request, and RedisError.
         """
-        owner = await self._control.tenant(tenant)
+        owner = await self.control.tenant(tenant)
         where = await self._facedb(tenant, facedb or owner.facedb)
         try:
             fields = checked(call.parameters_for(self._settings.names), given).job_fields()
             if call.job is CountFacedbsJob:
                 fields["facedbs"] = [
                     FacedbToCount(name=each.name, default=each.name == owner.facedb, collection=each.collection)
-                    for each in await self._control.facedbs(tenant)
+                    for each in await self.control.facedbs(tenant)
                 ]
             else:
                 fields["collection"] = where.collection
@@ -74,13 +74,13 @@ class OperatorJobs:
         return outcome.message
 
     async def _facedb(self, tenant: str, name: str) -> Facedb:
-        found = await self._control.facedb(tenant, name)
+        found = await self.control.facedb(tenant, name)
         if found is None:
             raise Unknown(f"tenant {tenant} has no facedb {name}")
         return found
 
     async def _tenant_id(self, tenant: str) -> str:
-        return tenant_id(await self._control.redis.hget(TENANT_IDS, tenant), tenant)
+        return tenant_id(await self.control.redis.hget(TENANT_IDS, tenant), tenant)
 
     async def _done(self, job_type: type[Job], tenant: str, fields: Mapping[str, Any]) -> Outcome:
         """Dispatch a job and return its outcome. tenant: its id."""
@@ -89,7 +89,7 @@ class OperatorJobs:
         job = job_type.model_validate({**fields, "job_id": job_id, "deadline": deadline})
         message = self._messages.make(job, {SENT: time.time(), TENANT: tenant})
         waiting = item(job_id, deadline, message)
-        redis: Redis = self._control.redis
+        redis: Redis = self.control.redis
         await _run(redis, fair_queue.ENTER, tenant, job_id, waiting)
         try:
             async with asyncio.timeout(self._settings.deadline_s + GRACE_S):

@@ -37,6 +37,7 @@ from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
 from worker.upkeep.estimates import Estimates
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
+from worker.upkeep.retention import RetentionSweeper
 from worker.upkeep.sweeper import Sweeper
 from worker.waits import Waits
 
@@ -176,6 +177,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 HeartbeatSender(redis, store, runtime.spaces, opened.foreign_facedbs.summary),
                 opened.foreign_facedbs,
                 Sweeper(runtime.ledger, store),
+                RetentionSweeper(runtime.ledger, store, runtime.metrics.too_old),
                 Backups(redis, store, runtime.spaces, settings.handover),
                 Erasures(redis, store),
                 Estimates(redis, store, runtime.spaces, runtime.calibrations),

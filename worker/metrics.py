@@ -63,6 +63,11 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self._too_old = Counter(
+            "facesearch_retention_faces",
+            "Faces that were deleted because they were older than their facedb keeps faces.",
+            registry=self.registry,
+        )
         self._store_errors = Counter(
             "facesearch_store_errors", "Failed calls of the store.", ["operation", "error"], registry=self.registry
         )
@@ -148,6 +153,10 @@ class Metrics:
     def left_out(self, flaw: Flaw) -> None:
         """Count a face of an image that was not added."""
         self._left_out.labels(flaw).inc()
+
+    def too_old(self, faces: int) -> None:
+        """Count faces that were deleted for their age."""
+        self._too_old.inc(faces)
 
     @contextmanager
     def store(self, operation: str) -> Iterator[None]:

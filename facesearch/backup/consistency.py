@@ -1,7 +1,7 @@
 """Consistency of control data: every reference finds its record, and every record is referenced."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from facesearch.backup.control_data import Entry, Type
 from shared.contract import FACEDB
-from shared.control import DROPPED, Confidence, Facedb, Key, KeyRecord, Tenant
+from shared.control import DROPPED, Confidence, Facedb, Key, KeyRecord, Retention, Tenant
 from shared.control.layout import (
     FIRST_KEY,
     KEY_RECORDS,
@@ -33,6 +33,7 @@ _TYPES: Final[dict[str, Type]] = {
     "keys": "hash",
     "facedb": "string",
     "confidence": "string",
+    "retention": "string",
     "facedbs": "set",
     "dropped": "zset",
     "dropped-tenants": "zset",
@@ -43,6 +44,12 @@ _TYPES: Final[dict[str, Type]] = {
     "once": "hash",
 }
 """Type of a key by its second part; DAYS, a set, is an exception."""
+
+_BESIDE_FACEDBS: Final[Sequence[tuple[str, type[BaseModel], str]]] = (
+    ("confidence", Confidence, "searches there use the model's calibration; delete the key"),
+    ("retention", Retention, "faces there are kept for good; set it with `facesearch facedbs retention`"),
+)
+"""Kinds of records beside those of facedbs, and what follows if one is damaged."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN: Final = 12
@@ -67,7 +74,7 @@ class Consistency:
         for tenant in tenants:
             yield from self._tenant(tenant)
         yield from self._unreached(tenants)
-        yield from self._confidences()
+        yield from self._beside_facedbs()
         yield from self._ids()
         yield from self._counters()
 
@@ -140,15 +147,16 @@ class Consistency:
                         f"revoke it; delete {_shown(key)}"
                     )
 
-    def _confidences(self) -> Iterator[str]:
-        """Yield the problems of records of confidences. That of a dropped facedb, which an earlier release leaves, is
-        none: a facedb of its name has another collection.
+    def _beside_facedbs(self) -> Iterator[str]:
+        """Yield the problems of records of confidences and of retention. That of a dropped facedb, which an earlier
+        release leaves, is none: a facedb of its name is told from it.
         """
         for key in sorted(self._entries):
-            if key.startswith("fs:confidence:"):
-                record, problem = self._record(key, Confidence)
-                if record is None:
-                    yield f"{key}: {problem}, so searches there use the model's calibration; delete the key"
+            for kind, record_type, consequence in _BESIDE_FACEDBS:
+                if key.startswith(f"fs:{kind}:"):
+                    record, problem = self._record(key, record_type)
+                    if record is None:
+                        yield f"{key}: {problem}, so {consequence}"
 
     def _is_indexed(self, digest: str, tenants: list[str]) -> bool:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)

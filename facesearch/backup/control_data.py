@@ -135,6 +135,7 @@ def everything(redis: Redis) -> Iterator[Entry]:
     for pattern in (
         *patterns,
         "confidence:*",
+        "retention:*",
         "tenant-ids",
         "dropped-tenants",
         "key-records",
@@ -265,7 +266,8 @@ def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))
         names += [(key_key(_text(digest)), "string") for digest in digests]
     for key, collection in _facedbs(redis, tenants):
-        names += [(key, "string"), (key.replace("fs:facedb:", "fs:confidence:", 1), "string")]
+        names.append((key, "string"))
+        names += [(key.replace("fs:facedb:", f"fs:{beside}:", 1), "string") for beside in ("confidence", "retention")]
         if collection is not None:
             names.append((f"fs:names:{collection}", "string"))
     names += [(day_key(day), "hash") for day in _members(redis, DAYS)]

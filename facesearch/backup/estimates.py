@@ -42,7 +42,7 @@ def _stopped(settings: Settings, home: Path, collection: str) -> Estimate:
     from worker.store.base import StoreError  # noqa: PLC0415 -- see above
     from worker.store.opening import configured_spaces, open_store  # noqa: PLC0415 -- see above
     from worker.upkeep.estimates import estimate as estimate_here  # noqa: PLC0415 -- see above
-    from worker.upkeep.requests import AbandonedError  # noqa: PLC0415 -- see above
+    from worker.upkeep.pace import AbandonedError  # noqa: PLC0415 -- see above
 
     calibrations = calibrations_in_use(settings)
     settings, spaces = settings.model_copy(update={"data_dir": home}), configured_spaces(settings)

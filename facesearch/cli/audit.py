@@ -27,6 +27,7 @@ def audit(last: int, data_dir: Path | None, as_json: bool) -> None:
 
 
 def _row(event: trail.Kept) -> tuple[str, ...]:
-    subjects = ("tenant", event.tenant), ("facedb", event.facedb), ("key", event.key), ("attempts", event.attempts)
+    kinds = ("tenant", "facedb", "key", "attempts", "days", "persons")
+    subjects = ((kind, getattr(event, kind)) for kind in kinds)
     what = ", ".join(f"{kind} {value}" for kind, value in subjects if value is not None)
     return format_time(event.at), event.action, what, event.by

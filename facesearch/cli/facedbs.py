@@ -19,8 +19,9 @@ from facesearch.cli.console import (
 )
 from facesearch.cli.control import change, query
 from facesearch.cli.jobs import asked
+from facesearch.cli.retention import retention
 from shared.calls import LIST_FACEDBS
-from shared.control import Control, Facedb, Tenant
+from shared.control import Control, Facedb, ListedFacedb, Tenant
 from shared.persons import CountedFacedb
 
 
@@ -30,6 +31,7 @@ def facedbs() -> None:
 
 
 facedbs.add_command(confidence)
+facedbs.add_command(retention)
 
 
 @facedbs.command("create")
@@ -64,18 +66,24 @@ def list_all(tenant: str, count: bool, data_dir: Path | None, as_json: bool) -> 
         _list_counted(tenant, data_dir, as_json)
         return
 
-    async def tenant_and_facedbs(control: Control) -> tuple[Tenant, list[Facedb]]:
-        return await control.tenant(tenant), await control.facedbs(tenant)
+    async def tenant_and_facedbs(control: Control) -> tuple[Tenant, list[ListedFacedb]]:
+        return await control.tenant(tenant), await control.listed(tenant, await control.facedbs(tenant))
 
     owner, found = query(data_dir, tenant_and_facedbs)
     if as_json:
         print_json(found)
     else:
         rows = [
-            (facedb.name, "yes" if facedb.name == owner.facedb else "", format_time(facedb.created), facedb.collection)
+            (
+                facedb.name,
+                "yes" if facedb.name == owner.facedb else "",
+                format_time(facedb.created),
+                "for good" if facedb.retention_days is None else f"{facedb.retention_days} days",
+                facedb.collection,
+            )
             for facedb in found
         ]
-        print_table(("FACEDB", "DEFAULT", "CREATED", "COLLECTION"), rows)
+        print_table(("FACEDB", "DEFAULT", "CREATED", "KEPT", "COLLECTION"), rows)
 
 
 def _list_counted(tenant: str, data_dir: Path | None, as_json: bool) -> None:

@@ -5,8 +5,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import SecretStr
+
 from facesearch.cli.console import settings_from
 from facesearch.cli.control import change, query
+from facesearch.embedded.broker import broker_url
 from shared.control import Control
 from shared.errors import OperatorError, Unavailable
 
@@ -42,7 +45,8 @@ def _with_jobs(
         # It loads Celery, for which the other commands need not wait.
         from shared.operator_jobs import OperatorJobs  # noqa: PLC0415 -- see above
 
-        with closing(OperatorJobs(control, settings)) as jobs:
+        reached = settings.model_copy(update={"redis_url": SecretStr(broker_url(settings))})
+        with closing(OperatorJobs(control, reached)) as jobs:
             try:
                 return await operation(jobs)
             except Unavailable as error:

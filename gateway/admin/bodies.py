@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.contract import Confidences, HttpStatus
-from shared.control import MOST_RATE, Key, Scope
+from shared.control import MOST_DAYS, MOST_RATE, Key, Scope
 from shared.errors import InvalidRequest
 
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -61,6 +61,15 @@ class DefaultFacedb(Body):
     """Which facedb is meant when a request names none."""
 
     facedb: Name
+
+
+class SetRetention(Body):
+    """For how many days the faces of a facedb are kept."""
+
+    days: int = Field(ge=1, le=MOST_DAYS, description=f"a whole number of days, 1 to {MOST_DAYS}")
+    confirmed: bool = Field(
+        default=False, description="true or false: whether faces that are older already may be deleted at once"
+    )
 
 
 class ChangedPerson(Body):

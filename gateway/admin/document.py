@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 from typing_extensions import is_typeddict
 
-from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, NewFacedb, NewKey, NewTenant
+from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, NewFacedb, NewKey, NewTenant, SetRetention
 from gateway.admin.middleware import HEADER, UNAUTHORIZED
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.http.headers import REQUEST_ID
@@ -79,6 +79,7 @@ _BODIES: Final[Mapping[type[Body], Json]] = {
     NewKey: {"name": "till", "scopes": ["search"], "expires": "30d"},
     DefaultFacedb: {"facedb": DEFAULT},
     ChangedPerson: {"name": "Grace", "external_id": None},
+    SetRetention: {"days": 365, "confirmed": False},
 }
 
 _OF_A_KEY: Final = (
@@ -113,6 +114,15 @@ _DESCRIPTIONS: Final = {
     "Table": (
         "A calibration of a facedb: cosines with their confidences. faces: of how many it was measured. identity: of "
         "the embeddings for which it holds."
+    ),
+    "ListedFacedb": "A face database. retention_days: age at which its faces are deleted, null for never.",
+    "Retention": (
+        "For how long the faces of a facedb are kept. created: of the facedb. days: age at which a face goes. since: "
+        "when it was switched on; persons without a time of adding count as added then."
+    ),
+    "SetRetention": (
+        "For how many days the faces of a facedb are kept. confirmed false: it is refused if faces are older already, "
+        "which would be deleted at once."
     ),
     "NewKey": f"An API key to create. {_OF_A_KEY}",
     "ChangedPerson": "What is to change of a person. What is left out stays, null removes; a removed name is empty.",

@@ -8,13 +8,34 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, IssuedKey, NewFacedb, NewKey, NewTenant
+from gateway.admin.bodies import (
+    Body,
+    ChangedPerson,
+    DefaultFacedb,
+    IssuedKey,
+    NewFacedb,
+    NewKey,
+    NewTenant,
+    SetRetention,
+)
 from gateway.admin.estimates import estimate
 from shared import expiry
+from shared.aged_persons import aged
 from shared.audit import Event
 from shared.calls import DELETE_PERSON, GET_PERSON, LIST_FACEDBS, LIST_PERSONS, UPDATE_PERSON, Call
 from shared.confidence import Estimate
-from shared.control import Confidence, Control, Facedb, Key, KeyRecord, Tenant, Unknown
+from shared.control import (
+    Confidence,
+    Conflict,
+    Control,
+    Facedb,
+    Key,
+    KeyRecord,
+    ListedFacedb,
+    Retention,
+    Tenant,
+    Unknown,
+)
 from shared.operator_jobs import OperatorJobs
 from shared.persons import CountedFacedb, Person, PersonPage
 
@@ -65,8 +86,8 @@ async def revoke_key(control: Control, tenant: str, key_id: str) -> str:
     return f"key {key_id} revoked"
 
 
-async def list_facedbs(control: Control, tenant: str) -> list[Facedb]:
-    return await control.facedbs(tenant)
+async def list_facedbs(control: Control, tenant: str) -> list[ListedFacedb]:
+    return await control.listed(tenant, await control.facedbs(tenant))
 
 
 async def create_facedb(control: Control, tenant: str, body: NewFacedb) -> Facedb:
@@ -125,6 +146,23 @@ async def undo_confidence(control: Control, tenant: str, facedb: str, by: str) -
     return await control.undo_confidence(tenant, facedb, by)
 
 
+async def get_retention(control: Control, tenant: str, facedb: str) -> Retention | None:
+    return await control.retention(tenant, facedb)
+
+
+async def set_retention(jobs: OperatorJobs, tenant: str, facedb: str, body: SetRetention, by: str) -> Retention:
+    if not body.confirmed:
+        going = await aged(jobs, tenant, facedb, body.days)
+        if going:
+            raise Conflict(f"{going} would lose faces at once, for good; send it again with confirmed true")
+    return await jobs.control.set_retention(tenant, facedb, body.days, by)
+
+
+async def remove_retention(control: Control, tenant: str, facedb: str) -> str:
+    await control.remove_retention(tenant, facedb)
+    return f"facedb {facedb} keeps faces for good"
+
+
 async def _collection(control: Control, tenant: str, facedb: str) -> str:
     await control.tenant(tenant)
     found = await control.facedb(tenant, facedb)
@@ -140,8 +178,8 @@ class Operation:
     asked for it. asks_worker: whether it gets the jobs in place of the control data. query: the call whose parameters,
     but for the facedb, it gets as `query` from the query string.
 
-    action: its name in the audit trail, None if it changes nothing. subject: returns the `key` or `facedb` for the
-    audit trail, from the arguments and the result of `perform`; by default neither.
+    action: its name in the audit trail, None if it changes nothing. subject: returns the `key`, `facedb` or `days` for
+    the audit trail, from the arguments and the result of `perform`; by default neither.
     """
 
     method: str
@@ -157,7 +195,7 @@ class Operation:
     query: Call | None = None
     action: str | None = None
 
-    subject: Callable[[Mapping[str, Any], Any], dict[str, str]] = lambda _given, _result: {}
+    subject: Callable[[Mapping[str, Any], Any], dict[str, str | int]] = lambda _given, _result: {}
 
     def query_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters in the query string."""
@@ -178,10 +216,11 @@ _TENANTS: Final = f"{PREFIX}/tenants"
 _TENANT: Final = f"{_TENANTS}/{{tenant}}"
 _PERSONS: Final = f"{_TENANT}/facedbs/{{facedb}}/persons"
 _PERSON: Final = f"{_PERSONS}/{{person_id}}"
+_RETENTION: Final = f"{_TENANT}/facedbs/{{facedb}}/retention"
 _CONFIDENCE: Final = f"{_TENANT}/facedbs/{{facedb}}/confidence"
 
 
-def _facedb_of_the_path(given: Mapping[str, Any], _result: Any) -> dict[str, str]:
+def _facedb_of_the_path(given: Mapping[str, Any], _result: Any) -> dict[str, str | int]:
     return {"facedb": given["facedb"]}
 
 
@@ -314,6 +353,28 @@ OPERATIONS: Final[Sequence[Operation]] = (
         conflicts=True,
         signed=True,
         action="facedb.undo-calibrate",
+        subject=_facedb_of_the_path,
+    ),
+    Operation("GET", _RETENTION, "For how long the faces of a facedb are kept; null: for good", get_retention),
+    Operation(
+        "PUT",
+        _RETENTION,
+        "Keep the faces of a facedb for a number of days from their adds",
+        set_retention,
+        SetRetention,
+        conflicts=True,
+        signed=True,
+        asks_worker=True,
+        action="facedb.retention",
+        subject=lambda given, _: {"facedb": given["facedb"], "days": given["body"].days},
+    ),
+    Operation(
+        "DELETE",
+        _RETENTION,
+        "Keep the faces of a facedb for good",
+        remove_retention,
+        conflicts=True,
+        action="facedb.retention-off",
         subject=_facedb_of_the_path,
     ),
     Operation(

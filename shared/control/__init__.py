@@ -11,6 +11,7 @@ from shared.control.keys import Keys
 from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
 from shared.control.records import (
     LEAST_RATE,
+    MOST_DAYS,
     MOST_RATE,
     Caller,
     Confidence,
@@ -19,11 +20,14 @@ from shared.control.records import (
     FoundFacedb,
     Key,
     KeyRecord,
+    ListedFacedb,
+    Retention,
     Scope,
     Table,
     Tenant,
     Unknown,
 )
+from shared.control.retentions import Retentions
 from shared.control.tenants import Tenants
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "DROP_AFTER_S",
     "FIRST_KEY_FILE",
     "LEAST_RATE",
+    "MOST_DAYS",
     "MOST_RATE",
     "Caller",
     "Confidence",
@@ -42,6 +47,8 @@ __all__ = [
     "FoundFacedb",
     "Key",
     "KeyRecord",
+    "ListedFacedb",
+    "Retention",
     "Scope",
     "Table",
     "Tenant",
@@ -49,7 +56,7 @@ __all__ = [
 ]
 
 
-class Control(Tenants, Keys, Facedbs, Confidences, Callers):
+class Control(Tenants, Keys, Facedbs, Confidences, Retentions, Callers):
     """Access to control data.
 
     Methods raise redis.RedisError if Redis cannot be reached, and OperatorError for invalid arguments: Unknown and

@@ -9,6 +9,7 @@ fs:key-records                   hash: key id -> JSON of KeyRecord, of every key
 fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
 fs:confidence:<tenant>:<facedb>  JSON of Confidence, if it was ever changed
+fs:retention:<tenant>:<facedb>   JSON of Retention, if its faces are kept for a limited time
 fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
 fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
 fs:cursor-secret                 see cursor_secret.py
@@ -69,6 +70,10 @@ def facedb_key(tenant: str, facedb: str) -> str:
 
 def confidence_key(tenant: str, facedb: str) -> str:
     return f"fs:confidence:{tenant}:{facedb}"
+
+
+def retention_key(tenant: str, facedb: str) -> str:
+    return f"fs:retention:{tenant}:{facedb}"
 
 
 def facedbs_key(tenant: str) -> str:
@@ -205,5 +210,6 @@ def put_facedb(pipe: Pipeline, tenant: str, name: str) -> Facedb:
 
 def remove_facedb(pipe: Pipeline, tenant: str, facedb: Facedb, removable_from: float) -> None:
     pipe.zadd(DROPPED, {facedb.collection: removable_from})
-    pipe.delete(facedb_key(tenant, facedb.name), confidence_key(tenant, facedb.name))
+    beside = (confidence_key(tenant, facedb.name), retention_key(tenant, facedb.name))
+    pipe.delete(facedb_key(tenant, facedb.name), *beside)
     pipe.srem(facedbs_key(tenant), facedb.name)

@@ -20,6 +20,12 @@ MOST_RATE: Final = 1e6
 limiter counts microseconds in numbers of 53 bits."""
 
 
+MOST_DAYS: Final = 36_500
+"""Longest retention: a hundred years."""
+
+DAY_S: Final = 86_400
+
+
 class Unknown(OperatorError):
     """The object does not exist, or not in this tenant."""
 
@@ -58,6 +64,12 @@ class Facedb(_Record):
     created: AwareDatetime
 
 
+class ListedFacedb(Facedb):
+    """A face database as operators see it in lists. retention_days: age at which its faces go, None for never."""
+
+    retention_days: int | None = None
+
+
 class Table(_Record):
     """A calibration that was measured on the faces of one facedb. identity: of the embeddings for which it holds.
     points: see shared/confidence.py. faces: of how many it was measured. measured: when. by: for whom, as in the audit
@@ -83,6 +95,27 @@ class Confidence(_Record):
     by: str
     table: Table | None = None
     former: Table | None = None
+
+
+class Retention(_Record):
+    """For how long the faces of a facedb are kept. created: of the facedb; one that was created again under its name
+    has another. days: age at which a face goes. since: when it was switched on; persons without a time of adding, of an
+    early release, count as added then. changed, by: when and by whom it was changed last.
+    """
+
+    created: AwareDatetime
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)]
+    since: AwareDatetime
+    changed: AwareDatetime
+    by: str
+
+    def oldest(self, now: float) -> int:
+        """Return the time, in microseconds since 1970, up to which faces go. now: Unix time in seconds."""
+        return int((now - self.days * DAY_S) * 1_000_000)
+
+    def ends_untimed(self, now: float) -> bool:
+        """Return whether persons without a time of adding go. now: Unix time in seconds."""
+        return self.since.timestamp() + self.days * DAY_S <= now
 
 
 class Key(_Record):

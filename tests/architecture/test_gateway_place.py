@@ -43,6 +43,7 @@ CONTROL = {
     "tenants drop": ["shop", "--yes"],
     "facedbs create": ["visitors"],
     "facedbs confidence": ["visitors"],
+    "facedbs retention": ["visitors"],
     "facedbs list": [],
     "facedbs default": ["visitors"],
     "facedbs drop": ["visitors", "--yes"],

@@ -14,7 +14,7 @@ from estimating import DONE, worker
 from gateway.admin import document as admin
 from gateway.admin import estimates, wrong_keys
 from gateway.admin.app import CONTROL, create_admin_app
-from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb
+from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb, SetRetention
 from gateway.admin.operations import OPERATIONS
 from shared.confidence import REQUEST, Progress
 from shared.control import Scope
@@ -23,6 +23,9 @@ from shared.settings import Settings
 KEY = "the key of the admin API"
 SHOP = "/tenants/shop"
 DOCUMENT = admin.document()
+
+BODIES = {DefaultFacedb: {"facedb": "f"}, SetRetention: {"days": 1}}
+"""Bodies of operations that take no name."""
 
 Send = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -143,6 +146,26 @@ class TestOperations:
         status, undone = await send("POST", f"{where}/undo")
         assert (status, undone["version"], undone["table"], undone["former"]) == (200, 3, kept["table"], None)
 
+    async def test_retention_of_a_facedb(self, send: Send) -> None:
+        await send("POST", "/tenants", {"name": "shop"})
+        where = f"{SHOP}/facedbs/default/retention"
+        assert await send("GET", where) == (200, None)
+        assert (await send("DELETE", where))[0] == 409
+        status, kept = await send("PUT", where, {"days": 365, "confirmed": True})
+        assert (status, kept["days"], kept["by"]) == (200, 365, "admin API, 127.0.0.1")
+        assert await send("GET", where) == (200, kept)
+        assert (await send("GET", f"{SHOP}/facedbs"))[1][0]["retention_days"] == 365
+        assert (await send("PUT", where, {"days": 400}))[0] == 200, "nothing more goes, so no worker need count"
+        for body, said in (
+            ({"days": 0}, "days must be a whole number of days, 1 to 36500"),
+            ({"days": 1.5}, "days must be a whole number of days, 1 to 36500"),
+            ({}, "days is missing; it must be a whole number of days, 1 to 36500"),
+            ({"days": 3, "confirmed": 1}, "confirmed must be true or false: whether faces that are older already may"),
+        ):
+            code, message = await send("PUT", where, body)
+            assert (code, message.startswith(said)) == (400, True), message
+        assert await send("DELETE", where) == (200, "facedb default keeps faces for good")
+
     async def test_what_a_worker_cannot_estimate_is_said_and_nothing_is_kept(
         self, send: Send, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -209,7 +232,7 @@ class TestRefusing:
                 path = operation.path.removeprefix("/admin/v1").format(
                     tenant="shop", key_id="k", facedb="f", person_id="p"
                 )
-                body = {"facedb": "f"} if operation.body is DefaultFacedb else {"name": "n"} if operation.body else None
+                body = BODIES.get(operation.body, {"name": "n"}) if operation.body else None
                 assert await send(operation.method, path, body) == nobody
         await send("POST", "/tenants", {"name": "shop"})
         assert await send("DELETE", f"{SHOP}/keys/k") == (404, "tenant shop has no key k")

@@ -62,6 +62,9 @@ class TestOverHttp:
             async with worker(redis, DONE):
                 for method, path in (("PUT", ""), ("DELETE", ""), ("POST", "/undo"), ("POST", "")):
                     assert (await send(client, method, f"/tenants/shop/facedbs/staff/confidence{path}"))[0] == 200
+            where = "/tenants/shop/facedbs/staff/retention"
+            await send(client, "PUT", where, {"days": 30, "confirmed": True})
+            await send(client, "DELETE", where)
             await send(client, "DELETE", f"/tenants/shop/keys/{key['id']}")
             await send(client, "DELETE", "/tenants/shop")
         by = "admin API, 127.0.0.1"
@@ -74,6 +77,8 @@ class TestOverHttp:
             {"action": "facedb.calibrate", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "facedb.uncalibrate", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "facedb.undo-calibrate", "by": by, "tenant": "shop", "facedb": "staff"},
+            {"action": "facedb.retention", "by": by, "tenant": "shop", "facedb": "staff", "days": 30},
+            {"action": "facedb.retention-off", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "key.revoke", "by": by, "tenant": "shop", "key": key["id"]},
             {"action": "tenant.drop", "by": by, "tenant": "shop"},
         ]
@@ -81,7 +86,8 @@ class TestOverHttp:
         logged = [line for line in logs if line["event"] == "audit"]
         assert logged == [{"event": "audit", "log_level": "warning", **event} for event in expected]
         # Those that need a worker are in test_operators_and_persons.py.
-        assert {e["action"] for e in expected} == {o.action for o in OPERATIONS if o.action and not o.asks_worker}
+        without_worker = {o.action for o in OPERATIONS if o.action and not o.asks_worker}
+        assert {e["action"] for e in expected} == without_worker | {"facedb.retention"}
         assert key["key"] not in json.dumps(logs, default=str)
 
     def test_every_operation_that_changes_something_is_audited(self) -> None:

@@ -253,6 +253,15 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/facedbs/{o.own}/confidence"),
         "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
     ),
+    *(
+        (
+            f"{method} …/tenants/{{tenant}}/facedbs/{{facedb}}/retention",
+            "facedb",
+            lambda t, c, o, m=method, b=body: t.admin(m, f"/tenants/{c.tenant}/facedbs/{o.own}/retention", body=b),
+            "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+        )
+        for method, body in (("GET", None), ("PUT", {"days": 1, "confirmed": True}), ("DELETE", None))
+    ),
     (
         "PUT …/tenants/{tenant}/default-facedb",
         "facedb",
@@ -317,6 +326,15 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         "facedb",
         lambda t, c, o: t.command(f"facedbs confidence {o.own} --tenant {c.tenant}"),
         "tenant TENANT has no facedb FACEDB",
+    ),
+    *(
+        (
+            "facesearch facedbs retention",
+            f"facedb{what}",
+            lambda t, c, o, w=options: t.command(f"facedbs retention {o.own} --tenant {c.tenant}{w}"),
+            "tenant TENANT has no facedb FACEDB",
+        )
+        for what, options in (("", ""), (", to set it", " --days 1 --yes"), (", to remove it", " --off"))
     ),
     (
         "facesearch facedbs default",

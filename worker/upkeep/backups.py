@@ -11,7 +11,8 @@ from worker.models.spaces import Spaces
 from worker.store import faces_file
 from worker.store.base import PAGE, Point, Store, StoreError
 from worker.store.views import served
-from worker.upkeep.requests import AbandonedError, Events, ProgressReport, RequestPoller
+from worker.upkeep.pace import AbandonedError
+from worker.upkeep.requests import Events, ProgressReport, RequestPoller
 
 EVENTS: Final = Events("backup_begun", "backup_ended", "backup_crashed", "backup_not_understood")
 

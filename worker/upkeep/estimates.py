@@ -17,7 +17,8 @@ from worker.models.calibration import Calibration
 from worker.models.spaces import Spaces
 from worker.store.base import PAGE, Store, StoreError
 from worker.store.views import served
-from worker.upkeep.requests import AbandonedError, Events, ProgressReport, RequestPoller
+from worker.upkeep.pace import AbandonedError
+from worker.upkeep.requests import Events, ProgressReport, RequestPoller
 
 EVENTS: Final = Events("estimate_begun", "estimate_ended", "estimate_crashed", "estimate_not_understood")
 

@@ -15,6 +15,7 @@ from redis import Redis
 
 from shared.worker_request import REMEMBER_S, Progress, Request, progress_key
 from worker.periodic import Periodic
+from worker.upkeep.pace import AbandonedError, Pace
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,11 +23,6 @@ POLL_INTERVAL_S: Final = 1.0
 """An operator waits for it; polling is one GET."""
 
 REPORT_INTERVAL_S: Final = 0.5
-
-REST_FACTOR: Final = 2.0
-"""Rest after each piece of work, as a multiple of its duration: Qdrant Edge holds the interpreter lock while it reads a
-page, and no job gets on meanwhile. A backup of 100,000 faces beside 20 searches a second on two cores takes 12 s, in
-which the median of the searches grows from 34 to 36 ms; with a factor of 1 it takes 7 s, and the median is 43 ms."""
 
 R = TypeVar("R", bound=Request)
 P = TypeVar("P", bound=Progress)
@@ -105,11 +101,7 @@ class RequestPoller(ABC, Generic[R, P]):
         return ended.model_dump()
 
 
-class AbandonedError(Exception):
-    """The requester no longer waits, the worker ends, or the request cannot be carried out; the text is the reason."""
-
-
-class ProgressReport:
+class ProgressReport(Pace):
     """Writes the progress of a request to Redis, and paces the work. Methods raise AbandonedError when it is to end,
     and RedisError.
 
@@ -117,19 +109,9 @@ class ProgressReport:
     """
 
     def __init__(self, redis: Redis, request: str, progress: str, text: bytes, ending: threading.Event) -> None:
+        super().__init__(ending)
         self._redis, self._request, self._progress, self._text = redis, request, progress, text
-        self._ending = ending
-        self._begun = self._reported = time.monotonic()
-
-    def begin(self) -> None:
-        """Begin a piece of work."""
-        self._begun = time.monotonic()
-
-    def rest(self) -> None:
-        """Rest for REST_FACTOR times as long as the piece of work took, and begin the next."""
-        if self._ending.wait(REST_FACTOR * (time.monotonic() - self._begun)):
-            raise AbandonedError("the worker was stopped")
-        self.begin()
+        self._reported = time.monotonic()
 
     def write(self, progress: BaseModel) -> None:
         """Write the progress, at most once every REPORT_INTERVAL_S."""

@@ -19,6 +19,9 @@ def record(**fields: object) -> str:
     return json.dumps({**fields, "created": WHEN})
 
 
+RETENTION = {"created": WHEN, "days": 30, "since": WHEN, "changed": WHEN, "by": "me"}
+
+
 def consistent_data() -> Data:
     """Return control data of a tenant with a key and two facedbs."""
     key = record(id="0123456789ab", tenant="shop", name="till", scopes=["add"])
@@ -37,6 +40,7 @@ def consistent_data() -> Data:
             "string",
             json.dumps({"collection": "shop.staff.00000000", "version": 1, "changed": WHEN, "by": "me"}),
         ),
+        Entry("fs:retention:shop:staff", "string", json.dumps(RETENTION)),
         # Left by an earlier release, which dropped the facedb.
         Entry(
             "fs:confidence:shop:gone",
@@ -74,6 +78,10 @@ DAMAGES = {
     "a damaged calibration of a facedb": (
         put("fs:confidence:shop:staff", "{"),
         "fs:confidence:shop:staff: its record is damaged, so searches there use the model's calibration",
+    ),
+    "a damaged retention": (
+        put("fs:retention:shop:staff", json.dumps(RETENTION | {"days": 0})),
+        "fs:retention:shop:staff: its record is damaged, so faces there are kept for good",
     ),
     "a damaged id": (put("fs:tenant-ids", {"shop": "a:b"}), "fs:tenant-ids has for tenant shop what is no id"),
     "one id of two": (
