@@ -24,6 +24,8 @@ from shared.contract import (
     Message,
     Names,
     Result,
+    SearchedFace,
+    SearchedFaces,
     Status,
 )
 from shared.control import DEFAULT, Scope
@@ -53,6 +55,7 @@ from shared.parameters import (
     PERSON_ID_EXAMPLE,
     CallParameters,
     Cursor,
+    Details,
     ExternalId,
     Facedb,
     FreeName,
@@ -67,6 +70,7 @@ from shared.parameters import (
     PersonId,
     WantedName,
     WhichFaces,
+    WhichSearched,
 )
 from shared.persons import MAX_PERSONS, CountedFacedb, Person, PersonPage
 
@@ -168,6 +172,7 @@ class AddFaceParameters(CallParameters):
     faces: WhichFaces = Faces.ALL
     external_id: ExternalId = None
     metadata: Metadata = None
+    details: Details = 0
 
 
 class AddFaceParametersFree(AddFaceParameters):
@@ -183,6 +188,7 @@ class SearchFaceParameters(CallParameters):
     facedb: Facedb = None
     limit: Limit = MAX_MATCHES
     min_confidence: LeastConfidence = MIN_CONFIDENCE
+    faces: WhichSearched = SearchedFaces.LARGEST
 
 
 class _OfOnePerson(CallParameters):
@@ -253,6 +259,7 @@ class FaceCompareParameters(CallParameters):
 
     img1: Img
     img2: Img
+    details: Details = 0
 
 
 _PERSON_EXAMPLE: Final = Person(
@@ -282,7 +289,8 @@ ADD_FACE: Final = Call(
         "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
         "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
         f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST. `external_id` and "
-        "`metadata` are attached to all faces."
+        "`metadata` are attached to all faces. `details` says more about each: where it is in the photo, and how it is "
+        "shown."
     ),
     example={"name": "Grace"},
 )
@@ -292,14 +300,18 @@ SEARCH_FACE: Final = Call(
     scope=Scope.SEARCH,
     parameters=SearchFaceParameters,
     job=SearchJob,
-    raises=(NoSimilarFace, FaceNotDetected, ImageUnreadable),
+    raises=(NoSimilarFace, FaceNotDetected, ImageUnreadable, TooManyFaces),
     charged=frozenset({Status.OK, Status.NO_SIMILAR_FACE, Status.FACE_DETECT_FAILED}),
-    result=Annotated[list[FoundFace], Field(min_length=1, max_length=MAX_MATCHES)],
+    result=Annotated[list[FoundFace], Field(min_length=1, max_length=MAX_MATCHES)]
+    | Annotated[list[SearchedFace], Field(min_length=1, max_length=MAX_ADDED)],
     result_example=[FoundFace(confidence=99.123, name="Grace", person_id=PERSON_ID_EXAMPLE)],
     summary="Find the same face among those added",
     description=(
         "Searches for the most prominent face of the image. Matches are listed from high to low confidence: at most "
-        "`limit` of those that have `min_confidence`."
+        "`limit` of those that have `min_confidence`. If `faces` is `all`, it searches for every face, and lists the "
+        "faces of the image from left to right, each with its `matches`. It then is NO_SIMILAR_FACE only if no face "
+        "has a match. A face that is not shown well enough has no matches, and the `reason`. An image with more than "
+        f"{MAX_ADDED} faces is INVALID_REQUEST."
     ),
 )
 DELETE_FACE: Final = Call(
@@ -326,7 +338,10 @@ COMPARE_FACES: Final = Call(
     result=Comparison,
     result_example=Comparison(similarity=97.501, result=Result.SAME_PERSON),
     summary="Tell whether two images show the same person",
-    description="Compares the most prominent face of each image. Nothing is added, searched or kept.",
+    description=(
+        "Compares the most prominent face of each image. Nothing is added, searched or kept. `details` says where the "
+        "two faces are in their photos, and how they are shown."
+    ),
 )
 
 LIST_PERSONS: Final = Call(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import Discriminator, Tag, WithJsonSchema
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from shared.persons import CountedFacedb, Person, PersonId, PersonPage
+from shared.persons import Added, CountedFacedb, FaceQuality, Metadata, Person, PersonId, PersonPage
 
 
 class Status(StrEnum):
@@ -48,6 +48,13 @@ class Faces(StrEnum):
     ALL = "all"
     LARGEST = "largest"
     ONE = "one"
+
+
+class SearchedFaces(StrEnum):
+    """The faces of an image to search for."""
+
+    LARGEST = "largest"
+    ALL = "all"
 
 
 # INVALID_REQUEST is missing on purpose: its message names the parameter and its flaw.
@@ -123,11 +130,39 @@ _RESULT_MEANING: Final = (
 )
 
 
+Box = Annotated[
+    list[int],
+    Field(
+        min_length=4,
+        max_length=4,
+        description="left, top, width and height in pixels of the upright photo; may extend beyond it",
+    ),
+]
+
+
+class ShownFace(TypedDict):
+    """A face in a photo; the order of keys is the order in the JSON. box: its place in the photo as it was sent, turned
+    upright by its EXIF orientation.
+    """
+
+    box: Box
+    quality: FaceQuality
+
+
 class AddedFace(TypedDict):
-    """An entry of addface's list; the order of keys is the order in the JSON."""
+    """An entry of addface's list; the order of keys is the order in the JSON. All after person_id are left out unless
+    `details` asks for them. added, external_id, metadata, faces: of the person, as in Person.
+    """
 
     name: str
     person_id: PersonId
+    face_id: NotRequired[PersonId]
+    box: NotRequired[Box]
+    quality: NotRequired[FaceQuality]
+    added: NotRequired[Added]
+    external_id: NotRequired[str]
+    metadata: NotRequired[Metadata]
+    faces: NotRequired[Annotated[int, Field(ge=1)]]
 
 
 class FoundFace(TypedDict):
@@ -138,13 +173,27 @@ class FoundFace(TypedDict):
     person_id: PersonId
 
 
+class SearchedFace(TypedDict):
+    """An entry of searchface's list where `faces` is all: a face of the photo with the faces like it. reason: the flaw
+    for which it was not searched for; left out where it was.
+    """
+
+    box: Box
+    quality: FaceQuality
+    reason: NotRequired[Annotated[Flaw, WithJsonSchema({"enum": [flaw.value for flaw in Flaw][:-1]})]]
+    matches: Annotated[list[FoundFace], Field(max_length=MAX_MATCHES)]
+
+
 class Comparison(TypedDict):
-    """The result of facecompare; the order of keys is the order in the JSON. similarity: a confidence."""
+    """The result of facecompare; the order of keys is the order in the JSON. similarity: a confidence. faces: the faces
+    that were compared, in the order of the images; left out unless `details` asks for them.
+    """
 
     similarity: _Confidence
     result: Annotated[
         Result, WithJsonSchema({"enum": [result.value for result in Result], "description": _RESULT_MEANING})
     ]
+    faces: NotRequired[Annotated[list[ShownFace], Field(min_length=2, max_length=2)]]
 
 
 def _kind(message: Any) -> str:
@@ -155,7 +204,8 @@ def _kind(message: Any) -> str:
         return "text"
     if isinstance(message, list):
         first = message[0] if message and isinstance(message[0], dict) else {}
-        return "found" if "confidence" in first else "facedbs" if "facedb" in first else "added"
+        kinds = (("matches", "searched"), ("confidence", "found"), ("facedb", "facedbs"))
+        return next((kind for key, kind in kinds if key in first), "added")
     keys = message if isinstance(message, dict) else {}
     return "comparison" if "similarity" in keys else "page" if "persons" in keys else "person"
 
@@ -164,6 +214,7 @@ Message = Annotated[
     Annotated[str, Tag("text")]
     | Annotated[list[AddedFace], Tag("added")]
     | Annotated[list[FoundFace], Tag("found")]
+    | Annotated[list[SearchedFace], Tag("searched")]
     | Annotated[Comparison, Tag("comparison")]
     | Annotated[Person, Tag("person")]
     | Annotated[PersonPage, Tag("page")]

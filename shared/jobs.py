@@ -11,7 +11,17 @@ from typing import Annotated, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.confidence import Points
-from shared.contract import FREE_NAME, LONGEST_NAME, MAX_MATCHES, MIN_CONFIDENCE, Faces, Flaw, Message, Status
+from shared.contract import (
+    FREE_NAME,
+    LONGEST_NAME,
+    MAX_MATCHES,
+    MIN_CONFIDENCE,
+    Faces,
+    Flaw,
+    Message,
+    SearchedFaces,
+    Status,
+)
 from shared.persons import EXTERNAL_ID, MAX_METADATA_BYTES, MAX_PERSONS
 
 QUEUE: Final = "facesearch"
@@ -59,6 +69,8 @@ class Job(BaseModel):
 
 
 _SENT_IF_GIVEN: Final = Field(exclude_if=lambda value: value is None)
+_Details = Annotated[bool, Field(exclude_if=lambda details: not details)]
+"""Whether the message is to have details; False is not sent, for workers of a release that knows none."""
 _Name = Annotated[str, Field(pattern=FREE_NAME, max_length=LONGEST_NAME)]
 _ExternalId = Annotated[str, Field(pattern=rf"^{EXTERNAL_ID}$")]
 _Metadata = Annotated[str, Field(max_length=MAX_METADATA_BYTES)]
@@ -86,6 +98,7 @@ class AddJob(FacedbJob):
     faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
     external_id: Annotated[_ExternalId | None, _SENT_IF_GIVEN] = None
     metadata: Annotated[_Metadata | None, _SENT_IF_GIVEN] = None
+    details: _Details = False
 
 
 class SentCalibration(BaseModel):
@@ -98,9 +111,9 @@ class SentCalibration(BaseModel):
 
 
 class SearchJob(FacedbJob):
-    """Search for the most prominent face of the image. limit, min_confidence: most matches, and the least confidence of
-    one. calibration: that of the facedb, None where it has none and the model's holds. Defaults are not sent, for
-    workers of a release that knows no others.
+    """Search for faces of the image: the most prominent one, or all. limit, min_confidence: most matches of a face, and
+    the least confidence of one. calibration: that of the facedb, None where it has none and the model's holds. Defaults
+    are not sent, for workers of a release that knows no others.
     """
 
     task: ClassVar[str] = "facesearch.search"
@@ -109,7 +122,10 @@ class SearchJob(FacedbJob):
     min_confidence: Annotated[float, Field(ge=0, le=100, exclude_if=lambda least: least == MIN_CONFIDENCE)] = (
         MIN_CONFIDENCE
     )
-    calibration: Annotated[SentCalibration | None, Field(exclude_if=lambda sent: sent is None)] = None
+    faces: Annotated[SearchedFaces, Field(exclude_if=lambda faces: faces is SearchedFaces.LARGEST)] = (
+        SearchedFaces.LARGEST
+    )
+    calibration: Annotated[SentCalibration | None, _SENT_IF_GIVEN] = None
 
 
 class DeleteJob(FacedbJob):
@@ -174,6 +190,8 @@ class CompareJob(Job):
     """Compare the most prominent faces of two images."""
 
     task: ClassVar[str] = "facesearch.compare"
+
+    details: _Details = False
 
 
 class Outcome(BaseModel):

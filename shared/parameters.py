@@ -19,6 +19,7 @@ from shared.contract import (
     MIN_CONFIDENCE,
     NAME,
     Faces,
+    SearchedFaces,
 )
 from shared.control import DEFAULT
 from shared.errors import InvalidRequest
@@ -89,6 +90,21 @@ WhichFaces = Annotated[
         exclude_if=lambda faces: faces is Faces.ALL,
     ),
     WithJsonSchema({"type": "string", "enum": [each.value for each in Faces]}),
+]
+WhichSearched = Annotated[
+    SearchedFaces,
+    Field(
+        description=" or ".join(SearchedFaces),
+        examples=[SearchedFaces.LARGEST.value],
+        exclude_if=lambda faces: faces is SearchedFaces.LARGEST,
+    ),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in SearchedFaces]}),
+]
+Details = Annotated[
+    int,
+    Field(ge=0, le=1),
+    BeforeValidator(_as_written),
+    Field(description="0 or 1", examples=[0], exclude_if=lambda details: not details),
 ]
 # An empty text is not the default here either: a caller who asks for less must not get more because a value got lost.
 Limit = Annotated[

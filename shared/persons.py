@@ -24,7 +24,28 @@ MAX_METADATA_LEVELS: Final = 16
 
 PersonId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 
+Added = Annotated[
+    str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time", "description": "RFC 3339, UTC"})
+]
+"""When a person was added; None for one that a release without times added."""
+
+Metadata = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
+
 _Count = Annotated[int, Field(ge=0)]
+
+
+class FaceQuality(TypedDict):
+    """How a face is shown in its photo, as far as it was measured; the order of keys is the order in the JSON. size:
+    side of the face in pixels. sharpness: about 0.8, blurred 0.4. dark, bright: parts of the face, 0 to 1, that are
+    black, and white. yaw, pitch: degrees from facing the camera, to the right and down of the photo.
+    """
+
+    size: Annotated[float, Field(ge=0)]
+    sharpness: Annotated[float, Field(ge=0)]
+    dark: Annotated[float, Field(ge=0, le=1)]
+    bright: Annotated[float, Field(ge=0, le=1)]
+    yaw: float
+    pitch: float
 
 
 class Person(TypedDict):
@@ -34,12 +55,19 @@ class Person(TypedDict):
 
     person_id: PersonId
     name: str
-    added: Annotated[
-        str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time", "description": "RFC 3339, UTC"})
-    ]
+    added: Added
     external_id: NotRequired[str]
-    metadata: NotRequired[Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]]
+    metadata: NotRequired[Metadata]
     faces: Annotated[int, Field(ge=1)]
+
+
+class PersonDetails(TypedDict):
+    """What details of a face say of its person, as in Person."""
+
+    added: Added
+    external_id: NotRequired[str]
+    metadata: NotRequired[Metadata]
+    faces: int
 
 
 class PersonPage(TypedDict):

@@ -111,24 +111,63 @@ def _is_of_its_type(message: object, call: Call) -> bool:
     return True
 
 
-def _is_comparison(message: object) -> bool:
-    if not isinstance(message, dict) or list(message) != ["similarity", "result"]:
+def _is_comparison(message: Any) -> bool:
+    if not _has(message, ["similarity", "result"], ["faces"]):
+        return False
+    if "faces" in message and not (len(message["faces"]) == 2 and all(map(_is_shown, message["faces"]))):
         return False
     similarity = message["similarity"]
     result = "SAME PERSON" if similarity >= 95 else "NOT SURE" if similarity >= 80 else "NOT SAME PERSON"
     return 0 <= similarity <= 100 and message["result"] == result
 
 
-def _is_list_of_faces(message: object, fields: list[str], most: int) -> bool:
-    if not isinstance(message, list) or not 1 <= len(message) <= most:
+def _has(entry: object, names: list[str], optional: list[str]) -> bool:
+    """Return whether an object has exactly these keys in this order, and then those of the optional ones."""
+    return isinstance(entry, dict) and list(entry) == [*names, *(name for name in optional if name in entry)]
+
+
+def _is_list_of_faces(message: object, fields: list[str], most: int, least: int = 1) -> bool:
+    if not isinstance(message, list) or not least <= len(message) <= most:
         return False
     return all(
-        isinstance(face, dict)
-        and list(face) == fields
+        _has(face, fields, DETAILS)
         and _is_uuid(face["person_id"])
         and bool(re.fullmatch("[A-Za-z0-9]{0,128}", face["name"]))
         and 0 <= face.get("confidence", 100) <= 100
+        and ("box" not in face or _is_shown(face))
         for face in message
+    )
+
+
+DETAILS: Final = ["face_id", "box", "quality", "added", "external_id", "metadata", "faces"]
+"""What `details` adds to an entry."""
+
+
+def _is_found(message: object) -> bool:
+    return _is_list_of_faces(message, ["confidence", "name", "person_id"], 50) or _is_list_of_searched_faces(message)
+
+
+def _is_list_of_searched_faces(message: object) -> bool:
+    if not isinstance(message, list) or not 1 <= len(message) <= 100:
+        return False
+    keys = [["box", "quality", "matches"], ["box", "quality", "reason", "matches"]]
+    return all(
+        isinstance(face, dict)
+        and list(face) in keys
+        and _is_shown(face)
+        and face.get("reason", "size") in {"size", "blur", "dark", "bright", "pose"}
+        and _is_list_of_faces(face["matches"], ["confidence", "name", "person_id"], 50, least=0)
+        for face in message
+    ) and any(face["matches"] for face in message)
+
+
+def _is_shown(face: dict[str, Any]) -> bool:
+    box, quality = face["box"], face["quality"]
+    return (
+        len(box) == 4
+        and all(isinstance(number, int) for number in box)
+        and list(quality) == ["size", "sharpness", "dark", "bright", "yaw", "pitch"]
+        and all(isinstance(number, int | float) for number in quality.values())
     )
 
 
@@ -179,7 +218,7 @@ def _is_uuid(text: object) -> bool:
 
 _RESULTS: Final[dict[Call, Callable[[object], bool]]] = {
     ADD_FACE: lambda message: _is_list_of_faces(message, ["name", "person_id"], 100),
-    SEARCH_FACE: lambda message: _is_list_of_faces(message, ["confidence", "name", "person_id"], 50),
+    SEARCH_FACE: _is_found,
     DELETE_FACE: lambda message: message == FACE_DELETED,
     COMPARE_FACES: _is_comparison,
     LIST_PERSONS: _is_page,

@@ -10,7 +10,7 @@ from typing import Final
 from shared.control.cursor_secret import cursor_secret
 from shared.errors import CursorInvalid, PersonUnknown, Unavailable
 from shared.jobs import CountFacedbsJob, GetPersonJob, ListPersonsJob, UpdatePersonJob
-from shared.persons import CountedFacedb, Person, PersonPage
+from shared.persons import CountedFacedb, Person, PersonDetails, PersonPage
 from worker import cursors
 from worker.cursors import Listing
 from worker.delivery.deadline import require_time
@@ -85,12 +85,17 @@ def count_facedbs(job: CountFacedbsJob, runtime: Runtime) -> list[CountedFacedb]
 
 def described(person: base.Person) -> Person:
     """Return a stored person as callers see it."""
-    answer: Person = {"person_id": str(person.person_id), "name": person.name, "added": _time(person.added), "faces": 1}
+    return {"person_id": str(person.person_id), "name": person.name, **person_details(person)}
+
+
+def person_details(person: base.Person) -> PersonDetails:
+    """Return what callers see of a stored person besides id and name."""
+    details: PersonDetails = {"added": _time(person.added), "faces": 1}
     if person.external_id is not None:
-        answer["external_id"] = person.external_id
+        details["external_id"] = person.external_id
     if person.metadata is not None:
-        answer["metadata"] = dict(person.metadata)
-    return answer
+        details["metadata"] = dict(person.metadata)
+    return details
 
 
 def _time(added: int | None) -> str | None:

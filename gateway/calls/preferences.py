@@ -48,10 +48,15 @@ def written(message: Message, confidence: Confidences) -> Message:
         return message
     if isinstance(message, dict):
         return cast("Message", _whole(message, "similarity")) if "similarity" in message else message
-    if not all("confidence" in entry for entry in message):
-        return message
-    matches: list[dict[str, Any]] = [_whole(entry, "confidence") for entry in message]
-    return cast("Message", sorted(matches, key=lambda entry: (-entry["confidence"], entry["person_id"])))
+    entries: list[dict[str, Any]] = [dict(entry) for entry in message]
+    if all("matches" in entry for entry in entries):
+        return cast("Message", [{**entry, "matches": _whole_matches(entry["matches"])} for entry in entries])
+    return cast("Message", _whole_matches(entries)) if all("confidence" in entry for entry in entries) else message
+
+
+def _whole_matches(matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    whole = [_whole(entry, "confidence") for entry in matches]
+    return sorted(whole, key=lambda entry: (-entry["confidence"], entry["person_id"]))
 
 
 def _whole(entry: Any, name: str) -> dict[str, Any]:

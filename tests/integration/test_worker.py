@@ -32,7 +32,6 @@ from shared.observability.tracing import NoTraces
 from spaces import only
 from table_faces import TableFaces
 from worker import actions
-from worker.actions import as_number, result_of
 from worker.heartbeat import HeartbeatSender, require_same_embedder
 from worker.ledger import OUTLIVE_S, Ledger
 from worker.metrics import Metrics
@@ -41,6 +40,7 @@ from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.models.versions import Preprocessing
 from worker.runtime import Runtime
+from worker.search_actions import as_number, result_of
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once

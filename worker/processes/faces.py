@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from worker.processes.messages import MessageError
-from worker.vision.geometry import Detection
+from worker.vision.geometry import Box, Detection
 from worker.vision.quality import Quality
 from worker.vision.service import Face
 
@@ -22,6 +22,7 @@ def to_fields(faces: Sequence[Face]) -> tuple[dict[str, Any], bytes]:
             "scores": [face.detection.score, face.detection.refined_score],
             "quality": quality_to_list(face.quality),
             "number": face.number,
+            "reduction": face.reduction,
         }
         for face in faces
     ]
@@ -54,10 +55,21 @@ def quality_from_list(values: Any) -> Quality:
     return Quality(size, sharpness, dark, bright, yaw, pitch)
 
 
+def box_from_list(values: Any) -> Box:
+    """Raises MessageError when the values are no box."""
+    try:
+        x, y, width, height = map(float, values)
+    except (TypeError, ValueError):
+        raise MessageError("a box is malformed") from None
+    return x, y, width, height
+
+
 def _face(entry: Mapping[str, Any], row: np.ndarray) -> Face:
-    x, y, width, height = map(float, entry["box"])
     score, refined = entry["scores"]
     points = math.prod(_LANDMARKS)
     landmarks, vector = row[:points].reshape(_LANDMARKS), row[points:]
-    detection = Detection((x, y, width, height), landmarks, float(score), None if refined is None else float(refined))
-    return Face(detection, vector, quality_from_list(entry["quality"]), int(entry["number"]))
+    detection = Detection(
+        box_from_list(entry["box"]), landmarks, float(score), None if refined is None else float(refined)
+    )
+    number, reduction = int(entry["number"]), int(entry["reduction"])
+    return Face(detection, vector, quality_from_list(entry["quality"]), number, reduction)

@@ -20,7 +20,7 @@ import structlog
 
 from shared.errors import ContractError, FaceNotDetected, ImageUnreadable, OperatorError, Unavailable
 from worker.models.versions import PREPROCESSING_VERSION, PREPROCESSINGS, Preprocessing
-from worker.processes.faces import from_fields, quality_from_list
+from worker.processes.faces import box_from_list, from_fields, quality_from_list
 from worker.processes.fork_client import START_S, ForkServer
 from worker.processes.messages import Message, MessageError, MessageSocket
 from worker.processes.models import Vision
@@ -384,7 +384,8 @@ def _question(message: Message, selection: FaceSelection) -> Callable[[], Any]:
         if message.kind == "before_batch":
             return partial(selection.before_batch, float(fields["cpu_s"]))
         if message.kind == "accepts":
-            return partial(selection.accepts, int(fields["number"]), quality_from_list(fields["quality"]))
+            quality, box = quality_from_list(fields["quality"]), box_from_list(fields["box"])
+            return partial(selection.accepts, int(fields["number"]), quality, box)
     except (KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{message.kind} is malformed: {type(error).__name__}") from None
     raise MessageError(f"no message is called {message.kind!r}")

@@ -16,6 +16,7 @@ from worker.models.versions import PREPROCESSINGS
 from worker.processes.confinement import limit_cpu
 from worker.processes.faces import quality_to_list, to_fields
 from worker.processes.messages import Message, MessageSocket
+from worker.vision.geometry import Box
 from worker.vision.memory_budget import FREE_BYTES
 from worker.vision.quality import Quality
 from worker.vision.service import FaceSelection, Memory, Observer
@@ -126,8 +127,8 @@ class _RemoteSelection(FaceSelection):
     def before_batch(self, cpu_s: float) -> None:
         self._asking.ask("before_batch", cpu_s=cpu_s)
 
-    def accepts(self, number: int, quality: Quality) -> bool:
-        return bool(self._asking.ask("accepts", number=number, quality=quality_to_list(quality)))
+    def accepts(self, number: int, quality: Quality, box: Box) -> bool:
+        return bool(self._asking.ask("accepts", number=number, quality=quality_to_list(quality), box=box))
 
 
 class _RemoteMemory:

@@ -262,6 +262,14 @@ def scaled(detection: Detection, factor: float) -> Detection:
     return replace(detection, box=box, landmarks=detection.landmarks * np.float32(factor))
 
 
+def as_sent(box: Box, reduction: int) -> Box:
+    """Return a box in pixels of the upright image as sent, in which (0, 0) is the corner of the first pixel. reduction:
+    factor by which the image was reduced when it was decoded.
+    """
+    x, y, width, height = box
+    return (x + 0.5) * reduction, (y + 0.5) * reduction, width * reduction, height * reduction
+
+
 class Placed(Protocol):
     """A thing with an area in pixels and a centre, x and y."""
 

@@ -16,7 +16,17 @@ from worker.vision.arcface import unit_vectors
 from worker.vision.decode import configure_opencv, decode, reduction
 from worker.vision.decoding_memory import decoding_bytes
 from worker.vision.fine_passes import needs_fine_passes, run_fine_passes
-from worker.vision.geometry import CropScores, Detection, Pixels, align, left_to_right, most_prominent, scaled
+from worker.vision.geometry import (
+    Box,
+    CropScores,
+    Detection,
+    Pixels,
+    align,
+    as_sent,
+    left_to_right,
+    most_prominent,
+    scaled,
+)
 from worker.vision.passes import LEAST_SCORE, DetectionPasses, Detector
 from worker.vision.quality import Quality, measure, size
 from worker.vision.rotations import choose_passes
@@ -42,13 +52,19 @@ class Embedder(Protocol):
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
 class Face:
     """One embedded face. vector: float32 (dimension,), length 1. number: from left to right among all faces of the
-    image, from 0.
+    image, from 0. reduction: factor by which the image was reduced when it was decoded.
     """
 
     detection: Detection
     vector: npt.NDArray[np.float32]
     quality: Quality
     number: int = 0
+    reduction: int = 1
+
+    @property
+    def box(self) -> Box:
+        """Its box in the upright image as sent, see `as_sent`."""
+        return as_sent(self.detection.box, self.reduction)
 
 
 class FaceSelection:
@@ -67,8 +83,8 @@ class FaceSelection:
         of computing for the image so far.
         """
 
-    def accepts(self, number: int, quality: Quality) -> bool:  # noqa: ARG002 -- for subclasses
-        """Return whether to embed a face. Called for each candidate, in order."""
+    def accepts(self, number: int, quality: Quality, box: Box) -> bool:  # noqa: ARG002 -- for subclasses
+        """Return whether to embed a face. Called for each candidate, in order. box: as `Face.box`."""
         return True
 
 
@@ -224,7 +240,11 @@ class FaceService:
         with self._observer.stage("align"):
             crops = [align(face.pixels, face.detection.landmarks, self.embedder.size) for face in batch]
             qualities = [measure(face.detection, crop, face.reduced) for face, crop in zip(batch, crops, strict=True)]
-            accepted = [at for at, number in enumerate(numbers) if selection.accepts(number, qualities[at])]
+            accepted = [
+                at
+                for at, number in enumerate(numbers)
+                if selection.accepts(number, qualities[at], as_sent(batch[at].detection.box, batch[at].reduced))
+            ]
         self._observer.embedded(len(accepted))
         if not accepted:
             return []
@@ -232,7 +252,7 @@ class FaceService:
             chosen = np.stack([crops[at] for at in accepted])
             vectors = embed_mirrored(self.embedder, chosen) if preprocessing.mirrors else self.embedder.embed(chosen)
         return [
-            Face(batch[at].detection, vector, qualities[at], numbers[at])
+            Face(batch[at].detection, vector, qualities[at], numbers[at], batch[at].reduced)
             for at, vector in zip(accepted, vectors, strict=True)
         ]
 

@@ -13,13 +13,18 @@ from mock_service import ADDRESS, KEY, Do, answered
 from multipart import MultipartParser, parse_options_header
 
 from facesearch_client import (
+    AddedFace,
     Comparison,
     CountedFacedb,
     FaceSearch,
+    FoundFace,
     Overloaded,
     Person,
     PersonPage,
+    Quality,
     Retries,
+    SearchedFace,
+    ShownFace,
     UnexpectedAnswer,
     __version__,
 )
@@ -77,7 +82,7 @@ def test_a_search_without_anybody_found_is_an_empty_list(do: Do) -> None:
 
 
 def test_a_search_lists_what_was_found_and_ignores_fields_of_the_future(do: Do) -> None:
-    entry = {"confidence": 100, "name": "Grace", "person_id": ID, "face_id": "of the future"}
+    entry = {"confidence": 100, "name": "Grace", "person_id": ID, "from": "the future"}
     (face,) = do(Recorder([entry]), "searchface", IMAGE)
     assert (face.person_id, face.name, face.confidence) == (ID, "Grace", 100.0)
     assert isinstance(face.confidence, float)
@@ -102,6 +107,51 @@ def test_a_comparison_sends_two_images(do: Do) -> None:
     found: Comparison = do(seen, "facecompare", IMAGE, b"BM another")
     assert (found.similarity, found.result.value) == (26.481, "NOT SAME PERSON")
     assert body_of(seen.requests[0]) == {"img1": IMAGE, "img2": b"BM another"}
+
+
+QUALITY = {"size": 110.5, "sharpness": 0.8, "dark": 0, "bright": 0.25, "yaw": -3.5, "pitch": 7.2}
+SHOWN = {"box": [10, -4, 90, 120], "quality": QUALITY}
+
+
+def test_details_of_added_faces(do: Do) -> None:
+    about = {"added": "2026-11-28T09:30:00.250000Z", "external_id": "e/1", "metadata": {"floor": 3}, "faces": 1}
+    seen = Recorder([{"name": "", "person_id": ID, "face_id": ID, **SHOWN, **about}])
+    (face,) = do(seen, "addface", IMAGE, details=True)
+    assert body_of(seen.requests[0]) == {"img": IMAGE, "details": "1"}
+    added = datetime(2026, 11, 28, 9, 30, 0, 250_000, timezone.utc)
+    assert face == AddedFace(ID, "", ID, (10, -4, 90, 120), Quality(**QUALITY), added, "e/1", {"floor": 3}, 1)
+    assert do(Recorder([{"name": "", "person_id": ID}]), "addface", IMAGE) == [AddedFace(ID, "")]
+
+
+def test_details_of_a_comparison(do: Do) -> None:
+    seen = Recorder({"similarity": 100, "result": "SAME PERSON", "faces": [SHOWN, SHOWN]})
+    found = do(seen, "facecompare", IMAGE, IMAGE, details=True)
+    assert body_of(seen.requests[0]) == {"img1": IMAGE, "img2": IMAGE, "details": "1"}
+    assert found.faces == (ShownFace((10, -4, 90, 120), Quality(**QUALITY)),) * 2
+
+
+def test_a_search_for_all_faces(do: Do) -> None:
+    match = {"confidence": 97.5, "name": "Grace", "person_id": ID}
+    seen = Recorder([{**SHOWN, "matches": [match]}, {**SHOWN, "reason": "blur", "matches": []}])
+    first, second = do(seen, "searchface", IMAGE, faces="all")
+    assert body_of(seen.requests[0]) == {"img": IMAGE, "faces": "all"}
+    assert first == SearchedFace((10, -4, 90, 120), Quality(**QUALITY), None, [FoundFace(ID, "Grace", 97.5)])
+    assert (second.reason, second.matches) == ("blur", [])
+    assert do(Recorder("no similar face in db", "NO_SIMILAR_FACE"), "searchface", IMAGE, faces="all") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flaw"),
+    [
+        ({"box": [1, 2, 3]}, "box is no box"),
+        ({"box": [1, 2, 3, "4"]}, "box is no box"),
+        ({"quality": {"size": 3}}, "sharpness is missing"),
+        ({"matches": None}, "message is no list"),
+    ],
+)
+def test_faces_of_another_form_are_unexpected(do: Do, wrong: dict[str, Any], flaw: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=flaw):
+        do(Recorder([{**SHOWN, "matches": [], **wrong}]), "searchface", IMAGE, faces="all")
 
 
 PERSON = {

@@ -19,7 +19,7 @@ from shared import errors as domain
 from shared.calls import ADD_FACE
 from shared.contract import MIN_CONFIDENCE, SURE_CONFIDENCE, HttpStatus, Status
 from shared.control import Key, Scope
-from worker.actions import as_number, result_of
+from worker.search_actions import as_number, result_of
 
 confidences = st.floats(0, 100).map(as_number)
 
@@ -132,6 +132,15 @@ class TestWholeConfidences:
         assert math.floor(similarity) <= similarity
         for border in (MIN_CONFIDENCE, SURE_CONFIDENCE):
             assert (math.floor(similarity) >= border) == (similarity >= border)
+
+    def test_so_are_those_of_every_face_of_a_photo(self) -> None:
+        matches = [
+            {"confidence": 94.9, "name": "", "person_id": "2"},
+            {"confidence": 94.1, "name": "", "person_id": "1"},
+        ]
+        first, second = written([{"box": [1], "matches": matches}, {"box": [2], "matches": []}], "whole")
+        assert [(match["confidence"], match["person_id"]) for match in first["matches"]] == [(94, "1"), (94, "2")]
+        assert (first["box"], second) == ([1], {"box": [2], "matches": []})
 
     def test_other_messages_are_unchanged(self) -> None:
         added = [{"name": "b", "person_id": "2"}, {"name": "a", "person_id": "1"}]

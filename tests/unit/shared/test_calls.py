@@ -38,7 +38,7 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
         (
             SEARCH_FACE,
             OF_ALL | OF_IMAGES | {Status.NO_SIMILAR_FACE},
-            {Status.OK, Status.NO_SIMILAR_FACE, Status.FACE_DETECT_FAILED, Status.IMAGE_INVALID_FORMAT, Status.FAIL},
+            OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE} | {Status.NO_SIMILAR_FACE},
         ),
         (DELETE_FACE, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
         (
@@ -82,8 +82,8 @@ def test_the_parameters_in_a_path_are_parameters_of_the_call() -> None:
 def test_every_parameter_of_a_body_is_listed_once() -> None:
     assert field_names(CALLS) == FieldNames(
         ("img", "img1", "img2"),
-        ("name", "facedb", "faces", "external_id", "metadata", "limit", "min_confidence", "person_id"),
-        frozenset({"limit", "min_confidence"}),
+        ("name", "facedb", "faces", "external_id", "metadata", "details", "limit", "min_confidence", "person_id"),
+        frozenset({"details", "limit", "min_confidence"}),
         frozenset({"metadata"}),
     )
 

@@ -31,12 +31,16 @@ from facesearch_client.errors import (
 from facesearch_client.images import Image, Pixels
 from facesearch_client.results import (
     AddedFace,
+    Box,
     Comparison,
     CountedFacedb,
     FoundFace,
     Person,
     PersonPage,
+    Quality,
     Result,
+    SearchedFace,
+    ShownFace,
 )
 from facesearch_client.retries import NO_RETRIES, Retries
 
@@ -44,6 +48,7 @@ __all__ = [
     "NO_RETRIES",
     "AddedFace",
     "AsyncFaceSearch",
+    "Box",
     "Comparison",
     "ConnectionFailed",
     "CountedFacedb",
@@ -62,10 +67,13 @@ __all__ = [
     "PersonNotFound",
     "PersonPage",
     "Pixels",
+    "Quality",
     "RateLimited",
     "Result",
     "Retries",
+    "SearchedFace",
     "SeveralFaces",
+    "ShownFace",
     "Unauthorized",
     "Unavailable",
     "UnexpectedAnswer",

@@ -4,17 +4,17 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
 from facesearch_client.answers import no_answer, result_of
-from facesearch_client.calls import Call, Faces, Metadata, new_idempotency_key
+from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage
+from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage, SearchedFace
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -69,12 +69,41 @@ class AsyncFaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[AddedFace]:
         """See FaceSearch.addface."""
-        call = await asyncio.to_thread(calls.addface, image, name, facedb, faces, external_id, metadata, shrink=shrink)
+        call = await asyncio.to_thread(
+            calls.addface, image, name, facedb, faces, external_id, metadata, details=details, shrink=shrink
+        )
         return await self._do(call, idempotency_key or new_idempotency_key())
+
+    @overload
+    async def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        faces: Literal["largest"] | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[FoundFace]: ...
+
+    @overload
+    async def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        faces: Literal["all"],
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[SearchedFace]: ...
 
     async def searchface(
         self,
@@ -83,12 +112,13 @@ class AsyncFaceSearch:
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
+        faces: SearchedFaces | None = None,
         shrink: bool = False,
         idempotency_key: str | None = None,
-    ) -> list[FoundFace]:
+    ) -> list[FoundFace] | list[SearchedFace]:
         """See FaceSearch.searchface."""
-        call = await asyncio.to_thread(calls.searchface, image, facedb, limit, min_confidence, shrink=shrink)
-        return await self._do(call, idempotency_key)
+        call = await asyncio.to_thread(calls.searchface, image, facedb, limit, min_confidence, faces, shrink=shrink)
+        return await self._do(cast("Call[list[FoundFace] | list[SearchedFace]]", call), idempotency_key)
 
     async def delface(
         self,
@@ -105,11 +135,12 @@ class AsyncFaceSearch:
         image1: Image,
         image2: Image,
         *,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> Comparison:
         """See FaceSearch.facecompare."""
-        call = await asyncio.to_thread(calls.facecompare, image1, image2, shrink=shrink)
+        call = await asyncio.to_thread(calls.facecompare, image1, image2, details=details, shrink=shrink)
         return await self._do(call, idempotency_key)
 
     async def listpersons(

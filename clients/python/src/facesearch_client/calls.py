@@ -15,6 +15,7 @@ from facesearch_client.results import (
     FoundFace,
     Person,
     PersonPage,
+    SearchedFace,
     added_faces,
     comparison,
     counted_facedbs,
@@ -22,11 +23,14 @@ from facesearch_client.results import (
     nothing,
     person,
     person_page,
+    searched_faces,
 )
 
 T_co = TypeVar("T_co", covariant=True)
 
 Faces = Literal["all", "largest", "one"]
+
+SearchedFaces = Literal["largest", "all"]
 
 Metadata = Mapping[str, Any]
 """What JSON has: texts, numbers, True, False, None, and lists and dictionaries of these."""
@@ -56,26 +60,43 @@ def addface(
     external_id: str | None,
     metadata: Metadata | None,
     *,
+    details: bool,
     shrink: bool,
 ) -> Call[list[AddedFace]]:
-    texts = _given(name=name, facedb=facedb, faces=faces, external_id=external_id, metadata=_json(metadata))
+    texts = _given(
+        name=name,
+        facedb=facedb,
+        faces=faces,
+        external_id=external_id,
+        metadata=_json(metadata),
+        details=_flag(details),
+    )
     return Call("addface", texts, {"img": encoded(image, shrink=shrink)}, added_faces)
 
 
 def searchface(
-    image: Image, facedb: str | None, limit: int | None, min_confidence: float | None, *, shrink: bool
-) -> Call[list[FoundFace]]:
-    texts = _given(facedb=facedb, limit=limit, min_confidence=min_confidence)
-    return Call("searchface", texts, {"img": encoded(image, shrink=shrink)}, found_faces)
+    image: Image,
+    facedb: str | None,
+    limit: int | None,
+    min_confidence: float | None,
+    faces: SearchedFaces | None,
+    *,
+    shrink: bool,
+) -> Call[list[FoundFace]] | Call[list[SearchedFace]]:
+    texts = _given(facedb=facedb, limit=limit, min_confidence=min_confidence, faces=faces)
+    images = {"img": encoded(image, shrink=shrink)}
+    if faces == "all":
+        return Call("searchface", texts, images, searched_faces)
+    return Call("searchface", texts, images, found_faces)
 
 
 def delface(person_id: str | uuid.UUID, facedb: str | None) -> Call[None]:
     return Call("delface", _given(person_id=str(person_id), facedb=facedb), {}, nothing)
 
 
-def facecompare(image1: Image, image2: Image, *, shrink: bool) -> Call[Comparison]:
+def facecompare(image1: Image, image2: Image, *, details: bool, shrink: bool) -> Call[Comparison]:
     images = {"img1": encoded(image1, shrink=shrink), "img2": encoded(image2, shrink=shrink)}
-    return Call("facecompare", {}, images, comparison)
+    return Call("facecompare", _given(details=_flag(details)), images, comparison)
 
 
 def listpersons(
@@ -126,6 +147,10 @@ def _path(person_id: str | uuid.UUID) -> str:
 def _json(metadata: Any) -> str | None:
     """Return metadata as JSON. Raises ValueError and TypeError for what JSON does not have."""
     return None if metadata is None else json.dumps(metadata, allow_nan=False)
+
+
+def _flag(wanted: bool) -> str | None:
+    return "1" if wanted else None
 
 
 def _given(**values: str | float | None) -> dict[str, str]:

@@ -4,17 +4,17 @@ import time
 import uuid
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
 from facesearch_client.answers import no_answer, result_of
-from facesearch_client.calls import Call, Faces, Metadata, new_idempotency_key
+from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage
+from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage, SearchedFace
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class FaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[AddedFace]:
@@ -88,12 +89,38 @@ class FaceSearch:
         chooses ID0, ID1 and so on. facedb: None: the key's own. faces: which are added: "all", bystanders too, which
         None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. external_id,
         metadata: attached to all of them: an id of your own, 1 to 128 visible ASCII characters, and a JSON object of at
-        most 4,096 bytes. shrink: scale the
-        image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters: calls with the same
-        one and the same parameters have the effect of one; None: one of its own.
+        most 4,096 bytes. details: say more about each: where it is in the photo, how it is shown, and what is attached.
+        shrink: scale the image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters:
+        calls with the same one and the same parameters have the effect of one; None: one of its own.
         """
-        call = calls.addface(image, name, facedb, faces, external_id, metadata, shrink=shrink)
+        call = calls.addface(image, name, facedb, faces, external_id, metadata, details=details, shrink=shrink)
         return self._do(call, idempotency_key or new_idempotency_key())
+
+    @overload
+    def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        faces: Literal["largest"] | None = None,
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[FoundFace]: ...
+
+    @overload
+    def searchface(
+        self,
+        image: Image,
+        *,
+        facedb: str | None = None,
+        limit: int | None = None,
+        min_confidence: float | None = None,
+        faces: Literal["all"],
+        shrink: bool = False,
+        idempotency_key: str | None = None,
+    ) -> list[SearchedFace]: ...
 
     def searchface(
         self,
@@ -102,17 +129,20 @@ class FaceSearch:
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
+        faces: SearchedFaces | None = None,
         shrink: bool = False,
         idempotency_key: str | None = None,
-    ) -> list[FoundFace]:
+    ) -> list[FoundFace] | list[SearchedFace]:
         """Search a face database for the most prominent face of an image. Return the faces that are like it, the most
-        similar first; an empty list if there are none.
+        similar first; an empty list if there are none. With faces="all", return every face of the image from left to
+        right, each with those like it; an empty list if there are none for any of them.
 
-        limit: return at most that many, 1 to 50; None: 50. min_confidence: the least confidence of one, 0 to 100;
-        None: 80. facedb, shrink: as in addface. idempotency_key: a repetition with the same
-        one gives the first result, and is charged once; None: there is none.
+        limit: return at most that many for a face, 1 to 50; None: 50. min_confidence: the least confidence of one, 0 to
+        100; None: 80. faces: None: "largest". facedb, shrink: as in addface. idempotency_key: a repetition with the
+        same one gives the first result, and is charged once; None: there is none.
         """
-        return self._do(calls.searchface(image, facedb, limit, min_confidence, shrink=shrink), idempotency_key)
+        call = calls.searchface(image, facedb, limit, min_confidence, faces, shrink=shrink)
+        return self._do(cast("Call[list[FoundFace] | list[SearchedFace]]", call), idempotency_key)
 
     def delface(
         self,
@@ -132,14 +162,16 @@ class FaceSearch:
         image1: Image,
         image2: Image,
         *,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> Comparison:
         """Compare the most prominent faces of two images, whose order does not matter.
 
-        shrink: as in addface. idempotency_key: as in searchface.
+        details: say where both faces are in their photos, and how they are shown. shrink: as in addface.
+        idempotency_key: as in searchface.
         """
-        return self._do(calls.facecompare(image1, image2, shrink=shrink), idempotency_key)
+        return self._do(calls.facecompare(image1, image2, details=details, shrink=shrink), idempotency_key)
 
     def listpersons(
         self,

@@ -1,18 +1,59 @@
 """The results of calls. Fields that a newer service adds are ignored."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, width and height in pixels of a photo turned upright; a box may extend beyond the photo."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How a face is shown in its photo. size: side of the face in pixels. sharpness: about 0.8, blurred 0.4. dark,
+    bright: parts of the face, 0 to 1, that are black, and white. yaw, pitch: degrees from facing the camera, to the
+    right and down of the photo.
+    """
+
+    size: float
+    sharpness: float
+    dark: float
+    bright: float
+    yaw: float
+    pitch: float
+
+
+@dataclass(frozen=True)
+class ShownFace:
+    """A face in a photo. box: its place in the photo."""
+
+    box: Box
+    quality: Quality
 
 
 @dataclass(frozen=True)
 class AddedFace:
-    """A face that was added. person_id: its id, a UUID. name: as given, or else the one that the service chose."""
+    """A face that was added. person_id: the id of its person, a UUID. name: as given, or else the one that the service
+    chose.
+
+    All others are None unless details were asked for. face_id: the face's id. box, quality: as in ShownFace. added,
+    external_id, metadata, faces: as in Person.
+    """
 
     person_id: str
     name: str
+    face_id: str | None = None
+    box: Box | None = None
+    quality: Quality | None = None
+    added: datetime | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    faces: int | None = None
 
 
 @dataclass(frozen=True)
@@ -22,6 +63,18 @@ class FoundFace:
     person_id: str
     name: str
     confidence: float
+
+
+@dataclass(frozen=True)
+class SearchedFace:
+    """A face in a photo, with the faces that are like it, the most similar first. reason: why it was not searched for,
+    such as "blur"; None if it was. box, quality: as in ShownFace.
+    """
+
+    box: Box
+    quality: Quality
+    reason: str | None
+    matches: list[FoundFace]
 
 
 class Result(str, Enum):
@@ -34,10 +87,13 @@ class Result(str, Enum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two faces compared. similarity: from 0 to 100, on the scale of a confidence."""
+    """Two faces compared. similarity: from 0 to 100, on the scale of a confidence. faces: both of them, in the order of
+    the images; None unless details were asked for.
+    """
 
     similarity: float
     result: Result
+    faces: tuple[ShownFace, ShownFace] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +130,20 @@ class CountedFacedb:
 
 def added_faces(message: Any) -> list[AddedFace]:
     """Return the faces of an addface. Raises ValueError for another message."""
-    return [AddedFace(_text(entry, "person_id"), _text(entry, "name")) for entry in _entries(message)]
+    return [
+        AddedFace(
+            _text(entry, "person_id"),
+            _text(entry, "name"),
+            _optional(entry, "face_id", _text),
+            _optional(entry, "box", _box),
+            _optional(entry, "quality", _quality),
+            _optional(entry, "added", _time),
+            _optional(entry, "external_id", _text),
+            _optional(entry, "metadata", _object),
+            _optional(entry, "faces", _count),
+        )
+        for entry in _entries(message)
+    ]
 
 
 def found_faces(message: Any) -> list[FoundFace]:
@@ -85,23 +154,34 @@ def found_faces(message: Any) -> list[FoundFace]:
     ]
 
 
+def searched_faces(message: Any) -> list[SearchedFace]:
+    """Return the faces of a searchface for all faces. Raises ValueError for another message."""
+    return [
+        SearchedFace(
+            _box(entry, "box"),
+            _quality(entry, "quality"),
+            _optional(entry, "reason", _text),
+            found_faces(_field(entry, "matches")),
+        )
+        for entry in _entries(message)
+    ]
+
+
 def comparison(message: Any) -> Comparison:
     """Return the result of a facecompare. Raises ValueError for another message."""
-    return Comparison(_number(message, "similarity"), Result(_text(message, "result")))
+    similarity, result = _number(message, "similarity"), Result(_text(message, "result"))
+    return Comparison(similarity, result, _optional(message, "faces", _pair))
 
 
 def person(message: Any) -> Person:
     """Return the person of a getperson or updateperson. Raises ValueError for another message."""
     added = _field(message, "added")
-    metadata = message.get("metadata")
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValueError("metadata is no object")
     return Person(
         _text(message, "person_id"),
         _text(message, "name"),
-        None if added is None else datetime.fromisoformat(_text(message, "added").replace("Z", "+00:00")),
-        None if message.get("external_id") is None else _text(message, "external_id"),
-        metadata,
+        None if added is None else _time(message, "added"),
+        _optional(message, "external_id", _text),
+        _optional(message, "metadata", _object),
         _count(message, "faces"),
     )
 
@@ -151,6 +231,40 @@ def _number(entry: Any, name: str) -> float:
 
 def _count(entry: Any, name: str) -> int:
     return int(_number(entry, name))
+
+
+def _time(entry: Any, name: str) -> datetime:
+    return datetime.fromisoformat(_text(entry, name).replace("Z", "+00:00"))
+
+
+def _object(entry: Any, name: str) -> Mapping[str, Any]:
+    value = _field(entry, name)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is no object")  # noqa: TRY004
+    return value
+
+
+def _box(entry: Any, name: str) -> Box:
+    numbers = _entries(_field(entry, name))
+    if len(numbers) != 4 or not all(isinstance(number, int) for number in numbers):
+        raise ValueError(f"{name} is no box")
+    left, top, width, height = numbers
+    return left, top, width, height
+
+
+def _quality(entry: Any, name: str) -> Quality:
+    measured = _field(entry, name)
+    return Quality(*(_number(measured, each.name) for each in fields(Quality)))
+
+
+def _pair(entry: Any, name: str) -> tuple[ShownFace, ShownFace]:
+    first, second = (ShownFace(_box(face, "box"), _quality(face, "quality")) for face in _entries(_field(entry, name)))
+    return first, second
+
+
+def _optional(entry: Any, name: str, read: Callable[[Any, str], T]) -> T | None:
+    """Return a field as read() reads it; None where it is missing or null."""
+    return read(entry, name) if isinstance(entry, Mapping) and entry.get(name) is not None else None
 
 
 def _field(entry: Any, name: str) -> Any:

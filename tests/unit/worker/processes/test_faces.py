@@ -18,7 +18,7 @@ QUALITY = Quality(110.5, 0.8, 0.01, 0.02, -3.5, 7.25)
 def face(number, refined_score=0.95):
     landmarks = RNG.normal(size=(5, 2)).astype(np.float32)
     detection = Detection((1.5, -2.25, 30.125, 40.0), landmarks, 0.9, refined_score)
-    return Face(detection, RNG.normal(size=128).astype(np.float32), QUALITY, number)
+    return Face(detection, RNG.normal(size=128).astype(np.float32), QUALITY, number, 4)
 
 
 @pytest.mark.parametrize("faces", [[], [face(0)], [face(2), face(5, None)]])
@@ -27,7 +27,8 @@ def test_faces_come_back_bit_by_bit(faces):
     found = from_fields(json.loads(json.dumps(fields)), data)
     assert len(found) == len(faces)
     for ours, theirs in zip(faces, found, strict=True):
-        assert (theirs.number, theirs.quality, theirs.detection.box) == (ours.number, ours.quality, ours.detection.box)
+        assert (theirs.number, theirs.quality, theirs.box) == (ours.number, ours.quality, ours.box)
+        assert theirs.detection.box == ours.detection.box
         assert (theirs.detection.score, theirs.detection.refined_score) == (0.9, ours.detection.refined_score)
         np.testing.assert_array_equal(theirs.detection.landmarks, ours.detection.landmarks)
         np.testing.assert_array_equal(theirs.vector, ours.vector)
@@ -54,7 +55,7 @@ def without(name):
         (to_fields([face(0)])[0], b"123"),
         (to_fields([face(0)])[0], b"\0" * 20),
         (to_fields([face(0), face(1)])[0], to_fields([face(0)])[1][:-4]),
-        *(without(name) for name in ("box", "scores", "quality", "number")),
+        *(without(name) for name in ("box", "scores", "quality", "number", "reduction")),
     ],
 )
 def test_malformed_faces_are_an_error(fields, data):

@@ -50,7 +50,7 @@ class Table:
         return [
             face(number, preprocessing=preprocessing)
             for number in numbers
-            if selection.accepts(number, face(number).quality)
+            if selection.accepts(number, face(number).quality, face(number).box)
         ]
 
 
@@ -138,7 +138,7 @@ def test_the_worker_selects_the_faces(worker):
     with answered(worker, "accepts", answer=False) as asked:
         assert asked["number"] == 0
     with answered(worker, "accepts", answer=True) as asked:
-        assert asked == {"number": 1, "quality": [60.0, 0.8, 0, 0, 1, 2]}
+        assert asked == {"number": 1, "quality": [60.0, 0.8, 0, 0, 1, 2], "box": list(face(1).box)}
     answer = worker.receive()
     assert [found.number for found in from_fields(answer.fields, answer.data)] == [1]
 

@@ -86,8 +86,9 @@ class Selecting(FaceSelection):
         assert cpu_s >= 0
         self.calls.append("go on")
 
-    def accepts(self, number, quality):
+    def accepts(self, number, quality, box):
         self.calls.append((number, round(quality.size)))
+        assert box[2] == pytest.approx(quality.size)
         return number % 2 == 1
 
 
