@@ -1,7 +1,7 @@
 """Persons as callers see them: the objects of their answers, and the rules for what may be attached to a person.
 
-A person is a face that was added, with a name and what its caller attached to it: an id of the caller's own and
-metadata.
+A person has one or more faces that were added, a name and what its caller attached to it: an id of the caller's own
+and metadata.
 """
 
 import json
@@ -15,6 +15,9 @@ MAX_PERSONS: Final = 100
 
 EXTERNAL_ID: Final = r"[!-~]{1,128}"
 """The pattern of a caller's own id: visible ASCII without spaces, as in UUIDs, numbers and tokens."""
+
+MAX_FACES: Final = 100
+"""Most faces of one person. More change its mean little: a hundredth of it is the hundredth face."""
 
 MAX_METADATA_BYTES: Final = 4096
 """Most bytes of metadata, as compact JSON in UTF-8."""

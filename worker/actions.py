@@ -23,10 +23,11 @@ from worker.delivery.deadline import require_time
 from worker.facedb import Facedb
 from worker.ledger import START_S
 from worker.person_actions import count_facedbs, get_person, list_persons, person_details, update_person
-from worker.photos import image_of, shown
+from worker.photos import described_quality, image_of, shown
 from worker.runtime import Runtime
 from worker.search_actions import compare, search
 from worker.selections import ToAdd
+from worker.store.base import Face as StoredFace
 from worker.store.base import Point, Store, StoreError
 from worker.store.views import served
 from worker.vision.service import Face
@@ -53,10 +54,11 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     added = time.time_ns() // 1000
     # A face has the same number, and so the same id, whichever others are left out. Each has a time of its own, so that
     # lists have them in their order.
-    points = [
-        Point(person_id(job.origin, face.number), name, face.vector, added + place, job.external_id, metadata)
-        for place, (name, face) in enumerate(zip(names, faces, strict=True))
-    ]
+    points = []
+    for place, (name, face) in enumerate(zip(names, faces, strict=True)):
+        face_id = person_id(job.origin, face.number)
+        kept = StoredFace(face_id, face.vector, added + place, described_quality(face.quality))
+        points.append(Point(face_id, name, face.vector, added + place, job.external_id, metadata, (kept,)))
     _write(job, points, runtime, facedb.store)
     if not job.details:
         return [{"name": point.name, "person_id": str(point.person_id)} for point in points]

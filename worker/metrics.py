@@ -24,7 +24,7 @@ STAGES: Final = ("image", "decode", "detect", "refine", "align", "embed")
 ENDINGS: Final = ("killed", "crashed", "retired")
 """How vision processes end, see worker/processes/pool.py."""
 
-OPERATIONS: Final = ("add", "search", "contains", "delete", "page", "person", "update")
+OPERATIONS: Final = ("add", "search", "contains", "delete", "get", "replace", "page", "person", "update")
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 

@@ -104,9 +104,9 @@ class Engine:
         with self._shard(name) as shard:
             shard.update(translate.edge_index(request))
 
-    def upsert(self, name: str, points: list[models.PointStruct], mode: models.UpdateMode | None = None) -> None:
+    def upsert(self, name: str, asked: models.PointsList) -> None:
         with self._shard(name) as shard:
-            shard.update(translate.edge_upsert(points, mode))
+            shard.update(translate.edge_upsert(asked))
 
     def set_payload(self, name: str, request: models.SetPayload) -> None:
         with self._shard(name) as shard:

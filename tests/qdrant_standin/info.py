@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import qdrant_edge as edge
 from qdrant_client import models
 
+VERSION = models.VersionInfo(title="a stand-in for Qdrant", version="1.19.0")
+
 
 def collection_info(asked: models.CreateCollection, shard: object) -> models.CollectionInfo:
     """Return the description of a collection. shard: Qdrant Edge's description of its shard."""

@@ -16,11 +16,18 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from qdrant_client import models
 
 from qdrant_standin.engine import Engine
+from qdrant_standin.info import VERSION
 from qdrant_standin.refused import Refused
 from qdrant_standin.snapshots import Snapshots
 
 _SELECTOR = TypeAdapter(models.PointIdsList | models.FilterSelector)
 _DONE = models.UpdateResult(operation_id=1, status=models.UpdateStatus.COMPLETED)
+
+_ABOUT = {
+    "/": (VERSION.model_dump_json().encode(), "application/json"),
+    "/readyz": (b"all shards are ready", "text/plain"),
+}
+"""What is said of the server itself, without a key."""
 
 Query = dict[str, str]
 
@@ -100,7 +107,7 @@ class Routes:
     def _upsert(self, name: str, query: Query, body: bytes) -> BaseModel:
         request = models.PointsList.model_validate_json(body)
         self._engine.note("upsert", name, request.model_copy(update={"points": []}), **query)
-        self._engine.upsert(name, request.points, request.update_mode)
+        self._engine.upsert(name, request)
         return _DONE
 
     def _set_payload(self, name: str, query: Query, body: bytes) -> BaseModel:
@@ -186,8 +193,8 @@ def server(address: tuple[str, int], routes: Routes, api_key: str | None) -> Thr
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             url = urlsplit(self.path)
-            if url.path == "/readyz":
-                self._send(200, b"all shards are ready", "text/plain")
+            if url.path in _ABOUT:
+                self._send(200, *_ABOUT[url.path])
                 return
             if api_key is not None and self.headers.get("api-key") != api_key:
                 self._send(401, b"Invalid API key or JWT", "text/plain")

@@ -10,6 +10,7 @@ from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 from qdrant_standin.engine import Engine
+from qdrant_standin.info import VERSION
 from qdrant_standin.refused import GRPC_CODES, Refused
 
 _DONE = api.PointsOperationResponse(result=api.UpdateResult(operation_id=1, status=api.UpdateStatus.Completed))
@@ -75,10 +76,11 @@ class Points(api.PointsServicer):
 
     def Upsert(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
         mode = GrpcToRest.convert_update_mode(request.update_mode) if request.HasField("update_mode") else None
-        asked = models.PointsList(points=[], update_mode=mode)
+        only = GrpcToRest.convert_filter(request.update_filter) if request.HasField("update_filter") else None
+        asked = models.PointsList(points=[], update_filter=only, update_mode=mode)
         self._engine.note("upsert", request.collection_name, asked, **_write_options(request))
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        self._engine.upsert(request.collection_name, points, mode)
+        self._engine.upsert(request.collection_name, asked.model_copy(update={"points": points}))
         return _DONE
 
     def SetPayload(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -156,6 +158,11 @@ class Points(api.PointsServicer):
         return _DONE
 
 
+class Server(api.QdrantServicer):
+    def HealthCheck(self, _request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return api.HealthCheckReply(title=VERSION.title, version=VERSION.version)
+
+
 class _Guard(grpc.ServerInterceptor):
     """Checks the key, and answers refusals with their code."""
 
@@ -187,6 +194,7 @@ def server(engine: Engine, api_key: str | None) -> grpc.Server:
     made = grpc.server(
         ThreadPoolExecutor(16), interceptors=[_Guard(api_key)], options=[("grpc.so_reuseport", 0), *pings]
     )
+    api.add_QdrantServicer_to_server(Server(), made)
     api.add_CollectionsServicer_to_server(Collections(engine), made)
     api.add_PointsServicer_to_server(Points(engine), made)
     return made

@@ -49,13 +49,19 @@ def edge_point(point: models.PointStruct) -> edge.Point:
     return edge.Point(str(point.id), vectors, point.payload)
 
 
-def edge_upsert(points: list[models.PointStruct], mode: models.UpdateMode | None) -> edge.UpdateOperation:
-    if mode not in (None, models.UpdateMode.UPSERT, models.UpdateMode.INSERT_ONLY):
-        raise unsupported(f"the mode {mode}")
-    insert_only = mode is models.UpdateMode.INSERT_ONLY
+_MODES = {
+    None: edge.UpdateMode.Upsert,
+    models.UpdateMode.UPSERT: edge.UpdateMode.Upsert,
+    models.UpdateMode.INSERT_ONLY: edge.UpdateMode.InsertOnly,
+    models.UpdateMode.UPDATE_ONLY: edge.UpdateMode.UpdateOnly,
+}
+
+
+def edge_upsert(asked: models.PointsList) -> edge.UpdateOperation:
     return edge.UpdateOperation.upsert_points(
-        [edge_point(point) for point in points],
-        update_mode=edge.UpdateMode.InsertOnly if insert_only else edge.UpdateMode.Upsert,
+        [edge_point(point) for point in asked.points],
+        condition=edge_filter(asked.update_filter),
+        update_mode=_MODES[asked.update_mode],
     )
 
 

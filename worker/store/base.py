@@ -5,12 +5,13 @@ Every store passes tests/integration/stores. Only worker/store/opening.py knows 
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.persons import FaceQuality
 from worker.models.identity import Identity
 
 Vector = npt.NDArray[np.float32]
@@ -51,11 +52,11 @@ class InvalidVector(StoreError):
 
 @dataclass(frozen=True)
 class Person:
-    """What a store knows of a person, without a vector.
+    """What a store knows of a person, without its faces.
 
     added: when the person was added, in microseconds since 1970 (UTC), from 1 to MAX_ADDED; None for a face that an
     earlier release added. external_id: the caller's own id, in ASCII. metadata: a JSON object, as json.loads returns
-    it; the order of its keys is kept.
+    it; the order of its keys is kept. faces: how many it has, from 1.
     """
 
     person_id: uuid.UUID
@@ -63,6 +64,7 @@ class Person:
     added: int | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    faces: int = 1
 
     @property
     def position(self) -> "Position":
@@ -70,9 +72,25 @@ class Person:
         return self.added or 0, self.person_id
 
 
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value, so no ==
+class Face:
+    """A face of a person. added: as of Person. quality: None for a face that an earlier release added."""
+
+    face_id: uuid.UUID
+    vector: Vector
+    added: int | None = None
+    quality: FaceQuality | None = None
+
+
 @dataclass(frozen=True)
 class Point:
-    """A stored face: a person with a vector. The other fields are those of Person."""
+    """A stored person with its faces.
+
+    vector: by which the person is found, see worker/store/faces.py. faces: as they are kept, at most MAX_FACES; () for
+    one face of which only the vector is known, and whose id and time are those of the person. All stores return points
+    with faces. as_read: what `Store.replace` compares; only points that a store returned have it. The other fields are
+    those of Person.
+    """
 
     person_id: uuid.UUID
     name: str
@@ -80,14 +98,13 @@ class Point:
     added: int | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    faces: tuple[Face, ...] = ()
+    as_read: Mapping[str, str | None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def person(self) -> Person:
-        return Person(self.person_id, self.name, self.added, self.external_id, self.metadata)
-
-    @classmethod
-    def of(cls, person: Person, vector: Vector) -> "Point":
-        return cls(person.person_id, person.name, vector, person.added, person.external_id, person.metadata)
+        faces = max(1, len(self.faces))
+        return Person(self.person_id, self.name, self.added, self.external_id, self.metadata, faces)
 
 
 class Changes(TypedDict, total=False):
@@ -115,8 +132,8 @@ class Store(Protocol):
     """Collections by name. Adding the first point creates a collection, which remembers the identity of its vectors.
 
     Every method raises StoreUnavailable when the engine cannot answer. Methods that read or write points raise
-    IdentityMismatch for vectors of another identity; count, collections, identity_of, identities and drop do not, so
-    that an operator can clear up. All methods may be called from several threads.
+    IdentityMismatch for vectors of another identity; count, count_faces, collections, identity_of, identities and drop
+    do not, so that an operator can clear up. All methods may be called from several threads.
 
     identity: of the vectors that are added, and of the collections that may be read. `under` gives the same collections
     to another identity.
@@ -157,6 +174,16 @@ class Store(Protocol):
         An unknown collection has none. Raises while it is read, and StoreError for a point without a name or a vector.
         """
 
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        """Return the points of these persons, as far as they are there, in any order."""
+
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        """Write `new`, of the same person, in place of a point that `get` returned, or remove that if new is None;
+        unless the person was removed or anything of it was changed meanwhile: then nothing happens. `get` shows what
+        became of it. What is written survives a killed process. A call whose request reaches an engine late, or twice,
+        has no effect once any other change has been made. Raises InvalidVector.
+        """
+
     def page(
         self,
         collection: str,
@@ -185,7 +212,10 @@ class Store(Protocol):
         """
 
     def count(self, collection: str) -> int:
-        """Return the number of points; 0 for an unknown collection."""
+        """Return the number of points, one for each person; 0 for an unknown collection."""
+
+    def count_faces(self, collection: str) -> int:
+        """Return the number of faces of all persons; 0 for an unknown collection. Does not go through all of them."""
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -222,6 +252,11 @@ def check_vectors(vectors: Sequence[Vector], dimension: int) -> None:
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not abs(length - 1) <= UNIT_TOLERANCE:  # written so that NaN fails
             raise InvalidVector(f"length {length:.4g} where 1 is needed")
+
+
+def check_points(points: Iterable[Point], dimension: int) -> None:
+    """Raise InvalidVector unless the vectors of each point and of its faces are as `check_vectors` wants them."""
+    check_vectors([vector for p in points for vector in (p.vector, *(face.vector for face in p.faces))], dimension)
 
 
 def check_identity(collection: str, stored: str | None, ours: Identity) -> None:

@@ -1,8 +1,10 @@
 """The faces of one collection as a file of JSON Lines, which does not depend on an engine or its version.
 
-The first line is a Header, each other line a face: {"person_id", "name", "vector"}, the vector as base64 of
-little-endian float32, and what the person has of "added", "external_id" and "metadata", an object. The manifest of a
-backup holds the file's length and checksum.
+The first line is a Header, each other line a person: {"person_id", "name", "vector"}, the vector by which it is found
+as base64 of little-endian float32, and what the person has of "added", "external_id" and "metadata", an object. "faces"
+are those of a person of whose faces more is known: a list of {"face_id", "added", "quality"}, of each what differs from
+the person or is known, and where they are several "vector". The manifest of a backup holds the file's length and
+checksum.
 """
 
 import base64
@@ -12,17 +14,20 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import OperatorError
 from worker.models.identity import Identity
+from worker.store import kept_faces
 from worker.store.attributes import ADDED, EXTERNAL_ID, METADATA, is_added
-from worker.store.base import InvalidVector, Point, check_vectors
+from worker.store.base import Face, InvalidVector, Person, Point, Vector, check_points
+from worker.store.faces import faces_of
+from worker.store.kept_faces import FACES, FLOATS
 
-FLOATS: Final = np.dtype("<f4")
+VECTOR: Final = "vector"
 
 
 class Header(BaseModel):
@@ -58,7 +63,7 @@ def read_header(path: Path) -> Header:
 
 
 def read(path: Path) -> Iterator[Point]:
-    """Yield each face. Raises OperatorError, which names the line, if the file cannot be read, is damaged or has a
+    """Yield each person. Raises OperatorError, which names the line, if the file cannot be read, is damaged or has a
     vector that no store takes.
     """
     number = 1
@@ -73,15 +78,22 @@ def read(path: Path) -> Iterator[Point]:
         raise _damaged(path, number, "no UTF-8 from here on") from None
     except InvalidVector as error:
         raise _damaged(path, number, f"a vector of {error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(path, number, "no face") from None
 
 
 def _line(point: Point) -> str:
-    vector = base64.b64encode(point.vector.astype(FLOATS).tobytes()).decode()
-    face = {"person_id": str(point.person_id), "name": point.name, "vector": vector}
-    more = {ADDED: point.added, EXTERNAL_ID: point.external_id, METADATA: point.metadata}
-    return json.dumps(face | {key: value for key, value in more.items() if value is not None}, allow_nan=False) + "\n"
+    person = {"person_id": str(point.person_id), "name": point.name, VECTOR: _text(point.vector)}
+    more = {ADDED: point.added, EXTERNAL_ID: point.external_id, METADATA: point.metadata, FACES: _described(point)}
+    return json.dumps(person | {key: value for key, value in more.items() if value is not None}, allow_nan=False) + "\n"
+
+
+def _described(point: Point) -> list[dict[str, Any]] | None:
+    faces = faces_of(point)
+    described = [kept_faces.described(point, face) for face in faces]
+    if len(faces) > 1:
+        return [about | {VECTOR: _text(face.vector)} for about, face in zip(described, faces, strict=True)]
+    return described if any(described) else None
 
 
 def _header(path: Path, line: str) -> Header:
@@ -92,23 +104,44 @@ def _header(path: Path, line: str) -> Header:
 
 
 def _point(line: str, dimension: int) -> Point:
-    """Raises ValueError, KeyError, TypeError or InvalidVector."""
+    """Raises ValueError, KeyError, TypeError, AttributeError or InvalidVector."""
     if not line.endswith("\n"):
         raise ValueError("cut short")
-    face = json.loads(line)
-    person_id, name = uuid.UUID(face["person_id"]), face["name"]
-    if not isinstance(name, str) or str(person_id) != face["person_id"]:
+    found = json.loads(line)
+    person_id, name = uuid.UUID(found["person_id"]), found["name"]
+    if not isinstance(name, str) or str(person_id) != found["person_id"]:
         raise ValueError(name)
-    added, external_id, metadata = map(face.get, (ADDED, EXTERNAL_ID, METADATA))
+    added, external_id, metadata = map(found.get, (ADDED, EXTERNAL_ID, METADATA))
     if not (is_added(added) and isinstance(external_id, str | None) and isinstance(metadata, dict | None)):
         raise ValueError("attributes")
+    person = Person(person_id, name, added, external_id, metadata)
+    vector = _vector(found[VECTOR])
+    point = Point(person_id, name, vector, added, external_id, metadata, _faces(person, found.get(FACES), vector))
+    check_points([point], dimension)
+    return point
+
+
+def _faces(person: Person, described: Any, vector: Vector) -> tuple[Face, ...]:
+    """Return the faces of a person as a line has them. vector: of the person. Raises as `faces_of`
+    does.
+    """
+    if described is None:
+        return ()
+    vectors = [_vector(each[VECTOR]) for each in described] if len(described) > 1 else [vector]
+    return kept_faces.faces_of(person, described, vectors)
+
+
+def _text(vector: Vector) -> str:
+    return base64.b64encode(vector.astype(FLOATS).tobytes()).decode()
+
+
+def _vector(text: str) -> Vector:
+    """Raises ValueError or TypeError."""
     try:
-        numbers = base64.b64decode(face["vector"], validate=True)
+        numbers = base64.b64decode(text, validate=True)
     except binascii.Error:
         raise ValueError("vector") from None
-    vector = np.frombuffer(numbers, FLOATS).astype(np.float32)
-    check_vectors([vector], dimension)
-    return Point(person_id, name, vector, added, external_id, metadata)
+    return np.frombuffer(numbers, FLOATS).astype(np.float32)
 
 
 def _damaged(path: Path, number: int, what: str) -> OperatorError:

@@ -32,6 +32,7 @@ class MeasuredStore:
         self.collections = store.collections
         self.points = store.points
         self.count = store.count
+        self.count_faces = store.count_faces
         self.identities = store.identities
         self.drop = store.drop
         self.compact = store.compact
@@ -78,6 +79,14 @@ class MeasuredStore:
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
         with self._measure("delete"):
             self._store.delete(collection, person_id)
+
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        with self._measure("get"):
+            return self._store.get(collection, person_ids)
+
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        with self._measure("replace"):
+            self._store.replace(collection, read, new)
 
     def page(
         self,

@@ -23,9 +23,11 @@ from worker.store.base import (
     StoreUnavailable,
     Vector,
     check_identity,
+    check_points,
     check_vectors,
     ranked,
 )
+from worker.store.faces import faces_of
 
 ROUNDING = 1e-6
 """Largest deviation of a length from 1 at which a vector is stored unchanged, as in Qdrant."""
@@ -58,13 +60,13 @@ class MemoryStore:
         return None if kept is None else kept.identity
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        check_vectors([point.vector for point in points], self.identity.dimension)
+        check_points(points, self.identity.dimension)
         if not points:
             return
         with self._lock:
             kept = self._ours(collection) or self._collections.setdefault(collection, _Collection(self.identity))
             for point in points:
-                kept.points.setdefault(point.person_id, replace(point, vector=_unit(point.vector)))
+                kept.points.setdefault(point.person_id, _kept(point))
 
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
         check_vectors([vector], self.identity.dimension)
@@ -88,6 +90,22 @@ class MemoryStore:
             kept = self._ours(collection)
             if kept is not None:
                 kept.points.pop(person_id, None)
+
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        with self._lock:
+            kept = self._ours(collection)
+            return [kept.points[one] for one in person_ids if one in kept.points] if kept else []
+
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        check_points([] if new is None else [new], self.identity.dimension)
+        with self._lock:
+            kept = self._ours(collection)
+            if kept is None or kept.points.get(read.person_id) is not read:
+                return
+            if new is None:
+                del kept.points[read.person_id]
+            else:
+                kept.points[read.person_id] = _kept(new)
 
     def points(self, collection: str) -> Iterator[Point]:
         with self._lock:
@@ -131,6 +149,12 @@ class MemoryStore:
         with self._lock:
             self._open()
             return len(self._collections[collection].points) if collection in self._collections else 0
+
+    def count_faces(self, collection: str) -> int:
+        with self._lock:
+            self._open()
+            kept = self._collections.get(collection)
+            return sum(len(faces_of(point)) for point in kept.points.values()) if kept else 0
 
     def collections(self) -> list[str]:
         with self._lock:
@@ -180,6 +204,13 @@ class MemoryBackend(Backend):
 
     def open(self, spaces: Spaces) -> MemoryStore:
         return MemoryStore(spaces.preferred)
+
+
+def _kept(point: Point) -> Point:
+    """Return a point as it is kept: a new object, whose vector is of unit length, with its faces."""
+    point = replace(point, vector=_unit(point.vector))
+    faces = faces_of(point)
+    return replace(point, faces=faces if len(faces) > 1 else (replace(faces[0], vector=point.vector),))
 
 
 def _unit(vector: Vector) -> Vector:

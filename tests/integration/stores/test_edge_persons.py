@@ -96,7 +96,7 @@ class TestIndexes:
             for begin in range(0, 300, 10):
                 store.add("db", [face(seed) for seed in range(begin, begin + 10)])
                 assert indexed(store) == {"added"} or begin >= 190
-            assert indexed(store) == {"added", "name", "external_id"}
+            assert indexed(store) == {"added", "name", "external_id", "face_count"}
 
     def test_a_large_collection_of_an_earlier_release_gets_them_by_compaction(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -114,7 +114,7 @@ class TestIndexes:
             store.add("db", [face(seed) for seed in range(1000, 1100)])
             assert indexed(store) == set(), "nor does it get them while it grows"
             assert store.compact("db", lambda: None)
-            assert indexed(store) == {"added", "name", "external_id"}
+            assert indexed(store) == {"added", "name", "external_id", "face_count"}
             (found,) = store.page("db", None, 10, name=face(7).name)
             assert found == replace(face(7).person, added=None)
             assert len(store.page("db", None, 2000)) == 1100

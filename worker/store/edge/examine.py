@@ -19,7 +19,7 @@ from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store.awaiting import await_available
 from worker.store.backend import Examined
-from worker.store.base import InvalidVector, StoreError, check_vectors
+from worker.store.base import InvalidVector, StoreError, check_points
 from worker.store.edge.store import EdgeStore
 from worker.store.views import matching
 
@@ -61,7 +61,7 @@ def _examined(opened: EdgeStore, collection: str) -> Examined:
         await_available(store, collection)
         for point in store.points(collection):
             ids.append(point.person_id.hex)
-            check_vectors([point.vector], store.identity.dimension)
+            check_points([point], store.identity.dimension)
         counted = store.count(collection)
     except InvalidVector as error:
         return Examined(len(ids), "".join(ids), f"face {ids[-1]} has a vector of {error}")

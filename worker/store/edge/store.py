@@ -13,10 +13,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import qdrant_edge as engine
 import structlog
 
+from shared.persons import MAX_FACES
 from worker.models.identity import Identity
 from worker.periodic import Periodic
 from worker.store import attributes, paging
@@ -32,6 +32,7 @@ from worker.store.base import (
     StoreUnavailable,
     Vector,
     check_identity,
+    check_points,
     check_vectors,
     parsed_identity,
     ranked,
@@ -41,8 +42,9 @@ from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.compaction import Compaction
 from worker.store.edge.errors import as_store_errors
 from worker.store.edge.files import EdgeFiles
-from worker.store.edge.persons import PersonReader
+from worker.store.edge.persons import PersonReader, point_of_record, unchanged
 from worker.store.edge.shards import OpenShards
+from worker.store.kept_faces import FACE_COUNT
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -158,7 +160,7 @@ class EdgeStore:
         return parsed_identity(collection, stored)
 
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        check_vectors([point.vector for point in points], self.identity.dimension)
+        check_points(points, self.identity.dimension)
         if not points:
             return
         upsert = engine.UpdateOperation.upsert_points(
@@ -173,6 +175,7 @@ class EdgeStore:
             while True:  # again only if a drop comes between
                 try:
                     with self._ours(collection) as shard:
+                        self._index_counts(collection, shard, points)
                         shard.engine.update(upsert)
                         self._compaction.changes.note(collection, [str(point.person_id) for point in points])
                         self._changed(collection, shard, len(points))
@@ -220,6 +223,38 @@ class EdgeStore:
                 return
             self._written(collection)
 
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        with as_store_errors(self._files.folder / collection):
+            try:
+                with self._ours(collection) as shard:
+                    found = shard.engine.retrieve([*map(str, person_ids)], with_payload=True, with_vector=True)
+            except FileNotFoundError:
+                return []
+        return [point_of_record(collection, record) for record in found]
+
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        check_points([] if new is None else [new], self.identity.dimension)
+        point = str(read.person_id)
+        if new is None:
+            change = engine.UpdateOperation.delete_points_by_filter(unchanged(read))
+        else:
+            change = engine.UpdateOperation.upsert_points(
+                [engine.Point(point, new.vector.tolist(), attributes.payload_of_changed(new))],
+                condition=unchanged(read),
+                update_mode=engine.UpdateMode.UpdateOnly,
+            )
+        with as_store_errors(self._files.folder / collection):
+            self._require_room(MIN_FREE_BYTES if new is not None else MIN_FREE_BYTES // 8)
+            try:
+                with self._ours(collection) as shard:
+                    self._index_counts(collection, shard, [] if new is None else [new])
+                    shard.engine.update(change)
+                    self._compaction.changes.note(collection, [point])
+                    self._changed(collection, shard, 1)
+            except FileNotFoundError:
+                return
+            self._written(collection)
+
     def points(self, collection: str) -> Iterator[Point]:
         after: object = None  # id of the first point of the next page
         while True:
@@ -256,7 +291,7 @@ class EdgeStore:
         with as_store_errors(self._files.folder / collection):
             try:
                 with self._ours(collection) as shard:
-                    found = shard.engine.retrieve([str(person_id)], with_payload=True, with_vector=False)
+                    found = shard.engine.retrieve([str(person_id)], with_payload=[*attributes.KEYS], with_vector=False)
             except FileNotFoundError:
                 return None
         return attributes.person_of(collection, person_id, found[0].payload or {}) if found else None
@@ -286,6 +321,19 @@ class EdgeStore:
                     return shard.engine.count(engine.CountRequest(exact=True))
             except FileNotFoundError:
                 return 0
+
+    def count_faces(self, collection: str) -> int:
+        request = engine.FacetRequest(key=FACE_COUNT, limit=MAX_FACES, exact=True)
+        with as_store_errors(self._files.folder / collection):
+            try:
+                with self._shards.use(collection) as shard:
+                    persons = shard.engine.count(engine.CountRequest(exact=True))
+                    if shard.missing_indexes([FACE_COUNT]):  # made before anybody gets a second face
+                        return persons
+                    counted = shard.engine.facet(request).hits
+            except FileNotFoundError:
+                return 0
+        return persons + sum((int(str(hit.value)) - 1) * hit.count for hit in counted)
 
     def collections(self) -> list[str]:
         self._shards.check()
@@ -339,7 +387,7 @@ class EdgeStore:
                     found, after = shard.engine.scroll(request)
             except FileNotFoundError:  # never there, or dropped since
                 return [], None
-        return [_point(collection, record) for record in found], after
+        return [point_of_record(collection, record) for record in found], after
 
     def _require_room(self, least: int) -> None:
         if self._files.free_bytes() < least:
@@ -422,14 +470,19 @@ class EdgeStore:
             except StoreError as error:
                 log.warning("collection_not_indexed", collection=collection, reason=str(error))
 
+    def _index_counts(self, collection: str, shard: _Shard, points: Iterable[Point]) -> None:
+        """Index the counts of faces before any of the points is written, if one has several."""
+        if any(len(point.faces) > 1 for point in points) and shard.missing_indexes([FACE_COUNT]):
+            self._make_index(collection, shard, FACE_COUNT)
+
     def _make_index(self, collection: str, shard: _Shard, key: str) -> None:
         """Raises StoreError where that would hold up the process for long: a worker that takes longer than a job may
         is ended, and would make the index again when it is restarted.
         """
         if shard.points > MOST_INDEXED * segments.LARGEST * self._index_from:
             raise StoreError(
-                f"{collection} has too many persons to be indexed for lists at once; run `facesearch erase --now`, "
-                "which indexes them beside the jobs"
+                f"{collection} has too many persons to be indexed at once, for lists or for persons of several faces; "
+                "run `facesearch erase --now`, which indexes them beside the jobs"
             )
         self._require_room(MIN_FREE_BYTES)
         shard.make_index(key)
@@ -441,10 +494,3 @@ class EdgeStore:
     def _has_room(self, points: int) -> bool:
         """Return whether the disk has room for this number of points once more."""
         return self._files.free_bytes() >= 2 * MIN_FREE_BYTES + points * self.identity.dimension * 8
-
-
-def _point(collection: str, record: engine.Record) -> Point:
-    person = attributes.person_of(collection, uuid.UUID(str(record.id)), record.payload or {})
-    if not isinstance(record.vector, list):
-        raise StoreError(f"{collection}: face {person.person_id} has no vector")
-    return Point.of(person, np.array(record.vector, np.float32))

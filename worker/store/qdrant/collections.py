@@ -7,17 +7,21 @@ made again under another identity meanwhile, and a collection is verified once o
 import contextlib
 import copy
 import hashlib
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, Literal, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
 
+from shared.persons import MAX_FACES
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import StoreError, StoreUnavailable, check_identity, parsed_identity
+from worker.store.base import Point, StoreError, StoreUnavailable, check_identity, parsed_identity
+from worker.store.kept_faces import FACE_COUNT
 from worker.store.qdrant.adjustments import Adjustments
 from worker.store.qdrant.collection_limit import CollectionLimit
+from worker.store.qdrant.conditions import condition_ordering, require_version, unchanged
 from worker.store.qdrant.copies import require_copies
 from worker.store.qdrant.errors import Answer, Missing
 from worker.store.qdrant.layout import (
@@ -51,6 +55,7 @@ class Collections:
         self._verified: dict[str, Identity] = {}
         self._indexed: dict[str, set[str]] = {}  # keys of the collections known to be indexed, likewise
         self._limit = CollectionLimit()
+        self._server_checked = threading.Event()
         self.adjustments = Adjustments(client, retries, settings)
         self._use(identity)
 
@@ -72,11 +77,13 @@ class Collections:
         except Missing:
             return None
 
-    def write(self, name: str, points: Sequence[models.PointStruct]) -> None:
-        """Write those points that are not there yet, and make the collection if there is none."""
+    def write(self, name: str, points: Sequence[models.PointStruct], indexed: Iterable[str] = ()) -> None:
+        """Write those points that are not there yet, and make the collection if there is none. indexed: keys that have
+        to be indexed before.
+        """
         for _ in range(_DROPS_MEANWHILE):
             with contextlib.suppress(Missing):  # another worker dropped it in between
-                self._write(name, points)
+                self._write(name, points, indexed)
                 return
         raise StoreUnavailable(f"collection {name} is being dropped again and again")
 
@@ -90,6 +97,25 @@ class Collections:
             self._require_copies(name)
 
         self.read(name, set_payload, None)
+
+    def replace(self, name: str, point_id: str, read: Point, new: models.PointStruct | None) -> None:
+        """Write a point in place of one, or remove it, if that is as it was read. point_id: its id on the server."""
+        as_read, ordering = unchanged(point_id, read), condition_ordering(self._settings)
+
+        def write() -> None:
+            if new is None:
+                self._remove(name, models.FilterSelector(filter=as_read), ordering)
+                return
+            only = models.UpdateMode.UPDATE_ONLY
+            done(
+                self._client.upsert(name, [new], wait=True, ordering=ordering, update_filter=as_read, update_mode=only)
+            )
+            self._require_copies(name)
+
+        if not self._server_checked.is_set():
+            require_version(self._retries.call(self._client.info).version)
+            self._server_checked.set()
+        self.read(name, write, None)
 
     def require_indexes(self, name: str, keys: Iterable[str]) -> None:
         """Index these attributes of persons if that was not done before. Writes to the collection wait for it."""
@@ -137,6 +163,15 @@ class Collections:
         except Missing:
             return 0
 
+    def further_faces_in(self, name: str, only: models.Filter | None = None) -> int:
+        """Return how many faces the persons have that match the filter, beyond the first of each. Raises Missing."""
+        if FACE_COUNT not in self._described(name).payload_schema:  # made before anybody gets a second face
+            return 0
+        counted = self._retries.call(
+            lambda: self._client.facet(name, FACE_COUNT, facet_filter=only, limit=MAX_FACES, exact=True)
+        )
+        return sum((int(hit.value) - 1) * hit.count for hit in counted.hits)
+
     def remembered(self, name: str) -> str | None:
         """Return the identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""
         return self._identity_in(self._described(name))
@@ -163,7 +198,7 @@ class Collections:
         self._identity = identity
         self.vector_name = hashlib.sha256(str(identity).encode()).hexdigest()[:16]
 
-    def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
+    def _write(self, name: str, points: Sequence[models.PointStruct], indexed: Iterable[str]) -> None:
         def upsert() -> None:
             insert = models.UpdateMode.INSERT_ONLY
             done(self._client.upsert(name, points, wait=True, ordering=self._ordering, update_mode=insert))
@@ -171,10 +206,11 @@ class Collections:
 
         if not self._known(name):
             self._make(name)
+        self.require_indexes(name, indexed)
         self._on_points(name, upsert)
 
-    def _remove(self, name: str, selector: models.PointsSelector) -> None:
-        done(self._client.delete(name, selector, wait=True, ordering=self._ordering))
+    def _remove(self, name: str, selector: models.PointsSelector, ordering: models.WriteOrdering | None = None) -> None:
+        done(self._client.delete(name, selector, wait=True, ordering=ordering or self._ordering))
         self._require_copies(name)
 
     def _require_copies(self, name: str) -> None:

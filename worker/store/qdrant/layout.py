@@ -8,6 +8,7 @@ from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.attributes import ADDED, EXTERNAL_ID, NAME
+from worker.store.kept_faces import FACE_COUNT
 
 FACEDB_KEY: Final = "facedb"
 """Key in the payload of a shared collection's points: the facedb of the point."""
@@ -97,9 +98,10 @@ ATTRIBUTE_INDEXES: Final[dict[str, models.PayloadSchemaParams]] = {
     ADDED: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True, on_disk=True),
     NAME: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True),
     EXTERNAL_ID: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, on_disk=True),
+    FACE_COUNT: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=False, on_disk=True),
 }
-"""The indexes by which persons are listed and looked up, made when they are first needed. on_disk: they are used
-rarely, and in memory that of the names would take about as much as the int8 copies."""
+"""The indexes by which persons are listed and looked up and faces are counted, made when they are first needed.
+on_disk: they are used rarely, and in memory that of the names would take about as much as the int8 copies."""
 
 FACEDB_INDEX: Final = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 """Keeps the points of each facedb together, and makes the graphs of `graph`."""

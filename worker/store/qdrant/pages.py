@@ -8,7 +8,7 @@ import numpy as np
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
 
-from worker.store.attributes import ADDED, KEYS, person_of
+from worker.store.attributes import ADDED, KEYS, person_of, point_of
 from worker.store.base import PAGE, Person, Point, StoreError
 from worker.store.paging import Stored
 from worker.store.qdrant.collections import Collections
@@ -45,12 +45,23 @@ class Pages:
 
     def point(self, collection: str, record: models.Record) -> Point:
         """Return the point of a record. Raises StoreError if it lacks a name, an id or a vector."""
-        person = person_of_record(collection, record)
+        person_id = _person_id(collection, record)
         vectors: Any = record.vector
         try:
-            return Point.of(person, np.array(vectors[self._collections.vector_name], np.float32))
+            vector = np.array(vectors[self._collections.vector_name], np.float32)
         except (KeyError, ValueError, TypeError):
-            raise StoreError(f"{collection}: face {person.person_id} has no vector") from None
+            raise StoreError(f"{collection}: face {person_id} has no vector") from None
+        return point_of(collection, person_id, record.payload or {}, vector)
+
+    def some(self, name: str, point_ids: Sequence[str]) -> list[models.Record]:
+        """Return the records of these points, as far as they are there, with payload and vector."""
+
+        def retrieve() -> list[models.Record]:
+            vectors = [self._collections.vector_name]
+            return self._client.retrieve(name, [*point_ids], with_payload=True, with_vectors=vectors)
+
+        nothing: list[models.Record] = []
+        return self._collections.read(name, retrieve, nothing) if point_ids else nothing
 
 
 class PersonReader:
@@ -106,9 +117,12 @@ def equal(values: Mapping[str, str | None]) -> list[models.FieldCondition]:
 
 def person_of_record(collection: str, record: models.Record) -> Person:
     """Return the person of a record with its payload. Raises StoreError if it lacks a name or a valid id."""
-    payload = record.payload or {}
+    return person_of(collection, _person_id(collection, record), record.payload or {})
+
+
+def _person_id(collection: str, record: models.Record) -> uuid.UUID:
+    """Return the id of the person of a record. Raises StoreError if it is not valid."""
     try:
-        person_id = uuid.UUID(payload.get(PERSON_ID, str(record.id)))
+        return uuid.UUID((record.payload or {}).get(PERSON_ID, str(record.id)))
     except (ValueError, TypeError, AttributeError):
         raise StoreError(f"{collection}: point {record.id} has no valid person_id") from None
-    return person_of(collection, person_id, payload)

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -27,9 +27,11 @@ from worker.store.base import (
     StoreError,
     Vector,
     check_identity,
+    check_points,
     check_vectors,
     ranked,
 )
+from worker.store.kept_faces import FACE_COUNT
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
 from worker.store.qdrant.layout import FACEDB_KEY, PERSON_ID, SHARED_PREFIX, of_facedb
@@ -66,23 +68,13 @@ class SharedQdrantStore:
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        check_vectors([point.vector for point in points], self.identity.dimension)
+        check_points(points, self.identity.dimension)
         if not points:
             return
-        structs = [
-            models.PointStruct(
-                id=_point_id(collection, point.person_id),
-                vector={self._collections.vector_name: point.vector.tolist()},
-                payload={
-                    FACEDB_KEY: collection,
-                    PERSON_ID: str(point.person_id),
-                    **attributes.payload_of(point),
-                },
-            )
-            for point in points
-        ]
+        several = any(len(point.faces) > 1 for point in points)
+        structs = [self._struct(collection, point, attributes.payload_of(point)) for point in points]
         self._refuse_another_identity(collection)
-        self._collections.write(self._home, structs)
+        self._collections.write(self._home, structs, indexed=[FACE_COUNT] if several else [])
         try:
             # A worker of another identity may have begun the same facedb: at least one of the two notices. This is so
             # for a facedb that has had points of ours, too, since all of them may have been deleted.
@@ -123,6 +115,22 @@ class SharedQdrantStore:
         self._refuse_another_identity(collection)
         self._collections.delete(self._home, models.PointIdsList(points=[_point_id(collection, person_id)]))
 
+    @operation
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        found = self._pages.some(self._home, [_point_id(collection, person_id) for person_id in person_ids])
+        if not found:
+            self._refuse_another_identity(collection)
+        return [self._pages.point(collection, record) for record in found]
+
+    @operation
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        check_points([] if new is None else [new], self.identity.dimension)
+        struct = None if new is None else self._struct(collection, new, attributes.payload_of_changed(new))
+        self._refuse_another_identity(collection)
+        if new is not None and len(new.faces) > 1:
+            self._collections.require_indexes(self._home, [FACE_COUNT])
+        self._collections.replace(self._home, _point_id(collection, read.person_id), read, struct)
+
     def points(self, collection: str) -> Iterator[Point]:
         self._refuse_another_identity(collection)
         for record in self._pages.records(self._home, of_facedb(collection)):
@@ -153,7 +161,8 @@ class SharedQdrantStore:
         ids = [_point_id(collection, person_id)]
 
         def retrieve() -> list[models.Record]:
-            return self._client.retrieve(self._home, ids, with_payload=True, with_vectors=False)
+            keys = [*attributes.KEYS, PERSON_ID]
+            return self._client.retrieve(self._home, ids, with_payload=keys, with_vectors=False)
 
         nothing: list[models.Record] = []
         found = self._collections.read(self._home, retrieve, nothing)
@@ -173,6 +182,15 @@ class SharedQdrantStore:
     @operation
     def count(self, collection: str) -> int:
         return sum(self._collections.count_in(home, collection) for home in self._collections.shared_names())
+
+    @operation
+    def count_faces(self, collection: str) -> int:
+        faces = 0
+        for home in self._collections.shared_names():
+            with contextlib.suppress(Missing):  # dropped since
+                persons = self._collections.count_in(home, collection)
+                faces += persons + (self._collections.further_faces_in(home, of_facedb(collection)) if persons else 0)
+        return faces
 
     def collections(self) -> list[str]:
         """Return those that have a point, of any identity."""
@@ -207,6 +225,13 @@ class SharedQdrantStore:
 
     def close(self) -> None:
         self._collections.close()
+
+    def _struct(self, collection: str, point: Point, payload: dict[str, Any]) -> models.PointStruct:
+        return models.PointStruct(
+            id=_point_id(collection, point.person_id),
+            vector={self._collections.vector_name: point.vector.tolist()},
+            payload={FACEDB_KEY: collection, PERSON_ID: str(point.person_id), **payload},
+        )
 
     def _use(self, identity: Identity, collections: Collections) -> None:
         self.identity = identity

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 from qdrant_client import models
 from qdrant_client.client_base import QdrantBase
@@ -20,9 +20,11 @@ from worker.store.base import (
     Point,
     Position,
     Vector,
+    check_points,
     check_vectors,
     ranked,
 )
+from worker.store.kept_faces import FACE_COUNT
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
 from worker.store.qdrant.pages import Pages, PersonReader, equal, person_of_record
@@ -48,18 +50,12 @@ class QdrantStore:
 
     @operation
     def add(self, collection: str, points: Sequence[Point]) -> None:
-        check_vectors([point.vector for point in points], self.identity.dimension)
+        check_points(points, self.identity.dimension)
         if not points:
             return
-        structs = [
-            models.PointStruct(
-                id=str(point.person_id),
-                vector={self._collections.vector_name: point.vector.tolist()},
-                payload=attributes.payload_of(point),
-            )
-            for point in points
-        ]
-        self._collections.write(collection, structs)
+        several = any(len(point.faces) > 1 for point in points)
+        structs = [self._struct(point, attributes.payload_of(point)) for point in points]
+        self._collections.write(collection, structs, indexed=[FACE_COUNT] if several else [])
 
     @operation
     def search(self, collection: str, vector: Vector, limit: int, min_cosine: float) -> list[Match]:
@@ -82,6 +78,19 @@ class QdrantStore:
     @operation
     def delete(self, collection: str, person_id: uuid.UUID) -> None:
         self._collections.delete(collection, models.PointIdsList(points=[str(person_id)]))
+
+    @operation
+    def get(self, collection: str, person_ids: Sequence[uuid.UUID]) -> list[Point]:
+        found = self._pages.some(collection, [*map(str, person_ids)])
+        return [self._pages.point(collection, record) for record in found]
+
+    @operation
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
+        check_points([] if new is None else [new], self.identity.dimension)
+        struct = None if new is None else self._struct(new, attributes.payload_of_changed(new))
+        if new is not None and len(new.faces) > 1:
+            self._collections.require_indexes(collection, [FACE_COUNT])
+        self._collections.replace(collection, str(read.person_id), read, struct)
 
     def points(self, collection: str) -> Iterator[Point]:
         for record in self._pages.records(collection):
@@ -106,7 +115,8 @@ class QdrantStore:
     @operation
     def person(self, collection: str, person_id: uuid.UUID) -> Person | None:
         def retrieve() -> list[models.Record]:
-            return self._client.retrieve(collection, [str(person_id)], with_payload=True, with_vectors=False)
+            keys = [*attributes.KEYS]
+            return self._client.retrieve(collection, [str(person_id)], with_payload=keys, with_vectors=False)
 
         nothing: list[models.Record] = []
         found = self._collections.read(collection, retrieve, nothing)
@@ -122,6 +132,13 @@ class QdrantStore:
     def count(self, collection: str) -> int:
         try:
             return self._retries.call(lambda: self._client.count(collection, exact=True).count)
+        except Missing:
+            return 0
+
+    @operation
+    def count_faces(self, collection: str) -> int:
+        try:
+            return self.count(collection) + self._collections.further_faces_in(collection)
         except Missing:
             return 0
 
@@ -161,6 +178,10 @@ class QdrantStore:
 
     def close(self) -> None:
         self._collections.close()
+
+    def _struct(self, point: Point, payload: dict[str, Any]) -> models.PointStruct:
+        vector = {self._collections.vector_name: point.vector.tolist()}
+        return models.PointStruct(id=str(point.person_id), vector=vector, payload=payload)
 
     def _use(self, identity: Identity, collections: Collections) -> None:
         self.identity = identity

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from shared.backup_request import faces_path
 from shared.errors import OperatorError
+from shared.persons import FaceQuality
 from worker.models.identity import Identity
 from worker.store import faces_file
-from worker.store.base import MAX_ADDED, Point
+from worker.store.base import MAX_ADDED, Face, Point
+from worker.store.faces import faces_of, with_faces
 
 OURS = Identity("sface", "0" * 64, 1, 4)
 AXIS = np.eye(4, dtype=np.float32)[0]
@@ -59,6 +61,33 @@ def test_faces_are_read_back(points: list[Point]) -> None:
     assert all(point.vector.dtype == np.float32 for point in read)
 
 
+@given(faces=st.lists(st.tuples(st.none() | st.integers(1, MAX_ADDED), st.booleans()), min_size=1, max_size=6))
+def test_the_faces_of_a_person_are_read_back(faces: list[tuple[int | None, bool]]) -> None:
+    quality = FaceQuality(size=61.5, sharpness=0.7, dark=0, bright=0.25, yaw=-12.5, pitch=3)
+    kept = [
+        Face(uuid.UUID(int=number), unit(number), added, quality if measured else None)
+        for number, (added, measured) in enumerate(faces)
+    ]
+    written = with_faces(Point(uuid.UUID(int=0), "Ada", AXIS, 7), kept)
+    with tempfile.TemporaryDirectory() as folder:
+        path = faces_path(Path(folder), "t.db")
+        faces_file.write(path, "t.db", OURS, [written])
+        (read,) = faces_file.read(path)
+    assert read.person == written.person
+    assert np.array_equal(read.vector, written.vector)
+    for one, other in zip(faces_of(read), written.faces, strict=True):
+        assert np.array_equal(one.vector, other.vector)
+        assert (one.face_id, one.quality) == (other.face_id, other.quality)
+        assert one.added == other.added
+
+
+def test_a_person_of_one_face_is_written_as_before(tmp_path: Path) -> None:
+    """An earlier release reads it: the faces are a further key, which it does not look at."""
+    faces_file.write(tmp_path / "f", "t.db", OURS, [Point(uuid.UUID(int=1), "Ada", AXIS, 7)])
+    person = json.loads((tmp_path / "f").read_text().splitlines()[1])
+    assert person.keys() == {"person_id", "name", "vector", "added"}
+
+
 def test_a_vector_is_little_endian_float32(tmp_path: Path) -> None:
     faces_file.write(tmp_path / "f", "t.db", OURS, [Point(uuid.uuid4(), "", AXIS)])
     face = json.loads((tmp_path / "f").read_text().splitlines()[1])
@@ -86,6 +115,10 @@ def encoded(*numbers: float) -> str:
     return base64.b64encode(np.array(numbers, "<f4").tobytes()).decode()
 
 
+def many(count: int, length: float = 1) -> list[dict[str, str]]:
+    return [{"face_id": str(uuid.UUID(int=n)), "vector": encoded(length, 0, 0, 0)} for n in range(count)]
+
+
 @pytest.mark.parametrize(
     ("damaged", "why"),
     [
@@ -111,6 +144,17 @@ def encoded(*numbers: float) -> str:
         ("HEADER" + line(added=2**53), "line 2 is no face"),
         ("HEADER" + line(external_id=7), "line 2 is no face"),
         ("HEADER" + line(metadata="{}"), "line 2 is no face"),
+        ("HEADER" + line(faces=[{}]), ""),
+        ("HEADER" + line(faces=[]), "line 2 is no face"),
+        ("HEADER" + line(faces={}), "line 2 is no face"),
+        ("HEADER" + line(faces=["Ada"]), "line 2 is no face"),
+        ("HEADER" + line(faces=[{"face_id": 7}]), "line 2 is no face"),
+        ("HEADER" + line(faces=[{"quality": {"size": 3}}]), "line 2 is no face"),
+        ("HEADER" + line(faces=[{"vector": encoded(1, 0, 0, 0)}, {}]), "line 2 is no face"),
+        ("HEADER" + line(faces=[{"vector": encoded(1, 0, 0, 0)}] * 2), "line 2 is no face"),
+        ("HEADER" + line(faces=many(101)), "line 2 is no face"),
+        ("HEADER" + line(faces=many(100)), ""),
+        ("HEADER" + line(faces=many(2, 0.5)), "line 2 is a vector of length 0.5"),
         ("HEADER\udcff\n", "is no UTF-8"),
     ],
 )
