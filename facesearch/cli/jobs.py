@@ -30,10 +30,14 @@ def changed(
     operation: Callable[["OperatorJobs"], Awaitable[T]],
     tenant: str,
     facedb: str | None,
+    more: Callable[[T], dict[str, str]] = lambda _: {},
 ) -> T:
-    """Return the result of such an operation, which changes something, and record it."""
+    """Return the result of such an operation, which changes something, and record it. more: makes further fields of the
+    Event from the result.
+    """
     name = facedb or query(data_dir, lambda control: control.tenant(tenant)).facedb
-    return change(data_dir, action, _with_jobs(data_dir, operation), lambda _: {"tenant": tenant, "facedb": name})
+    operate = _with_jobs(data_dir, operation)
+    return change(data_dir, action, operate, lambda result: {"tenant": tenant, "facedb": name, **more(result)})
 
 
 def _with_jobs(

@@ -13,7 +13,7 @@ SUMMARIES: Final = {
     "backup": "Write a backup of faces, tenants, keys and counters into the new folder DIR.",
     "calibrate": "Measure an embedder's table from cosine to confidence on the photos in DIR.",
     "doctor": "Check what is installed, reachable and ready.",
-    "erase": "Remove deleted faces and dropped face databases from every file of the service.",
+    "erase": "Erase persons, and remove deleted faces and dropped face databases from every file of the service.",
     "evaluate": "Measure how well the models tell the people on the photos in DIR apart.",
     "facedbs": "Create, list, calibrate and drop the face databases of a tenant.",
     "import": "Add the photos of a folder, CSV file or ZIP file to a face database.",

@@ -21,9 +21,7 @@ from homes import NOTHING, Home, done, faces, read, refused
 from portraits import astronaut_png, hopper_jpeg
 from processes import wait_for
 from service import Service
-from shared.settings import Settings
-from worker.models import catalog
-from worker.runtime import open_faces
+from traces import files_with, trace, vector
 
 pytestmark = pytest.mark.embedded("it searches the files of a data directory of its own")
 
@@ -33,33 +31,6 @@ PATIENT = {"FACESEARCH_DEADLINE_S": "20"}
 DELETED, DROPPED, KEPT = "Zebedeus4711", "Melchiades4712", "Hopperstays"
 GRACE = {"img": base64.b64encode(hopper_jpeg()).decode()}
 EILEEN = {"img": base64.b64encode(astronaut_png()).decode()}
-
-
-def vector(image: bytes) -> bytes:
-    """Return the vector of the image's only face as it is stored: float32, little-endian."""
-    settings = Settings()
-    embedder = catalog.find(settings.embedder, "embedding")
-    found = open_faces(settings, embedder).embed_most_prominent(image).vector
-    return found.astype("<f4").tobytes()
-
-
-def trace(of: bytes) -> bytes:
-    """Return 64 bytes that no other vector has."""
-    return of[128:192]
-
-
-def files_with(folder: Path, *wanted: bytes) -> dict[bytes, set[str]]:
-    """Return the files below the folder that contain each of these byte strings, except those of the image store, which
-    writes none.
-    """
-    found: dict[bytes, set[str]] = {some: set() for some in wanted}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            held = path.read_bytes()
-            for some in wanted:
-                if some in held:
-                    found[some].add(path.relative_to(folder).as_posix())
-    return found
 
 
 def post(service: Service, call: str, *, key: str | None = None, **data: str) -> Any:

@@ -327,6 +327,12 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         lambda t, c, o: t.command(f"facedbs confidence {o.own} --tenant {c.tenant}"),
         "tenant TENANT has no facedb FACEDB",
     ),
+    (
+        "facesearch erase",
+        "facedb",
+        lambda t, c, o: t.command(f"erase --external-id e --facedb {o.own} --tenant {c.tenant} --yes"),
+        "tenant TENANT has no facedb FACEDB",
+    ),
     *(
         (
             "facesearch facedbs retention",
