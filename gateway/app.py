@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 import structlog
 from aiohttp import web
 from redis import RedisError
+from redis.asyncio import Redis
 
 from gateway.access.admission import Admission
 from gateway.access.authentication import Auth
@@ -15,6 +16,7 @@ from gateway.app_keys import (
     ADMISSION,
     AUTH,
     BODY_MEMORY,
+    CALL_LOG,
     IDEMPOTENCY,
     IMAGE_STORE,
     JOBS,
@@ -26,7 +28,9 @@ from gateway.app_keys import (
 )
 from gateway.body.memory import BodyMemory
 from gateway.body.uploads import max_body_bytes
+from gateway.call_log.log import CallLog
 from gateway.calls import handlers
+from gateway.calls.logged import logged
 from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
 from gateway.calls.preferences import http_status
@@ -43,6 +47,7 @@ from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
 from gateway.pages.routes import api_page
 from gateway.redis_connection import SharedConnection
+from shared.call_log.chain import Seal
 from shared.calls import CALLS, Call
 from shared.control import Control
 from shared.jobs import new_gateway_id
@@ -69,8 +74,12 @@ def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Appli
     that the settings require is not installed.
     """
     optional = [cors(settings.allowed_origins)] if settings.allowed_origins else []
+    log_of_calls = [logged] if settings.call_log else []
     app = web.Application(
-        middlewares=[request_id, *optional, http_status(settings.http_status), measured, metered, errors],
+        middlewares=[
+            *(request_id, *optional, http_status(settings.http_status)),
+            *(measured, metered, *log_of_calls, errors),
+        ],
         client_max_size=max_body_bytes(max(len(call.image_parameters) for call in calls)),
     )
     app[SETTINGS] = settings
@@ -110,6 +119,8 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         metrics.watch_body_memory(lambda: body_memory.held, body_memory.total)
         app[LIMITS] = _limits(settings, broker_connection, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
+        if settings.call_log:
+            app[CALL_LOG] = await stack.enter_async_context(_call_log(settings, redis, gateway_id, metrics))
         quota = RecordQuota(redis, settings.idempotency_records)
         stack.push_async_callback(_cancel, asyncio.create_task(quota.run()))
         app[IDEMPOTENCY] = IdempotencyRecords(broker_connection, settings.idempotency_s, quota)
@@ -119,6 +130,20 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         app[JOBS] = jobs
         log.info("gateway_started", gateway_id=gateway_id)
         yield
+
+
+@asynccontextmanager
+async def _call_log(settings: Settings, redis: Redis, gateway_id: str, metrics: Metrics) -> AsyncIterator[CallLog]:
+    """Open the call log for the block. Raises OperatorError."""
+    folder, seal = settings.call_log_folder, Seal.of(settings.call_log_key)
+    call_log = CallLog(folder, seal, settings.call_log_days, redis, gateway_id, metrics.call_log)
+    call_log.open()
+    running = asyncio.create_task(call_log.run())
+    try:
+        yield call_log
+    finally:
+        await _cancel(running)
+        await call_log.close()
 
 
 def _limits(settings: Settings, redis: SharedConnection, timeouts: Timeouts) -> Limits:

@@ -12,6 +12,7 @@ from gateway.access.admission import Admission
 from gateway.access.authentication import Auth
 from gateway.access.limits import Limits
 from gateway.body.memory import BodyMemory
+from gateway.call_log.log import CallLog
 from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import Jobs
 from gateway.dispatch.results import Results
@@ -29,3 +30,5 @@ BODY_MEMORY: Final = web.AppKey("body_memory", BodyMemory)
 JOBS: Final = web.AppKey("jobs", Jobs)
 IDEMPOTENCY: Final = web.AppKey("idempotency", IdempotencyRecords)
 RESULTS: Final = web.AppKey("results", Results)
+CALL_LOG: Final = web.AppKey("call_log", CallLog)
+"""Only where the call log is on."""

@@ -43,6 +43,17 @@ class ConnectionMetrics:
         self.dropped_idle, self.dropped_slow = (self.dropped.labels(reason) for reason in ("idle", "slow_reader"))
 
 
+class CallLogMetrics:
+    """Metrics of the call log. registry: by default one that is never read."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self.entries = Counter("facesearch_call_log_entries", "Calls in the call log.", registry=registry)
+        self.waiting = Gauge(
+            "facesearch_call_log_waiting", "Entries of the call log that could not be written yet.", registry=registry
+        )
+
+
 class Metrics:
     """Metrics of one gateway. All label values exist from the start, so that no rate over them is missing."""
 
@@ -67,6 +78,7 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
         )
         self.connections = ConnectionMetrics(self.registry)
+        self.call_log = CallLogMetrics(self.registry)
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
         self._body_memory = Gauge(
             "facesearch_body_memory_bytes", "Bodies and images that requests hold.", registry=self.registry

@@ -310,6 +310,28 @@ class Settings(BaseSettings):
         description="Serve pages for browsers: that of the API at /docs, and that of the admin API at /docs on its "
         "port. They ask no other host. False: requests of callers alone.",
     )
+    call_log: bool = Field(
+        default=False,
+        description="Write the call log: an entry for each answered call with its key, facedb, ids and status, in "
+        "files that show what was changed in them. False: it has ids of persons, so keep it only for a reason. See "
+        "docs/operations.md.",
+    )
+    call_log_dir: Path | None = Field(
+        default=None,
+        description="Folder of the call log, on a local disk, since each call waits for its entry. Left out: `calls` "
+        "in the data directory.",
+    )
+    call_log_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Key by which entries of the call log are hashed (HMAC), so that nobody without it can make any. "
+        "Left out: without a key (SHA-256); then the heads in the broker alone show whether all was made anew.",
+    )
+    call_log_days: Annotated[int, Field(ge=1, le=3660)] = Field(
+        default=180,
+        description="Days after which files of the call log are removed. 180: half a year, as is common for logs of "
+        "access to personal data.",
+    )
     drain_s: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0,
         description="Seconds after SIGTERM in which a gateway still accepts requests while /readyz answers 503, so "
@@ -505,6 +527,11 @@ class Settings(BaseSettings):
     def handover(self) -> Path:
         """The absolute folder below which a worker writes the faces of a backup."""
         return (self.backup_dir or self.data_dir / "handover").expanduser().absolute()
+
+    @property
+    def call_log_folder(self) -> Path:
+        """The absolute folder of the call log."""
+        return (self.call_log_dir or self.data_dir / "calls").expanduser().absolute()
 
     @property
     def body_memory_bytes(self) -> int:

@@ -13,6 +13,7 @@ from gateway.body.memory import BODY_RESERVATION
 from gateway.body.reading import defer_continue
 from gateway.body.uploads import Parameters
 from gateway.calls import parameters
+from gateway.calls.logged import FACEDB, GIVEN
 from gateway.calls.metering import CALLER
 from gateway.calls.preferences import KNOWN, written
 from gateway.dispatch.deadline import Deadline, within
@@ -84,12 +85,13 @@ async def _job_request(call: Call, known: FieldNames, request: web.Request, key:
     model = call.parameters_for(app[SETTINGS].names)
     resize = request[BODY_RESERVATION].resize
     with app[METRICS].stages.time("upload"), request[DEADLINE].paused():
-        given = parameters.check(model, await _sent(call, known, request))
+        given = request[GIVEN] = parameters.check(model, await _sent(call, known, request))
         resize(sum(map(len, given.encoded)))
     fields: dict[str, Any] = {}
     collection = calibration = None
     if issubclass(call.job, FacedbJob):
         facedb = await app[AUTH].facedb(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
+        request[FACEDB] = facedb.name
         collection, table = facedb.collection, facedb.table
         if table is not None and issubclass(call.job, SearchJob):
             calibration = SentCalibration(identity=table.identity, points=table.points)

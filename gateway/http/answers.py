@@ -23,6 +23,9 @@ _HTTP_STATUS: Mapping[type[ContractError], int] = {
 STATUS: Final = web.ResponseKey("contract_status", Status)
 """The contract status of a response, for metering."""
 
+MESSAGE: Final = web.ResponseKey("message", object)
+"""The message of a response before it became text, for the call log."""
+
 REJECTED: Final = web.ResponseKey("rejected", str)
 """Why a response refuses its request, if it does, for metrics; see shared.errors.ContractError."""
 
@@ -42,6 +45,7 @@ def answer(
     text = json.dumps({"status": status.value, "message": message})
     response = web.Response(text=text, status=http_status, content_type="application/json", headers=headers)
     response[STATUS] = status
+    response[MESSAGE] = message
     return response
 
 

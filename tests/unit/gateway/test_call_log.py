@@ -1,0 +1,265 @@
+"""The call log of a gateway: which entries there are, and that none is lost where the disk is full for a while."""
+
+import errno
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facesearch.call_log.verification import Report, verify
+from gateway.app_keys import CALL_LOG
+from gateway.call_log import files as files_module
+from gateway.call_log import log as log_module
+from gateway.call_log.files import Files
+from gateway.call_log.log import CallLog
+from gateway.calls.logged import FACEDB, GIVEN, MOST_IDS, ids_in, logged
+from gateway.calls.preferences import KNOWN
+from gateway.http.answers import answer, replayed
+from gateway.http.middleware import errors, request_id
+from gateway.metrics import CallLogMetrics
+from shared.call_log.chain import Seal, new_chain
+from shared.call_log.heads import HEADS, Head
+from shared.calls import CALLS, DELETE_FACE
+from shared.contract import Status
+from shared.control import Key, Scope
+from shared.errors import Forbidden, OperatorError, Unauthorized
+
+WRITE = os.write
+
+KEY = Key(id="k1", tenant="shop", name="till", scopes=frozenset(Scope), created=0)
+PERSON = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
+OTHER = "154fa1b2-9a21-4e67-8ea3-075c76162900"
+
+
+class Broker:
+    """Holds the heads."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, str] = {}
+
+    async def hset(self, name: str, chain: str, record: str) -> None:
+        assert name == HEADS
+        self.heads[chain] = record
+
+    async def hvals(self, _name: str) -> list[str]:
+        return [*self.heads.values()]
+
+    async def hdel(self, _name: str, *chains: str) -> None:
+        for chain in chains:
+            del self.heads[chain]
+
+
+def call_log(folder: Path, broker: Broker, **more: Any) -> CallLog:
+    opened = CallLog(folder, Seal(), 180, broker, "00000000000a", CallLogMetrics(), **more)
+    opened.open()
+    return opened
+
+
+def check(folder: Path, broker: Broker) -> Report:
+    return verify([folder], Seal(), map(Head.model_validate_json, broker.heads.values()), 180)
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of all files, without what every entry has."""
+    lines = [json.loads(line) for path in sorted(folder.iterdir()) for line in path.read_bytes().splitlines()]
+    return [{name: value for name, value in each.items() if name not in ("n", "at", "hash")} for each in lines]
+
+
+class FullDisk:
+    """Stands for os.write: takes as many bytes as `takes` says, then fails as a full disk does."""
+
+    def __init__(self, takes: list[int]) -> None:
+        self.takes = takes
+
+    def __call__(self, file: int, data: bytes) -> int:
+        if not self.takes:
+            return WRITE(file, data)
+        count = self.takes.pop(0)
+        if count == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return WRITE(file, data[:count])
+
+
+class TestADiskThatIsFullForAWhile:
+    @given(takes=st.lists(st.integers(0, 300), max_size=40))
+    def test_loses_no_entry_and_no_part_of_one(self, takes: list[int]) -> None:
+        with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+            folder = Path(name)
+            files = Files(folder, new_chain("00000000000a", datetime.now(UTC)), "desk", Seal())
+            patch.setattr(files_module.os, "write", FullDisk(takes), raising=True)
+            files.turn()
+            for number in range(20):
+                files.append("call", {"number": number})
+            while files.waiting:
+                files.write()
+            assert files.failure is None
+            files.close()
+            assert [each["number"] for each in entries(folder)[1:]] == [*range(20)]
+            assert verify([folder], Seal(), None, 180).problems == []
+
+    async def test_calls_are_refused_when_no_more_entries_may_wait(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker = Broker()
+        log = call_log(tmp_path, broker, most_waiting=3)
+        full = FullDisk([0] * 100)
+        monkeypatch.setattr(files_module.os, "write", full)
+        app = application(log)
+        async with TestClient(TestServer(app)) as client:
+            answered = [await status(client, "/v1/delface") for _ in range(6)]
+            assert answered == [(200, "OK")] * 3 + [(503, "FAIL")] * 3
+            full.takes.clear()
+            assert log.is_full
+            assert await log.sync()
+            assert await status(client, "/v1/delface") == (200, "OK")
+        await log.close()
+        assert [each["event"] for each in entries(tmp_path)] == ["open", *["call"] * 4, "close"]
+        assert check(tmp_path, broker).problems == []
+
+    async def test_what_cannot_be_written_at_the_end_is_a_logged_loss(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = call_log(tmp_path, Broker())
+        monkeypatch.setattr(log_module, "CLOSE_S", 0.0)
+        monkeypatch.setattr(files_module.os, "write", FullDisk([0] * 100))
+        await log.close()
+        assert [each["event"] for each in entries(tmp_path)] == ["open"]
+
+    def test_a_folder_that_cannot_be_used_is_an_error_of_operators(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(OperatorError, match=r"^cannot write the call log in .*file: .*FACESEARCH_CALL_LOG_DIR$"):
+            call_log(tmp_path / "file", Broker())
+
+
+def application(log: CallLog) -> web.Application:
+    """Return an application with one answer for each way in which a call can end."""
+
+    async def known(request: web.Request) -> web.Response:
+        request[KNOWN] = KEY
+        request[GIVEN] = DELETE_FACE.parameters(facedb="staff", person_id=PERSON)
+        request[FACEDB] = "staff"
+        person = {"person_id": OTHER, "name": "Eileen", "metadata": {"person_id": PERSON}, "confidence": 97}
+        return replayed(Status.OK, [person]) if "replay" in request.query else answer(Status.OK, [person])
+
+    async def path(request: web.Request) -> web.Response:
+        request[KNOWN] = KEY
+        raise Forbidden("this key may not search")
+
+    async def unknown(_request: web.Request) -> web.Response:
+        raise Unauthorized("no")
+
+    async def crash(request: web.Request) -> web.Response:
+        request[KNOWN] = KEY
+        raise RuntimeError(PERSON)
+
+    app = web.Application(middlewares=[request_id, logged, errors])
+    app[CALL_LOG] = log
+    for name, handler in (("delface", known), ("getperson", path), ("searchface", unknown), ("addface", crash)):
+        (call,) = (each for each in CALLS if each.name == name)
+        app.router.add_route(call.method, call.path, handler, name=name)
+    app.router.add_get("/healthz", unknown)
+    return app
+
+
+async def status(client: TestClient, path: str, method: str = "POST") -> tuple[int, str]:
+    async with client.request(method, path) as response:
+        return response.status, (await response.json())["status"]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[TestClient]:
+    log = call_log(tmp_path, Broker())
+    async with TestClient(TestServer(application(log))) as client:
+        yield client
+    await log.close()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[Any]:
+    """Return the entries that are written so far, without the first and without ids of requests."""
+
+    def read() -> list[dict[str, Any]]:
+        found = entries(tmp_path)[1:]
+        for each in found:
+            if each["event"] == "call":
+                assert len(each.pop("request_id")) == 32
+        return found
+
+    return read
+
+
+class TestEntries:
+    async def test_a_call_has_its_key_facedb_ids_and_status_and_nothing_of_the_person(
+        self, client: TestClient, written: Any
+    ) -> None:
+        await status(client, "/v1/delface")
+        await status(client, "/v1/delface?replay")
+        entry = {
+            "event": "call",
+            "call": "delface",
+            "tenant": "shop",
+            "key": "k1",
+            "facedb": "staff",
+            "person_id": PERSON,
+            "status": "OK",
+            "person_ids": [OTHER],
+        }
+        assert written() == [entry, entry | {"replayed": True}]
+
+    def test_files_are_their_owners_alone(self, tmp_path: Path) -> None:
+        folder = tmp_path / "calls"
+        call_log(folder, Broker())
+        assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o700, 0o600]
+
+    async def test_what_a_key_may_not_do_is_an_entry_with_the_ids_of_the_path(
+        self, client: TestClient, written: Any
+    ) -> None:
+        await status(client, f"/v1/persons/{PERSON}", "GET")
+        await status(client, "/v1/persons/Grace", "GET")
+        entry = {"event": "call", "call": "getperson", "tenant": "shop", "key": "k1", "status": "INVALID_REQUEST"}
+        assert written() == [entry | {"person_id": PERSON}, entry]
+
+    async def test_a_crash_is_an_entry(self, client: TestClient, written: Any) -> None:
+        assert await status(client, "/v1/addface") == (503, "FAIL")
+        assert written() == [{"event": "call", "call": "addface", "tenant": "shop", "key": "k1", "status": "FAIL"}]
+
+    async def test_requests_without_a_key_are_counted(self, client: TestClient, written: Any) -> None:
+        for _ in range(5):
+            await status(client, "/v1/searchface")
+        assert written() == []
+        await client.app[CALL_LOG].close()
+        refused = {"event": "refused", "call": "searchface", "status": "INVALID_REQUEST", "count": 5}
+        assert written() == [refused, {"event": "close"}]
+
+    async def test_other_paths_are_none(self, client: TestClient, written: Any) -> None:
+        async with client.get("/healthz"), client.get("/v1/nothing"):
+            assert written() == []
+
+
+class TestIds:
+    def test_of_an_answer_are_bounded(self) -> None:
+        ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(MOST_IDS + 7)]
+        found = ids_in([{"matches": [{"person_id": each, "face_id": each} for each in ids]}])
+        assert found == {"person_ids": ids[:MOST_IDS], "face_ids": ids[:MOST_IDS], "more": 7}
+
+    def test_are_those_of_a_job(self) -> None:
+        job = f"{'a' * 12}.{'b' * 32}"
+        assert ids_in({"job_id": job, "state": "waiting"}) == {"job_id": job}
+
+    @given(
+        st.recursive(
+            st.text() | st.none() | st.integers(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["person_id", "metadata", "name"]), inner),
+        )
+    )
+    def test_are_nothing_that_a_caller_made_up(self, message: object) -> None:
+        assert ids_in(message) == {}
