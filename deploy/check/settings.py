@@ -18,6 +18,7 @@ SET_BY_THE_CHART: Final = {
     "FACESEARCH_ADMIN_PORT": "the port of the container",
     "FACESEARCH_METRICS_HOST": "listen",
     "FACESEARCH_METRICS_PORT": "metrics.port",
+    "FACESEARCH_CALL_LOG_DIR": "where gateway.callLog is mounted",
     "FACESEARCH_DEVICE": "worker.gpu.enabled",
     "FACESEARCH_MODELS_DIR": "where the image has its models",
     "FACESEARCH_STORE": "always qdrant",

@@ -214,6 +214,7 @@ def service(
     settings = {
         "FACESEARCH_ADMIN_PORT": "0",
         "FACESEARCH_METRICS_PORT": str(two_free_ports()),
+        "FACESEARCH_CALL_LOG": "1",
         "FACESEARCH_TRACES_URL": f"http://127.0.0.1:{collector.server_port}",
     }
     with Service(home.data, {**home.environment, **settings}, through=guard.command) as running:
@@ -258,6 +259,8 @@ def test_commands_beside_a_running_service(watched: Watched, service: Service, h
         ("verify", home.kept / "backup"),
         ("tenants", "drop", "shop", "--yes"),
         ("audit",),
+        ("audit", "verify"),
+        ("audit", "calls"),
         ("erase",),
         ("settings",),
         FACESEARCH_PORT=str(httpx.URL(service.address).port),
