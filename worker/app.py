@@ -37,6 +37,7 @@ from worker.upkeep.backups import Backups
 from worker.upkeep.erasure import Erasures
 from worker.upkeep.estimates import Estimates
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
+from worker.upkeep.imports import Imports
 from worker.upkeep.retention import RetentionSweeper
 from worker.upkeep.sweeper import Sweeper
 from worker.waits import Waits
@@ -180,6 +181,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 RetentionSweeper(runtime.ledger, store, runtime.metrics.too_old),
                 Backups(redis, store, runtime.spaces, settings.handover),
                 Erasures(redis, store),
+                Imports(redis, runtime.ledger, store, runtime.spaces, settings.handover),
                 Estimates(redis, store, runtime.spaces, runtime.calibrations),
                 Redelivery(redis, limit),
                 BrokerWatch(redis, end),

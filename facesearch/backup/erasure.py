@@ -8,7 +8,7 @@ from typing import Final
 
 from redis import Redis
 
-from facesearch.backup import worker_request
+from facesearch.backup import handed_over, worker_request
 from facesearch.backup.served_faces import remove_leftovers
 from facesearch.embedded import append_only
 from shared.broker import RESULT_PREFIX
@@ -41,6 +41,7 @@ def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark:
         )
     say(f"Erased {done.answers} answers that were kept under Idempotency-Keys and named deleted faces.")
     remove_leftovers(redis, settings.handover)
+    handed_over.remove_leftovers(settings.handover)
     _await_results(redis, remark)
     if append_only.rewrite(redis):
         say("The broker has rewritten its append-only file: no deleted name is in it.")

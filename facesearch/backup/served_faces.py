@@ -24,11 +24,16 @@ _REQUEST_FOLDER: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def write_faces(
-    redis: Redis, handover: Path, folder: Path, collections: Sequence[str], say: Callable[[str], None]
+    redis: Redis,
+    handover: Path,
+    folder: Path,
+    collections: Sequence[str],
+    say: Callable[[str], None],
+    kind: worker_request.Kind[Progress] = worker_request.BACKUP,
 ) -> Progress:
     """Have the worker write the faces of the collections into the folder, and return how many there are. handover: the
-    worker's `Settings.handover`. Raises RedisError, OSError, and OperatorError when the request fails or the worker is
-    on another machine.
+    worker's `Settings.handover`. kind: BACKUP or EXPORT. Raises RedisError, OSError, and OperatorError when the request
+    fails or the worker is on another machine.
     """
     request_id = new_id()
     written = handover / request_id
@@ -37,7 +42,7 @@ def write_faces(
     def line(progress: Progress) -> str:
         return f"{progress.faces} faces of {progress.collections} of {len(collections)} facedbs …"
 
-    with worker_request.requested(redis, worker_request.BACKUP, request, say, line) as wait:
+    with worker_request.requested(redis, kind, request, say, line) as wait:
         try:
             _remove_others(handover)
             ended = wait()

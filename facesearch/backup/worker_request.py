@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar, cast
 
 from redis import Redis
 
-from shared import backup_request, confidence, erasure_request
+from shared import backup_request, confidence, erasure_request, import_request
 from shared.errors import OperatorError
 from shared.heartbeat import read_heartbeats
 from shared.worker_request import LEASE_S, RENEW, RENEW_EVERY_S, SILENT_S, Progress, Request, progress_key
@@ -46,6 +46,9 @@ BACKUP: Final = Kind(
     failed="the worker could not write the faces",
 )
 
+EXPORT: Final = replace(BACKUP, noun="export", retry="export again")
+"""Asks for the same as a backup, so one of the two waits for the other."""
+
 ERASURE: Final = Kind(
     erasure_request.REQUEST,
     erasure_request.Progress.model_validate_json,
@@ -67,6 +70,16 @@ ESTIMATE: Final = Kind(
     failed="there is no estimate",
 )
 
+IMPORT: Final = Kind(
+    import_request.REQUEST,
+    import_request.Progress.model_validate_json,
+    noun="import",
+    busy="is under way",
+    past="imported",
+    retry="import again",
+    failed="not everything was imported; mend this and import again",
+)
+
 
 def alive(redis: Redis) -> bool:
     """Return whether there is a worker. Raises RedisError."""
@@ -80,9 +93,11 @@ def requested(
     request: Request,
     say: Callable[[str], None],
     line: Callable[[P], str],
+    every_s: float | None = None,
 ) -> Iterator[Callable[[], P]]:
     """Hold the request in Redis for the block, in which no other request of the kind can be made. Yields a function
-    that waits for the end and returns the last progress. line: makes a progress what is said of it every SAY_EVERY_S.
+    that waits for the end and returns the last progress. line: makes a progress what is said of it, every SAY_EVERY_S
+    or, if it is given, every_s.
 
     Raises OperatorError while there is another request of the kind. The function raises RedisError, and OperatorError
     when the request fails or no worker goes on with it.
@@ -91,7 +106,7 @@ def requested(
     if not redis.set(kind.request_key, text, nx=True, ex=LEASE_S):
         raise OperatorError(f"another {kind.noun} of this service {kind.busy}; wait for its end and try again")
     try:
-        yield _Wait(redis, kind, progress_key(kind.request_key, request.id), text, say, line)
+        yield _Wait(redis, kind, progress_key(kind.request_key, request.id), text, say, line, every_s)
     finally:
         redis.eval(RENEW, 1, kind.request_key, text, 0)
 
@@ -105,9 +120,10 @@ class _Wait(Generic[P]):
         text: str,
         say: Callable[[str], None],
         line: Callable[[P], str],
+        every_s: float | None,
     ) -> None:
         self._redis, self._kind, self._progress_key, self._text = redis, kind, progress_key, text
-        self._say, self._line = say, line
+        self._say, self._line, self._every_s = say, line, every_s
         self._renewed = self._said = self._changed = time.monotonic()
         self._last: bytes | None = None
 
@@ -145,6 +161,6 @@ class _Wait(Generic[P]):
             raise OperatorError(failure)
 
     def _report(self, progress: P, now: float) -> None:
-        if now - self._said >= SAY_EVERY_S:
+        if now - self._said >= (SAY_EVERY_S if self._every_s is None else self._every_s):
             self._said = now
             self._say(self._line(progress))

@@ -23,6 +23,9 @@ from shared.settings import Settings
 _LEAST_COLUMNS: Final = 40
 """Minimum line length; a narrower terminal wraps the lines itself."""
 
+LINE_EVERY_S: Final = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
 )
@@ -66,6 +69,15 @@ def backup_only(command: Callable[..., None]) -> Callable[..., None]:
     return _require_installed(
         command,
         "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/DIR`, in Kubernetes as "
+        "docs/operations.md says under Back up and restore",
+    )
+
+
+def store_only(command: Callable[..., None]) -> Callable[..., None]:
+    """Do the same for a command that reads or writes a file of persons."""
+    return _require_installed(
+        command,
+        "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/FILE`, in Kubernetes as "
         "docs/operations.md says under Back up and restore",
     )
 

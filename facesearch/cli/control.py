@@ -19,7 +19,8 @@ from redis import Redis, RedisError
 from facesearch.cli.console import remark, settings_from
 from facesearch.embedded.broker import broker_url, describe_failure, not_running
 from shared.audit import Event, keep, keep_blocking
-from shared.control import FIRST_KEY_FILE, Control
+from shared.control import FIRST_KEY_FILE, Control, Facedb, Tenant, Unknown
+from shared.control.layout import facedb_key, readable, tenant_key
 from shared.errors import OperatorError
 from shared.redis_clients import connect
 
@@ -66,9 +67,19 @@ def change(
     return query(data_dir, run)
 
 
-def record_event(redis: Redis, action: str) -> None:
-    """Record an audit event about the service as a whole."""
-    event = _event(action, {})
+def facedb_of(redis: Redis, tenant: str, facedb: str | None) -> Facedb:
+    """Return a facedb, or the tenant's default one. Raises RedisError, and Unknown if there is none."""
+    for owner in readable(Tenant, [redis.get(tenant_key(tenant))]):  # type: ignore[list-item]
+        name = facedb or owner.facedb
+        for found in readable(Facedb, [redis.get(facedb_key(tenant, name))]):  # type: ignore[list-item]
+            return found
+        raise Unknown(f"tenant {tenant} has no facedb {name}")
+    raise Unknown(f"there is no tenant {tenant}")
+
+
+def record_event(redis: Redis, action: str, **subject: str) -> None:
+    """Record an audit event. subject: fields of the Event; without any it is about the service as a whole."""
+    event = _event(action, subject)
     try:
         keep_blocking(redis, event)
     except RedisError as error:

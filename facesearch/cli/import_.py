@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 from pydantic import SecretStr
 
-from facesearch.cli.console import print_paragraph, remark, reported, settings_from
+from facesearch.cli.console import LINE_EVERY_S, print_paragraph, remark, reported, settings_from
+from facesearch.cli.taking_in import import_facedb
 from facesearch.diagnosis.installed import missing
 from facesearch.embedded import data_directory
 from facesearch.embedded.sockets import url_of
+from facesearch.exchange.about import is_facedb
 from shared import origins
 from shared.contract import FACEDB, Faces
+from shared.control import DEFAULT
 from shared.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -36,13 +40,19 @@ MOST_AT_ONCE: Final = 128
 SHOWN: Final = 10
 """Failures that are shown where there is no report."""
 
-LINE_EVERY_S: Final = 10.0
-"""Seconds between lines of progress where there is no terminal."""
+_OF_FACEDBS: Final = frozenset({"source", "facedb", "tenant", "data_dir"})
+"""Parameters for exported face databases; the others, and not `tenant`, are for photos."""
 
 
 @click.command("import")
-@click.argument("source", metavar="DIR|CSV|ZIP", type=click.Path(path_type=Path))
-@click.option("--facedb", default="", help="Face database that the faces are added to.  [default: that of the key]")
+@click.argument("source", metavar="DIR|CSV|ZIP|FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--facedb",
+    default="",
+    help="Face database that the faces are added to; for an exported one it is made if need be.  [default: that of the "
+    "key, or of the tenant]",
+)
+@click.option("--tenant", help="Tenant of the face database, for an exported one.  [default: default]")
 @click.option(
     "--faces",
     type=click.Choice([each.value for each in Faces]),
@@ -81,6 +91,7 @@ LINE_EVERY_S: Final = 10.0
 def import_(
     source: Path,
     facedb: str,
+    tenant: str | None,
     faces: str,
     names_from: "NamesFrom | None",
     shrink: bool,
@@ -94,9 +105,9 @@ def import_(
     anew: bool,
     send_uncertain: bool,
 ) -> None:
-    r"""Add the photos of a folder, CSV file or ZIP file to a face database.
+    r"""Add the photos of a folder, CSV file or ZIP file, or an exported facedb, to a face database.
 
-    They are added through a running service, here or elsewhere. An import that was interrupted, by Ctrl-C or in any
+    Photos are added through a running service, here or elsewhere. An import that was interrupted, by Ctrl-C or in any
     other way, goes on when the same command is run again, and adds no photo twice: a journal beside the source says
     what was added. It holds names and paths. The exit status is 0 only if every photo was added.
 
@@ -105,7 +116,14 @@ def import_(
     facesearch import photos --names file      # photos/Ann.jpg is Ann
     facesearch import staff.csv --facedb staff # columns file and name
     facesearch import photos.zip --dry-run --report wrong.csv
+    facesearch import staff.facedb --facedb staff  # of `facesearch export`
     """
+    if is_facedb(source):
+        _refuse_options_for_photos()
+        import_facedb(source, tenant or DEFAULT, facedb, data_dir)
+        return
+    if tenant is not None:
+        raise OperatorError("--tenant is for an exported facedb; photos are added with a key, which has a tenant")
     settings = settings_from(data_dir=data_dir)
     if shrink and missing(("cv2", "numpy")):
         raise OperatorError("--shrink needs OpenCV, which is not installed here; import where a worker is installed")
@@ -149,6 +167,15 @@ def import_(
     if tally.left:
         remark(f"Not all was done. The same command goes on with the rest, by the journal {path}")
     sys.exit(0 if tally.is_complete else 1)
+
+
+def _refuse_options_for_photos() -> None:
+    """Raise OperatorError if an option was given that only counts for photos."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in _OF_FACEDBS:
+            raise OperatorError(f"{option.opts[0]} is for photos, and this is an exported facedb")
 
 
 def _planned(options: "Options", found: "Listing", state: "State") -> "Tally":

@@ -17,6 +17,7 @@ OUTSIDE = ("cv2", "numpy", "onnx", "onnxruntime", "qdrant_client", "qdrant_edge"
 REFUSED = {
     "backup": "docker compose run --rm backup",
     "restore": "docker compose run --rm backup",
+    "export": "docker compose run --rm backup",
     "verify": "docker compose run --rm backup",
     "evaluate": "docker compose exec worker",
     "calibrate": "docker compose exec worker",
@@ -29,6 +30,7 @@ REFUSED = {
 ARGUMENTS = {
     "backup": ["DIR"],
     "restore": ["DIR"],
+    "export": ["staff.facedb"],
     "evaluate": ["DIR"],
     "calibrate": ["DIR"],
     "models add": ["DIR/model.onnx", "--like", "sface"],

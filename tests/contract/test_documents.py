@@ -85,7 +85,7 @@ def test_the_readmes_commands_exist_and_are_on_the_path_that_it_sets(folder: Pat
     (path,) = (text for language, text in blocks("More commands") if language == "sh")
     assert run_in_shell(f"{path}\nfacesearch --version", folder).startswith("facesearch, version ")
     commands = re.findall(r"^\| `facesearch (.*?)` \|", README, re.MULTILINE)
-    assert len(commands) == 14
+    assert len(commands) == 15
     for command in commands:
         name, *arguments = command.split()
         context = click.Context(main)

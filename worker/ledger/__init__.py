@@ -67,6 +67,7 @@ _WRITTEN: Final = -1
 """The answer of _CLAIM while a job writes the face."""
 
 _DRAW: Final = lua.load(__name__, "draw_names")
+_SKIP: Final = lua.load(__name__, "skip_names")
 _BEGIN: Final = lua.load(__name__, "begin_adding", OPEN=OPEN)
 _END: Final = lua.load(__name__, "end_adding")
 _CLAIM: Final = lua.load(__name__, "claim_deletion", WRITTEN=_WRITTEN)
@@ -114,6 +115,17 @@ class Ledger:
         keep_s = REMEMBER_S if job.once is None else job.once.keep_s
         first = cast("int", self.redis.eval(_DRAW, len(keys), *keys, count, keep_s))
         return [f"ID{first + face}" for face in range(count)]
+
+    def names_drawn(self, collection: str) -> int:
+        """Return how many automatic names were drawn in a collection."""
+        return int(cast("bytes | None", self.redis.get(_names_key(collection))) or 0)
+
+    def skip_names(self, collection: str, count: int) -> None:
+        """Draw none of the names `ID0` to `ID<count - 1>` in a collection from now on: persons who come there have
+        them.
+        """
+        if count:
+            self.redis.eval(_SKIP, 1, _names_key(collection), count)
 
     def begin_adding(self, job: AddJob, person_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """Register the job as a writer for WRITE_S from now. Return the faces that it may write: all whose deletion is

@@ -1,1 +1,1 @@
-"""Work beside jobs: removing dropped collections and old faces, writing backups, erasing."""
+"""Work beside jobs: removing dropped collections and old faces, writing backups, importing persons, erasing."""

@@ -108,6 +108,11 @@ class TestLedger:
         assert redis.get("counter") == "4"
         assert 0 < redis.ttl("drawn:a") <= 60
 
+    def test_skip_names(self, redis: Redis) -> None:
+        for count in (3, 2, 0):
+            redis.eval(ledger._SKIP, 1, "counter", count)
+            assert redis.get("counter") == "3"
+
     def test_begin_adding(self, redis: Redis) -> None:
         keys = ["dropped", "adding:0", "adding:1", "deletion:0", "deletion:1", "record"]
         redis.set("deletion:1", "somebody")

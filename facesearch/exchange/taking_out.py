@@ -1,0 +1,67 @@
+"""Exports a face database: from the worker that has the embedded store, from a stopped service, or from a server."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from redis import Redis, RedisError
+
+from facesearch.backup import served_faces, worker_request
+from facesearch.embedded.broker import describe_failure
+from facesearch.exchange import writing
+from facesearch.exchange.about import About
+from shared.backup_request import faces_path
+from shared.errors import OperatorError
+from shared.settings import Settings
+from worker.ledger import Ledger
+from worker.models.identity import Identity
+from worker.store import awaiting, faces_file
+from worker.store.base import StoreError
+from worker.store.opening import backend, configured_spaces
+from worker.store.views import matching
+
+Say = Callable[[str], None]
+
+
+def export(
+    settings: Settings, redis: Redis, home: Path | None, collection: str, facedb: str, path: Path, say: Say
+) -> About:
+    """Write a face database into a new file, and return what it holds. home: the data directory, if the service is
+    stopped. collection: of the facedb of that name. say: called with the progress. Raises OperatorError.
+    """
+    try:
+        with writing.workplace(path) as folder:
+            if home is not None or backend(settings).url is not None:
+                return _from_store(settings, redis, home, collection, facedb, path, folder)
+            return _from_worker(settings, redis, collection, facedb, path, folder, say)
+    except RedisError as error:
+        raise OperatorError(f"{describe_failure(settings, error)}; nothing was exported") from None
+    except OSError as error:
+        raise OperatorError(f"cannot write {path} ({error.strerror}), so nothing was exported") from None
+    except StoreError as error:
+        raise OperatorError(f"the faces cannot be read: {error}; nothing was exported") from None
+
+
+def _from_store(
+    settings: Settings, redis: Redis, home: Path | None, collection: str, facedb: str, path: Path, folder: Path
+) -> About:
+    if home is not None:
+        settings = settings.model_copy(update={"data_dir": home})
+    with closing(backend(settings).open(configured_spaces(settings))) as opened:
+        store = matching(opened, collection)
+        awaiting.await_available(store, collection)
+        points, names = store.points(collection), lambda: Ledger(redis, redis).names_drawn(collection)
+        return writing.write(path, folder, facedb, store.identity, points, names)
+
+
+def _from_worker(
+    settings: Settings, redis: Redis, collection: str, facedb: str, path: Path, folder: Path, say: Say
+) -> About:
+    """The worker writes a file of faces, as for a backup, and this process makes the export of it."""
+    if settings.redis_url is not None and not worker_request.alive(redis):
+        raise OperatorError("no worker runs, and a worker has the faces: start one, and export again")
+    served_faces.write_faces(redis, settings.handover, folder, [collection], say, worker_request.EXPORT)
+    written = faces_path(folder, collection)
+    identity = Identity.parse(faces_file.read_header(written).identity)
+    points, names = faces_file.read(written), lambda: Ledger(redis, redis).names_drawn(collection)
+    return writing.write(path, folder, facedb, identity, points, names)
