@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 
 import structlog
 from aiohttp import web
@@ -14,6 +14,7 @@ from gateway.access.authentication import Auth
 from gateway.access.limits import Limits
 from gateway.app_keys import (
     ADMISSION,
+    ASYNCHRONOUS,
     AUTH,
     BODY_MEMORY,
     CALL_LOG,
@@ -29,11 +30,12 @@ from gateway.app_keys import (
 from gateway.body.memory import BodyMemory
 from gateway.body.uploads import max_body_bytes
 from gateway.call_log.log import CallLog
-from gateway.calls import handlers
+from gateway.calls import handlers, job_lookup
 from gateway.calls.logged import logged
 from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
 from gateway.calls.preferences import http_status
+from gateway.dispatch.asynchronous import AsynchronousJobs
 from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import GRACE_S, Jobs
 from gateway.dispatch.record_quota import RecordQuota
@@ -51,6 +53,7 @@ from shared.call_log.chain import Seal
 from shared.calls import CALLS, Call
 from shared.control import Control
 from shared.jobs import new_gateway_id
+from shared.messages import Messages
 from shared.observability.tracing import open_tracer
 from shared.redis_clients import connect
 from shared.redis_url import WAITING, parse
@@ -85,7 +88,7 @@ def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Appli
     app[SETTINGS] = settings
     app[TABLE] = calls
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"), calls)
-    app.add_routes([*handlers.routes(calls), *openapi_routes, *probes.routes])
+    app.add_routes([*handlers.routes(calls), job_lookup.route(), *openapi_routes, *probes.routes])
     if settings.pages:
         app.add_routes(api_page("gateway.js"))
     app.cleanup_ctx.append(_resources)
@@ -108,8 +111,12 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
             await stack.enter_async_context(aclosing(SharedConnection(client))) for client in (redis, image_store)
         ]
         admission = Admission(places=settings.in_flight, deadline_s=settings.deadline_s)
-        jobs = Jobs(settings, gateway_id, broker_connection, image_store_connection, results, admission.job, metrics)
+        messages = stack.enter_context(closing(Messages(settings)))
+        redises = (broker_connection, image_store_connection)
+        jobs = Jobs(settings, gateway_id, *redises, results, messages, admission.job, metrics)
         stack.push_async_callback(jobs.close)
+        asynchronous = AsynchronousJobs(settings, gateway_id, *redises, messages, metrics)
+        stack.push_async_callback(_cancel, asyncio.create_task(asynchronous.run()))
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
@@ -128,6 +135,7 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         app[IMAGE_STORE] = image_store
         app[RESULTS] = results
         app[JOBS] = jobs
+        app[ASYNCHRONOUS] = asynchronous
         log.info("gateway_started", gateway_id=gateway_id)
         yield
 

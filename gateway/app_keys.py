@@ -13,6 +13,7 @@ from gateway.access.authentication import Auth
 from gateway.access.limits import Limits
 from gateway.body.memory import BodyMemory
 from gateway.call_log.log import CallLog
+from gateway.dispatch.asynchronous import AsynchronousJobs
 from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import Jobs
 from gateway.dispatch.results import Results
@@ -28,6 +29,7 @@ ADMISSION: Final = web.AppKey("admission", Admission)
 LIMITS: Final = web.AppKey("limits", Limits)
 BODY_MEMORY: Final = web.AppKey("body_memory", BodyMemory)
 JOBS: Final = web.AppKey("jobs", Jobs)
+ASYNCHRONOUS: Final = web.AppKey("asynchronous", AsynchronousJobs)
 IDEMPOTENCY: Final = web.AppKey("idempotency", IdempotencyRecords)
 RESULTS: Final = web.AppKey("results", Results)
 CALL_LOG: Final = web.AppKey("call_log", CallLog)

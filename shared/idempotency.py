@@ -6,6 +6,7 @@
                    derive from it
         outcome    JSON of the first Outcome other than FAIL, once there is one
         answered   set once a request was answered with the outcome: the first one, which is charged
+        job        id of the asynchronous job under the key, if there is one; see shared/asynchronous/
 
     fs:once-order:<tenant id>    list of the tenant's records, oldest first: the SHA-256 of each, 32 bytes, and "" for
                                  each UNIT bytes by which an outcome is larger than one; expires with the last record
@@ -31,6 +32,7 @@ ASKED: Final = "asked"
 ORIGIN: Final = "origin"
 OUTCOME: Final = "outcome"
 ANSWERED: Final = "answered"
+JOB: Final = "job"
 
 UNIT: Final = 512
 """Bytes of an outcome that count as one record. Most outcomes are smaller; that of a search that found 50 faces has 5

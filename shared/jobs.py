@@ -30,7 +30,8 @@ QUEUE: Final = "facesearch"
 SENT: Final = "sent"
 """Header of a job's message: Unix time in seconds at which it was dispatched."""
 
-JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.[0-9a-f]{32}$")]
+JOB_ID: Final = r"[0-9a-f]{12}\.[0-9a-f]{32}"
+JobId = Annotated[str, Field(pattern=rf"^{JOB_ID}$")]
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 

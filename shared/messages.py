@@ -32,7 +32,8 @@ _FINAL_STATES: Final = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 _EXPIRED: Final = "REVOKED"
 """Celery's state of a job that reached a worker after its deadline: the service is overloaded."""
 
-_FAILED: Final = Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
+FAILED: Final = Outcome(status=Status.FAIL, message=MESSAGES[Status.FAIL])
+"""The outcome of a job that could not be done."""
 
 _NO_TASKS: Final = json.dumps(dict.fromkeys(("callbacks", "errbacks", "chain", "chord")))
 
@@ -125,9 +126,9 @@ def outcome_in(data: bytes | str) -> Outcome | None:
         return None
     if result["status"] == _EXPIRED:
         log.warning("job_expired", job_id=result.get("task_id"))
-        return _FAILED
+        return FAILED
     try:
         return Outcome.model_validate(result["result"])
     except ValidationError:
         log.error("job_failed", job_id=result.get("task_id"), state=result["status"])  # noqa: TRY400 -- no traceback is meant
-        return _FAILED
+        return FAILED

@@ -277,6 +277,17 @@ class Settings(BaseSettings):
         "once for each 512 bytes of its outcome. 100,000: a request a second for a day; they take 40 MB "
         "of the broker's memory, and 90 MB at worst.",
     )
+    async_jobs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1000,
+        description="Asynchronous jobs of one tenant that may wait or run at once; beyond that, FAIL. 1000: what two "
+        "cores do in half a minute; each takes 2 kB of the broker's memory.",
+    )
+    async_images_mib: Annotated[int, Field(ge=8, le=1_048_576)] = Field(
+        default=128,
+        description="MiB of the images of asynchronous jobs in the image store, of all tenants together; beyond that, "
+        "and earlier for a tenant that has more than its share, FAIL. 128: a quarter of the image store of embedded "
+        "mode, so that other requests always find room.",
+    )
     quality_header: bool = Field(
         default=False,
         description="Tell the caller in the header X-Face-Quality why a face was refused with FACE_DETECT_FAILED. "

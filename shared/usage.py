@@ -4,7 +4,8 @@
     fs:usage:<day>              hash: <tenant>|<key id>|<call>|<status> -> requests answered
     fs:usage:flush:<gateway>    number of the last batch that this gateway added; kept for a day
 
-Gateways write them (gateway/calls/metering.py); nothing removes them, because bills are based on them.
+Gateways write them (gateway/calls/metering.py); those of asynchronous jobs are written as a job ends
+(shared/asynchronous/). Nothing removes them, because bills are based on them.
 """
 
 import csv
@@ -44,7 +45,12 @@ def day_key(day: str) -> str:
 
 def counter(tenant: str, key: str, call: str, status: Status) -> str:
     """Return the field of a counter in the hash of its day. call: its name."""
-    return _SEPARATOR.join((tenant, key, call, status))
+    return counters(tenant, key, call) + status
+
+
+def counters(tenant: str, key: str, call: str) -> str:
+    """Return what the fields of a call's counters begin with, each of which ends with a status."""
+    return _SEPARATOR.join((tenant, key, call, ""))
 
 
 @dataclass(frozen=True, order=True)

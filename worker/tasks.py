@@ -7,6 +7,7 @@ import structlog
 from celery import Celery, Task
 from redis import RedisError
 
+from shared.asynchronous import IMAGES, MOST_IMAGES
 from shared.calls import CALLS, Call
 from shared.contract import MESSAGES, Status
 from shared.errors import ContractError, FaceFlawed, Unavailable
@@ -51,6 +52,8 @@ def register(
                     outcome = perform_once(job, action, runtime())
                     timer.status = outcome.status
                 ending.outcome = outcome
+            if ending.complete and IMAGES in headers:
+                _forget_images(job, headers[IMAGES], runtime())
             return ending
 
         def run(this: Task, **message: Any) -> dict[str, Any]:
@@ -110,6 +113,15 @@ def perform(job: Job, action: Action, runtime: Runtime) -> Outcome:
         except Exception:
             log.exception("job_crashed")
             return _failed()
+
+
+def _forget_images(job: Job, count: Any, runtime: Runtime) -> None:
+    """Remove the images of an asynchronous job. count: what its message says of them."""
+    try:
+        if isinstance(count, int) and count <= MOST_IMAGES:
+            runtime.ledger.forget_images(job.job_id, count)
+    except RedisError as error:
+        log.warning("image_left_to_expire", job_id=job.job_id, error=type(error).__name__)
 
 
 def _failed() -> Outcome:

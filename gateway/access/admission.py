@@ -99,8 +99,9 @@ class Admission:
             self._held -= 1
 
     @contextmanager
-    def share(self, name: str) -> Iterator[None]:
-        """Count the place that the request has against its tenant for the block.
+    def share(self, name: str, *, in_time: bool = True) -> Iterator[None]:
+        """Count the place that the request has against its tenant for the block. in_time: whether its answer needs a
+        job to be done.
 
         Raises GatewayFull when the tenant has its share of the places, Overloaded when the answer would be late.
         """
@@ -109,7 +110,7 @@ class Admission:
         if tenant.held and tenant.held >= SHARE * (free + 1):
             raise self._refusal(GatewayFull("the tenant has its share of the gateway"))
         excess_s = tenant.expected_s() - self._limit_s
-        if excess_s > 0:
+        if in_time and excess_s > 0:
             raise self._refusal(Overloaded("no outcome is expected in time", math.ceil(excess_s)))
         tenant.held += 1
         try:

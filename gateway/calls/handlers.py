@@ -6,26 +6,27 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.access.authentication import require
-from gateway.app_keys import ADMISSION, AUTH, BODY_MEMORY, IDEMPOTENCY, JOBS, LIMITS, METRICS, SETTINGS
+from gateway.app_keys import ADMISSION, ASYNCHRONOUS, AUTH, BODY_MEMORY, IDEMPOTENCY, JOBS, METRICS, SETTINGS
 from gateway.body import encoded_images, query, uploads
 from gateway.body.memory import BODY_RESERVATION
 from gateway.body.reading import defer_continue
 from gateway.body.uploads import Parameters
 from gateway.calls import parameters
+from gateway.calls.admitting import admit
+from gateway.calls.job_lookup import accepted
 from gateway.calls.logged import FACEDB, GIVEN
-from gateway.calls.metering import CALLER
-from gateway.calls.preferences import KNOWN, written
+from gateway.calls.preferences import Make, outcome_response, prefers_async
 from gateway.dispatch.deadline import Deadline, within
 from gateway.dispatch.idempotency import parse_header
 from gateway.dispatch.jobs import JobRequest
 from gateway.http.answers import answer, replayed
-from gateway.http.headers import API_KEY, QUALITY
+from gateway.http.headers import PREFER
 from gateway.http.middleware import IDENTIFIER
 from shared.calls import Call, FieldNames, field_names
-from shared.contract import Flaw, Status
+from shared.contract import Status
 from shared.control import Caller
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
+from shared.idempotency import record
 from shared.jobs import CountFacedbsJob, FacedbJob, Once, Outcome, SearchJob, SentCalibration
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
@@ -63,18 +64,13 @@ def _handler(call: Call, known: FieldNames) -> _Handler:
         async with AsyncExitStack() as held:
             held.enter_context(app[ADMISSION].place())
             async with within(app[SETTINGS].deadline_s) as request[DEADLINE]:
-                with app[METRICS].stages.time("limits"):
-                    key = request[KNOWN] = await app[AUTH].key(request.headers.get(API_KEY))
-                    require(call.scope, key)
-                    request[CALLER] = key
-                    held.enter_context(app[ADMISSION].share(key.tenant_id))
-                    await held.enter_async_context(app[LIMITS].hold(key))
+                key = await admit(request, held, call.scope, in_time=not _is_asynchronous(call, request))
                 request[BODY_RESERVATION] = held.enter_context(app[BODY_MEMORY].request(key))
                 identifier = None
                 if not call.is_reading:
                     identifier = parse_header(request.headers.getall(IDEMPOTENCY_KEY, []))
                 job_request = await _job_request(call, known, request, key)
-                return await _answer(request, key, job_request, identifier)
+                return await _answer(request, call, key, job_request, identifier)
 
     return handle
 
@@ -112,23 +108,31 @@ async def _sent(call: Call, known: FieldNames, request: web.Request) -> Paramete
     return sent
 
 
-async def _answer(request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None) -> web.Response:
+async def _answer(
+    request: web.Request, call: Call, key: Caller, job_request: JobRequest, identifier: str | None
+) -> web.Response:
     """Have the job done and answer; a request under an Idempotency-Key that has an outcome is answered with that."""
-    settings = request.app[SETTINGS]
+    app = request.app
+    is_asynchronous = _is_asynchronous(call, request)
     once: Once | Outcome | None = None
     if identifier is not None:
-        once = await request.app[IDEMPOTENCY].begin(key.tenant_id, identifier, job_request, request[IDENTIFIER])
+        once = await app[IDEMPOTENCY].begin(key.tenant_id, identifier, job_request, request[IDENTIFIER])
+        if is_asynchronous and isinstance(once, Outcome):
+            job_id = await app[ASYNCHRONOUS].of_record(record(key.tenant_id, identifier))
+            if job_id is not None:
+                return accepted(job_id)
     if isinstance(once, Outcome):
-        outcome, make = once, replayed
-    else:
-        moment = request[DEADLINE].unix_time
-        outcome = await request.app[JOBS].do(key.tenant_id, request[IDENTIFIER], job_request, moment, once)
-        request[DEADLINE].lift()
-        make = answer
-        if once is not None and outcome.status is not Status.FAIL:
-            make = answer if await request.app[IDEMPOTENCY].is_first(once) else replayed
-    response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
-    # Without faces=one, which goes beyond the contract, no request is answered with SEVERAL.
-    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
-        response.headers[QUALITY] = outcome.reason
-    return response
+        return outcome_response(once, key, app[SETTINGS], replayed)
+    if is_asynchronous:
+        return accepted(await app[ASYNCHRONOUS].submit(key, call, request[IDENTIFIER], job_request, once))
+    moment = request[DEADLINE].unix_time
+    outcome = await app[JOBS].do(key.tenant_id, request[IDENTIFIER], job_request, moment, once)
+    request[DEADLINE].lift()
+    make: Make = answer
+    if once is not None and outcome.status is not Status.FAIL:
+        make = answer if await app[IDEMPOTENCY].is_first(once) else replayed
+    return outcome_response(outcome, key, app[SETTINGS], make)
+
+
+def _is_asynchronous(call: Call, request: web.Request) -> bool:
+    return call.method == "POST" and prefers_async(request.headers.getall(PREFER, []))

@@ -13,8 +13,7 @@ from gateway.calls.preferences import KNOWN
 from gateway.http.answers import MESSAGE, STATUS, error_answer
 from gateway.http.headers import REPLAYED
 from gateway.http.middleware import IDENTIFIER
-from gateway.http.routing import call_of
-from shared.calls import Call
+from gateway.http.routing import JOB, call_of
 from shared.contract import MAX_MATCHES, Status
 from shared.errors import Unavailable
 from shared.parameters import CallParameters
@@ -41,7 +40,7 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Write the entry of each call before it is answered, or refuse the call where it could have none. Must be outside
     the middleware that turns errors into answers.
     """
-    call = call_of(request)
+    call = _name_of(request)
     if call is None:
         return await handler(request)
     log = request.app[CALL_LOG]
@@ -57,14 +56,20 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
         answered = {"status": status, **ids_in(response.get(MESSAGE))}
         _add(request, call, answered | ({"replayed": True} if REPLAYED in response.headers else {}))
     else:
-        log.count_refused(call.name, status)
+        log.count_refused(call, status)
     return response
 
 
-def _add(request: web.Request, call: Call, answered: dict[str, Any]) -> None:
+def _name_of(request: web.Request) -> str | None:
+    """Return the name of the call that a request makes, or of the look-up of a job; None for any other."""
+    call = call_of(request)
+    return JOB if request.match_info.route.name == JOB else None if call is None else call.name
+
+
+def _add(request: web.Request, call: str, answered: dict[str, Any]) -> None:
     key = request.get(KNOWN)
     who = {} if key is None else {"tenant": key.tenant, "key": key.id}
-    about = {"request_id": request[IDENTIFIER], "call": call.name, **who}
+    about = {"request_id": request[IDENTIFIER], "call": call, **who}
     request.app[CALL_LOG].add(about | asked_for(request) | answered)
 
 

@@ -2,6 +2,7 @@
 
 A request counts with its status even if the caller left before the answer, since its work is done by then. A request
 whose caller left before it was complete is not counted, nor is an answer that is replayed under an Idempotency-Key.
+Asynchronous jobs are counted as they end (shared/asynchronous/).
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from aiohttp.typedefs import Handler
 from redis import RedisError
 from redis.asyncio import Redis
 
-from gateway.http.answers import STATUS
+from gateway.http.answers import STATUS, UNMETERED
 from gateway.http.headers import REPLAYED
 from gateway.http.routing import call_of
 from shared import lua
@@ -102,6 +103,6 @@ async def metered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count the answer of each call. Must be outside the middleware that turns errors into answers."""
     response = await handler(request)
     call, status = call_of(request), response.get(STATUS)
-    if status is not None and call is not None and REPLAYED not in response.headers:
+    if status is not None and call is not None and REPLAYED not in response.headers and UNMETERED not in response:
         request.app[METER].count(call, status, request.get(CALLER))
     return response

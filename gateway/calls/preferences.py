@@ -1,18 +1,24 @@
-"""A caller's preferences for its answers: their HTTP code, and whether confidences are whole numbers.
+"""A caller's preferences: the HTTP code of its answers, whether confidences are whole numbers, whether it waits.
 
-They belong to the key, with defaults in the settings. Outcomes of workers and idempotency records do not depend on
-them, so a replayed answer has the key's present form. Metering and metrics count the contract's status.
+The first two belong to the key, with defaults in the settings; the last to the request. Outcomes of workers and
+idempotency records do not depend on them, so a replayed answer has the key's present form. Metering and metrics count
+the contract's status.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.http.routing import call_of
-from shared.contract import Confidences, HttpStatus, Message
+from gateway.http.answers import answer
+from gateway.http.headers import QUALITY
+from gateway.http.routing import JOB, call_of
+from shared.contract import Confidences, Flaw, HttpStatus, Message, Status
 from shared.control import Key
+from shared.jobs import Outcome
+from shared.settings import Settings
 
 KNOWN: Final = web.RequestKey("known", Key)
 """The key that came with the request, whether or not it may make the call."""
@@ -29,13 +35,36 @@ def http_status(default: HttpStatus) -> Middleware:
     @web.middleware
     async def write(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if call_of(request) is not None:
+        if call_of(request) is not None or request.match_info.route.name == JOB:
             key = request.get(KNOWN)
             if (default if key is None else key.http_status or default) == "always-200":
                 response.set_status(200)
         return response
 
     return write
+
+
+RESPOND_ASYNC: Final = "respond-async"
+
+
+def prefers_async(headers: Sequence[str]) -> bool:
+    """Return whether a request need not be waited for. headers: its headers Prefer (RFC 7240), of which all other
+    preferences are ignored.
+    """
+    stated = (preference for header in headers for preference in header.split(","))
+    return any(preference.partition(";")[0].strip().lower() == RESPOND_ASYNC for preference in stated)
+
+
+Make = Callable[[Status, Message], web.Response]
+
+
+def outcome_response(outcome: Outcome, key: Key, settings: Settings, make: Make = answer) -> web.Response:
+    """Return the response with an outcome in the form that the key asks for. make: makes it."""
+    response = make(outcome.status, written(outcome.message, key.confidence or settings.confidence))
+    # Without faces=one, which goes beyond the contract, no request is answered with SEVERAL.
+    if outcome.reason is Flaw.SEVERAL or (outcome.reason is not None and settings.quality_header):
+        response.headers[QUALITY] = outcome.reason
+    return response
 
 
 def written(message: Message, confidence: Confidences) -> Message:

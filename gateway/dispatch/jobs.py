@@ -81,6 +81,7 @@ class Jobs:
         broker: SharedConnection,
         image_store: SharedConnection,
         results: Results,
+        messages: Messages,
         in_flight: Callable[[str], AbstractContextManager[None]],
         metrics: Metrics,
     ) -> None:
@@ -91,7 +92,7 @@ class Jobs:
         self._results = results
         self._in_flight = in_flight
         self._metrics = metrics
-        self._messages = Messages(settings)
+        self._messages = messages
         self._background: set[asyncio.Task[None]] = set()
 
     async def do(
@@ -107,7 +108,6 @@ class Jobs:
     async def close(self) -> None:
         if self._background:
             await asyncio.wait(self._background, timeout=GRACE_S)
-        self._messages.close()
 
     async def _run(self, tenant: str, job: Job, images: Mapping[str, bytes]) -> Outcome:
         if not self._results.subscribed:

@@ -26,6 +26,9 @@ STATUS: Final = web.ResponseKey("contract_status", Status)
 MESSAGE: Final = web.ResponseKey("message", object)
 """The message of a response before it became text, for the call log."""
 
+UNMETERED: Final = web.ResponseKey("unmetered", bool)
+"""Set on a response that is not counted for bills."""
+
 REJECTED: Final = web.ResponseKey("rejected", str)
 """Why a response refuses its request, if it does, for metrics; see shared.errors.ContractError."""
 
@@ -46,6 +49,16 @@ def answer(
     response = web.Response(text=text, status=http_status, content_type="application/json", headers=headers)
     response[STATUS] = status
     response[MESSAGE] = message
+    return response
+
+
+def of_job(job_id: str, more: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:
+    """Return the response 202 about an asynchronous job that has no outcome. What is metered is the outcome. more: what
+    it says beside the id.
+    """
+    response = answer(Status.OK, {"job_id": job_id, **more}, 202)
+    response.headers.update(headers)
+    response[UNMETERED] = True
     return response
 
 

@@ -9,5 +9,10 @@ REQUEST_ID: Final = "X-Request-Id"
 REPLAYED: Final = "Idempotent-Replayed"
 """Marks an answer that is replayed under the same Idempotency-Key."""
 
+PREFER: Final = "Prefer"
+"""The preferences of a request (RFC 7240)."""
+
+PREFERENCE_APPLIED: Final = "Preference-Applied"
+
 QUALITY: Final = "X-Face-Quality"
 """The flaw of the face, on a FACE_DETECT_FAILED, if a setting asks for it."""

@@ -40,6 +40,11 @@ def schemas(calls: Iterable[Call]) -> Json:
     return {**parts, **results, **fixed, _name(Status.INVALID_REQUEST): envelope(Status.INVALID_REQUEST, said)}
 
 
+def ok(call: Call) -> Json:
+    """Return the schema of a call's answers of OK."""
+    return {"$ref": _SCHEMAS + _name(Status.OK, call)}
+
+
 def of(status: Status) -> Json:
     """Return the schema of the answers of a status other than OK."""
     return {"$ref": _SCHEMAS + _name(status)}
@@ -62,7 +67,7 @@ def answers(call: Call, http_status: HttpStatus) -> Json:
     }
 
 
-def example(status: Status, message: Message, *, charged: bool = False) -> Json:
+def example(status: Status, message: Message | Json, *, charged: bool = False) -> Json:
     """Return an example of an answer, with its status and its price as the summary."""
     return {
         "summary": f"{status}, {'charged' if charged else 'free'}",

@@ -14,6 +14,7 @@ from gateway.access.authentication import UNAUTHORIZED, forbidden
 from gateway.http.headers import API_KEY, QUALITY, REPLAYED, REQUEST_ID
 from gateway.http.middleware import unknown_path, wrong_method
 from gateway.monitoring.health import VERBOSE
+from gateway.openapi import asynchronous
 from gateway.openapi.answers import answers, envelope, example, of, schemas
 from gateway.openapi.requests import Json, bodies, body_example, image, parameters, schema
 from shared.calls import CALLS, Call, Tag
@@ -33,6 +34,7 @@ it: see `components/responses`."""
 _SERVICE: Final = Tag("Service", "The service itself. Needs no key.")
 
 _NAMES: Final = {
+    202: asynchronous.ACCEPTED,
     400: "BadRequest",
     401: "Unauthorized",
     403: "Forbidden",
@@ -69,20 +71,21 @@ _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
         {"enum": [flaw.value for flaw in Flaw]},
     ),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
+    **asynchronous.HEADERS,
 }
 
 
 def document(names: Names = "strict", http_status: HttpStatus = "mapped", calls: tuple[Call, ...] = CALLS) -> Json:
     """Return the document of a service with these settings, by default those of a new one, and these calls."""
     models = {call: call.parameters_for(names) for call in calls}
-    tags = dict.fromkeys((*(call.tag for call in calls), _SERVICE))
+    tags = dict.fromkeys((*(call.tag for call in calls), asynchronous.JOBS, _SERVICE))
     return {
         "openapi": "3.1.0",
         "info": {"title": "facesearch", "version": version("facesearch"), "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
         "tags": [tag._asdict() for tag in tags],
-        "paths": _paths(models, http_status) | _others(),
+        "paths": _paths(models, http_status) | _jobs(calls) | _others(),
         "components": {
             "securitySchemes": {
                 "ApiKey": {
@@ -104,6 +107,7 @@ def document(names: Names = "strict", http_status: HttpStatus = "mapped", calls:
                     if call.has_body
                 },
                 **schemas(calls),
+                **asynchronous.schemas(),
             },
             "examples": {call.title: body_example(call) for call in calls if call.has_body},
             "responses": _refusals(calls),
@@ -128,16 +132,29 @@ def _paths(models: Mapping[Call, type[CallParameters]], http_status: HttpStatus)
 def _operation(call: Call, model: type[CallParameters], http_status: HttpStatus) -> Json:
     headers = (*([] if call.is_reading else [REPLAYED]), *([QUALITY] if _shows_faces(call) else []))
     responses = {"200": _response("What became of the request: see `status`.", answers(call, http_status), *headers)}
+    if asynchronous.is_asynchronous(call):
+        responses["202"] = {"$ref": f"#/components/responses/{asynchronous.ACCEPTED}"}
+    preference = [asynchronous.PREFERENCE] if asynchronous.is_asynchronous(call) else []
     body = {"requestBody": {"required": True, "content": bodies(call, model)}} if call.has_body else {}
     return {
         "operationId": call.name,
         "tags": [call.tag.name],
         "summary": call.summary,
         "description": call.description,
-        "parameters": [*parameters(call, model), *([] if call.is_reading else [_ONCE])],
+        "parameters": [*parameters(call, model), *([] if call.is_reading else [_ONCE]), *preference],
         **body,
-        "responses": responses | {str(code): {"$ref": f"#/components/responses/{_NAMES[code]}"} for code in _OF_A_CALL},
+        "responses": responses | _references(),
     }
+
+
+def _references() -> Json:
+    """Return the responses of a call by code, besides those of its own."""
+    return {str(code): {"$ref": f"#/components/responses/{_NAMES[code]}"} for code in _OF_A_CALL}
+
+
+def _jobs(calls: Sequence[Call]) -> Json:
+    """Return the path of asynchronous jobs."""
+    return asynchronous.path(calls, _references(), {REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"}})
 
 
 def _shows_faces(call: Call) -> bool:
@@ -159,7 +176,9 @@ def _refusals(calls: Sequence[Call]) -> Json:
         return _NAMES[code], _response(description, content, *headers)
 
     invalid, fail = Status.INVALID_REQUEST, Status.FAIL
-    return dict(
+    description, content = asynchronous.accepted()
+    accepted = _response(description, {}, *asynchronous.HEADERS) | {"content": content}
+    return {_NAMES[202]: accepted} | dict(
         (
             refusal(400, "What was sent is no valid HTTP/1.1.", invalid, None),
             refusal(

@@ -37,9 +37,10 @@ R = TypeVar("R", bound=BaseModel)
 DEFAULT: Final = "default"
 """Name of the first tenant, of its first key, and of the first facedb of every tenant."""
 
-DROP_AFTER_S: Final = 320
-"""Time between the drop of a facedb and the removal of its collection. It exceeds the longest deadline of a job (300 s)
-plus the time for which gateways cache a facedb, so that no job in flight creates the collection again."""
+DROP_AFTER_S: Final = 920
+"""Time between the drop of a facedb and the removal of its collection. It exceeds the longest deadline of a job (900 s,
+of an asynchronous one) plus the time for which gateways cache a facedb, so that no job in flight creates the collection
+again."""
 
 TENANTS: Final = "fs:tenants"
 TENANT_IDS: Final = "fs:tenant-ids"

@@ -57,11 +57,11 @@ _CANDIDATES: Final = 100
 """Number of tenants, in their order, that are searched for one without a running job."""
 
 
-def _script(name: str) -> str:
+def _script(*names: str) -> str:
     return lua.load(
         __name__,
         "common",
-        name,
+        *names,
         QUEUE=QUEUE,
         EXTRA=EXTRA,
         HELD=HELD,
@@ -72,6 +72,9 @@ def _script(name: str) -> str:
         CANDIDATES=_CANDIDATES,
     )
 
+
+COMMON: Final = _script()
+"""What stands before a script that uses the functions of the fair queue."""
 
 ENTER: Final = _script("enter")
 DONE: Final = _script("done")

@@ -35,6 +35,9 @@ def the_answer_conforms_to_the_contract(
 ) -> None:
     """Beyond the schema: exact messages, headers, and HTTP codes by status."""
     headers = {name.lower(): ", ".join(values) for name, values in response.headers.items()}
+    if response.status_code == 202:  # of an asynchronous call, whose schema is in the document
+        assert headers["location"] == f"/v1/jobs/{response.json()['message']['job_id']}"
+        return
     for call in CALLS:
         if (case.method, case.path) == (call.method, call.path):
             wrong = breach(Answer(response.status_code, headers, response.content), call)

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from shared.asynchronous import key_of
 from shared.contract import Status
 from shared.control import Control
 from shared.control.layout import TENANT_IDS
@@ -18,7 +19,7 @@ from shared.jobs import Outcome
 from worker.models.identity import Identity
 from worker.store.base import Point
 from worker.store.memory import MemoryStore
-from worker.upkeep.kept_answers import ERASED, forget_deleted
+from worker.upkeep.kept_answers import ERASED, ERASED_JOB, forget_deleted
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 
@@ -127,6 +128,18 @@ def test_answers_that_name_faces_of_another_preprocessing_stay(kept: Kept) -> No
     gone = kept.answer("shop", added(str(uuid.uuid4())))
     assert kept.forget() == 1
     assert (kept.now(stays).message, kept.now(gone)) == (added(there), ERASED)
+
+
+def test_the_outcome_of_an_asynchronous_job_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
+    there, gone = kept.face("shop"), str(uuid.uuid4())
+    jobs = {}
+    for face in (there, gone):
+        jobs[face] = key_of(f"{'0' * 12}.{face.replace('-', '')}")
+        outcome = Outcome(status=Status.OK, message=added(face)).model_dump_json()
+        tenant = kept.redis.hget(TENANT_IDS, "shop")
+        kept.redis.hset(jobs[face], mapping={"tenant": tenant, "status": "OK", "outcome": outcome})
+    assert kept.forget() == 1
+    assert (kept.now(jobs[there]).message, kept.now(jobs[gone])) == (added(there), ERASED_JOB)
 
 
 def test_an_unreadable_answer_is_erased(kept: Kept) -> None:

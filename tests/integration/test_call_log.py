@@ -100,6 +100,18 @@ def test_every_answered_call_is_in_the_log_although_a_process_was_killed(tmp_pat
         assert "note: without heads" in alone.stderr
 
 
+def test_an_asynchronous_call_is_in_the_log_and_so_is_the_look_up_of_its_job(tmp_path: Path, folder: Path) -> None:
+    with empty_redis(tmp_path) as url:
+        with gateway_on(url, call_log_dir=folder, **ON) as client:
+            sent = client.post(
+                "/v1/delface", data={"person_id": str(uuid.uuid4())}, headers={"Prefer": "respond-async"}
+            )
+            job_id = sent.json()["message"]["job_id"]
+            assert client.get(f"/v1/jobs/{job_id}").status_code == 202
+        logged = [(each["call"], each["status"], each["job_id"]) for each in calls(url, folder)]
+        assert logged == [("delface", "OK", job_id), ("getjob", "OK", job_id)]
+
+
 def _process_of(folder: Path, chain: bytes) -> psutil.Process:
     """Return the process that writes a chain."""
     path = str(folder / f"{chain.decode()}-000001.jsonl")

@@ -53,6 +53,7 @@ class Holdings:
     key: Key
     secret: str
     cursor: str
+    job: str
 
 
 @dataclass
@@ -73,6 +74,18 @@ class IsolatedTenants:
         sent = row_request(next(call for call in CALLS if call.name == name), parameters)
         headers = {"X-API-Key": secret}
         return self.service.http.request(sent.method, sent.target, headers=headers, data=sent.form or None)
+
+    def job(self, secret: str) -> str:
+        """Return the id of a job that ended."""
+        sent = {"X-API-Key": secret, "Prefer": "respond-async"}
+        job_id = self.service.http.post("/v1/searchface", headers=sent, data={"img": OTHER_IMG}).json()["message"][
+            "job_id"
+        ]
+        wait_for(lambda: self.look_up(secret, job_id).status_code == 200)
+        return str(job_id)
+
+    def look_up(self, secret: str, job_id: str) -> httpx.Response:
+        return self.service.http.get(f"/v1/jobs/{job_id}", headers={"X-API-Key": secret})
 
     def ids(self, secret: str, facedb: str | None = None) -> list[str]:
         """Return the ids of everybody who looks like the portrait."""
@@ -124,7 +137,9 @@ def create_holdings(isolated: IsolatedTenants, name: str, twins: list[str]) -> H
         said = isolated.call("addface", secret, img=IMG, facedb=facedb).json()
         assert said["message"][0]["name"] == "ID0", "whatever other tenants added"
         faces.append(said["message"][0]["person_id"])
-    return Holdings(name, twin, own, collection, *faces, key, secret, a_cursor(isolated, secret, twin))
+    return Holdings(
+        name, twin, own, collection, *faces, key, secret, a_cursor(isolated, secret, twin), isolated.job(secret)
+    )
 
 
 def a_cursor(isolated: IsolatedTenants, secret: str, facedb: str) -> str:
@@ -145,6 +160,7 @@ NOBODY = Holdings(
     key=Key(id="0123456789ab", tenant="nobody", name="all", scopes=frozenset(Scope), created=datetime.now(UTC)),
     secret="fs_" + "x" * 32,
     cursor="A" * 56,
+    job=f"{'0' * 12}.{'0' * 32}",
 )
 
 Attempt = Callable[[IsolatedTenants, Holdings, Holdings], httpx.Response | str]
@@ -234,6 +250,12 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         "cursor, in a facedb of a name that both have",
         lambda t, c, o: t.call("listpersons", c.secret, facedb=o.twin, after=o.cursor),
         "INVALID_REQUEST: after is not the next of an answer to the same request; begin again without it",
+    ),
+    (
+        "getjob",
+        "job_id",
+        lambda t, c, o: t.look_up(c.secret, o.job),
+        "INVALID_REQUEST: job_id: there is no such job, or it ended more than an hour ago",
     ),
     (
         "DELETE …/tenants/{tenant}/keys/{key_id}",

@@ -2,6 +2,8 @@
 
 Celery and kombu (5.7) would do the same with a read and three transactions, each a way to the broker and back. Where
 the script fails, as on a full broker, that is how the job is ended.
+
+An asynchronous job (shared/asynchronous/) ends in the same script. Where it fails, a gateway finds what Celery stored.
 """
 
 import time
@@ -14,7 +16,7 @@ import structlog
 from pydantic_core import to_json
 from redis import RedisError
 
-from shared import lua
+from shared import asynchronous, lua
 from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
 from shared.fair_queue import DONE, TENANT
 from shared.jobs import Job, Outcome
@@ -22,7 +24,9 @@ from worker.thread_connections import ThreadConnections
 
 log = structlog.stdlib.get_logger(__name__)
 
-_END: Final = "\n".join((lua.load(__package__, "end_job", UNACKED=UNACKED, UNACKED_INDEX=UNACKED_INDEX), DONE))
+_BEFORE: Final = lua.load(__package__, "end_job", UNACKED=UNACKED, UNACKED_INDEX=UNACKED_INDEX)
+_END: Final = f"{_BEFORE}\n{DONE}"
+_END_ASYNCHRONOUS: Final = f"{_END}\n{asynchronous.FINISHING}"
 
 
 class Ending:
@@ -41,6 +45,7 @@ class Endings:
 
     def __init__(self, broker: ThreadConnections, keep_s: int, acknowledged: set[str]) -> None:
         self._end = broker.script(_END)
+        self._end_asynchronous = broker.script(_END_ASYNCHRONOUS)
         self._done = broker.script(DONE)
         self._keep_s = keep_s
         self._acknowledged = acknowledged
@@ -56,15 +61,19 @@ class Endings:
             if isinstance(tenant, str):  # gateways of releases without a fair queue send none
                 turn = (tenant, job.job_id, time.monotonic() - start)
                 if tag and ending.outcome:
-                    ending.complete = self._ended(turn, tag, ending.outcome)
+                    ending.complete = self._ended(turn, tag, ending.outcome, asynchronous.IMAGES in headers)
                 if not ending.complete:
                     self._report(turn)
 
-    def _ended(self, turn: tuple[str, str, float], tag: str, outcome: Outcome) -> bool:
+    def _ended(self, turn: tuple[str, str, float], tag: str, outcome: Outcome, is_asynchronous: bool) -> bool:
         """Return whether the script ended the job."""
         _, job_id, _ = turn
+        ending = [*turn, tag, stored(job_id, outcome), self._keep_s]
         try:
-            self._end([RESULT_PREFIX + job_id], [*turn, tag, stored(job_id, outcome), self._keep_s])
+            if is_asynchronous:
+                self._end_asynchronous([RESULT_PREFIX + job_id], [*ending, *asynchronous.ending(outcome)])
+            else:
+                self._end([RESULT_PREFIX + job_id], ending)
         except RedisError as error:
             log.debug("job_not_ended_at_once", job_id=job_id, error=type(error).__name__)
             return False

@@ -88,6 +88,11 @@ class Ledger:
         """
         return cast("bytes | None", self.images.get(image_key(job_id, number)))
 
+    def forget_images(self, job_id: str, count: int) -> None:
+        """Remove the images of a job that ended, for which no gateway waits. count: how many it has."""
+        if count:
+            self.images.unlink(*(image_key(job_id, number) for number in range(count)))
+
     def outcome(self, once: Once) -> Outcome | None:
         """Return the outcome in an idempotency record, None without one."""
         kept = cast("bytes | None", self.redis.hget(once.record, OUTCOME))

@@ -1,15 +1,18 @@
-"""Erasure of answers in idempotency records (shared/idempotency.py) that name deleted faces.
+"""Erasure of kept answers that name deleted faces: in idempotency records (shared/idempotency.py) and of asynchronous
+jobs (shared/asynchronous/).
 
 The answer is replaced, and the record stays until it expires: without it a repetition would add the face again.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final, cast
 from uuid import UUID
 
 from redis import Redis
 
 from shared import lua
+from shared.asynchronous import PREFIX
 from shared.contract import Status
 from shared.control.inventory import in_use, names_of_tenants
 from shared.idempotency import OUTCOME, RECORDS, tenant_of
@@ -21,6 +24,12 @@ ERASED: Final = Outcome(
     status=Status.INVALID_REQUEST,
     message="what was answered under this Idempotency-Key named a face that is deleted, and was erased",
 )
+ERASED_JOB: Final = Outcome(
+    status=Status.INVALID_REQUEST, message="the outcome of this job named a face that is deleted, and was erased"
+)
+
+_PLACES: Final = ((RECORDS, ERASED), (PREFIX, ERASED_JOB))
+"""The keys of what may have an answer by their prefixes, and what an answer there is replaced by."""
 
 BATCH: Final = 200
 """Records that are read at once."""
@@ -34,27 +43,29 @@ def forget_deleted(redis: Redis, store: Store, step: Callable[[], None]) -> int:
     """
     collections, names = tuple(in_use(redis)), names_of_tenants(redis)
     forgotten = 0
-    for record, text in _answers(redis):
-        tenant = names.get(tenant_of(record), tenant_of(record))
+    for record, tenant_id, text, erased in chain.from_iterable(_answers(redis, *place) for place in _PLACES):
+        tenant = names.get(tenant_id, tenant_id)
         # The faces of a tenant without collections may be in any.
         near = [collection for collection in collections if collection.startswith(f"{tenant}.")] or collections
         faces = _faces(text)
         if faces is None or not all(any(_holds(store, collection, face) for collection in near) for face in faces):
-            forgotten += cast("int", redis.eval(_REPLACE, 1, record, OUTCOME, text, ERASED.model_dump_json()))
+            forgotten += cast("int", redis.eval(_REPLACE, 1, record, OUTCOME, text, erased.model_dump_json()))
         step()
     return forgotten
 
 
-def _answers(redis: Redis) -> Iterator[tuple[str, bytes]]:
-    """Yield each record that has an answer, with the answer."""
+def _answers(redis: Redis, prefix: str, erased: Outcome) -> Iterator[tuple[str, str, bytes, Outcome]]:
+    """Yield each record that has an answer: its key, the id of its tenant, the answer, and what may replace it."""
     cursor = 0
     while True:
-        cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, f"{RECORDS}*", BATCH))
+        cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, f"{prefix}*", BATCH))
         with redis.pipeline(transaction=False) as pipe:
             for key in keys:
-                pipe.hget(key.decode(), OUTCOME)
-            answers = cast("list[bytes | None]", pipe.execute())
-        yield from ((key.decode(), text) for key, text in zip(keys, answers, strict=True) if text is not None)
+                pipe.hmget(key.decode(), OUTCOME, "tenant")
+            found = cast("list[list[bytes | None]]", pipe.execute())
+        for key, (text, tenant) in zip(keys, found, strict=True):
+            if text is not None:
+                yield key.decode(), tenant_of(key.decode()) if tenant is None else tenant.decode(), text, erased
         if not cursor:
             return
 

@@ -13,7 +13,7 @@ from gateway.access import limits
 from gateway.calls import metering
 from gateway.dispatch import idempotency
 from processes import empty_redis
-from shared import fair_queue, worker_request
+from shared import asynchronous, fair_queue, worker_request
 from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
 from worker import ledger
@@ -97,6 +97,95 @@ class TestFairQueue:
         redis.delete("fs:fair:line:t")
         redis.hset("unacked", "tag", "taken")
         assert is_lost() == 0, "a worker has it"
+
+
+class TestAsynchronous:
+    """Jobs of tenant t, of which the workers' one thread takes one at a time. Its day of usage is 2026-01-01."""
+
+    DAY = "2026-01-01"
+
+    def submit(self, redis: Redis, job: str, *record: str, size: int = 0, deadline: float = FOREVER) -> str:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 1, 0, 60)
+        fields = {"call": "addface", "usage": "t|k|addface|", "item": fair_queue.item(job, deadline, job), "tag": job}
+        about = [job, "t", deadline, size, 3, 1000, *(part for pair in fields.items() for part in pair)]
+        keys = [asynchronous.key_of(job), *record]
+        return redis.eval(asynchronous.SUBMIT, len(keys), *keys, *about)
+
+    def finish(self, redis: Redis, job: str, status: str = "OK") -> int:
+        return redis.eval(asynchronous.FINISH, 0, job, f"outcome of {job}", status, self.DAY)
+
+    def watch(self, redis: Redis, after_s: float = -1) -> tuple[int, list[str], list[str]]:
+        """Look after jobs, those that were sent long enough ago, and return what the script does."""
+        redis.delete("fs:async:watched")
+        return redis.eval(asynchronous.WATCH, 0, 900, 5, after_s, 100, "failed", self.DAY)
+
+    def test_submit_async(self, redis: Redis) -> None:
+        redis.hset("record", "origin", "a")
+        assert self.submit(redis, "first", "record", size=600) == "first"
+        assert redis.lrange(QUEUE, 0, -1) == ["first"]
+        assert redis.hget("record", "job") == "first"
+        assert self.submit(redis, "again", "record") == "first", "the same request"
+        assert self.submit(redis, "large", size=300) == asynchronous.FULL, "more than its share of the 1,000 bytes"
+        assert [self.submit(redis, job) for job in ("second", "third", "fourth")] == ["second", "third", ""]
+        assert redis.lrange("fs:async:line:t", 0, -1) == ["third", "second"]
+        assert redis.hgetall(asynchronous.HELD_BYTES) == {"t": "600", asynchronous.EVERYBODY: "600"}
+        self.finish(redis, "first", "FAIL")
+        assert self.submit(redis, "anew", "record") == "anew", "what failed is tried again"
+
+    def test_finish_async(self, redis: Redis) -> None:
+        for job in ("first", "second"):
+            self.submit(redis, job, size=100)
+        assert [self.finish(redis, "first"), self.finish(redis, "first")] == [1, 0]
+        ended = redis.hgetall(asynchronous.key_of("first"))
+        assert (ended["outcome"], ended["status"], "item" in ended) == ("outcome of first", "OK", False)
+        assert 0 < redis.ttl(asynchronous.key_of("first")) <= asynchronous.KEEP_S
+        assert redis.hgetall(f"fs:usage:{self.DAY}") == {"t|k|addface|OK": "1"}
+        assert redis.smembers("fs:usage:days") == {self.DAY}
+        assert redis.zrange("fs:async:out", 0, -1) == ["t second"]
+        assert self.finish(redis, "second") == 1
+        assert self.finish(redis, "unknown") == 0
+        left = {asynchronous.key_of("first"), asynchronous.key_of("second"), "fs:async:watched"}
+        assert set(redis.keys("fs:async:*")) <= left
+
+    def test_a_job_under_a_key_that_was_answered_is_not_counted(self, redis: Redis) -> None:
+        redis.hset("record", "answered", "1")
+        self.submit(redis, "job", "record")
+        self.finish(redis, "job")
+        assert redis.exists(f"fs:usage:{self.DAY}") == 0
+
+    def test_finishing(self, redis: Redis) -> None:
+        for job in ("first", "second"):
+            self.submit(redis, job)
+        redis.eval(channel._TAKE, 2, UNACKED_INDEX, UNACKED, 5, "first", redis.rpop(QUEUE))
+        arguments = ["t", "first", 1.5, "first", "stored", 15, "outcome", "OK", self.DAY]
+        redis.eval(ending._END_ASYNCHRONOUS, 1, "result", *arguments)
+        assert redis.hget(asynchronous.key_of("first"), "outcome") == "outcome"
+        assert (redis.get("result"), redis.exists(UNACKED)) == ("stored", 0)
+        assert redis.lrange(QUEUE, 0, -1) == ["second"]
+
+    def test_watch_async(self, redis: Redis) -> None:
+        assert self.watch(redis) is None, "there is none"
+        self.submit(redis, "late", deadline=time.time() - 6)
+        self.submit(redis, "first")
+        assert self.watch(redis, after_s=60) == [1, [], []]
+        assert redis.hmget(asynchronous.key_of("late"), "outcome", "status") == ["failed", "FAIL"]
+        assert redis.lrange(QUEUE, 0, -1) == ["first"]
+        assert self.watch(redis) == [0, [], []], "it waits in the queue"
+        redis.hset(UNACKED, "first", redis.rpop(QUEUE))
+        assert self.watch(redis) == [0, [], []], "a worker has it"
+        redis.delete(UNACKED)
+        assert self.watch(redis) == [0, ["first"], []]
+        assert redis.lrange(QUEUE, 0, -1) == ["first"]
+        redis.set("celery-task-meta-first", "result")
+        assert self.watch(redis) == [0, [], ["first", "result"]]
+        assert redis.eval(asynchronous.WATCH, 0, 900, 5, -1, 100, "failed", self.DAY) is None, "done just now"
+
+    def test_a_waiting_job_is_not_lost_and_gets_in_when_there_are_more_threads(self, redis: Redis) -> None:
+        for job in ("first", "second"):
+            self.submit(redis, job)
+        redis.eval(fair_queue.ANNOUNCE, 0, "other", 1, 0, 60)
+        assert self.watch(redis) == [0, [], []]
+        assert redis.lrange(QUEUE, 0, -1) == ["second", "first"]
 
 
 class TestLedger:

@@ -65,7 +65,9 @@ class TestPreflight:
             assert (response.status, await response.read()) == (204, b"")
             assert response.headers["Access-Control-Allow-Origin"] == ("*" if origins == "*" else PAGE)
             assert listed(response, "Access-Control-Allow-Methods") == {"POST"}
-            assert {"X-API-Key", "Content-Type", "Idempotency-Key"} < listed(response, "Access-Control-Allow-Headers")
+            assert {"X-API-Key", "Content-Type", "Idempotency-Key", "Prefer"} < listed(
+                response, "Access-Control-Allow-Headers"
+            )
             assert response.headers["Access-Control-Max-Age"] == str(MAX_AGE_S)
             assert "Access-Control-Allow-Credentials" not in response.headers
             assert response.headers.get("Vary") == (None if origins == "*" else "Origin")
@@ -115,6 +117,7 @@ class TestAnswers:
             assert response.status == {"unauthorized": 401, "rate": 429, "away": 503, "crash": 503, None: 200}[why]
             assert response.headers["Access-Control-Allow-Origin"] == ("*" if origins == "*" else PAGE)
             shown = {"X-Request-Id", "Retry-After", "Idempotent-Replayed", "X-Face-Quality"}
+            shown |= {"Location", "Preference-Applied"}
             assert listed(response, "Access-Control-Expose-Headers") == shown
             assert "Access-Control-Allow-Credentials" not in response.headers
 

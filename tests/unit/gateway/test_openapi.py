@@ -255,9 +255,20 @@ class TestParameters:
     @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_what_changes_something_takes_an_idempotency_key(self, call: Call) -> None:
         headers = [parameter["name"] for parameter in operation(call)["parameters"] if parameter["in"] == "header"]
-        assert headers == ([] if call.is_reading else ["Idempotency-Key"])
+        preference = ["Prefer"] if call.method == "POST" else []
+        assert headers == ([] if call.is_reading else ["Idempotency-Key", *preference])
         answered = operation(call)["responses"]["200"]["headers"]
         assert ("Idempotent-Replayed" in answered) == (not call.is_reading)
+
+    @pytest.mark.parametrize("call", CALLS, ids=str)
+    def test_a_post_may_be_answered_with_a_job(self, call: Call) -> None:
+        assert ("202" in operation(call)["responses"]) == (call.method == "POST")
+
+    @pytest.mark.parametrize("code", ["200", "202", "404"])
+    def test_the_examples_of_answers_about_jobs_are_valid(self, code: str) -> None:
+        described = DOCUMENT["paths"]["/v1/jobs/{job_id}"]["get"]["responses"][code]["content"]["application/json"]
+        for example in described["examples"].values():
+            validator(described["schema"]).validate(example["value"])
 
     @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_each_content_type_takes_the_same_parameters(self, call: Call) -> None:

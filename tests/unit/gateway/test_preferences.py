@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.admission import GatewayFull
-from gateway.calls.preferences import KNOWN, http_status, written
+from gateway.calls.preferences import KNOWN, http_status, prefers_async, written
 from gateway.http.answers import STATUS, answer
 from gateway.http.middleware import errors
 from gateway.http.routing import call_of
@@ -60,6 +60,23 @@ async def ask(default: HttpStatus, known: Key | None, why: str) -> tuple[web.Res
     app.router.add_post("/v1/addface", call, name=ADD_FACE.name)
     async with TestClient(TestServer(app)) as client, client.post("/v1/addface") as response:
         return response, response.status, await response.text(), statuses[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "prefers"),
+    [
+        ([], False),
+        (["respond-async"], True),
+        (["Respond-Async"], True),
+        (["wait=10, respond-async"], True),
+        (["return=minimal", "respond-async; x"], True),
+        (["respond-asynchronously"], False),
+        (["wait=respond-async"], False),
+        ([""], False),
+    ],
+)
+def test_a_preference_is_read_as_in_rfc_7240(headers: list[str], prefers: bool) -> None:
+    assert prefers_async(headers) == prefers
 
 
 class TestHttpStatus:

@@ -106,7 +106,7 @@ def rejection_reasons(metrics: GatewayMetrics | WorkerMetrics) -> set[str]:
 def test_metrics_have_every_reason_of_a_rejection_from_the_start() -> None:
     assert rejection_reasons(GatewayMetrics(NoTraces())) == {
         *("unauthorized", "forbidden", "rate", "concurrency", "gateway_full", "overload", "body_memory"),
-        *("body", "parameter", "facedb", "image_size", "image_format"),
+        *("body", "parameter", "facedb", "image_size", "image_format", "asynchronous_full"),
     }
     assert rejection_reasons(WorkerMetrics(NoTraces())) == {
         *("image_format", "no_face", "several_faces", "too_many_faces", "cursor"),
