@@ -338,7 +338,7 @@ class Settings(BaseSettings):
         description="Key by which entries of the call log are hashed (HMAC), so that nobody without it can make any. "
         "Left out: without a key (SHA-256); then the heads in the broker alone show whether all was made anew.",
     )
-    call_log_days: Annotated[int, Field(ge=1, le=3660)] = Field(
+    call_log_days: Annotated[int, Field(ge=2, le=3660)] = Field(
         default=180,
         description="Days after which files of the call log are removed. 180: half a year, as is common for logs of "
         "access to personal data.",

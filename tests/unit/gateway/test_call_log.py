@@ -1,10 +1,11 @@
 """The call log of a gateway: which entries there are, and that none is lost where the disk is full for a while."""
 
+import asyncio
 import errno
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis import ConnectionError as RedisConnectionError
 
+from call_logs import write_two
 from facesearch.call_log.verification import Report, verify
 from gateway.app_keys import CALL_LOG
 from gateway.call_log import files as files_module
@@ -26,6 +29,7 @@ from gateway.calls.preferences import KNOWN
 from gateway.http.answers import answer, replayed
 from gateway.http.middleware import errors, request_id
 from gateway.metrics import CallLogMetrics
+from shared.call_log import chain as chain_module
 from shared.call_log.chain import Seal, new_chain
 from shared.call_log.heads import HEADS, Head
 from shared.calls import CALLS, DELETE_FACE
@@ -74,6 +78,14 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in each.items() if name not in ("n", "at", "hash")} for each in lines]
 
 
+class HalfAYearAgo(datetime):
+    """Stands for the clock of a gateway of that time."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) - timedelta(days=182)
+
+
 class FullDisk:
     """Stands for os.write: takes as many bytes as `takes` says, then fails as a full disk does."""
 
@@ -90,6 +102,7 @@ class FullDisk:
 
 
 class TestADiskThatIsFullForAWhile:
+    @settings(max_examples=50)
     @given(takes=st.lists(st.integers(0, 300), max_size=40))
     def test_loses_no_entry_and_no_part_of_one(self, takes: list[int]) -> None:
         with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
@@ -197,6 +210,62 @@ def written(tmp_path: Path) -> Iterator[Any]:
     return read
 
 
+class TestAge:
+    async def test_old_files_and_heads_go_and_entries_say_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker = Broker()
+        with monkeypatch.context() as past:
+            past.setattr(chain_module, "datetime", HalfAYearAgo)
+            old = write_two(tmp_path, Seal())
+        for head in old:
+            record = head.model_copy(update={"at": HalfAYearAgo.now(UTC)}).model_dump_json()
+            broker.heads[head.chain] = record
+        log = call_log(tmp_path, broker)
+        monkeypatch.setattr(log_module, "SYNC_S", 0.001)
+        running = asyncio.create_task(log.run())
+        async with asyncio.timeout(30):
+            while broker.heads.keys() & {head.chain for head in old} or not broker.heads:
+                await asyncio.sleep(0.001)
+        running.cancel()
+        await asyncio.wait([running])
+        await log.close()
+        removed = [each for each in entries(tmp_path) if each["event"] == "removed"]
+        assert [(each["chain"], each["file"]) for each in removed] == [
+            *((old[0].chain, number) for number in (1, 2, 3)),
+            (old[1].chain, 1),
+        ]
+        assert check(tmp_path, broker).problems == []
+        present = map(Head.model_validate_json, broker.heads.values())
+        assert verify([tmp_path], Seal(), [*old, *present], 180).problems == []
+
+    async def test_files_stay_while_the_entry_about_them_has_no_head(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as past:
+            past.setattr(chain_module, "datetime", HalfAYearAgo)
+            write_two(tmp_path, Seal())
+        tried = asyncio.Event()
+
+        class Away(Broker):
+            async def hset(self, *_: str) -> None:
+                tried.set()
+                raise RedisConnectionError
+
+        log = call_log(tmp_path, Away())
+        monkeypatch.setattr(log_module, "SYNC_S", 0.001)
+        monkeypatch.setattr(log_module, "RETRY_S", 1.0)
+        monkeypatch.setattr(log_module, "CLOSE_S", 0.0)
+        running = asyncio.create_task(log.run())
+        for _ in range(3):
+            await tried.wait()
+            tried.clear()
+        running.cancel()
+        await asyncio.wait([running])
+        await log.close()
+        assert [each["event"] for each in entries(tmp_path)].count("open") == 5
+
+
 class TestEntries:
     async def test_a_call_has_its_key_facedb_ids_and_status_and_nothing_of_the_person(
         self, client: TestClient, written: Any
@@ -232,11 +301,13 @@ class TestEntries:
         assert await status(client, "/v1/addface") == (503, "FAIL")
         assert written() == [{"event": "call", "call": "addface", "tenant": "shop", "key": "k1", "status": "FAIL"}]
 
-    async def test_requests_without_a_key_are_counted(self, client: TestClient, written: Any) -> None:
-        for _ in range(5):
-            await status(client, "/v1/searchface")
+    async def test_requests_without_a_key_are_counted(self, written: Any, tmp_path: Path) -> None:
+        log = call_log(tmp_path, Broker())
+        async with TestClient(TestServer(application(log))) as client:
+            for _ in range(5):
+                await status(client, "/v1/searchface")
         assert written() == []
-        await client.app[CALL_LOG].close()
+        await log.close()
         refused = {"event": "refused", "call": "searchface", "status": "INVALID_REQUEST", "count": 5}
         assert written() == [refused, {"event": "close"}]
 
@@ -255,6 +326,7 @@ class TestIds:
         job = f"{'a' * 12}.{'b' * 32}"
         assert ids_in({"job_id": job, "state": "waiting"}) == {"job_id": job}
 
+    @settings(max_examples=30)
     @given(
         st.recursive(
             st.text() | st.none() | st.integers(),
