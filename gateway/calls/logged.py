@@ -16,6 +16,7 @@ from gateway.http.middleware import IDENTIFIER
 from gateway.http.routing import JOB, call_of
 from shared.contract import MAX_MATCHES, Status
 from shared.errors import Unavailable
+from shared.jobs import JOB_ID
 from shared.parameters import CallParameters
 
 GIVEN: Final = web.RequestKey("given", CallParameters)
@@ -29,7 +30,7 @@ MOST_IDS: Final = MAX_MATCHES
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_JOB_ID: Final = re.compile(r"[0-9a-f]{12}\.[0-9a-f]{32}")
+_JOB_ID: Final = re.compile(JOB_ID)
 
 _OPAQUE: Final = ("metadata",)
 """Fields with what callers put there, which may be called like an id and be none."""

@@ -28,6 +28,7 @@ from gateway.calls.logged import FACEDB, GIVEN, MOST_IDS, ids_in, logged
 from gateway.calls.preferences import KNOWN
 from gateway.http.answers import answer, replayed
 from gateway.http.middleware import errors, request_id
+from gateway.http.routing import JOB, JOB_PATH
 from gateway.metrics import CallLogMetrics
 from shared.call_log import chain as chain_module
 from shared.call_log.chain import Seal, new_chain
@@ -42,6 +43,8 @@ WRITE = os.write
 KEY = Key(id="k1", tenant="shop", name="till", scopes=frozenset(Scope), created=0)
 PERSON = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 OTHER = "154fa1b2-9a21-4e67-8ea3-075c76162900"
+
+JOB_ID = f"{'a' * 12}.{'b' * 32}"
 
 
 class Broker:
@@ -170,6 +173,10 @@ def application(log: CallLog) -> web.Application:
     async def unknown(_request: web.Request) -> web.Response:
         raise Unauthorized("no")
 
+    async def job(request: web.Request) -> web.Response:
+        request[KNOWN] = KEY
+        return answer(Status.OK, [{"person_id": OTHER}])
+
     async def crash(request: web.Request) -> web.Response:
         request[KNOWN] = KEY
         raise RuntimeError(PERSON)
@@ -180,6 +187,7 @@ def application(log: CallLog) -> web.Application:
         (call,) = (each for each in CALLS if each.name == name)
         app.router.add_route(call.method, call.path, handler, name=name)
     app.router.add_get("/healthz", unknown)
+    app.router.add_get(JOB_PATH, job, name=JOB)
     return app
 
 
@@ -301,6 +309,11 @@ class TestEntries:
         assert await status(client, "/v1/addface") == (503, "FAIL")
         assert written() == [{"event": "call", "call": "addface", "tenant": "shop", "key": "k1", "status": "FAIL"}]
 
+    async def test_the_look_up_of_a_job_is_one(self, client: TestClient, written: Any) -> None:
+        await status(client, f"/v1/jobs/{JOB_ID}", "GET")
+        entry = {"event": "call", "call": "getjob", "tenant": "shop", "key": "k1", "job_id": JOB_ID, "status": "OK"}
+        assert written() == [entry | {"person_ids": [OTHER]}]
+
     async def test_requests_without_a_key_are_counted(self, written: Any, tmp_path: Path) -> None:
         log = call_log(tmp_path, Broker())
         async with TestClient(TestServer(application(log))) as client:
@@ -323,8 +336,7 @@ class TestIds:
         assert found == {"person_ids": ids[:MOST_IDS], "face_ids": ids[:MOST_IDS], "more": 7}
 
     def test_are_those_of_a_job(self) -> None:
-        job = f"{'a' * 12}.{'b' * 32}"
-        assert ids_in({"job_id": job, "state": "waiting"}) == {"job_id": job}
+        assert ids_in({"job_id": JOB_ID, "state": "waiting"}) == {"job_id": JOB_ID}
 
     @settings(max_examples=30)
     @given(
