@@ -22,6 +22,7 @@ from worker.store.memory import MemoryStore
 from worker.upkeep.kept_answers import ERASED, ERASED_JOB, forget_deleted
 
 SPACE = Identity("test", "0" * 64, 1, 4)
+FINE = {"size": 110, "sharpness": 0.8, "dark": 0, "bright": 0, "yaw": 0, "pitch": 0}
 
 
 @pytest.fixture
@@ -82,6 +83,12 @@ def found(*ids: str) -> list[dict[str, Any]]:
     return [{"confidence": 100, "name": "Ada", "person_id": one} for one in ids]
 
 
+def searched(*ids: str) -> list[dict[str, Any]]:
+    """Return the answer to a search for every face of a photo, of which the first has no match."""
+    face = {"box": [1, 2, 3, 4], "quality": FINE}
+    return [{**face, "matches": []}, {**face, "matches": found(*ids)}]
+
+
 def changed(one: str) -> dict[str, Any]:
     """Return the answer to a change of a person."""
     return {"person_id": one, "name": "Ada", "added": None, "metadata": {"floor": 3}, "faces": 1}
@@ -93,6 +100,7 @@ def test_an_answer_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
         kept.answer("shop", added(gone)),
         kept.answer("shop", added(there, gone)),
         kept.answer("shop", found(gone)),
+        kept.answer("shop", searched(there, gone)),
         kept.answer("shop", changed(gone)),
         kept.answer("dropped", added(gone)),
     ]
@@ -105,11 +113,12 @@ def test_an_answer_that_names_a_deleted_face_is_erased(kept: Kept) -> None:
 
 
 def test_all_other_answers_stay(kept: Kept) -> None:
-    there = kept.face("shop")
+    there, gone = kept.face("shop"), str(uuid.uuid4())
     stays = [
         kept.answer("shop", added(there)),
         kept.answer("shop", found(there)),
-        kept.answer("shop", changed(there)),
+        kept.answer("shop", searched(there)),
+        kept.answer("shop", changed(there) | {"metadata": {"person_id": "their own", "of": [{"person_id": gone}]}}),
         kept.answer("shop", "successfully deleted face"),
         kept.answer("shop", {"similarity": 99, "result": "SAME PERSON"}),
         kept.answer("shop", "no similar face in db", Status.NO_SIMILAR_FACE),

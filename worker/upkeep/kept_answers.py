@@ -73,11 +73,22 @@ def _answers(redis: Redis, prefix: str, erased: Outcome) -> Iterator[tuple[str, 
 def _faces(text: bytes) -> list[UUID] | None:
     """Return the faces that an answer names; None if it cannot be read, so that it may name any."""
     try:
-        message: Any = Outcome.model_validate_json(text).message
-        entries = message if isinstance(message, list) else [message] if isinstance(message, dict) else []
-        return [UUID(entry["person_id"]) for entry in entries if "similarity" not in entry]
+        return [UUID(person_id) for person_id in _person_ids(Outcome.model_validate_json(text).message)]
     except ValueError:  # no JSON, no outcome, or no id
         return None
+
+
+def _person_ids(part: Any) -> Iterator[str]:
+    """Yield the ids of persons anywhere in a message but in metadata, which are the caller's own. Matches may be in
+    entries of the faces of a photo.
+    """
+    if isinstance(part, dict):
+        if "person_id" in part:
+            yield part["person_id"]
+        part = [value for key, value in part.items() if key != "metadata"]
+    if isinstance(part, list):
+        for each in part:
+            yield from _person_ids(each)
 
 
 def _holds(store: Store, collection: str, face: UUID) -> bool:
