@@ -7,6 +7,7 @@ now and then looks whether it is there.
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
@@ -19,7 +20,18 @@ from shared.control import Control, Facedb, Unknown
 from shared.control.layout import TENANT_IDS, tenant_id
 from shared.errors import InvalidRequest, OperatorError, PersonUnknown, Unavailable
 from shared.fair_queue import TENANT, item
-from shared.jobs import SENT, CountFacedbsJob, FacedbToCount, Job, Outcome, new_gateway_id, new_job_id, new_request_id
+from shared.jobs import (
+    SENT,
+    CountFacedbsJob,
+    FacedbJob,
+    FacedbToCount,
+    Job,
+    Outcome,
+    image_key,
+    new_gateway_id,
+    new_job_id,
+    new_request_id,
+)
 from shared.messages import Messages, outcome_in
 from shared.parameters import checked
 from shared.settings import Settings
@@ -28,6 +40,14 @@ POLL_S: Final = 0.02
 
 GRACE_S: Final = 1.0
 """Seconds past its deadline in which an outcome may still arrive, as for callers."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of a job, and the image store."""
+
+    encoded: bytes = field(repr=False)
+    images: Redis
 
 
 class OperatorJobs:
@@ -82,13 +102,26 @@ class OperatorJobs:
     async def _tenant_id(self, tenant: str) -> str:
         return tenant_id(await self.control.redis.hget(TENANT_IDS, tenant), tenant)
 
-    async def _done(self, job_type: type[Job], tenant: str, fields: Mapping[str, Any]) -> Outcome:
+    async def outcome(
+        self, job_type: type[FacedbJob], tenant: str, facedb: Facedb, image: Image | None = None, **fields: Any
+    ) -> Outcome:
+        """Have a worker do a job that no call asks for, and return its outcome. image: leaves the job's image where
+        workers read it. Raises Unavailable and RedisError as `do` does.
+        """
+        about = {"collection": facedb.collection, **fields}
+        return await self._done(job_type, await self._tenant_id(tenant), about, image)
+
+    async def _done(
+        self, job_type: type[Job], tenant: str, fields: Mapping[str, Any], image: Image | None = None
+    ) -> Outcome:
         """Dispatch a job and return its outcome. tenant: its id."""
         deadline = time.time() + self._settings.deadline_s
         job_id = new_job_id(self._id, new_request_id())
         job = job_type.model_validate({**fields, "job_id": job_id, "deadline": deadline})
         message = self._messages.make(job, {SENT: time.time(), TENANT: tenant})
         waiting = item(job_id, deadline, message)
+        if image is not None:
+            await image.images.set(image_key(job_id), image.encoded, ex=self._settings.image_ttl_s)
         redis: Redis = self.control.redis
         await _run(redis, fair_queue.ENTER, tenant, job_id, waiting)
         try:
@@ -103,6 +136,9 @@ class OperatorJobs:
             await _run(redis, fair_queue.WITHDRAW, tenant, job_id, waiting, message)
             seconds = self._settings.deadline_s
             raise Unavailable(f"no worker did it within {seconds:g} s; see whether one runs, and try again") from None
+        finally:
+            if image is not None:
+                await image.images.delete(image_key(job_id))
 
 
 async def _run(redis: Redis, script: str, *values: str) -> None:

@@ -22,6 +22,8 @@ from shared.jobs import (
 from worker.delivery.deadline import require_time
 from worker.facedb import Facedb
 from worker.ledger import START_S
+from worker.migration_actions import Numbered, OtherModel
+from worker.models.versions import Preprocessing
 from worker.person_actions import count_facedbs, get_person, list_persons, person_details, update_person
 from worker.photos import described_quality, image_of, shown
 from worker.runtime import Runtime
@@ -48,6 +50,7 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
         faces = runtime.faces.embed_all(image, selection, preprocessing=facedb.preprocessing)
     if not faces:
         raise FacePoor(selection.flaw)
+    other_model = _other_model(job, runtime, image, facedb.store, faces)
     require_time(job)
     names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
     metadata = None if job.metadata is None else json.loads(job.metadata)
@@ -60,6 +63,7 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
         kept = StoredFace(face_id, face.vector, added + place, described_quality(face.quality))
         points.append(Point(face_id, name, face.vector, added + place, job.external_id, metadata, (kept,)))
     _write(job, points, runtime, facedb.store)
+    other_model.add({face.number: point for face, point in zip(faces, points, strict=True)})
     if not job.details:
         return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
     return [_with_details(point, face) for point, face in zip(points, faces, strict=True)]
@@ -74,6 +78,17 @@ def _with_details(point: Point, face: Face) -> AddedFace:
         **shown(face.box, face.quality),
         **person_details(point.person),
     }
+
+
+def _other_model(job: AddJob, runtime: Runtime, image: bytes, store: Store, faces: Sequence[Face]) -> OtherModel:
+    """Return the same faces for the other model of a facedb that is being migrated."""
+
+    def embed(way: Preprocessing) -> Sequence[Face]:
+        if job.faces is Faces.LARGEST:
+            return [runtime.faces.embed_most_prominent(image, preprocessing=way)]
+        return runtime.faces.embed_all(image, Numbered(job, [face.number for face in faces]), preprocessing=way)
+
+    return OtherModel(job, runtime, store, embed)
 
 
 def _write(job: AddJob, points: Sequence[Point], runtime: Runtime, store: Store) -> None:

@@ -38,6 +38,7 @@ from worker.upkeep.erasure import Erasures
 from worker.upkeep.estimates import Estimates
 from worker.upkeep.foreign_facedbs import ForeignFacedbs
 from worker.upkeep.imports import Imports
+from worker.upkeep.leftovers import Leftovers
 from worker.upkeep.retention import RetentionSweeper
 from worker.upkeep.sweeper import Sweeper
 from worker.waits import Waits
@@ -179,7 +180,8 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 opened.foreign_facedbs,
                 Sweeper(runtime.ledger, store),
                 RetentionSweeper(runtime.ledger, store, runtime.metrics.too_old),
-                Backups(redis, store, runtime.spaces, settings.handover),
+                Leftovers(redis, runtime.stored),
+                Backups(redis, runtime.stored, runtime.spaces, settings.handover),
                 Erasures(redis, store),
                 Imports(redis, runtime.ledger, store, runtime.spaces, settings.handover),
                 Estimates(redis, store, runtime.spaces, runtime.calibrations),

@@ -16,6 +16,7 @@ from worker.delivery.time_limit import PATIENCE_SHARE, WaitedSeconds, limit_s, n
 from worker.inference.plan import Plan
 from worker.ledger import Ledger
 from worker.metrics import Metrics, served
+from worker.migrations import Migrations
 from worker.models import catalog, files
 from worker.models.calibration import Calibration
 from worker.models.own_calibrations import OwnCalibrations
@@ -26,6 +27,7 @@ from worker.processes.models import Vision
 from worker.processes.pool import VisionPool
 from worker.store.base import Store
 from worker.store.measured import MeasuredStore
+from worker.store.migrated import FindMigrations, MigratedStore
 from worker.store.opening import open_store
 from worker.vision.arcface import ArcFace
 from worker.vision.memory_budget import MemoryBudget
@@ -56,7 +58,8 @@ class Runtime:
     patience_s: seconds after which a job that can give up does so, as the time limit counts. gates: quality gates; none
     by default. waited_s: returns how long a thread has waited for what does not count. spaces: of the facedbs that are
     served. store: under the preferred identity. calibration: of the preferred embedder. own_calibrations: chooses the
-    calibration of a search. calibrations: those of the embedders, by their names.
+    calibration of a search. calibrations: those of the embedders, by their names. migrations: of facedbs from one model
+    to another; none by default.
     """
 
     faces: Faces
@@ -70,6 +73,13 @@ class Runtime:
     waited_s: WaitedSeconds = never_waited
     own_calibrations: OwnCalibrations = field(default_factory=OwnCalibrations)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    migrations: FindMigrations = dict
+    stored_under_their_names: Store | None = None
+
+    @property
+    def stored(self) -> Store:
+        """The store with the names of stored collections, which are other ones where a facedb is migrated."""
+        return self.stored_under_their_names or self.store
 
 
 @contextmanager
@@ -98,7 +108,8 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
         store = stack.enter_context(closing(open_store(settings, spaces)))
         redis, images = (stack.enter_context(connect_blocking(url)) for url in (settings.broker, settings.images))
         _serve(stack, metrics, settings)
-        measured = MeasuredStore(store, metrics.store)
+        migrations = Migrations(redis)
+        measured = MeasuredStore(MigratedStore(store, migrations), metrics.store)
         metrics.watches(measured.check_room)
         ledger, patience_s = Ledger(redis, images), PATIENCE_SHARE * limit_s(settings.visibility_timeout_s)
         gates = Gates(GATES[settings.quality_add], GATES[settings.quality_search])
@@ -114,6 +125,8 @@ def open_runtime(settings: Settings, waits: Waits | None = None, calls: Sequence
             waits.seconds,
             OwnCalibrations(calibrations),
             calibrations,
+            migrations,
+            store,
         )
 
 

@@ -16,6 +16,7 @@ from worker.actions import ACTIONS, Action
 from worker.delivery.deadline import require_time
 from worker.delivery.ending import Ending, Endings
 from worker.delivery.time_limit import TimeLimit
+from worker.migration_actions import MIGRATION_ACTIONS
 from worker.runtime import Runtime
 from worker.store.base import StoreError
 
@@ -68,6 +69,8 @@ def register(
 
     for job_type in dict.fromkeys(call.job for call in calls):
         task(job_type, actions[job_type])
+    for job_type, action in MIGRATION_ACTIONS.items():
+        task(job_type, action)
 
 
 def perform_once(job: Job, action: Action, runtime: Runtime) -> Outcome:

@@ -21,6 +21,7 @@ from shared.control.layout import (
     keys_key,
     tenant_key,
 )
+from shared.control.migrations import MIGRATIONS, Migration
 from shared.usage import DAYS, day_key
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -39,6 +40,7 @@ _TYPES: Final[dict[str, Type]] = {
     "dropped-tenants": "zset",
     "first-key": "string",
     "key-records": "hash",
+    "migrations": "hash",
     "names": "string",
     "usage": "hash",
     "once": "hash",
@@ -64,9 +66,11 @@ class Consistency:
         self.collections: dict[str, str] = {}
         """Tenant by collection, for the face databases whose records can be read."""
         self.dropped: set[str] = set()
+        self.owners: dict[str, str] = {}
+        """The collection of the facedb by stored collection, for those that are or were migrated."""
 
     def problems(self) -> Iterator[str]:
-        """Yield a line for each problem, with what to do. Fills `collections` and `dropped`."""
+        """Yield a line for each problem, with what to do. Fills `collections`, `dropped` and `owners`."""
         wrong_types = list(self._wrong_types())
         yield from wrong_types
         self.dropped = set(self._value(DROPPED, {}))
@@ -74,6 +78,7 @@ class Consistency:
         for tenant in tenants:
             yield from self._tenant(tenant)
         yield from self._unreached(tenants)
+        yield from self._migrations()
         yield from self._beside_facedbs()
         yield from self._ids()
         yield from self._counters()
@@ -157,6 +162,20 @@ class Consistency:
                     record, problem = self._record(key, record_type)
                     if record is None:
                         yield f"{key}: {problem}, so {consequence}"
+
+    def _migrations(self) -> Iterator[str]:
+        """Yield the problems of records of migrations. That of a dropped facedb waits for its collections' removal."""
+        records: dict[str, str] = self._value(MIGRATIONS, {})
+        for collection, text in sorted(records.items()):
+            try:
+                migration = Migration.model_validate_json(text)
+            except ValidationError:
+                yield f"{MIGRATIONS} has for {collection} what is no migration: all searches fail; restore a backup"
+                continue
+            tenant = self.collections.get(collection)
+            for stored in migration.stored if tenant is not None else ():
+                self.owners[stored.name] = collection
+                self.collections.setdefault(stored.name, str(tenant))
 
     def _is_indexed(self, digest: str, tenants: list[str]) -> bool:
         return any(digest in self._value(keys_key(tenant), {}).values() for tenant in tenants)

@@ -7,7 +7,7 @@ usage, collections to remove, and idempotency records. It leaves out images, the
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from shared.control.layout import (
     keys_key,
     tenant_key,
 )
+from shared.control.migrations import MIGRATIONS, Migration, read_migrations
 from shared.errors import OperatorError
 from shared.usage import DAYS, day_key
 
@@ -104,9 +105,9 @@ class Entry:
 
 
 def collections_of(redis: Redis) -> list[str]:
-    """Return the collections of all face databases. Raises RedisError."""
+    """Return the stored collections of all face databases. Raises RedisError."""
     found = (collection for _, collection in _facedbs(redis, _members(redis, TENANTS)))
-    return [collection for collection in found if collection is not None]
+    return _stored((collection for collection in found if collection is not None), read_migrations(redis))
 
 
 def kept(redis: Redis) -> list[Entry]:
@@ -136,6 +137,7 @@ def everything(redis: Redis) -> Iterator[Entry]:
         *patterns,
         "confidence:*",
         "retention:*",
+        "migrations",
         "tenant-ids",
         "dropped-tenants",
         "key-records",
@@ -164,9 +166,26 @@ def read(path: Path) -> Iterator[Entry]:
         raise OperatorError(f"{path} is damaged: line {number} is no key of control data") from None
 
 
-def collections_in(entries: Iterable[Entry]) -> list[str]:
-    """Return the collections of all face databases. Raises ValueError if a record is damaged."""
-    return [Facedb.model_validate_json(str(e.value)).collection for e in entries if e.key.startswith("fs:facedb:")]
+def collections_in(entries: Sequence[Entry]) -> list[str]:
+    """Return the stored collections of all face databases. Raises ValueError if a record is damaged."""
+    facedbs = [Facedb.model_validate_json(str(e.value)) for e in entries if e.key.startswith("fs:facedb:")]
+    return _stored((facedb.collection for facedb in facedbs), migrations_in(entries))
+
+
+def migrations_in(entries: Iterable[Entry]) -> dict[str, Migration]:
+    """Return the migrations by the collections of their facedbs. Raises ValueError if a record is damaged."""
+    values = [cast("dict[str, str]", entry.value) for entry in entries if entry.key == MIGRATIONS]
+    return {name: Migration.model_validate_json(record) for value in values for name, record in value.items()}
+
+
+def _stored(collections: Iterable[str], migrations: Mapping[str, Migration]) -> list[str]:
+    """Return the stored collections of facedbs, without what is to be removed. collections: the facedbs' own."""
+    found: list[str] = []
+    for collection in collections:
+        migration = migrations.get(collection)
+        stored = [] if migration is None else filter(None, (migration.current, migration.other))
+        found += [collection] if migration is None else [each.name for each in stored]
+    return found
 
 
 def count_tenants(redis: Redis) -> int:
@@ -260,7 +279,7 @@ def _written(value: Any) -> Any:
 def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
     """Return the keys that are kept, found by following the references to them."""
     names: list[tuple[str, Type]] = [(TENANTS, "set"), (DROPPED, "zset"), (FIRST_KEY, "string"), (DAYS, "set")]
-    names += [(KEY_RECORDS, "hash"), (TENANT_IDS, "hash"), (DROPPED_TENANTS, "zset")]
+    names += [(KEY_RECORDS, "hash"), (TENANT_IDS, "hash"), (DROPPED_TENANTS, "zset"), (MIGRATIONS, "hash")]
     for tenant in tenants:
         names += [(tenant_key(tenant), "string"), (keys_key(tenant), "hash"), (facedbs_key(tenant), "set")]
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))

@@ -68,11 +68,13 @@ def _by_worker(settings: Settings, redis: Redis, remark: Say) -> Progress:
 def _stopped(settings: Settings, redis: Redis, home: Path) -> Progress:
     """Erase in a data directory that no other process has open."""
     # A gateway's image, where the command asks a worker, has no NumPy.
+    from worker.migrations import Migrations  # noqa: PLC0415 -- see above
+    from worker.store.migrated import MigratedStore  # noqa: PLC0415 -- see above
     from worker.store.opening import configured_spaces, open_store  # noqa: PLC0415 -- see above
     from worker.upkeep.erasure import erase as erase_here  # noqa: PLC0415 -- see above
 
     settings = settings.model_copy(update={"data_dir": home})
-    with closing(open_store(settings, configured_spaces(settings))) as store:
+    with closing(MigratedStore(open_store(settings, configured_spaces(settings)), Migrations(redis))) as store:
         done = erase_here(redis, store, lambda _: None)
     if done.state == "failed":
         raise OperatorError(f"not everything could be erased; mend this and erase again: {done.reason}")

@@ -20,7 +20,7 @@ def estimate(settings: Settings, redis: Redis, home: Path | None, collection: st
     progress. Raises RedisError, and OperatorError when nothing can be said.
     """
     if home is not None:
-        return _stopped(settings, home, collection)
+        return _stopped(settings, redis, home, collection)
     if settings.redis_url is not None and not worker_request.alive(redis):
         raise OperatorError("no worker runs, and a worker has the faces: start one, and ask again")
     request = Request(id=new_id(), collection=collection)
@@ -35,11 +35,13 @@ def estimate(settings: Settings, redis: Redis, home: Path | None, collection: st
     return found
 
 
-def _stopped(settings: Settings, home: Path, collection: str) -> Estimate:
+def _stopped(settings: Settings, redis: Redis, home: Path, collection: str) -> Estimate:
     """Estimate in a data directory that no other process has open."""
     # A gateway's image, where the command asks a worker, has no NumPy.
+    from worker.migrations import Migrations  # noqa: PLC0415 -- see above
     from worker.models.selection import calibrations_in_use  # noqa: PLC0415 -- see above
     from worker.store.base import StoreError  # noqa: PLC0415 -- see above
+    from worker.store.migrated import MigratedStore  # noqa: PLC0415 -- see above
     from worker.store.opening import configured_spaces, open_store  # noqa: PLC0415 -- see above
     from worker.upkeep.estimates import estimate as estimate_here  # noqa: PLC0415 -- see above
     from worker.upkeep.pace import AbandonedError  # noqa: PLC0415 -- see above
@@ -47,7 +49,7 @@ def _stopped(settings: Settings, home: Path, collection: str) -> Estimate:
     calibrations = calibrations_in_use(settings)
     settings, spaces = settings.model_copy(update={"data_dir": home}), configured_spaces(settings)
     try:
-        with closing(open_store(settings, spaces)) as store:
+        with closing(MigratedStore(open_store(settings, spaces), Migrations(redis))) as store:
             return estimate_here(store, spaces, collection, calibrations, lambda _: None)
     except (AbandonedError, StoreError) as error:
         raise OperatorError(f"{worker_request.ESTIMATE.failed}: {error}") from None

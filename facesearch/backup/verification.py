@@ -150,7 +150,8 @@ class Verification:
         if tenant is None:
             return
         first = self._found_in.setdefault(tenant, {}).setdefault(person_id, collection)
-        if first != collection:
+        owners = control.owners if control else {}
+        if first != collection and owners.get(first, first) != owners.get(collection, collection):
             self._report(f"{collection}: face {person_id} is in {first} too; delete one of the two")
 
     def _report(self, problem: str) -> None:

@@ -19,6 +19,7 @@ from facesearch.cli.console import (
 )
 from facesearch.cli.control import change, query
 from facesearch.cli.jobs import asked
+from facesearch.cli.migrate import migrate
 from facesearch.cli.retention import retention
 from shared.calls import LIST_FACEDBS
 from shared.control import Control, Facedb, ListedFacedb, Tenant
@@ -31,6 +32,7 @@ def facedbs() -> None:
 
 
 facedbs.add_command(confidence)
+facedbs.add_command(migrate)
 facedbs.add_command(retention)
 
 
@@ -73,6 +75,7 @@ def list_all(tenant: str, count: bool, data_dir: Path | None, as_json: bool) -> 
     if as_json:
         print_json(found)
     else:
+        migrating = any(facedb.migration for facedb in found)
         rows = [
             (
                 facedb.name,
@@ -80,10 +83,12 @@ def list_all(tenant: str, count: bool, data_dir: Path | None, as_json: bool) -> 
                 format_time(facedb.created),
                 "for good" if facedb.retention_days is None else f"{facedb.retention_days} days",
                 facedb.collection,
+                *([facedb.migration or ""] if migrating else []),
             )
             for facedb in found
         ]
-        print_table(("FACEDB", "DEFAULT", "CREATED", "KEPT", "COLLECTION"), rows)
+        head = ("FACEDB", "DEFAULT", "CREATED", "KEPT", "COLLECTION", *(["MIGRATION"] if migrating else []))
+        print_table(head, rows)
 
 
 def _list_counted(tenant: str, data_dir: Path | None, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from redis import RedisError
 
 from facesearch.embedded.broker import broker_url
-from shared.control.inventory import in_use
+from shared.control.inventory import searched
 from shared.errors import OperatorError
 from shared.heartbeat import Heartbeat, read_heartbeats
 from shared.redis_clients import connect_blocking
@@ -24,10 +24,10 @@ def refused(settings: Settings, store: Backend) -> str | None:
     try:
         with connect_blocking(broker_url(settings)) as redis:
             records = [record for record in read_heartbeats(redis).values() if record is not None]
-            known = in_use(redis)
+            known = searched(redis)
         if records:
             return "; ".join(sorted({Heartbeat.model_validate_json(record).refused for record in records} - {""}))
-    except (OperatorError, RedisError, OSError):
+    except (OperatorError, RedisError, OSError, ValueError):
         pass  # another finding says so
     try:
         spaces = configured_spaces(settings)

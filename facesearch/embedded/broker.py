@@ -18,6 +18,16 @@ def broker_url(settings: Settings) -> str:
     return servers.url(socket)
 
 
+def images_url(settings: Settings) -> str:
+    """Return the URL of the image store. Raises OperatorError as broker_url does."""
+    if settings.redis_url is not None or settings.images_url is not None:
+        return settings.images
+    socket = data_directory.broker_socket(settings.data_dir)
+    if not socket.exists():
+        raise OperatorError(not_running(settings))
+    return servers.url(socket.with_name(data_directory.IMAGES_SOCKET))
+
+
 def not_running(settings: Settings) -> str:
     return f"no service runs on {settings.data_dir}; start it with `facesearch up`, or set REDIS_URL"
 

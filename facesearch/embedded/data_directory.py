@@ -31,6 +31,8 @@ ADMIN_KEY: Final = "admin-key"
 FACES: Final = "faces"
 BROKER: Final = "valkey"
 
+IMAGES_SOCKET: Final = "images.sock"
+
 _GROUP_AND_OTHERS: Final = 0o077
 """Permission bits that are removed."""
 
@@ -126,7 +128,7 @@ def run_folder(folder: Path) -> Iterator[Path]:
     run = folder / "run"
     if run.is_symlink():
         run.unlink()  # its target may belong to another process by now
-    if len(os.fsencode(run / "images.sock")) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(run / IMAGES_SOCKET)) <= LONGEST_SOCKET_PATH:
         run.mkdir(mode=0o700, exist_ok=True)
         _empty(run)  # of an instance that was killed
         yield run

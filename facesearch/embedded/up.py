@@ -130,7 +130,7 @@ async def _is_valid(settings: Settings, key: str) -> bool:
 
 async def _start_valkeys(children: Children, folder: Path, run: Path, settings: Settings) -> dict[str, str]:
     """Start both Valkey servers and return the settings with their URLs."""
-    broker, images = run / "broker.sock", run / "images.sock"
+    broker, images = run / "broker.sock", run / data_directory.IMAGES_SOCKET
     sync, max_bytes = settings.sync == "always", servers.broker_bytes(settings)
     command = servers.broker_command(folder / "valkey", broker, sync=sync, max_bytes=max_bytes)
     await children.start(Command("broker", command))

@@ -16,9 +16,11 @@ from shared.import_request import Progress, Request
 from shared.settings import Settings
 from shared.worker_request import new_id
 from worker.ledger import Ledger
+from worker.migrations import Migrations
 from worker.models.identity import Identity, remedy
 from worker.store import faces_file
 from worker.store.base import StoreError
+from worker.store.migrated import MigratedStore
 from worker.store.opening import backend, configured_spaces
 from worker.upkeep.imports import take_in
 from worker.upkeep.pace import AbandonedError
@@ -79,7 +81,7 @@ def _into_store(
 ) -> Progress:
     ledger = Ledger(redis, redis)
     ledger.skip_names(collection, file.about.automatic_names)
-    with closing(backend(settings).open(configured_spaces(settings))) as store:
+    with closing(MigratedStore(backend(settings).open(configured_spaces(settings)), Migrations(redis))) as store:
         return take_in(ledger, store, collection, file.identity, file.points(), lambda done: advance(done.read))
 
 

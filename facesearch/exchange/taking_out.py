@@ -11,12 +11,15 @@ from facesearch.embedded.broker import describe_failure
 from facesearch.exchange import writing
 from facesearch.exchange.about import About
 from shared.backup_request import faces_path
+from shared.control.inventory import stored_as
 from shared.errors import OperatorError
 from shared.settings import Settings
 from worker.ledger import Ledger
+from worker.migrations import Migrations
 from worker.models.identity import Identity
 from worker.store import awaiting, faces_file
 from worker.store.base import StoreError
+from worker.store.migrated import MigratedStore
 from worker.store.opening import backend, configured_spaces
 from worker.store.views import matching
 
@@ -47,7 +50,7 @@ def _from_store(
 ) -> About:
     if home is not None:
         settings = settings.model_copy(update={"data_dir": home})
-    with closing(backend(settings).open(configured_spaces(settings))) as opened:
+    with closing(MigratedStore(backend(settings).open(configured_spaces(settings)), Migrations(redis))) as opened:
         store = matching(opened, collection)
         awaiting.await_available(store, collection)
         points, names = store.points(collection), lambda: Ledger(redis, redis).names_drawn(collection)
@@ -60,8 +63,9 @@ def _from_worker(
     """The worker writes a file of faces, as for a backup, and this process makes the export of it."""
     if settings.redis_url is not None and not worker_request.alive(redis):
         raise OperatorError("no worker runs, and a worker has the faces: start one, and export again")
-    served_faces.write_faces(redis, settings.handover, folder, [collection], say, worker_request.EXPORT)
-    written = faces_path(folder, collection)
+    stored = stored_as(redis, collection)
+    served_faces.write_faces(redis, settings.handover, folder, [stored], say, worker_request.EXPORT)
+    written = faces_path(folder, stored)
     identity = Identity.parse(faces_file.read_header(written).identity)
     points, names = faces_file.read(written), lambda: Ledger(redis, redis).names_drawn(collection)
     return writing.write(path, folder, facedb, identity, points, names)

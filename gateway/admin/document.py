@@ -115,7 +115,8 @@ _DESCRIPTIONS: Final = {
         "A calibration of a facedb: cosines with their confidences. faces: of how many it was measured. identity: of "
         "the embeddings for which it holds."
     ),
-    "ListedFacedb": "A face database. retention_days: age at which its faces are deleted, null for never.",
+    "ListedFacedb": "A face database. retention_days: age at which its faces are deleted, null for never. migration: "
+    "`filling` while faces of another model are made, `switched` while the former ones are kept, null otherwise.",
     "Retention": (
         "For how long the faces of a facedb are kept. created: of the facedb. days: age at which a face goes. since: "
         "when it was switched on; persons without a time of adding count as added then."

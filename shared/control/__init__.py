@@ -9,6 +9,7 @@ from shared.control.confidences import Confidences
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
 from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
+from shared.control.migrations import Compared, Migration, Migrations
 from shared.control.records import (
     LEAST_RATE,
     MOST_DAYS,
@@ -40,6 +41,7 @@ __all__ = [
     "MOST_DAYS",
     "MOST_RATE",
     "Caller",
+    "Compared",
     "Confidence",
     "Conflict",
     "Control",
@@ -48,6 +50,7 @@ __all__ = [
     "Key",
     "KeyRecord",
     "ListedFacedb",
+    "Migration",
     "Retention",
     "Scope",
     "Table",
@@ -56,7 +59,7 @@ __all__ = [
 ]
 
 
-class Control(Tenants, Keys, Facedbs, Confidences, Retentions, Callers):
+class Control(Tenants, Keys, Facedbs, Confidences, Retentions, Migrations, Callers):
     """Access to control data.
 
     Methods raise redis.RedisError if Redis cannot be reached, and OperatorError for invalid arguments: Unknown and

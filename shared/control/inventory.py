@@ -6,6 +6,7 @@ from typing import cast
 from redis import Redis
 
 from shared.control.layout import TENANT_IDS, TENANTS, facedb_key, facedbs_key, readable, retention_key
+from shared.control.migrations import read_migrations
 from shared.control.records import Facedb, Retention
 
 
@@ -20,6 +21,25 @@ def in_use(redis: Redis) -> dict[str, str]:
     without those whose records are damaged. Raises redis.RedisError.
     """
     return {facedb.collection: f"facedb {facedb.name} of tenant {tenant}" for tenant, facedb in _facedbs(redis)}
+
+
+def stored_as(redis: Redis, collection: str) -> str:
+    """Return the name of the stored collection that is searched for a facedb. collection: the facedb's own. Raises
+    redis.RedisError, and ValueError if the record of a migration is damaged.
+    """
+    migrations = read_migrations(redis)
+    return migrations[collection].current.name if collection in migrations else collection
+
+
+def searched(redis: Redis) -> dict[str, str]:
+    """Return the same by the names of the stored collections that are searched, which are other ones where a facedb was
+    migrated to another model. Raises redis.RedisError, and ValueError if the record of a migration is damaged.
+    """
+    migrations = read_migrations(redis)
+    return {
+        migrations[collection].current.name if collection in migrations else collection: description
+        for collection, description in in_use(redis).items()
+    }
 
 
 def retained(redis: Redis) -> list[tuple[Facedb, Retention]]:

@@ -10,6 +10,7 @@ fs:facedb:<tenant>:<facedb>      JSON of Facedb
 fs:facedbs:<tenant>              set of facedb names
 fs:confidence:<tenant>:<facedb>  JSON of Confidence, if it was ever changed
 fs:retention:<tenant>:<facedb>   JSON of Retention, if its faces are kept for a limited time
+fs:migrations                    see migrations.py
 fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
 fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
 fs:cursor-secret                 see cursor_secret.py

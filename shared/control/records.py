@@ -3,7 +3,7 @@
 import time
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
@@ -65,9 +65,13 @@ class Facedb(_Record):
 
 
 class ListedFacedb(Facedb):
-    """A face database as operators see it in lists. retention_days: age at which its faces go, None for never."""
+    """A face database as operators see it in lists. retention_days: age at which its faces go, None for never.
+    migration: `filling` while the faces of another model are made, `switched` once they are searched and the former
+    ones are kept, None without a migration.
+    """
 
     retention_days: int | None = None
+    migration: Literal["filling", "switched"] | None = None
 
 
 class Table(_Record):

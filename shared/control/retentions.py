@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from shared.control.layout import Connected, begin, facedb_key, now, read_facedb, readable, retention_key
+from shared.control.migrations import read_all_migrations
 from shared.control.records import MOST_DAYS, Conflict, Facedb, ListedFacedb, Retention
 from shared.errors import OperatorError
 
@@ -22,14 +23,17 @@ class Retentions(Connected):
     """The part of Control for the retention of facedbs. by: who changes it, as in the audit trail."""
 
     async def listed(self, tenant: str, facedbs: Sequence[Facedb]) -> list[ListedFacedb]:
-        """Return these facedbs of the tenant with their retention."""
+        """Return these facedbs of the tenant with their retention, and how far their migration is."""
         keys = [retention_key(tenant, facedb.name) for facedb in facedbs]
         records = cast("list[bytes | None]", await self.redis.mget(keys)) if keys else []
+        migrations = await read_all_migrations(self.redis)
         listed = []
         for facedb, record in zip(facedbs, records, strict=True):
             retention = _of(facedb, record)
             days = None if retention is None else retention.days
-            listed.append(ListedFacedb(**dict(facedb), retention_days=days))
+            migration = migrations.get(facedb.collection)
+            state = None if migration is None or migration.state == "finished" else migration.state
+            listed.append(ListedFacedb(**dict(facedb), retention_days=days, migration=state))
         return listed
 
     async def retention(self, tenant: str, facedb: str) -> Retention | None:

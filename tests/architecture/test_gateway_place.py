@@ -46,6 +46,7 @@ CONTROL = {
     "facedbs create": ["visitors"],
     "facedbs confidence": ["visitors"],
     "facedbs retention": ["visitors"],
+    "facedbs migrate": ["visitors"],
     "facedbs list": [],
     "facedbs default": ["visitors"],
     "facedbs drop": ["visitors", "--yes"],

@@ -205,9 +205,9 @@ class TestFacedbs:
         assert shell.refused("facedbs create extra --tenant shop") == "tenant shop has a facedb extra already"
         assert shell.done("facedbs default extra --tenant shop") == "facedb extra is the default of tenant shop\n"
         head, first, second = shell.done("facedbs list --tenant shop").splitlines()
-        assert head.split() == ["FACEDB", "DEFAULT", "CREATED", "COLLECTION"]
-        assert re.fullmatch(rf"default           {WHEN}  shop\.default\.[0-9a-f]{{8}}", first)
-        assert re.fullmatch(rf"extra    yes      {WHEN}  shop\.extra\.[0-9a-f]{{8}}", second)
+        assert head.split() == ["FACEDB", "DEFAULT", "CREATED", "KEPT", "COLLECTION"]
+        assert re.fullmatch(rf"default           {WHEN}  for good  shop\.default\.[0-9a-f]{{8}}", first)
+        assert re.fullmatch(rf"extra    yes      {WHEN}  for good  shop\.extra\.[0-9a-f]{{8}}", second)
         no = shell.run("facedbs drop default --tenant shop", answer="\n")
         assert (no.exit_code, no.stdout) == (1, "")
         assert "Drop facedb default of tenant shop with all its faces?" in no.stderr

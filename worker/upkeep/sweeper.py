@@ -8,6 +8,7 @@ from typing import Final, cast
 import structlog
 
 from shared.control import DROPPED, DROPPED_TENANTS
+from shared.control.migrations import forget_migration
 from worker.ledger import Ledger
 from worker.periodic import Periodic
 from worker.store.base import Store, StoreError
@@ -44,6 +45,7 @@ class Sweeper:
                 log.warning("collection_not_removed", collection=collection, reason=str(error))
                 continue
             self._ledger.forget_names(collection)
+            forget_migration(redis, collection)
             redis.zrem(DROPPED, collection)
             log.info("collection_removed", collection=collection)
         for tenant_id in self._due(DROPPED_TENANTS):
