@@ -74,7 +74,8 @@ def store() -> PausingStore:
 
 
 @pytest.fixture
-def worker(redis: Redis, store: PausingStore, handover: Path) -> Iterator[Backups]:
+def worker(redis: Redis, store: PausingStore, handover: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backups]:
+    monkeypatch.setattr(requests, "POLL_INTERVAL_S", 0.05)
     worker = Backups(redis, store, only(OURS), handover)
     worker.start()
     yield worker
