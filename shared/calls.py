@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, get_args
 
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from shared.contract import (
     FACE_DELETED,
@@ -61,6 +61,7 @@ from shared.parameters import (
     FreeName,
     Img,
     LeastConfidence,
+    LikePerson,
     Limit,
     Metadata,
     Name,
@@ -68,9 +69,11 @@ from shared.parameters import (
     NewMetadata,
     PageSize,
     PersonId,
+    Unique,
     WantedName,
     WhichFaces,
     WhichSearched,
+    missing,
 )
 from shared.persons import MAX_PERSONS, CountedFacedb, Person, PersonPage
 
@@ -172,7 +175,12 @@ class AddFaceParameters(CallParameters):
     faces: WhichFaces = Faces.ALL
     external_id: ExternalId = None
     metadata: Metadata = None
+    unique: Unique = None
     details: Details = 0
+
+    @property
+    def compares(self) -> bool:
+        return self.unique is not None
 
 
 class AddFaceParametersFree(AddFaceParameters):
@@ -182,13 +190,38 @@ class AddFaceParametersFree(AddFaceParameters):
 
 
 class SearchFaceParameters(CallParameters):
-    """img: the image, of any size and kind."""
+    """img: the image, of any size and kind; empty if there is a person_id, which is text that may be no id at all."""
 
-    img: Img
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["img"]}, {"required": ["person_id"]}]})
+
+    img: Img = b""
     facedb: Facedb = None
     limit: Limit = MAX_MATCHES
     min_confidence: LeastConfidence = MIN_CONFIDENCE
     faces: WhichSearched = SearchedFaces.LARGEST
+    person_id: LikePerson = None
+    details: Details = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_both(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not values.get("person_id"):
+            if not values.get("img"):
+                raise missing(cls, "img")
+        elif values.get("img"):
+            raise InvalidRequest("img and person_id are both given; give one of them")
+        elif values.get("faces") == SearchedFaces.ALL:
+            raise InvalidRequest("faces must be largest or left out with a person_id, which is one person")
+        return values
+
+    @property
+    def compares(self) -> bool:
+        return True
+
+    def job_fields(self) -> dict[str, Any]:
+        """Raises PersonUnknown for a person_id that cannot be one."""
+        person = {} if self.person_id is None else {"person_id": as_person_id(self.person_id)}
+        return super().job_fields() | person
 
 
 class _OfOnePerson(CallParameters):
@@ -198,11 +231,16 @@ class _OfOnePerson(CallParameters):
     facedb: Facedb = None
 
     def job_fields(self) -> dict[str, str | None]:
-        """Return the id. Raises PersonUnknown for a text that cannot be one: no face has it."""
-        try:
-            return {"person_id": str(uuid.UUID(self.person_id))}
-        except ValueError:
-            raise PersonUnknown from None
+        """Return the id. Raises PersonUnknown."""
+        return {"person_id": as_person_id(self.person_id)}
+
+
+def as_person_id(text: str) -> str:
+    """Return an id in its canonical form. Raises PersonUnknown for a text that cannot be one: no face has it."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise PersonUnknown from None
 
 
 class DelFaceParameters(_OfOnePerson):
@@ -289,8 +327,10 @@ ADD_FACE: Final = Call(
         "All faces get the `name` that is given, or else ID0, ID1 and so on. They are listed from left to right. "
         "`faces` says which are added: `all` of them, the `largest` alone, or `one`, which adds nobody where the "
         f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST. `external_id` and "
-        "`metadata` are attached to all faces. `details` says more about each: where it is in the photo, and how it is "
-        "shown."
+        "`metadata` are attached to all faces. With `unique`, a confidence from 80 on, a face is not added if somebody "
+        "in the face database is so like it: its entry names that person, with `existing` and the `confidence`. Of any "
+        "number of concurrent adds of one person with `unique` exactly one adds. `details` says more about each: where "
+        "it is in the photo, how it is shown, and what is attached to its person."
     ),
     example={"name": "Grace"},
 )
@@ -300,7 +340,7 @@ SEARCH_FACE: Final = Call(
     scope=Scope.SEARCH,
     parameters=SearchFaceParameters,
     job=SearchJob,
-    raises=(NoSimilarFace, FaceNotDetected, ImageUnreadable, TooManyFaces),
+    raises=(NoSimilarFace, FaceNotDetected, ImageUnreadable, TooManyFaces, PersonUnknown),
     charged=frozenset({Status.OK, Status.NO_SIMILAR_FACE, Status.FACE_DETECT_FAILED}),
     result=Annotated[list[FoundFace], Field(min_length=1, max_length=MAX_MATCHES)]
     | Annotated[list[SearchedFace], Field(min_length=1, max_length=MAX_ADDED)],
@@ -311,7 +351,9 @@ SEARCH_FACE: Final = Call(
         "`limit` of those that have `min_confidence`. If `faces` is `all`, it searches for every face, and lists the "
         "faces of the image from left to right, each with its `matches`. It then is NO_SIMILAR_FACE only if no face "
         "has a match. A face that is not shown well enough has no matches, and the `reason`. An image with more than "
-        f"{MAX_ADDED} faces is INVALID_REQUEST."
+        f"{MAX_ADDED} faces is INVALID_REQUEST. With a `person_id` in place of `img`, one of which is needed, it "
+        "searches for those like that person, who is left out. `details` says more about each match, and how alike "
+        "each face of a person is."
     ),
 )
 DELETE_FACE: Final = Call(
@@ -456,7 +498,9 @@ def field_names(calls: Iterable[Call]) -> FieldNames:
     calls = [call for call in calls if call.has_body]
     images = dict.fromkeys(name for call in calls for name in call.image_parameters)
     every = {name: field for call in calls for name, field in call.parameters.model_fields.items()}
-    numbers = frozenset(name for name, field in every.items() if field.annotation in (int, float))
+    numbers = frozenset(
+        name for name, field in every.items() if {field.annotation, *get_args(field.annotation)} & {int, float}
+    )
     objects = frozenset(name for call in calls for name in call.parameters.object_parameters)
     return FieldNames(tuple(images), tuple(name for name in every if name not in images), numbers, objects)
 

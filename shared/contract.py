@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from shared.persons import Added, CountedFacedb, FaceQuality, Metadata, Person, PersonId, PersonPage
+from shared.persons import MAX_FACES, Added, CountedFacedb, FaceQuality, Metadata, Person, PersonId, PersonPage
 
 
 class Status(StrEnum):
@@ -99,6 +99,9 @@ MIN_CONFIDENCE: Final = 80
 MAX_MATCHES: Final = 50
 """Most matches that are listed; a caller may ask for fewer."""
 
+MAX_DETAILED: Final = 500
+"""Most matches that are listed with details for all faces of a photo: 6 MB at worst, a megabyte or less as a rule."""
+
 SURE_CONFIDENCE: Final = 95
 """Least confidence of SAME PERSON: the FAR there is 1 in 100,000 on the photos of the calibration. At MIN_CONFIDENCE,
 the least of NOT SURE, it is 1 in 1,000. docs/models.md has both rates for other people, too, and the FRR."""
@@ -150,12 +153,15 @@ class ShownFace(TypedDict):
 
 
 class AddedFace(TypedDict):
-    """An entry of addface's list; the order of keys is the order in the JSON. All after person_id are left out unless
-    `details` asks for them. added, external_id, metadata, faces: of the person, as in Person.
+    """An entry of addface's list; the order of keys is the order in the JSON. existing, confidence: of a face for which
+    `unique` found somebody so like it; left out for one that was added. All others after person_id are left out unless
+    `details` asks for them; the last ones are those of the person, as in Person.
     """
 
     name: str
     person_id: PersonId
+    existing: NotRequired[Literal[True]]
+    confidence: NotRequired[_Confidence]
     face_id: NotRequired[PersonId]
     box: NotRequired[Box]
     quality: NotRequired[FaceQuality]
@@ -165,12 +171,32 @@ class AddedFace(TypedDict):
     faces: NotRequired[Annotated[int, Field(ge=1)]]
 
 
+class FaceConfidence(TypedDict):
+    """How alike one face of a person is."""
+
+    face_id: PersonId
+    confidence: _Confidence
+
+
 class FoundFace(TypedDict):
-    """An entry of searchface's list; the order of keys is the order in the JSON."""
+    """An entry of searchface's list; the order of keys is the order in the JSON. All after person_id are left out
+    unless `details` asks for them. face_id: the person's face that is most alike. box, quality: of the face in the
+    photo, left out where there is no photo or another object has them. face_confidences: those of the person's faces.
+    """
 
     confidence: _Confidence
     name: str
     person_id: PersonId
+    face_id: NotRequired[PersonId]
+    box: NotRequired[Box]
+    quality: NotRequired[FaceQuality]
+    added: NotRequired[Added]
+    external_id: NotRequired[str]
+    metadata: NotRequired[Metadata]
+    faces: NotRequired[Annotated[int, Field(ge=1)]]
+    face_confidences: NotRequired[
+        Annotated[list[FaceConfidence], Field(min_length=1, max_length=MAX_FACES, description="best first")]
+    ]
 
 
 class SearchedFace(TypedDict):
@@ -204,7 +230,7 @@ def _kind(message: Any) -> str:
         return "text"
     if isinstance(message, list):
         first = message[0] if message and isinstance(message[0], dict) else {}
-        kinds = (("matches", "searched"), ("confidence", "found"), ("facedb", "facedbs"))
+        kinds = (("matches", "searched"), ("existing", "added"), ("confidence", "found"), ("facedb", "facedbs"))
         return next((kind for key, kind in kinds if key in first), "added")
     keys = message if isinstance(message, dict) else {}
     return "comparison" if "similarity" in keys else "page" if "persons" in keys else "person"

@@ -85,23 +85,6 @@ class FacedbJob(Job):
     collection: Collection
 
 
-class AddJob(FacedbJob):
-    """Add faces of the image.
-
-    name None: each face gets the face database's next `ID<n>`. Workers always take free names, and the gateway decides
-    which are allowed. faces: which to add; `all` is not sent, for workers of a release that knows no other choice.
-    external_id, metadata: of all these faces, metadata as JSON; None is not sent either.
-    """
-
-    task: ClassVar[str] = "facesearch.add"
-
-    name: _Name | None
-    faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
-    external_id: Annotated[_ExternalId | None, _SENT_IF_GIVEN] = None
-    metadata: Annotated[_Metadata | None, _SENT_IF_GIVEN] = None
-    details: _Details = False
-
-
 class SentCalibration(BaseModel):
     """The calibration of a facedb. identity: of the embeddings for which it holds. points: see shared/confidence.py."""
 
@@ -111,10 +94,34 @@ class SentCalibration(BaseModel):
     points: Points
 
 
+_Calibration = Annotated[SentCalibration | None, _SENT_IF_GIVEN]
+"""The calibration of the facedb, None where it has none and the model's holds."""
+
+
+class AddJob(FacedbJob):
+    """Add faces of the image.
+
+    name None: each face gets the face database's next `ID<n>`. Workers always take free names, and the gateway decides
+    which are allowed. faces: which to add; `all` is not sent, for workers of a release that knows no other choice.
+    external_id, metadata: of all these faces, metadata as JSON; None is not sent either, nor are the defaults of what
+    follows. unique: a confidence; a face is not added if somebody in the facedb is so like it. calibration: for unique.
+    """
+
+    task: ClassVar[str] = "facesearch.add"
+
+    name: _Name | None
+    faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
+    external_id: Annotated[_ExternalId | None, _SENT_IF_GIVEN] = None
+    metadata: Annotated[_Metadata | None, _SENT_IF_GIVEN] = None
+    unique: Annotated[float | None, Field(ge=MIN_CONFIDENCE, le=100), _SENT_IF_GIVEN] = None
+    details: _Details = False
+    calibration: _Calibration = None
+
+
 class SearchJob(FacedbJob):
-    """Search for faces of the image: the most prominent one, or all. limit, min_confidence: most matches of a face, and
-    the least confidence of one. calibration: that of the facedb, None where it has none and the model's holds. Defaults
-    are not sent, for workers of a release that knows no others.
+    """Search for faces of the image: the most prominent one, or all; or for a stored person, without itself. limit,
+    min_confidence: most matches of a face, and the least confidence of one. Defaults are not sent, for workers of a
+    release that knows no others.
     """
 
     task: ClassVar[str] = "facesearch.search"
@@ -126,7 +133,9 @@ class SearchJob(FacedbJob):
     faces: Annotated[SearchedFaces, Field(exclude_if=lambda faces: faces is SearchedFaces.LARGEST)] = (
         SearchedFaces.LARGEST
     )
-    calibration: Annotated[SentCalibration | None, _SENT_IF_GIVEN] = None
+    person_id: Annotated[uuid.UUID | None, _SENT_IF_GIVEN] = None
+    details: _Details = False
+    calibration: _Calibration = None
 
 
 class DeleteJob(FacedbJob):

@@ -91,6 +91,16 @@ WhichFaces = Annotated[
     ),
     WithJsonSchema({"type": "string", "enum": [each.value for each in Faces]}),
 ]
+Unique = Annotated[
+    float | None,
+    Field(ge=MIN_CONFIDENCE, le=100),
+    BeforeValidator(_as_written),
+    Field(
+        description=f"a number from {MIN_CONFIDENCE} to 100",
+        examples=[95],
+        exclude_if=lambda confidence: confidence is None,
+    ),
+]
 WhichSearched = Annotated[
     SearchedFaces,
     Field(
@@ -134,6 +144,17 @@ PersonId = Annotated[
         min_length=1,
         description="the person_id of an added face",
         examples=[PERSON_ID_EXAMPLE],
+        json_schema_extra={"format": "uuid"},
+    ),
+]
+LikePerson = Annotated[
+    # Empty as left out, since img is required then.
+    str | None,
+    AfterValidator(lambda person_id: person_id or None),
+    Field(
+        description="in place of img, the person_id of an added person",
+        examples=[PERSON_ID_EXAMPLE],
+        exclude_if=lambda person_id: person_id is None,
         json_schema_extra={"format": "uuid"},
     ),
 ]
@@ -224,8 +245,13 @@ class CallParameters(BaseModel):
 
     @property
     def encoded(self) -> tuple[bytes, ...]:
-        """The images as their encoded bytes, in the order of the fields."""
-        return tuple(getattr(self, name) for name in self.image_parameters)
+        """The given images as their encoded bytes, in the order of the fields."""
+        return tuple(image for name in self.image_parameters if (image := getattr(self, name)))
+
+    @property
+    def compares(self) -> bool:
+        """Whether faces are compared with those of the face database, so that its calibration is needed."""
+        return False
 
     def job_fields(self) -> dict[str, Any]:
         """Return the fields that only this call's job has, as JSON values: all but the images and facedb.
@@ -236,6 +262,8 @@ class CallParameters(BaseModel):
 
 
 P = TypeVar("P", bound=CallParameters)
+
+_MISSING: Final = "is missing or empty; it must be"
 
 _NOTHING: Final = frozenset({"missing", "string_too_short", "bytes_too_short"})
 """The types of pydantic's errors for a parameter that is missing or empty."""
@@ -250,5 +278,14 @@ def checked(model: type[P], values: Mapping[str, str | bytes]) -> P:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         wrong = str(first["loc"][0])
-        what = "is missing or empty; it must be" if first["type"] in _NOTHING else "must be"
-        raise InvalidRequest(f"{wrong} {what} {model.model_fields[wrong].description}") from None
+        what = _MISSING if first["type"] in _NOTHING else "must be"
+        raise InvalidRequest(_sentence(model, wrong, what)) from None
+
+
+def missing(model: type[CallParameters], name: str) -> InvalidRequest:
+    """Return the error for a parameter that is missing or empty."""
+    return InvalidRequest(_sentence(model, name, _MISSING))
+
+
+def _sentence(model: type[CallParameters], name: str, what: str) -> str:
+    return f"{name} {what} {model.model_fields[name].description}"

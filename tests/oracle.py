@@ -123,7 +123,10 @@ def _is_comparison(message: Any) -> bool:
 
 def _has(entry: object, names: list[str], optional: list[str]) -> bool:
     """Return whether an object has exactly these keys in this order, and then those of the optional ones."""
-    return isinstance(entry, dict) and list(entry) == [*names, *(name for name in optional if name in entry)]
+    return isinstance(entry, dict) and list(entry) == [
+        *names,
+        *(name for name in optional if name in entry and name not in names),
+    ]
 
 
 def _is_list_of_faces(message: object, fields: list[str], most: int, least: int = 1) -> bool:
@@ -139,8 +142,11 @@ def _is_list_of_faces(message: object, fields: list[str], most: int, least: int 
     )
 
 
-DETAILS: Final = ["face_id", "box", "quality", "added", "external_id", "metadata", "faces"]
-"""What `details` adds to an entry."""
+DETAILS: Final = [
+    *("existing", "confidence", "face_id", "box", "quality", "added", "external_id", "metadata", "faces"),
+    "face_confidences",
+]
+"""What `unique` and `details` add to an entry."""
 
 
 def _is_found(message: object) -> bool:

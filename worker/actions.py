@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,19 +20,22 @@ from shared.jobs import (
     UpdatePersonJob,
     person_id,
 )
+from worker.alike import faces_alike
 from worker.delivery.deadline import require_time
+from worker.delivery.time_limit import Stopwatch
 from worker.facedb import Facedb
 from worker.ledger import START_S
 from worker.migration_actions import Numbered, OtherModel
 from worker.models.versions import Preprocessing
-from worker.person_actions import count_facedbs, get_person, list_persons, person_details, update_person
-from worker.photos import described_quality, image_of, shown
+from worker.person_actions import attach_person, count_facedbs, get_person, list_persons, update_person
+from worker.photos import attach_face, described_quality, image_of
 from worker.runtime import Runtime
 from worker.search_actions import compare, search
 from worker.selections import ToAdd
 from worker.store.base import Face as StoredFace
 from worker.store.base import Point, Store, StoreError
 from worker.store.views import served
+from worker.unique import Decision, Existing, decided
 from worker.vision.service import Face
 
 Action = Callable[[Any, Runtime], Message]
@@ -40,6 +44,7 @@ Action = Callable[[Any, Runtime], Message]
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
     """Add the faces of the image that the caller asks for and whose quality suffices, from left to right."""
+    taken = Stopwatch(runtime.waited_s)
     selection = ToAdd(job, runtime)
     image = image_of(job, runtime)
     facedb = Facedb(job, runtime, gets_faces=True)
@@ -52,32 +57,50 @@ def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
         raise FacePoor(selection.flaw)
     other_model = _other_model(job, runtime, image, facedb.store, faces)
     require_time(job)
-    names = runtime.ledger.draw_names(job, len(faces)) if job.name is None else [job.name] * len(faces)
+    if job.unique is None:
+        everybody = Decision([None] * len(faces), time.time())
+        return _added(job, runtime, facedb.store, faces, everybody, other_model)
+    with decided(job, runtime, facedb, faces, taken) as decision:
+        return _added(job, runtime, facedb.store, faces, decision, other_model)
+
+
+def _added(
+    job: AddJob, runtime: Runtime, store: Store, faces: Sequence[Face], decision: Decision, other_model: OtherModel
+) -> list[AddedFace]:
+    """Write the faces that are to be added, and return the entries of all."""
+    names = [job.name or ""] * len(faces)
+    if job.name is None and None in decision.existing:
+        names = runtime.ledger.draw_names(job, len(faces))
     metadata = None if job.metadata is None else json.loads(job.metadata)
     added = time.time_ns() // 1000
     # A face has the same number, and so the same id, whichever others are left out. Each has a time of its own, so that
     # lists have them in their order.
-    points = []
-    for place, (name, face) in enumerate(zip(names, faces, strict=True)):
-        face_id = person_id(job.origin, face.number)
-        kept = StoredFace(face_id, face.vector, added + place, described_quality(face.quality))
-        points.append(Point(face_id, name, face.vector, added + place, job.external_id, metadata, (kept,)))
-    _write(job, points, runtime, facedb.store)
-    other_model.add({face.number: point for face, point in zip(faces, points, strict=True)})
-    if not job.details:
-        return [{"name": point.name, "person_id": str(point.person_id)} for point in points]
-    return [_with_details(point, face) for point, face in zip(points, faces, strict=True)]
+    points: dict[uuid.UUID, Point] = {}
+    numbered: dict[int, Point] = {}
+    for place, (name, face, there) in enumerate(zip(names, faces, decision.existing, strict=True)):
+        if there is None:
+            face_id = person_id(job.origin, face.number)
+            kept = StoredFace(face_id, face.vector, added + place, described_quality(face.quality))
+            point = Point(face_id, name, face.vector, added + place, job.external_id, metadata, (kept,))
+            points[face_id] = numbered[face.number] = point
+    if points:
+        _write(job, list(points.values()), runtime, store, decision.begun)
+        other_model.add(numbered)
+    entries = [
+        _entry(points, person_id(job.origin, face.number), there)
+        for face, there in zip(faces, decision.existing, strict=True)
+    ]
+    if job.details:
+        _add_details(job, store, entries, faces, points)
+    return entries
 
 
-def _with_details(point: Point, face: Face) -> AddedFace:
-    """Return the entry of an added face, which alone makes up a new person, with details."""
-    return {
-        "name": point.name,
-        "person_id": str(point.person_id),
-        "face_id": str(point.person_id),
-        **shown(face.box, face.quality),
-        **person_details(point.person),
-    }
+def _entry(points: Mapping[uuid.UUID, Point], face_id: uuid.UUID, there: Existing | None) -> AddedFace:
+    """Return the entry of a face that was added with that id or, if somebody is there already, was not."""
+    if there is None:
+        return {"name": points[face_id].name, "person_id": str(face_id)}
+    name = points[there.person_id].name if there.name is None else there.name
+    return {"name": name, "person_id": str(there.person_id), "existing": True, "confidence": there.confidence}
 
 
 def _other_model(job: AddJob, runtime: Runtime, image: bytes, store: Store, faces: Sequence[Face]) -> OtherModel:
@@ -91,11 +114,25 @@ def _other_model(job: AddJob, runtime: Runtime, image: bytes, store: Store, face
     return OtherModel(job, runtime, store, embed)
 
 
-def _write(job: AddJob, points: Sequence[Point], runtime: Runtime, store: Store) -> None:
-    """Write the faces, without those that were deleted since another delivery of the job added them. Raises Unavailable
-    when it is too late.
+def _add_details(
+    job: AddJob, store: Store, entries: Sequence[AddedFace], faces: Sequence[Face], points: Mapping[uuid.UUID, Point]
+) -> None:
+    """Add to each entry the details of its face and, unless it was deleted meanwhile, of its person."""
+    ids = dict.fromkeys(uuid.UUID(entry["person_id"]) for entry in entries)
+    # Those of the store: a job that is delivered again has added them before.
+    stored = dict(points) | {point.person_id: point for point in store.get(job.collection, list(ids))}
+    for entry, face in zip(entries, faces, strict=True):
+        attach_face(entry, face)
+        point = stored.get(uuid.UUID(entry["person_id"]))
+        if point is not None:
+            entry["face_id"] = str(faces_alike(point, face.vector)[0][1])
+            attach_person(entry, point.person)
+
+
+def _write(job: AddJob, points: Sequence[Point], runtime: Runtime, store: Store, begun: float) -> None:
+    """Write the faces, without those that were deleted since another delivery of the job added them. begun: Unix time
+    in seconds from which START_S counts. Raises Unavailable when it is too late.
     """
-    begun = time.time()
     ours = runtime.ledger.begin_adding(job, [point.person_id for point in points])
     require_time(job)
     if time.time() > begun + START_S:

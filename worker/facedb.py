@@ -4,7 +4,8 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.heartbeat import Heartbeat, read_heartbeats
-from shared.jobs import FacedbJob
+from shared.jobs import FacedbJob, SentCalibration
+from worker.models.calibration import Calibration
 from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.runtime import Runtime
@@ -32,6 +33,8 @@ class Facedb:
         except StoreError as error:
             self._error = error
         self._store = store
+        self._job = job
+        self._runtime = runtime
         self.identity = store.identity
         self.preprocessing = runtime.spaces.preprocessings[self.identity]
 
@@ -41,6 +44,11 @@ class Facedb:
         if self._error is not None:
             raise self._error
         return self._store
+
+    def calibration(self, sent: SentCalibration | None) -> Calibration:
+        """Return the calibration by which confidences of the facedb are given. sent: its own, None without one."""
+        model = self._runtime.calibration
+        return self._runtime.own_calibrations.of(self._job.collection, sent, str(self.identity), model)
 
 
 def for_new(redis: Redis, spaces: Spaces) -> Identity:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from shared.contract import AddedFace, FoundFace
 from shared.control.cursor_secret import cursor_secret
 from shared.errors import CursorInvalid, PersonUnknown, Unavailable
 from shared.jobs import CountFacedbsJob, GetPersonJob, ListPersonsJob, UpdatePersonJob
@@ -90,12 +91,22 @@ def described(person: base.Person) -> Person:
 
 def person_details(person: base.Person) -> PersonDetails:
     """Return what callers see of a stored person besides id and name."""
-    details: PersonDetails = {"added": _time(person.added), "faces": 1}
+    details: PersonDetails = {"added": _time(person.added), "faces": person.faces}
     if person.external_id is not None:
         details["external_id"] = person.external_id
     if person.metadata is not None:
         details["metadata"] = dict(person.metadata)
     return details
+
+
+def attach_person(entry: AddedFace | FoundFace, person: base.Person) -> None:
+    """Add the details of a person to an entry."""
+    details = person_details(person)
+    entry["added"], entry["faces"] = details["added"], details["faces"]
+    if "external_id" in details:
+        entry["external_id"] = details["external_id"]
+    if "metadata" in details:
+        entry["metadata"] = details["metadata"]
 
 
 def _time(added: int | None) -> str | None:

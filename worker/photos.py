@@ -1,6 +1,6 @@
 """The photos of jobs: their bytes, their most prominent face, and faces as callers see them."""
 
-from shared.contract import Box, ShownFace
+from shared.contract import AddedFace, Box, FoundFace, ShownFace
 from shared.errors import FacePoor, Unavailable
 from shared.jobs import Job
 from shared.persons import FaceQuality
@@ -33,6 +33,17 @@ def prominent(image: bytes, runtime: Runtime, preprocessing: Preprocessing) -> F
 def shown(box: geometry.Box, quality: Quality) -> ShownFace:
     """Return a face as callers see it. box: in pixels of the photo as sent."""
     return {"box": described_box(box), "quality": described_quality(quality)}
+
+
+def attach_face(entry: AddedFace | FoundFace, face: Face) -> None:
+    """Add the details of a face in a photo to an entry."""
+    entry["box"], entry["quality"] = described_box(face.box), described_quality(face.quality)
+
+
+def as_number(confidence: float) -> float:
+    """Return a confidence as in the JSON: with at most 3 decimals, a whole number as an int."""
+    rounded = round(confidence, 3)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def described_box(box: geometry.Box) -> Box:

@@ -27,7 +27,7 @@ from shared.contract import Status
 from shared.control import Caller
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.idempotency import record
-from shared.jobs import CountFacedbsJob, FacedbJob, Once, Outcome, SearchJob, SentCalibration
+from shared.jobs import CountFacedbsJob, FacedbJob, Once, Outcome, SentCalibration
 
 DEADLINE: Final = web.RequestKey("deadline", Deadline)
 
@@ -89,7 +89,7 @@ async def _job_request(call: Call, known: FieldNames, request: web.Request, key:
         facedb = await app[AUTH].facedb(key, getattr(given, "facedb"))  # noqa: B009 -- not every model has it
         request[FACEDB] = facedb.name
         collection, table = facedb.collection, facedb.table
-        if table is not None and issubclass(call.job, SearchJob):
+        if table is not None and given.compares:
             calibration = SentCalibration(identity=table.identity, points=table.points)
     elif issubclass(call.job, CountFacedbsJob):
         fields["facedbs"] = [each.model_dump() for each in await app[AUTH].facedbs(key)]

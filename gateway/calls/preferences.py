@@ -80,11 +80,17 @@ def written(message: Message, confidence: Confidences) -> Message:
     entries: list[dict[str, Any]] = [dict(entry) for entry in message]
     if all("matches" in entry for entry in entries):
         return cast("Message", [{**entry, "matches": _whole_matches(entry["matches"])} for entry in entries])
+    if any("existing" in entry for entry in entries):
+        return cast("Message", [_whole(entry, "confidence") if "existing" in entry else entry for entry in entries])
     return cast("Message", _whole_matches(entries)) if all("confidence" in entry for entry in entries) else message
 
 
 def _whole_matches(matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     whole = [_whole(entry, "confidence") for entry in matches]
+    for entry in whole:
+        if "face_confidences" in entry:
+            faces = [_whole(face, "confidence") for face in entry["face_confidences"]]
+            entry["face_confidences"] = sorted(faces, key=lambda face: (-face["confidence"], face["face_id"]))
     return sorted(whole, key=lambda entry: (-entry["confidence"], entry["person_id"]))
 
 

@@ -42,7 +42,7 @@ class JobRequest:
 
     collection: of the face database; None for a job about none. fields: those that only this type of job has, as JSON
     values. encoded: the images in the order of the call's image parameters, each as its encoded bytes. calibration:
-    that of the face database, for a search; None where the model's holds.
+    that of the face database, where faces are compared with its own; None where the model's holds.
     """
 
     job_type: type[Job]

@@ -64,7 +64,8 @@ def bodies(call: Call, model: type[CallParameters]) -> Json:
             "description": as_text["description"],
             "examples": examples_of_it,
         }
-    for parameter in document["schema"]["properties"].keys() - document["schema"]["required"]:
+    chosen = {name for choice in document["schema"].get("oneOf", ()) for name in choice["required"]}
+    for parameter in document["schema"]["properties"].keys() - {*document["schema"]["required"], *chosen}:
         value = document["schema"]["properties"][parameter]
         value["type"] = [value["type"], "null"]
         if "enum" in value:
@@ -92,7 +93,9 @@ class _LeftOut(GenerateJsonSchema):
 
 
 def schema(model: type[CallParameters], elsewhere: Collection[str] = ()) -> Json:
-    """Return a model's JSON Schema, without its title and docstring. elsewhere: parameters that are not in the body."""
+    """Return a model's JSON Schema, without its title and docstring. Where one of several parameters is needed, it has
+    the choice as `oneOf`. elsewhere: parameters that are not in the body.
+    """
     full = _full(model)
     properties = {
         name: _IMAGE if name in model.image_parameters else _plain(property_)
@@ -100,7 +103,8 @@ def schema(model: type[CallParameters], elsewhere: Collection[str] = ()) -> Json
         if name not in elsewhere
     }
     required = [name for name in full.get("required", ()) if name not in elsewhere]
-    return {"type": "object", "properties": properties, "required": required}
+    choice = {"oneOf": full["oneOf"]} if "oneOf" in full else {}
+    return {"type": "object", "properties": properties, "required": required, **choice}
 
 
 def image(model: type[CallParameters]) -> Json:

@@ -91,6 +91,7 @@ class Row:
 IMG = "-F img=@hopper.jpg"
 
 OWN = {
+    (Status.PERSON_ID_NOT_EXIST, SEARCH_FACE): f"-d person_id={ID}",
     (Status.IMAGE_INVALID_FORMAT, ADD_FACE): "-F img=@hello.txt",
     (Status.IMAGE_INVALID_FORMAT, COMPARE_FACES): "-F img1=@half.jpg -F img2=@hopper.jpg",
     (Status.INVALID_REQUEST, ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",

@@ -9,7 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
-from portraits import astronaut_png, crowd, hopper_jpeg, jpeg, oriented, pixels, png, scale, side_by_side
+from gateway.calls.preferences import written
+from portraits import (
+    astronaut_png,
+    crowd,
+    hopper_jpeg,
+    jpeg,
+    oriented,
+    pixels,
+    png,
+    reencode,
+    scale,
+    side_by_side,
+)
 from service import Service
 
 QUALITY = ["size", "sharpness", "dark", "bright", "yaw", "pitch"]
@@ -117,6 +129,61 @@ class TestAdding:
         answer = call("addface", img=b64(hopper_jpeg()), details=value).json()
         assert answer["status"] == "INVALID_REQUEST"
         assert answer["message"].endswith("must be 0 or 1")
+
+
+DETAILS = ["face_id", "box", "quality", "added", "external_id", "metadata", "faces", "face_confidences"]
+
+
+class TestSearching:
+    def test_every_match_has_the_details_of_face_and_person(self, call: Callable) -> None:
+        attached = {"external_id": "e-1", "metadata": '{"floor":3}'}
+        (added,) = call("addface", img=b64(hopper_jpeg()), details="1", **attached).json()["message"]
+        (found,) = call("searchface", img=b64(hopper_jpeg()), details="1").json()["message"]
+        assert list(found) == ["confidence", "name", "person_id", *DETAILS]
+        for name in ("face_id", "box", "quality", "added", "external_id", "metadata", "faces"):
+            assert found[name] == added[name]
+        assert found["face_confidences"] == [{"face_id": added["face_id"], "confidence": 100}]
+
+    def test_a_match_of_a_face_among_all_leaves_its_place_to_the_face(self, call: Callable) -> None:
+        call("addface", img=b64(astronaut_png()))
+        left, right = call("searchface", img=b64(BOTH), details="1", faces="all").json()["message"]
+        assert (list(left), left["matches"]) == (["box", "quality", "matches"], [])
+        assert list(right["matches"][0]) == [
+            *("confidence", "name", "person_id", "face_id", "added", "faces", "face_confidences")
+        ]
+
+    def test_whole_confidences_are_those_of_each_face_too(self) -> None:
+        faces = [{"face_id": "2", "confidence": 98.9}, {"face_id": "1", "confidence": 98.2}]
+        (match,) = written([{"confidence": 98.5, "name": "", "person_id": "1", "face_confidences": faces}], "whole")
+        assert match["face_confidences"] == [{"face_id": "1", "confidence": 98}, {"face_id": "2", "confidence": 98}]
+
+
+class TestSearchingForAPerson:
+    def test_those_like_the_person_are_found_and_not_the_person(self, call: Callable) -> None:
+        ids = []
+        for image in (hopper_jpeg(), reencode(hopper_jpeg(), 50), hopper_jpeg(), astronaut_png()):
+            (entry,) = call("addface", img=b64(image)).json()["message"]
+            ids.append(entry["person_id"])
+        by_photo = call("searchface", img=b64(hopper_jpeg())).json()["message"]
+        by_person = call("searchface", person_id=ids[0]).json()["message"]
+        assert by_person == [match for match in by_photo if match["person_id"] != ids[0]]
+        assert {match["person_id"] for match in by_person} == set(ids[1:3])
+        assert call("searchface", person_id=ids[0], limit="1").json()["message"] == by_person[:1]
+        (detailed,) = call("searchface", person_id=ids[0], limit="1", details="1").json()["message"]
+        assert list(detailed) == [*("confidence", "name", "person_id", "face_id", "added", "faces", "face_confidences")]
+        assert call("searchface", person_id=ids[3]).json()["status"] == "NO_SIMILAR_FACE"
+
+    @pytest.mark.parametrize("person_id", ["4fbd9474-e09f-4e7d-9a2f-06fa1167f67e", "nobody"])
+    def test_an_unknown_person_does_not_exist(self, call: Callable, person_id: str) -> None:
+        answer = call("searchface", person_id=person_id).json()
+        assert answer == {"status": "PERSON_ID_NOT_EXIST", "message": "check input person id"}
+
+    def test_every_kind_of_body_has_it(self, service: Service) -> None:
+        for body in ({"json": {"person_id": "x", "img": None}}, {"data": {"person_id": "x"}, "files": {"a": b"b"}}):
+            assert service.http.post("/v1/searchface", **body).json()["status"] == "PERSON_ID_NOT_EXIST"
+
+    def test_without_both_the_image_is_missing(self, call: Callable) -> None:
+        assert call("searchface").json()["message"].startswith("img is missing or empty; it must be the base64 of")
 
 
 class TestSearchingForAll:

@@ -220,7 +220,13 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
     ),
     *(
         (call, thing, attempt, answer)
-        for call, more in (("delface", {}), ("getperson", {}), ("updateperson", {"name": "x"}), ("deleteperson", {}))
+        for call, more in (
+            ("searchface", {}),
+            ("delface", {}),
+            ("getperson", {}),
+            ("updateperson", {"name": "x"}),
+            ("deleteperson", {}),
+        )
         for thing, attempt, answer in (
             (
                 "person_id",
@@ -451,6 +457,18 @@ class TestListing:
             for facedb, face in ((tenant.own, tenant.own_face), (tenant.twin, tenant.twin_face)):
                 page = isolated.call("listpersons", tenant.secret, facedb=facedb).json()["message"]
                 assert ([person["person_id"] for person in page["persons"]], page["next"]) == ([face], None)
+
+
+class TestUnique:
+    def test_an_add_knows_of_nobody_in_another_facedb(self, isolated: IsolatedTenants) -> None:
+        for caller, owner in itertools.permutations(isolated.tenants, 2):
+            (entry,) = isolated.call("addface", caller.secret, img=IMG, facedb=owner.twin, unique="80").json()[
+                "message"
+            ]
+            assert list(entry) == ["name", "person_id"]
+            deleted = isolated.call("delface", caller.secret, person_id=entry["person_id"], facedb=owner.twin)
+            assert deleted.json()["status"] == "OK"
+            assert isolated.ids(owner.secret, owner.twin) == [owner.twin_face]
 
 
 class TestComparing:

@@ -39,8 +39,9 @@ from worker.models.calibration import SFACE, Calibration
 from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.models.versions import Preprocessing
+from worker.photos import as_number
 from worker.runtime import Runtime
-from worker.search_actions import as_number, result_of
+from worker.search_actions import result_of
 from worker.store.base import Point, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once

@@ -106,7 +106,8 @@ class Ledger:
         added = []
         if isinstance(job, AddJob) and outcome.status is Status.OK:
             faces = cast("list[AddedFace]", outcome.message)
-            added = [_adding_key(job.collection, uuid.UUID(face["person_id"])) for face in faces]
+            new = [uuid.UUID(face["person_id"]) for face in faces if "existing" not in face]
+            added = [_adding_key(job.collection, person_id) for person_id in new]
         text = outcome.model_dump_json()
         keys = [once.record, order(once.record), _drawn_key(once.origin), *added]
         kept = self.redis.eval(_KEEP, len(keys), *keys, text, units(text) - 1, REMEMBER_S)

@@ -16,6 +16,7 @@ from facesearch_client import (
     AddedFace,
     Comparison,
     CountedFacedb,
+    FaceConfidence,
     FaceSearch,
     FoundFace,
     Overloaded,
@@ -119,8 +120,35 @@ def test_details_of_added_faces(do: Do) -> None:
     (face,) = do(seen, "addface", IMAGE, details=True)
     assert body_of(seen.requests[0]) == {"img": IMAGE, "details": "1"}
     added = datetime(2026, 11, 28, 9, 30, 0, 250_000, timezone.utc)
-    assert face == AddedFace(ID, "", ID, (10, -4, 90, 120), Quality(**QUALITY), added, "e/1", {"floor": 3}, 1)
+    assert face == AddedFace(
+        ID, "", False, None, ID, (10, -4, 90, 120), Quality(**QUALITY), added, "e/1", {"floor": 3}, 1
+    )
     assert do(Recorder([{"name": "", "person_id": ID}]), "addface", IMAGE) == [AddedFace(ID, "")]
+
+
+def test_who_is_there_already(do: Do) -> None:
+    seen = Recorder([{"name": "Grace", "person_id": ID, "existing": True, "confidence": 97.5}])
+    assert do(seen, "addface", IMAGE, unique=95) == [AddedFace(ID, "Grace", existing=True, confidence=97.5)]
+    assert body_of(seen.requests[0]) == {"img": IMAGE, "unique": "95"}
+
+
+def test_a_search_for_a_person_sends_no_image(do: Do) -> None:
+    seen = Recorder([])
+    assert do(seen, "searchface", person_id=uuid.UUID(ID)) == []
+    assert body_of(seen.requests[0]) == {"person_id": ID}
+    for wrong in ((), (IMAGE,)):
+        with pytest.raises(ValueError, match="give an image or a person_id"):
+            do(seen, "searchface", *wrong, person_id=ID if wrong else None)
+
+
+def test_details_of_found_faces(do: Do) -> None:
+    alike = [{"face_id": ID, "confidence": 99}]
+    about = {"added": None, "faces": 1, "face_confidences": alike}
+    seen = Recorder([{"confidence": 97.5, "name": "", "person_id": ID, "face_id": ID, **SHOWN, **about}])
+    (face,) = do(seen, "searchface", IMAGE, details=True)
+    assert body_of(seen.requests[0]) == {"img": IMAGE, "details": "1"}
+    assert (face.face_id, face.box, face.added, face.faces) == (ID, (10, -4, 90, 120), None, 1)
+    assert face.face_confidences == [FaceConfidence(ID, 99)]
 
 
 def test_details_of_a_comparison(do: Do) -> None:

@@ -18,6 +18,7 @@ from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
 from worker import ledger
 from worker.delivery import channel, ending
+from worker.ledger import line
 from worker.upkeep import kept_answers
 
 FOREVER = time.time() + 3600
@@ -97,6 +98,53 @@ class TestFairQueue:
         redis.delete("fs:fair:line:t")
         redis.hset("unacked", "tag", "taken")
         assert is_lost() == 0, "a worker has it"
+
+
+class TestLineOfUniqueAdds:
+    """Two origins, of which `first` comes first."""
+
+    def enter(self, redis: Redis, origin: str) -> list[str]:
+        return redis.eval(line._ENTER, 1, "line", origin, 15)
+
+    def test_enter_line(self, redis: Redis) -> None:
+        place, decided, *before = self.enter(redis, "first")
+        assert (int(place) / 1e6, decided, before) == (pytest.approx(time.time(), abs=60), "", [])
+        later, _, *before = self.enter(redis, "second")
+        assert (int(later) > int(place), before) == (True, ["first"])
+        assert self.enter(redis, "first") == [place, ""], "it keeps its place"
+        assert 0 < redis.ttl("line") <= ledger.WRITE_S
+        redis.hset("line", "first", f"{place} 1 ")
+        assert self.enter(redis, "second") == [later, ""]
+        assert redis.hkeys("line") == ["second"], "the time of the other one is over"
+        again, _, *before = self.enter(redis, "first")
+        assert (int(again) > int(later), before) == (True, ["second"]), "its former place is never given again"
+
+    def test_decide_unique(self, redis: Redis) -> None:
+        place = self.enter(redis, "first")[0]
+
+        def decide(at: str, decision: str) -> str | None:
+            return redis.eval(line._DECIDE, 1, "line", "first", at, decision)
+
+        assert decide("1", "x") is None, "that was searched at another place"
+        assert [decide(place, "x"), decide(place, "y")] == ["x", "x"]
+        assert self.enter(redis, "first") == [place, "x"]
+        assert int(redis.hget("line", "first").split()[1]) - time.time() == pytest.approx(ledger.WRITE_S, abs=5)
+        redis.hset("line", "first", f"{place} 1 x")
+        assert decide(place, "x") is None, "its time is over"
+        redis.delete("line")
+        assert decide(place, "x") is None
+
+    def test_leave_line(self, redis: Redis) -> None:
+        def leave(at: str, done: int) -> int:
+            return redis.eval(line._LEAVE, 1, "line", "first", at, done)
+
+        place = self.enter(redis, "first")[0]
+        assert [leave("1", 1), redis.hlen("line")] == [0, 1], "it has another place now"
+        assert [leave(place, 0), redis.hlen("line")] == [1, 0]
+        place = self.enter(redis, "first")[0]
+        redis.eval(line._DECIDE, 1, "line", "first", place, "x")
+        assert [leave(place, 0), redis.hlen("line")] == [0, 1], "what it decided may be written yet"
+        assert [leave(place, 1), redis.hlen("line"), leave(place, 1)] == [1, 0, 1]
 
 
 class TestAsynchronous:

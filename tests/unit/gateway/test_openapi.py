@@ -237,6 +237,15 @@ class TestAnswers:
             validator({"$ref": ref}).validate(response["content"]["application/json"]["examples"][status]["value"])
 
 
+def chosen(schema: dict[str, Any]) -> list[str]:
+    """Return the parameters of which exactly one is needed."""
+    return [name for choice in schema.get("oneOf", ()) for name in choice["required"]]
+
+
+NUMBERS = {int: "integer", float: "number", float | None: "number"}
+"""The JSON types of parameters that are numbers, by their types."""
+
+
 class TestParameters:
     @pytest.mark.parametrize("call", CALLS, ids=str)
     def test_each_parameter_is_in_the_path_the_query_string_or_the_body(self, call: Call) -> None:
@@ -281,8 +290,8 @@ class TestParameters:
             expected = [name for name in call.parameters.model_fields if name not in call.path_parameters]
             assert list(schema["properties"]) == expected
             for name, value in schema["properties"].items():
-                may_be_null = kind == "application/json" and name not in schema["required"]
-                written = {int: "integer", float: "number"}.get(call.parameters.model_fields[name].annotation, "string")
+                may_be_null = kind == "application/json" and name not in {*schema["required"], *chosen(schema)}
+                written = NUMBERS.get(call.parameters.model_fields[name].annotation, "string")
                 if kind == "application/json" and name in call.parameters.object_parameters:
                     written = "object"
                 assert resolved(value)["type"] == ([written, "null"] if may_be_null else written)
@@ -291,8 +300,10 @@ class TestParameters:
     def test_optional_parameters_may_be_null_in_json(self, call: Call) -> None:
         schema = operation(call)["requestBody"]["content"]["application/json"]["schema"]
         needed = dict.fromkeys(schema["required"], "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e")
-        optional = dict.fromkeys(schema["properties"].keys() - needed.keys())
-        validator(schema).validate(needed | optional)
+        optional = dict.fromkeys(schema["properties"].keys() - {*needed, *chosen(schema)})
+        for name in chosen(schema) or [""]:
+            one_of_a_choice = {name: "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"} if name else {}
+            validator(schema).validate(needed | optional | one_of_a_choice)
 
     @pytest.mark.parametrize("call", WITH_BODY, ids=str)
     def test_the_example_of_a_request_is_accepted(self, call: Call) -> None:
@@ -312,6 +323,8 @@ class TestParameters:
     def test_every_parameter_has_an_example_that_is_valid(self, call: Call) -> None:
         schema = SCHEMAS[f"{call.title}Parameters"]
         example = {name: resolved(value)["examples"][0] for name, value in schema["properties"].items()}
+        for other in chosen(schema)[1:]:
+            del example[other]
         validator(schema).validate(example)
         assert example.get("facedb", "default") == "default", "the facedb that every tenant has at first"
 

@@ -139,16 +139,21 @@ class TestFreeName:
             assert taken
 
 
+def needed(model: type) -> dict[str, str]:
+    """Return the texts without which no request is valid."""
+    return {"person_id": "x"} if model is DelFaceParameters else {}
+
+
 class TestFacedb:
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
     @pytest.mark.parametrize("facedb", ["x" * 65, "a.b", "a/b", "a b", "a\n"])
     def test_a_facedb_is_letters_digits_and_hyphens(self, model: type, facedb: str) -> None:
-        given_ = Parameters(text={"facedb": facedb, "person_id": "x"}, images={"img": IMG})
+        given_ = Parameters(text={"facedb": facedb} | needed(model), images={"img": IMG})
         assert refusal(model, given_) == "facedb must be 1 to 64 letters, digits, - or _"
 
     @pytest.mark.parametrize("model", [AddFaceParameters, SearchFaceParameters, DelFaceParameters])
     def test_an_empty_facedb_is_the_default(self, model: type) -> None:
-        given_ = Parameters(text={"facedb": "", "person_id": "x"}, images={"img": IMG})
+        given_ = Parameters(text={"facedb": ""} | needed(model), images={"img": IMG})
         assert check(model, given_).facedb is None
 
     @given(st.text("aZ09-_ é\n", max_size=70))
@@ -177,9 +182,55 @@ class TestFaces:
         """An empty one, too: a caller whose value got lost must not enrol every face."""
         assert refusal(AddFaceParameters, self.given(faces=faces)) == "faces must be all, largest or one"
 
-    @pytest.mark.parametrize("model", [SearchFaceParameters, DelFaceParameters])
-    def test_faces_is_ignored_by_other_calls(self, model: type) -> None:
-        check(model, self.given(faces="!", person_id="x"))
+    def test_faces_is_ignored_by_other_calls(self) -> None:
+        check(DelFaceParameters, self.given(faces="!", person_id="x"))
+
+
+class TestUnique:
+    def checked(self, **text: str) -> AddFaceParameters:
+        return check(AddFaceParameters, Parameters(text=text, images={"img": IMG}))
+
+    def test_left_out_it_is_not_sent_to_workers_and_needs_no_calibration(self) -> None:
+        assert self.checked().job_fields() == {"name": None}
+        assert not self.checked().compares
+
+    @pytest.mark.parametrize("value", ["80", "95.5", "100"])
+    def test_a_confidence_from_80_on_is(self, value: str) -> None:
+        assert self.checked(unique=value).job_fields() == {"name": None, "unique": float(value)}
+        assert self.checked(unique=value).compares
+
+
+class TestImageOrPerson:
+    """searchface needs one of both."""
+
+    NEITHER = "img is missing or empty; it must be the base64 of a jpeg, png or bmp image of at most 2M"
+    BOTH = "img and person_id are both given; give one of them"
+
+    @pytest.mark.parametrize("text", [{}, {"person_id": ""}, {"facedb": "!"}, {"limit": "0"}, {"faces": "x"}])
+    def test_with_neither_the_image_is_missing_whatever_else_is_wrong(self, text: dict[str, str]) -> None:
+        assert refusal(SearchFaceParameters, Parameters(text=text)) == self.NEITHER
+
+    def test_both_are_refused(self) -> None:
+        assert refusal(SearchFaceParameters, Parameters(text={"person_id": "x"}, images={"img": IMG})) == self.BOTH
+
+    def test_a_person_takes_no_image_and_goes_in_its_canonical_form(self) -> None:
+        person = "4FBD9474E09F4E7D9A2F06FA1167F67E"
+        given_ = check(SearchFaceParameters, Parameters(text={"person_id": person}))
+        assert given_.encoded == ()
+        assert given_.job_fields() == {"person_id": "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"}
+
+    def test_a_text_that_is_no_id_is_nobody(self) -> None:
+        given_ = check(SearchFaceParameters, Parameters(text={"person_id": "x"}))
+        with pytest.raises(PersonUnknown):
+            given_.job_fields()
+
+    def test_an_empty_person_with_an_image_is_left_out(self) -> None:
+        given_ = check(SearchFaceParameters, Parameters(text={"person_id": ""}, images={"img": IMG}))
+        assert given_.job_fields() == {}
+
+    def test_a_person_is_one(self) -> None:
+        refused = refusal(SearchFaceParameters, Parameters(text={"person_id": "x", "faces": "all"}))
+        assert refused == "faces must be largest or left out with a person_id, which is one person"
 
 
 class TestOptionsOfASearch:

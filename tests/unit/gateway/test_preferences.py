@@ -19,7 +19,8 @@ from shared import errors as domain
 from shared.calls import ADD_FACE
 from shared.contract import MIN_CONFIDENCE, SURE_CONFIDENCE, HttpStatus, Status
 from shared.control import Key, Scope
-from worker.search_actions import as_number, result_of
+from worker.photos import as_number
+from worker.search_actions import result_of
 
 confidences = st.floats(0, 100).map(as_number)
 

@@ -37,8 +37,8 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
         (ADD_FACE, OF_ALL | OF_IMAGES, OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE}),
         (
             SEARCH_FACE,
-            OF_ALL | OF_IMAGES | {Status.NO_SIMILAR_FACE},
-            OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE} | {Status.NO_SIMILAR_FACE},
+            OF_ALL | OF_IMAGES | {Status.NO_SIMILAR_FACE, Status.PERSON_ID_NOT_EXIST},
+            OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE} | {Status.NO_SIMILAR_FACE, Status.PERSON_ID_NOT_EXIST},
         ),
         (DELETE_FACE, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
         (
@@ -82,8 +82,11 @@ def test_the_parameters_in_a_path_are_parameters_of_the_call() -> None:
 def test_every_parameter_of_a_body_is_listed_once() -> None:
     assert field_names(CALLS) == FieldNames(
         ("img", "img1", "img2"),
-        ("name", "facedb", "faces", "external_id", "metadata", "details", "limit", "min_confidence", "person_id"),
-        frozenset({"details", "limit", "min_confidence"}),
+        (
+            *("name", "facedb", "faces", "external_id", "metadata", "unique", "details"),
+            *("limit", "min_confidence", "person_id"),
+        ),
+        frozenset({"unique", "details", "limit", "min_confidence"}),
         frozenset({"metadata"}),
     )
 

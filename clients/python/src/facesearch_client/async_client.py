@@ -69,25 +69,37 @@ class AsyncFaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        unique: float | None = None,
         details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[AddedFace]:
         """See FaceSearch.addface."""
         call = await asyncio.to_thread(
-            calls.addface, image, name, facedb, faces, external_id, metadata, details=details, shrink=shrink
+            calls.addface,
+            image,
+            name,
+            facedb,
+            faces,
+            external_id,
+            metadata,
+            unique=unique,
+            details=details,
+            shrink=shrink,
         )
         return await self._do(call, idempotency_key or new_idempotency_key())
 
     @overload
     async def searchface(
         self,
-        image: Image,
+        image: Image | None = None,
         *,
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: Literal["largest"] | None = None,
+        person_id: str | uuid.UUID | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[FoundFace]: ...
@@ -101,23 +113,36 @@ class AsyncFaceSearch:
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: Literal["all"],
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[SearchedFace]: ...
 
     async def searchface(
         self,
-        image: Image,
+        image: Image | None = None,
         *,
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: SearchedFaces | None = None,
+        person_id: str | uuid.UUID | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[FoundFace] | list[SearchedFace]:
         """See FaceSearch.searchface."""
-        call = await asyncio.to_thread(calls.searchface, image, facedb, limit, min_confidence, faces, shrink=shrink)
+        call = await asyncio.to_thread(
+            calls.searchface,
+            image,
+            facedb,
+            limit,
+            min_confidence,
+            faces,
+            person_id,
+            details=details,
+            shrink=shrink,
+        )
         return await self._do(cast("Call[list[FoundFace] | list[SearchedFace]]", call), idempotency_key)
 
     async def delface(

@@ -60,6 +60,7 @@ def addface(
     external_id: str | None,
     metadata: Metadata | None,
     *,
+    unique: float | None,
     details: bool,
     shrink: bool,
 ) -> Call[list[AddedFace]]:
@@ -69,22 +70,34 @@ def addface(
         faces=faces,
         external_id=external_id,
         metadata=_json(metadata),
+        unique=unique,
         details=_flag(details),
     )
     return Call("addface", texts, {"img": encoded(image, shrink=shrink)}, added_faces)
 
 
 def searchface(
-    image: Image,
+    image: Image | None,
     facedb: str | None,
     limit: int | None,
     min_confidence: float | None,
     faces: SearchedFaces | None,
+    person_id: str | uuid.UUID | None,
     *,
+    details: bool,
     shrink: bool,
 ) -> Call[list[FoundFace]] | Call[list[SearchedFace]]:
-    texts = _given(facedb=facedb, limit=limit, min_confidence=min_confidence, faces=faces)
-    images = {"img": encoded(image, shrink=shrink)}
+    if (image is None) == (person_id is None):
+        raise ValueError("give an image or a person_id")
+    texts = _given(
+        facedb=facedb,
+        limit=limit,
+        min_confidence=min_confidence,
+        faces=faces,
+        person_id=None if person_id is None else str(person_id),
+        details=_flag(details),
+    )
+    images = {} if image is None else {"img": encoded(image, shrink=shrink)}
     if faces == "all":
         return Call("searchface", texts, images, searched_faces)
     return Call("searchface", texts, images, found_faces)

@@ -79,6 +79,7 @@ class FaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        unique: float | None = None,
         details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
@@ -89,22 +90,28 @@ class FaceSearch:
         chooses ID0, ID1 and so on. facedb: None: the key's own. faces: which are added: "all", bystanders too, which
         None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. external_id,
         metadata: attached to all of them: an id of your own, 1 to 128 visible ASCII characters, and a JSON object of at
-        most 4,096 bytes. details: say more about each: where it is in the photo, how it is shown, and what is attached.
-        shrink: scale the image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters:
-        calls with the same one and the same parameters have the effect of one; None: one of its own.
+        most 4,096 bytes. unique: a confidence from 80 to 100; a face is not added if somebody in the face database is
+        so like it, also if many add at once: its `existing` is True then. details: say more about each: where it is in
+        the photo, how it is shown, and what is attached. shrink: scale the image down to what the service takes.
+        idempotency_key: 1 to 255 visible ASCII characters: calls with the same one and the same parameters have the
+        effect of one; None: one of its own.
         """
-        call = calls.addface(image, name, facedb, faces, external_id, metadata, details=details, shrink=shrink)
+        call = calls.addface(
+            image, name, facedb, faces, external_id, metadata, unique=unique, details=details, shrink=shrink
+        )
         return self._do(call, idempotency_key or new_idempotency_key())
 
     @overload
     def searchface(
         self,
-        image: Image,
+        image: Image | None = None,
         *,
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: Literal["largest"] | None = None,
+        person_id: str | uuid.UUID | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[FoundFace]: ...
@@ -118,30 +125,36 @@ class FaceSearch:
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: Literal["all"],
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[SearchedFace]: ...
 
     def searchface(
         self,
-        image: Image,
+        image: Image | None = None,
         *,
         facedb: str | None = None,
         limit: int | None = None,
         min_confidence: float | None = None,
         faces: SearchedFaces | None = None,
+        person_id: str | uuid.UUID | None = None,
+        details: bool = False,
         shrink: bool = False,
         idempotency_key: str | None = None,
     ) -> list[FoundFace] | list[SearchedFace]:
         """Search a face database for the most prominent face of an image. Return the faces that are like it, the most
         similar first; an empty list if there are none. With faces="all", return every face of the image from left to
-        right, each with those like it; an empty list if there are none for any of them.
+        right, each with those like it; an empty list if there are none for any of them. With a person_id in place of
+        the image, search for those like that person, who is left out. Raises PersonNotFound if there is none with that
+        id, and ValueError unless exactly one of image and person_id is given.
 
         limit: return at most that many for a face, 1 to 50; None: 50. min_confidence: the least confidence of one, 0 to
-        100; None: 80. faces: None: "largest". facedb, shrink: as in addface. idempotency_key: a repetition with the
-        same one gives the first result, and is charged once; None: there is none.
+        100; None: 80. faces: None: "largest". details: say more about each, and how alike each face of a person is.
+        facedb, shrink: as in addface. idempotency_key: a repetition with the same one gives the first result, and is
+        charged once; None: there is none.
         """
-        call = calls.searchface(image, facedb, limit, min_confidence, faces, shrink=shrink)
+        call = calls.searchface(image, facedb, limit, min_confidence, faces, person_id, details=details, shrink=shrink)
         return self._do(cast("Call[list[FoundFace] | list[SearchedFace]]", call), idempotency_key)
 
     def delface(

@@ -39,7 +39,8 @@ class ShownFace:
 @dataclass(frozen=True)
 class AddedFace:
     """A face that was added. person_id: the id of its person, a UUID. name: as given, or else the one that the service
-    chose.
+    chose. existing: with `unique`, whether it was not added, since that person is there already and so like it;
+    confidence: how like it, from 0 to 100, None for a face that was added.
 
     All others are None unless details were asked for. face_id: the face's id. box, quality: as in ShownFace. added,
     external_id, metadata, faces: as in Person.
@@ -47,6 +48,8 @@ class AddedFace:
 
     person_id: str
     name: str
+    existing: bool = False
+    confidence: float | None = None
     face_id: str | None = None
     box: Box | None = None
     quality: Quality | None = None
@@ -57,12 +60,33 @@ class AddedFace:
 
 
 @dataclass(frozen=True)
+class FaceConfidence:
+    """How alike one face of a person is, from 0 to 100."""
+
+    face_id: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class FoundFace:
-    """A face that a search found. confidence: how alike it is, from 0 to 100."""
+    """A person that a search found. confidence: how alike, from 0 to 100.
+
+    All others are None unless details were asked for. face_id: the person's face that is most alike. box, quality: of
+    the face in the photo, as in ShownFace; None in a search for a person and in a SearchedFace. added, external_id,
+    metadata, faces: as in Person. face_confidences: of each of the person's faces, the best first.
+    """
 
     person_id: str
     name: str
     confidence: float
+    face_id: str | None = None
+    box: Box | None = None
+    quality: Quality | None = None
+    added: datetime | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    faces: int | None = None
+    face_confidences: list[FaceConfidence] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +158,8 @@ def added_faces(message: Any) -> list[AddedFace]:
         AddedFace(
             _text(entry, "person_id"),
             _text(entry, "name"),
+            entry.get("existing") is True,
+            _optional(entry, "confidence", _number),
             _optional(entry, "face_id", _text),
             _optional(entry, "box", _box),
             _optional(entry, "quality", _quality),
@@ -149,7 +175,19 @@ def added_faces(message: Any) -> list[AddedFace]:
 def found_faces(message: Any) -> list[FoundFace]:
     """Return the faces of a searchface. Raises ValueError for another message."""
     return [
-        FoundFace(_text(entry, "person_id"), _text(entry, "name"), _number(entry, "confidence"))
+        FoundFace(
+            _text(entry, "person_id"),
+            _text(entry, "name"),
+            _number(entry, "confidence"),
+            _optional(entry, "face_id", _text),
+            _optional(entry, "box", _box),
+            _optional(entry, "quality", _quality),
+            _optional(entry, "added", _time),
+            _optional(entry, "external_id", _text),
+            _optional(entry, "metadata", _object),
+            _optional(entry, "faces", _count),
+            _optional(entry, "face_confidences", _face_confidences),
+        )
         for entry in _entries(message)
     ]
 
@@ -255,6 +293,11 @@ def _box(entry: Any, name: str) -> Box:
 def _quality(entry: Any, name: str) -> Quality:
     measured = _field(entry, name)
     return Quality(*(_number(measured, each.name) for each in fields(Quality)))
+
+
+def _face_confidences(entry: Any, name: str) -> list[FaceConfidence]:
+    faces = _entries(_field(entry, name))
+    return [FaceConfidence(_text(face, "face_id"), _number(face, "confidence")) for face in faces]
 
 
 def _pair(entry: Any, name: str) -> tuple[ShownFace, ShownFace]:
