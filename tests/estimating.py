@@ -41,9 +41,10 @@ DONE = Progress(
 @asynccontextmanager
 async def worker(redis: Redis, progress: Progress) -> AsyncIterator[None]:
     """Answer every request for an estimate with this progress."""
+    ended = False
 
     async def answer() -> None:
-        while True:
+        while not ended:
             text = await redis.get(REQUEST)
             if text is not None and text != b"another":
                 request = Request.model_validate_json(text)
@@ -53,5 +54,6 @@ async def worker(redis: Redis, progress: Progress) -> AsyncIterator[None]:
     task = asyncio.create_task(answer())
     try:
         yield
-    finally:
-        task.cancel()
+    finally:  # not by cancelling: what the client does then may be lost
+        ended = True
+        await task

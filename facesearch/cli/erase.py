@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from redis import Redis, RedisError
 
-from facesearch.backup import erasure, person_erasure
-from facesearch.backup.person_erasure import Deleted, Holder
+from facesearch.backup import erasure
+from facesearch.backup.holders import Holder, holders
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -25,9 +25,11 @@ from facesearch.cli.control import record_event
 from facesearch.cli.jobs import asked, changed
 from facesearch.embedded import stopped_broker
 from facesearch.embedded.broker import describe_failure
+from shared import person_erasure
 from shared.control import DROPPED
 from shared.control.layout import now as time_now
 from shared.errors import OperatorError
+from shared.person_erasure import Deleted
 
 if TYPE_CHECKING:
     from shared.operator_jobs import OperatorJobs
@@ -143,9 +145,7 @@ def _find(wanted: dict[str, str], tenant: str, facedb: str | None, data_dir: Pat
     """Return the ids of the persons who have what is wanted, by facedb, without facedbs that have none."""
 
     async def search(jobs: "OperatorJobs") -> dict[str, list[str]]:
-        every = [facedb] if facedb else [each.name for each in await jobs.control.facedbs(tenant)]
-        found = {one: await person_erasure.find(jobs, tenant, one, wanted) for one in every}
-        return {one: person_ids for one, person_ids in found.items() if person_ids}
+        return await person_erasure.find_all(jobs, tenant, facedb, wanted)
 
     return asked(data_dir, search)
 
@@ -171,7 +171,7 @@ def _say_which_backups(backups: Sequence[Path], keep: int | None, person_ids: Se
     if not backups:
         print_paragraph("Name them with --backups to hear which, and remove them, or wait until they are replaced.")
         return
-    found = [holder for folder in backups for holder in person_erasure.holders(folder, person_ids)]
+    found = [holder for folder in backups for holder in holders(folder, person_ids)]
     for holder in found:
         print_paragraph(_holder(holder, keep), indent=2)
     if not found:

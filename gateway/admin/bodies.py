@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.contract import Confidences, HttpStatus
 from shared.control import MOST_DAYS, MOST_RATE, Key, Scope
@@ -70,6 +70,33 @@ class SetRetention(Body):
     confirmed: bool = Field(
         default=False, description="true or false: whether faces that are older already may be deleted at once"
     )
+
+
+class ErasedPersons(Body):
+    """Who is to be erased: all who have exactly one of both."""
+
+    external_id: str | None = Field(default=None, min_length=1, description="a text that is not empty")
+    name: str | None = Field(default=None, min_length=1, description="a text that is not empty")
+    facedb: Name | None = Field(default=None, description="the facedb of these persons, or null for all")
+    confirmed: bool = Field(default=False, description="true or false: whether persons who are found may be erased")
+
+    def wanted(self) -> dict[str, str]:
+        """Return the name or the external id. Raises InvalidRequest unless one of both is given."""
+        given = {"external_id": self.external_id, "name": self.name}
+        wanted = {kind: text for kind, text in given.items() if text is not None}
+        if len(wanted) != 1:
+            raise InvalidRequest("either external_id or name must be given")
+        return wanted
+
+
+class Erasure(BaseModel):
+    """What was erased. deleted: ids of persons by facedb. reason: why not everybody was; "" if all were. files_from:
+    when a worker begins to remove their bytes from the files.
+    """
+
+    deleted: dict[str, list[str]]
+    reason: str
+    files_from: AwareDatetime
 
 
 class ChangedPerson(Body):

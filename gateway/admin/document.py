@@ -16,7 +16,16 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 from typing_extensions import is_typeddict
 
-from gateway.admin.bodies import Body, ChangedPerson, DefaultFacedb, NewFacedb, NewKey, NewTenant, SetRetention
+from gateway.admin.bodies import (
+    Body,
+    ChangedPerson,
+    DefaultFacedb,
+    ErasedPersons,
+    NewFacedb,
+    NewKey,
+    NewTenant,
+    SetRetention,
+)
 from gateway.admin.middleware import HEADER, UNAUTHORIZED
 from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.http.headers import REQUEST_ID
@@ -79,6 +88,7 @@ _BODIES: Final[Mapping[type[Body], Json]] = {
     NewKey: {"name": "till", "scopes": ["search"], "expires": "30d"},
     DefaultFacedb: {"facedb": DEFAULT},
     ChangedPerson: {"name": "Grace", "external_id": None},
+    ErasedPersons: {"external_id": "customer-4711", "confirmed": False},
     SetRetention: {"days": 365, "confirmed": False},
 }
 
@@ -124,6 +134,14 @@ _DESCRIPTIONS: Final = {
     "SetRetention": (
         "For how many days the faces of a facedb are kept. confirmed false: it is refused if faces are older already, "
         "which would be deleted at once."
+    ),
+    "ErasedPersons": (
+        "Who is to be erased: all who have exactly this external_id, or exactly this name; one of both is given. "
+        "facedb: only of this one; null: of all of the tenant. confirmed false: it is refused, with their number."
+    ),
+    "Erasure": (
+        "What was erased. deleted: ids of persons by facedb. reason: why not everybody was, and the request is to be "
+        "sent again; empty if everybody was. files_from: when a worker begins to remove their bytes from the files."
     ),
     "NewKey": f"An API key to create. {_OF_A_KEY}",
     "ChangedPerson": "What is to change of a person. What is left out stays, null removes; a removed name is empty.",
@@ -288,7 +306,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
 
 def _tag(path: str) -> str:
     what = path.removeprefix(PREFIX).partition("{tenant}")[2]
-    if "/persons" in what:
+    if "/persons" in what or what == "/erasures":
         return "Persons"
     return "Keys" if what.startswith(("/keys", "/all-keys")) else "Facedbs" if "facedb" in what else "Tenants"
 

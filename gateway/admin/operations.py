@@ -12,6 +12,8 @@ from gateway.admin.bodies import (
     Body,
     ChangedPerson,
     DefaultFacedb,
+    ErasedPersons,
+    Erasure,
     IssuedKey,
     NewFacedb,
     NewKey,
@@ -19,7 +21,7 @@ from gateway.admin.bodies import (
     SetRetention,
 )
 from gateway.admin.estimates import estimate
-from shared import expiry
+from shared import expiry, person_erasure
 from shared.aged_persons import aged
 from shared.audit import Event
 from shared.calls import DELETE_PERSON, GET_PERSON, LIST_FACEDBS, LIST_PERSONS, UPDATE_PERSON, Call
@@ -161,6 +163,25 @@ async def set_retention(jobs: OperatorJobs, tenant: str, facedb: str, body: SetR
 async def remove_retention(control: Control, tenant: str, facedb: str) -> str:
     await control.remove_retention(tenant, facedb)
     return f"facedb {facedb} keeps faces for good"
+
+
+async def erase_persons(jobs: OperatorJobs, tenant: str, body: ErasedPersons) -> Erasure:
+    wanted = body.wanted()
+    found = await person_erasure.find_all(jobs, tenant, body.facedb, wanted)
+    if not found:
+        raise Unknown(f"nobody of tenant {tenant} has that {next(iter(wanted))}")
+    if not body.confirmed:
+        count = sum(map(len, found.values()))
+        raise Conflict(f"{count} would be erased, for good; send it again with confirmed true")
+    collections = [await _collection(jobs.control, tenant, facedb) for facedb in found]
+    deleted, reasons = {}, []
+    for facedb in found:
+        done = await person_erasure.delete(jobs, tenant, facedb, wanted)
+        deleted[facedb] = done.person_ids
+        if done.reason:
+            reasons.append(done.reason)
+    begins = await jobs.control.erase_soon(collections)
+    return Erasure(deleted=deleted, reason="; ".join(reasons), files_from=begins)
 
 
 async def _collection(control: Control, tenant: str, facedb: str) -> str:
@@ -354,6 +375,20 @@ OPERATIONS: Final[Sequence[Operation]] = (
         signed=True,
         action="facedb.undo-calibrate",
         subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "POST",
+        f"{_TENANT}/erasures",
+        "Erase all persons who have an external id or a name: now for callers, soon from the files",
+        erase_persons,
+        ErasedPersons,
+        conflicts=True,
+        asks_worker=True,
+        action="person.erase",
+        subject=lambda given, done: {
+            **({"facedb": given["body"].facedb} if given["body"].facedb else {}),
+            "persons": sum(map(len, done.deleted.values())),
+        },
     ),
     Operation("GET", _RETENTION, "For how long the faces of a facedb are kept; null: for good", get_retention),
     Operation(

@@ -3,7 +3,8 @@
 It is a record beside the facedb's own, because gateways of an earlier release refuse records with unknown fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -17,6 +18,14 @@ from shared.errors import OperatorError
 TURN: Final = "fs:retention-turn"
 """Held by the worker that removes old faces, and for some time after it is done. A change removes it, so that a pass in
 progress ends and a worker begins another."""
+
+
+ERASE: Final = "fs:retention-erase"
+"""Sorted set: collections with deleted faces whose bytes a worker is to erase, by the time of the first deletion."""
+
+ERASE_AFTER_S: Final = 86_400
+"""Seconds from the first deletion until the bytes are erased: rewriting a collection each hour would cost more than all
+else that a quiet service does."""
 
 
 class Retentions(Connected):
@@ -72,6 +81,17 @@ class Retentions(Connected):
             pipe.delete(retention_key(tenant, facedb), TURN)
 
         await self.atomically(remove, *self._watched(tenant, facedb))
+
+    async def erase_soon(self, collections: Collection[str]) -> datetime:
+        """Have a worker erase the bytes of what was deleted in these collections, as soon as no outcome of a job names
+        it any more, and return from when on.
+        """
+        begins = await self.removable_from(self.redis)
+        async with self.redis.pipeline() as pipe:
+            pipe.zadd(ERASE, dict.fromkeys(collections, begins - ERASE_AFTER_S))
+            pipe.delete(TURN)
+            await pipe.execute()
+        return datetime.fromtimestamp(begins, UTC)
 
     def _watched(self, tenant: str, facedb: str) -> tuple[str, str]:
         return facedb_key(tenant, facedb), retention_key(tenant, facedb)

@@ -14,7 +14,7 @@ from estimating import DONE, worker
 from gateway.admin import document as admin
 from gateway.admin import estimates, wrong_keys
 from gateway.admin.app import CONTROL, create_admin_app
-from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb, SetRetention
+from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb, ErasedPersons, SetRetention
 from gateway.admin.operations import OPERATIONS
 from shared.confidence import REQUEST, Progress
 from shared.control import Scope
@@ -24,7 +24,7 @@ KEY = "the key of the admin API"
 SHOP = "/tenants/shop"
 DOCUMENT = admin.document()
 
-BODIES = {DefaultFacedb: {"facedb": "f"}, SetRetention: {"days": 1}}
+BODIES = {DefaultFacedb: {"facedb": "f"}, SetRetention: {"days": 1}, ErasedPersons: {"name": "n"}}
 """Bodies of operations that take no name."""
 
 Send = Callable[..., Awaitable[tuple[int, Any]]]

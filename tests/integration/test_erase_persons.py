@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from contract.tenants import new_tenant
 from facesearch.backup import erasure, manifest
-from facesearch.backup.person_erasure import holders
+from facesearch.backup.holders import holders
 from facesearch.cli.main import main
 from homes import NOTHING
 from portraits import astronaut_png, hopper_jpeg

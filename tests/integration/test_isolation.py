@@ -281,6 +281,14 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         lambda t, c, o: t.admin("PUT", f"/tenants/{c.tenant}/facedbs/{o.own}/confidence"),
         "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
     ),
+    (
+        "POST …/tenants/{tenant}/erasures",
+        "facedb",
+        lambda t, c, o: t.admin(
+            "POST", f"/tenants/{c.tenant}/erasures", body={"name": "x", "facedb": o.own, "confirmed": True}
+        ),
+        "INVALID_REQUEST: tenant TENANT has no facedb FACEDB",
+    ),
     *(
         (
             f"{method} …/tenants/{{tenant}}/facedbs/{{facedb}}/retention",

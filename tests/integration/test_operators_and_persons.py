@@ -15,6 +15,7 @@ from contract.tenants import new_tenant
 from facesearch.cli.main import main
 from portraits import astronaut_png, hopper_jpeg, side_by_side
 from service import Service
+from shared.control.retentions import ERASE
 from shared.fair_queue import HELD, LINE_PREFIX
 
 BOTH = base64.b64encode(side_by_side(hopper_jpeg(), astronaut_png())).decode()
@@ -63,7 +64,7 @@ class Operator:
     def audited(self) -> list[tuple[str, str]]:
         """Return actions and facedbs of the audit trail."""
         result = CliRunner().invoke(main, ["audit", "--json"], env={"REDIS_URL": self.service.broker})
-        return [(e["action"], e["facedb"]) for e in json.loads(result.stdout) if e.get("tenant") == self.tenant]
+        return [(e["action"], e.get("facedb")) for e in json.loads(result.stdout) if e.get("tenant") == self.tenant]
 
 
 @pytest.fixture
@@ -99,6 +100,37 @@ class TestAdminApi:
         done = [("person.update", "default"), ("person.update", "default"), ("person.delete", "default")]
         assert operator.audited() == done
         assert operator.ids[0] not in "".join(operator.service.said), "an id of a person is in no log"
+
+    def test_persons_are_erased_by_external_id_or_name(self, operator: Operator) -> None:
+        asked = {"external_id": "e-1"}
+        said = (409, "2 would be erased, for good; send it again with confirmed true")
+        assert operator.admin("POST", "/erasures", asked) == said
+        code, done = operator.admin("POST", "/erasures", asked | {"confirmed": True})
+        assert (code, done["deleted"], done["reason"]) == (200, {"default": operator.ids}, "")
+        assert operator.admin("GET", PERSONS)[1]["persons"] == []
+        gone = f"nobody of tenant {operator.tenant} has that external_id"
+        assert operator.admin("POST", "/erasures", asked | {"confirmed": True}) == (404, gone)
+        assert operator.audited() == [("person.erase", None)]
+        with Redis.from_url(operator.service.broker) as redis:
+            waiting = [member.decode() for member in redis.zrange(ERASE, 0, -1)]
+        assert [name.split(".")[0] for name in waiting].count(operator.tenant) == 1
+
+    @pytest.mark.parametrize(
+        ("body", "code", "message"),
+        [
+            ({}, 400, "either external_id or name must be given"),
+            ({"name": "a", "external_id": "b"}, 400, "either external_id or name must be given"),
+            ({"name": ""}, 400, "name must be a text that is not empty"),
+            ({"name": "Grace", "facedb": "nowhere"}, 404, "has no facedb nowhere"),
+            ({"name": "nobody"}, 404, "has that name"),
+        ],
+    )
+    def test_wrong_erasures_are_refused(
+        self, operator: Operator, body: dict[str, str], code: int, message: str
+    ) -> None:
+        answered, said = operator.admin("POST", "/erasures", {**body, "confirmed": True})
+        assert (answered, message in said) == (code, True), said
+        assert len(operator.admin("GET", PERSONS)[1]["persons"]) == 2
 
     def test_facedbs_are_counted(self, operator: Operator) -> None:
         operator.admin("POST", "/facedbs", {"name": "empty"})

@@ -23,9 +23,9 @@ from processes import wait_for
 from service import UNHURRIED, Service
 from shared.contract import Status
 from shared.control import DEFAULT, Conflict, Control, Unknown
-from shared.control.layout import facedb_key, retention_key
+from shared.control.layout import DROP_AFTER_S, facedb_key, retention_key
 from shared.control.records import DAY_S
-from shared.control.retentions import TURN
+from shared.control.retentions import ERASE, ERASE_AFTER_S, TURN
 from shared.errors import OperatorError
 from shared.jobs import AddJob, image_key, new_gateway_id, new_job_id, new_request_id
 from shared.observability.tracing import NoTraces
@@ -41,7 +41,7 @@ from worker.store.base import PAGE, Point, Store, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.tasks import perform
 from worker.upkeep import retention
-from worker.upkeep.retention import ERASE, ERASE_AFTER_S, LEASE_S, PASS_EVERY_S, RETRY_S, RetentionSweeper
+from worker.upkeep.retention import LEASE_S, PASS_EVERY_S, RETRY_S, RetentionSweeper
 
 SPACE = Identity("test", "0" * 64, 1, 4)
 ME = "somebody"
@@ -287,6 +287,29 @@ class TestErasure:
         redis.zadd(ERASE, {scene.collection: 1})
         scene.sweep()
         wait_for(lambda: not remembers())
+
+    async def test_what_an_operator_erased_goes_sooner_than_what_was_too_old(self, scene: Scene) -> None:
+        other = (await scene.control.create_facedb(DEFAULT, "other")).collection
+        scene.ledger.redis.zadd(ERASE, {scene.collection: time.time(), other: time.time()})
+        begins = await scene.control.erase_soon([scene.collection])
+        assert 0 < begins.timestamp() - time.time() <= DROP_AFTER_S
+        scene.sweeper().poll()
+        assert (scene.store.compacted, 0 < scene.turn_s() <= DROP_AFTER_S) == ([], True)
+        scene.sweep(days=(DROP_AFTER_S + 1) / DAY_S)
+        assert scene.store.compacted == [scene.collection]
+        assert scene.ledger.redis.zrange(ERASE, 0, -1) == [other.encode()]
+
+    async def test_faces_that_are_deleted_meanwhile_are_erased_later(self, scene: Scene) -> None:
+        begins = await scene.control.erase_soon([scene.collection])
+        rewritten = scene.store.compact
+
+        def compact(collection: str, rest: Callable[[], None]) -> bool:
+            scene.ledger.redis.zadd(ERASE, {collection: begins.timestamp()})  # as erase_soon does
+            return rewritten(collection, rest)
+
+        scene.store.compact = compact  # type: ignore[method-assign]
+        scene.sweep(days=1)
+        assert scene.ledger.redis.zscore(ERASE, scene.collection) == begins.timestamp()
 
 
 class TestControl:

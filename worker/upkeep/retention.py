@@ -2,9 +2,11 @@
 
 One worker at a time makes a pass through these facedbs, and the next pass is an hour later. Each face is deleted as a
 caller would: by a claim, so that no repeated job brings it back. What a killed worker left is found by the next pass.
-A day after the first deletion the bytes of all that went are erased, as `facesearch erase --now` does.
+A day after the first deletion the bytes of all that went are erased, as `facesearch erase --now` does; sooner where the
+admin API erased persons (fs:retention-erase).
 """
 
+import math
 import threading
 import time
 import uuid
@@ -13,10 +15,11 @@ from typing import Final, cast
 
 import structlog
 from redis import ResponseError
+from redis.client import Pipeline
 
 from shared.control import Retention
 from shared.control.inventory import retained
-from shared.control.retentions import TURN
+from shared.control.retentions import ERASE, ERASE_AFTER_S, TURN
 from shared.errors import Unavailable
 from shared.jobs import DeleteJob, new_gateway_id, new_job_id, new_request_id
 from shared.worker_request import RENEW, RENEW_EVERY_S
@@ -24,6 +27,7 @@ from worker.ledger import Ledger
 from worker.periodic import Periodic
 from worker.store.base import PAGE, Person, Position, Store, StoreError
 from worker.store.views import matching
+from worker.upkeep.kept_answers import forget_deleted
 from worker.upkeep.pace import AbandonedError, Pace
 
 log = structlog.stdlib.get_logger(__name__)
@@ -39,13 +43,6 @@ RETRY_S: Final = 600
 
 LEASE_S: Final = 60
 """Seconds after which the turn of a killed worker is over: far more than one page takes."""
-
-ERASE_AFTER_S: Final = 86_400
-"""Seconds from the first deletion until the bytes are erased: rewriting a collection each hour would cost more than all
-else that a quiet service does."""
-
-ERASE: Final = "fs:retention-erase"
-"""Sorted set: collections with deleted faces whose bytes are to be erased, by the time of the first deletion."""
 
 _BEFORE_ANY_TIME: Final = (0, uuid.UUID(int=2**128 - 1))
 """The position after all persons without a time of adding."""
@@ -83,7 +80,7 @@ class RetentionSweeper:
         except (AbandonedError, _TurnLostError):
             self._renew(0)
             return
-        self._renew(PASS_EVERY_S if complete else RETRY_S)
+        self._renew(min(PASS_EVERY_S, self._until_next_erasure()) if complete else RETRY_S)
 
     def _pass(self, pace: Pace) -> bool:
         """Return whether everything could be done."""
@@ -145,27 +142,49 @@ class RetentionSweeper:
     def _erase(self, pace: Pace) -> bool:
         """Erase the bytes of what was deleted a day ago or more. Return whether everything could be erased."""
         redis, until = self._ledger.redis, self._now() - ERASE_AFTER_S
-        due = [one.decode() for one in cast("list[bytes]", redis.zrange(ERASE, "-inf", until, byscore=True))]
-        if due and not self._rewrites_append_only_file():
-            return False
-        complete = True
+        due = cast("list[tuple[bytes, float]]", redis.zrange(ERASE, "-inf", until, byscore=True, withscores=True))
+        if not due:
+            return True
 
         def rest() -> None:
             pace.rest()
             self._keep_turn()
             pace.begin()
 
-        for collection in due:
-            pace.begin()
-            try:
-                self._store.compact(collection, rest)
-            except StoreError as error:
-                log.warning("bytes_not_erased", collection=collection, reason=str(error))
-                complete = False
-                continue
-            redis.zrem(ERASE, collection)
-            log.info("bytes_erased", collection=collection)
-        return complete
+        pace.begin()
+        done = {member: score for member, score in due if self._compact(member.decode(), rest)}
+        try:
+            forget_deleted(redis, self._store, rest)
+        except StoreError as error:
+            log.warning("answers_not_erased", reason=str(error))
+            return False
+        if not self._rewrites_append_only_file():
+            return False
+
+        def take_off(pipe: Pipeline) -> None:
+            # One whose score has changed meanwhile has new faces to be erased.
+            still = [member for member, score in done.items() if pipe.zscore(ERASE, member) == score]
+            pipe.multi()
+            if still:
+                pipe.zrem(ERASE, *still)
+
+        redis.transaction(take_off, ERASE)
+        return len(done) == len(due)
+
+    def _compact(self, collection: str, rest: Callable[[], None]) -> bool:
+        """Return whether the collection's files could be rewritten. A Qdrant server does that by itself."""
+        try:
+            self._store.compact(collection, rest)
+        except StoreError as error:
+            log.warning("bytes_not_erased", collection=collection, reason=str(error))
+            return False
+        log.info("bytes_erased", collection=collection)
+        return True
+
+    def _until_next_erasure(self) -> int:
+        """Return the seconds until bytes are to be erased next, at least 1."""
+        first = cast("list[tuple[bytes, float]]", self._ledger.redis.zrange(ERASE, 0, 0, withscores=True))
+        return max(1, math.ceil(first[0][1] + ERASE_AFTER_S - self._now())) if first else PASS_EVERY_S
 
     def _rewrites_append_only_file(self) -> bool:
         """Have the broker rewrite its append-only file, where names are that passed through it. Return False while it
