@@ -44,7 +44,7 @@ from worker.models.identity import Identity
 from worker.models.versions import Preprocessing
 from worker.photos import image_of
 from worker.runtime import Runtime
-from worker.store.base import Changes, Person, Point, Store, StoreError, Vector
+from worker.store.base import Changes, Point, Store, StoreError, Vector
 from worker.store.base import Face as StoredFace
 from worker.store.faces import faces_of
 from worker.store.migrated import point_of, put_face, remove_faces
@@ -136,30 +136,37 @@ def migrate_photo(job: MigratePhotoJob, runtime: Runtime) -> str:
 def reconcile(job: ReconcileJob, runtime: Runtime) -> str:
     """Mend what differs for the persons of a page."""
     current, other = _sides(job, runtime)
-    looked_at = current if job.side == "current" else other
-    page = looked_at.store.page(job.collection, job.after, PAGE)
+    page = (current if job.side == "current" else other).store.page(job.collection, job.after, PAGE)
+    ids = [person.person_id for person in page]
+    # The other one first: what is added is added there last.
+    theirs, points = (
+        {point.person_id: point for point in side.store.get(job.collection, ids)} for side in (other, current)
+    )
     require_time(job)
-    persons, changed, began_us = [], 0, _switched_us(job, runtime)
-    for person in page:
-        if job.side == "other":
-            if _may_be_orphan(person, began_us) and current.store.person(job.collection, person.person_id) is None:
-                other.remove(person.person_id)
-                changed += 1
-            continue
-        theirs = other.store.person(job.collection, person.person_id)
-        if theirs is not None and _attributes(theirs) != _attributes(person):
-            other.store.update(job.collection, person.person_id, _attributes(person))
+    removable_from = _removable_from(job, runtime)
+    persons, changed = [], 0
+    for person_id, point in theirs.items():
+        searched = points.get(person_id)
+        if removable_from is not None and (point.added or 0) >= removable_from:
+            deleted = _face_ids(point) - _face_ids(searched)
+            changed += bool(deleted)
+            remove_faces(other.alone, other.name, person_id, deleted)
+        if searched is not None and _attributes(point) != _attributes(searched):
+            other.store.update(job.collection, person_id, _attributes(searched))
             changed += 1
-        migrated = 0 if theirs is None else theirs.faces
-        persons.append(
-            SeenPerson(
-                person_id=person.person_id,
-                name=person.name,
-                external_id=person.external_id,
-                faces=person.faces,
-                migrated=migrated,
+    for person_id in ids if job.side == "current" else ():
+        if person_id in points:  # else it is deleted meanwhile
+            found, ours = points[person_id], _face_ids(points[person_id])
+            migrated = len(ours & _face_ids(theirs.get(person_id)))
+            persons.append(
+                SeenPerson(
+                    person_id=person_id,
+                    name=found.name,
+                    external_id=found.external_id,
+                    faces=len(ours),
+                    migrated=migrated,
+                )
             )
-        )
     following = page[-1].position if len(page) == PAGE else None
     return Reconciled(persons=persons, changed=changed, next=following).model_dump_json()
 
@@ -227,7 +234,7 @@ def _add_to_other(collection: str, person: Point, face: StoredFace, current: Sto
     there = point_of(current, collection, person.person_id)
     if there is None:
         other.remove(person.person_id)
-    elif face.face_id not in {each.face_id for each in faces_of(there)}:
+    elif face.face_id not in _face_ids(there):
         remove_faces(other.alone, other.name, person.person_id, {face.face_id})
 
 
@@ -247,23 +254,28 @@ def _other_side(collection: str, runtime: Runtime, ours: str) -> _Side | None:
     return _Side(runtime, collection, migration.current if migration.other.identity == ours else migration.other)
 
 
-def _switched_us(job: FacedbJob, runtime: Runtime) -> float:
-    """Return when the facedb was switched, in microseconds since 1970; 0 if it is not."""
-    migration = runtime.migrations().get(job.collection)
-    switched = migration is not None and migration.state == "switched"
-    return migration.changed.timestamp() * 1e6 if migration is not None and switched else 0.0
+def _removable_from(job: FacedbJob, runtime: Runtime) -> float | None:
+    """Return the time of adding, in microseconds since 1970, from which persons of the other collection go if they are
+    not searched; None: none does now.
 
-
-def _may_be_orphan(person: Person, since_us: float) -> bool:
-    """Return whether a person who is not searched was deleted. One that was added just now may be on its way to what is
-    searched, if that was switched just now; and one that was there before a switch may have been left behind by it.
+    Jobs that began before a switch write to what is searched last. And who was there before a switch may have been left
+    behind by it, and must be there after a rollback.
     """
-    added = person.added or 0
-    return since_us <= added < (time.time() - DROP_AFTER_S) * 1e6
+    migration = runtime.migrations().get(job.collection)
+    swapped = None if migration is None or migration.swapped is None else migration.swapped.timestamp()
+    if swapped is None:
+        return 0.0
+    if time.time() < swapped + DROP_AFTER_S:
+        return None
+    return swapped * 1e6 if migration is not None and migration.state == "switched" else 0.0
 
 
-def _attributes(person: Person) -> Changes:
-    return {"name": person.name, "external_id": person.external_id, "metadata": person.metadata}
+def _face_ids(point: Point | None) -> set[uuid.UUID]:
+    return set() if point is None else {face.face_id for face in faces_of(point)}
+
+
+def _attributes(point: Point) -> Changes:
+    return {"name": point.name, "external_id": point.external_id, "metadata": point.metadata}
 
 
 MIGRATION_ACTIONS: Final[Mapping[type[Job], Callable[[Any, Runtime], str]]] = {

@@ -59,7 +59,7 @@ class Migration(BaseModel):
     """Where the faces of a facedb are. collection: the facedb's own. current: what is searched. other: what is filled,
     while `filling`, or what was searched before, once `switched`; None while there is no migration. leftovers: what is
     to be removed. compared: the last comparison while filling. begun, changed, by: when, and by whom it was changed
-    last.
+    last. swapped: when `current` and `other` changed places last.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # a later release may add fields
@@ -72,6 +72,7 @@ class Migration(BaseModel):
     compared: Compared | None = None
     begun: AwareDatetime
     changed: AwareDatetime
+    swapped: AwareDatetime | None = None
     by: str
 
     @property
@@ -170,8 +171,8 @@ class Migrations(Connected):
     ) -> Migration:
         def change(_: Facedb, migration: Migration | None) -> Migration:
             found = _in_state(migration, before, tenant, facedb)
-            update = {"state": after, "current": found.other, "other": found.current, "changed": now(), "by": by}
-            return found.model_copy(update=update)
+            update = {"state": after, "current": found.other, "other": found.current, "swapped": now()}
+            return found.model_copy(update=update | {"changed": now(), "by": by})
 
         return await self._change_migration(tenant, facedb, change)
 

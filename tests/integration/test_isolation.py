@@ -371,6 +371,15 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
     ),
     *(
         (
+            "facesearch facedbs migrate",
+            f"facedb{what}",
+            lambda t, c, o, w=options: t.command(f"facedbs migrate {o.own} --tenant {c.tenant}{w}"),
+            "tenant TENANT has no facedb FACEDB",
+        )
+        for what, options in (("", ""), (", to switch it", " --switch"), (", to give it up", " --cancel"))
+    ),
+    *(
+        (
             "facesearch facedbs retention",
             f"facedb{what}",
             lambda t, c, o, w=options: t.command(f"facedbs retention {o.own} --tenant {c.tenant}{w}"),

@@ -28,9 +28,9 @@ from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.models.versions import Preprocessing
 from worker.runtime import Runtime
-from worker.store.base import Point, StoreUnavailable
+from worker.store.base import Face, Point, StoreUnavailable
 from worker.store.memory import MemoryStore
-from worker.store.migrated import MigratedStore
+from worker.store.migrated import MigratedStore, put_face
 from worker.tasks import perform
 from worker.upkeep.leftovers import Leftovers
 from worker.upkeep.sweeper import Sweeper
@@ -201,8 +201,8 @@ async def test_a_reconciliation_removes_who_was_deleted_and_carries_attributes_o
     migration = await scene.control.migration(DEFAULT, "staff")
     scene.store.under(NEW).add(migration.other.name, [Point(orphan, "gone", TableFaces.vector(ord("q"), 4), 1)])
     scene.store.under(OLD).update(migration.current.name, kept, {"name": "renamed", "external_id": "7"})
-    assert scene.done(ReconcileJob, side="other")["changed"] == 1
-    assert scene.done(ReconcileJob, side="current")["changed"] == 1
+    assert scene.done(ReconcileJob, side="other")["changed"] == 2
+    assert scene.done(ReconcileJob, side="current")["changed"] == 0
     other = scene.store.under(NEW)
     assert [(p.person_id, p.name, p.external_id) for p in other.page(migration.other.name, None, 9)] == [
         (kept, "renamed", "7")
@@ -215,6 +215,37 @@ async def test_a_reconciliation_after_a_switch_keeps_who_was_left_behind(scene: 
     await scene.control.switch_migration(DEFAULT, "staff", "test")
     assert scene.done(ReconcileJob, side="other")["changed"] == 0
     assert left in (await scene.stored())[1]
+
+
+async def test_a_face_that_was_deleted_goes_from_the_other_collection_and_the_person_stays(scene: Scene) -> None:
+    person = scene.fill(b"a")
+    await scene.begin()
+    scene.done(MigratePhotoJob, b"a", persons=[], least=97)
+    migration = await scene.control.migration(DEFAULT, "staff")
+    (point,) = scene.store.under(NEW).get(migration.other.name, [person])
+    put_face(scene.store.under(NEW), migration.other.name, point, Face(uuid.uuid4(), TableFaces.vector(ord("q"), 4)))
+    assert scene.done(ReconcileJob, side="current")["changed"] == 1
+    assert scene.store.under(NEW).count_faces(migration.other.name) == 1
+    assert person in (await scene.stored())[1]
+
+
+async def test_each_face_of_a_person_is_migrated_by_a_photo_of_its_own(scene: Scene) -> None:
+    person = scene.fill(b"a")
+    store, second = scene.runtime.store.under(OLD), Face(uuid.uuid4(), TableFaces.vector(ord("c"), 3), 5)
+    (point,) = store.get(scene.facedb.collection, [person])
+    put_face(store, scene.facedb.collection, point, second)
+    await scene.begin()
+    for image, migrated in ((b"a", 1), (b"c", 2)):
+        scene.done(MigratePhotoJob, image, persons=[str(person)], least=20)
+        (seen,) = scene.done(ReconcileJob, side="current")["persons"]
+        assert (seen["faces"], seen["migrated"]) == (2, migrated)
+    migration = await scene.control.migration(DEFAULT, "staff")
+    (point,) = scene.store.under(NEW).get(migration.other.name, [person])
+    vectors = {face.face_id: face.vector.tobytes() for face in point.faces}
+    assert vectors == {
+        person: TableFaces.vector(ord("a"), 4).tobytes(),
+        second.face_id: TableFaces.vector(ord("c"), 4).tobytes(),
+    }
 
 
 async def test_a_person_deleted_while_its_face_is_added_to_the_other_collection_does_not_stay(scene: Scene) -> None:

@@ -58,6 +58,11 @@ def remedy(stored: str, ours: Identity) -> str:
             for preprocessing in PREPROCESSINGS.values()
         )
         release = "" if fitting or not _is_known(theirs.model) else " and go back to the release that added them"
+        if fitting:
+            again = (
+                "add the faces again, from your photos (the service keeps none): with FACESEARCH_SECOND_EMBEDDER="
+                f"{theirs.model} `facesearch facedbs migrate` does it while the service runs"
+            )
         return f"set FACESEARCH_EMBEDDER={theirs.model} again{release}, or {again}"
     if theirs.digest != ours.digest:
         return f"the file of {ours.model} is another one now: put back the former, or {again}"
