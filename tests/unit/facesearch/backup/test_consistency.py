@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from facesearch.backup.consistency import Consistency
-from facesearch.backup.control_data import Entry
+from facesearch.backup.control_data import Entry, collections_in
 
 WHEN = "2026-01-31T12:00:00Z"
 DIGEST = "a" * 64
@@ -19,6 +19,16 @@ def record(**fields: object) -> str:
     return json.dumps({**fields, "created": WHEN})
 
 
+MIGRATION = {
+    "collection": "shop.staff.00000000",
+    "state": "switched",
+    "current": {"name": "shop.staff.11111111", "identity": "new:00:v1003:4"},
+    "other": {"name": "shop.staff.00000000", "identity": "old:00:v1003:4"},
+    "leftovers": [{"name": "shop.staff.22222222", "identity": "older:00:v1003:4", "due": 1.0}],
+    "begun": WHEN,
+    "changed": WHEN,
+    "by": "me",
+}
 RETENTION = {"created": WHEN, "days": 30, "since": WHEN, "changed": WHEN, "by": "me"}
 
 
@@ -41,6 +51,7 @@ def consistent_data() -> Data:
             json.dumps({"collection": "shop.staff.00000000", "version": 1, "changed": WHEN, "by": "me"}),
         ),
         Entry("fs:retention:shop:staff", "string", json.dumps(RETENTION)),
+        Entry("fs:migrations", "hash", {"shop.staff.00000000": json.dumps(MIGRATION)}),
         # Left by an earlier release, which dropped the facedb.
         Entry(
             "fs:confidence:shop:gone",
@@ -83,6 +94,10 @@ DAMAGES = {
         put("fs:retention:shop:staff", json.dumps(RETENTION | {"days": 0})),
         "fs:retention:shop:staff: its record is damaged, so faces there are kept for good",
     ),
+    "a damaged migration": (
+        put("fs:migrations", {"shop.staff.00000000": json.dumps(MIGRATION | {"current": None})}),
+        "fs:migrations has for shop.staff.00000000 what is no migration: all searches fail",
+    ),
     "a damaged id": (put("fs:tenant-ids", {"shop": "a:b"}), "fs:tenant-ids has for tenant shop what is no id"),
     "one id of two": (
         put("fs:tenant-ids", {"shop": "a", "bank": "a"}),
@@ -118,9 +133,16 @@ DAMAGES = {
 def test_consistent_control_data_has_no_problems() -> None:
     control = Consistency(consistent_data().values())
     assert list(control.problems()) == []
-    assert control.collections == {COLLECTION: "shop", "shop.staff.00000000": "shop"}
+    migrated = {f"shop.staff.{number * 8}" for number in "012"}
+    assert control.collections == dict.fromkeys({COLLECTION, *migrated}, "shop")
+    assert control.owners == dict.fromkeys(migrated, "shop.staff.00000000")
     assert control.dropped == {"shop.gone.00000000"}
     assert list(Consistency([]).problems()) == []
+
+
+def test_a_backup_has_both_collections_of_a_migrated_facedb_and_not_what_is_to_be_removed() -> None:
+    entries = list(consistent_data().values())
+    assert sorted(collections_in(entries)) == [COLLECTION, "shop.staff.00000000", "shop.staff.11111111"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=str)
