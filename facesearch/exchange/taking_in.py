@@ -10,6 +10,7 @@ from facesearch.backup import worker_request
 from facesearch.backup.handed_over import handed_over
 from facesearch.embedded.broker import describe_failure
 from facesearch.exchange.reading import FacedbFile
+from shared.control.migrations import read_migrations
 from shared.errors import OperatorError
 from shared.heartbeat import Heartbeat, read_heartbeats
 from shared.import_request import Progress, Request
@@ -63,6 +64,7 @@ def bring_in(
     on.
     """
     try:
+        _require_no_migration(redis, collection)
         if backend(settings).url is not None:
             return _into_store(settings, redis, collection, file, advance)
         return _through_worker(settings, redis, collection, file, advance)
@@ -74,6 +76,13 @@ def bring_in(
         ) from None
     except (StoreError, AbandonedError) as error:
         raise OperatorError(f"{worker_request.IMPORT.failed}: {error}") from None
+
+
+def _require_no_migration(redis: Redis, collection: str) -> None:
+    """Raise OperatorError while the facedb has two collections: persons would be in one of them only."""
+    migration = read_migrations(redis).get(collection)
+    if migration is not None and migration.other is not None:
+        raise OperatorError("the facedb is being migrated: nothing was imported; end the migration first, or undo it")
 
 
 def _into_store(

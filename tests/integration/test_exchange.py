@@ -18,16 +18,19 @@ from redis import Redis
 from redis import asyncio as aioredis
 
 from contract.tenants import new_tenant
+from facesearch.backup import handed_over
 from facesearch.cli.main import main
-from facesearch.exchange import reading
+from facesearch.exchange import reading, taking_in
 from facesearch.exchange.about import ABOUT, PERSONS, VECTORS
 from homes import Home, done, faces, ours, refused, with_preprocessing
 from portraits import hopper_jpeg
 from qdrant_server import served
 from service import Service
-from shared.control import Control
+from shared.control import DEFAULT, Control
+from shared.errors import OperatorError
 from shared.import_request import REQUEST, Progress, Request
 from shared.jobs import DeleteJob, new_gateway_id, new_job_id, new_request_id
+from shared.settings import Settings
 from shared.worker_request import new_id, progress_key
 from spaces import only
 from worker.ledger import Ledger
@@ -261,6 +264,44 @@ class TestTakingIn:
         for count, drawn in ((7, 7), (3, 7), (0, 7), (9, 9)):
             ledger.skip_names(COLLECTION, count)
             assert ledger.names_drawn(COLLECTION) == drawn
+
+
+def test_a_facedb_that_is_being_migrated_gets_nobody(redis: Redis, valkey_url: str, tmp_path: Path) -> None:
+    async def migrating() -> str:
+        async with aioredis.Redis.from_url(valkey_url) as client:
+            control = Control(client)
+            await control.set_first_key("a first key")
+            return (await control.begin_migration(DEFAULT, DEFAULT, "one", "another", "test")).collection
+
+    collection = asyncio.run(migrating())
+    Exported(ours(), faces(1)).write(tmp_path / "staff.facedb")
+    with (
+        reading.opened(tmp_path / "staff.facedb") as file,
+        pytest.raises(OperatorError, match="is being migrated: nothing was imported"),
+    ):
+        taking_in.bring_in(Settings(), redis, collection, file, print)
+
+
+class TestHandingOver:
+    LEFT = f"import-{'0' * 32}"
+
+    def test_what_killed_imports_left_goes_with_the_next_and_with_erase(self, tmp_path: Path) -> None:
+        for removed in (handed_over.remove_leftovers, self.next_one):
+            (tmp_path / self.LEFT).mkdir()
+            (tmp_path / self.LEFT / "faces.jsonl").write_text("a face")
+            removed(tmp_path)
+            assert [path.name for path in tmp_path.iterdir()] == [handed_over.LOCK]
+
+    def next_one(self, handover: Path) -> None:
+        with handed_over.handed_over(handover, new_id()) as folder:
+            assert {path.name for path in handover.iterdir()} == {handed_over.LOCK, folder.name}
+
+    def test_one_that_is_under_way_is_left_alone(self, tmp_path: Path) -> None:
+        with handed_over.handed_over(tmp_path, new_id()) as folder:
+            handed_over.remove_leftovers(tmp_path)
+            assert folder.is_dir()
+            with pytest.raises(OperatorError, match="another import"), handed_over.handed_over(tmp_path, new_id()):
+                pass
 
 
 class TestRequests:
