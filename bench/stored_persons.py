@@ -53,13 +53,17 @@ def persons(count: int) -> Iterator[Person]:
         yield Person(person_id, f"ID{number}", NOW + number * 1_000, f"customer-{number}")
 
 
+def point_of(person: Person, vector: np.ndarray) -> Point:
+    return Point(person.person_id, person.name, vector, person.added, person.external_id, person.metadata)
+
+
 def fill(store: EdgeStore, count: int, change: Change = lambda person: person) -> list[Person]:
     """Add this many persons, each changed first, and return them."""
     batches, everybody = LikeSface().batches(BATCH), [change(person) for person in persons(count)]
     for begin in range(0, count, BATCH):
         vectors = next(batches)
         some = everybody[begin : begin + BATCH]
-        store.add(DB, [Point.of(person, vector) for person, vector in zip(some, vectors, strict=True)])
+        store.add(DB, [point_of(person, vector) for person, vector in zip(some, vectors, strict=True)])
     return everybody
 
 
@@ -137,7 +141,7 @@ def measure_growth(folder: Path, size: int) -> dict[str, Any]:
         everybody = list(persons(size))
         for begin in range(0, size, BATCH):
             points = [
-                engine.Point(str(p.person_id), v.tolist(), attributes.payload_of(Point.of(p, v)))
+                engine.Point(str(p.person_id), v.tolist(), attributes.payload_of(point_of(p, v)))
                 for p, v in zip(everybody[begin : begin + BATCH], next(batches), strict=True)
             ]
             begun = time.process_time()

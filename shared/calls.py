@@ -33,9 +33,11 @@ from shared.errors import (
     ContractError,
     CursorInvalid,
     FaceNotDetected,
+    FacesUnlike,
     ImageUnreadable,
     InvalidRequest,
     NoSimilarFace,
+    PersonFull,
     PersonUnknown,
     TooManyFaces,
     rejection_reasons,
@@ -44,6 +46,7 @@ from shared.jobs import (
     AddJob,
     CompareJob,
     CountFacedbsJob,
+    DeleteFaceJob,
     DeleteJob,
     GetPersonJob,
     Job,
@@ -58,7 +61,9 @@ from shared.parameters import (
     Details,
     ExternalId,
     Facedb,
+    FaceId,
     FreeName,
+    GivenPersonId,
     Img,
     LeastConfidence,
     LikePerson,
@@ -75,7 +80,16 @@ from shared.parameters import (
     WhichSearched,
     missing,
 )
-from shared.persons import MAX_PERSONS, CountedFacedb, Person, PersonPage
+from shared.persons import (
+    MAX_FACES,
+    MAX_PERSONS,
+    CountedFacedb,
+    FaceOfPerson,
+    FaceQuality,
+    Person,
+    PersonPage,
+    PersonWithFaces,
+)
 
 
 class Tag(NamedTuple):
@@ -175,12 +189,25 @@ class AddFaceParameters(CallParameters):
     faces: WhichFaces = Faces.ALL
     external_id: ExternalId = None
     metadata: Metadata = None
+    person_id: GivenPersonId = None
     unique: Unique = None
     details: Details = 0
 
     @property
     def compares(self) -> bool:
         return self.unique is not None
+
+    def job_fields(self) -> dict[str, Any]:
+        """Return the fields. Raises InvalidRequest if `faces` or `unique` is given for a person, and PersonUnknown for
+        a person_id that cannot be one.
+        """
+        fields = super().job_fields()
+        if self.person_id is None:
+            return fields
+        for other in ("faces", "unique"):
+            if other in self.model_fields_set:
+                raise InvalidRequest(f"{other} must be left out with person_id, who gets the most prominent face")
+        return fields | {"person_id": as_person_id(self.person_id)}
 
 
 class AddFaceParametersFree(AddFaceParameters):
@@ -288,6 +315,16 @@ class DeletePersonParameters(_OfOnePerson):
     """The person to delete."""
 
 
+class DeleteFaceParameters(_OfOnePerson):
+    """The person and the face of it to delete."""
+
+    face_id: FaceId
+
+    def job_fields(self) -> dict[str, str | None]:
+        """Return both ids. Raises PersonUnknown for a text that cannot be one."""
+        return super().job_fields() | {"face_id": as_person_id(self.face_id)}
+
+
 class ListFacedbsParameters(CallParameters):
     """None."""
 
@@ -308,6 +345,20 @@ _PERSON_EXAMPLE: Final = Person(
     metadata={"floor": 3},
     faces=1,
 )
+_WHOLE_EXAMPLE: Final = PersonWithFaces(
+    person_id=_PERSON_EXAMPLE["person_id"],
+    name=_PERSON_EXAMPLE["name"],
+    added=_PERSON_EXAMPLE["added"],
+    external_id=_PERSON_EXAMPLE["external_id"],
+    metadata=_PERSON_EXAMPLE["metadata"],
+    faces=[
+        FaceOfPerson(
+            face_id=PERSON_ID_EXAMPLE,
+            added=_PERSON_EXAMPLE["added"],
+            quality=FaceQuality(size=142.3, sharpness=0.812, dark=0.0, bright=0.013, yaw=-3.1, pitch=2.0),
+        )
+    ],
+)
 
 ADD_FACE: Final = Call(
     name="addface",
@@ -316,7 +367,7 @@ ADD_FACE: Final = Call(
     parameters=AddFaceParameters,
     free_names=AddFaceParametersFree,
     job=AddJob,
-    raises=(FaceNotDetected, ImageUnreadable, TooManyFaces),
+    raises=(FaceNotDetected, ImageUnreadable, TooManyFaces, PersonUnknown, PersonFull, FacesUnlike),
     # The source marks OK as charged and says in the same line that adding is free. It is free, and counted on its own,
     # so that an operator can price it.
     charged=frozenset({Status.FACE_DETECT_FAILED}),
@@ -329,8 +380,11 @@ ADD_FACE: Final = Call(
         f"image shows several. An image with more than {MAX_ADDED} faces to add is INVALID_REQUEST. `external_id` and "
         "`metadata` are attached to all faces. With `unique`, a confidence from 80 on, a face is not added if somebody "
         "in the face database is so like it: its entry names that person, with `existing` and the `confidence`. Of any "
-        "number of concurrent adds of one person with `unique` exactly one adds. `details` says more about each: where "
-        "it is in the photo, how it is shown, and what is attached to its person."
+        "number of concurrent adds of one person with `unique` exactly one adds. With `person_id` the most prominent "
+        f"face is added to that person, who has at most {MAX_FACES} faces and is found by all of them; `name`, "
+        "`external_id` and `metadata` then change what is attached, and `faces` and `unique` must be left out. "
+        "`details` says more about each face: where it is in the photo, how it is shown, and what is attached to its "
+        "person."
     ),
     example={"name": "Grace"},
 )
@@ -413,10 +467,13 @@ GET_PERSON: Final = Call(
     parameters=GetPersonParameters,
     job=GetPersonJob,
     raises=(PersonUnknown,),
-    result=Person,
-    result_example=_PERSON_EXAMPLE,
+    result=PersonWithFaces,
+    result_example=_WHOLE_EXAMPLE,
     summary="Look one person up",
-    description="`added` is null for a face that was added by a release without times.",
+    description=(
+        "Answers the person with its faces. `added` and `quality` are null for a face that was added by a release "
+        "without them."
+    ),
     example={"person_id": PERSON_ID_EXAMPLE},
 )
 UPDATE_PERSON: Final = Call(
@@ -453,6 +510,24 @@ DELETE_PERSON: Final = Call(
     description=DELETE_FACE.description,
     example={"person_id": PERSON_ID_EXAMPLE},
 )
+DELETE_FACE_OF_PERSON: Final = Call(
+    name="deleteface",
+    method="DELETE",
+    route="/v1/persons/{person_id}/faces/{face_id}",
+    tag=PERSONS,
+    scope=Scope.DELETE,
+    parameters=DeleteFaceParameters,
+    job=DeleteFaceJob,
+    raises=(PersonUnknown, FacesUnlike),
+    result=DELETE_FACE.result,
+    result_example=FACE_DELETED,
+    summary="Delete one face of a person",
+    description=(
+        "The last face is deleted with the person. PERSON_ID_NOT_EXIST also where the person has no such face. "
+        f"{DELETE_FACE.description}"
+    ),
+    example={"person_id": PERSON_ID_EXAMPLE, "face_id": PERSON_ID_EXAMPLE},
+)
 LIST_FACEDBS: Final = Call(
     name="listfacedbs",
     method="GET",
@@ -476,6 +551,7 @@ CALLS: Final = (
     GET_PERSON,
     UPDATE_PERSON,
     DELETE_PERSON,
+    DELETE_FACE_OF_PERSON,
     LIST_FACEDBS,
 )
 """All calls, in the order in which documents and messages name them."""

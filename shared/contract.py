@@ -13,7 +13,17 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from shared.persons import MAX_FACES, Added, CountedFacedb, FaceQuality, Metadata, Person, PersonId, PersonPage
+from shared.persons import (
+    MAX_FACES,
+    Added,
+    CountedFacedb,
+    FaceQuality,
+    Metadata,
+    Person,
+    PersonId,
+    PersonPage,
+    PersonWithFaces,
+)
 
 
 class Status(StrEnum):
@@ -233,6 +243,8 @@ def _kind(message: Any) -> str:
         kinds = (("matches", "searched"), ("existing", "added"), ("confidence", "found"), ("facedb", "facedbs"))
         return next((kind for key, kind in kinds if key in first), "added")
     keys = message if isinstance(message, dict) else {}
+    if isinstance(keys.get("faces"), list) and "person_id" in keys:
+        return "whole"
     return "comparison" if "similarity" in keys else "page" if "persons" in keys else "person"
 
 
@@ -243,6 +255,7 @@ Message = Annotated[
     | Annotated[list[SearchedFace], Tag("searched")]
     | Annotated[Comparison, Tag("comparison")]
     | Annotated[Person, Tag("person")]
+    | Annotated[PersonWithFaces, Tag("whole")]
     | Annotated[PersonPage, Tag("page")]
     | Annotated[list[CountedFacedb], Tag("facedbs")],
     Discriminator(_kind),

@@ -60,6 +60,18 @@ class TooManyFaces(InvalidRequest):
     rejected = "too_many_faces"
 
 
+class PersonFull(InvalidRequest):
+    """The person has as many faces as a person can have."""
+
+    rejected = "person_full"
+
+
+class FacesUnlike(InvalidRequest):
+    """The faces that the person would have are so unlike that they have no mean."""
+
+    rejected = "faces_unlike"
+
+
 class CursorInvalid(InvalidRequest):
     """The cursor was not made by this service, or for another list."""
 

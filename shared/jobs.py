@@ -104,7 +104,9 @@ class AddJob(FacedbJob):
     name None: each face gets the face database's next `ID<n>`. Workers always take free names, and the gateway decides
     which are allowed. faces: which to add; `all` is not sent, for workers of a release that knows no other choice.
     external_id, metadata: of all these faces, metadata as JSON; None is not sent either, nor are the defaults of what
-    follows. unique: a confidence; a face is not added if somebody in the facedb is so like it. calibration: for unique.
+    follows. person_id: of the person who gets the most prominent face; name, external_id and metadata then change the
+    person, and None leaves what is there. unique: a confidence; a face is not added if somebody in the facedb is so
+    like it. calibration: for unique.
     """
 
     task: ClassVar[str] = "facesearch.add"
@@ -113,9 +115,14 @@ class AddJob(FacedbJob):
     faces: Annotated[Faces, Field(exclude_if=lambda faces: faces is Faces.ALL)] = Faces.ALL
     external_id: Annotated[_ExternalId | None, _SENT_IF_GIVEN] = None
     metadata: Annotated[_Metadata | None, _SENT_IF_GIVEN] = None
+    person_id: Annotated[uuid.UUID | None, _SENT_IF_GIVEN] = None
     unique: Annotated[float | None, Field(ge=MIN_CONFIDENCE, le=100), _SENT_IF_GIVEN] = None
     details: _Details = False
     calibration: _Calibration = None
+
+    def face_id(self, number: int) -> uuid.UUID:
+        """Return the id of a face that the job adds. number: of the face in the image, from 0, left to right."""
+        return person_id(self.origin, number)
 
 
 class SearchJob(FacedbJob):
@@ -144,6 +151,15 @@ class DeleteJob(FacedbJob):
     task: ClassVar[str] = "facesearch.delete"
 
     person_id: uuid.UUID
+
+
+class DeleteFaceJob(FacedbJob):
+    """Delete one face of a person; the last one with the person."""
+
+    task: ClassVar[str] = "facesearch.delete_face"
+
+    person_id: uuid.UUID
+    face_id: uuid.UUID
 
 
 class ListPersonsJob(FacedbJob):

@@ -158,6 +158,26 @@ LikePerson = Annotated[
         json_schema_extra={"format": "uuid"},
     ),
 ]
+GivenPersonId = Annotated[
+    # An empty text is not the same as left out: a new person must not be made because a value got lost.
+    str | None,
+    Field(
+        min_length=1,
+        description="the person_id of a person",
+        examples=[PERSON_ID_EXAMPLE],
+        json_schema_extra={"format": "uuid"},
+        exclude_if=lambda person_id: person_id is None,
+    ),
+]
+FaceId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="the face_id of a face of the person",
+        examples=[PERSON_ID_EXAMPLE],
+        json_schema_extra={"format": "uuid"},
+    ),
+]
 ExternalId = Annotated[
     str | None,
     Field(

@@ -64,6 +64,27 @@ class Person(TypedDict):
     faces: Annotated[int, Field(ge=1)]
 
 
+class FaceOfPerson(TypedDict):
+    """One of the faces of a person. face_id: of the first face it is the person_id. quality: None for a face that a
+    release without it added.
+    """
+
+    face_id: PersonId
+    added: Added
+    quality: FaceQuality | None
+
+
+class PersonWithFaces(TypedDict):
+    """A person as in Person, with its faces in place of their number: the one that was added first comes first."""
+
+    person_id: PersonId
+    name: str
+    added: Added
+    external_id: NotRequired[str]
+    metadata: NotRequired[Metadata]
+    faces: Annotated[list[FaceOfPerson], Field(min_length=1, max_length=MAX_FACES)]
+
+
 class PersonDetails(TypedDict):
     """What details of a face say of its person, as in Person."""
 

@@ -16,6 +16,7 @@ from shared.calls import (
     ADD_FACE,
     COMPARE_FACES,
     DELETE_FACE,
+    DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
     GET_PERSON,
     LIST_FACEDBS,
@@ -188,7 +189,28 @@ def _is_person(message: object) -> bool:
         and (message["added"] is None or bool(re.fullmatch(TIME, str(message["added"]))))
         and bool(re.fullmatch("[!-~]{1,128}", message.get("external_id", "x")))
         and isinstance(message.get("metadata", {}), dict)
-        and message["faces"] == 1
+        and isinstance(message["faces"], int)
+        and 1 <= message["faces"] <= 100
+    )
+
+
+def _is_person_with_faces(message: object) -> bool:
+    faces = message.get("faces") if isinstance(message, dict) else None
+    return (
+        isinstance(message, dict)
+        and isinstance(faces, list)
+        and _is_person(message | {"faces": len(faces)})
+        and len({face["face_id"] for face in faces}) == len(faces)
+        and all(map(_is_face_of_person, faces))
+    )
+
+
+def _is_face_of_person(face: Any) -> bool:
+    return (
+        list(face) == ["face_id", "added", "quality"]
+        and _is_uuid(face["face_id"])
+        and (face["added"] is None or bool(re.fullmatch(TIME, str(face["added"]))))
+        and (face["quality"] is None or _is_shown({"box": [0, 0, 0, 0], "quality": face["quality"]}))
     )
 
 
@@ -209,7 +231,7 @@ def _is_list_of_facedbs(message: object) -> bool:
         isinstance(message, list)
         and all(isinstance(each, dict) for each in message)
         and all(list(each) == ["facedb", "persons", "faces", "default"] for each in message)
-        and all(each["persons"] == each["faces"] >= 0 for each in message)
+        and all(0 <= each["persons"] <= each["faces"] <= 100 * each["persons"] for each in message)
         and sorted(each["facedb"] for each in message) == [each["facedb"] for each in message]
         and [each["default"] for each in message].count(True) == 1
     )
@@ -228,9 +250,10 @@ _RESULTS: Final[dict[Call, Callable[[object], bool]]] = {
     DELETE_FACE: lambda message: message == FACE_DELETED,
     COMPARE_FACES: _is_comparison,
     LIST_PERSONS: _is_page,
-    GET_PERSON: _is_person,
+    GET_PERSON: _is_person_with_faces,
     UPDATE_PERSON: _is_person,
     DELETE_PERSON: lambda message: message == FACE_DELETED,
+    DELETE_FACE_OF_PERSON: lambda message: message == FACE_DELETED,
     LIST_FACEDBS: _is_list_of_facedbs,
 }
 """Checks of the message of OK, by call."""

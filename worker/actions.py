@@ -12,17 +12,18 @@ from shared.jobs import (
     AddJob,
     CompareJob,
     CountFacedbsJob,
+    DeleteFaceJob,
     DeleteJob,
     GetPersonJob,
     Job,
     ListPersonsJob,
     SearchJob,
     UpdatePersonJob,
-    person_id,
 )
 from worker.alike import faces_alike
 from worker.delivery.deadline import require_time
 from worker.delivery.time_limit import Stopwatch
+from worker.face_actions import add_to_person, delete_face
 from worker.facedb import Facedb
 from worker.ledger import START_S
 from worker.migration_actions import Numbered, OtherModel
@@ -43,7 +44,11 @@ Action = Callable[[Any, Runtime], Message]
 
 
 def add(job: AddJob, runtime: Runtime) -> list[AddedFace]:
-    """Add the faces of the image that the caller asks for and whose quality suffices, from left to right."""
+    """Add the faces of the image that the caller asks for and whose quality suffices, from left to right; or one to a
+    person.
+    """
+    if job.person_id is not None:
+        return add_to_person(job, runtime)
     taken = Stopwatch(runtime.waited_s)
     selection = ToAdd(job, runtime)
     image = image_of(job, runtime)
@@ -79,7 +84,7 @@ def _added(
     numbered: dict[int, Point] = {}
     for place, (name, face, there) in enumerate(zip(names, faces, decision.existing, strict=True)):
         if there is None:
-            face_id = person_id(job.origin, face.number)
+            face_id = job.face_id(face.number)
             kept = StoredFace(face_id, face.vector, added + place, described_quality(face.quality))
             point = Point(face_id, name, face.vector, added + place, job.external_id, metadata, (kept,))
             points[face_id] = numbered[face.number] = point
@@ -87,8 +92,7 @@ def _added(
         _write(job, list(points.values()), runtime, store, decision.begun)
         other_model.add(numbered)
     entries = [
-        _entry(points, person_id(job.origin, face.number), there)
-        for face, there in zip(faces, decision.existing, strict=True)
+        _entry(points, job.face_id(face.number), there) for face, there in zip(faces, decision.existing, strict=True)
     ]
     if job.details:
         _add_details(job, store, entries, faces, points)
@@ -170,6 +174,7 @@ ACTIONS: Final[Mapping[type[Job], Action]] = {
     AddJob: add,
     SearchJob: search,
     DeleteJob: delete,
+    DeleteFaceJob: delete_face,
     CompareJob: compare,
     ListPersonsJob: list_persons,
     GetPersonJob: get_person,

@@ -11,7 +11,7 @@ from shared.contract import AddedFace, FoundFace
 from shared.control.cursor_secret import cursor_secret
 from shared.errors import CursorInvalid, PersonUnknown, Unavailable
 from shared.jobs import CountFacedbsJob, GetPersonJob, ListPersonsJob, UpdatePersonJob
-from shared.persons import CountedFacedb, Person, PersonDetails, PersonPage
+from shared.persons import CountedFacedb, FaceOfPerson, Person, PersonDetails, PersonPage, PersonWithFaces
 from worker import cursors
 from worker.cursors import Listing
 from worker.delivery.deadline import require_time
@@ -44,12 +44,13 @@ def list_persons(job: ListPersonsJob, runtime: Runtime) -> PersonPage:
     return {"persons": [described(person) for person in page], "next": following}
 
 
-def get_person(job: GetPersonJob, runtime: Runtime) -> Person:
-    """Return a person."""
-    person = matching(runtime.store, job.collection).person(job.collection, job.person_id)
-    if person is None:
+def get_person(job: GetPersonJob, runtime: Runtime) -> PersonWithFaces:
+    """Return a person with its faces."""
+    found = matching(runtime.store, job.collection).get(job.collection, [job.person_id])
+    if not found:
         raise PersonUnknown
-    return described(person)
+    person: PersonWithFaces = {**described(found[0].person), "faces": [*map(_described_face, found[0].faces)]}
+    return person
 
 
 def update_person(job: UpdatePersonJob, runtime: Runtime) -> Person:
@@ -72,7 +73,7 @@ def update_person(job: UpdatePersonJob, runtime: Runtime) -> Person:
 
 
 def count_facedbs(job: CountFacedbsJob, runtime: Runtime) -> list[CountedFacedb]:
-    """Count the persons of each face database. Raises Unavailable when they are too many for the time of a job."""
+    """Count the persons and faces of each face database. Raises Unavailable when that takes longer than a job may."""
     taken = Stopwatch(runtime.waited_s)
     counted: list[CountedFacedb] = []
     for facedb in job.facedbs:
@@ -80,7 +81,8 @@ def count_facedbs(job: CountFacedbsJob, runtime: Runtime) -> list[CountedFacedb]
         if taken.seconds() > runtime.patience_s:
             raise Unavailable("counting takes too long")
         persons = runtime.store.count(facedb.collection)
-        counted.append({"facedb": facedb.name, "persons": persons, "faces": persons, "default": facedb.default})
+        faces = max(persons, runtime.store.count_faces(facedb.collection))  # some may be deleted meanwhile
+        counted.append({"facedb": facedb.name, "persons": persons, "faces": faces, "default": facedb.default})
     return counted
 
 
@@ -107,6 +109,10 @@ def attach_person(entry: AddedFace | FoundFace, person: base.Person) -> None:
         entry["external_id"] = details["external_id"]
     if "metadata" in details:
         entry["metadata"] = details["metadata"]
+
+
+def _described_face(face: base.Face) -> FaceOfPerson:
+    return {"face_id": str(face.face_id), "added": _time(face.added), "quality": face.quality}
 
 
 def _time(added: int | None) -> str | None:

@@ -17,14 +17,15 @@ from facesearch.cli.console import (
     yes_option,
 )
 from facesearch.cli.jobs import asked, changed
-from shared.calls import DELETE_PERSON, GET_PERSON, LIST_PERSONS, UPDATE_PERSON
+from shared.calls import DELETE_FACE_OF_PERSON, DELETE_PERSON, GET_PERSON, LIST_PERSONS, UPDATE_PERSON
 from shared.errors import OperatorError
-from shared.persons import MAX_PERSONS, Person, PersonPage
+from shared.persons import MAX_PERSONS, FaceOfPerson, Person, PersonPage, PersonWithFaces
 
 if TYPE_CHECKING:
     from shared.operator_jobs import OperatorJobs
 
-_HEAD: Final = ("PERSON ID", "NAME", "ADDED", "EXTERNAL ID", "METADATA")
+_HEAD: Final = ("PERSON ID", "NAME", "ADDED", "EXTERNAL ID", "METADATA", "FACES")
+_FACES_HEAD: Final = ("FACE ID", "ADDED", "SIZE", "SHARPNESS")
 
 facedb_option = click.option("--facedb", help="Name of the face database; left out, the tenant's default.")
 
@@ -86,13 +87,17 @@ def list_all(
 @json_option
 @reported
 def show(person: str, tenant: str, facedb: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Show PERSON, a person_id, or a name that one person alone has."""
+    """Show PERSON, a person_id, or a name that one person alone has, and its faces."""
 
-    async def read(jobs: "OperatorJobs") -> Person:
+    async def read(jobs: "OperatorJobs") -> PersonWithFaces:
         person_id = await _person_id(jobs, tenant, facedb, person)
-        return cast("Person", await jobs.do(GET_PERSON, tenant, facedb, person_id=person_id))
+        return cast("PersonWithFaces", await jobs.do(GET_PERSON, tenant, facedb, person_id=person_id))
 
-    _print(asked(data_dir, read), as_json)
+    found = asked(data_dir, read)
+    _print(found, as_json)
+    if not as_json:
+        click.echo()
+        print_table(_FACES_HEAD, map(_face_row, found["faces"]))
 
 
 @persons.command("rename")
@@ -117,10 +122,11 @@ def rename(person: str, name: str, tenant: str, facedb: str | None, data_dir: Pa
 @click.argument("person")
 @tenant_option
 @facedb_option
+@click.option("--face", help="Delete only the face with this face_id, the last one with the person.")
 @data_dir_option
 @yes_option
 @reported
-def delete(person: str, tenant: str, facedb: str | None, data_dir: Path | None, yes: bool) -> None:
+def delete(person: str, tenant: str, facedb: str | None, face: str | None, data_dir: Path | None, yes: bool) -> None:
     """Delete PERSON, a person_id, or a name that one person alone has."""
 
     async def read(jobs: "OperatorJobs") -> str:
@@ -128,13 +134,17 @@ def delete(person: str, tenant: str, facedb: str | None, data_dir: Path | None, 
 
     person_id = asked(data_dir, read)
     if not yes:
-        click.confirm(f"Delete person {person_id} of tenant {tenant}?", abort=True, err=True)
+        what = f"person {person_id}" if face is None else f"face {face} of person {person_id}"
+        click.confirm(f"Delete {what} of tenant {tenant}?", abort=True, err=True)
 
     async def write(jobs: "OperatorJobs") -> None:
-        await jobs.do(DELETE_PERSON, tenant, facedb, person_id=person_id)
+        if face is None:
+            await jobs.do(DELETE_PERSON, tenant, facedb, person_id=person_id)
+        else:
+            await jobs.do(DELETE_FACE_OF_PERSON, tenant, facedb, person_id=person_id, face_id=face)
 
-    changed(data_dir, "person.delete", write, tenant, facedb)
-    click.echo(f"person {person_id} deleted")
+    changed(data_dir, "person.delete" if face is None else "person.delete-face", write, tenant, facedb)
+    click.echo(f"person {person_id} deleted" if face is None else f"face {face} deleted")
 
 
 async def _person_id(jobs: "OperatorJobs", tenant: str, facedb: str | None, person: str) -> str:
@@ -152,19 +162,26 @@ async def _person_id(jobs: "OperatorJobs", tenant: str, facedb: str | None, pers
     return page["persons"][0]["person_id"]
 
 
-def _print(person: Person, as_json: bool) -> None:
+def _print(person: Person | PersonWithFaces, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(person, indent=2, ensure_ascii=False))
     else:
         print_table(_HEAD, [_row(person)])
 
 
-def _row(person: Person) -> tuple[str, ...]:
-    metadata = person.get("metadata")
+def _row(person: Person | PersonWithFaces) -> tuple[str, ...]:
+    metadata, faces = person.get("metadata"), person["faces"]
     return (
         person["person_id"],
         person["name"],
         person["added"] or "",
         person.get("external_id", ""),
         "" if metadata is None else json.dumps(metadata, ensure_ascii=False),
+        str(faces if isinstance(faces, int) else len(faces)),
     )
+
+
+def _face_row(face: FaceOfPerson) -> tuple[str, ...]:
+    quality = face["quality"]
+    measured = ("", "") if quality is None else (f"{quality['size']:g}", f"{quality['sharpness']:g}")
+    return (face["face_id"], face["added"] or "", *measured)

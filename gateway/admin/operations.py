@@ -24,7 +24,15 @@ from gateway.admin.estimates import estimate
 from shared import expiry, person_erasure
 from shared.aged_persons import aged
 from shared.audit import Event
-from shared.calls import DELETE_PERSON, GET_PERSON, LIST_FACEDBS, LIST_PERSONS, UPDATE_PERSON, Call
+from shared.calls import (
+    DELETE_FACE_OF_PERSON,
+    DELETE_PERSON,
+    GET_PERSON,
+    LIST_FACEDBS,
+    LIST_PERSONS,
+    UPDATE_PERSON,
+    Call,
+)
 from shared.confidence import Estimate
 from shared.control import (
     Confidence,
@@ -39,7 +47,7 @@ from shared.control import (
     Unknown,
 )
 from shared.operator_jobs import OperatorJobs
-from shared.persons import CountedFacedb, Person, PersonPage
+from shared.persons import CountedFacedb, Person, PersonPage, PersonWithFaces
 
 PREFIX: Final = "/admin/v1"
 
@@ -113,8 +121,8 @@ async def list_persons(jobs: OperatorJobs, tenant: str, facedb: str, query: Mapp
     return cast("PersonPage", await jobs.do(LIST_PERSONS, tenant, facedb, **query))
 
 
-async def get_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str) -> Person:
-    return cast("Person", await jobs.do(GET_PERSON, tenant, facedb, person_id=person_id))
+async def get_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str) -> PersonWithFaces:
+    return cast("PersonWithFaces", await jobs.do(GET_PERSON, tenant, facedb, person_id=person_id))
 
 
 async def update_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str, body: ChangedPerson) -> Person:
@@ -124,6 +132,11 @@ async def update_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id:
 async def delete_person(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str) -> str:
     await jobs.do(DELETE_PERSON, tenant, facedb, person_id=person_id)
     return "person deleted"
+
+
+async def delete_face(jobs: OperatorJobs, tenant: str, facedb: str, person_id: str, face_id: str) -> str:
+    await jobs.do(DELETE_FACE_OF_PERSON, tenant, facedb, person_id=person_id, face_id=face_id)
+    return "face deleted"
 
 
 async def get_confidence(control: Control, tenant: str, facedb: str) -> Confidence | None:
@@ -316,7 +329,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         asks_worker=True,
         query=LIST_PERSONS,
     ),
-    Operation("GET", _PERSON, "One person", get_person, asks_worker=True),
+    Operation("GET", _PERSON, "One person with its faces", get_person, asks_worker=True),
     Operation(
         "PATCH",
         _PERSON,
@@ -334,6 +347,16 @@ OPERATIONS: Final[Sequence[Operation]] = (
         delete_person,
         asks_worker=True,
         action="person.delete",
+        subject=_facedb_of_the_path,
+    ),
+    Operation(
+        "DELETE",
+        f"{_PERSON}/faces/{{face_id}}",
+        "Delete a face of a person, the last one with the person",
+        delete_face,
+        refusable=True,
+        asks_worker=True,
+        action="person.delete-face",
         subject=_facedb_of_the_path,
     ),
     Operation("GET", _CONFIDENCE, "What the confidences of a facedb are given by; null: never changed", get_confidence),

@@ -27,6 +27,7 @@ from shared.calls import (
     CALLS,
     COMPARE_FACES,
     DELETE_FACE,
+    DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
     LIST_FACEDBS,
     SEARCH_FACE,
@@ -94,6 +95,7 @@ OWN = {
     (Status.PERSON_ID_NOT_EXIST, SEARCH_FACE): f"-d person_id={ID}",
     (Status.IMAGE_INVALID_FORMAT, ADD_FACE): "-F img=@hello.txt",
     (Status.IMAGE_INVALID_FORMAT, COMPARE_FACES): "-F img1=@half.jpg -F img2=@hopper.jpg",
+    (Status.PERSON_ID_NOT_EXIST, ADD_FACE): f"{IMG} -F person_id={ID}",
     (Status.INVALID_REQUEST, ADD_FACE): f"{IMG} -F 'name=Grace Hopper'",
     (Status.INVALID_REQUEST, SEARCH_FACE): f"{IMG} -F facedb=nobodys",
     (Status.INVALID_REQUEST, COMPARE_FACES): "-F img1=@hopper.jpg",
@@ -162,7 +164,7 @@ def rows() -> Iterator[Row]:
             if status is Status.FAIL:
                 yield Row(status, call, 503, simplest(call), idle=True)
                 continue
-            if status is Status.OK and call is DELETE_PERSON:  # the face of the table is deleted by now
+            if status is Status.OK and call in (DELETE_PERSON, DELETE_FACE_OF_PERSON):  # it is deleted by now
                 yield Row(status, ADD_FACE, 200, request_for(status, ADD_FACE))
             yield Row(status, call, 200, request_for(status, call))
     for call in CALLS:

@@ -10,6 +10,7 @@ from shared.calls import (
     CALLS,
     COMPARE_FACES,
     DELETE_FACE,
+    DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
     GET_PERSON,
     LIST_FACEDBS,
@@ -25,6 +26,8 @@ ID = "4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"
 FACE = {"name": "Grace", "person_id": ID}
 FOUND = {"confidence": 80, **FACE}
 PERSON = {"person_id": ID, "name": "Grace", "added": "2026-11-28T09:30:00.250000Z", "faces": 1}
+QUALITY = {"size": 9.5, "sharpness": 0.8, "dark": 0.0, "bright": 0.0, "yaw": -3.0, "pitch": 1.5}
+KEPT = [{"face_id": ID, "added": PERSON["added"], "quality": QUALITY}]
 FACEDB = {"facedb": "default", "persons": 1, "faces": 1, "default": True}
 
 
@@ -41,15 +44,16 @@ def judge(status: str, message: object, call: Call | None, code: int = 200, **he
         (DELETE_FACE, FACE_DELETED),
         (COMPARE_FACES, {"similarity": 94.9, "result": "NOT SURE"}),
         (LIST_PERSONS, {"persons": [PERSON], "next": None}),
-        (GET_PERSON, PERSON),
+        (GET_PERSON, PERSON | {"faces": KEPT}),
+        (UPDATE_PERSON, PERSON),
         (LIST_FACEDBS, [FACEDB]),
     ],
     ids=str,
 )
 def test_a_result_belongs_to_its_own_call_alone(call: Call, message: object) -> None:
-    alike = {DELETE_FACE: DELETE_PERSON, GET_PERSON: UPDATE_PERSON}
+    alike = {DELETE_FACE: {DELETE_PERSON, DELETE_FACE_OF_PERSON}}
     for other in CALLS:
-        of_it = other in (call, alike.get(call))
+        of_it = other in {call, *alike.get(call, ())}
         assert judge("OK", message, other) == (None if of_it else f"not a result of {other}")
 
 

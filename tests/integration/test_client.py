@@ -130,10 +130,18 @@ class TestCalls:
             client.listpersons(name="x", after=page.next)
         changed = client.updateperson(first.person_id, name="Grace", external_id="", metadata={})
         assert (changed.name, changed.external_id, changed.metadata) == ("Grace", None, {})
-        assert list(client.persons(name="Grace")) == [client.getperson(first.person_id)] == [changed]
+        assert list(client.persons(name="Grace")) == [changed]
+        (face,) = client.getperson(first.person_id).faces
+        assert (face.face_id, face.added) == (first.person_id, changed.added)
         assert list(client.persons(external_id="e/1")) == [second]
         (facedb,) = client.listfacedbs()
         assert (facedb.facedb, facedb.persons, facedb.faces, facedb.default) == ("default", 2, 2, True)
+        client.addface(hopper_jpeg(), person_id=first.person_id)
+        with pytest.raises(InvalidRequest, match="faces must be left out"):
+            client.addface(hopper_jpeg(), person_id=first.person_id, faces="largest")
+        _, added = client.getperson(first.person_id).faces
+        assert [match.person_id for match in client.searchface(hopper_jpeg())].count(first.person_id) == 1
+        client.deleteface(first.person_id, added.face_id)
         client.deleteperson(first.person_id)
         for act in (client.getperson, client.deleteperson):
             with pytest.raises(PersonNotFound):
@@ -148,8 +156,11 @@ class TestCalls:
                 (face,) = await client.addface(hopper_jpeg(), name="Grace")
                 changed = await client.updateperson(face.person_id, metadata={"a": 1})
                 assert [person async for person in client.persons()] == [changed]
-                assert await client.getperson(face.person_id) == changed
-                assert [facedb.persons for facedb in await client.listfacedbs()] == [1]
+                await client.addface(hopper_jpeg(), person_id=face.person_id)
+                first, second = (await client.getperson(face.person_id)).faces
+                assert [(facedb.persons, facedb.faces) for facedb in await client.listfacedbs()] == [(1, 2)]
+                await client.deleteface(face.person_id, first.face_id)
+                assert (await client.getperson(face.person_id)).faces == [second]
                 await client.deleteperson(face.person_id)
                 assert (await client.listpersons()).persons == []
 

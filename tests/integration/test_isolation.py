@@ -190,6 +190,7 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
             ("getperson", {"person_id": "1"}),
             ("updateperson", {"person_id": "1", "name": "x"}),
             ("deleteperson", {"person_id": "1"}),
+            ("deleteface", {"person_id": "1", "face_id": "1"}),
         )
         for thing, attempt, answer in (
             ("facedb", lambda t, c, o, n=call, m=more: t.call(n, c.secret, facedb=o.own, **m), NO_FACEDB),
@@ -222,6 +223,7 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
         (call, thing, attempt, answer)
         for call, more in (
             ("searchface", {}),
+            ("addface", {"img": IMG}),
             ("delface", {}),
             ("getperson", {}),
             ("updateperson", {"name": "x"}),
@@ -242,6 +244,21 @@ ATTEMPTS: list[tuple[str, str, Attempt, str]] = [
                 "person_id and its facedb",
                 lambda t, c, o, n=call, m=more: t.call(n, c.secret, person_id=o.own_face, facedb=o.own, **m),
                 NO_FACEDB,
+            ),
+        )
+    ),
+    *(
+        ("deleteface", thing, attempt, answer)
+        for thing, attempt, answer in (
+            (
+                "person_id and face_id",
+                lambda t, c, o: t.call("deleteface", c.secret, person_id=o.own_face, face_id=o.own_face),
+                NO_PERSON,
+            ),
+            (
+                "face_id, of a person of one's own",
+                lambda t, c, o: t.call("deleteface", c.secret, person_id=c.own_face, face_id=o.own_face, facedb=c.own),
+                NO_PERSON,
             ),
         )
     ),
@@ -507,6 +524,7 @@ class TestKeys:
         (Scope.SEARCH, "getperson", {"person_id": "1"}),
         (Scope.ADD, "updateperson", {"person_id": "1", "name": "x"}),
         (Scope.DELETE, "deleteperson", {"person_id": "1"}),
+        (Scope.DELETE, "deleteface", {"person_id": "1", "face_id": "1"}),
         (Scope.SEARCH, "listfacedbs", {}),
     )
 

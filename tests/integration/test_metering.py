@@ -32,6 +32,7 @@ from shared.calls import (
     CALLS,
     COMPARE_FACES,
     DELETE_FACE,
+    DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
     GET_PERSON,
     LIST_FACEDBS,
@@ -231,6 +232,11 @@ def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: st
             book.send(client, GET_PERSON, person_id=wanted)
             book.send(client, UPDATE_PERSON, person_id=wanted, name="x")
             book.send(client, DELETE_PERSON, person_id=wanted)
+            book.send(client, DELETE_FACE_OF_PERSON, person_id=wanted, face_id=wanted)
+        book.send(client, ADD_FACE, img=b64(hopper_jpeg()), person_id=person_id)
+        person_id = book.send(client, ADD_FACE, img=b64(hopper_jpeg()))
+        book.send(client, DELETE_FACE_OF_PERSON, person_id=person_id, face_id=person_id)
+        book.send(client, DELETE_FACE_OF_PERSON, person_id=person_id, face_id=person_id, facedb="a b")
         person_id = book.send(client, ADD_FACE, img=b64(hopper_jpeg()))
         for call in (LIST_PERSONS, LIST_FACEDBS, GET_PERSON, UPDATE_PERSON, DELETE_PERSON):
             book.send(client, call, person_id=person_id, external_id="x")

@@ -85,14 +85,17 @@ class TestAdminApi:
         assert (first["person_id"], first["name"], first["metadata"]) == (operator.ids[0], "Grace", {"floor": 3})
         _, rest = operator.admin("GET", f"{PERSONS}?after={page['next']}")
         assert ([person["person_id"] for person in rest["persons"]], rest["next"]) == (operator.ids[1:], None)
-        assert operator.admin("GET", f"{PERSONS}/{operator.ids[0]}") == (200, first)
+        code, whole = operator.admin("GET", f"{PERSONS}/{operator.ids[0]}")
+        assert (code, whole | {"faces": len(whole["faces"])}) == (200, first)
         assert operator.admin("GET", f"{PERSONS}?external_id=e-2")[1]["persons"] == []
 
     def test_a_person_is_changed_and_deleted_which_is_audited(self, operator: Operator) -> None:
         path = f"{PERSONS}/{operator.ids[0]}"
         code, person = operator.admin("PATCH", path, {"name": "Ada", "external_id": None, "metadata": {"a": [1]}})
         assert (code, person["name"], person.get("external_id"), person["metadata"]) == (200, "Ada", None, {"a": [1]})
-        assert operator.admin("PATCH", path, {"metadata": None})[1] == operator.admin("GET", path)[1]
+        whole = operator.admin("GET", path)[1]
+        changed = operator.admin("PATCH", path, {"metadata": None})[1]
+        assert changed == {name: value for name, value in whole.items() if name != "metadata"} | {"faces": 1}
         assert operator.admin("DELETE", path) == (200, "person deleted")
         for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("DELETE", None)):
             gone = f"facedb default of tenant {operator.tenant} has no such person"
@@ -131,6 +134,15 @@ class TestAdminApi:
         answered, said = operator.admin("POST", "/erasures", {**body, "confirmed": True})
         assert (answered, message in said) == (code, True), said
         assert len(operator.admin("GET", PERSONS)[1]["persons"]) == 2
+
+    def test_a_face_of_a_person_is_deleted_which_is_audited(self, operator: Operator) -> None:
+        person = operator.ids[0]
+        (face,) = operator.admin("GET", f"{PERSONS}/{person}")[1]["faces"]
+        code, said = operator.admin("DELETE", f"{PERSONS}/{person}/faces/{operator.ids[1]}")
+        assert (code, "has no such person" in said) == (404, True)
+        assert operator.admin("DELETE", f"{PERSONS}/{person}/faces/{face['face_id']}") == (200, "face deleted")
+        assert operator.admin("GET", f"{PERSONS}/{person}")[0] == 404, "it was the last one"
+        assert operator.audited() == [("person.delete-face", "default")]
 
     def test_facedbs_are_counted(self, operator: Operator) -> None:
         operator.admin("POST", "/facedbs", {"name": "empty"})
@@ -179,9 +191,9 @@ class TestCommands:
         assert operator.json("persons", "list", "--external-id", "none") == []
         result = operator.run("persons", "list", "--limit", "1", "--name", "Grace", "--facedb", "default")
         head, row = result.stdout.splitlines()
-        assert head.split() == ["PERSON", "ID", "NAME", "ADDED", "EXTERNAL", "ID", "METADATA"]
+        assert head.split() == ["PERSON", "ID", "NAME", "ADDED", "EXTERNAL", "ID", "METADATA", "FACES"]
         assert row.split()[:2] == [operator.ids[0], "Grace"]
-        assert row.endswith('e-1          {"floor": 3}')
+        assert row.split()[-4:] == ["e-1", '{"floor":', "3}", "1"]
         assert "there are more than 1; --limit says how many are listed" in result.stderr
 
     def test_a_name_that_one_person_has_stands_for_its_id(self, operator: Operator) -> None:
@@ -190,13 +202,31 @@ class TestCommands:
         assert operator.refused("persons", "show", "Ada") == "nobody has that name, and it is no person_id"
         renamed = operator.json("persons", "rename", first, "Ada")
         assert (renamed["person_id"], renamed["name"], renamed["external_id"]) == (first, "Ada", "e-1")
-        assert operator.json("persons", "show", "Ada") == renamed == operator.json("persons", "show", first)
+        shown = operator.json("persons", "show", "Ada")
+        assert shown == operator.json("persons", "show", first)
+        assert shown | {"faces": len(shown["faces"])} == renamed
         assert operator.json("persons", "show", "Grace")["person_id"] == second
         result = operator.run("persons", "delete", "Ada", "--yes")
         assert (result.exit_code, result.stdout) == (0, f"person {first} deleted\n")
         assert [person["person_id"] for person in operator.json("persons", "list")] == [second]
         assert operator.audited() == [("person.update", "default"), ("person.delete", "default")]
         assert operator.refused("persons", "show", first).endswith("has no such person")
+
+    def test_the_faces_of_a_person_are_shown_and_deleted(self, operator: Operator) -> None:
+        person = operator.ids[0]
+        (face,) = operator.json("persons", "show", person)["faces"]
+        head, row = operator.run("persons", "show", person).stdout.splitlines()[-2:]
+        assert head.split() == ["FACE", "ID", "ADDED", "SIZE", "SHARPNESS"]
+        assert row.split() == [
+            face["face_id"],
+            face["added"],
+            f"{face['quality']['size']:g}",
+            f"{face['quality']['sharpness']:g}",
+        ]
+        result = operator.run("persons", "delete", person, "--face", face["face_id"], "--yes")
+        assert (result.exit_code, result.stdout) == (0, f"face {face['face_id']} deleted\n")
+        assert operator.refused("persons", "show", person).endswith("has no such person"), "it was the last one"
+        assert operator.audited() == [("person.delete-face", "default")]
 
     def test_a_delete_asks_first(self, operator: Operator) -> None:
         result = operator.run("persons", "delete", operator.ids[0], answer="n\n")

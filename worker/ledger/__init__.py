@@ -6,6 +6,7 @@ fs:drawn:<origin>                       the first number that jobs of this origi
 fs:adding:<collection>:<person id>      sorted set of the jobs that write this face, by the end of their time
 fs:deletion:<collection>:<person id>    claim: the origin of the jobs that delete this face, and until when it excludes
                                         others
+fs:deletion:<collection>:<id>:face      the same for the first face of a person, whose id is that of the person
 fs:once:<tenant id>:<key>               idempotency record: see shared/idempotency.py
 
 The origin of a job is the id of its request, or under an Idempotency-Key that of the first request with the key. Jobs
@@ -16,6 +17,10 @@ deletion is claimed; a deletion is claimed only while no job writes the face. Ea
 comes first. The claim outlives every job that may still write the face: those in flight, and, while an add under an
 Idempotency-Key has no outcome, its repetitions for as long as its record lives. The member OPEN of fs:adding stands for
 such an add, from its first write until its outcome is kept.
+
+A face that is added to a person, or taken from one, goes by its own id. The person needs no claim: a store changes the
+faces of a person who is there, and never makes one again (Store.replace). Only the last face of a person, with which
+the person goes, must not come back with the add of the person's first one: bar_adding leaves a claim that has ended.
 """
 
 import math
@@ -33,7 +38,10 @@ from shared.contract import AddedFace, Status
 from shared.control import DROP_AFTER_S, DROPPED
 from shared.errors import Unavailable
 from shared.idempotency import ORIGIN, OUTCOME, order, records, units
-from shared.jobs import AddJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
+from shared.jobs import AddJob, DeleteFaceJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
+
+Deletion = DeleteJob | DeleteFaceJob
+"""A job that deletes a person, or a face of one."""
 
 REMEMBER_S: Final = 3600
 """Seconds for which the names of a job are kept: far beyond its last possible redelivery, which its deadline bounds.
@@ -71,6 +79,7 @@ _SKIP: Final = lua.load(__name__, "skip_names")
 _BEGIN: Final = lua.load(__name__, "begin_adding", OPEN=OPEN)
 _END: Final = lua.load(__name__, "end_adding")
 _CLAIM: Final = lua.load(__name__, "claim_deletion", WRITTEN=_WRITTEN)
+_BAR: Final = lua.load(__name__, "bar_adding", RELEASED=_RELEASED, WRITTEN=_WRITTEN)
 _RELEASE: Final = lua.load(__name__, "release_deletion", RELEASED=_RELEASED)
 _KEEP: Final = lua.load(__name__, "keep_outcome", OPEN=OPEN, OUTCOME=OUTCOME, ORIGIN=ORIGIN)
 
@@ -107,7 +116,8 @@ class Ledger:
         if isinstance(job, AddJob) and outcome.status is Status.OK:
             faces = cast("list[AddedFace]", outcome.message)
             new = [uuid.UUID(face["person_id"]) for face in faces if "existing" not in face]
-            added = [_adding_key(job.collection, person_id) for person_id in new]
+            ids = new if job.person_id is None else [job.face_id(0)]
+            added = [_adding_key(job.collection, face_id) for face_id in ids]
         text = outcome.model_dump_json()
         keys = [once.record, order(once.record), _drawn_key(once.origin), *added]
         kept = self.redis.eval(_KEEP, len(keys), *keys, text, units(text) - 1, REMEMBER_S)
@@ -167,8 +177,8 @@ class Ledger:
             self.redis.unlink(*some)
         self.redis.unlink(order(begin))
 
-    def claim_deletion(self, job: DeleteJob) -> bool:
-        """Claim the deletion of a face for the origin of the job. Return whether it holds the claim.
+    def claim_deletion(self, job: Deletion) -> bool:
+        """Claim the deletion of a face, or of a person, for the origin of the job. Return whether it holds the claim.
 
         The claim stops excluding others some time after the job's deadline, so that a face can be deleted again whose
         deletion was interrupted; its origin is remembered as long as a repetition may ask, or any job may write the
@@ -176,23 +186,32 @@ class Ledger:
         """
         lease_s = max(0, math.ceil(job.deadline - time.time())) + CLAIM_MARGIN_S
         keep_s = max(lease_s, OUTLIVE_S, 0 if job.once is None else job.once.keep_s)
-        face = (job.collection, job.person_id)
-        held = self.redis.eval(_CLAIM, 2, _deletion_key(*face), _adding_key(*face), job.origin, lease_s, keep_s)
+        adding = _adding_key(job.collection, _deleted(job))
+        held = self.redis.eval(_CLAIM, 2, _claim_key(job), adding, job.origin, lease_s, keep_s)
         if held == _WRITTEN:
             raise Unavailable("the face is being added")
         return bool(held)
 
-    def claimed_deletion(self, job: DeleteJob) -> bool:
+    def claimed_deletion(self, job: Deletion) -> bool:
         """Return whether the origin of the job claimed the deletion last: then it deleted the missing face."""
-        claim = cast("bytes | None", self.redis.get(_deletion_key(job.collection, job.person_id)))
+        claim = cast("bytes | None", self.redis.get(_claim_key(job)))
         return claim is not None and claim.decode().split()[0] == job.origin
 
-    def release_deletion(self, job: DeleteJob) -> None:
+    def bar_adding(self, job: DeleteFaceJob) -> None:
+        """Have no job write the first face of the person any more, for as long as one might. Others may claim to delete
+        the person. Raises Unavailable while a job writes that face.
+        """
+        face = (job.collection, job.person_id)
+        keep_s = max(OUTLIVE_S, 0 if job.once is None else job.once.keep_s)
+        if self.redis.eval(_BAR, 2, _deletion_key(*face), _adding_key(*face), job.origin, keep_s) == _WRITTEN:
+            raise Unavailable("the person is being added")
+
+    def release_deletion(self, job: Deletion) -> None:
         """Let others claim a deletion that this job could not complete. The face may be deleted nevertheless, by a
         store that answered too late or by a repetition of the job, so the origin stays remembered, and no job writes
         the face.
         """
-        self.redis.eval(_RELEASE, 1, _deletion_key(job.collection, job.person_id), job.origin)
+        self.redis.eval(_RELEASE, 1, _claim_key(job), job.origin)
 
 
 def _names_key(collection: str) -> str:
@@ -209,6 +228,17 @@ def _adding_key(collection: str, person_id: uuid.UUID) -> str:
 
 def _deletion_key(collection: str, person_id: uuid.UUID) -> str:
     return f"fs:deletion:{collection}:{person_id}"
+
+
+def _deleted(job: Deletion) -> uuid.UUID:
+    """Return the id of what the job deletes."""
+    return job.face_id if isinstance(job, DeleteFaceJob) else job.person_id
+
+
+def _claim_key(job: Deletion) -> str:
+    key = _deletion_key(job.collection, _deleted(job))
+    # The first face has the id of its person, and may go while the person stays.
+    return f"{key}:face" if isinstance(job, DeleteFaceJob) and job.face_id == job.person_id else key
 
 
 def _adding_and_claims(collection: str, person_ids: Sequence[uuid.UUID]) -> list[str]:

@@ -15,7 +15,7 @@ from facesearch_client import AsyncFaceSearch, FaceSearch
 SOURCE = Path(__file__).parents[1] / "src"
 METHODS = (
     *("addface", "searchface", "delface", "facecompare"),
-    *("listpersons", "getperson", "updateperson", "deleteperson", "listfacedbs"),
+    *("listpersons", "getperson", "updateperson", "deleteperson", "deleteface", "listfacedbs"),
 )
 
 

@@ -17,11 +17,13 @@ from facesearch_client import (
     Comparison,
     CountedFacedb,
     FaceConfidence,
+    FaceOfPerson,
     FaceSearch,
     FoundFace,
     Overloaded,
     Person,
     PersonPage,
+    PersonWithFaces,
     Quality,
     Retries,
     SearchedFace,
@@ -218,14 +220,39 @@ def test_a_list_is_asked_for_in_the_query_string(do: Do) -> None:
     assert page == PersonPage([Person(ID, "Grace", added, "e/1", {"floor": 3}, 1)], "cursor")
 
 
+def test_a_person_has_its_faces(do: Do) -> None:
+    faces = [
+        {"face_id": ID, "added": None, "quality": None},
+        {"face_id": "f", "added": PERSON["added"], "quality": SHOWN["quality"]},
+    ]
+    found = do(Recorder(PERSON | {"faces": faces}), "getperson", ID)
+    added = datetime(2026, 11, 28, 9, 30, 0, 250_000, timezone.utc)
+    of_it = [FaceOfPerson(ID, None, None), FaceOfPerson("f", added, Quality(**SHOWN["quality"]))]
+    assert found == PersonWithFaces(ID, "Grace", added, "e/1", {"floor": 3}, of_it)
+
+
 def test_a_person_without_anything_attached(do: Do) -> None:
-    found = do(Recorder({"person_id": ID, "name": "", "added": None, "faces": 1}), "getperson", ID)
+    found = do(Recorder({"person_id": ID, "name": "", "added": None, "faces": 1}), "updateperson", ID, name="")
     assert found == Person(ID, "", None, None, None, 1)
+
+
+def test_a_face_is_added_to_a_person_and_deleted(do: Do) -> None:
+    seen = Recorder([{"name": "Grace", "person_id": ID}])
+    do(seen, "addface", IMAGE, person_id=uuid.UUID(ID))
+    assert f'name="person_id"\r\n\r\n{ID}\r\n'.encode() in seen.requests[0].content
+    assert do(seen, "deleteface", ID, uuid.UUID(ID), facedb="visitors") is None
+    do(seen, "deleteface", "a/b", "c/d")
+    assert [(request.method, request.url.raw_path) for request in seen.requests[1:]] == [
+        ("DELETE", f"/v1/persons/{ID}/faces/{ID}?facedb=visitors".encode()),
+        ("DELETE", b"/v1/persons/a%2Fb/faces/c%2Fd"),
+    ]
+    with pytest.raises(ValueError, match="face_id must be the id of a face"):
+        do(seen, "deleteface", ID, "..")
 
 
 @pytest.mark.parametrize("name", ["getperson", "deleteperson"])
 def test_an_id_is_one_part_of_the_path(do: Do, name: str) -> None:
-    seen = Recorder(PERSON)
+    seen = Recorder(PERSON | {"faces": []})
     do(seen, name, uuid.UUID(ID), facedb="visitors")
     do(seen, name, "a/b?c")
     assert [request.url.raw_path for request in seen.requests] == [
@@ -256,7 +283,7 @@ def test_face_databases_are_counted(do: Do) -> None:
 @pytest.mark.parametrize(
     ("message", "flaw"),
     [
-        ([], "added is missing"),
+        ([], "person_id is missing"),
         (PERSON | {"added": "yesterday"}, "isoformat"),
         (PERSON | {"metadata": "x"}, "metadata is no object"),
         (PERSON | {"faces": "1"}, "faces is no number"),
@@ -264,7 +291,13 @@ def test_face_databases_are_counted(do: Do) -> None:
 )
 def test_a_person_of_another_form_is_unexpected(do: Do, message: object, flaw: str) -> None:
     with pytest.raises(UnexpectedAnswer, match=flaw):
-        do(Recorder(message), "getperson", ID)
+        do(Recorder(message), "updateperson", ID, name="x")
+
+
+@pytest.mark.parametrize(("faces", "flaw"), [(1, "message is no list"), ([{"added": None}], "face_id is missing")])
+def test_a_person_with_faces_of_another_form_is_unexpected(do: Do, faces: object, flaw: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=flaw):
+        do(Recorder(PERSON | {"faces": faces}), "getperson", ID)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from shared.calls import (
     CALLS,
     COMPARE_FACES,
     DELETE_FACE,
+    DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
     GET_PERSON,
     LIST_FACEDBS,
@@ -34,7 +35,11 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
 @pytest.mark.parametrize(
     ("call", "statuses", "of_workers"),
     [
-        (ADD_FACE, OF_ALL | OF_IMAGES, OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE}),
+        (
+            ADD_FACE,
+            OF_ALL | OF_IMAGES | {Status.PERSON_ID_NOT_EXIST},
+            OF_ALL | OF_IMAGES - {Status.IMAGE_INVALID_SIZE} | {Status.PERSON_ID_NOT_EXIST},
+        ),
         (
             SEARCH_FACE,
             OF_ALL | OF_IMAGES | {Status.NO_SIMILAR_FACE, Status.PERSON_ID_NOT_EXIST},
@@ -50,6 +55,7 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
         (GET_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
         (UPDATE_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
         (DELETE_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, {Status.OK, Status.PERSON_ID_NOT_EXIST, Status.FAIL}),
+        (DELETE_FACE_OF_PERSON, OF_ALL | {Status.PERSON_ID_NOT_EXIST}, OF_ALL | {Status.PERSON_ID_NOT_EXIST}),
         (LIST_FACEDBS, OF_ALL, {Status.OK, Status.FAIL}),
     ],
     ids=lambda value: str(value) if isinstance(value, Call) else "",  # a set has no fixed order
@@ -69,12 +75,16 @@ def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
         ("GET", "/v1/persons/{person_id}", "GetPerson", "facesearch.get_person"),
         ("PATCH", "/v1/persons/{person_id}", "UpdatePerson", "facesearch.update_person"),
         ("DELETE", "/v1/persons/{person_id}", "DeletePerson", "facesearch.delete"),
+        ("DELETE", "/v1/persons/{person_id}/faces/{face_id}", "DeleteFace", "facesearch.delete_face"),
         ("GET", "/v1/facedbs", "ListFacedbs", "facesearch.count_facedbs"),
     ]
 
 
 def test_the_parameters_in_a_path_are_parameters_of_the_call() -> None:
-    assert [call.path_parameters for call in CALLS if call.path_parameters] == [("person_id",)] * 3
+    assert [call.path_parameters for call in CALLS if call.path_parameters] == [
+        *[("person_id",)] * 3,
+        ("person_id", "face_id"),
+    ]
     for call in CALLS:
         assert set(call.path_parameters) <= set(call.parameters.model_fields)
 
@@ -83,8 +93,8 @@ def test_every_parameter_of_a_body_is_listed_once() -> None:
     assert field_names(CALLS) == FieldNames(
         ("img", "img1", "img2"),
         (
-            *("name", "facedb", "faces", "external_id", "metadata", "unique", "details"),
-            *("limit", "min_confidence", "person_id"),
+            *("name", "facedb", "faces", "external_id", "metadata", "person_id", "unique", "details"),
+            *("limit", "min_confidence"),
         ),
         frozenset({"unique", "details", "limit", "min_confidence"}),
         frozenset({"metadata"}),
@@ -113,6 +123,7 @@ def test_metrics_have_every_reason_of_a_rejection_from_the_start() -> None:
     }
     assert rejection_reasons(WorkerMetrics(NoTraces())) == {
         *("image_format", "no_face", "several_faces", "too_many_faces", "cursor"),
+        *("person_full", "faces_unlike"),
         *("quality_size", "quality_blur", "quality_dark", "quality_bright", "quality_pose"),
     }
 

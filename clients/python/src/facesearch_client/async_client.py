@@ -14,7 +14,16 @@ from facesearch_client.answers import no_answer, result_of
 from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage, SearchedFace
+from facesearch_client.results import (
+    AddedFace,
+    Comparison,
+    CountedFacedb,
+    FoundFace,
+    Person,
+    PersonPage,
+    PersonWithFaces,
+    SearchedFace,
+)
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -69,6 +78,7 @@ class AsyncFaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        person_id: str | uuid.UUID | None = None,
         unique: float | None = None,
         details: bool = False,
         shrink: bool = False,
@@ -83,6 +93,7 @@ class AsyncFaceSearch:
             faces,
             external_id,
             metadata,
+            person_id,
             unique=unique,
             details=details,
             shrink=shrink,
@@ -193,7 +204,7 @@ class AsyncFaceSearch:
             if after is None:
                 return
 
-    async def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> Person:
+    async def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> PersonWithFaces:
         """See FaceSearch.getperson."""
         return await self._do(calls.getperson(person_id, facedb), None)
 
@@ -216,6 +227,17 @@ class AsyncFaceSearch:
     ) -> None:
         """See FaceSearch.deleteperson."""
         await self._do(calls.deleteperson(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    async def deleteface(
+        self,
+        person_id: str | uuid.UUID,
+        face_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """See FaceSearch.deleteface."""
+        await self._do(calls.deleteface(person_id, face_id, facedb), idempotency_key or new_idempotency_key())
 
     async def listfacedbs(self) -> list[CountedFacedb]:
         """See FaceSearch.listfacedbs."""

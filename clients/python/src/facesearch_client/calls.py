@@ -15,6 +15,7 @@ from facesearch_client.results import (
     FoundFace,
     Person,
     PersonPage,
+    PersonWithFaces,
     SearchedFace,
     added_faces,
     comparison,
@@ -23,6 +24,7 @@ from facesearch_client.results import (
     nothing,
     person,
     person_page,
+    person_with_faces,
     searched_faces,
 )
 
@@ -59,6 +61,7 @@ def addface(
     faces: Faces | None,
     external_id: str | None,
     metadata: Metadata | None,
+    person_id: str | uuid.UUID | None,
     *,
     unique: float | None,
     details: bool,
@@ -70,6 +73,7 @@ def addface(
         faces=faces,
         external_id=external_id,
         metadata=_json(metadata),
+        person_id=None if person_id is None else str(person_id),
         unique=unique,
         details=_flag(details),
     )
@@ -119,8 +123,8 @@ def listpersons(
     return Call("listpersons", texts, {}, person_page, "GET", "persons")
 
 
-def getperson(person_id: str | uuid.UUID, facedb: str | None) -> Call[Person]:
-    return Call("getperson", _given(facedb=facedb), {}, person, "GET", _path(person_id))
+def getperson(person_id: str | uuid.UUID, facedb: str | None) -> Call[PersonWithFaces]:
+    return Call("getperson", _given(facedb=facedb), {}, person_with_faces, "GET", _path(person_id))
 
 
 def updateperson(
@@ -140,6 +144,11 @@ def deleteperson(person_id: str | uuid.UUID, facedb: str | None) -> Call[None]:
     return Call("deleteperson", _given(facedb=facedb), {}, nothing, "DELETE", _path(person_id))
 
 
+def deleteface(person_id: str | uuid.UUID, face_id: str | uuid.UUID, facedb: str | None) -> Call[None]:
+    path = f"{_path(person_id)}/faces/{_part(face_id, 'face_id must be the id of a face')}"
+    return Call("deleteface", _given(facedb=facedb), {}, nothing, "DELETE", path)
+
+
 def listfacedbs() -> Call[list[CountedFacedb]]:
     return Call("listfacedbs", {}, {}, counted_facedbs, "GET", "facedbs")
 
@@ -150,11 +159,16 @@ def new_idempotency_key() -> str:
 
 
 def _path(person_id: str | uuid.UUID) -> str:
-    """Return the path of a person. Raises ValueError for an id that would make it the path of something else."""
-    text = str(person_id)
+    """Return the path of a person. Raises ValueError as `_part` does."""
+    return f"persons/{_part(person_id, 'person_id must be the id of a person')}"
+
+
+def _part(identifier: str | uuid.UUID, flaw: str) -> str:
+    """Return an id as one part of a path. Raises ValueError for one that would make it the path of something else."""
+    text = str(identifier)
     if not text.strip("./"):
-        raise ValueError("person_id must be the id of a person")
-    return f"persons/{quote(text, safe='')}"
+        raise ValueError(flaw)
+    return quote(text, safe="")
 
 
 def _json(metadata: Any) -> str | None:

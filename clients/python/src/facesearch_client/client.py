@@ -14,7 +14,16 @@ from facesearch_client.answers import no_answer, result_of
 from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
-from facesearch_client.results import AddedFace, Comparison, CountedFacedb, FoundFace, Person, PersonPage, SearchedFace
+from facesearch_client.results import (
+    AddedFace,
+    Comparison,
+    CountedFacedb,
+    FoundFace,
+    Person,
+    PersonPage,
+    PersonWithFaces,
+    SearchedFace,
+)
 from facesearch_client.retries import DEFAULT, Attempts, Retries
 
 if TYPE_CHECKING:
@@ -79,6 +88,7 @@ class FaceSearch:
         faces: Faces | None = None,
         external_id: str | None = None,
         metadata: Metadata | None = None,
+        person_id: str | uuid.UUID | None = None,
         unique: float | None = None,
         details: bool = False,
         shrink: bool = False,
@@ -90,14 +100,25 @@ class FaceSearch:
         chooses ID0, ID1 and so on. facedb: None: the key's own. faces: which are added: "all", bystanders too, which
         None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. external_id,
         metadata: attached to all of them: an id of your own, 1 to 128 visible ASCII characters, and a JSON object of at
-        most 4,096 bytes. unique: a confidence from 80 to 100; a face is not added if somebody in the face database is
-        so like it, also if many add at once: its `existing` is True then. details: say more about each: where it is in
-        the photo, how it is shown, and what is attached. shrink: scale the image down to what the service takes.
-        idempotency_key: 1 to 255 visible ASCII characters: calls with the same one and the same parameters have the
-        effect of one; None: one of its own.
+        most 4,096 bytes. person_id: add the most prominent face to this person, who has at most 100 and is found by all
+        of them together, and give the person what else is given; faces and unique have to be None. Raises
+        PersonNotFound if the face database has none with that id. unique: a confidence from 80 to 100; a face is not
+        added if somebody in the face database is so like it, also if many add at once: its `existing` is True then.
+        details: say more about each: where it is in the photo, how it is shown, and what is attached. shrink: scale the
+        image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters: calls with the same
+        one and the same parameters have the effect of one; None: one of its own.
         """
         call = calls.addface(
-            image, name, facedb, faces, external_id, metadata, unique=unique, details=details, shrink=shrink
+            image,
+            name,
+            facedb,
+            faces,
+            external_id,
+            metadata,
+            person_id,
+            unique=unique,
+            details=details,
+            shrink=shrink,
         )
         return self._do(call, idempotency_key or new_idempotency_key())
 
@@ -219,8 +240,11 @@ class FaceSearch:
             if after is None:
                 return
 
-    def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> Person:
-        """Return a person. Raises PersonNotFound if the face database has none with that id. facedb: as in addface."""
+    def getperson(self, person_id: str | uuid.UUID, *, facedb: str | None = None) -> PersonWithFaces:
+        """Return a person with its faces. Raises PersonNotFound if the face database has none with that id.
+
+        facedb: as in addface.
+        """
         return self._do(calls.getperson(person_id, facedb), None)
 
     def updateperson(
@@ -249,6 +273,21 @@ class FaceSearch:
         facedb, idempotency_key: as in addface.
         """
         self._do(calls.deleteperson(person_id, facedb), idempotency_key or new_idempotency_key())
+
+    def deleteface(
+        self,
+        person_id: str | uuid.UUID,
+        face_id: str | uuid.UUID,
+        *,
+        facedb: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Delete a face of a person, the last one with the person. Raises PersonNotFound if the face database has no
+        such person, or the person no such face.
+
+        facedb, idempotency_key: as in addface.
+        """
+        self._do(calls.deleteface(person_id, face_id, facedb), idempotency_key or new_idempotency_key())
 
     def listfacedbs(self) -> list[CountedFacedb]:
         """Return the face databases of the key's tenant, and how much is in each."""

@@ -135,6 +135,29 @@ class Person:
 
 
 @dataclass(frozen=True)
+class FaceOfPerson:
+    """One of the faces of a person. face_id: of the first one it is the person_id. added, quality: as in Person and
+    ShownFace; None if the service was too old to note it.
+    """
+
+    face_id: str
+    added: datetime | None
+    quality: Quality | None
+
+
+@dataclass(frozen=True)
+class PersonWithFaces:
+    """A person with its faces, the one added first is first. All others as in Person."""
+
+    person_id: str
+    name: str
+    added: datetime | None
+    external_id: str | None
+    metadata: Mapping[str, Any] | None
+    faces: list[FaceOfPerson]
+
+
+@dataclass(frozen=True)
 class PersonPage:
     """A part of a list of persons. next: the `after` of the call for those that follow; None at the end."""
 
@@ -212,15 +235,29 @@ def comparison(message: Any) -> Comparison:
 
 
 def person(message: Any) -> Person:
-    """Return the person of a getperson or updateperson. Raises ValueError for another message."""
-    added = _field(message, "added")
-    return Person(
+    """Return the person of an updateperson. Raises ValueError for another message."""
+    return Person(*_about(message), _count(message, "faces"))
+
+
+def person_with_faces(message: Any) -> PersonWithFaces:
+    """Return the person of a getperson. Raises ValueError for another message."""
+    faces = [
+        FaceOfPerson(_text(entry, "face_id"), _time_or_none(entry, "added"), _optional(entry, "quality", _quality))
+        for entry in _entries(_field(message, "faces"))
+    ]
+    return PersonWithFaces(*_about(message), faces)
+
+
+def _about(
+    message: Any,
+) -> tuple[str, str, datetime | None, str | None, Mapping[str, Any] | None]:
+    """Return what all forms of a person have, in the order of their fields."""
+    return (
         _text(message, "person_id"),
         _text(message, "name"),
-        None if added is None else _time(message, "added"),
+        _time_or_none(message, "added"),
         _optional(message, "external_id", _text),
         _optional(message, "metadata", _object),
-        _count(message, "faces"),
     )
 
 
@@ -273,6 +310,10 @@ def _count(entry: Any, name: str) -> int:
 
 def _time(entry: Any, name: str) -> datetime:
     return datetime.fromisoformat(_text(entry, name).replace("Z", "+00:00"))
+
+
+def _time_or_none(entry: Any, name: str) -> datetime | None:
+    return None if _field(entry, name) is None else _time(entry, name)
 
 
 def _object(entry: Any, name: str) -> Mapping[str, Any]:
