@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from processes import empty_redis
 from shared.contract import FACE_DELETED, MESSAGES, Status
 from shared.idempotency import ORIGIN
 from shared.jobs import (
@@ -62,7 +61,6 @@ def runtime(request: pytest.FixtureRequest, valkey_url: str, tmp_path: Path) -> 
     store = MemoryStore(SPACE) if request.param == "memory" else EdgeStore(tmp_path / "faces", SPACE, 8)
     with closing(store), Redis.from_url(valkey_url) as redis:
         yield Runtime(TableFaces(), SFACE, store, Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), 3)
-        empty_redis(valkey_url)
 
 
 def job_of(runtime: Runtime, job_type: type[Job], image: bytes | None = None, **fields: Any) -> Any:

@@ -277,6 +277,23 @@ class TestLedger:
         redis.zadd("adding", {"job": time.time() + 60})
         assert claim("a") == ledger._WRITTEN
 
+    def test_bar_adding(self, redis: Redis) -> None:
+        def bar(origin: str, keep: int = 920) -> int:
+            return redis.eval(ledger._BAR, 2, "deletion", "adding", origin, keep)
+
+        redis.zadd("adding", {"job": time.time() + 60})
+        assert bar("a") == ledger._WRITTEN
+        assert redis.exists("deletion") == 0
+        redis.zadd("adding", {"job": 1, ledger.OPEN: 0})
+        redis.expire("adding", 5000)
+        assert bar("a") == 1
+        assert redis.get("deletion") == "a 0", "others may claim the deletion"
+        assert 4990 < redis.ttl("deletion") <= 5001, "as long as the add may be repeated"
+        redis.set("deletion", "b 2000000000", ex=10)
+        assert bar("a") == 1
+        assert redis.get("deletion") == "b 2000000000", "a claim that is there stays"
+        assert redis.ttl("deletion") > 4990
+
     def test_release_deletion(self, redis: Redis) -> None:
         redis.set("deletion", "a 2000000000", ex=320)
         redis.eval(ledger._RELEASE, 1, "deletion", "b")
