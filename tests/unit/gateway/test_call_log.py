@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ServerDisconnectedError, web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,13 +177,24 @@ def application(log: CallLog) -> web.Application:
         request[KNOWN] = KEY
         return answer(Status.OK, [{"person_id": OTHER}])
 
+    async def ended(request: web.Request) -> web.Response:
+        request[KNOWN] = KEY
+        raise asyncio.CancelledError
+
     async def crash(request: web.Request) -> web.Response:
         request[KNOWN] = KEY
         raise RuntimeError(PERSON)
 
     app = web.Application(middlewares=[request_id, logged, errors])
     app[CALL_LOG] = log
-    for name, handler in (("delface", known), ("getperson", path), ("searchface", unknown), ("addface", crash)):
+    handlers = {
+        "delface": known,
+        "getperson": path,
+        "searchface": unknown,
+        "addface": crash,
+        "facecompare": ended,
+    }
+    for name, handler in handlers.items():
         (call,) = (each for each in CALLS if each.name == name)
         app.router.add_route(call.method, call.path, handler, name=name)
     app.router.add_get("/healthz", unknown)
@@ -308,6 +319,14 @@ class TestEntries:
     async def test_a_crash_is_an_entry(self, client: TestClient, written: Any) -> None:
         assert await status(client, "/v1/addface") == (503, "FAIL")
         assert written() == [{"event": "call", "call": "addface", "tenant": "shop", "key": "k1", "status": "FAIL"}]
+
+    async def test_a_request_that_the_end_of_the_gateway_cuts_off_is_one(
+        self, client: TestClient, written: Any
+    ) -> None:
+        """What it asked for may have been done."""
+        with pytest.raises(ServerDisconnectedError):
+            await status(client, "/v1/facecompare")
+        assert written() == [{"event": "call", "call": "facecompare", "tenant": "shop", "key": "k1"}]
 
     async def test_the_look_up_of_a_job_is_one(self, client: TestClient, written: Any) -> None:
         await status(client, f"/v1/jobs/{JOB_ID}", "GET")
