@@ -34,7 +34,7 @@ from gateway.calls import handlers, job_lookup
 from gateway.calls.logged import logged
 from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
-from gateway.calls.preferences import http_status
+from gateway.calls.preferences import http_status, written
 from gateway.dispatch.asynchronous import AsynchronousJobs
 from gateway.dispatch.idempotency import IdempotencyRecords
 from gateway.dispatch.jobs import GRACE_S, Jobs
@@ -49,6 +49,8 @@ from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
 from gateway.pages.routes import api_page
 from gateway.redis_connection import SharedConnection
+from gateway.webhooks.deliveries import AT_ONCE, Deliveries
+from gateway.webhooks.sending import Sender
 from shared.call_log.chain import Seal
 from shared.calls import CALLS, Call
 from shared.control import Control
@@ -120,6 +122,11 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
+        if hosts := settings.allowed_webhook_hosts:
+            sender = Sender(AT_ONCE, settings.allowed_webhook_networks)
+            stack.push_async_callback(sender.close)
+            deliveries = Deliveries(broker_connection, hosts, sender.send, written, metrics.webhooks)
+            stack.push_async_callback(_cancel, asyncio.create_task(deliveries.run()))
         app[AUTH] = Auth(control)
         app[ADMISSION] = admission
         app[BODY_MEMORY] = body_memory = BodyMemory(settings.body_memory_bytes)

@@ -54,6 +54,19 @@ class CallLogMetrics:
         )
 
 
+class WebhookMetrics:
+    """Metrics of the deliveries of webhooks. registry: by default one that is never read."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        attempts = Counter(
+            "facesearch_webhooks",
+            "Attempts to deliver a webhook by their result.",
+            ["result"],
+            registry=registry or CollectorRegistry(),
+        )
+        self.delivered, self.failed, self.dead = (attempts.labels(word) for word in ("delivered", "failed", "dead"))
+
+
 class Metrics:
     """Metrics of one gateway. All label values exist from the start, so that no rate over them is missing."""
 
@@ -79,6 +92,7 @@ class Metrics:
         )
         self.connections = ConnectionMetrics(self.registry)
         self.call_log = CallLogMetrics(self.registry)
+        self.webhooks = WebhookMetrics(self.registry)
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
         self._body_memory = Gauge(
             "facesearch_body_memory_bytes", "Bodies and images that requests hold.", registry=self.registry

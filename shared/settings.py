@@ -6,7 +6,7 @@ The description of each field has its effect, its unit and the reason of its def
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +26,8 @@ from shared.host.cores import cores
 from shared.host.memory import memory_bytes
 from shared.imagefile.header import DEFAULT_MAX_PIXELS
 from shared.redis_url import parse
+from shared.webhook_hosts import Host
+from shared.webhook_hosts import parse as parse_hosts
 
 SECRETS_DIR: Final = Path("/run/secrets")
 """Folder of the secrets of Docker and Kubernetes: a file named like a variable holds its value, unless the environment
@@ -316,6 +318,17 @@ class Settings(BaseSettings):
         "separated by commas, or * for all. Left out: none; a page that calls exposes its API key to "
         "everyone who opens it. See docs/operations.md.",
     )
+    webhook_hosts: Annotated[str, _valid_for(parse_hosts, "FACESEARCH_WEBHOOK_HOSTS")] | None = Field(
+        default=None,
+        description="Hosts that may be called with outcomes of asynchronous jobs, over https: names such as "
+        "hooks.example.com, hooks.example.com:8443 or *.example.com, separated by commas. Left out: none, and no "
+        "gateway calls anybody. See docs/webhooks.md.",
+    )
+    webhook_networks: Annotated[str, _valid_for(proxies.parse, "FACESEARCH_WEBHOOK_NETWORKS")] | None = Field(
+        default=None,
+        description="Addresses and networks, separated by commas, that these hosts may have although they are not "
+        "public. Left out: none, so that no webhook reaches a private network.",
+    )
     pages: bool = Field(
         default=True,
         description="Serve pages for browsers: that of the API at /docs, and that of the admin API at /docs on its "
@@ -533,6 +546,16 @@ class Settings(BaseSettings):
     def known_proxies(self) -> Sequence[proxies.Network]:
         """The parsed trusted_proxies; empty if there are none."""
         return proxies.parse(self.trusted_proxies) if self.trusted_proxies is not None else ()
+
+    @property
+    def allowed_webhook_hosts(self) -> Collection[Host]:
+        """The parsed webhook_hosts; empty if there are none."""
+        return parse_hosts(self.webhook_hosts) if self.webhook_hosts is not None else ()
+
+    @property
+    def allowed_webhook_networks(self) -> Sequence[proxies.Network]:
+        """The parsed webhook_networks; empty if there are none."""
+        return proxies.parse(self.webhook_networks) if self.webhook_networks is not None else ()
 
     @property
     def handover(self) -> Path:

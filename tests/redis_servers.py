@@ -192,13 +192,13 @@ def as_arguments(options: dict[str, str]) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", *value.split(" "))]
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for 127.0.0.1. Returns the files of certificate and key."""
+def make_certificate(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:
+    """Make a self-signed certificate for that name. Returns the files of certificate and key."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     certificate, key = folder / "server.crt", folder / "server.key"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=valkey"
-    names = "subjectAltName=IP:127.0.0.1"
+    names = f"subjectAltName={name}"
     made = [*command.split(), "-addext", names, "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(made, check=True, capture_output=True)
     return certificate, key

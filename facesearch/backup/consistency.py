@@ -38,6 +38,7 @@ _TYPES: Final[dict[str, Type]] = {
     "facedbs": "set",
     "dropped": "zset",
     "dropped-tenants": "zset",
+    "webhook-secrets": "hash",
     "first-key": "string",
     "key-records": "hash",
     "migrations": "hash",

@@ -22,6 +22,7 @@ from shared.control.layout import (
     KEY_RECORDS,
     TENANT_IDS,
     TENANTS,
+    WEBHOOK_SECRETS,
     facedb_key,
     facedbs_key,
     key_key,
@@ -140,6 +141,7 @@ def everything(redis: Redis) -> Iterator[Entry]:
         "migrations",
         "tenant-ids",
         "dropped-tenants",
+        "webhook-secrets",
         "key-records",
         "usage:days",
         "usage:????-??-??",
@@ -280,6 +282,7 @@ def _names(redis: Redis, tenants: Sequence[str]) -> list[tuple[str, Type]]:
     """Return the keys that are kept, found by following the references to them."""
     names: list[tuple[str, Type]] = [(TENANTS, "set"), (DROPPED, "zset"), (FIRST_KEY, "string"), (DAYS, "set")]
     names += [(KEY_RECORDS, "hash"), (TENANT_IDS, "hash"), (DROPPED_TENANTS, "zset"), (MIGRATIONS, "hash")]
+    names.append((WEBHOOK_SECRETS, "hash"))
     for tenant in tenants:
         names += [(tenant_key(tenant), "string"), (keys_key(tenant), "hash"), (facedbs_key(tenant), "set")]
         digests = cast("list[bytes]", redis.hvals(keys_key(tenant)))

@@ -27,6 +27,7 @@ SUMMARIES: Final = {
     "up": "Run the whole service on this machine: gateway, worker, store and broker.",
     "usage": "Print how many requests were answered, and how many of them are charged.",
     "verify": "Check the backup in DIR or, without DIR, the data directory.",
+    "webhooks": "List the webhooks that were given up, and have them tried again.",
 }
 """The first sentence of each command's help, as a test checks, by its name, which is also that of its module (see
 LazyGroup).

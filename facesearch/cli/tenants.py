@@ -54,6 +54,33 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
         print_table(("TENANT", "DEFAULT FACEDB", "CREATED"), rows)
 
 
+@tenants.command("webhook-secret")
+@click.argument("name")
+@click.option("--remove", is_flag=True, help="Remove the secret, and so switch the tenant's webhooks off.")
+@data_dir_option
+@reported
+def webhook_secret(name: str, remove: bool, data_dir: Path | None) -> None:
+    """Make a new secret by which webhooks of the tenant NAME are signed, and print it.
+
+    It is printed this once, and replaces the one before at once.
+    """
+    subject = {"tenant": name}
+    if remove:
+        change(
+            data_dir,
+            "tenant.webhook-secret-off",
+            lambda control: control.remove_webhook_secret(name),
+            lambda _: subject,
+        )
+        click.echo(f"tenant {name} has no webhook secret")
+    else:
+        secret = change(
+            data_dir, "tenant.webhook-secret", lambda control: control.renew_webhook_secret(name), lambda _: subject
+        )
+        click.echo(secret)
+        remark("it is not shown again; receivers need it to check signatures")
+
+
 @tenants.command("drop")
 @click.argument("name")
 @data_dir_option

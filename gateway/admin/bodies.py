@@ -120,6 +120,22 @@ class IssuedKey(Key):
     key: str
 
 
+class IssuedSecret(BaseModel):
+    """A webhook secret just made. secret: itself, which is shown only now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    secret: str
+
+
+class RevivedWebhooks(BaseModel):
+    """How many webhooks are tried again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    retried: int
+
+
 B = TypeVar("B", bound=Body)
 
 

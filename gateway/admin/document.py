@@ -103,6 +103,12 @@ _DESCRIPTIONS: Final = {
     ),
     "Key": f"An API key, without the key itself. {_OF_A_KEY}",
     "IssuedKey": f"A key just created. key: the API key itself, shown this once. {_OF_A_KEY}",
+    "IssuedSecret": "A webhook secret just made. secret: itself, shown this once.",
+    "RevivedWebhooks": "retried: how many webhooks are tried again, for a day.",
+    "DeadWebhook": (
+        "A webhook that was given up. host: of its URL. status: of the outcome. why: the last attempt failed. "
+        "attempts: how many did. created, died: since when it was tried, and when it was given up."
+    ),
     "KeyRecord": f"A key, whether it works or not. revoked null: nobody ended it. {_OF_A_KEY}",
     "Estimate": (
         "What confidences stand for in a facedb. stored: its faces; faces: as many of them as were looked at; "

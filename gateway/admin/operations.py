@@ -15,9 +15,11 @@ from gateway.admin.bodies import (
     ErasedPersons,
     Erasure,
     IssuedKey,
+    IssuedSecret,
     NewFacedb,
     NewKey,
     NewTenant,
+    RevivedWebhooks,
     SetRetention,
 )
 from gateway.admin.estimates import estimate
@@ -48,6 +50,7 @@ from shared.control import (
 )
 from shared.operator_jobs import OperatorJobs
 from shared.persons import CountedFacedb, Person, PersonPage, PersonWithFaces
+from shared.webhooks.dead import DeadWebhook, dead, revive
 
 PREFIX: Final = "/admin/v1"
 
@@ -197,6 +200,23 @@ async def erase_persons(jobs: OperatorJobs, tenant: str, body: ErasedPersons) ->
     return Erasure(deleted=deleted, reason="; ".join(reasons), files_from=begins)
 
 
+async def renew_webhook_secret(control: Control, tenant: str) -> IssuedSecret:
+    return IssuedSecret(secret=await control.renew_webhook_secret(tenant))
+
+
+async def remove_webhook_secret(control: Control, tenant: str) -> str:
+    await control.remove_webhook_secret(tenant)
+    return f"tenant {tenant} has no webhook secret"
+
+
+async def list_dead_webhooks(control: Control, tenant: str) -> list[DeadWebhook]:
+    return await dead(control, tenant)
+
+
+async def retry_dead_webhooks(control: Control, tenant: str) -> RevivedWebhooks:
+    return RevivedWebhooks(retried=await revive(control, tenant))
+
+
 async def _collection(control: Control, tenant: str, facedb: str) -> str:
     await control.tenant(tenant)
     found = await control.facedb(tenant, facedb)
@@ -248,6 +268,8 @@ class Operation:
 
 _TENANTS: Final = f"{PREFIX}/tenants"
 _TENANT: Final = f"{_TENANTS}/{{tenant}}"
+_SECRET: Final = f"{_TENANT}/webhook-secret"
+_DEAD: Final = f"{_TENANT}/dead-webhooks"
 _PERSONS: Final = f"{_TENANT}/facedbs/{{facedb}}/persons"
 _PERSON: Final = f"{_PERSONS}/{{person_id}}"
 _RETENTION: Final = f"{_TENANT}/facedbs/{{facedb}}/retention"
@@ -291,6 +313,29 @@ OPERATIONS: Final[Sequence[Operation]] = (
         revoke_key,
         action="key.revoke",
         subject=lambda given, _: {"key": given["key_id"]},
+    ),
+    Operation(
+        "POST",
+        _SECRET,
+        "Make a new secret by which webhooks are signed; it is shown this once",
+        renew_webhook_secret,
+        http_status=201,
+        action="tenant.webhook-secret",
+    ),
+    Operation(
+        "DELETE",
+        _SECRET,
+        "Remove the webhook secret, and so switch the tenant's webhooks off",
+        remove_webhook_secret,
+        action="tenant.webhook-secret-off",
+    ),
+    Operation("GET", _DEAD, "List the webhooks that were given up, the newest first", list_dead_webhooks),
+    Operation(
+        "POST",
+        f"{_DEAD}/retry",
+        "Try the webhooks that were given up again",
+        retry_dead_webhooks,
+        action="webhooks.retry",
     ),
     Operation("GET", f"{_TENANT}/facedbs", "List the facedbs", list_facedbs),
     Operation(

@@ -16,6 +16,8 @@ from gateway.calls.admitting import admit
 from gateway.calls.job_lookup import accepted
 from gateway.calls.logged import FACEDB, GIVEN
 from gateway.calls.preferences import Make, outcome_response, prefers_async
+from gateway.calls.webhook_header import webhook_of
+from gateway.dispatch.asynchronous import Webhook
 from gateway.dispatch.deadline import Deadline, within
 from gateway.dispatch.idempotency import parse_header
 from gateway.dispatch.jobs import JobRequest
@@ -61,16 +63,20 @@ def _handler(call: Call, known: FieldNames) -> _Handler:
 
     async def handle(request: web.Request) -> web.Response:
         app = request.app
+        is_asynchronous = call.method == "POST" and prefers_async(request.headers.getall(PREFER, []))
         async with AsyncExitStack() as held:
             held.enter_context(app[ADMISSION].place())
             async with within(app[SETTINGS].deadline_s) as request[DEADLINE]:
-                key = await admit(request, held, call.scope, in_time=not _is_asynchronous(call, request))
+                key = await admit(request, held, call.scope, in_time=not is_asynchronous)
                 request[BODY_RESERVATION] = held.enter_context(app[BODY_MEMORY].request(key))
                 identifier = None
                 if not call.is_reading:
                     identifier = parse_header(request.headers.getall(IDEMPOTENCY_KEY, []))
+                webhook = await webhook_of(request, key, is_asynchronous)
                 job_request = await _job_request(call, known, request, key)
-                return await _answer(request, call, key, job_request, identifier)
+                if is_asynchronous:
+                    return await _accept(request, call, key, job_request, identifier, webhook)
+                return await _answer(request, key, job_request, identifier)
 
     return handle
 
@@ -108,23 +114,12 @@ async def _sent(call: Call, known: FieldNames, request: web.Request) -> Paramete
     return sent
 
 
-async def _answer(
-    request: web.Request, call: Call, key: Caller, job_request: JobRequest, identifier: str | None
-) -> web.Response:
+async def _answer(request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None) -> web.Response:
     """Have the job done and answer; a request under an Idempotency-Key that has an outcome is answered with that."""
     app = request.app
-    is_asynchronous = _is_asynchronous(call, request)
-    once: Once | Outcome | None = None
-    if identifier is not None:
-        once = await app[IDEMPOTENCY].begin(key.tenant_id, identifier, job_request, request[IDENTIFIER])
-        if is_asynchronous and isinstance(once, Outcome):
-            job_id = await app[ASYNCHRONOUS].of_record(record(key.tenant_id, identifier))
-            if job_id is not None:
-                return accepted(job_id)
+    once = await _once(request, key, job_request, identifier)
     if isinstance(once, Outcome):
         return outcome_response(once, key, app[SETTINGS], replayed)
-    if is_asynchronous:
-        return accepted(await app[ASYNCHRONOUS].submit(key, call, request[IDENTIFIER], job_request, once))
     moment = request[DEADLINE].unix_time
     outcome = await app[JOBS].do(key.tenant_id, request[IDENTIFIER], job_request, moment, once)
     request[DEADLINE].lift()
@@ -134,5 +129,29 @@ async def _answer(
     return outcome_response(outcome, key, app[SETTINGS], make)
 
 
-def _is_asynchronous(call: Call, request: web.Request) -> bool:
-    return call.method == "POST" and prefers_async(request.headers.getall(PREFER, []))
+async def _accept(
+    request: web.Request,
+    call: Call,
+    key: Caller,
+    job_request: JobRequest,
+    identifier: str | None,
+    webhook: Webhook | None,
+) -> web.Response:
+    """Answer with the id of the job, which nobody waits for. A request under an Idempotency-Key that has an outcome is
+    answered with the job that it is of, or with the outcome itself if there is no such job.
+    """
+    jobs = request.app[ASYNCHRONOUS]
+    once = await _once(request, key, job_request, identifier)
+    if isinstance(once, Outcome):
+        job_id = await jobs.of_record(record(key.tenant_id, str(identifier)))
+        return outcome_response(once, key, request.app[SETTINGS], replayed) if job_id is None else accepted(job_id)
+    return accepted(await jobs.submit(key, call, request[IDENTIFIER], job_request, once, webhook))
+
+
+async def _once(
+    request: web.Request, key: Caller, job_request: JobRequest, identifier: str | None
+) -> Once | Outcome | None:
+    """Return what is known of a request under its Idempotency-Key, None if it has none."""
+    if identifier is None:
+        return None
+    return await request.app[IDEMPOTENCY].begin(key.tenant_id, identifier, job_request, request[IDENTIFIER])

@@ -17,7 +17,8 @@ from gateway.metrics import Metrics
 from gateway.redis_connection import Argument, Script, SharedConnection
 from shared.asynchronous import DEADLINE_S, FINISH, FULL, IMAGES, MOST_IMAGES, SUBMIT, WATCH, ending, key_of
 from shared.calls import Call
-from shared.control import Caller
+from shared.contract import Confidences
+from shared.control import WEBHOOK_SECRETS, Caller
 from shared.errors import Unavailable
 from shared.fair_queue import TENANT, item
 from shared.idempotency import JOB
@@ -66,6 +67,14 @@ class FoundJob:
     outcome: Outcome | None
 
 
+@dataclass(frozen=True)
+class Webhook:
+    """Where an outcome goes. url: a checked one. form: of its confidences."""
+
+    url: str
+    form: Confidences
+
+
 class AsynchronousJobs:
     """Methods other than run raise Unavailable when Redis cannot be reached."""
 
@@ -86,7 +95,13 @@ class AsynchronousJobs:
         self._metrics = metrics
 
     async def submit(
-        self, caller: Caller, call: Call, request_id: str, job_request: JobRequest, once: Once | None
+        self,
+        caller: Caller,
+        call: Call,
+        request_id: str,
+        job_request: JobRequest,
+        once: Once | None,
+        webhook: Webhook | None = None,
     ) -> str:
         """Accept a job: it will be done, or end as FAIL, whatever becomes of this gateway. Return its id: that of the
         earlier one if a repeated request has one. Raises AsynchronousFull.
@@ -100,6 +115,7 @@ class AsynchronousJobs:
             "usage": counters(caller.tenant, caller.id, call.name),
             "item": item(job_id, deadline, message),
             "tag": delivery_tag(message),
+            **({} if webhook is None else {"webhook": webhook.url, "form": webhook.form}),
         }
         keys = [key_of(job_id), *([] if once is None else [once.record])]
         size = sum(map(len, job_request.encoded))
@@ -124,6 +140,11 @@ class AsynchronousJobs:
         if accepted == FULL:
             raise AsynchronousFull("the tenant has its share of asynchronous jobs", RETRY_S)
         return accepted
+
+    async def has_webhook_secret(self, tenant_id: str) -> bool:
+        """Return whether webhooks of the tenant can be signed."""
+        with _unavailable():
+            return bool(await self._broker.call("HEXISTS", WEBHOOK_SECRETS, tenant_id))
 
     async def of_record(self, once_record: str) -> str | None:
         """Return the id of the job under an Idempotency-Key, None if it has none, or one that is not known any more."""

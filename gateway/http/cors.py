@@ -10,11 +10,13 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.http.headers import API_KEY, PREFER, PREFERENCE_APPLIED, QUALITY, REPLAYED, REQUEST_ID
+from gateway.http.headers import API_KEY, PREFER, PREFERENCE_APPLIED, QUALITY, REPLAYED, REQUEST_ID, WEBHOOK_URL
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.origins import ANY
 
-REQUEST_HEADERS: Final = f"{API_KEY}, {hdrs.CONTENT_TYPE}, {IDEMPOTENCY_KEY}, {PREFER}, traceparent, tracestate"
+REQUEST_HEADERS: Final = (
+    f"{API_KEY}, {hdrs.CONTENT_TYPE}, {IDEMPOTENCY_KEY}, {PREFER}, {WEBHOOK_URL}, traceparent, tracestate"
+)
 """Headers that a page may send: those that the gateway reads and that browsers do not allow by default."""
 
 ANSWER_HEADERS: Final = (

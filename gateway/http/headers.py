@@ -14,5 +14,8 @@ PREFER: Final = "Prefer"
 
 PREFERENCE_APPLIED: Final = "Preference-Applied"
 
+WEBHOOK_URL: Final = "X-Webhook-Url"
+"""Where the outcome of an asynchronous job goes."""
+
 QUALITY: Final = "X-Face-Quality"
 """The flaw of the face, on a FACE_DETECT_FAILED, if a setting asks for it."""

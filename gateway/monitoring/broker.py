@@ -14,6 +14,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from gateway.monitoring.health import living_workers
+from shared import asynchronous, webhooks
 from shared.broker import UNACKED
 from shared.fair_queue import EXTRA, HELD, LINE_PREFIX, WAITING, message_of
 from shared.jobs import QUEUE, SENT
@@ -37,6 +38,12 @@ class BrokerMetrics:
         self._oldest = gauge("queue_oldest_seconds", "Age of the job that waits longest; 0: none waits.")
         self._taken = gauge("jobs_taken", "Jobs that workers have taken and not finished.")
         self._workers = gauge("workers_alive", "Workers that renew their sign of life.")
+        self._asynchronous = gauge("asynchronous_jobs", "Asynchronous jobs that have not ended.")
+        self._webhooks = gauge("webhooks_waiting", "Webhooks that wait to be delivered.")
+        self._webhooks_oldest = gauge(
+            "webhooks_oldest_seconds", "Age of the webhook that waits longest; 0: none waits."
+        )
+        self._webhooks_dead = gauge("webhooks_dead", "Webhooks that were given up and are kept.")
         self._memory = gauge("redis_memory_bytes", "Memory in use.", "server")
         self._memory_max = gauge("redis_memory_max_bytes", "Limit of the memory in use; 0: none.", "server")
         self._subscribed = gauge("results_subscribed", "Whether results can reach this gateway.")
@@ -47,10 +54,11 @@ class BrokerMetrics:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._read_queue(broker)
+                await self._read_asynchronous(broker)
             self._up.set(1)
         except (RedisError, OSError, TimeoutError):
             self._up.set(0)
-            for gauge in (self._length, self._oldest, self._taken, self._workers):
+            for gauge in (self._length, self._oldest, self._taken, self._workers, *self._aside):
                 gauge.set(math.nan)
         await asyncio.gather(self._read_memory("broker", broker), self._read_memory("images", image_store))
 
@@ -71,6 +79,21 @@ class BrokerMetrics:
         self._oldest.set(max(map(_age, first if oldest is None else [*first, oldest]), default=0))
         self._taken.set(taken)
         self._workers.set(len(await living_workers(broker)))
+
+    @property
+    def _aside(self) -> tuple[Gauge, ...]:
+        return self._asynchronous, self._webhooks, self._webhooks_oldest, self._webhooks_dead
+
+    async def _read_asynchronous(self, broker: Redis) -> None:
+        async with broker.pipeline(transaction=False) as pipeline:
+            pipeline.zcard(asynchronous.ALL)
+            pipeline.zcard(webhooks.WAITING)
+            pipeline.zrange(webhooks.WAITING, 0, 0, withscores=True)
+            pipeline.zrange(webhooks.DEAD, 0, -1, withscores=True)
+            jobs, waiting, first, dead = await pipeline.execute()
+        oldest = max(0.0, time.time() - first[0][1]) if first else 0
+        for gauge, value in zip(self._aside, (jobs, waiting, oldest, sum(count for _, count in dead)), strict=True):
+            gauge.set(value)
 
     async def _read_memory(self, server: str, redis: Redis) -> None:
         try:

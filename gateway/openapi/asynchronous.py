@@ -5,7 +5,7 @@ from typing import Final
 
 from gateway.calls.job_lookup import UNKNOWN_JOB
 from gateway.calls.preferences import RESPOND_ASYNC
-from gateway.http.headers import PREFER, PREFERENCE_APPLIED
+from gateway.http.headers import PREFER, PREFERENCE_APPLIED, WEBHOOK_URL
 from gateway.http.routing import JOB, JOB_PATH
 from gateway.openapi.answers import envelope, example, of, ok
 from gateway.openapi.requests import Json
@@ -28,6 +28,16 @@ PREFERENCE: Final[Json] = {
     "schema": {"type": "string"},
 }
 
+WEBHOOK: Final[Json] = {
+    "name": WEBHOOK_URL,
+    "in": "header",
+    "description": f"With `{PREFER}: {RESPOND_ASYNC}`: an https URL of a host that the operator allows. The outcome is "
+    "sent there with the `job_id` and the header `X-Facesearch-Signature: t=<Unix time>,v1=<HMAC-SHA256 of "
+    '"<time>.<body>">`, and again for a day until the answer is 2xx. Other URLs are INVALID_REQUEST, as all are where '
+    "the operator allows no host.",
+    "schema": {"type": "string"},
+}
+
 HEADERS: Final = {
     LOCATION: ("Where the job is found.", {"type": "string"}),
     PREFERENCE_APPLIED: ("What was preferred and is done.", {"const": RESPOND_ASYNC}),
@@ -42,7 +52,7 @@ _WAITING: Final = (
 
 
 def is_asynchronous(call: Call) -> bool:
-    """Return whether a call takes PREFERENCE."""
+    """Return whether a call takes PREFERENCE and WEBHOOK."""
     return call.method == "POST"
 
 

@@ -134,7 +134,7 @@ def _operation(call: Call, model: type[CallParameters], http_status: HttpStatus)
     responses = {"200": _response("What became of the request: see `status`.", answers(call, http_status), *headers)}
     if asynchronous.is_asynchronous(call):
         responses["202"] = {"$ref": f"#/components/responses/{asynchronous.ACCEPTED}"}
-    preference = [asynchronous.PREFERENCE] if asynchronous.is_asynchronous(call) else []
+    preference = [asynchronous.PREFERENCE, asynchronous.WEBHOOK] if asynchronous.is_asynchronous(call) else []
     body = {"requestBody": {"required": True, "content": bodies(call, model)}} if call.has_body else {}
     return {
         "operationId": call.name,

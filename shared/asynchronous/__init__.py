@@ -10,23 +10,25 @@
     fs:async:bytes              hash: bytes of their images by tenant, and of all under EVERYBODY
     fs:async:watched            expires when a gateway looks after them next
 
-A job has the fields tenant (its id), call, usage (what its counters of usage begin with), bytes (of its
-images), record (key of the idempotency record, if any), item and tag (entry of the fair queue and delivery tag, until
-it ends), and from its end on outcome (JSON), status and ended (Unix time).
+A job has the fields tenant (its id), call, usage (what its counters of usage begin with), bytes (of its images), and
+record (key of the idempotency record, if any). Until it ends it has item and tag (entry of the fair queue, delivery
+tag) and, if its outcome is to be delivered, webhook and form (URL, form of confidences); from its end on outcome
+(JSON), status and ended (Unix time).
 
 A tenant has as many asynchronous jobs in the fair queue (shared/fair_queue/) at once as the workers have threads; the
 others wait in a line of their own. So its other requests wait for about one job of these, however many there are, and
 other tenants have their shares as ever.
 
-Who ends a job keeps its outcome, counts it and lets the next one in, in one script: the worker that did it; or a
-gateway, when its deadline is over or Celery ended it, as it does with a job that it expires or that a worker of an
-earlier release did. Gateways also send a job again that no worker has. Only the scripts here write these keys.
+Who ends a job keeps its outcome, counts it, makes its delivery (shared/webhooks/) and lets the next one in, in one
+script: the worker that did it; or a gateway, when its deadline is over or Celery ended it, as it does with a job that
+it expires or that a worker of an earlier release did. Gateways also send a job again that no worker has. Only the
+scripts here write these keys.
 """
 
 from datetime import UTC, datetime
 from typing import Final
 
-from shared import fair_queue, lua
+from shared import fair_queue, lua, webhooks
 from shared.broker import RESULT_PREFIX, UNACKED
 from shared.contract import Status
 from shared.idempotency import ANSWERED, JOB
@@ -62,7 +64,7 @@ FULL: Final = ""
 
 
 def _own(*names: str, **constants: str | float) -> str:
-    return lua.load(
+    own = lua.load(
         __name__,
         "common",
         *names,
@@ -81,6 +83,7 @@ def _own(*names: str, **constants: str | float) -> str:
         FAIL=Status.FAIL,
         **constants,
     )
+    return f"{webhooks.COMMON}\n{own}"
 
 
 def _script(name: str, **constants: str | float) -> str:

@@ -1,4 +1,5 @@
--- What the scripts of asynchronous jobs share: it stands after common.lua of the fair queue and before each of them.
+-- What the scripts of asynchronous jobs share: it stands after common.lua of the fair queue and of webhooks, and before
+-- each of them.
 -- Constants: KEEP_S, PREFIX, ALL, OUT, LINES, RUNNING, COUNTS, HELD_BYTES, EVERYBODY, ANSWERED, DAYS, DAY_PREFIX, FAIL.
 
 local function key_of(job) return PREFIX .. job end
@@ -33,15 +34,15 @@ local function meter(usage, record, status, day)
   redis.call('SADD', DAYS, day)
 end
 
--- Keep the outcome of a job, unless it has one, count it, and let the tenant's next one in. Returns 1 if it ended now.
+-- Keep the outcome of a job, unless it has one, count it, have it delivered, and let the tenant's next one in. Returns 1 if it ended now.
 local function finish(job, outcome, status, day)
   local key = key_of(job)
-  local tenant, ended, bytes, usage, record =
-    unpack(redis.call('HMGET', key, 'tenant', 'ended', 'bytes', 'usage', 'record'))
+  local tenant, ended, bytes, usage, record, webhook, form =
+    unpack(redis.call('HMGET', key, 'tenant', 'ended', 'bytes', 'usage', 'record', 'webhook', 'form'))
   if not tenant or ended then return 0 end
   bytes = tonumber(bytes)
   redis.call('HSET', key, 'outcome', outcome, 'status', status, 'ended', digits(now))
-  redis.call('HDEL', key, 'item', 'tag')
+  redis.call('HDEL', key, 'item', 'tag', 'webhook', 'form')
   redis.call('EXPIRE', key, KEEP_S)
   redis.call('ZREM', ALL, member_of(tenant, job))
   add(COUNTS, tenant, -1)
@@ -53,6 +54,7 @@ local function finish(job, outcome, status, day)
     redis.call('LREM', LINES .. tenant, 1, job)
   end
   meter(usage, record, status, day)
+  if webhook then queue_webhook(tenant, job, webhook, form, outcome) end
   let_in(tenant)
   return 1
 end

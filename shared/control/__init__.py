@@ -8,7 +8,14 @@ from shared.control.callers import Callers
 from shared.control.confidences import Confidences
 from shared.control.facedbs import Facedbs
 from shared.control.keys import Keys
-from shared.control.layout import DEFAULT, DROP_AFTER_S, DROPPED, DROPPED_TENANTS, FIRST_KEY_FILE
+from shared.control.layout import (
+    DEFAULT,
+    DROP_AFTER_S,
+    DROPPED,
+    DROPPED_TENANTS,
+    FIRST_KEY_FILE,
+    WEBHOOK_SECRETS,
+)
 from shared.control.migrations import Compared, Migration, Migrations
 from shared.control.records import (
     LEAST_RATE,
@@ -30,6 +37,7 @@ from shared.control.records import (
 )
 from shared.control.retentions import Retentions
 from shared.control.tenants import Tenants
+from shared.control.webhook_secrets import WebhookSecrets
 
 __all__ = [
     "DEFAULT",
@@ -40,6 +48,7 @@ __all__ = [
     "LEAST_RATE",
     "MOST_DAYS",
     "MOST_RATE",
+    "WEBHOOK_SECRETS",
     "Caller",
     "Compared",
     "Confidence",
@@ -59,7 +68,7 @@ __all__ = [
 ]
 
 
-class Control(Tenants, Keys, Facedbs, Confidences, Retentions, Migrations, Callers):
+class Control(Tenants, Keys, Facedbs, Confidences, Retentions, Migrations, WebhookSecrets, Callers):
     """Access to control data.
 
     Methods raise redis.RedisError if Redis cannot be reached, and OperatorError for invalid arguments: Unknown and

@@ -14,6 +14,7 @@ fs:migrations                    see migrations.py
 fs:dropped                       sorted set: collections to remove, by the Unix time from which that is safe
 fs:dropped-tenants               sorted set: ids of tenants whose idempotency records to remove, likewise
 fs:cursor-secret                 see cursor_secret.py
+fs:webhook-secrets               hash: tenant id -> secret, see webhook_secrets.py
 fs:first-key                     SHA-256 of the latest key of the settings
 """
 
@@ -49,6 +50,7 @@ DROPPED: Final = "fs:dropped"
 DROPPED_TENANTS: Final = "fs:dropped-tenants"
 FIRST_KEY: Final = "fs:first-key"
 KEY_RECORDS: Final = "fs:key-records"
+WEBHOOK_SECRETS: Final = "fs:webhook-secrets"
 
 FIRST_KEY_FILE: Final = "api-key"
 """Name of the file in a data directory that holds the first key, unless a setting does."""
@@ -104,6 +106,11 @@ class Connected:
     async def tenant(self, name: str) -> Tenant:
         """Return the tenant of that name. Raises Unknown."""
         return await read_tenant(self.redis, name)
+
+    async def tenant_id(self, name: str) -> str:
+        """Return the id of the tenant of that name. Raises Unknown."""
+        await read_tenant(self.redis, name)
+        return tenant_id(await self.redis.hget(TENANT_IDS, name), name)
 
     async def atomically(self, change: Callable[[Pipeline], Awaitable[Any]], *watched: str) -> Any:
         """Run a change in an optimistic transaction and return its result. The change reads, calls `begin` and queues

@@ -8,6 +8,7 @@ from shared.control.layout import (
     DROPPED_TENANTS,
     TENANT_IDS,
     TENANTS,
+    WEBHOOK_SECRETS,
     Connected,
     begin,
     end_keys,
@@ -66,6 +67,7 @@ class Tenants(Connected):
             pipe.delete(tenant_key(name), keys, facedbs)
             pipe.srem(TENANTS, name)
             pipe.hdel(TENANT_IDS, name)
+            pipe.hdel(WEBHOOK_SECRETS, identifier)
             pipe.zadd(DROPPED_TENANTS, {identifier: removable_from})
             return digests
 

@@ -50,6 +50,8 @@ CONTROL = {
     "facedbs list": [],
     "facedbs default": ["visitors"],
     "facedbs drop": ["visitors", "--yes"],
+    "tenants webhook-secret": ["shop"],
+    "webhooks dead": [],
     "persons list": [],
     "persons show": ["Grace"],
     "persons rename": ["Grace", "Ada"],

@@ -65,6 +65,9 @@ class TestOverHttp:
             where = "/tenants/shop/facedbs/staff/retention"
             await send(client, "PUT", where, {"days": 30, "confirmed": True})
             await send(client, "DELETE", where)
+            _, made = await send(client, "POST", "/tenants/shop/webhook-secret")
+            await send(client, "POST", "/tenants/shop/dead-webhooks/retry")
+            await send(client, "DELETE", "/tenants/shop/webhook-secret")
             await send(client, "DELETE", f"/tenants/shop/keys/{key['id']}")
             await send(client, "DELETE", "/tenants/shop")
         by = "admin API, 127.0.0.1"
@@ -79,6 +82,9 @@ class TestOverHttp:
             {"action": "facedb.undo-calibrate", "by": by, "tenant": "shop", "facedb": "staff"},
             {"action": "facedb.retention", "by": by, "tenant": "shop", "facedb": "staff", "days": 30},
             {"action": "facedb.retention-off", "by": by, "tenant": "shop", "facedb": "staff"},
+            {"action": "tenant.webhook-secret", "by": by, "tenant": "shop"},
+            {"action": "webhooks.retry", "by": by, "tenant": "shop"},
+            {"action": "tenant.webhook-secret-off", "by": by, "tenant": "shop"},
             {"action": "key.revoke", "by": by, "tenant": "shop", "key": key["id"]},
             {"action": "tenant.drop", "by": by, "tenant": "shop"},
         ]
@@ -89,6 +95,7 @@ class TestOverHttp:
         without_worker = {o.action for o in OPERATIONS if o.action and not o.asks_worker}
         assert {e["action"] for e in expected} == without_worker | {"facedb.retention"}
         assert key["key"] not in json.dumps(logs, default=str)
+        assert made["secret"] not in json.dumps([logs, await trail(redis)], default=str)
 
     def test_every_operation_that_changes_something_is_audited(self) -> None:
         assert {o.perform.__name__ for o in OPERATIONS if o.action is None} == {

@@ -16,6 +16,7 @@ from redis import Redis
 from facesearch.embedded import data_directory
 from homes import Home, done, faces, ours, read, refused, with_preprocessing
 from qdrant_server import Server, served
+from shared.control import DROP_AFTER_S
 from shared.settings import Settings
 from worker.models.identity import Identity
 from worker.store.base import Person, Store
@@ -392,7 +393,7 @@ class TestIntoServers:
             assert redis.exists("fs:workers-are-none-of-this")
             ((collection, since),) = redis.zrange("fs:dropped", 0, -1, withscores=True)
             assert collection == b"old.x.00000000"
-            assert 300 < since - time.time() < 330
+            assert DROP_AFTER_S - 20 < since - time.time() < DROP_AFTER_S + 10
 
     def test_snapshots_need_a_server(self, backup: Path, servers: dict[str, str], tmp_path: Path) -> None:
         done("restore", backup, "--overwrite", **servers)

@@ -39,6 +39,7 @@ from shared.control import DROP_AFTER_S, DROPPED
 from shared.errors import Unavailable
 from shared.idempotency import ORIGIN, OUTCOME, order, records, units
 from shared.jobs import AddJob, DeleteFaceJob, DeleteJob, FacedbJob, Job, Once, Outcome, image_key
+from shared.webhooks import DEAD, DEAD_OF, DUE, WAITING, delivery_key
 
 Deletion = DeleteJob | DeleteFaceJob
 """A job that deletes a person, or a face of one."""
@@ -170,7 +171,13 @@ class Ledger:
         self.redis.delete(_names_key(collection))
 
     def forget_records(self, tenant_id: str) -> None:
-        """Forget the idempotency records of a removed tenant."""
+        """Forget the idempotency records of a removed tenant, and outcomes that were to be delivered."""
+        for webhooks in (DUE + tenant_id, DEAD_OF + tenant_id):
+            for job_id in cast("list[bytes]", self.redis.zrange(webhooks, 0, -1)):
+                self.redis.unlink(delivery_key(job_id.decode()))
+                self.redis.zrem(WAITING, job_id)
+            self.redis.unlink(webhooks)
+        self.redis.zrem(DEAD, tenant_id)
         begin = records(tenant_id)
         found = self.redis.scan_iter(f"{begin}*", SCANNED)
         while some := list(islice(found, SCANNED)):

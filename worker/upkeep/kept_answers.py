@@ -1,5 +1,5 @@
-"""Erasure of kept answers that name deleted faces: in idempotency records (shared/idempotency.py) and of asynchronous
-jobs (shared/asynchronous/).
+"""Erasure of kept answers that name deleted faces: in idempotency records (shared/idempotency.py) of asynchronous
+jobs (shared/asynchronous/), and on their way to callers' servers (shared/webhooks/).
 
 The answer is replaced, and the record stays until it expires: without it a repetition would add the face again.
 """
@@ -17,6 +17,7 @@ from shared.contract import Status
 from shared.control.inventory import in_use, names_of_tenants
 from shared.idempotency import OUTCOME, RECORDS, tenant_of
 from shared.jobs import Outcome
+from shared.webhooks import DELIVERY
 from worker.store.base import IdentityMismatch, Store
 from worker.store.views import matching
 
@@ -28,7 +29,7 @@ ERASED_JOB: Final = Outcome(
     status=Status.INVALID_REQUEST, message="the outcome of this job named a face that is deleted, and was erased"
 )
 
-_PLACES: Final = ((RECORDS, ERASED), (PREFIX, ERASED_JOB))
+_PLACES: Final = ((RECORDS, ERASED), (PREFIX, ERASED_JOB), (DELIVERY, ERASED_JOB))
 """The keys of what may have an answer by their prefixes, and what an answer there is replaced by."""
 
 BATCH: Final = 200

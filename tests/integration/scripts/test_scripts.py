@@ -13,7 +13,7 @@ from gateway.access import limits
 from gateway.calls import metering
 from gateway.dispatch import idempotency
 from processes import empty_redis
-from shared import asynchronous, fair_queue, worker_request
+from shared import asynchronous, fair_queue, webhooks, worker_request
 from shared.broker import UNACKED, UNACKED_INDEX
 from shared.jobs import QUEUE
 from worker import ledger
@@ -234,6 +234,86 @@ class TestAsynchronous:
         redis.eval(fair_queue.ANNOUNCE, 0, "other", 1, 0, 60)
         assert self.watch(redis) == [0, [], []]
         assert redis.lrange(QUEUE, 0, -1) == ["second", "first"]
+
+
+class TestWebhooks:
+    def queue(self, redis: Redis, job: str, tenant: str = "t", outcome: str = "{}") -> None:
+        """Have the outcome of a job delivered, as its end does."""
+        text = f"{webhooks.COMMON}\nqueue_webhook(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])"
+        redis.eval(text, 0, tenant, job, "https://a.example/", "decimals", outcome)
+
+    def claim(self, redis: Redis, *left_out: str, most: int = 10, of_one: int = 2, lease_s: float = 30) -> list[str]:
+        return redis.eval(webhooks.CLAIM, 0, most, of_one, lease_s, *left_out)
+
+    def settle(self, redis: Redis, job: str, how: str, pause_s: float = 0, why: str = "") -> int:
+        return redis.eval(webhooks.SETTLE, 0, "t", job, how, pause_s, why)
+
+    def test_the_end_of_a_job_makes_its_delivery(self, redis: Redis) -> None:
+        job = TestAsynchronous()
+        job.submit(redis, "job")
+        redis.hset(asynchronous.key_of("job"), mapping={"webhook": "https://a.example/", "form": "whole"})
+        job.finish(redis, "job")
+        made = redis.hgetall(webhooks.delivery_key("job"))
+        assert (made["tenant"], made["url"], made["form"], made["outcome"]) == (
+            *("t", "https://a.example/", "whole"),
+            "outcome of job",
+        )
+        assert not redis.hexists(asynchronous.key_of("job"), "webhook")
+        assert self.claim(redis) == ["t", "job"]
+
+    def test_claim_webhooks(self, redis: Redis) -> None:
+        for number in range(3):
+            self.queue(redis, f"t{number}")
+            self.queue(redis, f"u{number}", "u")
+        claimed = self.claim(redis, most=3)
+        assert (claimed.count("t") + claimed.count("u"), len(claimed)) == (3, 6)
+        assert set(self.claim(redis, "u")[::2]) <= {"t"}
+        assert set(self.claim(redis)[::2]) == {"u"}, "those of the other are leased"
+        assert self.claim(redis) == []
+        self.queue(redis, "killed")
+        assert self.claim(redis, lease_s=-1) == ["t", "killed"]
+        assert self.claim(redis) == ["t", "killed"], "whose gateway was killed, so that the lease ended"
+
+    def test_settle_webhook(self, redis: Redis) -> None:
+        for job in ("one", "two"):
+            self.queue(redis, job)
+        assert sorted(self.claim(redis)[1::2]) == ["one", "two"]
+        assert self.settle(redis, "one", webhooks.DELIVERED) == 1
+        assert self.settle(redis, "one", webhooks.DELIVERED) == 0
+        assert redis.exists(webhooks.delivery_key("one")) == 0
+        self.settle(redis, "two", webhooks.RETRY, 60, "HTTP 500")
+        assert redis.hmget(webhooks.delivery_key("two"), "attempts", "why") == ["1", "HTTP 500"]
+        assert self.claim(redis) == []
+        self.settle(redis, "two", webhooks.DEAD_NOW, 0, "HTTP 500")
+        assert redis.hget(webhooks.delivery_key("two"), "attempts") == "2"
+        assert redis.zrange(webhooks.DEAD, 0, -1, withscores=True) == [("t", 1)]
+        assert redis.exists(webhooks.WAITING, "fs:webhook:tenants", "fs:webhook:due:t") == 0
+        assert 0 < redis.ttl(webhooks.delivery_key("two")) <= webhooks.KEEP_DEAD_S
+
+    def test_a_delivery_that_is_not_kept_any_more_is_forgotten(self, redis: Redis) -> None:
+        self.queue(redis, "job")
+        redis.delete(webhooks.delivery_key("job"))
+        self.settle(redis, "job", webhooks.RETRY)
+        assert redis.keys("fs:webhook:*") == []
+
+    def test_revive_webhooks(self, redis: Redis) -> None:
+        for job in ("one", "two"):
+            self.queue(redis, job)
+            self.settle(redis, job, webhooks.DEAD_NOW, 0, "HTTP 500")
+        redis.delete(webhooks.delivery_key("two"))
+        assert redis.eval(webhooks.REVIVE, 0, "t") == 1
+        assert self.claim(redis) == ["t", "one"]
+        assert redis.hget(webhooks.delivery_key("one"), "attempts") == "0"
+        assert redis.exists(webhooks.DEAD, "fs:webhook:dead:t") == 0
+
+    def test_what_waits_and_what_is_dead_are_bounded(self, redis: Redis) -> None:
+        redis.zadd("fs:webhook:due:t", {f"waiting{number}": FOREVER for number in range(webhooks.MOST_WAITING)})
+        redis.zadd("fs:webhook:dead:t", {f"dead{number}": time.time() - 60 for number in range(webhooks.MOST_DEAD)})
+        redis.zadd("fs:webhook:dead:t", {"old": time.time() - webhooks.KEEP_DEAD_S - 1})
+        self.queue(redis, "one")
+        assert redis.hget(webhooks.delivery_key("one"), "why") == "too many wait"
+        assert redis.zcard("fs:webhook:dead:t") == webhooks.MOST_DEAD
+        assert redis.zscore("fs:webhook:dead:t", "old") is None
 
 
 class TestLedger:

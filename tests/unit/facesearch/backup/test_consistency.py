@@ -60,6 +60,7 @@ def consistent_data() -> Data:
         ),
         Entry("fs:dropped", "zset", {"shop.gone.00000000": 1.0}),
         Entry("fs:dropped-tenants", "zset", {"fedcba9876543210": 1.0}),
+        Entry("fs:webhook-secrets", "hash", {"fedcba9876543210": "whsec_x"}),
         Entry("fs:first-key", "string", DIGEST),
         Entry(f"fs:names:{COLLECTION}", "string", "12"),
         Entry("fs:usage:days", "set", ["2026-01-31"]),

@@ -1,0 +1,1 @@
+"""Delivering outcomes of asynchronous jobs to servers of callers, and to no other."""
