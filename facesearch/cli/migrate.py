@@ -109,8 +109,8 @@ def migrate(
     if photos is not None:
         _fill(name, tenant, photos, names_from, by_face, workers, settings, report)
     elif what is not None:
-        if what in ("switch", "rollback") and not allow_missing:
-            _require_complete(name, tenant, settings, missing)
+        if what in ("switch", "rollback"):
+            _require_complete(name, tenant, settings, missing, allow_missing=allow_missing)
         _, migration = query(data_dir, lambda control: running.found(control, tenant, name))
         if what == "switch" and not force:
             running.require_as_good(migration)
@@ -146,8 +146,8 @@ def _step(name: str, tenant: str, what: What, data_dir: Path | None) -> None:
     change(data_dir, DONE[what][0], step, lambda _: {"tenant": tenant, "facedb": name})
 
 
-def _require_complete(name: str, tenant: str, settings: "Settings", path: Path | None) -> None:
-    """Raise OperatorError if persons or faces are missing in what is to be searched."""
+def _require_complete(name: str, tenant: str, settings: "Settings", path: Path | None, *, allow_missing: bool) -> None:
+    """Make both collections alike. Raise OperatorError if persons or faces are missing in what is to be searched."""
     from facesearch.migration import running  # noqa: PLC0415 -- see above
 
     _, migration = query(settings.data_dir, lambda control: running.found(control, tenant, name))
@@ -156,6 +156,7 @@ def _require_complete(name: str, tenant: str, settings: "Settings", path: Path |
     persons = query(settings.data_dir, lambda control: running.persons_of(control, settings, tenant, name))
     if persons.missing:
         _say_missing(persons, path)
+    if persons.missing and not allow_missing:
         raise OperatorError(
             f"{len(persons.missing)} of {persons.count} persons would not be found any more, or not by all their "
             "faces: give photos of them with --photos, or lose them with --allow-missing; --missing FILE lists them"

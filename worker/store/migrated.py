@@ -61,19 +61,24 @@ class MigratedStore:
         return self._store.get(self._named(collection), person_ids)
 
     def replace(self, collection: str, read: Point, new: Point | None) -> None:
-        """Replace the point in the collection of our identity. Faces that this removes go from the others, too."""
+        """Replace the point in the collection of our identity. Faces that this removes go from the others, too, and
+        attributes are changed there.
+        """
         ours = self._named(collection)
         self._store.replace(ours, read, new)
         removed = _ids(read) - _ids(new)
+        is_changed = new is not None and _attributes(read) != _attributes(new)
         others = [(store, name) for store, name in self._all(collection) if name != ours]
-        if not removed or not others:
+        if not others or not (removed or is_changed):
             return
         left = point_of(self._store, ours, read.person_id)
         for store, name in others:
             if left is None:
                 store.delete(name, read.person_id)
-            else:
-                remove_faces(store, name, read.person_id, removed - _ids(left))
+                continue
+            remove_faces(store, name, read.person_id, removed - _ids(left))
+            if is_changed:
+                store.update(name, read.person_id, _attributes(left))
 
     def points(self, collection: str) -> Iterator[Point]:
         return self._store.points(self._named(collection))
@@ -172,6 +177,10 @@ def remove_faces(store: Store, collection: str, person_id: uuid.UUID, face_ids: 
             new = None
         store.replace(collection, read, new)
     raise StoreError("the faces of a person are changed all the time")
+
+
+def _attributes(point: Point) -> Changes:
+    return {"name": point.name, "external_id": point.external_id, "metadata": point.metadata}
 
 
 def _ids(point: Point | None) -> set[uuid.UUID]:

@@ -106,6 +106,18 @@ def test_a_face_that_is_removed_from_a_person_goes_from_both(scene: Scene) -> No
     assert scene.held() == [set(), set()]
 
 
+def test_attributes_that_change_with_the_faces_change_in_both(scene: Scene) -> None:
+    person = scene.fill(1)
+    ours = scene.store.under(OURS)
+    read = point_of(ours, scene.db, person)
+    assert read is not None
+    more = with_faces(replace(read, name="new", metadata={"a": 1}), [*read.faces, Face(uuid.uuid4(), unit(2))])
+    ours.replace(scene.db, read, more)
+    theirs = point_of(scene.store.under(THEIRS), scene.db, person)
+    assert theirs is not None
+    assert (theirs.name, theirs.metadata, len(theirs.faces)) == ("new", {"a": 1}, 1)
+
+
 def test_a_replacement_that_has_no_effect_removes_nothing_from_the_other(scene: Scene) -> None:
     person = scene.fill(1)
     ours = scene.store.under(OURS)
