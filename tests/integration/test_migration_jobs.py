@@ -13,7 +13,18 @@ from redis.asyncio import Redis
 
 from shared.contract import FACE_DELETED, Status
 from shared.control import DEFAULT, Control, Facedb, Migration
-from shared.jobs import AddJob, DeleteJob, Job, SearchJob, UpdatePersonJob, image_key, new_gateway_id, new_job_id
+from shared.control.migrations import Stored
+from shared.jobs import (
+    AddJob,
+    DeleteFaceJob,
+    DeleteJob,
+    Job,
+    SearchJob,
+    UpdatePersonJob,
+    image_key,
+    new_gateway_id,
+    new_job_id,
+)
 from shared.jobs import new_request_id as new_id
 from shared.migration_jobs import CompareModelsJob, MigratePhotoJob, PlanMigrationJob, ReconcileJob
 from shared.observability.tracing import NoTraces
@@ -28,7 +39,7 @@ from worker.models.identity import Identity
 from worker.models.spaces import Spaces
 from worker.models.versions import Preprocessing
 from worker.runtime import Runtime
-from worker.store.base import Face, Point, StoreUnavailable
+from worker.store.base import Face, Point, Store, StoreUnavailable
 from worker.store.memory import MemoryStore
 from worker.store.migrated import MigratedStore, put_face
 from worker.tasks import perform
@@ -101,15 +112,16 @@ class Scene:
 
     async def stored(self) -> list[dict[uuid.UUID, tuple[str, bytes]]]:
         """Return what both collections have: first what is searched."""
+        return [
+            {point.person_id: (point.name, point.vector.tobytes()) for point in store.points(side.name)}
+            for store, side in await self.sides()
+        ]
+
+    async def sides(self) -> list[tuple[Store, Stored]]:
+        """Return both collections with the store under the identity of each: first what is searched."""
         migration = await self.control.migration(DEFAULT, self.facedb.name)
         sides = (migration.current, migration.other)
-        return [
-            {
-                point.person_id: (point.name, point.vector.tobytes())
-                for point in self.store.under(Identity.parse(side.identity)).points(side.name)
-            }
-            for side in sides
-        ]
+        return [(self.store.under(Identity.parse(side.identity)), side) for side in sides]
 
     def fill(self, image: bytes) -> uuid.UUID:
         """Add the first face of an image as a worker of the old model did."""
@@ -180,6 +192,24 @@ async def test_adds_changes_and_deletions_go_to_both(scene: Scene) -> None:
             assert gone not in side
         if step == "filling":
             await scene.control.switch_migration(DEFAULT, "staff", "test")
+
+
+async def test_faces_of_a_person_are_added_and_deleted_in_both(scene: Scene) -> None:
+    scene.fill(b"a")
+    await scene.begin()
+    (person,) = scene.add(b"c")
+    scene.add(b"d", name="renamed", person_id=str(person))
+    for store, side in await scene.sides():
+        (point,) = store.get(side.name, [person])
+        assert (point.name, len(point.faces)) == ("renamed", 2)
+    (second,) = {face.face_id for face in point.faces} - {person}
+    for face in (person, second):
+        assert scene.done(DeleteFaceJob, person_id=str(person), face_id=str(face)) == FACE_DELETED
+        (_, (store, side)) = await scene.sides()
+        counts = {store.count_faces(side.name)}
+        assert counts == ({1} if face == person else {0})
+    for side in await scene.stored():
+        assert person not in side
 
 
 async def test_an_add_is_answered_although_the_other_collection_cannot_be_written(scene: Scene) -> None:
