@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from shared.errors import Unavailable
-from shared.jobs import AddJob, person_id
+from shared.jobs import AddJob
 from worker.delivery.deadline import require_time
 from worker.delivery.time_limit import Stopwatch
 from worker.facedb import Facedb
@@ -85,7 +85,7 @@ class _UniqueAdd:
         self._calibration = facedb.calibration(job.calibration)
         self._least = self._calibration.cosine(job.unique or 0)
         self._vectors = np.stack([face.vector for face in faces]).astype("<f4")
-        self._ids = [person_id(job.origin, face.number) for face in faces]
+        self._ids = [job.face_id(face.number) for face in faces]
         self._line = Line(runtime.ledger, job)
         self._space = hashlib.sha256(str(facedb.identity).encode()).digest()
         self._look = self._line.enter(self._space + self._vectors.tobytes())

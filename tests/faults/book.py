@@ -20,6 +20,14 @@ FACES: Final = 40
 """Adds to one facedb at most. A search lists 50 faces, so one search lists all that is in it."""
 
 
+REGULAR: Final = "regular"
+"""The name of the person who is added with `unique` to every facedb, again and again, by another portrait. Nobody
+deletes that person."""
+
+AGAIN: Final = 0.25
+"""Part of the adds that are such."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One HTTP request. began, ended: seconds of the monotonic clock. status, message: the contract's, or BROKEN."""
@@ -32,12 +40,16 @@ class Attempt:
 
 @dataclass
 class Request:
-    """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion."""
+    """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion. of_regular:
+    whether its portrait is that of REGULAR. unique: of an add.
+    """
 
     call: Call
     facedb: str
     name: str = ""
     person_id: str = ""
+    of_regular: bool = False
+    unique: bool = False
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -116,7 +128,10 @@ class Book:
         Raises LookupError when all facedbs are full.
         """
         with self._lock:
-            if call == ADD_FACE or not self._adds:
+            if call == ADD_FACE and self._adds and self._random.random() < AGAIN:
+                facedb = self._random.choice(list(self._adds))
+                made = Request(ADD_FACE, facedb, name=REGULAR, of_regular=True, unique=True)
+            elif call == ADD_FACE or not self._adds:
                 count = sum(map(len, self._adds.values()))
                 if count >= self._faces * len(self._facedbs):
                     raise LookupError(f"all {len(self._facedbs)} facedbs are full")
@@ -136,7 +151,7 @@ class Book:
         with self._lock:
             had = request.outcome
             request.attempts.append(attempt)
-            if request.call == ADD_FACE and had is None and request.added:
+            if request.call == ADD_FACE and not request.of_regular and had is None and request.added:
                 self._deletable.append((request.facedb, request.added))
 
     def problem(self, text: str) -> None:
@@ -162,6 +177,15 @@ class Book:
                 where[add.added] = add.name
             asked = frozenset(add.name for add in self._adds[facedb] if add.outcome is None)
             return Expected(there, gone, open_, asked)
+
+    def regulars(self, facedb: str) -> tuple[set[str], int]:
+        """Return the ids that acknowledged adds of REGULAR to a facedb named, and how many of these said that they
+        added.
+        """
+        with self._lock:
+            adds = [each for each in self.requests if each.unique and each.facedb == facedb and each.acknowledged]
+            new = [add for add in adds if add.outcome is not None and "existing" not in add.outcome.message[0]]
+            return {add.added for add in adds}, len(new)
 
     def facedbs(self) -> list[str]:
         """Return the facedbs that something was added to."""

@@ -116,7 +116,7 @@ def _breach(answer: Answer, request: Request) -> str | None:
         return "nothing was wrong with the request"
     if (status, request.call) == (Status.OK, ADD_FACE) and [face["name"] for face in message] != [request.name]:
         return "not one face with the name that was given"
-    # All requests send one portrait, so what is found or compared is the same for certain.
+    # All requests about a person send one portrait, so what is found or compared is the same for certain.
     if (status, request.call) == (Status.OK, SEARCH_FACE) and any(face["confidence"] != 100 for face in message):
         return "another face than that of the portrait"
     if (status, request.call) == (Status.OK, COMPARE_FACES) and message["similarity"] != 100:
@@ -128,16 +128,19 @@ def _sent(request: Request) -> RowRequest:
     """Return the request without its images."""
     own = {"name": request.name, "person_id": request.person_id}
     texts = {name: own.get(name, value) for name, value in request.call.example.items()} | {"facedb": request.facedb}
-    return row_request(request.call, texts)
+    return row_request(request.call, texts | ({"unique": "95"} if request.unique else {}))
 
 
 def _form(request: Request, to_send: RowRequest) -> bytes:
-    images = (f"&{name}=".encode() + _portrait() for name in request.call.image_parameters)
+    images = (f"&{name}=".encode() + _portrait(request.of_regular) for name in request.call.image_parameters)
     return urlencode(to_send.form).encode() + b"".join(images)
 
 
 @cache
-def _portrait() -> bytes:
-    """Return the portrait of all requests: small, so that the load costs the service and not the callers."""
-    image = portraits.reencode(portraits.scale(portraits.astronaut_png(), 0.5), 80)
+def _portrait(of_regular: bool) -> bytes:
+    """Return the portrait of all requests, or that of REGULAR: small, so that the load costs the service and not the
+    callers.
+    """
+    photo = portraits.hopper_jpeg() if of_regular else portraits.astronaut_png()
+    image = portraits.reencode(portraits.scale(photo, 0.5), 80)
     return urlencode({"": base64.b64encode(image).decode()}).encode().removeprefix(b"=")

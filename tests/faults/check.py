@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from faults.book import NO_OUTCOME, Attempt, Book, Expected, Judged, Request
+from faults.book import NO_OUTCOME, REGULAR, Attempt, Book, Expected, Judged, Request
 from faults.caller import Caller
 from shared.calls import SEARCH_FACE
 from shared.contract import Status
@@ -64,11 +64,25 @@ def check(load: "Load") -> None:
                 continue
             found = attempt.message if attempt.status == Status.OK else []
             book.judged(judge(found, book.expected(facedb), book.expected(facedb)))
+            _judge_regular(facedb, book, _answered(caller, Request(SEARCH_FACE, facedb, of_regular=True), end))
         for request in _to_repeat(book):
             first = request.outcome
             again = _answered(caller, replace(request, attempts=[]), end)
             if first is None or again is None or (again.status, again.message) != (first.status, first.message):
                 book.problem(f"{request.call}: answered {first} and, repeated under its key, {again}")
+
+
+def _judge_regular(facedb: str, book: Book, found: Attempt | None) -> None:
+    """Judge the adds of REGULAR to a facedb: exactly one adds, and all others name that person."""
+    named, added = book.regulars(facedb)
+    if found is None:
+        book.problem(f"{facedb} cannot be searched for {REGULAR} in the end")
+    elif named:
+        there = {face["person_id"] for face in found.message} if found.status == Status.OK else set()
+        lost = dict.fromkeys(named - there, f"{REGULAR} of {facedb} is not found")
+        doubled = [f"{REGULAR} is {len(there | named)} persons in {facedb}"] if len(there | named) > 1 else []
+        doubled += [f"{added} adds of {REGULAR} say that they added to {facedb}"] if added != 1 else []
+        book.judged(Judged(lost, tuple(doubled)))
 
 
 def _judge_outcome(request: Request, book: Book) -> None:

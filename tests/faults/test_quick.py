@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from faults import stages
-from faults.book import Book, Expected, Request
+from faults.book import REGULAR, Book, Expected, Request
 from faults.load import Load
 from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
+from processes import wait_for
 from service import UNHURRIED, Service
 from shared.calls import ADD_FACE, DELETE_FACE
 
@@ -66,6 +67,17 @@ class TestABrokenPromiseIsFound:
 
         result = self.played(service, added_again)
         assert result.doubled >= 1, "an unknown id, and a name that is there twice until one is deleted"
+        assert not result.kept
+
+    def test_a_person_who_is_added_twice_where_nobody_may_be_is_doubled(self, service: Service) -> None:
+        def added_again(_: object, load: Load) -> float:
+            wait_for(lambda: any(load.book.regulars(facedb)[1] for facedb in load.book.facedbs()))
+            facedb = next(facedb for facedb in load.book.facedbs() if load.book.regulars(facedb)[1])
+            assert self.ask(load, Request(ADD_FACE, facedb, name=REGULAR, of_regular=True))
+            return time.monotonic()
+
+        result = self.played(service, added_again)
+        assert result.doubled == 1
         assert not result.kept
 
     def test_a_late_answer_is_a_problem(self, service: Service) -> None:

@@ -330,7 +330,7 @@ EXAMPLES = re.findall(
 
 
 def test_every_example_of_the_readme_is_run() -> None:
-    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 6
+    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 8
 
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES)

@@ -13,12 +13,14 @@ from gateway.calls.preferences import written
 from portraits import (
     astronaut_png,
     crowd,
+    darken,
     hopper_jpeg,
     jpeg,
     oriented,
     pixels,
     png,
     reencode,
+    rotate,
     scale,
     side_by_side,
 )
@@ -151,6 +153,16 @@ class TestSearching:
         assert list(right["matches"][0]) == [
             *("confidence", "name", "person_id", "face_id", "added", "faces", "face_confidences")
         ]
+
+    def test_each_face_of_a_person_has_its_own_confidence(self, call: Callable) -> None:
+        (first,) = call("addface", img=b64(hopper_jpeg()), details="1").json()["message"]
+        other = b64(darken(rotate(hopper_jpeg(), 8), 0.5))
+        (second,) = call("addface", img=other, person_id=first["person_id"], details="1").json()["message"]
+        (found,) = call("searchface", img=b64(hopper_jpeg()), details="1").json()["message"]
+        assert (found["person_id"], found["face_id"], found["faces"]) == (first["person_id"], first["face_id"], 2)
+        own, others = found["face_confidences"]
+        assert (own["face_id"], others["face_id"]) == (first["face_id"], second["face_id"])
+        assert own["confidence"] == 100 > found["confidence"] > others["confidence"]
 
     def test_whole_confidences_are_those_of_each_face_too(self) -> None:
         faces = [{"face_id": "2", "confidence": 98.9}, {"face_id": "1", "confidence": 98.2}]
