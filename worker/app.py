@@ -179,7 +179,7 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
                 HeartbeatSender(redis, store, runtime.spaces, opened.foreign_facedbs.summary),
                 opened.foreign_facedbs,
                 Sweeper(runtime.ledger, store),
-                RetentionSweeper(runtime.ledger, store, runtime.metrics.too_old),
+                RetentionSweeper(runtime),
                 Leftovers(redis, runtime.stored),
                 Backups(redis, runtime.stored, runtime.spaces, settings.handover),
                 Erasures(redis, store),

@@ -154,9 +154,9 @@ class Metrics:
         """Count a face of an image that was not added."""
         self._left_out.labels(flaw).inc()
 
-    def too_old(self, faces: int) -> None:
-        """Count faces that were deleted for their age."""
-        self._too_old.inc(faces)
+    def too_old(self) -> None:
+        """Count a face that was deleted for its age."""
+        self._too_old.inc()
 
     @contextmanager
     def store(self, operation: str) -> Iterator[None]:

@@ -37,7 +37,8 @@ from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
 from worker.runtime import Runtime
-from worker.store.base import PAGE, Point, Store, StoreUnavailable
+from worker.store.base import PAGE, Face, Point, Store, StoreUnavailable
+from worker.store.faces import with_faces
 from worker.store.memory import MemoryStore
 from worker.tasks import perform
 from worker.upkeep import retention
@@ -48,21 +49,29 @@ ME = "somebody"
 
 
 class Watched(MemoryStore):
-    """A store that notes deletions and compactions, calls `before` each deletion, and can be away."""
+    """A store that notes whose faces go, and compactions, calls `before` each deletion, and can be away."""
 
     def __init__(self) -> None:
         super().__init__(SPACE)
         self.deleted: list[uuid.UUID] = []
         self.compacted: list[str] = []
-        self.before: Callable[[], None] = lambda: None
+        self._hooks: list[Callable[[], None]] = [lambda: None]  # shared with the views of the store
         self.away: set[str] = set()
 
-    def delete(self, collection: str, person_id: uuid.UUID) -> None:
+    @property
+    def before(self) -> Callable[[], None]:
+        return self._hooks[-1]
+
+    @before.setter
+    def before(self, hook: Callable[[], None]) -> None:
+        self._hooks.append(hook)
+
+    def replace(self, collection: str, read: Point, new: Point | None) -> None:
         self.before()
         if collection in self.away:
             raise StoreUnavailable("the disk is away")
-        super().delete(collection, person_id)
-        self.deleted.append(person_id)
+        super().replace(collection, read, new)
+        self.deleted.append(read.person_id)
 
     def compact(self, collection: str, rest: Callable[[], None]) -> bool:
         rest()
@@ -87,10 +96,17 @@ class Scene:
     ledger: Ledger
     collection: str
     store: Watched = field(default_factory=Watched)
-    counted: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        metrics = Metrics(NoTraces())
+        self.runtime = Runtime(TableFaces(), SFACE, self.store, self.ledger, only(SPACE), metrics, 3)
+
+    def counted(self) -> float:
+        """Return how many faces the metrics have counted."""
+        return self.runtime.metrics.registry.get_sample_value("facesearch_retention_faces_total") or 0
 
     def sweeper(self, days: float = 0) -> Later:
-        sweeper = Later(self.ledger, self.store, self.counted.append)
+        sweeper = Later(self.runtime)
         sweeper.days = days
         return sweeper
 
@@ -137,7 +153,7 @@ class TestPass:
         assert scene.left() == set(young)
         assert len(scene.left(other)) == 1
         assert scene.store.deleted == old[::-1]
-        assert sum(scene.counted) == len(old)
+        assert scene.counted() == len(old)
         assert scene.turn_s() > PASS_EVERY_S - LEASE_S
         assert [line for line in logs if line["event"] == "old_faces_removed"] == [
             {"event": "old_faces_removed", "log_level": "info", "collection": scene.collection, "count": len(old)}
@@ -157,14 +173,13 @@ class TestPass:
 
     async def test_a_repeated_add_does_not_bring_a_face_back(self, scene: Scene) -> None:
         await scene.control.set_retention(DEFAULT, DEFAULT, 1, ME)
-        runtime = Runtime(TableFaces(), SFACE, scene.store, scene.ledger, only(SPACE), Metrics(NoTraces()), 3)
         job_id = new_job_id(new_gateway_id(), new_request_id())
         job = AddJob(job_id=job_id, collection=scene.collection, deadline=time.time() + 60, name="x")
         scene.ledger.images.set(image_key(job_id), b"i")
-        assert perform(job, actions.add, runtime).status is Status.OK
+        assert perform(job, actions.add, scene.runtime).status is Status.OK
         scene.sweep(days=1.1)
         assert scene.left() == set()
-        assert perform(job, actions.add, runtime).status is Status.OK
+        assert perform(job, actions.add, scene.runtime).status is Status.OK
         assert scene.left() == set()
 
     async def test_a_face_that_is_being_written_or_deleted_is_left_alone(self, scene: Scene) -> None:
@@ -174,7 +189,7 @@ class TestPass:
         job = AddJob(job_id=job_id, collection=scene.collection, deadline=time.time() + 60, name="x")
         scene.ledger.begin_adding(job, [written])
         another = f"{new_request_id()} {int(time.time()) + 60}"
-        scene.ledger.redis.set(f"fs:deletion:{scene.collection}:{deleted}", another)
+        scene.ledger.redis.set(f"fs:deletion:{scene.collection}:{deleted}:face", another)
         scene.sweep()
         assert scene.store.deleted == [old]
         scene.ledger.end_adding(job, [written])
@@ -220,7 +235,7 @@ class TestPass:
 
         scene.store.before = change
         scene.sweeper().poll()
-        assert len(scene.store.deleted) == PAGE
+        assert len(scene.store.deleted) == 1
 
     async def test_a_facedb_that_fails_stops_no_other_and_is_tried_again_sooner(self, scene: Scene) -> None:
         collections = [(await scene.control.create_facedb(DEFAULT, name)).collection for name in ("a", "b", "c")]
@@ -245,6 +260,42 @@ class TestPass:
         monkeypatch.setattr(retention, "time", wrong)
         scene.sweep()
         assert scene.store.deleted == []
+
+    async def test_a_face_goes_alone_and_the_person_with_the_last_one(self, scene: Scene) -> None:
+        await scene.control.set_retention(DEFAULT, DEFAULT, 30, ME)
+        now, rows = time.time(), np.eye(4, dtype=np.float32)
+        for ages in ((50, 40, 3, 2), (60, 31), (None, 31, 5)):
+            times = [None if age is None else int((now - age * DAY_S) * 1e6) for age in ages]
+            person_id = uuid.uuid4()
+            ids = [person_id, *(uuid.uuid4() for _ in times[1:])]
+            kept = [Face(*each) for each in zip(ids, rows, times, strict=False)]
+            scene.store.add(scene.collection, [with_faces(Point(person_id, "x", rows[0], times[0]), kept)])
+        scene.sweep()
+        assert scene.counted() == 5
+        untimed, timed = sorted(scene.store.points(scene.collection), key=lambda point: point.added or 0)
+        assert [face.added is None for face in untimed.faces] == [True, False]
+        np.testing.assert_allclose(untimed.vector, (rows[0] + rows[2]) / np.sqrt(2), rtol=1e-6)
+        np.testing.assert_allclose(timed.vector, (rows[2] + rows[3]) / np.sqrt(2), rtol=1e-6)
+        scene.sweep(days=27.5)
+        scene.sweep(days=28.5)
+        scene.sweep(days=30.1)
+        assert scene.store.count(scene.collection) == 0
+
+    async def test_a_face_that_is_added_meanwhile_stays_with_its_person(self, scene: Scene) -> None:
+        await scene.control.set_retention(DEFAULT, DEFAULT, 30, ME)
+        (person_id,) = scene.add(40)
+
+        def add() -> None:
+            scene.store.before = lambda: None
+            (read,) = scene.store.get(scene.collection, [person_id])
+            new = Face(uuid.uuid4(), np.eye(4, dtype=np.float32)[1], int(time.time() * 1e6))
+            MemoryStore.replace(scene.store, scene.collection, read, with_faces(read, [*read.faces, new]))
+
+        scene.store.before = add
+        scene.sweep()
+        (point,) = scene.store.points(scene.collection)
+        assert [face.face_id == person_id for face in point.faces] == [False]
+        np.testing.assert_array_equal(point.vector, np.eye(4, dtype=np.float32)[1])
 
     async def test_faces_of_any_model_go(self, scene: Scene) -> None:
         await scene.control.set_retention(DEFAULT, DEFAULT, 30, ME)

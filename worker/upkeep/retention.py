@@ -1,7 +1,8 @@
 """Removes the faces of facedbs that are kept for a limited time (shared/control/retentions.py) and are older.
 
 One worker at a time makes a pass through these facedbs, and the next pass is an hour later. Each face is deleted as a
-caller would: by a claim, so that no repeated job brings it back. What a killed worker left is found by the next pass.
+caller would: by a claim, so that no repeated job brings it back, the last one of a person with the person. What a
+killed worker left is found by the next pass.
 A day after the first deletion the bytes of all that went are erased, as `facesearch erase --now` does; sooner where the
 admin API erased persons (fs:retention-erase).
 """
@@ -9,7 +10,6 @@ admin API erased persons (fs:retention-erase).
 import math
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -20,12 +20,14 @@ from redis.client import Pipeline
 from shared.control import Retention
 from shared.control.inventory import retained
 from shared.control.retentions import ERASE, ERASE_AFTER_S, TURN
-from shared.errors import Unavailable
-from shared.jobs import DeleteJob, new_gateway_id, new_job_id, new_request_id
+from shared.errors import ContractError
+from shared.jobs import DeleteFaceJob, new_gateway_id, new_job_id, new_request_id
 from shared.worker_request import RENEW, RENEW_EVERY_S
-from worker.ledger import Ledger
+from worker.face_actions import delete_face
 from worker.periodic import Periodic
-from worker.store.base import PAGE, Person, Position, Store, StoreError
+from worker.runtime import Runtime
+from worker.store.base import PAGE, Face, Point, Position, StoreError
+from worker.store.faces import faces_of
 from worker.store.views import matching
 from worker.upkeep.kept_answers import forget_deleted
 from worker.upkeep.pace import AbandonedError, Pace
@@ -44,8 +46,9 @@ RETRY_S: Final = 600
 LEASE_S: Final = 60
 """Seconds after which the turn of a killed worker is over: far more than one page takes."""
 
-_BEFORE_ANY_TIME: Final = (0, uuid.UUID(int=2**128 - 1))
-"""The position after all persons without a time of adding."""
+DELETE_S: Final = 60.0
+"""Seconds that one deletion may take: the longest time-out of a store. So long, and some more, a killed worker's claim
+excludes others."""
 
 
 class _TurnLostError(Exception):
@@ -53,10 +56,10 @@ class _TurnLostError(Exception):
 
 
 class RetentionSweeper:
-    """Makes a pass when it is due. removed: called with the number of faces after each page."""
+    """Makes a pass when it is due."""
 
-    def __init__(self, ledger: Ledger, store: Store, removed: Callable[[int], None]) -> None:
-        self._ledger, self._store, self._removed = ledger, store, removed
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self._store, self._redis = runtime, runtime.store, runtime.ledger.redis
         self._id, self._ending = new_gateway_id(), threading.Event()
         self._renewed = 0.0
         self._polling = Periodic("retention", self.poll, POLL_INTERVAL_S)
@@ -66,14 +69,13 @@ class RetentionSweeper:
         self._polling.start()
 
     def stop(self) -> None:
-        """Stop polling. A pass ends after the present page."""
+        """Stop polling. A pass ends after the present face."""
         self._ending.set()
         self._polling.stop()
 
     def poll(self) -> None:
         """Make a pass if one is due and no other worker does. Raises RedisError."""
-        redis = self._ledger.redis
-        if not redis.set(TURN, self._id, nx=True, ex=LEASE_S):
+        if not self._redis.set(TURN, self._id, nx=True, ex=LEASE_S):
             return
         try:
             complete = self._pass(Pace(self._ending))
@@ -85,7 +87,7 @@ class RetentionSweeper:
     def _pass(self, pace: Pace) -> bool:
         """Return whether everything could be done."""
         complete = True
-        for facedb, retention in retained(self._ledger.redis):
+        for facedb, retention in retained(self._redis):
             try:
                 self._sweep(facedb.collection, retention, pace)
             except StoreError as error:
@@ -94,54 +96,63 @@ class RetentionSweeper:
         return self._erase(pace) and complete
 
     def _sweep(self, collection: str, retention: Retention, pace: Pace) -> None:
-        """Delete the faces of a collection that are too old, the oldest first. Raises StoreError."""
+        """Delete the faces of a collection that are too old, those of the oldest person first. Raises StoreError."""
         now = self._now()
-        store, oldest = matching(self._store, collection), retention.oldest(now)
-        after: Position | None = None if retention.ends_untimed(now) else _BEFORE_ANY_TIME
-        total = 0
-        pace.begin()
-        while True:
-            page = store.page(collection, after, PAGE)
-            old = [person for person in page if (person.added or 0) <= oldest]
-            deleted = sum(self._delete(store, collection, person) for person in old)
-            if deleted:
-                total += deleted
-                self._removed(deleted)
-            if len(old) < PAGE:
-                break
-            after = old[-1].position
-            pace.rest()
-            self._keep_turn()
-        if total:
-            log.info("old_faces_removed", collection=collection, count=total)
+        store, oldest, ends_untimed = (
+            matching(self._store, collection),
+            retention.oldest(now),
+            retention.ends_untimed(now),
+        )
 
-    def _delete(self, store: Store, collection: str, person: Person) -> int:
-        """Delete a person, and return the number of faces that went: none if another job deletes it, or writes it at
-        this moment. Raises StoreError.
+        def is_old(face: Face) -> bool:
+            return ends_untimed if face.added is None else face.added <= oldest
+
+        after: Position | None = None
+        removed = 0
+        pace.begin()
+        try:
+            while True:
+                # Nobody has a face that is older than the person.
+                page = [person for person in store.page(collection, after, PAGE) if (person.added or 0) <= oldest]
+                points = {point.person_id: point for point in store.get(collection, [one.person_id for one in page])}
+                for point in (points[one.person_id] for one in page if one.person_id in points):
+                    for face in filter(is_old, faces_of(point)):
+                        removed += self._delete(collection, point, face)
+                        pace.rest()
+                        self._keep_turn()
+                if len(page) < PAGE:
+                    return
+                after = page[-1].position
+                pace.rest()
+                self._keep_turn()
+        finally:
+            if removed:
+                log.info("old_faces_removed", collection=collection, count=removed)
+
+    def _delete(self, collection: str, point: Point, face: Face) -> bool:
+        """Delete a face, and return whether it is done: not where another job deletes it, or writes it at this moment.
+        Raises StoreError.
         """
-        redis = self._ledger.redis
-        job = DeleteJob(
+        # Before the deletion: otherwise the bytes stay if the worker is killed in between.
+        self._redis.zadd(ERASE, {collection: self._now()}, nx=True)
+        job = DeleteFaceJob(
             job_id=new_job_id(self._id, new_request_id()),
-            deadline=time.time(),
+            deadline=time.time() + DELETE_S,
             collection=collection,
-            person_id=person.person_id,
+            person_id=point.person_id,
+            face_id=face.face_id,
         )
         try:
-            if not self._ledger.claim_deletion(job):
-                return 0
-        except Unavailable:
-            return 0
-        redis.zadd(ERASE, {collection: self._now()}, nx=True)  # before the deletion, or a kill leaves the bytes
-        try:
-            store.delete(collection, person.person_id)
-        except StoreError:
-            self._ledger.release_deletion(job)
-            raise
-        return 1
+            delete_face(job, self._runtime)
+        except ContractError as error:
+            log.debug("old_face_left", reason=type(error).__name__)
+            return False
+        self._runtime.metrics.too_old()
+        return True
 
     def _erase(self, pace: Pace) -> bool:
         """Erase the bytes of what was deleted a day ago or more. Return whether everything could be erased."""
-        redis, until = self._ledger.redis, self._now() - ERASE_AFTER_S
+        redis, until = self._redis, self._now() - ERASE_AFTER_S
         due = cast("list[tuple[bytes, float]]", redis.zrange(ERASE, "-inf", until, byscore=True, withscores=True))
         if not due:
             return True
@@ -183,14 +194,14 @@ class RetentionSweeper:
 
     def _until_next_erasure(self) -> int:
         """Return the seconds until bytes are to be erased next, at least 1."""
-        first = cast("list[tuple[bytes, float]]", self._ledger.redis.zrange(ERASE, 0, 0, withscores=True))
+        first = cast("list[tuple[bytes, float]]", self._redis.zrange(ERASE, 0, 0, withscores=True))
         return max(1, math.ceil(first[0][1] + ERASE_AFTER_S - self._now())) if first else PASS_EVERY_S
 
     def _rewrites_append_only_file(self) -> bool:
         """Have the broker rewrite its append-only file, where names are that passed through it. Return False while it
         does so for another reason, since that began earlier. A hosted broker that refuses does it in its own time.
         """
-        redis = self._ledger.redis
+        redis = self._redis
         state = redis.info("persistence")
         if not state["aof_enabled"]:
             return True
@@ -206,7 +217,7 @@ class RetentionSweeper:
         """Return the Unix time: the earlier one of this machine's and the broker's, so that one wrong clock deletes
         nothing.
         """
-        seconds, microseconds = self._ledger.redis.time()
+        seconds, microseconds = self._redis.time()
         return min(time.time(), seconds + microseconds / 1e6)
 
     def _keep_turn(self) -> None:
@@ -218,4 +229,4 @@ class RetentionSweeper:
         self._renewed = time.monotonic()
 
     def _renew(self, seconds: int) -> bool:
-        return bool(self._ledger.redis.eval(RENEW, 1, TURN, self._id, seconds))
+        return bool(self._redis.eval(RENEW, 1, TURN, self._id, seconds))

@@ -112,7 +112,7 @@ class Collections:
             )
             self._require_copies(name)
 
-        if not self._server_checked.is_set():
+        if new is not None and not self._server_checked.is_set():
             require_version(self._retries.call(self._client.info).version)
             self._server_checked.set()
         self.read(name, write, None)
