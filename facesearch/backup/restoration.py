@@ -5,13 +5,14 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from redis import Redis
+from redis import Redis, RedisError
 
 from facesearch.backup import control_data, manifest
 from facesearch.backup.writer import KEY_FILES, copy_keys
 from facesearch.embedded import data_directory, stopped_broker, swap
+from shared.call_log.heads import HEADS
 from shared.errors import OperatorError
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
@@ -84,14 +85,19 @@ def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done:
         if settings.redis_url is not None:
             _require_no_tenants(settings, overwrite)
         replacement: Path | None = None
+        log_heads: dict[bytes, bytes] = {}
         if settings.redis_url is None or backend(settings).folder is not None:
             home = stack.enter_context(data_directory.opened(settings.data_dir))
             _require_empty(home, overwrite)
+            if settings.redis_url is None:
+                log_heads = _heads_of_call_log(settings, home, say)
             replacement = stack.enter_context(swap.replacing(home))
             settings = settings.model_copy(update={"data_dir": replacement})
         faces = _put_faces(settings, backup, overwrite, say)
         with _control(settings) as redis:
             control_data.put(redis, backup.entries, backup.records())
+            for chain, head in log_heads.items():
+                redis.hset(HEADS, chain, head)
             done(redis)
         if replacement is not None:
             copy_keys(backup.folder, replacement)
@@ -155,6 +161,20 @@ def _require_empty(home: Path, overwrite: bool) -> None:
             f"{home} holds a service already ({', '.join(held)}): nothing was restored; choose another folder with "
             "--data-dir, or --overwrite replaces it"
         )
+
+
+def _heads_of_call_log(settings: Settings, home: Path, say: Say) -> dict[bytes, bytes]:
+    """Return the heads of the call log, whose files stay, from the broker that is replaced; none without a log, or if
+    that broker cannot be read.
+    """
+    if not (settings.call_log_folder.is_dir() and (home / data_directory.BROKER).is_dir()):
+        return {}
+    try:
+        with stopped_broker.serving(home / data_directory.BROKER) as redis:
+            return cast("dict[bytes, bytes]", redis.hgetall(HEADS))
+    except (OperatorError, RedisError) as error:
+        say(f"the heads of the call log are lost, so its present chains cannot be checked to their ends: {error}")
+        return {}
 
 
 def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) -> int | None:

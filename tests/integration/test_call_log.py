@@ -13,11 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
+from call_logs import write_two
 from facesearch.cli.main import main
 from faults.disk import disk, why_not
+from homes import Home, done, refused
 from portraits import hopper_jpeg
 from processes import API_KEY, empty_redis, gateway_on, wait_for
 from service import UNHURRIED, Service
+from shared.call_log.chain import Seal
 from shared.call_log.heads import HEADS
 
 KEY = {"FACESEARCH_CALL_LOG_KEY": "a key that is kept elsewhere"}
@@ -165,6 +168,23 @@ def test_the_log_of_a_whole_service_is_in_its_data_directory(tmp_path: Path) -> 
     stopped = CliRunner().invoke(main, ["audit", "verify", "--data-dir", str(home)], env={"REDIS_URL": ""})
     assert stopped.exit_code == 0, stopped.output
     assert stopped.stdout.startswith("no problem; ")
+
+
+@pytest.mark.embedded("the log is in its data directory")
+def test_the_log_is_whole_after_a_restore(tmp_path: Path) -> None:
+    """Its files stay, and so do their heads, although the broker is replaced."""
+    home = Home(tmp_path / "home")
+    calls = home.folder / "calls"
+    calls.mkdir()
+    written = write_two(calls, Seal())
+    with home.broker() as redis:
+        redis.hset(HEADS, mapping={head.chain: head.model_dump_json() for head in written})
+    done("backup", tmp_path / "backup", "--data-dir", home.folder)
+    done("restore", tmp_path / "backup", "--data-dir", home.folder, "--overwrite")
+    assert done("audit", "verify", "--data-dir", home.folder) == "no problem; 30 entries in 2 chains\n"
+    done("restore", tmp_path / "backup", "--data-dir", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / "calls").exists()
+    assert "cannot read the folder" in refused("audit", "verify", "--data-dir", tmp_path / "elsewhere")
 
 
 def test_options_of_the_trail_are_not_lost_before_a_command() -> None:
