@@ -31,7 +31,7 @@ from gateway.body.memory import BodyMemory
 from gateway.body.uploads import max_body_bytes
 from gateway.call_log.log import CallLog
 from gateway.calls import handlers, job_lookup
-from gateway.calls.logged import logged
+from gateway.calls.logged import deliveries_logged, logged
 from gateway.calls.measuring import measured
 from gateway.calls.metering import METER, Meter, metered
 from gateway.calls.preferences import http_status, written
@@ -122,10 +122,13 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         meter = Meter(redis, gateway_id)
         stack.push_async_callback(meter.close)
         stack.push_async_callback(_cancel, asyncio.create_task(meter.run()))
+        if settings.call_log:
+            app[CALL_LOG] = await stack.enter_async_context(_call_log(settings, redis, gateway_id, metrics))
         if hosts := settings.allowed_webhook_hosts:
             sender = Sender(AT_ONCE, settings.allowed_webhook_networks)
             stack.push_async_callback(sender.close)
-            deliveries = Deliveries(broker_connection, hosts, sender.send, written, metrics.webhooks)
+            send = deliveries_logged(app[CALL_LOG], sender.send) if settings.call_log else sender.send
+            deliveries = Deliveries(broker_connection, hosts, send, written, metrics.webhooks)
             stack.push_async_callback(_cancel, asyncio.create_task(deliveries.run()))
         app[AUTH] = Auth(control)
         app[ADMISSION] = admission
@@ -133,8 +136,6 @@ async def _resources(app: web.Application) -> AsyncIterator[None]:
         metrics.watch_body_memory(lambda: body_memory.held, body_memory.total)
         app[LIMITS] = _limits(settings, broker_connection, app.get(TIMEOUTS) or Timeouts())
         app[METER] = meter
-        if settings.call_log:
-            app[CALL_LOG] = await stack.enter_async_context(_call_log(settings, redis, gateway_id, metrics))
         quota = RecordQuota(redis, settings.idempotency_records)
         stack.push_async_callback(_cancel, asyncio.create_task(quota.run()))
         app[IDEMPOTENCY] = IdempotencyRecords(broker_connection, settings.idempotency_s, quota)

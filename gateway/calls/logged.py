@@ -1,19 +1,24 @@
 """The entry of each call in the call log: who asked for what, which ids were answered, and with which status."""
 
 import asyncio
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from yarl import URL
 
 from gateway.app_keys import CALL_LOG
+from gateway.call_log.log import CallLog
 from gateway.calls.preferences import KNOWN
 from gateway.http.answers import MESSAGE, STATUS, error_answer
 from gateway.http.headers import REPLAYED
 from gateway.http.middleware import IDENTIFIER
 from gateway.http.routing import JOB, call_of
+from gateway.webhooks.deliveries import Send
+from gateway.webhooks.sending import Refused
 from shared.contract import MAX_MATCHES, Status
 from shared.errors import Unavailable
 from shared.jobs import JOB_ID
@@ -27,6 +32,9 @@ FACEDB: Final = web.RequestKey("facedb", str)
 
 MOST_IDS: Final = MAX_MATCHES
 """Persons, and faces, of one answer that an entry names: all that a search lists."""
+
+WEBHOOK: Final = "webhook"
+"""What stands for a delivery in place of a call."""
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -59,6 +67,21 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     else:
         log.count_refused(call, status)
     return response
+
+
+def deliveries_logged(log: CallLog, send: Send) -> Send:
+    """Return `send` with an entry for each delivery of a webhook, which answers a call as an answer does. Where there
+    can be none, the delivery is tried again later.
+    """
+
+    async def deliver(url: URL, body: bytes, headers: Mapping[str, str]) -> None:
+        if log.is_full:
+            raise Refused("the call log cannot be written")
+        await send(url, body, headers)
+        sent = json.loads(body)
+        log.add({"call": WEBHOOK, "host": url.host, "status": sent["status"], **ids_in(sent)})
+
+    return deliver
 
 
 def _name_of(request: web.Request) -> str | None:

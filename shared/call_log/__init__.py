@@ -18,6 +18,7 @@ and of the events
     call     an answered call: request_id, call, status (absent: nobody was answered), tenant, key (its id), facedb, and
              the ids that were asked for (person_id, face_id, job_id) and answered (person_ids, face_ids; more: how many
              persons beyond those)
+             Of a webhook that was delivered: call is webhook; host, status, job_id and ids
     refused  requests without a valid key, counted: call, status, count
     removed  a file that was older than the log is kept: chain, file, last and last_hash (of its last entry; absent: it
              has none)

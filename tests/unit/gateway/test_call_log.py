@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import ConnectionError as RedisConnectionError
+from yarl import URL
 
 from call_logs import write_two
 from facesearch.call_log.verification import Report, verify
@@ -24,12 +25,13 @@ from gateway.call_log import files as files_module
 from gateway.call_log import log as log_module
 from gateway.call_log.files import Files
 from gateway.call_log.log import CallLog
-from gateway.calls.logged import FACEDB, GIVEN, MOST_IDS, ids_in, logged
+from gateway.calls.logged import FACEDB, GIVEN, MOST_IDS, deliveries_logged, ids_in, logged
 from gateway.calls.preferences import KNOWN
 from gateway.http.answers import answer, replayed
 from gateway.http.middleware import errors, request_id
 from gateway.http.routing import JOB, JOB_PATH
 from gateway.metrics import CallLogMetrics
+from gateway.webhooks.sending import Refused
 from shared.call_log import chain as chain_module
 from shared.call_log.chain import Seal, new_chain
 from shared.call_log.heads import HEADS, Head
@@ -332,6 +334,25 @@ class TestEntries:
         await status(client, f"/v1/jobs/{JOB_ID}", "GET")
         entry = {"event": "call", "call": "getjob", "tenant": "shop", "key": "k1", "job_id": JOB_ID, "status": "OK"}
         assert written() == [entry | {"person_ids": [OTHER]}]
+
+    async def test_a_delivered_webhook_is_one(self, tmp_path: Path) -> None:
+        log = call_log(tmp_path, Broker())
+        answers = [None, Refused("500")]
+
+        async def send(*_: object) -> None:
+            answer = answers.pop(0)
+            if answer is not None:
+                raise answer
+
+        deliver = deliveries_logged(log, send)
+        message = [{"person_id": OTHER, "name": "Grace"}]
+        body = json.dumps({"job_id": JOB_ID, "status": "OK", "message": message}).encode()
+        await deliver(URL("https://shop.example/hook?token=secret"), body, {})
+        with pytest.raises(Refused):
+            await deliver(URL("https://shop.example/hook"), body, {})
+        entry = {"event": "call", "call": "webhook", "host": "shop.example", "status": "OK", "job_id": JOB_ID}
+        await log.close()
+        assert entries(tmp_path)[1:] == [entry | {"person_ids": [OTHER]}, {"event": "close"}]
 
     async def test_requests_without_a_key_are_counted(self, written: Any, tmp_path: Path) -> None:
         log = call_log(tmp_path, Broker())
