@@ -198,15 +198,16 @@ class AddFaceParameters(CallParameters):
         return self.unique is not None
 
     def job_fields(self) -> dict[str, Any]:
-        """Return the fields. Raises InvalidRequest if `faces` or `unique` is given for a person, and PersonUnknown for
-        a person_id that cannot be one.
+        """Return the fields. Raises InvalidRequest if `unique` or `faces=all` is given for a person, and PersonUnknown
+        for a person_id that cannot be one.
         """
         fields = super().job_fields()
         if self.person_id is None:
             return fields
-        for other in ("faces", "unique"):
-            if other in self.model_fields_set:
-                raise InvalidRequest(f"{other} must be left out with person_id, who gets the most prominent face")
+        if self.unique is not None:
+            raise InvalidRequest("unique must be left out with person_id, who gets one face in any case")
+        if "faces" in self.model_fields_set and self.faces is Faces.ALL:
+            raise InvalidRequest("faces must be largest or one with person_id, who gets one face")
         return fields | {"person_id": as_person_id(self.person_id)}
 
 
@@ -382,7 +383,8 @@ ADD_FACE: Final = Call(
         "in the face database is so like it: its entry names that person, with `existing` and the `confidence`. Of any "
         "number of concurrent adds of one person with `unique` exactly one adds. With `person_id` the most prominent "
         f"face is added to that person, who has at most {MAX_FACES} faces and is found by all of them; `name`, "
-        "`external_id` and `metadata` then change what is attached, and `faces` and `unique` must be left out. "
+        "`external_id` and `metadata` then change what is attached; `faces=one` adds nothing where the image shows "
+        "several, and `all` and `unique` are refused. "
         "`details` says more about each face: where it is in the photo, how it is shown, and what is attached to its "
         "person."
     ),

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from shared.contract import FACE_DELETED, AddedFace
+from shared.contract import FACE_DELETED, AddedFace, Faces
 from shared.errors import ContractError, FacePoor, FacesUnlike, PersonFull, PersonUnknown, Unavailable
 from shared.jobs import AddJob, DeleteFaceJob, FacedbJob
 from shared.persons import MAX_FACES
@@ -38,19 +38,27 @@ others would have to change one person within a second or so."""
 
 
 def add_to_person(job: AddJob, runtime: Runtime) -> list[AddedFace]:
-    """Add the most prominent face of the image to a person, and change what the job gives of its attributes."""
+    """Add the most prominent face of the image, or the only one if that is asked for, to a person, and change what the
+    job gives of its attributes.
+    """
     selection = ToAdd(job, runtime)
     image = image_of(job, runtime)
     facedb = Facedb(job, runtime)
-    face = runtime.faces.embed_most_prominent(image, preprocessing=facedb.preprocessing)
-    if not selection.accepts(face.number, face.quality, face.box):
+    if job.faces is Faces.ONE:
+        faces = runtime.faces.embed_all(image, selection, preprocessing=facedb.preprocessing)
+    else:
+        face = runtime.faces.embed_most_prominent(image, preprocessing=facedb.preprocessing)
+        faces = [face] if selection.accepts(face.number, face.quality, face.box) else []
+    if not faces:
         raise FacePoor(selection.flaw)
+    (face,) = faces
     other_model = OtherModel(
         job, runtime, facedb.store, lambda way: [runtime.faces.embed_most_prominent(image, preprocessing=way)]
     )
     require_time(job)
     added, quality = time.time_ns() // 1000, described_quality(face.quality)
-    new = base.Face(job.face_id(face.number), face.vector, added, quality)
+    # The job adds one face, whichever of the image it is.
+    new = base.Face(job.face_id(0), face.vector, added, quality)
     point = _write(job, new, runtime, facedb.store)
     other_model.add({face.number: replace(point, vector=new.vector, faces=(new,))})
     entry: AddedFace = {"name": point.name, "person_id": str(point.person_id)}

@@ -137,8 +137,8 @@ class TestCalls:
         (facedb,) = client.listfacedbs()
         assert (facedb.facedb, facedb.persons, facedb.faces, facedb.default) == ("default", 2, 2, True)
         client.addface(hopper_jpeg(), person_id=first.person_id)
-        with pytest.raises(InvalidRequest, match="faces must be left out"):
-            client.addface(hopper_jpeg(), person_id=first.person_id, faces="largest")
+        with pytest.raises(InvalidRequest, match="faces must be largest or one"):
+            client.addface(hopper_jpeg(), person_id=first.person_id, faces="all")
         _, added = client.getperson(first.person_id).faces
         assert [match.person_id for match in client.searchface(hopper_jpeg())].count(first.person_id) == 1
         client.deleteface(first.person_id, added.face_id)

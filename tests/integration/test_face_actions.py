@@ -135,6 +135,16 @@ class TestAddingAFace:
         (listed,) = message(do(runtime, ListPersonsJob))["persons"]
         assert (listed["person_id"], listed["faces"]) == (person, 3)
 
+    def test_of_several_faces_none_is_added_if_one_alone_is_asked_for(self, runtime: Runtime) -> None:
+        person = enrol(runtime, b"a")
+        several = do(runtime, AddJob, b"bc", name=None, person_id=person, faces="one")
+        assert (several.status, several.reason) == (Status.FACE_DETECT_FAILED, "several")
+        assert faces(runtime, person) == [person]
+        poor = replace(FINE, size=20)
+        strict = replace(runtime, faces=TableFaces({ord("b"): poor}), gates=Gates(STANDARD, None))
+        of_it = [give(strict, person, b"bc", faces="one"), give(runtime, person, b"de", faces="largest")]
+        assert faces(runtime, person) == [person, *(str(job.face_id(0)) for job in of_it)]
+
     def test_the_same_photo_of_the_only_face_gives_100(self, runtime: Runtime) -> None:
         person = enrol(runtime, b"a")
         face = give(runtime, person, b"b").face_id(0)

@@ -101,9 +101,9 @@ class FaceSearch:
         None means as well; the "largest"; or "one", which raises SeveralFaces if there are more. external_id,
         metadata: attached to all of them: an id of your own, 1 to 128 visible ASCII characters, and a JSON object of at
         most 4,096 bytes. person_id: add the most prominent face to this person, who has at most 100 and is found by all
-        of them together, and give the person what else is given; faces and unique have to be None. Raises
-        PersonNotFound if the face database has none with that id. unique: a confidence from 80 to 100; a face is not
-        added if somebody in the face database is so like it, also if many add at once: its `existing` is True then.
+        of them together, and give the person what else is given; faces may be "one" then, and unique has to be None.
+        Raises PersonNotFound if the face database has none with that id. unique: a confidence from 80 to 100; a face is
+        not added if somebody in the face database is so like it, also if many add at once: its `existing` is True then.
         details: say more about each: where it is in the photo, how it is shown, and what is attached. shrink: scale the
         image down to what the service takes. idempotency_key: 1 to 255 visible ASCII characters: calls with the same
         one and the same parameters have the effect of one; None: one of its own.
