@@ -33,6 +33,9 @@ class Patience:
         return random.uniform(0, longest)  # noqa: S311 -- to spread requests in time, not to be secret
 
 
+_ABOUT_ONE: Final = ("img ", "name ", "the person has ", "the faces of the person ")
+"""Beginnings of the messages of INVALID_REQUEST that are about one photo or one person."""
+
 PATIENCE: Final = Patience()
 
 
@@ -53,9 +56,11 @@ class Sender:
         self._answered_at = time.monotonic()
         self._is_away = False
 
-    async def outcome(self, image: bytes, name: str, faces: Faces, idempotency_key: str) -> Answer | None:
-        """Add a photo. Returns its outcome, never FAIL, with `replayed` if an earlier run asked for it; None if it has
-        none: other photos were answered meanwhile, or nothing more is to be sent.
+    async def outcome(
+        self, image: bytes, name: str, faces: Faces, idempotency_key: str, person_id: str | None = None
+    ) -> Answer | None:
+        """Add a photo, as Service.add does. Returns its outcome, never FAIL, with `replayed` if an earlier run asked
+        for it; None if it has none: other photos were answered meanwhile, or nothing more is to be sent.
 
         Raises OperatorError if the service answers nothing any more, or refuses more than this photo.
         """
@@ -66,7 +71,7 @@ class Sender:
             sent = time.monotonic()
             why, limited = "", False
             try:
-                answer = await self._service.add(image, name, faces, idempotency_key)
+                answer = await self._service.add(image, name, faces, idempotency_key, person_id)
             except NoAnswer as error:
                 why = str(error)
             except NoService as error:
@@ -120,7 +125,7 @@ class Sender:
 
 def _require_about_the_photo(answer: Answer) -> None:
     """Raise OperatorError if an answer refuses more than its photo: the key, or the facedb, will be refused again."""
-    if answer.status is not Status.INVALID_REQUEST or str(answer.message).startswith(("img ", "name ")):
+    if answer.status is not Status.INVALID_REQUEST or str(answer.message).startswith(_ABOUT_ONE):
         return
     if str(answer.message).startswith("Idempotency-Key"):
         raise OperatorError(

@@ -1,8 +1,11 @@
 """The journal of an import: JSON Lines, written before a photo is sent and when its outcome is known.
 
-    {"journal": "facesearch import", "version": 1, "service": URL, "facedb": NAME or "", "salt": TEXT}
-    {"id": ID, "file": PATH, "name": NAME, "faces": WHICH, "sent": Unix time in whole seconds}
+    {"journal": "facesearch import", "version": 1, "service": URL, "facedb": NAME or "", "salt": TEXT, "persons": BOOL}
+    {"id": ID, "file": PATH, "name": NAME, "faces": WHICH, "sent": Unix time in whole seconds, "person": KEY, "to": ID}
     {"id": ID, "added": [person_id, ...]}  or  {"id": ID, "status": STATUS, "reason": TEXT}
+
+persons, person and to are there where persons have several faces: that the import is such a one, what all photos of a
+person have in common, and the person_id that the photo was added to, null for the first one.
 
 A line is with the system before the photo is sent, so a killed import loses none; the disk has it a second later. What
 ends within a line, as a file does that was written when the disk was full, is as good as without that line: every
@@ -16,12 +19,14 @@ import json
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from facesearch.bulk.photos import Photo
 from shared.contract import Faces
 from shared.errors import OperatorError
 
@@ -38,46 +43,57 @@ _BEGINNING: Final = json.dumps({"journal": _KIND}).removesuffix("}").encode()
 
 @dataclass(frozen=True)
 class Target:
-    """Where photos are added. service: its URL. facedb: "" for the key's own default."""
+    """Where photos are added. service: its URL. facedb: "" for the key's own default. persons: whether as persons of
+    several faces.
+    """
 
     service: str
     facedb: str
+    persons: bool = False
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A photo that was sent, and no outcome is known. at: when it was first sent, Unix time in seconds."""
+    """A photo that was sent, and no outcome is known. at: when it was first sent, Unix time in seconds. person: as of
+    the photo. to: the person_id that it was added to; None for the first photo of a person.
+    """
 
     path: str
     name: str
     faces: Faces
     at: float
+    person: str | None = None
+    to: str | None = None
 
 
 @dataclass
 class State:
     """What a journal says. added: ids of photos that were added. unresolved: photos without a known outcome, by id.
-    salt: see idempotency_key.
+    salt: see idempotency_key. persons: of persons of several faces the person_id, by what their photos have in common.
+    faces: how many photos of each were added.
     """
 
     salt: str = ""
     added: set[str] = field(default_factory=set)
     unresolved: dict[str, Sent] = field(default_factory=dict)
+    persons: dict[str, str] = field(default_factory=dict)
+    faces: Counter[str] = field(default_factory=Counter)
 
 
-def photo_id(facedb: str, name: str, path: str, data: bytes) -> str:
+def photo_id(facedb: str, name: str, path: str, data: bytes, person: str | None = None) -> str:
     """Return the id of a photo, the same on every machine: 32 hexadecimal digits. path: within its source. data: the
-    encoded image.
+    encoded image. person: as of the photo.
     """
-    of_image = hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(json.dumps([facedb, name, path, of_image]).encode()).hexdigest()[:32]
+    parts = [facedb, name, path, hashlib.sha256(data).hexdigest(), *([] if person is None else [person])]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def idempotency_key(salt: str, photo: str, faces: Faces) -> str:
+def idempotency_key(salt: str, photo: str, faces: Faces, to: str | None = None) -> str:
     """Return the Idempotency-Key of adding a photo. photo: its id. salt: "", or what makes it another key than that of
-    an earlier import of the same photo.
+    an earlier import of the same photo. to: the person_id that it is added to.
     """
-    return "import-" + hashlib.sha256(json.dumps([salt, photo, faces]).encode()).hexdigest()
+    parts = [salt, photo, faces, *([] if to is None else [to])]
+    return "import-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def parse(content: bytes, where: Path, target: Target) -> tuple[State | None, int]:
@@ -100,6 +116,11 @@ def parse(content: bytes, where: Path, target: Target) -> tuple[State | None, in
         raise OperatorError(
             f"the journal {where} is of an import into {_described(head)}; name another one with --journal or, if that "
             "is the same service at another address, correct the address in its first line"
+        )
+    if bool(head.get("persons")) is not target.persons:
+        raise OperatorError(
+            f"the journal {where} is of an import of persons with {'one face' if target.persons else 'several faces'} "
+            "each; name another one with --journal"
         )
     state = State(str(head.get("salt", "")))
     for number, line in enumerate(lines[1:], 2):
@@ -133,9 +154,10 @@ class Journal:
         self._descriptor = descriptor
         self._is_synced = True
 
-    def sent(self, photo: str, path: str, name: str, faces: Faces) -> None:
-        """Record that a photo is about to be sent. photo: its id."""
-        self._write({"id": photo, "file": path, "name": name, "faces": faces, "sent": int(time.time())})
+    def sent(self, identity: str, photo: Photo, faces: Faces, to: str | None) -> None:
+        """Record that a photo with this id is about to be sent. to: as of Sent."""
+        record = {"id": identity, "file": photo.path, "name": photo.name, "faces": faces, "sent": int(time.time())}
+        self._write(record if photo.person is None else record | {"person": photo.person, "to": to})
 
     def added(self, photo: str, person_ids: Sequence[str]) -> None:
         """Record that a photo was added."""
@@ -200,7 +222,7 @@ def _recovered(path: Path, descriptor: int, target: Target, salt: str | None) ->
         if state is None:
             head = {"journal": _KIND, "version": _VERSION, "service": target.service, "facedb": target.facedb}
             state = State(salt or "")
-            _append(path, descriptor, {**head, "salt": state.salt})
+            _append(path, descriptor, head | {"salt": state.salt} | ({"persons": True} if target.persons else {}))
             os.fsync(descriptor)
             _sync_folder(path.parent)
         elif salt is not None:
@@ -252,15 +274,20 @@ def _apply(state: State, record: dict[str, Any]) -> None:
     """Add a line after the first one to the state. Raises KeyError, TypeError or ValueError if it is none."""
     photo = str(record["id"])
     if "sent" in record:
-        sent = Sent(str(record["file"]), str(record["name"]), Faces(record["faces"]), float(record["sent"]))
+        person, to = (None if record.get(key) is None else str(record[key]) for key in ("person", "to"))
+        faces, at = Faces(record["faces"]), float(record["sent"])
+        sent = Sent(str(record["file"]), str(record["name"]), faces, at, person, to)
         # The first time counts: the service remembers a request from then on.
         state.unresolved.setdefault(photo, sent)
         return
-    if "added" in record:
-        state.added.add(photo)
-    else:
+    resolved = state.unresolved.pop(photo, None)
+    if "added" not in record:
         str(record["status"])
-    state.unresolved.pop(photo, None)
+        return
+    state.added.add(photo)
+    if resolved is not None and resolved.person is not None:
+        state.persons.setdefault(resolved.person, str(record["added"][0]))
+        state.faces[resolved.person] += 1
 
 
 def _described(head: dict[str, Any]) -> str:

@@ -72,4 +72,4 @@ class Loader:
         return Loaded(identity, shrunk(data), is_shrunk=True)
 
     def _identity(self, photo: Photo, data: bytes) -> str:
-        return photo_id(self._facedb, photo.name, photo.path, data)
+        return photo_id(self._facedb, photo.name, photo.path, data, photo.person)

@@ -49,12 +49,14 @@ class Load(Protocol):
 @dataclass(frozen=True)
 class Photo:
     """One photo to add. path: within its source, for people and in the journal; with `/` between folders. name: that of
-    its faces. load: reads it.
+    its faces. load: reads it. person: what is the same for all photos of one person of several faces; None: each face
+    of the photo is a person.
     """
 
     path: str
     name: str
     load: Load = field(repr=False, compare=False)
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Listing:
 
 
 class Unusable(Exception):
-    """A photo cannot be sent. status, reason: as in Failure."""
+    """A photo cannot be sent, or was not added. status, reason: as in Failure."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)

@@ -15,7 +15,8 @@ class Tally:
     """What became of the photos.
 
     is_begun: whether there is anything to tell. added, faces: photos added by this run, and their faces. shrunk: those
-    of this run's photos that were made smaller before they were sent, and are in the facedb now. before: photos
+    of this run's photos that were made smaller before they were sent, and are in the facedb now. persons: persons of
+    several faces that this run made. before: photos
     that an earlier run added, by the journal. replayed: photos that were added under the same Idempotency-Key by an
     import whose journal is not here. left: photos that this run did not come to, or that have no outcome because it was
     stopped. answered: photos that have an outcome of this run. began, ended: monotonic times, in seconds, of the first
@@ -26,6 +27,7 @@ class Tally:
     added: int = 0
     faces: int = 0
     shrunk: int = 0
+    persons: int = 0
     before: int = 0
     replayed: int = 0
     left: int = 0

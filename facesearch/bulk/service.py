@@ -76,11 +76,15 @@ class Service:
     ) -> None:
         await self._session.close()
 
-    async def add(self, image: bytes, name: str, faces: Faces, idempotency_key: str | None) -> Answer:
-        """Return the answer to an add. Raises NoAnswer, NoService."""
-        form = aiohttp.FormData({"name": name, "faces": faces.value})
-        if self._facedb:
-            form.add_field("facedb", self._facedb)
+    async def add(
+        self, image: bytes, name: str, faces: Faces, idempotency_key: str | None, person_id: str | None = None
+    ) -> Answer:
+        """Return the answer to an add. person_id: of the person who gets the face, and keeps its name. Raises NoAnswer,
+        NoService.
+        """
+        form = aiohttp.FormData({"faces": faces.value} | ({"facedb": self._facedb} if self._facedb else {}))
+        # With a name, a person who was renamed meanwhile would get the former name again.
+        form.add_field(*(("name", name) if person_id is None else ("person_id", person_id)))
         # Without the photo's own file name, which the service has no use for.
         form.add_field("img", io.BytesIO(image), filename="img", content_type="application/octet-stream")
         headers = {} if idempotency_key is None else {HEADER: idempotency_key}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,20 +14,26 @@ NamesFrom = Literal["folder", "file"]
 
 
 @contextmanager
-def opened(source: Path, names_from: NamesFrom | None) -> Iterator[Listing]:
+def opened(source: Path, names_from: NamesFrom | None, *, person_per_folder: bool = False) -> Iterator[Listing]:
     """Yield what is in a source; its photos can be loaded until the end of the block. names_from: where names come from
-    in a folder or a ZIP file, by default `folder`; a CSV file has them in a column.
+    in a folder or a ZIP file, by default `folder`; a CSV file has them in a column. person_per_folder: whether the
+    photos of each folder in it are one person; a CSV file has that in a column, too.
 
     Raises OperatorError if the source cannot be read, is of another kind, or has nothing in it.
     """
     suffix = source.suffix.lower()
+    if person_per_folder and names_from == "file":
+        raise OperatorError("--person-per-folder takes the names of folders, not --names file")
+    arranged = _by_folder if person_per_folder else _as_it_is
     try:
         if source.is_dir():
-            yield _not_empty(folder.listing(source, names_from or "folder"), source)
+            yield arranged(_not_empty(folder.listing(source, names_from or "folder"), source))
         elif suffix == ".zip":
             with archive.opened(source) as members:
-                yield _not_empty(archive.listing(members, names_from or "folder"), source)
+                yield arranged(_not_empty(archive.listing(members, names_from or "folder"), source))
         elif suffix == ".csv":
+            if person_per_folder:
+                raise OperatorError("--person-per-folder is for folders and ZIP files; a CSV file has a column for it")
             if names_from is not None:
                 raise OperatorError("--names is for folders and ZIP files; a CSV file has names in its column `name`")
             yield _not_empty(table.listing(source), source)
@@ -36,6 +43,16 @@ def opened(source: Path, names_from: NamesFrom | None) -> Iterator[Listing]:
             raise OperatorError(f"{source} is neither a folder nor a .csv or .zip file")
     except OSError as error:
         raise OperatorError(f"cannot read {error.filename or source}: {error.strerror}") from None
+
+
+def _by_folder(found: Listing) -> Listing:
+    """Make the photos of each folder one person."""
+    photos = (replace(photo, person=photo.path.rpartition("/")[0]) for photo in found.photos)
+    return replace(found, photos=tuple(photos))
+
+
+def _as_it_is(found: Listing) -> Listing:
+    return found
 
 
 def _not_empty(found: Listing, source: Path) -> Listing:

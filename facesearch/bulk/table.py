@@ -1,6 +1,9 @@
-"""Photos listed in a CSV file (RFC 4180) with the columns `file` and `name`; other columns do not matter."""
+"""Photos listed in a CSV file (RFC 4180) with the columns `file` and `name`. Rows with the same text in a column
+`person` are one person of several faces; other columns do not matter.
+"""
 
 import csv
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,15 +15,18 @@ from shared.errors import OperatorError
 
 COLUMNS: Final = ("file", "name")
 
+PERSON: Final = "person"
+
 
 def listing(path: Path) -> Listing:
-    """Return the photos of a CSV file in UTF-8, in its order; rows with the same file and name count once. Files are
-    relative to its folder. Raises OperatorError if
-    it is not in UTF-8, has no such columns or is no CSV, OSError if it cannot be read.
+    """Return the photos of a CSV file in UTF-8, in its order; rows with the same file, name and person count once.
+    Files are relative to its folder. Raises OperatorError if it is not in UTF-8, has no such columns or is no CSV,
+    OSError if it cannot be read.
     """
     photos: list[Photo] = []
     failures: list[Failure] = []
-    seen: set[tuple[str | None, str | None]] = set()
+    seen: set[tuple[str | None, ...]] = set()
+    names: dict[str, str] = {}
     try:
         # utf-8-sig: spreadsheets write a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -31,10 +37,14 @@ def listing(path: Path) -> Listing:
                     f"{path} has no column `{missing[0]}`; its first line must be `file,name`, in any order"
                 )
             for row in rows:
-                if (row["file"], row["name"]) in seen:
+                person = row.get(PERSON) or None
+                key = (row["file"], row["name"], person)
+                if key in seen:
                     continue
-                seen.add((row["file"], row["name"]))
+                seen.add(key)
                 found = _photo(row["file"], row["name"], path.parent, rows.line_num)
+                if person is not None and isinstance(found, Photo):
+                    found = _of_person(found, person, names, rows.line_num)
                 if isinstance(found, Photo):
                     photos.append(found)
                 else:
@@ -44,6 +54,13 @@ def listing(path: Path) -> Listing:
     except csv.Error as error:
         raise OperatorError(f"{path} is no CSV file, line {rows.reader.line_num}: {error}") from None
     return Listing(tuple(photos), tuple(failures))
+
+
+def _of_person(photo: Photo, person: str, names: dict[str, str], line: int) -> Photo | Failure:
+    """Return the photo as one of a person. names: of the persons so far, by their keys."""
+    if names.setdefault(person, photo.name) != photo.name:
+        return Failure(photo.path, photo.name, Status.INVALID_REQUEST, f"another name than its person has: line {line}")
+    return replace(photo, person=person)
 
 
 def _photo(file: str | None, name: str | None, below: Path, line: int) -> Photo | Failure:

@@ -28,9 +28,9 @@ from shared.errors import OperatorError
 
 if TYPE_CHECKING:
     from facesearch.bulk.journal import Journal, State
+    from facesearch.bulk.options import Options
     from facesearch.bulk.photos import Listing
     from facesearch.bulk.report import Tally
-    from facesearch.bulk.run import Options
     from facesearch.bulk.sources import NamesFrom
     from shared.settings import Settings
 
@@ -67,6 +67,12 @@ _OF_FACEDBS: Final = frozenset({"source", "facedb", "tenant", "data_dir"})
     type=click.Choice(["folder", "file"]),
     help="Where names come from in a folder or ZIP file.  [default: folder]",
 )
+@click.option(
+    "--person-per-folder",
+    is_flag=True,
+    help="Make the photos of each folder one person of several faces. A CSV file has a column `person` instead: rows "
+    "with the same text are one person.",
+)
 @click.option("--shrink", is_flag=True, help="Make photos of more than 2 MiB smaller before they are sent.")
 @click.option("--url", help="Address of the service.  [default: the one here, http://127.0.0.1:8000]")
 @click.option(
@@ -94,6 +100,7 @@ def import_(
     tenant: str | None,
     faces: str,
     names_from: "NamesFrom | None",
+    person_per_folder: bool,
     shrink: bool,
     url: str | None,
     key_file: Path | None,
@@ -125,18 +132,14 @@ def import_(
     if tenant is not None:
         raise OperatorError("--tenant is for an exported facedb; photos are added with a key, which has a tenant")
     settings = settings_from(data_dir=data_dir)
-    if shrink and missing(("cv2", "numpy")):
-        raise OperatorError("--shrink needs OpenCV, which is not installed here; import where a worker is installed")
-    if facedb and FACEDB.fullmatch(facedb) is None:
-        raise OperatorError("--facedb must be 1 to 64 letters, digits, - or _")
-    if report is not None and not os.access(report.absolute().parent, os.W_OK):
-        raise OperatorError(f"cannot write into {report.absolute().parent}; choose another place with --report")
+    _require_possible(facedb, report, shrink=shrink)
     # aiohttp takes a part of a second; `--help` need not wait for that.
     from facesearch.bulk import journal as journals  # noqa: PLC0415 -- see above
     from facesearch.bulk import report as reports  # noqa: PLC0415
     from facesearch.bulk import run, sources  # noqa: PLC0415
+    from facesearch.bulk.options import Options  # noqa: PLC0415
 
-    options = run.Options(
+    options = Options(
         url=_origin(url) if url is not None else url_of(settings.host, settings.port),
         key=_key(settings, key_file),
         facedb=facedb,
@@ -146,9 +149,12 @@ def import_(
         send_uncertain=send_uncertain,
         shrink=shrink,
     )
-    target = journals.Target(options.url, facedb)
-    path = journal or _beside(source, facedb)
-    with sources.opened(source, names_from) as listed:
+    with sources.opened(source, names_from, person_per_folder=person_per_folder) as listed:
+        persons = any(photo.person is not None for photo in listed.photos)
+        if persons and options.faces is Faces.ALL:
+            raise OperatorError("--faces all is not for persons of several faces: each photo shows one face of them")
+        target = journals.Target(options.url, facedb, persons)
+        path = journal or _beside(source, facedb, persons=person_per_folder)
         found = asyncio.run(run.check(options, listed))
         if dry_run:
             tally = _planned(options, found, journals.read(path, target))
@@ -178,13 +184,27 @@ def _refuse_options_for_photos() -> None:
             raise OperatorError(f"{option.opts[0]} is for photos, and this is an exported facedb")
 
 
+def _require_possible(facedb: str, report: Path | None, *, shrink: bool) -> None:
+    """Raise OperatorError for options that cannot be followed."""
+    if shrink and missing(("cv2", "numpy")):
+        raise OperatorError("--shrink needs OpenCV, which is not installed here; import where a worker is installed")
+    if facedb and FACEDB.fullmatch(facedb) is None:
+        raise OperatorError("--facedb must be 1 to 64 letters, digits, - or _")
+    if report is not None and not os.access(report.absolute().parent, os.W_OK):
+        raise OperatorError(f"cannot write into {report.absolute().parent}; choose another place with --report")
+
+
 def _planned(options: "Options", found: "Listing", state: "State") -> "Tally":
     """Print what would be added, as CSV that can be imported itself, and return what would not be."""
     from facesearch.bulk.run import planned  # noqa: PLC0415 -- see above
 
     rows = csv.writer(sys.stdout)
-    rows.writerow(("file", "name"))
-    tally = planned(options, found, state, lambda photo: rows.writerow((photo.path, photo.name)))
+    if any(photo.person is not None for photo in found.photos):
+        rows.writerow(("file", "name", "person"))
+        tally = planned(options, found, state, lambda photo: rows.writerow((photo.path, photo.name, photo.person)))
+    else:
+        rows.writerow(("file", "name"))
+        tally = planned(options, found, state, lambda photo: rows.writerow((photo.path, photo.name)))
     remark(f"{tally.left} photos would be added, {tally.before} were before, {len(tally.failures)} would fail")
     return tally
 
@@ -239,6 +259,8 @@ def _progress(tally: "Tally", photos: int) -> Iterator[tuple[Callable[[], None],
 def _print(tally: "Tally") -> None:
     """Print what the import came to."""
     click.echo(f"added         {tally.added} photos, {tally.faces} faces{_rate(tally)}")
+    if tally.persons:
+        click.echo(f"              {tally.persons} new persons of them")
     if tally.shrunk:
         click.echo(f"              {tally.shrunk} of them made smaller")
     if tally.before:
@@ -296,8 +318,8 @@ def _key(settings: "Settings", key_file: Path | None) -> SecretStr:
     return SecretStr(key)
 
 
-def _beside(source: Path, facedb: str) -> Path:
-    """Return the journal beside a source; each facedb has one of its own."""
+def _beside(source: Path, facedb: str, *, persons: bool) -> Path:
+    """Return the journal beside a source; each facedb has one of its own, and persons of several faces, too."""
     whole = source.absolute()
     whole = whole if whole.name else whole.resolve()
-    return whole.with_name(f"{whole.name}{f'.{facedb}' if facedb else ''}.import.jsonl")
+    return whole.with_name(f"{whole.name}{f'.{facedb}' if facedb else ''}{'.persons' if persons else ''}.import.jsonl")

@@ -12,6 +12,7 @@ import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from contract.tenants import new_tenant
 from facesearch.bulk import journal, run, sources
 from facesearch.bulk.adding import Patience
 from facesearch.bulk.journal import Target
+from facesearch.bulk.options import Options
 from facesearch.bulk.report import Tally
 from portraits import astronaut_png, faceless_png, hopper_jpeg, reencode, side_by_side
 from processes import two_free_ports, wait_for
@@ -227,6 +229,61 @@ class TestInterruptions:
         assert importer.names() == NAMES
 
 
+class TestPersonsOfSeveralFaces:
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Path:
+        """Photos of Grace Hopper as if they were of four people, three of each."""
+        for number in range(12):
+            (tmp_path / f"photos/Grace{number // 3}").mkdir(parents=True, exist_ok=True)
+            path = tmp_path / f"photos/Grace{number // 3}/{number}.jpg"
+            path.write_bytes(reencode(hopper_jpeg(), 60 + number))
+        return tmp_path / "photos"
+
+    def persons(self, importer: Importer) -> list[tuple[str, int]]:
+        """Return the names of all persons, and how many faces each has."""
+        answer = importer.service.http.get("/v1/persons", headers={"X-API-Key": importer.key["own"]}).json()
+        return sorted((person["name"], person["faces"]) for person in answer["message"]["persons"])
+
+    ALL: ClassVar = [(f"Grace{number}", 3) for number in range(4)]
+
+    def test_a_photo_that_shows_others_too_is_reported(self, importer: Importer, source: Path, tmp_path: Path) -> None:
+        (source / "Grace1/a.png").write_bytes(side_by_side(hopper_jpeg(), astronaut_png()))
+        (source / "Grace1/z.png").write_bytes(side_by_side(hopper_jpeg(), astronaut_png()))
+        report = tmp_path / "report.csv"
+        done = importer.run(source, "--person-per-folder", "--report", report)
+        assert done.returncode == 1
+        assert "added         12 photos, 12 faces" in done.stdout
+        assert "              4 new persons of them" in done.stdout
+        assert [(row["file"], row["reason"]) for row in rows_of(report)] == [
+            ("Grace1/a.png", "several faces"),
+            ("Grace1/z.png", "several faces"),
+        ]
+        assert self.persons(importer) == self.ALL
+
+    def test_killed_twice_the_same_persons_have_the_same_faces(
+        self, importer: Importer, source: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "journal"
+        for after in (2, 6):
+            with importer.start(source, "--person-per-folder", "--journal", journal) as process:
+                wait_for(lambda after=after: lines(journal, "sent") >= after or process.poll() is not None)
+                process.kill()
+        done = importer.run(source, "--person-per-folder", "--journal", journal)
+        assert done.returncode == 0, done.stderr
+        assert self.persons(importer) == self.ALL
+        journal.unlink()
+        again = importer.run(source, "--person-per-folder", "--journal", journal)
+        assert "added before  12 photos within a day" in again.stdout
+        assert self.persons(importer) == self.ALL
+
+    def test_a_csv_file_names_persons_in_a_column(self, importer: Importer, source: Path) -> None:
+        dry = importer.run(source, "--person-per-folder", "--dry-run")
+        (source / "list.csv").write_text(dry.stdout)
+        assert importer.run(source / "list.csv").returncode == 0
+        assert self.persons(importer) == self.ALL
+        assert "--faces all is not for persons" in complaint(importer.run(source / "list.csv", "--faces", "all"))
+
+
 class TestLoadAndOutage:
     def test_a_key_with_limits_gets_everything_in(self, service: Service, tmp_path: Path) -> None:
         importer = Importer(service, tmp_path, rate=4, concurrency=1)
@@ -261,7 +318,7 @@ class TestLoadAndOutage:
 
     async def test_a_service_that_is_gone_ends_the_import_in_one_line(self, tmp_path: Path) -> None:
         source, target = photos(tmp_path / "photos"), Target(f"http://127.0.0.1:{two_free_ports()}", "")
-        options = run.Options(target.service, SecretStr("a key"), "", patience=Patience(0, 0, 0, 0))
+        options = Options(target.service, SecretStr("a key"), "", patience=Patience(0, 0, 0, 0))
         tally = Tally()
         with (
             pytest.raises(OperatorError, match="no photo was answered"),

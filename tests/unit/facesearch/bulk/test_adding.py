@@ -25,8 +25,10 @@ class Scripted:
         self._answers = iter(answers)
         self.keys: list[str | None] = []
 
-    async def add(self, image: bytes, name: str, faces: Faces, idempotency_key: str | None) -> Answer:
-        assert (image, name, faces) == (b"image", "Ann", Faces.ONE)
+    async def add(
+        self, image: bytes, name: str, faces: Faces, idempotency_key: str | None, person_id: str | None
+    ) -> Answer:
+        assert (image, name, faces, person_id) == (b"image", "Ann", Faces.ONE, None)
         self.keys.append(idempotency_key)
         answer = next(self._answers)
         if isinstance(answer, Exception):
@@ -97,7 +99,7 @@ async def test_a_photo_that_fails_while_others_are_answered_is_left() -> None:
     crashes, other = asyncio.Event(), asyncio.Event()
 
     class Crashing(Scripted):
-        async def add(self, _image: bytes, _name: str, _faces: Faces, idempotency_key: str | None) -> Answer:
+        async def add(self, _image: bytes, _name: str, _faces: Faces, idempotency_key: str | None, *_: Any) -> Answer:
             if idempotency_key == "crashes":
                 crashes.set()
                 if self.keys:

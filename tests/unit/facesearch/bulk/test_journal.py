@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from facesearch.bulk import journal
 from facesearch.bulk.journal import Journal, State, Target, idempotency_key, photo_id
-from shared.contract import Faces
+from facesearch.bulk.photos import Photo
+from shared.contract import MAX_IMAGE_BYTES, Faces
 from shared.errors import OperatorError
 
 TARGET = Target("http://127.0.0.1:8000", "staff")
@@ -21,10 +22,14 @@ Step = tuple[str, str]
 STEPS = st.lists(st.tuples(st.sampled_from(["sent", "added", "refused"]), st.sampled_from("abc")), max_size=12)
 
 
+def load(most: int = MAX_IMAGE_BYTES) -> bytes:
+    raise NotImplementedError(f"a journal reads no photo, of {most} bytes or fewer")
+
+
 def do(opened: Journal, step: Step) -> None:
     what, photo = step
     if what == "sent":
-        opened.sent(photo, f"{photo}/\udcff\n.jpg", "Zoë", Faces.ONE)
+        opened.sent(photo, Photo(f"{photo}/\udcff\n.jpg", "Zoë", load), Faces.ONE, None)
     elif what == "added":
         opened.added(photo, ["4fbd9474-e09f-4e7d-9a2f-06fa1167f67e"])
     else:
@@ -61,9 +66,9 @@ def test_every_prefix_is_a_journal_that_goes_on(steps: list[Step], data: st.Data
 
 def test_what_was_added_is_not_unresolved_and_what_was_sent_keeps_its_first_time(tmp_path: Path) -> None:
     with journal.opened(tmp_path / "j", TARGET) as opened:
-        opened.sent("a", "a.jpg", "Ann", Faces.ONE)
+        opened.sent("a", Photo("a.jpg", "Ann", load), Faces.ONE, None)
         first = opened.state.unresolved["a"]
-        opened.sent("a", "a.jpg", "Ann", Faces.ALL)
+        opened.sent("a", Photo("a.jpg", "Ann", load), Faces.ALL, None)
         assert opened.state.unresolved["a"] == first
         opened.added("a", [])
         assert known(opened.state) == ({"a"}, set())
@@ -145,6 +150,40 @@ def test_a_full_disk_is_an_error_for_the_operator(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "write", full)
     assert "No space left on device" in refused(tmp_path / "j")
+
+
+class TestPersonsOfSeveralFaces:
+    PERSONS = Target(TARGET.service, TARGET.facedb, persons=True)
+
+    def photo(self, number: int) -> Photo:
+        return Photo(f"Ann/{number}.jpg", "Ann", load, "Ann")
+
+    def test_the_person_of_the_first_photo_is_known_after_an_interruption(self, tmp_path: Path) -> None:
+        with journal.opened(tmp_path / "j", self.PERSONS) as opened:
+            opened.sent("a", self.photo(1), Faces.ONE, None)
+            opened.added("a", ["an id"])
+            opened.sent("b", self.photo(2), Faces.ONE, "an id")
+        found = journal.read(tmp_path / "j", self.PERSONS)
+        assert (found.persons, found.faces) == ({"Ann": "an id"}, {"Ann": 1})
+        assert (found.unresolved["b"].person, found.unresolved["b"].to) == ("Ann", "an id")
+
+    def test_a_refused_photo_makes_no_person(self, tmp_path: Path) -> None:
+        with journal.opened(tmp_path / "j", self.PERSONS) as opened:
+            opened.sent("a", self.photo(1), Faces.ONE, None)
+            opened.refused("a", "FACE_DETECT_FAILED", "no face")
+            assert (opened.state.persons, opened.state.faces) == ({}, {})
+
+    def test_persons_of_one_face_and_of_several_have_journals_of_their_own(self, tmp_path: Path) -> None:
+        for first, second in ((TARGET, self.PERSONS), (self.PERSONS, TARGET)):
+            path = tmp_path / str(first.persons)
+            with journal.opened(path, first):
+                pass
+            with pytest.raises(OperatorError, match="name another one with --journal"), journal.opened(path, second):
+                pass
+
+    def test_a_photo_of_another_person_is_another_photo(self) -> None:
+        assert len({photo_id("", "Ann", "1.jpg", b"", person) for person in (None, "Ann", "Bob")}) == 3
+        assert len({idempotency_key("", "photo", Faces.ONE, to) for to in (None, "an id", "another")}) == 3
 
 
 @given(st.lists(st.tuples(st.text(), st.text(), st.text(), st.binary()), min_size=2, max_size=2, unique=True))

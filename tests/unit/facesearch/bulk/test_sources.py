@@ -4,6 +4,7 @@ import os
 import struct
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -110,6 +111,29 @@ class TestFolder:
             with pytest.raises(Unusable, match="No such file"):
                 found.photos[0].load()
 
+    def test_each_folder_is_a_person_if_that_is_asked_for(self, tmp_path: Path) -> None:
+        for path in ("a__Ann__1.jpg", "a__Ann__2.jpg", "b__Ann__1.jpg"):
+            write(tmp_path, **{path: JPEG})
+        with sources.opened(tmp_path, None, person_per_folder=True) as found:
+            persons = [(photo.path, photo.name, photo.person) for photo in found.photos]
+        assert persons == [
+            ("a/Ann/1.jpg", "Ann", "a/Ann"),
+            ("a/Ann/2.jpg", "Ann", "a/Ann"),
+            ("b/Ann/1.jpg", "Ann", "b/Ann"),
+        ]
+        assert {photo.person for photo in listed(tmp_path).photos} == {None}
+
+    @pytest.mark.parametrize(("name", "names_from"), [("photos", "file"), ("people.csv", None)])
+    def test_where_folders_name_nobody_they_are_no_persons(
+        self, tmp_path: Path, name: str, names_from: Literal["file"] | None
+    ) -> None:
+        write(tmp_path, **{"photos__Ann.jpg": JPEG, "people.csv": b"file,name\n"})
+        with (
+            pytest.raises(OperatorError, match="--person-per-folder"),
+            sources.opened(tmp_path / name, names_from, person_per_folder=True),
+        ):
+            pass
+
     def test_an_empty_one_is_an_error(self, tmp_path: Path) -> None:
         assert "has no photos" in refused(tmp_path)
 
@@ -133,6 +157,19 @@ class TestTable:
 
     def test_a_row_that_is_there_twice_counts_once(self, tmp_path: Path) -> None:
         assert len(listed(self.table(tmp_path, "file,name\n2.jpg,A\n2.jpg,A\n2.jpg,B\n")).photos) == 2
+
+    def test_rows_of_one_person_are_told_by_a_column(self, tmp_path: Path) -> None:
+        text = "file,name,person\n2.jpg,A,7\nphotos/1.jpg,A,7\nphotos/1.jpg,A,8\n2.jpg,A,\n2.jpg,B,7\n"
+        found = listed(self.table(tmp_path, text))
+        assert [(photo.path, photo.name, photo.person) for photo in found.photos] == [
+            ("2.jpg", "A", "7"),
+            ("photos/1.jpg", "A", "7"),
+            ("photos/1.jpg", "A", "8"),
+            ("2.jpg", "A", None),
+        ]
+        assert [(each.name, each.reason) for each in found.failures] == [
+            ("B", "another name than its person has: line 6")
+        ]
 
     def test_wrong_rows_are_named_by_their_lines(self, tmp_path: Path) -> None:
         found = listed(self.table(tmp_path, "file,name\n2.jpg,A\nmissing.jpg,B\n,C\n2.jpg\nphotos,D\na\0b,E\n"))
