@@ -91,7 +91,8 @@ def migrate(
 
     Searches, adds and deletions go on throughout. Workers need both models: FACESEARCH_EMBEDDER, the new one, and
     FACESEARCH_SECOND_EMBEDDER. Persons keep their ids, names, attributes and times. A face is taken from a photo only
-    if the former model finds the stored face of that person in it. An interrupted run goes on when it is run again.
+    if the former model finds the stored face of that person in it. An interrupted run goes on when it is run again. The
+    exit status of a run with --photos is 0 only if nobody is missing.
 
     \b
     facesearch facedbs migrate staff --photos photos       # photos/Ann/1.jpg: Ann is a name, external_id or person_id

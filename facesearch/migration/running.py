@@ -63,6 +63,9 @@ async def planned(control: Control, settings: Settings, tenant: str, name: str) 
 
 async def persons_of(control: Control, settings: Settings, tenant: str, name: str) -> Persons:
     """Make both collections alike, and return the persons. Raises OperatorError."""
+    _, migration = await found(control, tenant, name)
+    if migration is not None and migration.other is not None:
+        await require_both(control.redis, (migration.current.identity, migration.other.identity))
     async with _jobs(control, settings, tenant, name) as jobs:
         return await _persons(jobs)
 
