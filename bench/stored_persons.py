@@ -5,9 +5,10 @@
 Through EdgeStore as a worker uses it, among 10,000, 100,000 and a million persons in one collection: pages of 100 at
 the beginning, in the middle and at the end; lookups by name and by external id; one person; and changes. Then pages of
 galleries that are hard for an index: half of the persons without a time of adding, a thousand of each time, everybody
-of one name. Then what indexes cost a collection while it grows, and when they are made later; and what metadata costs a
-search that returns 50. Times are CPU time of the thread, in milliseconds unless a key says otherwise, and medians.
-Prints JSON, then a table. --quick: up to 10,000.
+of one name. Then what indexes cost a collection while it grows, and when they are made later; what metadata, and
+further faces of each person, cost a search that returns 50; and how long the faces of persons take to be read and
+changed. Times are CPU time of the thread, in milliseconds unless a key says otherwise, and medians. Prints JSON, then a
+table. --quick: up to 10,000.
 """
 
 import json
@@ -27,11 +28,13 @@ import qdrant_edge as engine
 import results
 from made_up_faces import DIMENSION, LikeSface
 
+from shared.persons import MAX_FACES
 from worker.models.identity import Identity
 from worker.store import attributes
-from worker.store.base import Person, Point
+from worker.store.base import Face, Person, Point
 from worker.store.edge import indexes, segments
 from worker.store.edge.store import EdgeStore
+from worker.store.faces import with_faces
 
 OURS: Final = Identity("bench", "0" * 64, 1, DIMENSION)
 SIZES: Final = (10_000, 100_000, 1_000_000)
@@ -187,6 +190,50 @@ def measure_searches(folder: Path, size: int) -> dict[str, float]:
     return {name: round(float(np.median(each)) * 1e3, 3) for name, each in times.items()}
 
 
+FACES: Final = (1, 2, 4, 100)
+
+
+def measure_faces(folder: Path, size: int) -> dict[str, dict[str, float]]:
+    """Return the times of a search that returns 50, of reading 50 persons with their faces, and of reading a person and
+    writing it with a face more, by how many faces each person has.
+    """
+    names = ("search", "read 50", "another face")
+    times: dict[int, dict[str, list[float]]] = {count: {name: [] for name in names} for count in FACES}
+    stores, source, everyone = {}, LikeSface(), list(persons(size))
+    for count in FACES:
+        stores[count] = EdgeStore(folder / str(count), OURS, 1)
+        for begin in range(0, size, BATCH):
+            everybody = source.people(BATCH)
+            photos = [source.photos(everybody) for _ in range(count)]
+            points = []
+            for place, person in enumerate(everyone[begin : begin + BATCH]):
+                faces = [Face(uuid.UUID(int=n + 1), photos[n][place], NOW + n) for n in range(count)]
+                points.append(with_faces(point_of(person, photos[0][place]), faces))
+            stores[count].add(DB, points)
+    probes = source.photos(source.people(REPEATED))
+    for number, probe in enumerate(probes):
+        for count, store in stores.items():  # interleaved, as the machine is not always as fast
+            begun = time.thread_time()
+            found = store.search(DB, probe, 50, -1)
+            searched = time.thread_time()
+            read = store.get(DB, [match.person_id for match in found])
+            done = time.thread_time()
+            times[count]["search"].append(searched - begun)
+            times[count]["read 50"].append(done - searched)
+            if count < MAX_FACES:
+                more = Face(uuid.UUID(int=1000 + number), probe, NOW)
+                begun = time.thread_time()
+                (person,) = store.get(DB, [read[0].person_id])
+                store.replace(DB, person, with_faces(person, [*person.faces, more]))
+                times[count]["another face"].append(time.thread_time() - begun)
+    for store in stores.values():
+        store.close()
+    return {
+        str(count): {name: round(float(np.median(each)) * 1e3, 3) for name, each in of_it.items() if each}
+        for count, of_it in times.items()
+    }
+
+
 def main() -> None:
     quick = results.is_quick()
     size = QUICK[0] if quick else 100_000
@@ -200,11 +247,12 @@ def main() -> None:
             (folder / part).mkdir()
             found[part] = measure(folder / part, size)
             shutil.rmtree(folder / part)
+        found["faces"] = measure_faces(folder / "faces", 1_000 if quick else 10_000)
     print(json.dumps(found))
     results.keep("stored_persons", found)
     for row in found["sizes"]:
         print(f"{row['persons']:>9,}", {key: value for key, value in row.items() if key != "persons"})
-    for part in ("hard", "growth", "searches"):
+    for part in ("hard", "growth", "searches", "faces"):
         for key, value in found[part].items():
             print(f"{part}: {key}: {value}")
 

@@ -3,11 +3,11 @@
 import threading
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
-from shared.calls import ADD_FACE, CALLS, DELETE_FACE, SEARCH_FACE, Call
+from shared.calls import ADD_FACE, CALLS, DELETE_FACE, DELETE_FACE_OF_PERSON, SEARCH_FACE, Call
 from shared.contract import Status
 
 BROKEN: Final = "broken"
@@ -15,6 +15,14 @@ BROKEN: Final = "broken"
 
 NO_OUTCOME: Final = frozenset({Status.FAIL, BROKEN})
 """Statuses that leave open whether the request was done: it is sent again under its Idempotency-Key."""
+
+GIVE_FACE: Final = replace(ADD_FACE, example={"person_id": "", "details": "1"})
+"""addface with a person_id: it adds a face to a person. With details, so that the answer has its id."""
+
+TAKE_FACE: Final = DELETE_FACE_OF_PERSON
+
+MOST_GIVEN: Final = 20
+"""Faces that are given to one person at most, far below what a person can have."""
 
 FACES: Final = 40
 """Adds to one facedb at most. A search lists 50 faces, so one search lists all that is in it."""
@@ -40,14 +48,16 @@ class Attempt:
 
 @dataclass
 class Request:
-    """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion. of_regular:
-    whether its portrait is that of REGULAR. unique: of an add.
+    """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion, and of what
+    changes the faces of a person. face_id: of the face that is taken. of_regular: whether its portrait is that of
+    REGULAR. unique: of an add.
     """
 
     call: Call
     facedb: str
     name: str = ""
     person_id: str = ""
+    face_id: str = ""
     of_regular: bool = False
     unique: bool = False
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -70,11 +80,20 @@ class Request:
         outcome = self.outcome
         return str(outcome.message[0]["person_id"]) if outcome is not None and self.acknowledged else ""
 
+    @property
+    def given(self) -> str:
+        """Return the id of the face that was given to a person, once that is acknowledged, else ""."""
+        outcome = self.outcome
+        return str(outcome.message[0]["face_id"]) if outcome is not None and self.acknowledged else ""
+
 
 LOADED: Final = tuple(call for call in CALLS if not call.path_parameters)
 """The calls that a load is made of: all that need no person."""
 
-RIGHT: Final = {call: call.statuses & {Status.OK, Status.NO_SIMILAR_FACE} for call in CALLS}
+CHANGES: Final = (ADD_FACE, DELETE_FACE, GIVE_FACE, TAKE_FACE)
+"""The requests that change what is stored."""
+
+RIGHT: Final = {call: call.statuses & {Status.OK, Status.NO_SIMILAR_FACE} for call in (*CALLS, GIVE_FACE)}
 """Statuses of a healthy service: every image shows a face, and only faces that were added are deleted."""
 
 
@@ -90,6 +109,18 @@ class Expected:
     gone: dict[str, str]
     open_: dict[str, str]
     asked: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ExpectedFaces:
+    """The ids of the faces that a person must have. there, gone: acknowledged, so for certain. open_: they may be there
+    or not. unsaid: how many more may be there, of requests without an outcome.
+    """
+
+    there: frozenset[str]
+    gone: frozenset[str]
+    open_: frozenset[str]
+    unsaid: int
 
 
 @dataclass(frozen=True)
@@ -120,10 +151,13 @@ class Book:
         self._adds: defaultdict[str, list[Request]] = defaultdict(list)
         self._deletions: dict[str, Request] = {}
         self._deletable: list[tuple[str, str]] = []
+        self._gives: defaultdict[tuple[str, str], list[Request]] = defaultdict(list)
+        self._takes: dict[str, Request] = {}
+        self._takeable: list[tuple[str, str, str]] = []
 
     def new(self, call: Call) -> Request:
-        """Return the next request of that call: an add while nothing was added, a search instead of a deletion while
-        there is nothing to delete.
+        """Return the next request of that call: an add while nothing was added, a search instead of what needs a person
+        or a face while there is none.
 
         Raises LookupError when all facedbs are full.
         """
@@ -141,8 +175,19 @@ class Book:
                 facedb, person_id = self._deletable.pop(self._random.randrange(len(self._deletable)))
                 made = Request(DELETE_FACE, facedb, person_id=person_id)
                 self._deletions[person_id] = made
+            elif call == GIVE_FACE and self._deletable:
+                facedb, person_id = self._random.choice(self._deletable)
+                made = Request(GIVE_FACE, facedb, person_id=person_id)
+                if len(self._gives[facedb, person_id]) == MOST_GIVEN:
+                    made = Request(SEARCH_FACE, facedb)
+                else:
+                    self._gives[facedb, person_id].append(made)
+            elif call == TAKE_FACE and self._takeable:
+                facedb, person_id, face_id = self._takeable.pop(self._random.randrange(len(self._takeable)))
+                made = self._takes[face_id] = Request(TAKE_FACE, facedb, person_id=person_id, face_id=face_id)
             else:
-                made = Request(SEARCH_FACE if call == DELETE_FACE else call, self._random.choice(list(self._adds)))
+                is_change = call in (DELETE_FACE, GIVE_FACE, TAKE_FACE)
+                made = Request(SEARCH_FACE if is_change else call, self._random.choice(list(self._adds)))
             self.requests.append(made)
             return made
 
@@ -153,6 +198,8 @@ class Book:
             request.attempts.append(attempt)
             if request.call == ADD_FACE and not request.of_regular and had is None and request.added:
                 self._deletable.append((request.facedb, request.added))
+            elif request.call == GIVE_FACE and had is None and request.given:
+                self._takeable.append((request.facedb, request.person_id, request.given))
 
     def problem(self, text: str) -> None:
         """Record a broken promise that is neither a loss nor a double."""
@@ -186,6 +233,31 @@ class Book:
             adds = [each for each in self.requests if each.unique and each.facedb == facedb and each.acknowledged]
             new = [add for add in adds if add.outcome is not None and "existing" not in add.outcome.message[0]]
             return {add.added for add in adds}, len(new)
+
+    def is_deleted(self, person_id: str) -> bool:
+        """Return whether it was asked to delete the person."""
+        with self._lock:
+            return person_id in self._deletions
+
+    def persons_with_faces(self) -> dict[tuple[str, str], ExpectedFaces]:
+        """Return what faces the persons must have now to whom some were given, by facedb and person_id; without those
+        whom it was asked to delete.
+        """
+        with self._lock:
+            found = {}
+            for (facedb, person_id), gives in self._gives.items():
+                if person_id in self._deletions:
+                    continue
+                faces = {give.given for give in gives if give.given}
+                asked = {face: self._takes[face] for face in faces if face in self._takes}
+                gone = frozenset(face for face, take in asked.items() if take.acknowledged)
+                found[facedb, person_id] = ExpectedFaces(
+                    there=frozenset({person_id, *faces}) - asked.keys(),
+                    gone=gone,
+                    open_=frozenset(asked) - gone,
+                    unsaid=sum(give.outcome is None for give in gives),
+                )
+            return found
 
     def facedbs(self) -> list[str]:
         """Return the facedbs that something was added to."""

@@ -4,13 +4,13 @@ import base64
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
 import portraits
-from faults.book import BROKEN, Attempt, Book, Request
+from faults.book import BROKEN, GIVE_FACE, Attempt, Book, Request
 from oracle import Answer, breach
 from processes import is_ready
 from row_requests import RowRequest, row_request
@@ -114,19 +114,25 @@ def _breach(answer: Answer, request: Request) -> str | None:
     status, message = answer.json().values()
     if status == Status.INVALID_REQUEST:
         return "nothing was wrong with the request"
-    if (status, request.call) == (Status.OK, ADD_FACE) and [face["name"] for face in message] != [request.name]:
-        return "not one face with the name that was given"
+    return _wrong_result(message, request) if status == Status.OK else None
+
+
+def _wrong_result(message: Any, request: Request) -> str | None:
+    """Return why the message of OK cannot be an answer to this request."""
     # All requests about a person send one portrait, so what is found or compared is the same for certain.
-    if (status, request.call) == (Status.OK, SEARCH_FACE) and any(face["confidence"] != 100 for face in message):
-        return "another face than that of the portrait"
-    if (status, request.call) == (Status.OK, COMPARE_FACES) and message["similarity"] != 100:
-        return "another face than that of the portrait"
-    return None
+    another = "another face than that of the portrait"
+    if request.call == ADD_FACE and [face["name"] for face in message] != [request.name]:
+        return "not one face with the name that was given"
+    if request.call == GIVE_FACE and [face["person_id"] for face in message] != [request.person_id]:
+        return "not one face of the person that was given"
+    if request.call == SEARCH_FACE and any(face["confidence"] != 100 for face in message):
+        return another
+    return another if request.call == COMPARE_FACES and message["similarity"] != 100 else None
 
 
 def _sent(request: Request) -> RowRequest:
     """Return the request without its images."""
-    own = {"name": request.name, "person_id": request.person_id}
+    own = {"name": request.name, "person_id": request.person_id, "face_id": request.face_id}
     texts = {name: own.get(name, value) for name, value in request.call.example.items()} | {"facedb": request.facedb}
     return row_request(request.call, texts | ({"unique": "95"} if request.unique else {}))
 

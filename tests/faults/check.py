@@ -7,9 +7,20 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from faults.book import NO_OUTCOME, REGULAR, Attempt, Book, Expected, Judged, Request
+from faults.book import (
+    GIVE_FACE,
+    NO_OUTCOME,
+    REGULAR,
+    TAKE_FACE,
+    Attempt,
+    Book,
+    Expected,
+    ExpectedFaces,
+    Judged,
+    Request,
+)
 from faults.caller import Caller
-from shared.calls import SEARCH_FACE
+from shared.calls import GET_PERSON, SEARCH_FACE
 from shared.contract import Status
 
 if TYPE_CHECKING:
@@ -50,6 +61,16 @@ def judge(found: Sequence[Mapping[str, str]], before: Expected, after: Expected)
     return Judged(missing | back | renamed, (*twice, *unsaid))
 
 
+def judge_faces(found: Sequence[str], expected: ExpectedFaces) -> Judged:
+    """Judge the ids of a person's faces."""
+    unknown = set(found) - expected.there - expected.gone - expected.open_
+    missing = {face: f"face {face} is not found" for face in expected.there - set(found)}
+    back = {face: f"face {face} was deleted and is found" for face in expected.gone & set(found)}
+    twice = [f"face {face} is found {count} times" for face, count in Counter(found).items() if count > 1]
+    unsaid = [f"face {face} has an id of no answer" for face in sorted(unknown)[expected.unsaid :]]
+    return Judged(missing | back, (*twice, *unsaid))
+
+
 def check(load: "Load") -> None:
     """Judge all answers of a load, in its book, after it has settled."""
     book = load.book
@@ -65,6 +86,12 @@ def check(load: "Load") -> None:
             found = attempt.message if attempt.status == Status.OK else []
             book.judged(judge(found, book.expected(facedb), book.expected(facedb)))
             _judge_regular(facedb, book, _answered(caller, Request(SEARCH_FACE, facedb, of_regular=True), end))
+        for (facedb, person_id), expected in book.persons_with_faces().items():
+            attempt = _answered(caller, Request(GET_PERSON, facedb, person_id=person_id), end)
+            if attempt is None or attempt.status != Status.OK:
+                book.problem(f"{person_id} cannot be looked up in the end")
+                continue
+            book.judged(judge_faces([face["face_id"] for face in attempt.message["faces"]], expected))
         for request in _to_repeat(book):
             first = request.outcome
             again = _answered(caller, replace(request, attempts=[]), end)
@@ -89,6 +116,9 @@ def _judge_outcome(request: Request, book: Book) -> None:
     outcome = request.outcome
     if outcome is None:
         book.problem(f"{request.call}: no outcome after {len(request.attempts)} attempts")
+    elif outcome.status == Status.PERSON_ID_NOT_EXIST and request.call in (GIVE_FACE, TAKE_FACE):
+        if not book.is_deleted(request.person_id):
+            book.judged(Judged({request.person_id: f"{request.person_id} was added, and is unknown"}, ()))
     elif outcome.status == Status.PERSON_ID_NOT_EXIST:
         sentence = f"{request.person_id} was added, and is unknown when it is to be deleted"
         book.judged(Judged({request.person_id: sentence}, ()))

@@ -7,7 +7,7 @@ from contextlib import closing
 from random import Random
 from typing import Final, Self
 
-from faults.book import FACES, LOADED, NO_OUTCOME, REGULAR, RIGHT, Book, Request
+from faults.book import FACES, GIVE_FACE, LOADED, NO_OUTCOME, REGULAR, RIGHT, TAKE_FACE, Book, Request
 from faults.caller import Caller
 from faults.check import judge
 from processes import wait_for
@@ -25,7 +25,7 @@ REPEAT: Final = 0.5
 old one for later.
 """
 
-MIX: Final = (ADD_FACE, *LOADED)
+MIX: Final = (ADD_FACE, *LOADED, GIVE_FACE, TAKE_FACE)
 """The calls that callers choose from."""
 
 RECOVER_S: Final = 90.0

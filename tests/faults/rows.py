@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from faults import stages
-from faults.book import BROKEN, FACES
+from faults.book import BROKEN, CHANGES, FACES
 from faults.check import check
 from faults.load import CALLERS, Load
-from shared.calls import ADD_FACE, DELETE_FACE
 from shared.contract import Status
 
 WARM: Final = 10
@@ -70,9 +69,10 @@ class Row:
 class Result:
     """The result of a row.
 
-    requests: different ones. acknowledged: adds and deletions. lost, doubled: counts; the sentences are in problems,
-    with all other broken promises. failed, broken: attempts that were answered with FAIL, and whose connection ended
-    without an answer. worst_wait_s: for any answer. recovery_s: None if the service did not recover.
+    requests: different ones. acknowledged: adds and deletions, of persons and of faces. lost, doubled: counts; the
+    sentences are in problems, with all other broken promises. failed, broken: attempts that were answered with FAIL,
+    and whose connection ended without an answer. worst_wait_s: for any answer. recovery_s: None if the service did not
+    recover.
     """
 
     name: str
@@ -129,7 +129,7 @@ def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
     return Result(
         row.name,
         requests=len(book.requests),
-        acknowledged=sum(request.acknowledged and request.call in (ADD_FACE, DELETE_FACE) for request in book.requests),
+        acknowledged=sum(request.acknowledged and request.call in CHANGES for request in book.requests),
         lost=len(book.lost),
         doubled=len(book.doubled),
         failed=failed,

@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults.book import Expected, Judged
-from faults.check import judge
+from faults.book import Expected, ExpectedFaces, Judged
+from faults.check import judge, judge_faces
 
 NOTHING = Expected({}, {}, {}, frozenset())
 WELL = Judged({}, ())
@@ -77,3 +77,25 @@ def test_a_change_during_a_search_may_be_seen_or_not(after: Expected) -> None:
     before_deleted = replace(NOTHING, there=after.gone)
     assert judge([], before_deleted, replace(NOTHING, gone=after.gone)) == WELL
     assert judge(found(after.gone), before_deleted, replace(NOTHING, gone=after.gone)) == WELL
+
+
+FACES = st.lists(st.from_regex(r"f[0-9]{1,2}", fullmatch=True), unique=True, max_size=9)
+
+
+@st.composite
+def faces(draw: st.DrawFn) -> ExpectedFaces:
+    parts: list[list[str]] = [[], [], []]
+    for face in draw(FACES):
+        draw(st.sampled_from(parts)).append(face)
+    return ExpectedFaces(*map(frozenset, parts), unsaid=draw(st.integers(0, 2)))
+
+
+@given(faces(), st.data())
+def test_the_faces_of_a_person_are_as_they_were_acknowledged(expected: ExpectedFaces, data: st.DataObject) -> None:
+    open_ = data.draw(st.sets(st.sampled_from(sorted(expected.open_)))) if expected.open_ else set()
+    new = [f"new{number}" for number in range(expected.unsaid)]
+    assert judge_faces([*expected.there, *open_, *new], expected) == WELL
+    assert len(judge_faces([*open_], expected).lost) == len(expected.there)
+    assert len(judge_faces([*expected.there, *expected.gone], expected).lost) == len(expected.gone)
+    assert len(judge_faces([*expected.there, *new, "one more"], expected).doubled) == 1
+    assert len(judge_faces([*expected.there, *expected.there], expected).doubled) == len(expected.there)
