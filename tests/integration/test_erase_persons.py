@@ -41,19 +41,20 @@ class Scene:
         self.add(EILEEN, "Zebedeus4711", "z-4711", '{"floor":"Zwischengeschoss"}')
         self.add(EILEEN, "Zebedeus4711", "z-4712", facedb="staff")
         self.add(EILEEN, "Zebedea", "z-4711")
-        self.add(GRACE, "Grace", "e-1")
+        self.add(GRACE, "Grace", "e-1", unique="95")
         renamed = self.ids["Zebedea"][0]
         self.ask("PATCH", f"/v1/persons/{renamed}", {"name": "Zebedeus4711"})
         self.ids["Zebedeus4711"].append(self.ids.pop("Zebedea")[0])
+        self.ask("POST", "/v1/addface", {"img": GRACE, "person_id": renamed})  # keeps the vectors of both faces
 
     def ask(self, method: str, path: str, data: dict[str, str]) -> Any:
         answer = self.service.http.request(method, path, headers={"X-API-Key": self.key}, data=data).json()
         assert answer["status"] == "OK", answer
         return answer["message"]
 
-    def add(self, photo: str, name: str, external_id: str, metadata: str = "{}", facedb: str = "default") -> None:
-        fields = {"img": photo, "name": name, "external_id": external_id, "metadata": metadata, "facedb": facedb}
-        (face,) = self.ask("POST", "/v1/addface", fields)
+    def add(self, photo: str, name: str, external_id: str, metadata: str = "{}", **more: str) -> None:
+        fields = {"img": photo, "name": name, "external_id": external_id, "metadata": metadata}
+        (face,) = self.ask("POST", "/v1/addface", fields | more)
         self.ids.setdefault(name, []).append(face["person_id"])
 
     def run(self, *arguments: object, answer: str | None = None) -> Result:
@@ -87,8 +88,19 @@ def test_a_person_is_erased_from_every_facedb_and_file(tmp_path: Path) -> None:
         at = ("--data-dir", home)
         assert CliRunner().invoke(main, ["backup", str(kept / "one"), *map(str, at)], env=NOTHING).exit_code == 0
         zebedeus = scene.ids["Zebedeus4711"]
-        traces = [trace(vector(astronaut_png())), b"Zebedeus4711", b"z-4711", b"z-4712", b"Zwischengeschoss"]
-        assert all(files_with(home, *traces).values()), "a search that finds nothing proves nothing"
+        alone = vector(astronaut_png())
+        traces = [
+            trace(alone),
+            base64.b64encode(alone[126:192]),
+            b"Zebedeus4711",
+            b"z-4711",
+            b"z-4712",
+            b"Zwischengeschoss",
+        ]
+        before = files_with(home, *traces, trace(vector(hopper_jpeg())))
+        assert all(before.values()), "a search that finds nothing proves nothing"
+        for kind in (*traces[:2], trace(vector(hopper_jpeg()))):
+            assert {path.split("/")[0] for path in before[kind]} == {"faces"}, "no broker writes a vector to a disk"
 
         asked = scene.run("erase", "--name", "Zebedeus4711", answer="n\n")
         assert asked.exit_code == 1
