@@ -11,7 +11,7 @@ from gateway.calls.admitting import admit
 from gateway.calls.preferences import RESPOND_ASYNC, outcome_response
 from gateway.dispatch.deadline import within
 from gateway.http.answers import answer, of_job
-from gateway.http.headers import PREFERENCE_APPLIED
+from gateway.http.headers import JOB_ID, PREFERENCE_APPLIED
 from gateway.http.routing import JOB, JOB_PATH, call_named
 from shared.contract import Status
 
@@ -48,4 +48,6 @@ async def get_job(request: web.Request) -> web.Response:
             require(call.scope, key)
             if found.outcome is None:
                 return of_job(job_id, {"state": "waiting"}, {"Retry-After": str(POLL_S)})
-            return outcome_response(found.outcome, key, app[SETTINGS])
+            response = outcome_response(found.outcome, key, app[SETTINGS])
+            response.headers[JOB_ID] = job_id
+            return response

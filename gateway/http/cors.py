@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.http.headers import API_KEY, PREFER, PREFERENCE_APPLIED, QUALITY, REPLAYED, REQUEST_ID, WEBHOOK_URL
+from gateway.http.headers import API_KEY, JOB_ID, PREFER, PREFERENCE_APPLIED, QUALITY, REPLAYED, REQUEST_ID, WEBHOOK_URL
 from shared.idempotency import HEADER as IDEMPOTENCY_KEY
 from shared.origins import ANY
 
@@ -20,7 +20,7 @@ REQUEST_HEADERS: Final = (
 """Headers that a page may send: those that the gateway reads and that browsers do not allow by default."""
 
 ANSWER_HEADERS: Final = (
-    f"{REQUEST_ID}, {hdrs.RETRY_AFTER}, {REPLAYED}, {QUALITY}, {hdrs.LOCATION}, {PREFERENCE_APPLIED}"
+    f"{REQUEST_ID}, {hdrs.RETRY_AFTER}, {REPLAYED}, {QUALITY}, {hdrs.LOCATION}, {PREFERENCE_APPLIED}, {JOB_ID}"
 )
 """Headers that a page may read, beside those that browsers allow by default."""
 

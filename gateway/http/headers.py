@@ -14,6 +14,9 @@ PREFER: Final = "Prefer"
 
 PREFERENCE_APPLIED: Final = "Preference-Applied"
 
+JOB_ID: Final = "X-Job-Id"
+"""Marks an answer that is the outcome of an asynchronous job: without it, FAIL is of the look-up."""
+
 WEBHOOK_URL: Final = "X-Webhook-Url"
 """Where the outcome of an asynchronous job goes."""
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.calls.job_lookup import UNKNOWN_JOB
 from gateway.calls.preferences import RESPOND_ASYNC
+from gateway.http.headers import JOB_ID as JOB_ID_HEADER
 from gateway.http.headers import PREFER, PREFERENCE_APPLIED, WEBHOOK_URL
 from gateway.http.routing import JOB, JOB_PATH
 from gateway.openapi.answers import envelope, example, of, ok
@@ -42,6 +43,9 @@ HEADERS: Final = {
     LOCATION: ("Where the job is found.", {"type": "string"}),
     PREFERENCE_APPLIED: ("What was preferred and is done.", {"const": RESPOND_ASYNC}),
 }
+"""Headers of the response 202 to a call."""
+
+OUTCOME_HEADERS: Final = {JOB_ID_HEADER: ("The id of the job: this is its outcome.", {"type": "string"})}
 
 _EXAMPLE: Final = "3f9c0a52b7de.4b1f2f0c9a6e4c8d8f3b7a5e2d1c0b9a"
 
@@ -97,8 +101,9 @@ def path(calls: Sequence[Call], refusals: Json, headers: Json) -> Json:
                 "parameters": [parameter],
                 "responses": {
                     "200": {
-                        "description": "The outcome, as the call would have been answered.",
-                        "headers": headers,
+                        "description": "The outcome, as the call would have been answered. One of FAIL, with 503, has "
+                        f"the header {JOB_ID_HEADER}, too.",
+                        "headers": headers | {JOB_ID_HEADER: {"$ref": f"#/components/headers/{JOB_ID_HEADER}"}},
                         "content": {"application/json": {"schema": {"anyOf": outcomes}, "examples": done}},
                     },
                     "202": {"description": _WAITING, "headers": headers, "content": _content({"state": "waiting"})},

@@ -72,6 +72,7 @@ _HEADERS: Final[Mapping[str, tuple[str, Json]]] = {
     ),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
     **asynchronous.HEADERS,
+    **asynchronous.OUTCOME_HEADERS,
 }
 
 

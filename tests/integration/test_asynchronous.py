@@ -115,6 +115,7 @@ def test_outcomes_are_what_the_calls_would_have_been_answered(http: httpx.Client
         later = ended(http, accepted(post(call, image, **data)))
         now = http.post(f"/v1/{call}", data=data, files={} if image is None else {"img": image})
         assert (later.status_code, later.text) == (now.status_code, now.text)
+        assert ("X-Job-Id" in later.headers, "X-Job-Id" in now.headers) == (True, False)
     assert ended(http, accepted(post("delface", person_id=face["person_id"]))).json()["status"] == "OK"
 
 
@@ -236,6 +237,7 @@ def test_limits_of_waiting_jobs_and_the_end_of_one_that_nobody_does(tmp_path: Pa
         redis.zadd("fs:async:jobs", {f"{tenant} {job_id}": time.time() - 60})  # as if its time was over
         wait_for(lambda: http.get(f"/v1/jobs/{job_id}").status_code != 202)
         failed = http.get(f"/v1/jobs/{job_id}")
+        assert failed.headers["X-Job-Id"] == job_id, "it is the outcome"
         assert (failed.status_code, failed.json()) == (503, {"status": "FAIL", "message": "please try again later"})
         accepted(http.post("/v1/delface", data=nobody, headers=ASYNC))
 

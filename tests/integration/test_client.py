@@ -66,6 +66,32 @@ def client(service: Service) -> Iterator[FaceSearch]:
         yield made
 
 
+class TestJobs:
+    def test_a_job_ends_as_the_call_would(self, client: FaceSearch) -> None:
+        (face,) = client.submit("addface", hopper_jpeg(), name="Grace", faces="one").wait()
+        assert face.name == "Grace"
+        searched = client.submit("searchface", hopper_jpeg())
+        assert client.job("searchface", str(searched.id)).wait() == searched.wait() == client.searchface(hopper_jpeg())
+        with pytest.raises(FaceNotDetected):
+            client.submit("addface", faceless_png()).wait()
+        assert client.submit("delface", face.person_id).wait() is None
+        compared = client.submit("facecompare", hopper_jpeg(), hopper_jpeg()).wait()
+        assert compared.result is Result.SAME_PERSON
+
+    def test_a_key_without_the_scope_does_not_see_a_job(self, client: FaceSearch, service: Service) -> None:
+        job = client.submit("searchface", hopper_jpeg())
+        with FaceSearch(service.address, service.key) as stranger, pytest.raises(InvalidRequest, match="no such job"):
+            stranger.job("searchface", str(job.id)).wait()
+
+    def test_jobs_are_awaited(self, service: Service, keys: dict[str, str]) -> None:
+        async def search() -> list[int]:
+            async with AsyncFaceSearch(service.address, keys["plain"], timeout_s=150) as client:
+                jobs = [await client.submit("searchface", photo) for photo in (hopper_jpeg(), astronaut_png())]
+                return [len(await job.wait()) for job in jobs]
+
+        assert asyncio.run(search()) == [0, 0]
+
+
 class TestCalls:
     def test_a_face_is_added_found_and_deleted(self, client: FaceSearch) -> None:
         (face,) = client.addface(hopper_jpeg(), name="Grace", faces="one")
@@ -330,7 +356,7 @@ EXAMPLES = re.findall(
 
 
 def test_every_example_of_the_readme_is_run() -> None:
-    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 8
+    assert len(EXAMPLES) == (CLIENT / "README.md").read_text().count("```python\n") == 9
 
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES)

@@ -4,7 +4,12 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +24,15 @@ from yarl import URL
 
 from facesearch.cli.main import main
 from gateway.webhooks.sending import Refused, Sender
+from gateway.webhooks.signing import signature
 from https_receiver import Receiver, receiving
 from portraits import faceless_png
-from processes import wait_for
+from processes import two_free_ports, wait_for
 from service import UNHURRIED, Service
 from shared import proxies
 from shared.webhooks import delivery_key
+
+DOCUMENT = Path(__file__).parents[2] / "docs/webhooks.md"
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 
@@ -153,6 +161,43 @@ def test_without_the_secret_webhooks_end(scene: Scene, secret: str) -> None:
     assert "needs a webhook secret" in scene.send().json()["message"]
     again = scene.command("tenants", "webhook-secret", "default", "--remove")
     assert (again.exit_code, again.stderr) == (1, "facesearch: tenant default has no webhook secret\n")
+
+
+def test_the_receiver_of_the_document_takes_what_is_signed_once(tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "receiver.py").write_text(program)
+    port, secret = two_free_ports(), "whsec_of_the_document"
+    path = os.pathsep.join((str(DOCUMENT.parents[1] / "clients/python/src"), os.environ.get("PYTHONPATH", "")))
+    environment = {**os.environ, "PYTHONPATH": path, "PORT": str(port), "WEBHOOK_SECRET": secret}
+    body = json.dumps({"job_id": "a", "status": "OK", "message": []}).encode()
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "receiver.py"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as running:
+        try:
+            wait_for(lambda: listens(port))
+
+            def send(signed: str) -> int:
+                headers = {"X-Facesearch-Signature": signed}
+                return httpx.post(f"http://127.0.0.1:{port}/", content=body, headers=headers).status_code
+
+            right = signature(secret.encode(), body, int(time.time()))
+            old = signature(secret.encode(), body, int(time.time()) - 1000)
+            wrong = signature(b"another", body, int(time.time()))
+            assert [send(signed) for signed in (right, right, old, wrong, "t=1")] == [204, 204, 401, 401, 401]
+        finally:
+            running.terminate()
+        assert running.stdout is not None
+        assert running.stdout.read() == "OK []\n"
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class TestSender:

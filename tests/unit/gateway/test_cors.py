@@ -117,7 +117,7 @@ class TestAnswers:
             assert response.status == {"unauthorized": 401, "rate": 429, "away": 503, "crash": 503, None: 200}[why]
             assert response.headers["Access-Control-Allow-Origin"] == ("*" if origins == "*" else PAGE)
             shown = {"X-Request-Id", "Retry-After", "Idempotent-Replayed", "X-Face-Quality"}
-            shown |= {"Location", "Preference-Applied"}
+            shown |= {"Location", "Preference-Applied", "X-Job-Id"}
             assert listed(response, "Access-Control-Expose-Headers") == shown
             assert "Access-Control-Allow-Credentials" not in response.headers
 

@@ -29,6 +29,7 @@ from facesearch_client.errors import (
     UnexpectedAnswer,
 )
 from facesearch_client.images import Image, Pixels
+from facesearch_client.jobs import AsyncJob, Job
 from facesearch_client.results import (
     AddedFace,
     Box,
@@ -46,11 +47,13 @@ from facesearch_client.results import (
     ShownFace,
 )
 from facesearch_client.retries import NO_RETRIES, Retries
+from facesearch_client.webhooks import SignatureInvalid, Webhook, read_webhook
 
 __all__ = [
     "NO_RETRIES",
     "AddedFace",
     "AsyncFaceSearch",
+    "AsyncJob",
     "Box",
     "Comparison",
     "ConnectionFailed",
@@ -67,6 +70,7 @@ __all__ = [
     "ImageTooLarge",
     "ImageUnreadable",
     "InvalidRequest",
+    "Job",
     "Overloaded",
     "Person",
     "PersonNotFound",
@@ -80,8 +84,11 @@ __all__ = [
     "SearchedFace",
     "SeveralFaces",
     "ShownFace",
+    "SignatureInvalid",
     "Unauthorized",
     "Unavailable",
     "UnexpectedAnswer",
+    "Webhook",
     "__version__",
+    "read_webhook",
 ]

@@ -51,7 +51,7 @@ class Account:
         self, http: httpx.Client | httpx.AsyncClient, call: Call[object], idempotency_key: str | None
     ) -> httpx.Request:
         """Return the request of a call."""
-        headers = {"X-API-Key": self.key, "User-Agent": f"facesearch-client/{__version__}"}
+        headers = {"X-API-Key": self.key, "User-Agent": f"facesearch-client/{__version__}", **call.headers}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         has_body = call.method in ("POST", "PATCH")

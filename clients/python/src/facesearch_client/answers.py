@@ -67,6 +67,30 @@ def result_of(response: httpx.Response, read: Callable[[Any], T]) -> T:
         raise _unexpected(response, str(flaw)) from None
 
 
+def submitted(response: httpx.Response) -> str | httpx.Response:
+    """Return the id of the job that a request became; the answer itself if the service had the outcome at once. Raises
+    FaceSearchError.
+    """
+    status, message = _envelope(response)
+    if status == "OK" and isinstance(message, dict) and isinstance(message.get("job_id"), str):
+        return str(message["job_id"])
+    if status in ("OK", "NO_SIMILAR_FACE"):
+        return response
+    raise _error(response, status, message)
+
+
+def ended(response: httpx.Response) -> httpx.Response | None:
+    """Return the answer that has the outcome of a job, None while there is none. Raises FaceSearchError if the look-up
+    failed.
+    """
+    if "X-Job-Id" in response.headers:
+        return response
+    status, message = _envelope(response)
+    if status == "OK" and isinstance(message, dict) and message.get("state") == "waiting":
+        return None
+    raise _error(response, status, message)
+
+
 def no_answer(error: httpx.RequestError) -> FaceSearchError:
     """Return the error for a request without an answer. It does not keep the original, which has the key with it."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

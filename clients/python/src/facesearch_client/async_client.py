@@ -2,18 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
-from facesearch_client.answers import no_answer, result_of
+from facesearch_client.answers import ended, no_answer, result_of, submitted
 from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
+from facesearch_client.jobs import AsyncJob, Pauses, Submittable, reader
 from facesearch_client.results import (
     AddedFace,
     Comparison,
@@ -243,19 +244,94 @@ class AsyncFaceSearch:
         """See FaceSearch.listfacedbs."""
         return await self._do(calls.listfacedbs(), None)
 
+    @overload
+    async def submit(
+        self, call: Literal["addface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> AsyncJob[list[AddedFace]]: ...
+
+    @overload
+    async def submit(
+        self,
+        call: Literal["searchface"],
+        *arguments: Any,
+        faces: Literal["all"],
+        webhook_url: str | None = None,
+        **parameters: Any,
+    ) -> AsyncJob[list[SearchedFace]]: ...
+
+    @overload
+    async def submit(
+        self, call: Literal["searchface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> AsyncJob[list[FoundFace]]: ...
+
+    @overload
+    async def submit(
+        self, call: Literal["delface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> AsyncJob[None]: ...
+
+    @overload
+    async def submit(
+        self, call: Literal["facecompare"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> AsyncJob[Comparison]: ...
+
+    async def submit(
+        self, call: Submittable, *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> AsyncJob[Any]:
+        """See FaceSearch.submit."""
+        preparing = _Preparing()
+        await getattr(preparing, call)(*arguments, **parameters)
+        prepared, key = preparing.prepared
+        sent = prepared.not_waited_for(webhook_url)
+        made = await self._repeated(sent, key or new_idempotency_key(), submitted)
+        if isinstance(made, httpx.Response):
+            return AsyncJob(None, self, prepared.result, made)
+        return AsyncJob(made, self, prepared.result)
+
+    def job(self, call: Submittable, job_id: str, *, every_face: bool = False) -> AsyncJob[Any]:
+        """See FaceSearch.job."""
+        return AsyncJob(job_id, self, reader(call, every_face=every_face))
+
+    async def _outcome(self, job_id: str, pauses: Pauses) -> httpx.Response:
+        """Return the answer that has the outcome of a job. Raises TimeoutError."""
+        call = calls.getjob(job_id)
+        while True:
+            answer = await self._repeated(call, None, ended)
+            if answer is not None:
+                return answer
+            await asyncio.sleep(pauses.next_s())
+
     async def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        return await self._repeated(call, idempotency_key, lambda response: result_of(response, call.result))
+
+    async def _repeated(
+        self, call: Call[object], idempotency_key: str | None, read: Callable[[httpx.Response], T]
+    ) -> T:
+        """Return what `read` makes of the answer, after as many attempts as it takes."""
         attempts = Attempts(self._retries, call.name, idempotency_key)
         while True:
             try:
-                return result_of(await self._send(call, idempotency_key), call.result)
+                return read(await self._send(call, idempotency_key))
             except Unavailable as error:
                 pause_s = attempts.pause_s(error)
             await asyncio.sleep(pause_s)
 
-    async def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
+    async def _send(self, call: Call[object], idempotency_key: str | None) -> httpx.Response:
         try:
             request = self._account.request(self._http, call, idempotency_key)
             return await self._http.send(request, follow_redirects=False)
         except httpx.RequestError as error:
             failed = no_answer(error)
         raise failed
+
+
+class _Preparing(AsyncFaceSearch):
+    """Keeps the call that is asked for, with its Idempotency-Key, in place of making it. It needs no service."""
+
+    prepared: tuple[Call[Any], str | None]
+
+    def __init__(self) -> None:
+        pass
+
+    async def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        self.prepared = call, idempotency_key
+        return cast("T", None)

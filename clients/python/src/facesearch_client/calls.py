@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -43,7 +43,7 @@ class Call(Generic[T_co]):
     """One call. name: the service's for it, and unless path says otherwise the last part of its path. texts, images:
     its parameters: of a GET and a DELETE in the query string, of others in the body; images are sent as files, which
     takes the service and this client less time than base64. result: makes the result of the message of OK, or raises
-    ValueError. path: below /v1/.
+    ValueError. path: below /v1/. headers: of this call.
     """
 
     name: str
@@ -52,6 +52,12 @@ class Call(Generic[T_co]):
     result: Callable[[Any], T_co]
     method: Literal["POST", "GET", "PATCH", "DELETE"] = "POST"
     path: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def not_waited_for(self, webhook_url: str | None) -> "Call[T_co]":
+        """Return the call with the preference not to wait for its outcome, and the URL to which that goes."""
+        webhook = {} if webhook_url is None else {"X-Webhook-Url": webhook_url}
+        return replace(self, headers={"Prefer": "respond-async", **webhook})
 
 
 def addface(
@@ -151,6 +157,11 @@ def deleteface(person_id: str | uuid.UUID, face_id: str | uuid.UUID, facedb: str
 
 def listfacedbs() -> Call[list[CountedFacedb]]:
     return Call("listfacedbs", {}, {}, counted_facedbs, "GET", "facedbs")
+
+
+def getjob(job_id: str) -> Call[None]:
+    """Return the look-up of a job, whose result is read by that of the call that became it."""
+    return Call("getjob", {}, {}, nothing, "GET", f"jobs/{_part(job_id, 'job_id must be the id of a job')}")
 
 
 def new_idempotency_key() -> str:

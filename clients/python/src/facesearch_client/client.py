@@ -2,18 +2,19 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import httpx
 
 from facesearch_client import calls
 from facesearch_client.account import TIMEOUT_S, Account, address
-from facesearch_client.answers import no_answer, result_of
+from facesearch_client.answers import ended, no_answer, result_of, submitted
 from facesearch_client.calls import Call, Faces, Metadata, SearchedFaces, new_idempotency_key
 from facesearch_client.errors import Unavailable
 from facesearch_client.images import Image
+from facesearch_client.jobs import Job, Pauses, Submittable, reader
 from facesearch_client.results import (
     AddedFace,
     Comparison,
@@ -293,19 +294,97 @@ class FaceSearch:
         """Return the face databases of the key's tenant, and how much is in each."""
         return self._do(calls.listfacedbs(), None)
 
+    @overload
+    def submit(
+        self, call: Literal["addface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> Job[list[AddedFace]]: ...
+
+    @overload
+    def submit(
+        self,
+        call: Literal["searchface"],
+        *arguments: Any,
+        faces: Literal["all"],
+        webhook_url: str | None = None,
+        **parameters: Any,
+    ) -> Job[list[SearchedFace]]: ...
+
+    @overload
+    def submit(
+        self, call: Literal["searchface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> Job[list[FoundFace]]: ...
+
+    @overload
+    def submit(
+        self, call: Literal["delface"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> Job[None]: ...
+
+    @overload
+    def submit(
+        self, call: Literal["facecompare"], *arguments: Any, webhook_url: str | None = None, **parameters: Any
+    ) -> Job[Comparison]: ...
+
+    def submit(self, call: Submittable, *arguments: Any, webhook_url: str | None = None, **parameters: Any) -> Job[Any]:
+        """Have a call done without waiting for it, and return its job, whose `wait` returns what the call returns. For
+        what has time: the service does it within 15 minutes, and other requests are done first.
+
+        call: its name, "addface", "searchface", "delface" or "facecompare". arguments, parameters: those of the method
+        of that name. webhook_url: where the service sends the outcome, too, if its operator allows the host.
+        """
+        preparing = _Preparing()
+        getattr(preparing, call)(*arguments, **parameters)
+        prepared, key = preparing.prepared
+        sent = prepared.not_waited_for(webhook_url)
+        made = self._repeated(sent, key or new_idempotency_key(), submitted)
+        if isinstance(made, httpx.Response):
+            return Job(None, self, prepared.result, made)
+        return Job(made, self, prepared.result)
+
+    def job(self, call: Submittable, job_id: str, *, every_face: bool = False) -> Job[Any]:
+        """Return a job by its id, such as one that an earlier process submitted. every_face: whether it is of a search
+        with faces="all". Nothing is looked up until it is waited for.
+        """
+        return Job(job_id, self, reader(call, every_face=every_face))
+
+    def _outcome(self, job_id: str, pauses: Pauses) -> httpx.Response:
+        """Return the answer that has the outcome of a job. Raises TimeoutError."""
+        call = calls.getjob(job_id)
+        while True:
+            answer = self._repeated(call, None, ended)
+            if answer is not None:
+                return answer
+            time.sleep(pauses.next_s())
+
     def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        return self._repeated(call, idempotency_key, lambda response: result_of(response, call.result))
+
+    def _repeated(self, call: Call[object], idempotency_key: str | None, read: Callable[[httpx.Response], T]) -> T:
+        """Return what `read` makes of the answer, after as many attempts as it takes."""
         attempts = Attempts(self._retries, call.name, idempotency_key)
         while True:
             try:
-                return result_of(self._send(call, idempotency_key), call.result)
+                return read(self._send(call, idempotency_key))
             except Unavailable as error:
                 pause_s = attempts.pause_s(error)
             time.sleep(pause_s)
 
-    def _send(self, call: Call[T], idempotency_key: str | None) -> httpx.Response:
+    def _send(self, call: Call[object], idempotency_key: str | None) -> httpx.Response:
         try:
             request = self._account.request(self._http, call, idempotency_key)
             return self._http.send(request, follow_redirects=False)
         except httpx.RequestError as error:
             failed = no_answer(error)
         raise failed
+
+
+class _Preparing(FaceSearch):
+    """Keeps the call that is asked for, with its Idempotency-Key, in place of making it. It needs no service."""
+
+    prepared: tuple[Call[Any], str | None]
+
+    def __init__(self) -> None:
+        pass
+
+    def _do(self, call: Call[T], idempotency_key: str | None) -> T:
+        self.prepared = call, idempotency_key
+        return cast("T", None)
