@@ -57,5 +57,7 @@ def lines(path: Path) -> Iterator[Line]:
                     yield Line(place, parse(text[:-1]))
                 except Damaged:
                     yield Line(place, None)
+    except FileNotFoundError:
+        raise OperatorError(f"{path} is gone since it was listed, perhaps for its age: do it again") from None
     except OSError as error:
         raise OperatorError(f"cannot read {path}: {error.strerror}") from None
