@@ -233,6 +233,7 @@ def test_every_answer_of_every_call_is_counted_once(service: Service, tenant: st
             book.send(client, UPDATE_PERSON, person_id=wanted, name="x")
             book.send(client, DELETE_PERSON, person_id=wanted)
             book.send(client, DELETE_FACE_OF_PERSON, person_id=wanted, face_id=wanted)
+            book.send(client, SEARCH_FACE, person_id=wanted)
         book.send(client, ADD_FACE, img=b64(hopper_jpeg()), person_id=person_id)
         person_id = book.send(client, ADD_FACE, img=b64(hopper_jpeg()))
         book.send(client, DELETE_FACE_OF_PERSON, person_id=person_id, face_id=person_id)
