@@ -30,19 +30,30 @@ from shared.control import DEFAULT, Control
 from shared.errors import OperatorError
 from shared.import_request import REQUEST, Progress, Request
 from shared.jobs import DeleteJob, new_gateway_id, new_job_id, new_request_id
+from shared.persons import FaceQuality
 from shared.settings import Settings
 from shared.worker_request import new_id, progress_key
 from spaces import only
 from worker.ledger import Ledger
 from worker.models.identity import Identity
 from worker.store import faces_file
-from worker.store.base import Point, Store
+from worker.store.base import Face, Point, Store
+from worker.store.faces import faces_of, with_faces
 from worker.store.memory import MemoryStore
-from worker.upkeep.imports import BATCH, Imports, take_in
+from worker.upkeep import imports
+from worker.upkeep.imports import Imports, take_in
 from worker.upkeep.pace import AbandonedError
 
 ROOT = Path(__file__).parents[2]
 COLLECTION = "default.staff.0123abcd"
+
+BATCH = 3
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add few persons at once, so that few are several batches."""
+    monkeypatch.setattr(imports, "BATCH", BATCH)
 
 
 def members(file: Path) -> list[bytes]:
@@ -92,20 +103,23 @@ class TestBetweenServices:
         self, running: Running, valkey_url: str, tmp_path: Path
     ) -> None:
         """A stopped service, a Qdrant server in either placement, and a running service."""
-        home = Home(tmp_path / "home", faces(BATCH + 5))
+        *others, first, second, third = faces(BATCH + 7)
+        quality: FaceQuality = {"size": 99.5, "sharpness": 0.8, "dark": 0.0, "bright": 0.1, "yaw": -1.0, "pitch": 2.0}
+        more = [Face(one.person_id, one.vector, 2_000_000_000_000_000, quality) for one in (second, third)]
+        home = Home(tmp_path / "home", [*others, with_faces(first, [*faces_of(first), *more])])
         files = [tmp_path / name for name in ("home.facedb", "server.facedb", "shared.facedb", "service.facedb")]
         said = done("export", files[0], "--data-dir", home.folder)
-        assert f"{files[0]}: 105 persons with 105 faces" in said
+        assert f"{files[0]}: 8 persons with 10 faces" in said
         assert (about(files[0])["facedb"], about(files[0])["automatic_names"]) == ("default", 10)
         asyncio.run(with_a_tenant(valkey_url))
         with served(tmp_path / "qdrant", "a key") as server:
             for placement, before, after in zip(("separate", "shared"), files, files[1:], strict=False):
                 settings = {"REDIS_URL": valkey_url, "QDRANT_URL": server.url, "QDRANT_API_KEY": "a key"}
                 settings |= {"FACESEARCH_PLACEMENT": placement}
-                assert "added         105 persons" in done("import", before, "--facedb", placement, **settings)
-                assert "present       105 persons" in done("import", before, "--facedb", placement, **settings)
+                assert "added         8 persons" in done("import", before, "--facedb", placement, **settings)
+                assert "present       8 persons" in done("import", before, "--facedb", placement, **settings)
                 done("export", after, "--facedb", placement, **settings)
-        assert "added         105 persons" in running.run("import", files[2], "--facedb", "new")
+        assert "added         8 persons" in running.run("import", files[2], "--facedb", "new")
         running.run("export", files[3], "--facedb", "new")
         lines, vectors = members(files[0])
         for file in files[1:]:
@@ -115,7 +129,7 @@ class TestBetweenServices:
             with reading.opened(file) as opened:
                 found = {point.person_id: point.vector.tobytes() for point in opened.points()}
             assert found == {point.person_id: point.vector.tobytes() for point in home.points}
-        assert len(vectors) == 128 + 105 * ours().dimension * 4
+        assert len(vectors) == 128 + 10 * ours().dimension * 4
 
     def test_persons_are_found_as_before_and_names_go_on(self, running: Running, tmp_path: Path) -> None:
         file = tmp_path / "default.facedb"
