@@ -120,10 +120,10 @@ class Load:
         return Caller(*self._where)
 
     def _first_since(self, over: float) -> dict[Call, float]:
-        """Return when a call of each kind was first answered as it must be, of the attempts that began after `over`."""
+        """Return when each of LOADED was first answered as it must be, of the attempts that began after `over`."""
         firsts: dict[Call, float] = {}
         for request, attempt in self.book.attempts():
-            if attempt.began >= over and attempt.status in RIGHT[request.call]:
+            if request.call in LOADED and attempt.began >= over and attempt.status in RIGHT[request.call]:
                 firsts[request.call] = min(attempt.ended, firsts.get(request.call, attempt.ended))
         return firsts
 

@@ -1,4 +1,6 @@
-"""A completed job is delivered again after the face that it added was deleted: the face does not return."""
+"""A completed job is delivered again after the face that it added was deleted: the face does not return. One that adds
+a face to a person adds it once.
+"""
 
 import json
 import time
@@ -71,6 +73,24 @@ def test_a_deleted_face_stays_deleted(scene: Scene, again: bool) -> None:
     scene.delete(person_id)
     scene.deliver(again=again)
     assert scene.faces() == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["sent again by its gateway", "given to another worker"])
+def test_a_face_of_a_person_is_added_once_and_stays_deleted(scene: Scene, again: bool) -> None:
+    form = {"data": {"facedb": scene.facedb, "name": "first"}, "files": {"img": hopper_jpeg()}}
+    person = scene.service.http.post("/v1/addface", **form).json()["message"][0]["person_id"]
+    scene.job = scene.job.model_copy(update={"person_id": uuid.UUID(person)})
+    path = f"/v1/persons/{person}"
+    for _ in range(2):
+        scene.deliver(again=again)
+        faces = scene.service.http.get(path, params={"facedb": scene.facedb}).json()["message"]["faces"]
+        assert [face["face_id"] for face in faces] == [person, str(scene.job.face_id(0))]
+        scene.broker.delete(f"{RESULT_PREFIX}{scene.job.job_id}")  # as if its worker was killed before it answered
+    gone = scene.service.http.delete(f"{path}/faces/{scene.job.face_id(0)}", params={"facedb": scene.facedb})
+    assert gone.json()["status"] == "OK"
+    scene.deliver(again=again)
+    (face,) = scene.service.http.get(path, params={"facedb": scene.facedb}).json()["message"]["faces"]
+    assert face["face_id"] == person
 
 
 def test_a_job_with_a_stored_outcome_is_not_done_again(scene: Scene) -> None:

@@ -23,7 +23,8 @@ from qdrant_server import Server, served
 from redis_servers import make_certificate
 from shared.settings import Settings
 from worker.models.identity import Identity
-from worker.store.base import Point, Store, StoreError, StoreUnavailable
+from worker.store.base import Face, Point, Store, StoreError, StoreUnavailable
+from worker.store.faces import with_faces
 from worker.store.qdrant import collection_limit, search
 from worker.store.qdrant.backend import open_qdrant
 
@@ -110,6 +111,44 @@ class TestRequests:
         }
         (index,) = sent(server, "index", home)
         assert index["body"] == {"field_name": "facedb", "field_schema": {"type": "keyword", "is_tenant": True}}
+
+    def test_a_change_of_faces_has_a_condition_and_one_order_where_there_are_replicas(
+        self, server: Server, db: str, grpc: bool
+    ) -> None:
+        for replicas, ordering in ((1, "weak"), (2, "strong")):
+            person = face()
+            with opened(server, qdrant_grpc=grpc, qdrant_replicas=replicas) as store:
+                store.add(db, [person])
+                (read,) = store.get(db, [person.person_id])
+                store.replace(db, read, with_faces(read, [*read.faces, Face(uuid.uuid4(), person.vector)]))
+                (index,) = sent(server, "index", db)
+                assert index["body"]["field_name"] == "face_count", "made once, before anybody has several faces"
+                upsert = sent(server, "upsert", db)[-1]
+                assert (upsert["wait"], upsert["ordering"]) == ("true", ordering)
+                assert upsert["body"]["update_mode"] == "update_only"
+                keys = [
+                    each.get("key") or each.get("is_empty", each) for each in upsert["body"]["update_filter"]["must"]
+                ]
+                assert len(keys) == 5, "the id, three attributes and the revision"
+                (read,) = store.get(db, [person.person_id])
+                store.replace(db, read, None)
+                removal = sent(server, "delete", db)[-1]
+                assert (removal["wait"], removal["ordering"]) == ("true", ordering)
+                assert len(removal["body"]["filter"]["must"]) == 5
+                assert store.count(db) == 0
+
+    def test_a_server_that_would_ignore_conditions_keeps_no_several_faces(
+        self, server: Server, db: str, grpc: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = models.VersionInfo(title="qdrant", version="1.16.3")
+        with opened(server, qdrant_grpc=grpc) as store:
+            store.add(db, [person := face()])
+            (read,) = store.get(db, [person.person_id])
+            with monkeypatch.context() as before:
+                before.setattr(store._client, "info", lambda: old)
+                with pytest.raises(StoreError, match=r"Qdrant 1\.16 cannot keep several faces"):
+                    store.replace(db, read, with_faces(read, [*read.faces, Face(uuid.uuid4(), person.vector)]))
+            assert not sent(server, "upsert", db)[1:]
 
     def test_writes_wait_and_are_ordered_where_there_are_replicas(self, server: Server, db: str, grpc: bool) -> None:
         person = face()
