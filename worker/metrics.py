@@ -68,6 +68,11 @@ class Metrics:
             "Faces that were deleted because they were older than their facedb keeps faces.",
             registry=self.registry,
         )
+        self._retention_failures = Counter(
+            "facesearch_retention_failures",
+            "Passes of the retention that could not delete or erase everything; the next one is ten minutes later.",
+            registry=self.registry,
+        )
         self._store_errors = Counter(
             "facesearch_store_errors", "Failed calls of the store.", ["operation", "error"], registry=self.registry
         )
@@ -157,6 +162,10 @@ class Metrics:
     def too_old(self) -> None:
         """Count a face that was deleted for its age."""
         self._too_old.inc()
+
+    def retention_failed(self) -> None:
+        """Count a pass of the retention that could not do everything."""
+        self._retention_failures.inc()
 
     @contextmanager
     def store(self, operation: str) -> Iterator[None]:

@@ -246,6 +246,8 @@ class TestPass:
         scene.sweep()
         assert [len(scene.left(collection)) for collection in collections] == [0, 1, 0]
         assert LEASE_S < scene.turn_s() <= RETRY_S
+        failures = scene.runtime.metrics.registry.get_sample_value("facesearch_retention_failures_total")
+        assert failures == 1
         scene.store.away = set()
         scene.sweep()
         assert scene.left(collections[1]) == set()

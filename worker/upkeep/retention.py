@@ -82,6 +82,8 @@ class RetentionSweeper:
         except (AbandonedError, _TurnLostError):
             self._renew(0)
             return
+        if not complete:
+            self._runtime.metrics.retention_failed()
         self._renew(min(PASS_EVERY_S, self._until_next_erasure()) if complete else RETRY_S)
 
     def _pass(self, pace: Pace) -> bool:
