@@ -39,11 +39,14 @@ class _Removed:
 
 @dataclass
 class _Checked:
-    """A chain as far as it was read. first: number of its first file here. number, hash, at: of the last entry."""
+    """A chain as far as it was read. first: number of its first file here. seal: by what it is hashed. number, hash,
+    at: of the last entry.
+    """
 
     name: str
     first: int
     place: Place
+    seal: Seal
     begin: tuple[int, str] = (0, ZERO)
     number: int = 0
     hash: str = ZERO
@@ -53,9 +56,12 @@ class _Checked:
     at_heads: dict[int, str] = field(default_factory=dict)
 
 
-def verify(folders: Sequence[Path], seal: Seal, heads: Iterable[Head] | None, days: int) -> Report:
+def verify(
+    folders: Sequence[Path], seal: Seal, heads: Iterable[Head] | None, days: int, former: Sequence[Seal] = ()
+) -> Report:
     """Check the chains in these folders. heads: what is known of chains from elsewhere, None: nothing. days: how long
-    files are kept; a head that is older says nothing of a chain of which no file is left.
+    files are kept; a head that is older says nothing of a chain of which no file is left. former: seals that chains may
+    have besides, of keys that were changed.
 
     Raises OperatorError if a folder or a file cannot be read.
     """
@@ -65,7 +71,7 @@ def verify(folders: Sequence[Path], seal: Seal, heads: Iterable[Head] | None, da
     report, removed, checked = Report(), dict[str, _Removed](), dict[str, _Checked]()
     for name, files in chains(folders):
         numbers = {head.number for head in known.get(name, ())}
-        checked[name] = _check_chain(name, files, seal, numbers, removed, report)
+        checked[name] = _check_chain(name, files, (seal, *former), numbers, removed, report)
     for chain in checked.values():
         _check_begin(chain, removed.get(chain.name, _Removed()))
         report.problems += chain.problems[:MOST_PROBLEMS]
@@ -87,13 +93,13 @@ def verify(folders: Sequence[Path], seal: Seal, heads: Iterable[Head] | None, da
 def _check_chain(
     name: str,
     files: Sequence[tuple[LogFile, Path]],
-    seal: Seal,
+    seals: Sequence[Seal],
     heads: set[int],
     removed: dict[str, _Removed],
     report: Report,
 ) -> _Checked:
     """Check the files of a chain and note what it says about removed files."""
-    chain = _Checked(name, files[0][0].number, Place(files[0][1], 1))
+    chain = _Checked(name, files[0][0].number, Place(files[0][1], 1), seals[0])
     for expected, (file, path) in zip(count(chain.first), files, strict=False):
         if file.number != expected:
             chain.problems.append(f"chain {name}: file {LogFile(name, expected).name} is missing, before {path.name}")
@@ -103,7 +109,7 @@ def _check_chain(
             if line.entry is None:
                 _note_unreadable(line, chain, report, is_last=is_last)
                 continue
-            _check_entry(line.entry, line.place, file, chain, seal)
+            _check_entry(line.entry, line.place, file, chain, seals)
             report.entries += 1
             if line.entry.number in heads:
                 chain.at_heads[line.entry.number] = line.entry.hash
@@ -119,24 +125,24 @@ def _note_unreadable(line: Line, chain: _Checked, report: Report, *, is_last: bo
         chain.problems.append(f"{line.place}: is no entry")
 
 
-def _check_entry(entry: Entry, place: Place, file: LogFile, chain: _Checked, seal: Seal) -> None:
+def _check_entry(entry: Entry, place: Place, file: LogFile, chain: _Checked, seals: Sequence[Seal]) -> None:
     """Check an entry against the one before, and go on from what it says."""
     previous = chain.hash
     if place.line == 1:
-        previous = _check_open(entry, place, file, chain, seal)
+        previous = _check_open(entry, place, file, chain, seals)
     elif entry.event == "open":
         chain.problems.append(f"{place}: a file begins in the middle of another")
     if chain.is_closed:
         chain.problems.append(f"{place}: follows the end of its chain")
     if entry.number != chain.number + 1:
         chain.problems.append(f"{place}: is entry {entry.number} and follows entry {chain.number}")
-    elif seal.hash(previous, entry.content) != entry.hash:
+    elif chain.seal.hash(previous, entry.content) != entry.hash:
         chain.problems.append(f"{place}: this entry or the one before is not as it was written: the hash is wrong")
     chain.number, chain.hash, chain.at = entry.number, entry.hash, entry.at
     chain.is_closed = chain.is_closed or entry.event == "close"
 
 
-def _check_open(entry: Entry, place: Place, file: LogFile, chain: _Checked, seal: Seal) -> str:
+def _check_open(entry: Entry, place: Place, file: LogFile, chain: _Checked, seals: Sequence[Seal]) -> str:
     """Check the first entry of a file. Returns the hash before it."""
     fields = entry.fields
     previous = fields.get("previous")
@@ -149,9 +155,11 @@ def _check_open(entry: Entry, place: Place, file: LogFile, chain: _Checked, seal
         )
     if (fields.get("chain"), fields.get("file")) != (file.chain, file.number):
         chain.problems.append(f"{place}: belongs to another file than its name says")
-    if fields.get("seal") != seal.name:
+    if file.number == chain.first:
+        chain.seal = next((seal for seal in seals if seal.name == fields.get("seal")), chain.seal)
+    if fields.get("seal") != chain.seal.name:
         chain.problems.append(
-            f"{place}: its chain is hashed by {fields.get('seal')}, and here is {seal.name}: is "
+            f"{place}: its chain is hashed by {fields.get('seal')}, and here is {chain.seal.name}: is "
             "FACESEARCH_CALL_LOG_KEY the gateway's?"
         )
     if file.number == chain.first:

@@ -65,10 +65,19 @@ def audit(context: click.Context, last: int, data_dir: Path | None, as_json: boo
     metavar="FILE",
     help="Heads that `facesearch audit heads` printed earlier, to be checked beside those in the broker.",
 )
+@click.option(
+    "--former-keys",
+    "former",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Earlier values of FACESEARCH_CALL_LOG_KEY, one on each line; an empty line stands for no key.",
+)
 @click.option("--without-broker", is_flag=True, help="Check the files, and the heads of --heads, alone.")
 @data_dir_option
 @reported
-def verify(folders: tuple[Path, ...], kept: Path | None, without_broker: bool, data_dir: Path | None) -> None:
+def verify(
+    folders: tuple[Path, ...], kept: Path | None, former: Path | None, without_broker: bool, data_dir: Path | None
+) -> None:
     """Check that no entry of the call log was changed, removed, moved or added.
 
     DIR: the folders of all gateways, by default that of the settings. The service may be running or stopped. With a
@@ -79,7 +88,8 @@ def verify(folders: tuple[Path, ...], kept: Path | None, without_broker: bool, d
     if not without_broker:
         known = [*(known or ()), *_in_broker(settings)]
     seal = Seal.of(settings.call_log_key)
-    report = verify_log(folders or (settings.call_log_folder,), seal, known, settings.call_log_days)
+    others = [] if former is None else [Seal(line.encode() or None) for line in _lines(former)]
+    report = verify_log(folders or (settings.call_log_folder,), seal, known, settings.call_log_days, others)
     for line in report.remarks:
         remark(f"note: {line}")
     for line in report.problems:
@@ -163,11 +173,18 @@ def _in_broker(settings: Settings) -> list[heads.Head]:
         raise OperatorError(f"the broker has a record that is {error}") from None
 
 
-def _kept(path: Path) -> list[heads.Head]:
+def _lines(path: Path) -> list[str]:
     try:
-        return heads.read(path.read_text().splitlines())
+        return path.read_text().splitlines()
     except OSError as error:
         raise OperatorError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise OperatorError(f"{path} is no text") from None
+
+
+def _kept(path: Path) -> list[heads.Head]:
+    try:
+        return heads.read(_lines(path))
     except ValueError as error:
         raise OperatorError(f"{path} has a line that is {error}") from None
 

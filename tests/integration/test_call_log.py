@@ -86,6 +86,9 @@ def test_every_answered_call_is_in_the_log_although_a_process_was_killed(tmp_pat
         kept.write_text(audit(url, "heads").stdout)
 
         assert audit(url, "verify", folder, FACESEARCH_CALL_LOG_KEY="").exit_code == 1
+        former = tmp_path / "former"
+        former.write_text(KEY["FACESEARCH_CALL_LOG_KEY"] + "\n")
+        assert audit(url, "verify", folder, "--former-keys", former, FACESEARCH_CALL_LOG_KEY="").exit_code == 0
         first, *_, last = sorted(folder.iterdir())
         text = first.read_bytes()
         first.write_bytes(text.replace(b'"call":"delface"', b'"call":"addface"', 1))

@@ -154,6 +154,13 @@ class TestAChainThatIsMadeAnew:
             path.write_bytes(path.read_bytes().replace(seal.name.encode(), KEYED.name.encode()))
         assert any("the hash is wrong" in each for each in verify([tmp_path], KEYED, None, DAYS).problems)
 
+    def test_chains_of_former_keys_are_checked_by_these(self, tmp_path: Path) -> None:
+        old, new = (Writer(tmp_path, gateway, seal) for gateway, seal in zip(GATEWAYS, (Seal(), KEYED), strict=True))
+        old.turn()
+        heads = [old.end(), new.end()]
+        assert verify([tmp_path], KEYED, heads, DAYS).problems
+        assert verify([tmp_path], KEYED, heads, DAYS, [Seal(b"an older one"), Seal()]).problems == []
+
     def test_a_seal_does_not_show_its_key(self) -> None:
         assert "kept elsewhere" not in repr(KEYED) + KEYED.name
 
