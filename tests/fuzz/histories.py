@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -29,7 +31,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis import Redis
 
 import worker.actions
+import worker.delivery.deadline
 import worker.ledger
+import worker.unique
 from facesearch.embedded import servers
 from faults.clock import Clock, clock, why_not
 from fuzz.stepping import Fate, Stepped, SteppedRedis, SteppedStore
@@ -37,6 +41,7 @@ from gateway.dispatch.jobs import GRACE_S
 from processes import answers, wait_for
 from shared.contract import Status
 from shared.control import DROP_AFTER_S, DROPPED
+from shared.errors import Unavailable
 from shared.idempotency import ASKED, ORIGIN, OUTCOME, record
 from shared.jobs import (
     AddJob,
@@ -87,6 +92,12 @@ SKEW_S = 3
 """Time to live of a key that shows Valkey's clock, and the most seconds by which that clock may be off."""
 
 
+REGULAR = b"r"
+"""A face that only unique adds add."""
+
+MOST_WAITS = 2
+"""Pauses of a unique add before it gives up."""
+
 Course = tuple[int, Fate]
 
 
@@ -94,13 +105,14 @@ Course = tuple[int, Fate]
 class Request:
     """A caller's request, sent once or repeated.
 
-    key: its Idempotency-Key. images: of an add. face: of a delete. promised: the first answer other than FAIL. origins:
-    the origins of its jobs.
+    key: its Idempotency-Key. images: of an add. unique: whether it adds only who is new. face: of a delete. promised:
+    the first answer other than FAIL. origins: the origins of its jobs.
     """
 
     collection: str
     key: str | None
     images: bytes = b""
+    unique: bool = False
     face: uuid.UUID | None = None
     promised: Outcome | None = None
     origins: set[str] = field(default_factory=set)
@@ -201,6 +213,12 @@ class Histories(RuleBasedStateMachine):
         self.requests.append(Request(self.collection, self.new_key(keyed), images))
         self.ask(self.requests[-1], course)
 
+    @precondition(lambda self: len(self.requests) < REQUESTS)
+    @rule(images=st.sampled_from((REGULAR, b"a" + REGULAR, REGULAR * 2)), keyed=st.booleans(), course=COURSES)
+    def add_unique(self, images: bytes, keyed: bool, course: Course) -> None:
+        self.requests.append(Request(self.collection, self.new_key(keyed), images, unique=True))
+        self.ask(self.requests[-1], course)
+
     @precondition(lambda self: len(self.requests) < REQUESTS and self.faces())
     @rule(which=st.integers(0, 2), keyed=st.booleans(), course=COURSES)
     def delete(self, which: int, keyed: bool, course: Course) -> None:
@@ -266,12 +284,16 @@ class Histories(RuleBasedStateMachine):
             assert len(request.promised.message) == len(request.images)
             for added in request.promised.message:
                 face = uuid.UUID(added["person_id"])
-                names.append(f"{request.collection} {added['name']}")
+                if "existing" not in added:
+                    names.append(f"{request.collection} {added['name']}")
                 assert face in tried or self.store.contains(request.collection, face), f"a face is lost: {request}"
         assert len(set(names)) == len(names), f"two faces have one name: {names}"
         for collection in self.store.collections():
             known = {face for request in self.requests for face in self.faces_of(request)}
-            assert {point.person_id for point in self.store.points(collection)} <= known, "a face of no request"
+            points = list(self.store.points(collection))
+            assert {point.person_id for point in points} <= known, "a face of no request"
+            twice = [point for point in points if np.array_equal(point.vector, TableFaces.vector(REGULAR[0]))]
+            assert len(twice) <= 1, f"unique adds added somebody twice: {[point.person_id for point in twice]}"
 
     def running(self) -> list[DispatchedJob]:
         return [sent for sent in self.sent if not sent.execution.ended]
@@ -327,7 +349,7 @@ class Histories(RuleBasedStateMachine):
             "once": once,
         }
         if request.face is None:
-            job: Any = AddJob(**about, name=None)
+            job: Any = AddJob(**about, name=None, unique=95 if request.unique else None)
             self.world.redis.set(image_key(job.job_id), request.images, ex=DEADLINE_S + 5)
         else:
             job = DeleteJob(**about, person_id=request.face)
@@ -383,6 +405,17 @@ class Histories(RuleBasedStateMachine):
         request.promised = outcome
 
 
+class Waits(threading.local):
+    """In place of the pauses of a unique add that waits for others: it gives up after MOST_WAITS of them."""
+
+    made = 0
+
+    def __call__(self, _seconds: float) -> None:
+        self.made += 1
+        if self.made > MOST_WAITS:
+            raise Unavailable("it waits for too long")
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Yield the shared state. It needs gcc: see `faults.clock.why_not`."""
@@ -400,8 +433,10 @@ def world(folder: Path) -> Iterator[World]:
         )
         shared = World(redis, made, runtime)
         faked_time = SimpleNamespace(time=shared.now, time_ns=lambda: int(shared.now() * 1e9))
-        for module in (worker.actions, worker.ledger):
+        for module in (worker.actions, worker.delivery.deadline, worker.ledger):
             stack.enter_context(mock.patch.object(module, "time", faked_time))
+        waiting = SimpleNamespace(time=shared.now, sleep=Waits())
+        stack.enter_context(mock.patch.object(worker.unique, "time", waiting))
         yield shared
 
 

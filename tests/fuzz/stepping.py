@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.jobs import Outcome
+from worker.models.identity import Identity
 from worker.store.base import StoreUnavailable
 from worker.store.memory import MemoryStore
 
@@ -109,6 +110,13 @@ class SteppedStore:
     def __init__(self, store: MemoryStore, execution: Stepped) -> None:
         self._store = store
         self._execution = execution
+
+    @property
+    def identity(self) -> Identity:
+        return self._store.identity
+
+    def under(self, identity: Identity) -> "SteppedStore":
+        return SteppedStore(self._store.under(identity), self._execution)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._store, name)
