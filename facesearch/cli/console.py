@@ -49,7 +49,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except OperatorError as error:
-            click.echo(f"facesearch: {error}", err=True)
+            click.echo(click.style("facesearch:", fg="red") + f" {error}", err=True)  # in colour on a terminal alone
             sys.exit(1)
 
     return run

@@ -112,18 +112,11 @@ def import_(
     anew: bool,
     send_uncertain: bool,
 ) -> None:
-    r"""Add the photos of a folder, CSV file or ZIP file, or an exported facedb, to a face database.
+    """Add the photos of a folder, CSV file or ZIP file, or an exported facedb, to a face database.
 
     Photos are added through a running service, here or elsewhere. An import that was interrupted, by Ctrl-C or in any
     other way, goes on when the same command is run again, and adds no photo twice: a journal beside the source says
     what was added. It holds names and paths. The exit status is 0 only if every photo was added.
-
-    \b
-    facesearch import photos                   # photos/Ann/1.jpg is Ann
-    facesearch import photos --names file      # photos/Ann.jpg is Ann
-    facesearch import staff.csv --facedb staff # columns file and name
-    facesearch import photos.zip --dry-run --report wrong.csv
-    facesearch import staff.facedb --facedb staff  # of `facesearch export`
     """
     if is_facedb(source):
         _refuse_options_for_photos()

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from facesearch.cli.examples import with_examples
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when one of them is run or asked for its own help.
@@ -28,7 +30,7 @@ class LazyGroup(click.Group):
             return None
         attribute = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(import_module(f"{self._package}.{attribute}"), attribute)
-        return command
+        return with_examples(command, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

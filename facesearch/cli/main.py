@@ -12,6 +12,7 @@ SUMMARIES: Final = {
     "audit": "List recent changes of tenants, keys and face databases, and attempts with a wrong admin key.",
     "backup": "Write a backup of faces, tenants, keys and counters into the new folder DIR.",
     "calibrate": "Measure an embedder's table from cosine to confidence on the photos in DIR.",
+    "completion": "Print a script that makes a shell complete commands and options.",
     "doctor": "Check what is installed, reachable and ready.",
     "erase": "Erase persons, and remove deleted faces and dropped face databases from every file of the service.",
     "evaluate": "Measure how well the models tell the people on the photos in DIR apart.",
@@ -34,7 +35,12 @@ LazyGroup).
 """
 
 
-@click.group(cls=LazyGroup, package="facesearch.cli", summaries=SUMMARIES)
+@click.group(
+    cls=LazyGroup,
+    package="facesearch.cli",
+    summaries=SUMMARIES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="facesearch")
 def main() -> None:
     """Self-hosted face search: add, search, delete and compare faces over four HTTP calls."""

@@ -87,19 +87,12 @@ def migrate(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Move the face database NAME to another model, from your photos. The service keeps none.
+    """Move the face database NAME to another model, from your photos. The service keeps none.
 
     Searches, adds and deletions go on throughout. Workers need both models: FACESEARCH_EMBEDDER, the new one, and
     FACESEARCH_SECOND_EMBEDDER. Persons keep their ids, names, attributes and times. A face is taken from a photo only
     if the former model finds the stored face of that person in it. An interrupted run goes on when it is run again. The
     exit status of a run with --photos is 0 only if nobody is missing.
-
-    \b
-    facesearch facedbs migrate staff --photos photos       # photos/Ann/1.jpg: Ann is a name, external_id or person_id
-    facesearch facedbs migrate staff --photos staff.csv    # columns file, and person_id, external_id or name
-    facesearch facedbs migrate staff --photos all --by-face
-    facesearch facedbs migrate staff                       # how far it is
-    facesearch facedbs migrate staff --switch              # then --rollback, or --finish
     """
     if photos is not None and what is not None:
         raise OperatorError(f"--photos and --{what} are two steps: run the command twice")
