@@ -29,8 +29,9 @@ OK: Final = "ok"
 class Heartbeat(BaseModel):
     """The state of a worker. store: "ok", or why the store does not answer. disk: "ok", or why it cannot write. host:
     the worker's host name. identity: of the embeddings of new face databases; identities: all that it serves, none if
-    it is of a release that serves one. refused_count: face databases that it refuses because their embeddings have
-    another identity; refused: which, and what to do, in one line.
+    it is of a release that serves one. licence: of the embedder, an SPDX expression; "" if it is not known.
+    refused_count: face databases that it refuses because their embeddings have another identity; refused: which, and
+    what to do, in one line.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class Heartbeat(BaseModel):
     host: str = ""
     identity: str = ""
     identities: tuple[str, ...] = ()
+    licence: str = ""
     refused_count: int = 0
     refused: str = ""
 

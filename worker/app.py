@@ -31,6 +31,7 @@ from worker.delivery.full_broker import FullBrokerLog, publish_outcomes
 from worker.delivery.redelivery import Redelivery
 from worker.delivery.time_limit import CHECK_S, TimeLimit, limit_s
 from worker.heartbeat import HeartbeatSender, require_same_embedder
+from worker.models.selection import in_use
 from worker.runtime import Runtime, open_runtime
 from worker.thread_connections import ThreadConnections
 from worker.upkeep.backups import Backups
@@ -176,7 +177,9 @@ def create_celery(  # noqa: C901 -- the steps share what it composes
             # Stopped in this order, started in the reverse one. The heartbeat stops first: no gateway must count on
             # this worker while it still removes something.
             self.services = (
-                HeartbeatSender(redis, store, runtime.spaces, opened.foreign_facedbs.summary),
+                HeartbeatSender(
+                    redis, store, runtime.spaces, opened.foreign_facedbs.summary, in_use(settings)[1].licence
+                ),
                 opened.foreign_facedbs,
                 Sweeper(runtime.ledger, store),
                 RetentionSweeper(runtime),

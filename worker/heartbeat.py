@@ -43,6 +43,7 @@ class HeartbeatSender:
     face databases it refuses.
 
     refused: returns the number of face databases that are refused now, and a line with their names and the remedy.
+    licence: of the preferred embedder.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class HeartbeatSender:
         store: Store,
         spaces: Spaces,
         refused: Callable[[], tuple[int, str]] = lambda: (0, ""),
+        licence: str = "",
     ) -> None:
         self._redis = redis
         self._store = store
         self._spaces = spaces
         self._refused = refused
+        self._licence = licence
         self._id = uuid.uuid4().hex
         self._sending = Periodic("heartbeat", self.send, HEARTBEAT_INTERVAL_S)
 
@@ -82,6 +85,7 @@ class HeartbeatSender:
             host=socket.gethostname(),
             identity=str(self._spaces.preferred),
             identities=tuple(map(str, self._spaces.preprocessings)),
+            licence=self._licence,
             refused_count=count,
             refused=refused,
         )

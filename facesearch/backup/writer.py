@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -12,8 +12,10 @@ from redis import Redis, RedisError
 from facesearch.backup import control_data, manifest, served_faces, worker_request
 from facesearch.embedded import data_directory, stopped_broker
 from facesearch.embedded.broker import describe_failure
+from shared import last_backup
 from shared.backup_request import faces_path
 from shared.errors import OperatorError
+from shared.last_backup import LastBackup
 from shared.settings import Settings
 from worker.store import awaiting, faces_file
 from worker.store.backend import Backend
@@ -57,7 +59,10 @@ def _write(settings: Settings, folder: Path, say: Say) -> manifest.Manifest:
             os.fsync(control.fileno())
         if settings.redis_url is None or store.folder is not None:
             copy_keys(settings.data_dir.expanduser(), folder)
-        return manifest.finish(folder, "embedded" if store.snapshots is None else "qdrant")
+        made = manifest.finish(folder, "embedded" if store.snapshots is None else "qdrant")
+        with suppress(RedisError):  # the backup is whole whether or not operators are told of it
+            last_backup.keep(redis, LastBackup(at=made.created, bytes=made.bytes, release=made.release))
+        return made
 
 
 def copy_keys(source: Path, target: Path) -> None:

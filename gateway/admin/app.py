@@ -18,7 +18,7 @@ from gateway.body.query import read_query
 from gateway.body.reading import defer_continue, read_body
 from gateway.http.answers import answer
 from gateway.http.middleware import errors, request_id
-from gateway.pages.routes import api_page
+from gateway.pages.routes import api_page, console
 from shared.contract import Status
 from shared.control import FIRST_KEY_FILE, Control
 from shared.operator_jobs import OperatorJobs
@@ -41,7 +41,7 @@ def create_admin_app(settings: Settings) -> web.Application:
     app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=defer_continue) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     if settings.pages:
-        app.add_routes(api_page("admin.js"))
+        app.add_routes([*console("operations.html"), *api_page("admin.js")])
     app.cleanup_ctx.append(_resources(settings, wrong_keys))
     return app
 

@@ -46,7 +46,7 @@ _TAGS: Final = {
     "Facedbs": "Face databases of a tenant.",
     "Persons": "Who was added to a facedb. A worker answers: without one it is 503.",
     "Usage": "What was asked, and what of it is charged.",
-    "Service": "The API itself.",
+    "Service": "How the service is, what was changed, and the API itself.",
 }
 
 # By HTTP code: the name of the response, its meaning, its status, and an example of the message.
@@ -311,6 +311,8 @@ def _query_parameters(operation: Operation) -> list[Json]:
 
 
 def _tag(path: str) -> str:
+    if path in (f"{PREFIX}/service", f"{PREFIX}/audit"):
+        return "Service"
     what = path.removeprefix(PREFIX).partition("{tenant}")[2]
     if "/persons" in what or what == "/erasures":
         return "Persons"

@@ -23,6 +23,7 @@ from gateway.admin.bodies import (
     SetRetention,
 )
 from gateway.admin.estimates import estimate
+from gateway.admin.service import get_service, list_events
 from shared import expiry, person_erasure
 from shared.aged_persons import aged
 from shared.audit import Event
@@ -281,6 +282,8 @@ def _facedb_of_the_path(given: Mapping[str, Any], _result: Any) -> dict[str, str
 
 
 OPERATIONS: Final[Sequence[Operation]] = (
+    Operation("GET", f"{PREFIX}/service", "How the service is, and when its last backup was made", get_service),
+    Operation("GET", f"{PREFIX}/audit", "The newest events of the audit trail, oldest first", list_events),
     Operation("GET", _TENANTS, "List all tenants", list_tenants),
     Operation(
         "POST",

@@ -7,6 +7,7 @@ import asyncio
 import json
 import math
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -24,6 +25,35 @@ TIMEOUT_S: Final = 2.0
 
 QUEUES_READ: Final = 1000
 """Queues of tenants in which the oldest job is searched."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """waiting: jobs that no worker has taken. taken: jobs that workers have taken and not finished. oldest_s: seconds
+    since the dispatch of the job that waits longest, 0 where none waits, NaN if a message is no job.
+    """
+
+    waiting: int
+    taken: int
+    oldest_s: float
+
+
+async def read_queue(broker: Redis) -> Queue:
+    """Return what waits and what is worked on now. Raises RedisError."""
+    async with broker.pipeline(transaction=False) as pipeline:
+        for waiting in (QUEUE, EXTRA, HELD):
+            pipeline.llen(waiting)
+        pipeline.hlen(UNACKED)
+        # The oldest job is the rightmost of QUEUE or of a tenant's queue, all of which are filled from the left.
+        pipeline.lindex(QUEUE, -1)
+        pipeline.zrange(WAITING, 0, QUEUES_READ - 1)
+        *lengths, taken, oldest, tenants = await pipeline.execute()
+    async with broker.pipeline(transaction=False) as pipeline:
+        for tenant in tenants:
+            pipeline.lindex(LINE_PREFIX + tenant.decode(), -1)
+        first = [message_of(job) for job in await pipeline.execute() if job is not None]
+    ages = map(_age, first if oldest is None else [*first, oldest])
+    return Queue(sum(lengths), taken, max(ages, default=0.0))
 
 
 class BrokerMetrics:
@@ -63,21 +93,10 @@ class BrokerMetrics:
         await asyncio.gather(self._read_memory("broker", broker), self._read_memory("images", image_store))
 
     async def _read_queue(self, broker: Redis) -> None:
-        async with broker.pipeline(transaction=False) as pipeline:
-            for waiting in (QUEUE, EXTRA, HELD):
-                pipeline.llen(waiting)
-            pipeline.hlen(UNACKED)
-            # The oldest job is the rightmost of QUEUE or of a tenant's queue, all of which are filled from the left.
-            pipeline.lindex(QUEUE, -1)
-            pipeline.zrange(WAITING, 0, QUEUES_READ - 1)
-            *lengths, taken, oldest, tenants = await pipeline.execute()
-        async with broker.pipeline(transaction=False) as pipeline:
-            for tenant in tenants:
-                pipeline.lindex(LINE_PREFIX + tenant.decode(), -1)
-            first = [message_of(job) for job in await pipeline.execute() if job is not None]
-        self._length.set(sum(lengths))
-        self._oldest.set(max(map(_age, first if oldest is None else [*first, oldest]), default=0))
-        self._taken.set(taken)
+        queue = await read_queue(broker)
+        self._length.set(queue.waiting)
+        self._oldest.set(queue.oldest_s)
+        self._taken.set(queue.taken)
         self._workers.set(len(await living_workers(broker)))
 
     @property

@@ -19,6 +19,9 @@ from shared.heartbeat import DISK, FACEDBS, OK, WORKERS, Heartbeat, heartbeat_ke
 
 TIMEOUT_S: Final = 2.0
 
+UNKNOWN: Final = "unknown"
+"""The state of a part that cannot be asked now."""
+
 VERBOSE: Final = "verbose"
 """Name of the query parameter that asks for all parts; "0" does not."""
 
@@ -31,24 +34,29 @@ def gateway_state(results: Results) -> str:
 
 
 async def service_state(redis: Redis, results: Results) -> dict[str, str]:
-    """Return the state of each part of the service: "ok" or the problem. Never raises. It is public, so it names no
-    tenant and no facedb.
+    """Return the state of each part of the service and of this gateway: "ok" or the problem. Never raises. It is
+    public, so it names no tenant and no facedb.
     """
+    parts = await parts_of_service(redis)
+    known = parts["worker"] != UNKNOWN
+    own = UNKNOWN if not known else OK if results.subscribed else "the subscription is not connected"
+    return {"broker": parts.pop("broker"), MEMORY: parts.pop(MEMORY), "results": own, **parts}
+
+
+async def parts_of_service(redis: Redis) -> dict[str, str]:
+    """Return the state of each part that all gateways share. Never raises."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             workers = await living_workers(redis)
             broker, memory = await _file(redis), await _memory(redis)
     except (RedisError, OSError, TimeoutError):
-        unknown = "unknown"
-        parts = (MEMORY, "results", "worker", "store", DISK, FACEDBS)
-        return {"broker": "does not answer", **dict.fromkeys(parts, unknown)}
+        return {"broker": "does not answer", **dict.fromkeys((MEMORY, "worker", "store", DISK, FACEDBS), UNKNOWN)}
     stores = [worker.store for worker in workers]
     return {
         "broker": broker,
         MEMORY: memory,
-        "results": OK if results.subscribed else "the subscription is not connected",
         "worker": OK if workers else "none is alive",
-        "store": "unknown" if not stores else OK if OK in stores else stores[0],
+        "store": UNKNOWN if not stores else OK if OK in stores else stores[0],
         DISK: _disk(workers),
         FACEDBS: _facedbs(workers),
     }
@@ -72,12 +80,12 @@ async def _memory(redis: Redis) -> str:
 
 def _disk(workers: Sequence[Heartbeat]) -> str:
     """Return the problem of any worker's disk: each may have its own, and a call may reach any worker."""
-    return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else "unknown"
+    return next((worker.disk for worker in workers if worker.disk != OK), OK) if workers else UNKNOWN
 
 
 def _facedbs(workers: Sequence[Heartbeat]) -> str:
     if not workers:
-        return "unknown"
+        return UNKNOWN
     refused = max(worker.refused_count for worker in workers)
     return f"{refused} hold faces of another model and are refused; `facesearch doctor` names them" if refused else OK
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema_rs
@@ -16,8 +16,12 @@ from gateway.admin import estimates, wrong_keys
 from gateway.admin.app import CONTROL, create_admin_app
 from gateway.admin.bodies import MAX_BODY_BYTES, DefaultFacedb, ErasedPersons, SetRetention
 from gateway.admin.operations import OPERATIONS
+from shared import last_backup
 from shared.confidence import REQUEST, Progress
 from shared.control import Scope
+from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
+from shared.jobs import QUEUE
+from shared.last_backup import LastBackup
 from shared.settings import Settings
 
 KEY = "the key of the admin API"
@@ -198,6 +202,37 @@ class TestOperations:
             async with client.get(path, headers={"X-Admin-Key": "wrong"}) as response:
                 assert response.status == expected, path
                 assert KEY not in await response.text()
+
+    async def test_the_state_of_the_service(self, send: Send, client: TestClient) -> None:
+        redis = client.app[CONTROL].redis
+        status, empty = await send("GET", "/service")
+        assert status == 200
+        assert empty["parts"]["worker"] == "none is alive"
+        assert (empty["jobs"], empty["workers"], empty["last_backup"]) == (
+            {"waiting": 0, "taken": 0, "oldest_s": 0},
+            [],
+            None,
+        )
+        beat = Heartbeat(store="ok", disk="no room", embedder="e", host="h", licence="MIT")
+        await redis.sadd(WORKERS, "w")
+        await redis.set(heartbeat_key("w"), beat.model_dump_json())
+        await redis.lpush(QUEUE, b"no message of a job")
+        made = LastBackup(at=datetime(2026, 11, 28, tzinfo=UTC), bytes=7, release="0.2.0")
+        await redis.set(last_backup.KEY, made.model_dump_json())
+        _, full = await send("GET", "/service")
+        assert full["parts"]["worker"] == "ok"
+        assert full["parts"]["disk"] == "no room"
+        assert full["jobs"] == {"waiting": 1, "taken": 0, "oldest_s": None}
+        assert full["workers"] == [
+            {"host": "h", "embedder": "e", "licence": "MIT", "store": "ok", "disk": "no room"},
+        ]
+        assert full["last_backup"] == {"at": "2026-11-28T00:00:00Z", "bytes": 7, "release": "0.2.0"}
+
+    async def test_the_audit_trail(self, send: Send) -> None:
+        assert await send("GET", "/audit") == (200, [])
+        await send("POST", "/tenants", {"name": "shop"})
+        _, (event,) = await send("GET", "/audit")
+        assert (event["action"], event["tenant"]) == ("tenant.create", "shop")
 
     async def test_usage(self, send: Send, client: TestClient) -> None:
         assert await send("GET", "/usage") == (200, {"rows": [], "totals": {}})
