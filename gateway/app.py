@@ -47,7 +47,7 @@ from gateway.http.timeouts import TIMEOUTS, Timeouts
 from gateway.metrics import Metrics
 from gateway.monitoring import probes
 from gateway.openapi.routes import routes as openapi_routes
-from gateway.pages.routes import api_page
+from gateway.pages.routes import api_page, console, to_console
 from gateway.redis_connection import SharedConnection
 from gateway.webhooks.deliveries import AT_ONCE, Deliveries
 from gateway.webhooks.sending import Sender
@@ -92,7 +92,7 @@ def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Appli
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"), calls)
     app.add_routes([*handlers.routes(calls), job_lookup.route(), *openapi_routes, *probes.routes])
     if settings.pages:
-        app.add_routes(api_page("gateway.js"))
+        app.add_routes([web.get("/", to_console), *console("index.html"), *api_page("gateway.js")])
     app.cleanup_ctx.append(_resources)
     return app
 

@@ -66,6 +66,7 @@ class Service:
         assert self._ready.wait(START_S), "".join(self.said)
         assert self.process.poll() is None, "".join(self.said)
         self.address = self._printed("address")
+        self.admin = self._printed("admin").removesuffix("/admin/v1")
         self.key = self.settings.get("FACESEARCH_API_KEY") or (self.folder / "api-key").read_text().strip()
         self.http = httpx.Client(base_url=self.address, headers={"X-API-Key": self.key}, timeout=150)
 

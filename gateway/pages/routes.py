@@ -1,4 +1,4 @@
-"""The paths of pages: `/docs` with the page of the API."""
+"""The paths of pages: `/console` and `/docs` with the page of the API."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,6 +22,28 @@ data URLs.
 """
 
 
+CONSOLE: Final = "/console"
+"""The path of the console."""
+
+CONSOLE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the console may do. Photos of its tab are data and blob URLs."""
+
+
+def console(index: str) -> list[web.RouteDef]:
+    """Return the routes of a console. index: `index.html` for callers, `operations.html` for operators."""
+    files = read_files(_FOLDER / "console")
+    files["index.html"] = files[index]
+    return _page(CONSOLE, files, CONSOLE_POLICY)
+
+
+async def to_console(_request: web.Request) -> web.Response:
+    """Lead to the console, by a relative address, so that a proxy may put a prefix before the path."""
+    return web.Response(status=302, headers={"Location": CONSOLE.removeprefix("/")})
+
+
 def api_page(start: str) -> list[web.RouteDef]:
     """Return the routes of the page of an API. start: the script that starts it, `gateway.js` or `admin.js`."""
     files = read_files(_FOLDER / "api")
@@ -31,7 +53,7 @@ def api_page(start: str) -> list[web.RouteDef]:
 
 def is_page(path: str) -> bool:
     """Return whether a path is that of a page or below it."""
-    return path == API or path.startswith(f"{API}/")
+    return any(path == page or path.startswith(f"{page}/") for page in (API, CONSOLE))
 
 
 def _page(path: str, files: dict[str, PageFile], policy: str) -> list[web.RouteDef]:

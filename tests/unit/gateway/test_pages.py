@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.pages import routes
 from gateway.pages.files import read_files
-from gateway.pages.routes import API_POLICY, api_page, is_page
+from gateway.pages.routes import API_POLICY, CONSOLE_POLICY, api_page, console, is_page, to_console
 
 FOLDER = Path(routes.__file__).parent
 
@@ -27,6 +28,14 @@ SWAGGER_UI = {
 async def client() -> AsyncIterator[TestClient]:
     app = web.Application()
     app.add_routes(api_page("gateway.js"))
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.fixture
+async def aiohttp_console() -> AsyncIterator[TestClient]:
+    app = web.Application()
+    app.add_routes([web.get("/", to_console), *console("index.html")])
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -90,7 +99,15 @@ class TestFiles:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("/docs", True), ("/docs/a.js", True), ("/docsx", False), ("/admin/v1/docs", False), ("/openapi.json", False)],
+    [
+        ("/docs", True),
+        ("/docs/a.js", True),
+        ("/docsx", False),
+        ("/", False),
+        ("/console/main.js", True),
+        ("/admin/v1/docs", False),
+        ("/openapi.json", False),
+    ],
 )
 def test_paths_of_pages(path: str, expected: bool) -> None:
     assert is_page(path) is expected
@@ -102,3 +119,31 @@ def test_no_script_of_ours_names_another_host() -> None:
     for path in ours:
         hosts = set(re.findall(r"https?://[^\s\"'`<>)]+", path.read_text())) - {"http://www.w3.org/2000/svg"}
         assert not hosts, path
+
+
+class TestTheConsole:
+    def test_both_languages_have_the_same_texts_with_the_same_values(self) -> None:
+        english, chinese = (json.loads((FOLDER / f"console/{language}.json").read_text()) for language in ("en", "zh"))
+        assert english.keys() == chinese.keys()
+        for key, text in english.items():
+            assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", chinese[key])), key
+
+    def test_every_text_that_it_shows_is_in_the_catalogue(self) -> None:
+        english = json.loads((FOLDER / "console/en.json").read_text())
+        ours = "\n".join(path.read_text() for path in (FOLDER / "console").glob("*.[jh]*") if path.suffix != ".json")
+        shown = set(re.findall(r'(?:\btext|\bsay|announce)\("([\w-]+)"|data-text="([\w-]+)"', ours))
+        named = {first or second for first, second in shown}
+        assert len(named) > 50
+        assert named <= english.keys()
+
+    def test_no_module_is_long(self) -> None:
+        assert max(len(path.read_text().splitlines()) for path in (FOLDER / "console").glob("*.js")) <= 250
+
+    async def test_the_root_leads_to_it(self, aiohttp_console: TestClient) -> None:
+        response = await aiohttp_console.get("/")
+        assert (response.status, str(response.url.path)) == (200, "/console")
+        assert response.headers["Content-Security-Policy"] == CONSOLE_POLICY
+        named = re.findall(r'(?:href|src)="(console/[^"]+)"', await response.text())
+        assert len(named) >= 4
+        for name in named:
+            assert (await aiohttp_console.get(f"/{name}")).status == 200

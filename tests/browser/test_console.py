@@ -1,0 +1,339 @@
+"""The console in a browser: every action of it on real photos, as somebody does who sees it or only hears it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser.conftest import Watched
+from service import Service
+
+REFUSED = "the server responded with a status of 401"
+
+
+@pytest.fixture
+def console(page: Any, shown: Service) -> Iterator[Any]:
+    """The console after the key was given, on an empty face database."""
+    enter(page, shown.key)
+    yield page
+    for person in shown.http.get("/v1/persons").json()["message"]["persons"]:
+        assert shown.http.delete(f"/v1/persons/{person['person_id']}").json()["status"] == "OK"
+
+
+def enter(page: Any, key: str) -> None:
+    page.goto("/")
+    page.get_by_label("API key", exact=True).fill(key)
+    page.get_by_role("button", name="Open").click()
+    page.get_by_role("heading", name="Search", exact=True).wait_for()
+
+
+def visit(page: Any, view: str) -> None:
+    page.get_by_role("link", name=view, exact=True).click()
+    page.get_by_role("heading", name=view, exact=True).wait_for()
+
+
+def choose(page: Any, photo: Path, field: str) -> None:
+    page.get_by_label(field, exact=True).set_input_files(photo)
+
+
+def stored(shown: Service) -> list[dict[str, Any]]:
+    persons: list[dict[str, Any]] = shown.http.get("/v1/persons").json()["message"]["persons"]
+    return persons
+
+
+def add(shown: Service, photo: Path, **parameters: str) -> str:
+    answer = shown.http.post("/v1/addface", data=parameters, files={"img": photo.read_bytes()}).json()
+    person_id: str = answer["message"][0]["person_id"]
+    return person_id
+
+
+class TestTheKey:
+    def test_a_wrong_one_is_refused_and_the_page_says_what_to_do(self, page: Any, watched: list[Watched]) -> None:
+        watched[0].expected.append(REFUSED)
+        page.goto("/console")
+        page.get_by_label("API key", exact=True).fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        assert "Ask the operator for one that works" in page.get_by_role("alert").inner_text()
+
+    def test_it_is_kept_nowhere_and_can_be_forgotten(self, console: Any, shown: Service) -> None:
+        assert console.evaluate("Object.keys(sessionStorage).length") == 0
+        assert shown.key not in console.evaluate("JSON.stringify(localStorage)")
+        assert shown.key not in console.content()
+        console.get_by_role("button", name="Forget the key").click()
+        assert console.get_by_label("API key", exact=True).input_value() == ""
+        console.reload()
+        assert console.get_by_label("API key", exact=True).is_visible()
+
+
+class TestSearch:
+    def test_a_stored_person_is_found_with_what_the_confidence_means(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace", external_id="navy-1")
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        row = console.get_by_role("listitem").filter(has_text="Grace")
+        assert row.locator("output").inner_text() == "100"
+        assert "navy-1" in row.inner_text()
+        assert "expect one stranger at this confidence" in row.inner_text()
+        assert console.get_by_role("img", name="Confidence 100 of 100").is_visible()
+
+    def test_each_face_of_a_photo_is_boxed_and_has_its_own_answer(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["both.jpg"], "Who is this?")
+        console.get_by_role("heading", name="Face 2").wait_for()
+        boxes = console.get_by_role("button", name="Face ")
+        assert boxes.count() == 2
+        boxes.nth(1).click()
+        assert boxes.nth(1).get_attribute("aria-pressed") == "true"
+        known, unknown = (console.locator("section.face").nth(number) for number in (0, 1))
+        assert "Grace" in known.inner_text()
+        assert "Nobody reaches 80" in unknown.inner_text()
+
+    def test_who_is_unknown_can_be_added_at_once(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["both.jpg"], "Who is this?")
+        unknown = console.locator("section.face").nth(1)
+        unknown.get_by_label("Name").fill("Eileen")
+        unknown.get_by_role("button", name="Add as a new person").click()
+        unknown.get_by_text("Eileen was added.").wait_for()
+        assert {person["name"] for person in stored(shown)} == {"Grace", "Eileen"}
+        found = shown.http.post("/v1/searchface", files={"img": photos["collins.png"].read_bytes()}).json()["message"]
+        assert [match["name"] for match in found] == ["Eileen"]
+
+    def test_a_photo_can_be_added_to_the_person_found(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        person_id = add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        console.get_by_role("button", name="Add this photo to the person").click()
+        console.get_by_text("The photo was added to Grace.").wait_for()
+        assert [(person["person_id"], person["faces"]) for person in stored(shown)] == [(person_id, 2)]
+
+    def test_fewer_are_listed_without_another_request(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["collins.png"], "Who is this?")
+        console.get_by_text("Nobody reaches 80").wait_for()
+        sent: list[str] = []
+        console.on("request", lambda request: sent.append(request.url))
+        console.get_by_label("Least confidence").select_option("0")
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        assert sent == []
+
+    def test_the_same_search_as_a_program(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        console.get_by_text("The same as a program").click()
+        program = console.locator("details.programs code")
+        assert "v1/searchface" in program.inner_text()
+        assert "-F 'img=@hopper.jpg'" in program.inner_text()
+        console.get_by_role("button", name="Python").click()
+        assert "httpx.request" in program.inner_text()
+        assert shown.key not in program.inner_text()
+
+
+class TestPhotosThatTheServiceWouldNotTake:
+    def test_a_large_one_is_made_smaller_and_the_page_says_so(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        assert photos["large.png"].stat().st_size > 2 * 2**20
+        choose(console, photos["large.png"], "Who is this?")
+        console.get_by_text("was converted to a JPEG").wait_for()
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+
+    def test_a_broken_one_is_refused_before_it_is_sent(self, console: Any, tmp_path: Path) -> None:
+        (tmp_path / "notes.jpg").write_text("no image")
+        choose(console, tmp_path / "notes.jpg", "Who is this?")
+        assert "This browser cannot read notes.jpg" in console.get_by_role("alert").inner_text()
+
+    def test_one_without_a_face(self, console: Any, photos: dict[str, Path]) -> None:
+        choose(console, photos["coffee.png"], "Who is this?")
+        assert "No face was found in the photo" in console.get_by_role("alert").inner_text()
+
+
+class TestAdd:
+    def test_a_person_with_a_name_and_an_external_id(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        visit(console, "Add")
+        choose(console, photos["hopper.jpg"], "Photo of the person to add")
+        console.get_by_label("Name").fill("Grace")
+        console.get_by_label("External id").fill("navy-1")
+        console.get_by_role("button", name="Add", exact=True).click()
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        (person,) = stored(shown)
+        assert (person["name"], person["external_id"]) == ("Grace", "navy-1")
+
+    def test_nobody_is_added_twice(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        visit(console, "Add")
+        choose(console, photos["hopper.jpg"], "Photo of the person to add")
+        console.get_by_label("Name").fill("Another")
+        console.get_by_role("button", name="Add", exact=True).click()
+        console.get_by_text("Is stored already, with confidence 100").wait_for()
+        assert [person["name"] for person in stored(shown)] == ["Grace"]
+
+    def test_a_folder_with_the_failures_listed(
+        self, console: Any, shown: Service, photos: dict[str, Path], tmp_path: Path
+    ) -> None:
+        for name in ("hopper.jpg", "collins.png", "coffee.png"):
+            (tmp_path / name).write_bytes(photos[name].read_bytes())
+        visit(console, "Add")
+        console.get_by_text("Add a folder of photos").click()
+        console.get_by_label("Choose a folder").first.set_input_files(tmp_path)
+        console.get_by_text("3 of 3 photos, 1 failed").wait_for()
+        assert "coffee.png: No face was found" in console.locator("ul.failures").inner_text()
+        assert {person["name"] for person in stored(shown)} == {"hopper", "collins"}
+
+
+class TestCompare:
+    @pytest.mark.parametrize(
+        ("second", "verdict"), [("hopper.jpg", "The same person"), ("collins.png", "Not the same person")]
+    )
+    def test_two_photos(self, console: Any, photos: dict[str, Path], second: str, verdict: str) -> None:
+        visit(console, "Compare")
+        choose(console, photos["hopper.jpg"], "First photo")
+        choose(console, photos[second], "Second photo")
+        console.get_by_text(verdict, exact=True).first.wait_for()
+
+
+class TestPeople:
+    def test_attributes_are_changed(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        visit(console, "People")
+        console.get_by_role("row", name="Grace").get_by_role("button", name="Details").click()
+        dialog = console.get_by_role("dialog")
+        dialog.get_by_label("Name").fill("Hopper")
+        dialog.get_by_label("External id").fill("navy-1")
+        dialog.get_by_label("Metadata").fill(json.dumps({"rank": "rear admiral"}))
+        dialog.get_by_role("button", name="Save").click()
+        dialog.locator("strong").filter(has_text="Hopper").wait_for()
+        (person,) = stored(shown)
+        assert (person["name"], person["external_id"], person["metadata"]) == (
+            "Hopper",
+            "navy-1",
+            {"rank": "rear admiral"},
+        )
+        dialog.get_by_role("button", name="Close").click()
+        assert console.get_by_role("row", name="Hopper").is_visible()
+
+    def test_nobody_is_deleted_before_it_is_confirmed(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        visit(console, "People")
+        console.get_by_role("row", name="Grace").get_by_role("button", name="Details").click()
+        console.get_by_role("button", name="Delete the person").click()
+        question = console.get_by_role("dialog", name="Delete the person")
+        assert "Grace is deleted with all faces (1)" in question.inner_text()
+        question.get_by_role("button", name="Cancel").click()
+        assert len(stored(shown)) == 1
+        console.get_by_role("button", name="Delete the person").click()
+        question.get_by_role("button", name="Delete", exact=True).click()
+        console.get_by_role("row", name="Grace").wait_for(state="detached")
+        assert stored(shown) == []
+
+    def test_a_single_face_of_a_person_is_deleted(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        person_id = add(shown, photos["hopper.jpg"], name="Grace")
+        add(shown, photos["collins.png"], person_id=person_id)
+        visit(console, "People")
+        console.get_by_role("row", name="Grace").get_by_role("button", name="Details").click()
+        console.get_by_text("faces: 2").wait_for()
+        console.get_by_role("listitem").filter(has_text="Face 2").get_by_role("button", name="Delete").click()
+        console.get_by_role("dialog", name="Delete this face?").get_by_role("button", name="Delete").click()
+        console.get_by_text("faces: 1").wait_for()
+        assert [person["faces"] for person in stored(shown)] == [1]
+
+    def test_the_list_goes_on_filters_and_is_saved(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        for number in range(52):
+            add(shown, photos["hopper.jpg"], name=f"person{number}")
+        visit(console, "People")
+        rows = console.locator("tbody tr")
+        rows.nth(49).wait_for()
+        assert rows.count() == 50
+        console.get_by_role("button", name="More").click()
+        rows.nth(51).wait_for()
+        with console.expect_download() as saved:
+            console.get_by_role("button", name="Save as CSV").click()
+        assert len(Path(saved.value.path()).read_text().splitlines()) == 53
+        console.get_by_role("search").get_by_label("Name").fill("person7")
+        console.get_by_role("button", name="Filter").click()
+        console.get_by_role("row", name="person7").wait_for()
+        assert rows.count() == 1
+
+
+class TestAService:
+    def test_that_is_gone_is_said_and_one_that_is_back_is_used(
+        self, console: Any, shown: Service, photos: dict[str, Path], watched: list[Watched]
+    ) -> None:
+        watched[0].expected.append("net::ERR_FAILED")
+        add(shown, photos["hopper.jpg"], name="Grace")
+        console.route("**/v1/**", lambda route: route.abort())
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        console.get_by_text("The service does not answer").wait_for()
+        console.unroute("**/v1/**")
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+
+
+class TestForEverybody:
+    def test_a_view_that_was_left_follows_the_language(self, console: Any, photos: dict[str, Path]) -> None:
+        choose(console, photos["coffee.png"], "Who is this?")
+        console.get_by_role("alert").wait_for()
+        visit(console, "People")
+        console.get_by_role("combobox", name="Language").select_option("zh")
+        console.locator("nav a").first.click()
+        console.get_by_role("heading", name="这是谁").wait_for()
+        assert "照片中没有找到人脸" in console.get_by_role("alert").inner_text()
+
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    @pytest.mark.parametrize("language", ["English", "中文"])
+    def test_no_view_has_a_serious_fault_of_accessibility(
+        self, console: Any, shown: Service, photos: dict[str, Path], theme: str, language: str
+    ) -> None:
+        from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
+
+        add(shown, photos["hopper.jpg"], name="Grace")
+        console.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        console.get_by_role("combobox").first.select_option(label=language)
+        views = console.locator("nav a")
+        for number in range(views.count()):
+            views.nth(number).click()
+            if number == 0:
+                console.locator("section.chooser input").set_input_files(photos["hopper.jpg"])
+                console.locator(".match").wait_for()
+            found = Axe().run(console).response["violations"]
+            assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
+
+    @pytest.mark.parametrize("width", [360, 1600])
+    def test_no_view_is_wider_than_the_screen(
+        self, console: Any, shown: Service, photos: dict[str, Path], width: int
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        console.set_viewport_size({"width": width, "height": 800})
+        views = console.locator("nav a")
+        for number in range(views.count()):
+            views.nth(number).click()
+            if number == 0:
+                console.locator("section.chooser input").set_input_files(photos["hopper.jpg"])
+                console.locator(".match").wait_for()
+            assert console.evaluate("document.documentElement.scrollWidth") <= width
+
+    def test_a_search_needs_no_mouse(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        console.get_by_label("Who is this?", exact=True).focus()
+        with console.expect_file_chooser() as chooser:
+            console.keyboard.press("Enter")
+        chooser.value.set_files(photos["hopper.jpg"])
+        console.locator(".match").wait_for()
+        console.locator(".match").get_by_role("button", name="Details").focus()
+        console.keyboard.press("Enter")
+        console.get_by_role("dialog").get_by_role("heading", name="Person").wait_for()
+        console.keyboard.press("Escape")
+        assert console.get_by_role("dialog").count() == 0

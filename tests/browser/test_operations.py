@@ -1,0 +1,82 @@
+"""The console for operators in a browser: the service as it is, tenants with their keys and facedbs, and usage."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from browser.conftest import ADMIN_KEY, Watched
+from service import Service
+
+
+@pytest.fixture
+def console(page: Any, shown: Service, watched: list[Watched]) -> Any:
+    """The console of the admin port after the key was given."""
+    address = shown.admin
+    watched[0].origin = urlsplit(address).netloc
+    page.goto(f"{address}/console")
+    page.get_by_label("Admin key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Open").click()
+    page.get_by_role("heading", name="Service", exact=True).wait_for()
+    return page
+
+
+def visit(page: Any, view: str) -> None:
+    page.get_by_role("link", name=view, exact=True).click()
+    page.get_by_role("heading", name=view, exact=True).wait_for()
+
+
+def test_the_service_shows_its_workers_and_what_is_wrong(console: Any) -> None:
+    console.get_by_text("Every part of the service works.").wait_for()
+    assert "licence Apache-2.0" in console.locator(".card").filter(has_text="Workers").inner_text()
+    assert "No backup is known" in console.locator(".card").filter(has_text="Last backup").inner_text()
+
+
+def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service) -> None:
+    visit(console, "Tenants")
+    console.get_by_label("New tenant").fill("bank")
+    console.get_by_role("button", name="Create").click()
+    tenant = console.locator("details").filter(has=console.locator("summary", has_text="bank"))
+    tenant.locator("summary").click()
+    tenant.get_by_label("New face database").fill("staff")
+    tenant.get_by_role("button", name="Create").first.click()
+    tenant.get_by_role("row", name="staff").wait_for()
+    tenant.get_by_label("New key").fill("branch")
+    tenant.get_by_role("button", name="Create").last.click()
+    dialog = console.get_by_role("dialog")
+    key = dialog.locator("code").inner_text()
+    answer = shown.http.get("/v1/facedbs", headers={"X-API-Key": key}).json()
+    assert [facedb["facedb"] for facedb in answer["message"]] == ["default", "staff"]
+    dialog.get_by_role("button", name="Close").click()
+    tenant.get_by_role("row", name="branch").get_by_role("button", name="Revoke").click()
+    console.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    tenant.get_by_role("row", name="branch").wait_for(state="detached")
+    tenant.get_by_role("button", name="Drop the tenant").click()
+    console.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
+    tenant.wait_for(state="detached")
+
+
+def test_usage_by_day_and_call(console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    shown.http.post("/v1/searchface", files={"img": photos["coffee.png"].read_bytes()})
+    visit(console, "Usage")
+    default = console.locator("section.card").filter(has=console.get_by_role("heading", name="default"))
+    # Gateways add what they counted every second.
+    while default.get_by_role("row", name="searchface").count() == 0:
+        visit(console, "Service")
+        visit(console, "Usage")
+        console.wait_for_load_state("networkidle")
+    assert default.get_by_role("img").is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_has_a_serious_fault_of_accessibility(console: Any, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
+
+    console.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    views = console.locator("nav a")
+    for number in range(views.count()):
+        views.nth(number).click()
+        console.wait_for_load_state("networkidle")
+        found = Axe().run(console).response["violations"]
+        assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
