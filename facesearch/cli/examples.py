@@ -50,9 +50,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "tenants create": ("bank",),
     "tenants drop": ("bank",),
     "tenants list": ("", "--json"),
+    "tenants webhook-secret": ("bank", "bank --remove"),
     "up": ("", "--port 9000 --data-dir ~/faces"),
     "usage": ("--from 2026-11-01", "--tenant bank --csv"),
     "verify": ("", "/backups/monday"),
+    "webhooks dead": ("--tenant bank", "--retry"),
 }
 """The arguments of each example, by the command's path, some with a comment as in a shell."""
 

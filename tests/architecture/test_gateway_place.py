@@ -122,7 +122,8 @@ def test_every_module_of_a_gateway_can_be_imported(here: Place) -> None:
 
 
 def test_commands_that_need_no_server_work(here: Place) -> None:
-    for status, output, exception in run_commands(here, ["--help"], ["--version"], ["settings"], ["models", "list"]):
+    lines = [["--help"], ["--version"], ["settings"], ["models", "list"], ["completion", "fish"]]
+    for status, output, exception in run_commands(here, *lines):
         assert status == 0, exception
         assert output
 
@@ -162,7 +163,16 @@ def test_an_import_needs_only_a_service(here: Place, tmp_path: Path) -> None:
 
 def test_every_command_is_in_one_of_the_lists(here: Place) -> None:
     names = json.loads(here.run("-c", TREE).stdout)
-    assert set(names) == {*REFUSED, *CONTROL, "settings", "models list", "doctor", "import", "audit calls"}
+    assert set(names) == {
+        *REFUSED,
+        *CONTROL,
+        "settings",
+        "models list",
+        "completion",
+        "doctor",
+        "import",
+        "audit calls",
+    }
 
 
 def test_an_installation_that_lacks_some_libraries_of_a_worker_is_not_taken_for_a_gateway(
