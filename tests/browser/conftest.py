@@ -19,9 +19,11 @@ PATIENCE_MS = 60_000
 ADMIN_KEY = "an-admin-key-of-the-browser-tests"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A running browser; the tests are skipped where there is none."""
+    """A running browser; the tests are skipped where there is none. It ends with its module: Playwright's event loop
+    runs as long, and tests of asyncio in the same process need their own.
+    """
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None or find_spec("playwright") is None:
         pytest.skip("needs Chromium, as of apt-get install chromium, and Playwright: make browser")
