@@ -265,7 +265,7 @@ class TestRefusing:
         for operation in OPERATIONS:
             if "{tenant}" in operation.path:
                 path = operation.path.removeprefix("/admin/v1").format(
-                    tenant="shop", key_id="k", facedb="f", person_id="p"
+                    tenant="shop", key_id="k", facedb="f", person_id="p", face_id="g"
                 )
                 body = BODIES.get(operation.body, {"name": "n"}) if operation.body else None
                 assert await send(operation.method, path, body) == nobody
