@@ -327,13 +327,11 @@ class TestForEverybody:
 
     def test_a_search_needs_no_mouse(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
-        console.get_by_label("Who is this?", exact=True).focus()
         with console.expect_file_chooser() as chooser:
-            console.keyboard.press("Enter")
+            console.get_by_label("Who is this?", exact=True).press("Enter")
         chooser.value.set_files(photos["hopper.jpg"])
         console.locator(".match").wait_for()
-        console.locator(".match").get_by_role("button", name="Details").focus()
-        console.keyboard.press("Enter")
+        console.locator(".match").get_by_role("button", name="Details").press("Enter")
         console.get_by_role("dialog").get_by_role("heading", name="Person").wait_for()
         console.keyboard.press("Escape")
         assert console.get_by_role("dialog").count() == 0

@@ -40,7 +40,7 @@ def request(
     of None is left out.
     """
     kind, data = content
-    path = f"/v1/{call}" if isinstance(call, str) else call.path.format(person_id=NOBODY)
+    path = f"/v1/{call}" if isinstance(call, str) else call.path.format(**dict.fromkeys(call.path_parameters, NOBODY))
     method = method or ("POST" if isinstance(call, str) else call.method)
     given = {"Host": "fuzz", "X-API-Key": key, "Content-Type": kind, "Content-Length": str(len(data))} | (headers or {})
     lines = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value is not None)

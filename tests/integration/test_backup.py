@@ -16,6 +16,7 @@ from redis import Redis
 from facesearch.embedded import data_directory
 from homes import Home, done, faces, ours, read, refused, with_preprocessing
 from qdrant_server import Server, served
+from shared import last_backup
 from shared.control import DROP_AFTER_S
 from shared.settings import Settings
 from worker.models.identity import Identity
@@ -65,10 +66,14 @@ def on_server(server: Server) -> Store:
     return open_qdrant(Settings(qdrant_url=server.url, qdrant_api_key=KEY, **patient), ours())
 
 
+NOT_KEPT = (b"fs:audit", last_backup.KEY.encode())
+"""Beginnings of the keys that are in no backup."""
+
+
 def contents(redis: Redis) -> dict[str, object]:
     """Return everything that a Redis contains."""
     reading = {b"string": redis.get, b"set": redis.smembers, b"hash": redis.hgetall}
-    keys = sorted(key for key in redis.scan_iter("fs:*") if not key.startswith(b"fs:audit"))  # in no backup
+    keys = sorted(key for key in redis.scan_iter("fs:*") if not key.startswith(NOT_KEPT))
     return {key.decode(): reading[redis.type(key)](key) for key in keys}
 
 

@@ -175,7 +175,8 @@ class TestRefusing:
     def test_unknown_paths_and_wrong_methods_are_refused(self, service: Service) -> None:
         for answer, http_status in (
             (service.http.post("/v1/nothing"), 404),
-            (service.http.get("/"), 404),
+            (service.http.post("/"), 405),
+            (service.http.get("/index.html"), 404),
             (service.http.get("/v1/addface"), 405),
             (service.http.delete("/v1/delface"), 405),
         ):
