@@ -176,11 +176,15 @@ def test_a_signed_webhook_is_read() -> None:
         (BODY, "t=\u0661,v1=\u00e9"),
         (BODY + b" ", signature()),
         (BODY, signature(secret="whsec_other")),  # noqa: S106 -- of this test
-        (BODY, signature(at=time.time() - 400)),
-        (BODY, signature(at=time.time() + 400)),
     ],
-    ids=range(12),
+    ids=range(10),
 )
 def test_any_other_is_refused(body: bytes, signed: str | None) -> None:
     with pytest.raises(SignatureInvalid):
         read_webhook(body, signed, SECRET)
+
+
+@pytest.mark.parametrize("seconds", [-400, 400])
+def test_one_of_another_time_is_refused(seconds: float) -> None:
+    with pytest.raises(SignatureInvalid):
+        read_webhook(BODY, signature(at=time.time() + seconds), SECRET)
