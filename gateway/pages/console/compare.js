@@ -4,7 +4,7 @@ import { chooser } from "./chooser.js";
 import { programs } from "./code.js";
 import { bar } from "./confidence.js";
 import { fill, h } from "./dom.js";
-import { labelled, locale, text } from "./i18n.js";
+import { labelled, number, text } from "./i18n.js";
 import { picture } from "./picture.js";
 import { announce, problem } from "./problems.js";
 
@@ -29,8 +29,7 @@ export function compareView() {
     const shown = programs({ method: "POST", path: "v1/facecompare", form: { img1: files[0], img2: files[1] } });
     try {
       const { similarity, result } = await call("POST", "v1/facecompare", { form: { img1, img2 } });
-      const number = similarity.toLocaleString(locale(), { maximumFractionDigits: 3 });
-      fill(results, h("p", { class: "verdict" }, text(RESULTS[result])), h("output", { class: "confidence" }, number), bar(similarity), shown);
+      fill(results, h("p", { class: "verdict" }, text(RESULTS[result])), h("output", { class: "confidence" }, number(similarity)), bar(similarity), shown);
       announce(RESULTS[result]);
     } catch (error) {
       fill(results, problem(error), shown);

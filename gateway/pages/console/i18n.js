@@ -25,8 +25,22 @@ export function preferredLanguage() {
   return wanted in LANGUAGES ? wanted : "en";
 }
 
-/** Return the locale for numbers and times. */
-export function locale() {
+/** Return a number in the form of the language, with at most that many decimals. */
+export function number(value, decimals = 3) {
+  return value.toLocaleString(locale(), { maximumFractionDigits: decimals });
+}
+
+/** Return a time in the form of the language and in the zone of the browser. value: as in an answer of the API. */
+export function time(value) {
+  return new Date(value).toLocaleString(locale());
+}
+
+/** Return the day of a time, likewise. */
+export function day(value) {
+  return new Date(value).toLocaleDateString(locale());
+}
+
+function locale() {
   return language === "zh" ? "zh-CN" : "en-GB";
 }
 
@@ -76,5 +90,5 @@ function put(element, whole) {
 }
 
 function shown(value) {
-  return typeof value === "number" ? value.toLocaleString(locale()) : String(value);
+  return typeof value === "number" ? number(value) : String(value);
 }

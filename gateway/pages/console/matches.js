@@ -2,7 +2,7 @@
 import { avatar, remember } from "./avatar.js";
 import { bar, level, meaning } from "./confidence.js";
 import { h } from "./dom.js";
-import { locale, text } from "./i18n.js";
+import { number, text } from "./i18n.js";
 import { session } from "./session.js";
 
 const SURE = 95;
@@ -23,7 +23,7 @@ export function matchRows(matches, onOpen, { photo = null, box = null, actions =
 }
 
 function row(match, onOpen, actions) {
-  const confidence = h("output", { class: "confidence" }, match.confidence.toLocaleString(locale(), { maximumFractionDigits: 3 }));
+  const confidence = h("output", { class: "confidence" }, number(match.confidence));
   const details = h("button", { type: "button", class: "quiet", click: () => onOpen(match.person_id) }, text("details"));
   return h(
     "li",

@@ -3,10 +3,11 @@ import { call } from "./api.js";
 import { avatar } from "./avatar.js";
 import { field, fill, h } from "./dom.js";
 import { exportPersons } from "./export.js";
-import { labelled, locale, text } from "./i18n.js";
+import { labelled, number, text, time } from "./i18n.js";
 import { onPersonChange, openPerson } from "./person.js";
 import { problem } from "./problems.js";
 import { session } from "./session.js";
+import { table } from "./table.js";
 
 const PAGE = 50;
 
@@ -15,12 +16,6 @@ export function peopleView() {
   const name = h("input", { type: "search", autocomplete: "off" });
   const externalId = h("input", { type: "search", autocomplete: "off" });
   const rows = h("tbody", {});
-  const table = h(
-    "table",
-    {},
-    h("thead", {}, h("tr", {}, ["name", "external-id", "faces", "added-at", "details"].map((key) => h("th", { scope: "col" }, text(key))))),
-    rows,
-  );
   const said = h("div", { role: "status" });
   const more = h("button", { type: "button", class: "quiet", hidden: true, click: () => load() }, text("more"));
   const saving = h("button", { type: "button", class: "quiet", click: () => exportPersons(filters(), said) }, text("export"));
@@ -75,7 +70,7 @@ export function peopleView() {
     else old.replaceWith(row(person));
   });
 
-  const view = h("div", {}, form, said, h("div", { class: "table" }, table), more);
+  const view = h("div", {}, form, said, table(["name", "external-id", "faces", "added-at", "details"], rows), more);
   view.enter = enter;
   return labelled(view, "aria-label", "people");
 }
@@ -87,8 +82,8 @@ function row(person) {
     { "data-person": person.person_id },
     h("th", { scope: "row" }, h("span", { class: "person" }, avatar(person.person_id, person.name), person.name)),
     h("td", {}, person.external_id ?? ""),
-    h("td", {}, person.faces.toLocaleString(locale())),
-    h("td", {}, person.added === null ? "" : new Date(person.added).toLocaleString(locale())),
+    h("td", {}, number(person.faces)),
+    h("td", {}, person.added === null ? "" : time(person.added)),
     h("td", {}, open),
   );
 }

@@ -4,7 +4,7 @@ import { avatar } from "./avatar.js";
 import { programs } from "./code.js";
 import { confirmed, openDialog } from "./dialog.js";
 import { field, fill, h } from "./dom.js";
-import { locale, text } from "./i18n.js";
+import { text, time } from "./i18n.js";
 import { matchRows } from "./matches.js";
 import { problem } from "./problems.js";
 import { session } from "./session.js";
@@ -44,7 +44,7 @@ export async function openPerson(personId) {
 }
 
 function head(person) {
-  const added = person.added === null ? text("added-long-ago") : new Date(person.added).toLocaleString(locale());
+  const added = person.added === null ? text("added-long-ago") : time(person.added);
   const known = [text("added-at"), " ", added, " · ", text("faces-count", { count: person.faces.length ?? person.faces })];
   return h(
     "div",
@@ -86,7 +86,7 @@ function faces(person, changed) {
   if (!Array.isArray(person.faces) || person.faces.length < 2) return null;
   const said = h("div", { role: "status" });
   const rows = person.faces.map((face, number) => {
-    const added = face.added === null ? "" : new Date(face.added).toLocaleString(locale());
+    const added = face.added === null ? "" : time(face.added);
     const remove = h("button", { type: "button", class: "quiet danger", click: () => removed(face) }, text("delete"));
     return h("li", { class: "row" }, text("face-number", { number: number + 1 }), h("small", {}, added), remove);
   });

@@ -1,8 +1,9 @@
 // The view of the service: its parts, workers and jobs as they are now, the last backup, and what operators changed.
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
-import { labelled, locale, text } from "./i18n.js";
+import { labelled, number, text, time } from "./i18n.js";
 import { problem } from "./problems.js";
+import { table } from "./table.js";
 
 const EVERY_MS = 3000;
 
@@ -11,13 +12,7 @@ export function serviceView() {
   const said = h("div", { role: "status" });
   const state = h("div", { class: "cards" });
   const trail = h("tbody", {});
-  const table = h(
-    "table",
-    {},
-    h("thead", {}, h("tr", {}, ["at", "action", "by", "subject"].map((key) => h("th", { scope: "col" }, text(key))))),
-    trail,
-  );
-  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), h("div", { class: "table" }, table));
+  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table(["at", "action", "by", "subject"], trail));
   let looking = false;
 
   async function look() {
@@ -75,8 +70,8 @@ function workerItem(worker) {
 
 function lastBackup(made) {
   if (made === null) return h("p", { class: "problem" }, text("no-backup"));
-  const size = (made.bytes / 1e6).toLocaleString(locale(), { maximumFractionDigits: 1 });
-  return h("p", {}, new Date(made.at).toLocaleString(locale()), h("br"), h("small", {}, text("megabytes", { size })));
+  const size = number(made.bytes / 1e6, 1);
+  return h("p", {}, time(made.at), h("br"), h("small", {}, text("megabytes", { size })));
 }
 
 function eventRow(event) {
@@ -85,17 +80,13 @@ function eventRow(event) {
   return h(
     "tr",
     {},
-    h("td", {}, new Date(at).toLocaleString(locale())),
+    h("td", {}, time(at)),
     h("td", {}, h("code", {}, action)),
     h("td", {}, by),
     h("td", {}, about.map(([name, value]) => `${name} ${value}`).join(", ")),
   );
 }
 
-function number(value) {
-  return value.toLocaleString(locale());
-}
-
 function seconds(value) {
-  return value === null ? "?" : `${value.toLocaleString(locale(), { maximumFractionDigits: 1 })} s`;
+  return value === null ? "?" : `${number(value, 1)} s`;
 }

@@ -2,8 +2,9 @@
 import { call } from "./api.js";
 import { confirmed, openDialog } from "./dialog.js";
 import { field, fill, h } from "./dom.js";
-import { labelled, locale, text } from "./i18n.js";
+import { day, labelled, number, text } from "./i18n.js";
 import { problem } from "./problems.js";
+import { table } from "./table.js";
 
 const TENANTS = "admin/v1/tenants";
 
@@ -92,11 +93,11 @@ function facedbsPart(path, facedbs, change) {
   };
   const rows = facedbs.map((facedb) =>
     row(
-      [facedb.facedb, number(facedb.persons), number(facedb.faces)],
+      [facedb.facedb, count(facedb.persons), count(facedb.faces)],
       facedb.default ? text("is-default") : h("button", { type: "button", class: "quiet danger", click: () => drop(facedb) }, text("drop")),
     ),
   );
-  return part("facedbs", table(["facedb", "persons", "faces", "actions"], rows), form);
+  return part("facedbs", table(["facedb", "persons", "faces", "actions"], h("tbody", {}, rows)), form);
 }
 
 function keysPart(path, keys, change) {
@@ -120,20 +121,15 @@ function keysPart(path, keys, change) {
   };
   const rows = keys.map((key) =>
     row(
-      [key.name, h("code", {}, key.id), key.scopes.join(", "), key.expires === null ? "" : new Date(key.expires).toLocaleDateString(locale())],
+      [key.name, h("code", {}, key.id), key.scopes.join(", "), key.expires === null ? "" : day(key.expires)],
       h("button", { type: "button", class: "quiet danger", click: () => revoke(key) }, text("revoke")),
     ),
   );
-  return part("keys", table(["name", "key-id", "scopes", "expires", "actions"], rows), form);
+  return part("keys", table(["name", "key-id", "scopes", "expires", "actions"], h("tbody", {}, rows)), form);
 }
 
 function part(title, ...content) {
   return h("section", {}, h("h3", {}, text(title)), content);
-}
-
-function table(columns, rows) {
-  const head = h("thead", {}, h("tr", {}, columns.map((key) => h("th", { scope: "col" }, text(key)))));
-  return h("div", { class: "table" }, h("table", {}, head, h("tbody", {}, rows)));
 }
 
 function row(cells, action) {
@@ -141,6 +137,7 @@ function row(cells, action) {
   return h("tr", {}, h("th", { scope: "row" }, first), rest.map((cell) => h("td", {}, cell)), h("td", {}, action));
 }
 
-function number(value) {
-  return value === null ? "" : value.toLocaleString(locale());
+/** Return a count, nothing where it is not known. */
+function count(value) {
+  return value === null ? "" : number(value);
 }

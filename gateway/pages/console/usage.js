@@ -1,8 +1,9 @@
 // The view of usage: requests by day as a chart, by tenant and call as a table.
 import { call } from "./api.js";
 import { field, fill, h } from "./dom.js";
-import { labelled, locale, text } from "./i18n.js";
+import { labelled, number, text } from "./i18n.js";
 import { problem } from "./problems.js";
+import { table } from "./table.js";
 
 const DAYS = [7, 30, 90];
 const DAY_MS = 86_400_000;
@@ -46,14 +47,13 @@ function tenantPart(tenant, rows, days) {
   const calls = [...new Set(rows.map((row) => row.call))].sort();
   const lines = calls.map((name) => {
     const ours = rows.filter((row) => row.call === name);
-    const counts = [sum(ours), sum(ours.filter((row) => row.charged))].map((count) => h("td", {}, count.toLocaleString(locale())));
+    const counts = [sum(ours), sum(ours.filter((row) => row.charged))].map((count) => h("td", {}, number(count)));
     return h("tr", {}, h("th", { scope: "row" }, name), counts);
   });
-  const head = h("thead", {}, h("tr", {}, ["call", "requests", "charged"].map((key) => h("th", { scope: "col" }, text(key)))));
   const name = tenant === "?" ? text("nobody") : tenant;
   const most = Math.max(...perDay.map(({ all }) => all));
   const under = text("chart-under", { first: perDay[0].day, last: perDay.at(-1).day, most }, "small");
-  return h("section", { class: "card" }, h("h3", {}, name), chart(perDay), under, h("div", { class: "table" }, h("table", {}, head, h("tbody", {}, lines))));
+  return h("section", { class: "card" }, h("h3", {}, name), chart(perDay), under, table(["call", "requests", "charged"], h("tbody", {}, lines)));
 }
 
 /** Return a bar chart: a bar for each day, the charged part of it darker. The table beside it has the sums. */
@@ -62,12 +62,12 @@ function chart(perDay) {
   const width = perDay.length * 12;
   const svg = make("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, class: "chart", role: "img", preserveAspectRatio: "none" });
   labelled(svg, "aria-label", "chart-of", { days: perDay.length, most });
-  perDay.forEach(({ day, all, charged }, number) => {
+  perDay.forEach(({ day, all, charged }, place) => {
     for (const [count, kind] of [[all, "all"], [charged, "charged"]]) {
       const height = (count / most) * (HEIGHT - 4);
-      const bar = make("rect", { x: number * 12 + 1, y: HEIGHT - height, width: 10, height, class: kind });
+      const bar = make("rect", { x: place * 12 + 1, y: HEIGHT - height, width: 10, height, class: kind });
       const title = make("title", {});
-      title.textContent = `${day}: ${all.toLocaleString(locale())} (${charged.toLocaleString(locale())})`;
+      title.textContent = `${day}: ${number(all)} (${number(charged)})`;
       bar.append(title);
       svg.append(bar);
     }
