@@ -35,10 +35,10 @@ from shared.control import DEFAULT, Control
 
 PEOPLE: Final = 20
 PICTURES: Final = 10
-"""Of each person."""
+"""Pictures of each person."""
 
 THREADS: Final = 6
-"""Of the worker: more than cores, so that more adds overlap."""
+"""Threads of the worker: more than cores, so that more adds overlap."""
 
 RETRY_S: Final = 0.2
 """Pause of a caller before it sends a request again."""

@@ -4,8 +4,8 @@ fs:unique:<collection>  hash by origin: its place in the line, until when it hol
 fs:unique:<origin>      its embeddings (image store, so that they reach no disk)
 
 A job enters the line with its embeddings, waits until everybody before it whose faces are like its own has left, and
-only then searches. What it finds stays true until it leaves: whoever is like it and came later waits for it. Jobs whose
-faces are unlike do not wait for each other.
+only then searches. What it finds stays true until it leaves, since a later job with faces like its own waits for it.
+Jobs with unlike faces do not wait for each other.
 
 Before it writes, a job notes its decision. Jobs of one origin have one place and one decision, so that a job that is
 delivered again writes the same faces as the one whose worker was killed or stopped, and frees the place for both. A

@@ -175,6 +175,11 @@ class CountedFacedb:
     default: bool
 
 
+_Details = tuple[
+    str | None, Box | None, Quality | None, datetime | None, str | None, Mapping[str, Any] | None, int | None
+]
+
+
 def added_faces(message: Any) -> list[AddedFace]:
     """Return the faces of an addface. Raises ValueError for another message."""
     return [
@@ -183,16 +188,23 @@ def added_faces(message: Any) -> list[AddedFace]:
             _text(entry, "name"),
             entry.get("existing") is True,
             _optional(entry, "confidence", _number),
-            _optional(entry, "face_id", _text),
-            _optional(entry, "box", _box),
-            _optional(entry, "quality", _quality),
-            _optional(entry, "added", _time),
-            _optional(entry, "external_id", _text),
-            _optional(entry, "metadata", _object),
-            _optional(entry, "faces", _count),
+            *_details(entry),
         )
         for entry in _entries(message)
     ]
+
+
+def _details(entry: Any) -> _Details:
+    """Return what `details` adds to a face of an addface or a searchface."""
+    return (
+        _optional(entry, "face_id", _text),
+        _optional(entry, "box", _box),
+        _optional(entry, "quality", _quality),
+        _optional(entry, "added", _time),
+        _optional(entry, "external_id", _text),
+        _optional(entry, "metadata", _object),
+        _optional(entry, "faces", _count),
+    )
 
 
 def found_faces(message: Any) -> list[FoundFace]:
@@ -202,13 +214,7 @@ def found_faces(message: Any) -> list[FoundFace]:
             _text(entry, "person_id"),
             _text(entry, "name"),
             _number(entry, "confidence"),
-            _optional(entry, "face_id", _text),
-            _optional(entry, "box", _box),
-            _optional(entry, "quality", _quality),
-            _optional(entry, "added", _time),
-            _optional(entry, "external_id", _text),
-            _optional(entry, "metadata", _object),
-            _optional(entry, "faces", _count),
+            *_details(entry),
             _optional(entry, "face_confidences", _face_confidences),
         )
         for entry in _entries(message)
