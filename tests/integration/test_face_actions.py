@@ -2,19 +2,17 @@
 one.
 """
 
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from redis import Redis
 
+from job_runtime import COLLECTION, job_of, job_runtime
 from shared.contract import FACE_DELETED, MESSAGES, Status
 from shared.idempotency import ORIGIN
 from shared.jobs import (
@@ -30,46 +28,23 @@ from shared.jobs import (
     Outcome,
     SearchJob,
     UpdatePersonJob,
-    image_key,
-    new_gateway_id,
-    new_job_id,
     new_request_id,
 )
-from shared.observability.tracing import NoTraces
 from shared.persons import MAX_FACES
-from spaces import only
 from table_faces import FINE, TableFaces
 from worker.actions import ACTIONS
-from worker.ledger import Ledger
-from worker.metrics import Metrics
 from worker.models.calibration import SFACE
-from worker.models.identity import Identity
 from worker.runtime import Runtime
 from worker.store.base import Face, Point, StoreUnavailable
-from worker.store.edge.store import EdgeStore
 from worker.store.faces import searched_vector, with_faces
-from worker.store.memory import MemoryStore
 from worker.tasks import perform, perform_once
 from worker.vision.quality import STANDARD, Gates
-
-SPACE = Identity("test", "0" * 64, 1, 4)
-COLLECTION = "tenant.facedb.00000000"
 
 
 @pytest.fixture(params=["memory", "edge"])
 def runtime(request: pytest.FixtureRequest, valkey_url: str, tmp_path: Path) -> Iterator[Runtime]:
-    store = MemoryStore(SPACE) if request.param == "memory" else EdgeStore(tmp_path / "faces", SPACE, 8)
-    with closing(store), Redis.from_url(valkey_url) as redis:
-        yield Runtime(TableFaces(), SFACE, store, Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), 3)
-
-
-def job_of(runtime: Runtime, job_type: type[Job], image: bytes | None = None, **fields: Any) -> Any:
-    """Return a new job, by default about COLLECTION, with its image in the image store."""
-    job_id = new_job_id(new_gateway_id(), new_request_id())
-    if image is not None:
-        runtime.ledger.images.set(image_key(job_id), image)
-    about = {} if job_type is CountFacedbsJob else {"collection": COLLECTION}
-    return job_type.model_validate({"job_id": job_id, "deadline": time.time() + 60, **about, **fields})
+    with job_runtime(request.param, valkey_url, tmp_path / "faces") as made:
+        yield made
 
 
 def deliver(runtime: Runtime, job: Job) -> Outcome:

@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from job_runtime import COLLECTION, job_of, job_runtime
 from oracle import TIME
 from processes import empty_redis
 from shared.contract import FACE_DELETED, MESSAGES, Status
@@ -33,41 +33,26 @@ from shared.jobs import (
     new_job_id,
     new_request_id,
 )
-from shared.observability.tracing import NoTraces
-from spaces import only
 from table_faces import TableFaces
 from worker.actions import ACTIONS
 from worker.ledger import Ledger
-from worker.metrics import Metrics
-from worker.models.calibration import SFACE
-from worker.models.identity import Identity
 from worker.runtime import Runtime
 from worker.store.base import Point
-from worker.store.edge.store import EdgeStore
-from worker.store.memory import MemoryStore
 from worker.tasks import perform
 
-SPACE = Identity("test", "0" * 64, 1, 4)
-COLLECTION = "tenant.facedb.00000000"
 OTHER = "tenant.other.00000000"
 METADATA = '{"z":1,"a":{"b":[123456789012345678901,null]}}'
 
 
 @pytest.fixture(params=["memory", "edge"])
 def runtime(request: pytest.FixtureRequest, valkey_url: str, tmp_path: Path) -> Iterator[Runtime]:
-    store = MemoryStore(SPACE) if request.param == "memory" else EdgeStore(tmp_path / "faces", SPACE, 8)
-    with closing(store), Redis.from_url(valkey_url) as redis:
-        yield Runtime(TableFaces(), SFACE, store, Ledger(redis, redis), only(SPACE), Metrics(NoTraces()), 3)
+    with job_runtime(request.param, valkey_url, tmp_path / "faces") as made:
+        yield made
 
 
 def do(runtime: Runtime, job_type: type[Job], image: bytes | None = None, **fields: Any) -> Outcome:
     """Do a job, by default about COLLECTION, and return its outcome."""
-    job_id = new_job_id(new_gateway_id(), new_request_id())
-    if image is not None:
-        runtime.ledger.images.set(image_key(job_id), image)
-    about = {} if job_type is CountFacedbsJob else {"collection": COLLECTION}
-    job = job_type.model_validate({"job_id": job_id, "deadline": time.time() + 60, **about, **fields})
-    return perform(job, ACTIONS[job_type], runtime)
+    return perform(job_of(runtime, job_type, image, **fields), ACTIONS[job_type], runtime)
 
 
 def message(outcome: Outcome) -> Any:
