@@ -20,6 +20,7 @@ from service import UNHURRIED, Service
 from shared.control import DEFAULT, Control
 from shared.observability import telemetry
 from shared.redis_clients import connect
+from watchdog import Watchdog
 
 SLOW_TIMEOUT_S = 600
 """Seconds after which a slow test counts as hung, on a busy machine too. The limit of others is in pyproject.toml."""
@@ -48,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("any machine")
     # pytest-xdist sets the width of a terminal, but captured output has none.
     os.environ.pop("COLUMNS", None)
+    config.pluginmanager.register(Watchdog())
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
 
 

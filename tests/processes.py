@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from redis import Redis, RedisError
@@ -19,6 +20,9 @@ from facesearch.embedded.up import listen
 
 API_KEY = "a key for tests"
 
+END_S = 60
+"""Seconds in which a process ends after SIGTERM, on a busy machine too."""
+
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Return as soon as the condition holds. Fails after `seconds`, which allow for a busy machine."""
@@ -26,6 +30,15 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[Any]) -> int:
+    """Ask a process to end, if it runs. Returns its exit status. Kills it and fails if it does not end in time."""
+    process.terminate()
+    try:
+        return process.wait(END_S)
+    finally:
+        process.kill()  # else whoever waits for it next waits for ever
 
 
 _SHARES = (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -99,7 +112,7 @@ def gateway_on(url: str, **settings: object) -> Iterator[httpx.Client]:
                     wait_for(lambda: client.get("/readyz").status_code == 200)
                     yield client
             finally:
-                process.terminate()
+                end(process)
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from processes import wait_for
+from processes import end, wait_for
 from redis_servers import free_ports
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -73,8 +73,7 @@ class Prometheus:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
-        self._process.terminate()
-        self._process.wait(30)
+        end(self._process)
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return the present value of an expression: labels and value of each series."""

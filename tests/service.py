@@ -61,9 +61,12 @@ class Service:
             text=True,
         )
         self._ready = threading.Event()
-        self._reader = threading.Thread(target=self._read)
+        # A daemon: after a failed test a process that nobody stopped must not keep this one from ending.
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._ready.wait(START_S), "".join(self.said)
+        if not self._ready.wait(START_S):
+            self.process.kill()
+            raise AssertionError("".join(self.said))
         assert self.process.poll() is None, "".join(self.said)
         self.address = self._printed("address")
         self.admin = self._printed("admin").removesuffix("/admin/v1")
@@ -83,8 +86,12 @@ class Service:
         """Send a signal and wait for the end of the service. Returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(STOP_S)
-        self._reader.join()
+        try:
+            status = self.process.wait(STOP_S)
+        finally:
+            self.process.kill()
+        self._reader.join(STOP_S)
+        assert not self._reader.is_alive(), "a process of the service has outlived it"
         return status
 
     def child(self, name: str) -> psutil.Process:

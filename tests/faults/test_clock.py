@@ -11,7 +11,7 @@ from redis import Redis
 
 from facesearch.embedded import servers
 from faults.clock import Clock, clock, why_not
-from processes import answers, wait_for
+from processes import answers, end, wait_for
 
 HOUR_S = 3600
 
@@ -73,4 +73,4 @@ def test_valkey_expires_keys_after_a_jump(shifted: Clock, tmp_path: Path) -> Non
             wait_for(lambda: redis.time()[0] - before == pytest.approx(HOUR_S, abs=5))  # it caches the time
             assert redis.get("short") is None
         finally:
-            process.terminate()
+            end(process)

@@ -26,7 +26,7 @@ from gateway.http.middleware import errors, request_id
 from gateway.http.server import Site, serve
 from gateway.http.timeouts import Timeouts
 from gateway.metrics import ConnectionMetrics
-from processes import API_KEY, empty_redis, wait_for
+from processes import API_KEY, empty_redis, end, wait_for
 from service import Service
 from shared.contract import Status
 from shared.host.descriptors import MOST
@@ -372,7 +372,7 @@ def gateway(folder: Path, descriptors: int, **settings: str) -> Iterator[Gateway
                 stderr=stderr,
             )
         )
-        stack.callback(process.terminate)
+        stack.callback(end, process)
         running = Gateway(psutil.Process(process.pid), listening.getsockname()[1], log)
         wait_for(lambda: running.get("/readyz") == 200)
         yield running
@@ -478,6 +478,8 @@ def test_a_separate_worker_raises_its_soft_limit_of_descriptors(tmp_path: Path) 
     with subprocess.Popen(
         [*LOW, sys.executable, "-m", "worker"], env={**os.environ, **nowhere}, stderr=subprocess.DEVNULL
     ) as started:
-        worker = psutil.Process(started.pid)
-        wait_for(lambda: worker.rlimit(resource.RLIMIT_NOFILE) == RAISED)
-        worker.kill()
+        try:
+            worker = psutil.Process(started.pid)
+            wait_for(lambda: worker.rlimit(resource.RLIMIT_NOFILE) == RAISED)
+        finally:
+            started.kill()

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from processes import API_KEY, empty_redis, is_ready, python, two_free_ports, wait_for
+from processes import API_KEY, empty_redis, end, is_ready, python, two_free_ports, wait_for
 from service import UNHURRIED, Service
 from shared.contract import Status
 from shared.settings import Settings
@@ -67,8 +67,7 @@ def python_m_gateway(folder: Path, **settings: object) -> Iterator[tuple[subproc
                 wait_for(lambda: is_ready(f"http://127.0.0.1:{port}"))
                 yield parent, f"http://127.0.0.1:{port}"
             finally:
-                if parent.poll() is None:
-                    parent.terminate()
+                end(parent)
 
 
 def listeners(pid: int, port: int) -> list[psutil.Process]:
@@ -365,10 +364,13 @@ class TestPythonMGateway:
         ):
             assert parent.stderr is not None
             said = []
-            for line in parent.stderr:
-                said.append(json.loads(line))
-                if said[-1]["event"] == "gateway_processes_started":
-                    parent.send_signal(signal.SIGTERM)
+            try:
+                for line in parent.stderr:
+                    said.append(json.loads(line))
+                    if said[-1]["event"] == "gateway_processes_started":
+                        parent.send_signal(signal.SIGTERM)
+            finally:
+                end(parent)
         assert {line["process"] for line in said if line["event"] == "gateway_started"} == {"gateway 1", "gateway 2"}
 
 

@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from portraits import astronaut_png, faceless_png
-from processes import python, two_free_ports, wait_for
+from processes import end, python, two_free_ports, wait_for
 from service import Service
 from shared.calls import ADD_FACE, COMPARE_FACES, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import Status
@@ -278,8 +278,7 @@ class TestTheFirstKey:
                 made = python("-m", "facesearch", "keys", "create", "--name", "first", **environment)
                 assert made.stdout.startswith("fs_")
             finally:
-                process.terminate()
-                process.stderr.read()
+                end(process)
 
 
 class TestHealth:

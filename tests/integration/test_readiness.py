@@ -10,7 +10,7 @@ import pytest
 
 from facesearch.embedded import servers
 from facesearch.embedded.up import listen
-from processes import API_KEY, broker, wait_for
+from processes import API_KEY, broker, end, wait_for
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_readiness_before_with_and_after_a_broker(tmp_path: Path) -> None:
             assert ready() == (200, {"gateway": "ok"}), "all gateways would go, and callers get no JSON"
             assert ready("?verbose=1")[1]["broker"] == "does not answer"
         finally:
-            process.terminate()
+            end(process)
     said = log.read_text()
     for event in ("broker_not_reached", "results_subscription_lost"):
         assert said.count(event) == 1, "logged once, not with each attempt"

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from redis.asyncio import Redis
 
 from facesearch.embedded.up import listen
 from portraits import hopper_jpeg
-from processes import API_KEY, empty_redis, two_free_ports, wait_for, works
+from processes import API_KEY, empty_redis, end, two_free_ports, wait_for, works
 from shared.contract import MESSAGES, Status
 from shared.usage import Period, Usage, read
 from toy_call import TABLE, WEIGH_IMAGE
@@ -67,10 +68,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
             with httpx.Client(base_url=address, headers={"X-API-Key": API_KEY}, timeout=150) as http:
                 yield Toy(http, broker, port, port + 1)
         finally:
-            for process in running:
-                process.terminate()
-            for process in running:
-                process.wait()
+            with ExitStack() as stack:
+                for process in running:
+                    process.terminate()  # all at once
+                    stack.callback(end, process)
 
 
 def metric(port: int, name: str, **labels: str) -> float:

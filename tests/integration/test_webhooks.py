@@ -27,7 +27,7 @@ from gateway.webhooks.sending import Refused, Sender
 from gateway.webhooks.signing import signature
 from https_receiver import Receiver, receiving
 from portraits import faceless_png
-from processes import two_free_ports, wait_for
+from processes import end, two_free_ports, wait_for
 from service import UNHURRIED, Service
 from shared import proxies
 from shared.webhooks import delivery_key
@@ -190,7 +190,7 @@ def test_the_receiver_of_the_document_takes_what_is_signed_once(tmp_path: Path) 
             wrong = signature(b"another", body, int(time.time()))
             assert [send(signed) for signed in (right, right, old, wrong, "t=1")] == [204, 204, 401, 401, 401]
         finally:
-            running.terminate()
+            end(running)
         assert running.stdout is not None
         assert running.stdout.read() == "OK []\n"
 
