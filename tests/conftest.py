@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 import backends
+import tls_contexts
 from gateway.redis_connection import SharedConnection
 from processes import empty_redis
 from service import UNHURRIED, Service
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-xdist sets the width of a terminal, but captured output has none.
     os.environ.pop("COLUMNS", None)
     config.pluginmanager.register(Watchdog())
+    tls_contexts.share()
     config.add_cleanup(backends.choose(config.getoption("--backend"), os.environ))
 
 

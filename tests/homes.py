@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from worker.store.edge.store import EdgeStore
 NOTHING = {"REDIS_URL": "", "QDRANT_URL": "", "QDRANT_API_KEY": ""}
 
 
+@cache  # since to read the settings takes milliseconds, and each face asks
 def ours() -> Identity:
     """Return the identity of new facedbs of a worker with default settings."""
     return spaces_of(catalog.find(Settings().embedder, "embedding")).preferred

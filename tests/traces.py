@@ -24,10 +24,12 @@ def files_with(folder: Path, *wanted: bytes) -> dict[bytes, set[str]]:
     """Return the files below the folder that contain each of these byte strings, except those of the image store, which
     writes none.
     """
+    longest = max(map(len, wanted))
     found: dict[bytes, set[str]] = {some: set() for some in wanted}
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             held = path.read_bytes()
+            held = held[: len(held.rstrip(b"\0")) + longest]  # most of a new segment is empty
             for some in wanted:
                 if some in held:
                     found[some].add(path.relative_to(folder).as_posix())
