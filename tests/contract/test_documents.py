@@ -66,7 +66,7 @@ def test_the_readmes_calls_pasted_in_order_get_the_answers_that_it_shows(service
     calls = blocks("The calls")
     commands = "".join(text for language, text in calls if language == "sh")
     answers = "".join(text for language, text in calls if language == "json")
-    assert commands.count("curl ") == answers.count("\n") == 5
+    assert commands.count("curl ") == answers.count("\n") == 3
     assert commands.count("http://127.0.0.1:8000\n") == 1
     output = run_in_shell(commands.replace("http://127.0.0.1:8000\n", f"{service.address}\n"), folder)
     assert shape(output.partition("{")[1] + output.partition("{")[2]) == shape(answers)
@@ -101,6 +101,14 @@ def test_no_block_to_paste_has_a_comment() -> None:
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE):
         assert language in ("sh", "json", "mermaid")
         assert language != "sh" or "#" not in text
+
+
+def test_the_readme_says_how_the_last_run_of_faults_ended() -> None:
+    (path,) = (ROOT / "docs").rglob("faults.md")
+    rows, lost, doubled = re.search(
+        r"^faults: rows=(\d+) lost=(\d+) doubled=(\d+)", path.read_text(), re.MULTILINE
+    ).groups()
+    assert f"**{lost} acknowledged faces lost, {doubled} doubled** in {rows} kinds of faults" in README
 
 
 def test_the_readme_names_the_file_of_the_api_key(monkeypatch: pytest.MonkeyPatch) -> None:
