@@ -29,7 +29,7 @@ def render(chart_folder: Path) -> Callable[..., Objects]:
             document
             for name, text in texts.items()
             if name.endswith(".yaml")
-            for document in yaml.safe_load_all(text)
+            for document in yaml.load_all(text, Loader=yaml.CSafeLoader)
             if document
         ]
         return {
