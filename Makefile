@@ -27,7 +27,7 @@ install = $(BIN)/pip install --quiet --no-deps $(1) 2> $@.said; status=$$?; \
   rm -f $@.said; exit $$status
 
 .DEFAULT_GOAL := help
-.PHONY: help up samples test test-all lint format unit integration browser screenshots containers bench hostile fuzz faults soak contract-table check-deploy docs lock clean
+.PHONY: help up samples test test-all lint format unit integration browser screenshots containers site bench hostile fuzz faults soak contract-table check-deploy docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ \
@@ -50,7 +50,7 @@ test: lint ## Lint, type-check and run all tests but the slow ones
 	$(BIN)/facesearch models pull
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
-test-all: lint $(VENV)/.deploy $(VENV)/.browser ## Lint, type-check and run every test, with coverage by package
+test-all: lint $(VENV)/.deploy $(VENV)/.browser $(VENV)/.site ## Lint, type-check and run every test, with coverage by package
 	@rm -f .coverage .coverage.*
 	$(BIN)/facesearch models pull
 	$(PYTEST) --cov --cov-report= $(PYTEST_ARGS)
@@ -77,6 +77,10 @@ browser: $(VENV)/.browser ## Drive the console and the pages of the API in Chrom
 screenshots: $(VENV)/.browser ## Write pictures of the console into docs/images
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots docs/images
+
+site: $(VENV)/.site ## Make a site with a search of the documents, into build/site
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs --doctree-dir build/doctrees . build/site
+	@echo 'build/site/index.html'
 
 containers: $(VENV)/.dev $(VENV)/.deploy ## Build the images and run them in Docker, disturbed under load
 	PYTHONPATH=. $(BIN)/python tests/containers/stand_ins.py
@@ -129,6 +133,7 @@ lock: $(VENV)/.dev ## Choose the newest allowed version of every dependency and 
 	  -o requirements/image-cuda.txt
 	$(COMPILE) --upgrade --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 	$(COMPILE) --upgrade --group browser -c requirements/dev.txt -o requirements/browser.txt
+	$(COMPILE) --upgrade --group site -c requirements/dev.txt -o requirements/site.txt
 	$(COMPILE) --upgrade --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what make made here (never your data, never the fetched models)
@@ -161,6 +166,11 @@ $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.runtime
 $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 	@echo 'installing requirements/browser.txt'
 	@$(call install,--require-hashes -r requirements/browser.txt)
+	@touch $@
+
+$(VENV)/.site: requirements/site.txt $(VENV)/.dev
+	@echo 'installing requirements/site.txt'
+	@$(call install,--require-hashes -r requirements/site.txt)
 	@touch $@
 
 # Two packages that tests use ship them: Grace Hopper (US Navy) and Eileen Collins (NASA). Without what they need.
