@@ -143,25 +143,6 @@ def test_every_dependency_has_its_reason() -> None:
         assert re.search(rf"\b{package}\b", reasons), package
 
 
-DOCUMENTS = (
-    *ROOT.glob("*.md"),
-    *(path for folder in ("clients", "deploy", "docs") for path in (ROOT / folder).rglob("*.md")),
-)
-
-
-def test_links_between_documents_lead_to_files_and_headings() -> None:
-    for document in DOCUMENTS:
-        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", document.read_text()):
-            path = document.parent / target if target else document
-            assert path.exists(), f"{document.name}: {target}"
-            assert not anchor or anchor in anchors(path), f"{document.name}: {target}#{anchor}"
-
-
-def anchors(document: Path) -> set[str]:
-    titles = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
-
-
 def test_ids_in_the_examples_of_the_contract_are_uuids() -> None:
     for text in re.findall(r'"person_id": "([^"]*)"', (ROOT / "docs/contract.md").read_text() + README):
         assert str(uuid.UUID(text)) == text
