@@ -1,8 +1,12 @@
 """Every command that a document shows is one that programs, parsers and schemas take."""
 
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
-from contract.commands import cluster, rules
+from contract.commands import cluster, containers, rules
 from contract.commands.pages import Block, WrongError, all_blocks, pages, parsed, text_of
 
 BLOCKS = all_blocks()
@@ -38,3 +42,14 @@ def test_variables_that_a_page_names_are_settings(page: str) -> None:
 def test_names_of_objects_are_those_of_the_chart() -> None:
     assert cluster.made_by_a_template("gateway")
     assert not cluster.made_by_a_template("gate")
+
+
+@pytest.mark.parametrize("subcommand", containers.COMPOSE_OPTIONS)
+def test_options_of_compose_are_those_that_it_has(subcommand: str) -> None:
+    spec = find_spec("compose")
+    if spec is None or spec.origin is None:
+        pytest.skip("Compose is not installed: make check-deploy")
+    program = Path(spec.origin).parent / "docker-compose"
+    said = subprocess.run([program, *subcommand.split(), "--help"], capture_output=True, text=True, check=True).stdout
+    for option in containers.COMPOSE_OPTIONS[subcommand]:
+        assert f" {option} " in said
