@@ -79,6 +79,7 @@ screenshots: $(VENV)/.browser ## Write pictures of the console into docs/images
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots docs/images
 
 site: $(VENV)/.site ## Make a site with a search of the documents, into build/site
+	@rm -rf build/site build/doctrees
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs --doctree-dir build/doctrees . build/site
 	@echo 'build/site/index.html'
 
