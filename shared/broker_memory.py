@@ -21,8 +21,13 @@ class BrokerMemory:
     limit: int
 
     @property
+    def fraction(self) -> float:
+        """The fraction of the limit in use, 0 without a limit."""
+        return self.used / self.limit if self.limit > 0 else 0.0
+
+    @property
     def is_nearly_full(self) -> bool:
-        return self.limit > 0 and self.used >= NEARLY_FULL * self.limit
+        return self.fraction >= NEARLY_FULL
 
     def __str__(self) -> str:
         """Return a sentence for operators.

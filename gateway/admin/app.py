@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from pydantic_core import to_jsonable_python
+from redis.asyncio import Redis
 
 from gateway.admin import document
 from gateway.admin.auditing import audit, wrong_keys_audited
@@ -27,6 +28,7 @@ from shared.settings import Settings
 
 CONTROL: Final = web.AppKey("control", Control)
 JOBS: Final = web.AppKey("operator_jobs", OperatorJobs)
+IMAGES: Final = web.AppKey("images", Redis)
 
 
 def create_admin_app(settings: Settings) -> web.Application:
@@ -56,6 +58,8 @@ def _handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Resp
         by = f"admin API, {request.remote}"
         if operation.signed:
             given["by"] = by
+        if operation.asks_images:
+            given["images"] = request.app[IMAGES]
         uses = request.app[JOBS] if operation.asks_worker else request.app[CONTROL]
         result = await operation.perform(uses, **given)
         event = operation.audit_event(given, result, by)
@@ -79,6 +83,7 @@ def _resources(settings: Settings, wrong_keys: WrongKeys) -> Callable[[web.Appli
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(connect(settings.broker))
             app[CONTROL] = Control(redis, first_key_file=settings.data_dir / FIRST_KEY_FILE)
+            app[IMAGES] = await stack.enter_async_context(connect(settings.images))
             app[JOBS] = stack.enter_context(closing(OperatorJobs(app[CONTROL], settings)))
             await stack.enter_async_context(wrong_keys_audited(redis, wrong_keys))
             yield

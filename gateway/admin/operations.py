@@ -230,8 +230,9 @@ async def _collection(control: Control, tenant: str, facedb: str) -> str:
 class Operation:
     """One method of one path. http_status: of success. conflicts: whether it may be refused because of what exists.
     refusable: whether it may be refused although the request is well-formed. signed: whether `perform` gets `by`, who
-    asked for it. asks_worker: whether it gets the jobs in place of the control data. query: the call whose parameters,
-    but for the facedb, it gets as `query` from the query string.
+    asked for it. asks_worker: whether it gets the jobs in place of the control data. asks_images: whether it gets
+    `images`, the image store. query: the call whose parameters, but for the facedb, it gets as `query` from the query
+    string.
 
     action: its name in the audit trail, None if it changes nothing. subject: returns the `key`, `facedb` or `days` for
     the audit trail, from the arguments and the result of `perform`; by default neither.
@@ -247,6 +248,7 @@ class Operation:
     refusable: bool = False
     signed: bool = False
     asks_worker: bool = False
+    asks_images: bool = False
     query: Call | None = None
     action: str | None = None
 
@@ -282,7 +284,13 @@ def _facedb_of_the_path(given: Mapping[str, Any], _result: Any) -> dict[str, str
 
 
 OPERATIONS: Final[Sequence[Operation]] = (
-    Operation("GET", f"{PREFIX}/service", "How the service is, and when its last backup was made", get_service),
+    Operation(
+        "GET",
+        f"{PREFIX}/service",
+        "How the service is, which alerts hold, and when its last backup was made",
+        get_service,
+        asks_images=True,
+    ),
     Operation("GET", f"{PREFIX}/audit", "The newest events of the audit trail, oldest first", list_events),
     Operation("GET", _TENANTS, "List all tenants", list_tenants),
     Operation(

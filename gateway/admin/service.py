@@ -1,17 +1,25 @@
-"""The state of the service for operators: its parts, workers and jobs, and the last backup."""
+"""The state of the service for operators: its parts, alerts, workers and jobs, and the last backup."""
 
+import asyncio
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Final
 
 from pydantic import Field
+from redis import RedisError
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from gateway.monitoring.broker import read_queue
-from gateway.monitoring.health import living_workers, parts_of_service
+from gateway.admin.alerts import Alert, Shared, firing
+from gateway.monitoring.broker import Queue, oldest_webhook_s, read_queue
+from gateway.monitoring.health import TIMEOUT_S, living_workers, parts_of_service
 from shared import audit, last_backup
 from shared.audit import Kept
+from shared.broker_memory import BrokerMemory, broker_memory
 from shared.control import Control
+from shared.heartbeat import Heartbeat
 from shared.last_backup import LastBackup
 
 EVENTS: Final = 100
@@ -41,20 +49,61 @@ class LivingWorker(TypedDict):
 
 
 class ServiceState(TypedDict):
-    """release: of this gateway. parts: ok, or what is wrong, by the name of the part."""
+    """release: of this gateway. parts: ok, or what is wrong, by the name of the part. alerts: those that hold now. jobs
+    None: the broker does not answer, and neither workers nor a backup are known.
+    """
 
     release: str
     parts: dict[str, str]
-    jobs: WaitingJobs
+    alerts: list[Alert]
+    jobs: WaitingJobs | None
     workers: list[LivingWorker]
     last_backup: LastBackup | None
 
 
-async def get_service(control: Control) -> ServiceState:
-    """Return the state now. Raises RedisError."""
+async def get_service(control: Control, images: Redis) -> ServiceState:
+    """Return the state now. images: the image store. Never raises."""
     redis = control.redis
-    queue = await read_queue(redis)
-    workers: list[LivingWorker] = [
+    parts = await parts_of_service(redis)
+    queue, webhook_s, workers, backup = None, 0.0, [], None
+    broker = await _memory(redis)
+    if broker is not None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                workers, queue = await living_workers(redis), await read_queue(redis)
+                webhook_s, backup = await oldest_webhook_s(redis), await last_backup.read(redis)
+        except (RedisError, OSError, TimeoutError):
+            broker, queue, workers = None, None, []
+    oldest_s = math.nan if queue is None else queue.oldest_s
+    now = Shared(workers, oldest_s, webhook_s, broker, await _memory(images))
+    return {
+        "release": version("facesearch"),
+        "parts": parts,
+        "alerts": firing(now),
+        "jobs": None if queue is None else _jobs(queue),
+        "workers": _workers(workers),
+        "last_backup": backup,
+    }
+
+
+async def _memory(redis: Redis) -> BrokerMemory | None:
+    """Return the memory of a server, None if it does not answer."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await broker_memory(redis)
+    except ResponseError:  # INFO may be forbidden: then nothing is known to be wrong
+        return BrokerMemory(used=0, limit=0)
+    except (RedisError, OSError, TimeoutError):
+        return None
+
+
+def _jobs(queue: Queue) -> WaitingJobs:
+    oldest = queue.oldest_s
+    return {"waiting": queue.waiting, "taken": queue.taken, "oldest_s": None if math.isnan(oldest) else oldest}
+
+
+def _workers(workers: Sequence[Heartbeat]) -> list[LivingWorker]:
+    shown: list[LivingWorker] = [
         {
             "host": worker.host,
             "embedder": worker.embedder,
@@ -62,16 +111,9 @@ async def get_service(control: Control) -> ServiceState:
             "store": worker.store,
             "disk": worker.disk,
         }
-        for worker in await living_workers(redis)
+        for worker in workers
     ]
-    oldest = queue.oldest_s
-    return {
-        "release": version("facesearch"),
-        "parts": await parts_of_service(redis),
-        "jobs": {"waiting": queue.waiting, "taken": queue.taken, "oldest_s": None if math.isnan(oldest) else oldest},
-        "workers": sorted(workers, key=lambda worker: worker["host"]),
-        "last_backup": await last_backup.read(redis),
-    }
+    return sorted(shown, key=lambda worker: worker["host"])
 
 
 async def list_events(control: Control) -> list[Kept]:

@@ -7,8 +7,9 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from prometheus_client import CollectorRegistry, Gauge
 from redis import RedisError
@@ -54,6 +55,11 @@ async def read_queue(broker: Redis) -> Queue:
         first = [message_of(job) for job in await pipeline.execute() if job is not None]
     ages = map(_age, first if oldest is None else [*first, oldest])
     return Queue(sum(lengths), taken, max(ages, default=0.0))
+
+
+async def oldest_webhook_s(broker: Redis) -> float:
+    """Return the seconds for which the first webhook has waited, 0 if none waits. Raises RedisError."""
+    return _waited(cast("list[tuple[bytes, float]]", await broker.zrange(webhooks.WAITING, 0, 0, withscores=True)))
 
 
 class BrokerMetrics:
@@ -110,8 +116,8 @@ class BrokerMetrics:
             pipeline.zrange(webhooks.WAITING, 0, 0, withscores=True)
             pipeline.zrange(webhooks.DEAD, 0, -1, withscores=True)
             jobs, waiting, first, dead = await pipeline.execute()
-        oldest = max(0.0, time.time() - first[0][1]) if first else 0
-        for gauge, value in zip(self._aside, (jobs, waiting, oldest, sum(count for _, count in dead)), strict=True):
+        values = (jobs, waiting, _waited(first), sum(count for _, count in dead))
+        for gauge, value in zip(self._aside, values, strict=True):
             gauge.set(value)
 
     async def _read_memory(self, server: str, redis: Redis) -> None:
@@ -122,6 +128,10 @@ class BrokerMetrics:
             memory = {}
         self._memory.labels(server).set(memory.get("used_memory", math.nan))
         self._memory_max.labels(server).set(memory.get("maxmemory", math.nan))
+
+
+def _waited(first: Sequence[tuple[bytes, float]]) -> float:
+    return max(0.0, time.time() - first[0][1]) if first else 0.0
 
 
 def _age(message: bytes) -> float:

@@ -23,6 +23,7 @@ from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
 from shared.jobs import QUEUE
 from shared.last_backup import LastBackup
 from shared.settings import Settings
+from shared.webhooks import WAITING
 
 KEY = "the key of the admin API"
 SHOP = "/tenants/shop"
@@ -208,6 +209,7 @@ class TestOperations:
         status, empty = await send("GET", "/service")
         assert status == 200
         assert empty["parts"]["worker"] == "none is alive"
+        assert [alert["name"] for alert in empty["alerts"]] == ["FacesearchNoWorker"]
         assert (empty["jobs"], empty["workers"], empty["last_backup"]) == (
             {"waiting": 0, "taken": 0, "oldest_s": 0},
             [],
@@ -217,11 +219,13 @@ class TestOperations:
         await redis.sadd(WORKERS, "w")
         await redis.set(heartbeat_key("w"), beat.model_dump_json())
         await redis.lpush(QUEUE, b"no message of a job")
+        await redis.zadd(WAITING, {"delivery": 1})
         made = LastBackup(at=datetime(2026, 11, 28, tzinfo=UTC), bytes=7, release="0.2.0")
         await redis.set(last_backup.KEY, made.model_dump_json())
         _, full = await send("GET", "/service")
         assert full["parts"]["worker"] == "ok"
         assert full["parts"]["disk"] == "no room"
+        assert [alert["name"] for alert in full["alerts"]] == ["FacesearchStoreCannotWrite", "FacesearchWebhooksWait"]
         assert full["jobs"] == {"waiting": 1, "taken": 0, "oldest_s": None}
         assert full["workers"] == [
             {"host": "h", "embedder": "e", "licence": "MIT", "store": "ok", "disk": "no room"},
@@ -339,3 +343,13 @@ class TestRefusing:
                 async with client.get(path) as response:
                     assert response.status == 503
                     assert await response.json() == {"status": "FAIL", "message": "please try again later"}
+
+    async def test_without_its_broker_it_tells_that_it_is_away(self) -> None:
+        app = create_admin_app(Settings(redis_url="unix:///nowhere.sock", admin_key=KEY))
+        async with (
+            TestClient(TestServer(app), headers={"X-Admin-Key": KEY}) as client,
+            client.get("/admin/v1/service") as response,
+        ):
+            state = (await response.json())["message"]
+        assert [alert["name"] for alert in state["alerts"]] == ["FacesearchBrokerDown"]
+        assert (state["parts"]["broker"], state["jobs"], state["workers"]) == ("does not answer", None, [])

@@ -1,0 +1,84 @@
+"""The alerts of deploy/prometheus/alerts.yml that can be told from what all gateways share, as it is now.
+
+Prometheus alone has the others, which are about rates or about one process. It also waits for the time in `for` before
+one fires. A test keeps names, severities, summaries and bounds equal to those of the rules.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
+
+from shared.broker_memory import BrokerMemory
+from shared.heartbeat import OK, Heartbeat
+
+
+class Alert(TypedDict):
+    """An alert whose condition holds now. runbook: where the documents say what to do."""
+
+    name: str
+    severity: Literal["critical", "warning"]
+    summary: str
+    runbook: str
+
+
+OLDEST_JOB_S: Final = 5
+MEMORY_WARNING: Final = 0.8
+MEMORY_CRITICAL: Final = 0.95
+IMAGE_MEMORY: Final = 0.8
+OLDEST_WEBHOOK_S: Final = 3600
+"""Above each of these an alert fires: seconds, and parts of the memory that a server may use."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all gateways share. oldest_job_s, oldest_webhook_s: seconds for which the first has waited, 0 if none does,
+    NaN if that cannot be told. broker, images: memory of the two servers; None: it does not answer.
+    """
+
+    workers: Sequence[Heartbeat]
+    oldest_job_s: float
+    oldest_webhook_s: float
+    broker: BrokerMemory | None
+    images: BrokerMemory | None
+
+
+def firing(now: Shared) -> list[Alert]:
+    """Return the alerts whose condition holds, critical ones first."""
+    found = _broker_down() if now.broker is None else [*_of_workers(now.workers), *_of_servers(now, now.broker)]
+    return sorted(found, key=lambda alert: alert["severity"])
+
+
+def _broker_down() -> list[Alert]:
+    return [_alert("FacesearchBrokerDown", "critical", "The broker does not answer")]
+
+
+def _of_workers(workers: Sequence[Heartbeat]) -> Iterator[Alert]:
+    if not workers:
+        yield _alert("FacesearchNoWorker", "critical", "No worker is alive")
+    if len({worker.embedder for worker in workers}) > 1:
+        yield _alert("FacesearchModelsDiffer", "critical", "Workers use different models: embedding")
+    if any(worker.disk != OK for worker in workers):
+        yield _alert("FacesearchStoreCannotWrite", "critical", "The store cannot write")
+    if any(worker.refused_count for worker in workers):
+        yield _alert("FacesearchFacedbsRefused", "critical", "Face databases are refused")
+
+
+def _of_servers(now: Shared, broker: BrokerMemory) -> Iterator[Alert]:
+    if now.oldest_job_s > OLDEST_JOB_S:
+        yield _alert("FacesearchJobsWait", "critical", "Jobs wait too long for a worker")
+    if now.oldest_webhook_s > OLDEST_WEBHOOK_S:
+        yield _alert("FacesearchWebhooksWait", "warning", "Webhooks are not delivered")
+    if broker.fraction > MEMORY_CRITICAL:
+        yield _alert("FacesearchBrokerMemory", "critical", "The broker's memory is full")
+    elif broker.fraction > MEMORY_WARNING:
+        yield _alert("FacesearchBrokerMemory", "warning", "The broker's memory is running out")
+    if now.images is None:
+        yield _alert("FacesearchImageStoreDown", "critical", "The image store does not answer")
+    elif now.images.fraction > IMAGE_MEMORY:
+        yield _alert("FacesearchImageStoreMemory", "warning", "The image store is filling up")
+
+
+def _alert(name: str, severity: Literal["critical", "warning"], summary: str) -> Alert:
+    return {"name": name, "severity": severity, "summary": summary, "runbook": f"docs/operations.md#{name.lower()}"}

@@ -1,0 +1,96 @@
+"""The alerts that the operators' console shows: they are those of Prometheus, with the same words and bounds."""
+
+import re
+from dataclasses import replace
+from math import nan, nextafter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.admin.alerts import Shared, firing
+from shared.broker_memory import BrokerMemory
+from shared.heartbeat import Heartbeat
+
+ROOT = Path(__file__).parents[3]
+
+WORKER = Heartbeat(store="ok", embedder="e")
+WELL = Shared((WORKER,), 0, 0, BrokerMemory(1, 0), BrokerMemory(1, 0))
+
+
+def memory(percent: float) -> BrokerMemory:
+    return BrokerMemory(int(percent * 100), 10_000)
+
+
+WRONG = {
+    ("FacesearchNoWorker", "critical"): replace(WELL, workers=()),
+    ("FacesearchModelsDiffer", "critical"): replace(WELL, workers=(WORKER, Heartbeat(store="ok", embedder="f"))),
+    ("FacesearchStoreCannotWrite", "critical"): replace(
+        WELL, workers=(WORKER, Heartbeat(store="ok", embedder="e", disk="no room"))
+    ),
+    ("FacesearchFacedbsRefused", "critical"): replace(
+        WELL, workers=(Heartbeat(store="ok", embedder="e", refused_count=1),)
+    ),
+    ("FacesearchBrokerDown", "critical"): replace(WELL, broker=None),
+    ("FacesearchJobsWait", "critical"): replace(WELL, oldest_job_s=nextafter(5, 6)),
+    ("FacesearchWebhooksWait", "warning"): replace(WELL, oldest_webhook_s=nextafter(3600, 3601)),
+    ("FacesearchBrokerMemory", "warning"): replace(WELL, broker=memory(80.01)),
+    ("FacesearchBrokerMemory", "critical"): replace(WELL, broker=memory(95.01)),
+    ("FacesearchImageStoreDown", "critical"): replace(WELL, images=None),
+    ("FacesearchImageStoreMemory", "warning"): replace(WELL, images=memory(80.01)),
+}
+"""What is wrong where one alert holds and no other."""
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[dict]:
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+@pytest.mark.parametrize(("name", "severity"), WRONG)
+def test_an_alert_is_one_of_prometheus_in_the_same_words(name: str, severity: str, rules: list[dict]) -> None:
+    (alert,) = firing(WRONG[name, severity])
+    assert (alert["name"], alert["severity"]) == (name, severity)
+    (rule,) = (rule for rule in rules if (rule["alert"], rule["labels"]["severity"]) == (name, severity))
+    summary = rule["annotations"]["summary"].replace("{{ $labels.task }}", "embedding")
+    assert (alert["summary"], alert["runbook"]) == (summary, rule["annotations"]["runbook_url"])
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "well"),
+    [
+        ("FacesearchJobsWait", "critical", replace(WELL, oldest_job_s=5)),
+        ("FacesearchWebhooksWait", "warning", replace(WELL, oldest_webhook_s=3600)),
+        ("FacesearchBrokerMemory", "warning", replace(WELL, broker=memory(80))),
+        ("FacesearchBrokerMemory", "critical", replace(WELL, broker=memory(95))),
+        ("FacesearchImageStoreMemory", "warning", replace(WELL, images=memory(80))),
+    ],
+)
+def test_it_holds_above_the_bound_of_the_rule(name: str, severity: str, well: Shared, rules: list[dict]) -> None:
+    assert (name, severity) not in {(alert["name"], alert["severity"]) for alert in firing(well)}
+    (rule,) = (rule for rule in rules if (rule["alert"], rule["labels"]["severity"]) == (name, severity))
+    (bound,) = re.findall(r"> ([\d.]+)$", rule["expr"].strip())
+    at_bound = {
+        "J": well.oldest_job_s,
+        "W": well.oldest_webhook_s,
+        "I": well.images.fraction,
+        "B": well.broker.fraction,
+    }
+    assert float(bound) == at_bound[name.removeprefix("Facesearch")[0]]
+
+
+def test_nothing_is_told_of_a_service_that_works_or_of_what_cannot_be_told() -> None:
+    assert firing(WELL) == []
+    assert firing(replace(WELL, oldest_job_s=nan)) == []
+
+
+def test_a_broker_that_is_away_is_the_one_alert() -> None:
+    assert [alert["name"] for alert in firing(replace(WELL, broker=None, images=None, workers=()))] == [
+        "FacesearchBrokerDown"
+    ]
+
+
+def test_critical_ones_come_first() -> None:
+    found = firing(replace(WELL, oldest_webhook_s=4000, images=None))
+    assert [alert["severity"] for alert in found] == ["critical", "warning"]
