@@ -92,7 +92,7 @@ def create_app(settings: Settings, calls: tuple[Call, ...] = CALLS) -> web.Appli
     app[METRICS] = Metrics(open_tracer(settings, "facesearch-gateway"), calls)
     app.add_routes([*handlers.routes(calls), job_lookup.route(), *openapi_routes, *probes.routes])
     if settings.pages:
-        app.add_routes([web.get("/", to_console), *console("index.html"), *api_page("gateway.js")])
+        app.add_routes([web.get("/", to_console), *console("main.js"), *api_page("gateway.js")])
     app.cleanup_ctx.append(_resources)
     return app
 

@@ -15,12 +15,11 @@ from shared.heartbeat import OK, Heartbeat
 
 
 class Alert(TypedDict):
-    """An alert whose condition holds now. runbook: where the documents say what to do."""
+    """An alert whose condition holds now. name: also of the section of the run book that says what to do."""
 
     name: str
     severity: Literal["critical", "warning"]
     summary: str
-    runbook: str
 
 
 OLDEST_JOB_S: Final = 5
@@ -81,4 +80,4 @@ def _of_servers(now: Shared, broker: BrokerMemory) -> Iterator[Alert]:
 
 
 def _alert(name: str, severity: Literal["critical", "warning"], summary: str) -> Alert:
-    return {"name": name, "severity": severity, "summary": summary, "runbook": f"docs/operations.md#{name.lower()}"}
+    return {"name": name, "severity": severity, "summary": summary}

@@ -43,7 +43,7 @@ def create_admin_app(settings: Settings) -> web.Application:
     app.add_routes([web.route(o.method, o.path, _handler(o), expect_handler=defer_continue) for o in OPERATIONS])
     app.add_routes([web.get(f"{PREFIX}/usage", _usage, allow_head=False), web.get("/openapi.json", _openapi)])
     if settings.pages:
-        app.add_routes([*console("operations.html"), *api_page("admin.js")])
+        app.add_routes([*console("operations.js"), *api_page("admin.js")])
     app.cleanup_ctx.append(_resources(settings, wrong_keys))
     return app
 

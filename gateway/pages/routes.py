@@ -32,10 +32,12 @@ CONSOLE_POLICY: Final = (
 """What the console may do. Photos of its tab are data and blob URLs."""
 
 
-def console(index: str) -> list[web.RouteDef]:
-    """Return the routes of a console. index: `index.html` for callers, `operations.html` for operators."""
+def console(start: str) -> list[web.RouteDef]:
+    """Return the routes of a console. start: the script that starts it, `main.js` for callers, `operations.js` for
+    operators.
+    """
     files = read_files(_FOLDER / "console")
-    files["index.html"] = files[index]
+    files["start.js"] = files[start]
     return _page(CONSOLE, files, CONSOLE_POLICY)
 
 

@@ -20,9 +20,9 @@ ADMIN_KEY = "an-admin-key-of-the-browser-tests"
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A running browser; the tests are skipped where there is none. It ends with its module: Playwright's event loop
-    runs as long, and tests of asyncio in the same process need their own.
+def chromium(photos: dict[str, Path]) -> Iterator[Any]:
+    """A running browser, and a camera that shows a portrait; the tests are skipped where there is none. It ends with
+    its module: Playwright's event loop runs as long, and tests of asyncio in the same process need their own.
     """
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None or find_spec("playwright") is None:
@@ -31,7 +31,8 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         # As root, in a container or in CI, Chromium has no sandbox; it opens pages of ours alone.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={photos['camera.mjpeg']}")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *camera])
         yield browser
         browser.close()
 
@@ -92,8 +93,9 @@ def page(chromium: Any, shown: Service, watched: list[Watched]) -> Iterator[Any]
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files of photos by name: two people, both in one photo, one without a face, one that is no image, and a large
-    one of 12 million pixels.
+    """Files of photos by name: two people, both in one photo, and with one of them blurred; one without a face, one
+    that is no image, a large one of 12 million pixels, one of a kind that the service does not read, and what the
+    camera shows.
     """
     folder = tmp_path_factory.mktemp("photos")
     contents = {
@@ -102,6 +104,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "both.jpg": portraits.side_by_side(portraits.hopper_jpeg(), portraits.astronaut_png()),
         "coffee.png": portraits.faceless_png(),
         "broken.jpg": portraits.hopper_jpeg()[:2000],
+        "blurred.png": portraits.side_by_side(
+            portraits.hopper_jpeg(),
+            portraits.png(cv2.GaussianBlur(portraits.pixels(portraits.astronaut_png()), (0, 0), 6)),
+        ),
+        "hopper.webp": cv2.imencode(".webp", portraits.pixels(portraits.hopper_jpeg()))[1].tobytes(),
+        "camera.mjpeg": portraits.hopper_jpeg(),
         "large.png": portraits.png(cv2.resize(portraits.pixels(portraits.hopper_jpeg()), (3000, 4000))),
     }
     for name, content in contents.items():

@@ -1,14 +1,47 @@
 """The console in a browser: every action of it on real photos, as somebody does who sees it or only hears it."""
 
+import base64
 import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser.conftest import Watched
+from browser.conftest import ADMIN_KEY, Watched
+from facesearch.exchange import reading, writing
 from service import Service
+
+CARRIED = """encoded => {
+    const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], "photo.jpg", { type: "image/jpeg" }));
+    return data;
+}"""
+"""Makes what a browser carries from a folder or a clipboard."""
+
+SHOWING = """video => new Promise((resolve) => {
+    if (video.readyState >= video.HAVE_CURRENT_DATA) resolve();
+    else video.addEventListener("loadeddata", resolve, { once: true });
+})"""
+"""Waits for the first picture of a camera."""
+
+GIVEN = {
+    "drop": """(field, data) => {
+        for (const kind of ["dragover", "drop"]) {
+            field.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+        }
+    }""",
+    "paste": """(field, data) => {
+        document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+    }""",
+}
 
 REFUSED = "the server responded with a status of 401"
 
@@ -41,6 +74,32 @@ def choose(page: Any, photo: Path, field: str) -> None:
 def stored(shown: Service) -> list[dict[str, Any]]:
     persons: list[dict[str, Any]] = shown.http.get("/v1/persons").json()["message"]["persons"]
     return persons
+
+
+@pytest.fixture
+def crowd(shown: Service, photos: dict[str, Path], tmp_path: Path) -> Iterator[None]:
+    """A facedb of a thousand persons, which a file of exchange brings."""
+    seed, file = tmp_path / "seed.facedb", tmp_path / "crowd.facedb"
+    add(shown, photos["hopper.jpg"], name="Grace")
+    command(shown, "export", seed)
+    with reading.opened(seed) as one:
+        (grace,) = one.points()
+        identity = one.identity
+    persons = [replace(grace, person_id=uuid.UUID(int=number), name=f"person{number}") for number in range(1000)]
+    writing.write(file, tmp_path, "crowd", identity, persons, lambda: 0)
+    command(shown, "import", file, "--facedb", "crowd")
+    yield
+    headers = {"X-Admin-Key": ADMIN_KEY}
+    dropped = shown.http.delete(f"{shown.admin}/admin/v1/tenants/default/facedbs/crowd", headers=headers)
+    assert dropped.json()["status"] == "OK"
+
+
+def command(shown: Service, *arguments: object) -> None:
+    """Run a command beside the service. As a process: here, Playwright's event loop runs."""
+    settings = {**os.environ, **shown.settings, "FACESEARCH_DATA_DIR": str(shown.folder)}
+    line = [sys.executable, "-m", "facesearch", *map(str, arguments)]
+    ended = subprocess.run(line, env=settings, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def add(shown: Service, photo: Path, **parameters: str) -> str:
@@ -136,8 +195,73 @@ class TestSearch:
         assert "httpx.request" in program.inner_text()
         assert shown.key not in program.inner_text()
 
+    @pytest.mark.parametrize("language", ["curl", "Python"])
+    def test_the_program_that_it_shows_finds_the_same(
+        self, console: Any, shown: Service, photos: dict[str, Path], language: str
+    ) -> None:
+        if language == "curl" and shutil.which("curl") is None:
+            pytest.skip("there is no curl; on Debian: apt-get install curl")
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["hopper.jpg"], "Who is this?")
+        console.get_by_text("The same as a program").click()
+        console.get_by_role("button", name=language).click()
+        program = console.locator("details.programs code").inner_text()
+        runner = ["bash", "-c"] if language == "curl" else [sys.executable, "-c"]
+        settings = {**os.environ, "FACESEARCH_URL": shown.address, "FACESEARCH_KEY": shown.key}
+        said = subprocess.run(
+            [*runner, program],
+            cwd=photos["hopper.jpg"].parent,
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "Grace" in said.stdout
+
+
+class TestWhereAPhotoComesFrom:
+    @pytest.mark.parametrize("event", ["drop", "paste"])
+    def test_dropped_or_pasted(self, console: Any, shown: Service, photos: dict[str, Path], event: str) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        encoded = base64.b64encode(photos["hopper.jpg"].read_bytes()).decode()
+        data = console.evaluate_handle(CARRIED, encoded)
+        console.locator("section.chooser").evaluate(GIVEN[event], data)
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+
+    def test_from_the_camera(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        console.context.grant_permissions(["camera"])
+        console.get_by_role("button", name="Camera").click()
+        console.locator("video").evaluate(SHOWING)
+        console.get_by_role("button", name="Take the photo").click()
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        assert console.locator("video").count() == 0
+
+    def test_a_camera_that_may_not_be_used(self, console: Any) -> None:
+        console.get_by_role("button", name="Camera").click()
+        dialog = console.get_by_role("dialog", name="Camera")
+        dialog.get_by_text("No camera can be used.").wait_for()
+        dialog.get_by_role("button", name="Close").click()
+        dialog.wait_for(state="detached")
+
 
 class TestPhotosThatTheServiceWouldNotTake:
+    def test_one_of_another_kind_is_converted(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["hopper.webp"], "Who is this?")
+        console.get_by_text("The file (image/webp,").wait_for()
+        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+
+    def test_a_poor_face_is_told_with_its_flaw_and_measures(
+        self, console: Any, shown: Service, photos: dict[str, Path]
+    ) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace")
+        choose(console, photos["blurred.png"], "Who is this?")
+        poor = console.locator("section.face").filter(has_text="The face is blurred.")
+        poor.get_by_text("Quality of the face").click()
+        assert "Sharpness" in poor.locator("dl").inner_text()
+        assert console.locator(".box.poor").count() == 1
+
     def test_a_large_one_is_made_smaller_and_the_page_says_so(
         self, console: Any, shown: Service, photos: dict[str, Path]
     ) -> None:
@@ -250,22 +374,43 @@ class TestPeople:
         console.get_by_text("faces: 1").wait_for()
         assert [person["faces"] for person in stored(shown)] == [1]
 
-    def test_the_list_goes_on_filters_and_is_saved(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
-        for number in range(52):
-            add(shown, photos["hopper.jpg"], name=f"person{number}")
+    def test_the_filter_of_external_ids(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        add(shown, photos["hopper.jpg"], name="Grace", external_id="navy-1")
+        add(shown, photos["collins.png"], name="Eileen", external_id="nasa-1")
         visit(console, "People")
+        console.locator("tbody tr").nth(1).wait_for()
+        console.get_by_role("search").get_by_label("External id").fill("nasa-1")
+        console.get_by_role("button", name="Filter").click()
+        console.get_by_role("row", name="Grace").wait_for(state="detached")
+        console.get_by_role("row", name="Eileen").wait_for()
+
+    def test_who_is_similar_to_a_person(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        for name in ("Grace", "Hopper"):
+            add(shown, photos["hopper.jpg"], name=name)
+        visit(console, "People")
+        console.get_by_role("row", name="Grace").get_by_role("button", name="Details").click()
+        dialog = console.get_by_role("dialog")
+        dialog.get_by_role("button", name="Who is similar?").click()
+        dialog.locator(".match").filter(has_text="Hopper").wait_for()
+
+    @pytest.mark.usefixtures("crowd")
+    def test_a_thousand_are_listed_found_and_saved(self, console: Any) -> None:
+        visit(console, "People")
+        console.get_by_role("combobox", name="Face database").select_option("crowd")
+        console.get_by_text("Persons: 1,000").wait_for()
         rows = console.locator("tbody tr")
-        rows.nth(49).wait_for()
-        assert rows.count() == 50
-        console.get_by_role("button", name="More").click()
-        rows.nth(51).wait_for()
+        for listed in range(50, 1000, 50):
+            rows.nth(listed - 1).wait_for()
+            console.get_by_role("button", name="More").click()
+        rows.nth(999).wait_for()
+        assert console.get_by_role("button", name="More").is_hidden()
         with console.expect_download() as saved:
             console.get_by_role("button", name="Save as CSV").click()
-        assert len(Path(saved.value.path()).read_text().splitlines()) == 53
-        console.get_by_role("search").get_by_label("Name").fill("person7")
+        assert len(Path(saved.value.path()).read_text().splitlines()) == 1001
+        console.get_by_role("search").get_by_label("Name").fill("person777")
         console.get_by_role("button", name="Filter").click()
-        console.get_by_role("row", name="person7").wait_for()
-        assert rows.count() == 1
+        rows.nth(1).wait_for(state="detached")
+        assert "person777" in rows.first.inner_text()
 
 
 class TestAService:

@@ -5,9 +5,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from browser.conftest import ADMIN_KEY, Watched
 from service import Service
+from shared.webhooks import WAITING
 
 
 @pytest.fixture
@@ -27,10 +29,40 @@ def visit(page: Any, view: str) -> None:
     page.get_by_role("heading", name=view, exact=True).wait_for()
 
 
+def look_again(page: Any) -> None:
+    """Have the view of the service ask at once, not within three seconds."""
+    visit(page, "Tenants")
+    visit(page, "Service")
+
+
 def test_the_service_shows_its_workers_and_what_is_wrong(console: Any) -> None:
-    console.get_by_text("Every part of the service works.").wait_for()
+    console.get_by_text("No alert fires.").wait_for()
+    assert console.locator(".card").filter(has_text="Parts").get_by_text("works", exact=True).count() == 6
     assert "licence Apache-2.0" in console.locator(".card").filter(has_text="Workers").inner_text()
     assert "No backup is known" in console.locator(".card").filter(has_text="Last backup").inner_text()
+
+
+def test_an_alert_is_shown_while_its_condition_holds(console: Any, shown: Service) -> None:
+    with Redis.from_url(shown.broker) as redis:
+        redis.zadd(WAITING, {"a webhook of 1970": 0})
+        alert = console.locator(".alerts li").filter(has_text="FacesearchWebhooksWait")
+        alert.wait_for()
+        assert alert.inner_text().startswith("warning")
+        redis.zrem(WAITING, "a webhook of 1970")
+    look_again(console)
+    console.get_by_text("No alert fires.").wait_for()
+
+
+def test_a_service_without_its_broker_says_so(console: Any) -> None:
+    alert = {"name": "FacesearchBrokerDown", "severity": "critical", "summary": "The broker does not answer"}
+    state = {"release": "1", "parts": {}, "alerts": [alert], "jobs": None, "workers": [], "last_backup": None}
+    console.route("**/admin/v1/service", lambda route: route.fulfill(json={"status": "OK", "message": state}))
+    look_again(console)
+    console.get_by_text("The broker does not answer").wait_for()
+    assert console.get_by_text("No backup is known").count() == 0
+    console.unroute("**/admin/v1/service")
+    look_again(console)
+    console.get_by_text("No alert fires.").wait_for()
 
 
 def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service) -> None:
@@ -41,7 +73,9 @@ def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service
     tenant.locator("summary").click()
     tenant.get_by_label("New face database").fill("staff")
     tenant.get_by_role("button", name="Create").first.click()
-    tenant.get_by_role("row", name="staff").wait_for()
+    staff = tenant.get_by_role("row", name="staff")
+    staff.wait_for()
+    assert staff.get_by_role("cell").all_inner_texts()[:2] == ["0", "0"]
     tenant.get_by_label("New key").fill("branch")
     tenant.get_by_role("button", name="Create").last.click()
     dialog = console.get_by_role("dialog")
@@ -52,6 +86,9 @@ def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service
     tenant.get_by_role("row", name="branch").get_by_role("button", name="Revoke").click()
     console.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     tenant.get_by_role("row", name="branch").wait_for(state="detached")
+    staff.get_by_role("button", name="Drop").click()
+    console.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
+    staff.wait_for(state="detached")
     tenant.get_by_role("button", name="Drop the tenant").click()
     console.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
     tenant.wait_for(state="detached")
@@ -67,6 +104,15 @@ def test_usage_by_day_and_call(console: Any, shown: Service, photos: dict[str, P
         visit(console, "Usage")
         console.wait_for_load_state("networkidle")
     assert default.get_by_role("img").is_visible()
+
+
+def test_no_view_is_wider_than_a_phone(console: Any) -> None:
+    console.set_viewport_size({"width": 360, "height": 800})
+    views = console.locator("nav a")
+    for number in range(views.count()):
+        views.nth(number).click()
+        console.wait_for_load_state("networkidle")
+        assert console.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

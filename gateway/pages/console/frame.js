@@ -6,15 +6,17 @@ import { nextTheme, useTheme } from "./theme.js";
 
 /**
  * Start a console. makers: for each view a function that returns it; one with a method `enter()` is told each time it is
- * shown. session: has `isOpen`, `open(key)`, `close()`, and tells "change". controls: further elements of the header.
- * Returns a function that makes all views anew.
+ * shown. session: has `isOpen`, `open(key)`, `close()`, and tells "change". api: begins the keys of the texts about the key
+ * and its API. controls: further elements of the header. Returns a function that makes all views anew.
  */
-export async function startConsole(makers, session, { controls = [], onClose = () => {} } = {}) {
+export async function startConsole(makers, session, { api = "", controls = [], onClose = () => {} } = {}) {
   const views = new Map();
+  byId("controls").append(...controls);
   await useLanguage(preferredLanguage());
   const forget = h("button", { type: "button", class: "quiet", hidden: true, click: () => session.close() }, text("forget-key"));
-  byId("controls").append(...controls, languageChoice(), themeButton(), forget);
+  byId("controls").append(languageChoice(), themeButton(), forget);
   byId("navigation").append(...Object.keys(makers).map((name) => h("a", { href: `#${name}` }, text(name))));
+  for (const id of ["key-title", "key-label", "key-hint", "api-page"]) fill(byId(id), text(`${api}${id}`));
   keyForm(session);
   session.addEventListener("change", () => {
     forget.hidden = !session.isOpen;

@@ -24,4 +24,4 @@ class AdminSession extends EventTarget {
   }
 }
 
-await startConsole({ service: serviceView, tenants: tenantsView, usage: usageView }, new AdminSession());
+await startConsole({ service: serviceView, tenants: tenantsView, usage: usageView }, new AdminSession(), { api: "admin-" });

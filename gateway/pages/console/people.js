@@ -1,6 +1,7 @@
 // The view that lists persons.
 import { call } from "./api.js";
 import { avatar } from "./avatar.js";
+import { programs } from "./code.js";
 import { field, fill, h } from "./dom.js";
 import { exportPersons } from "./export.js";
 import { labelled, number, text, time } from "./i18n.js";
@@ -17,6 +18,7 @@ export function peopleView() {
   const externalId = h("input", { type: "search", autocomplete: "off" });
   const rows = h("tbody", {});
   const said = h("div", { role: "status" });
+  const shown = h("div", {});
   const more = h("button", { type: "button", class: "quiet", hidden: true, click: () => load() }, text("more"));
   const saving = h("button", { type: "button", class: "quiet", click: () => exportPersons(filters(), said) }, text("export"));
   const form = h(
@@ -41,6 +43,7 @@ export function peopleView() {
   async function enter() {
     next = null;
     listing += 1;
+    fill(shown, programs({ method: "GET", path: "v1/persons", query: { ...filters(), limit: PAGE } }));
     fill(rows);
     fill(said, session.size === null ? null : text("persons-count", { count: session.size }));
     await load();
@@ -70,7 +73,9 @@ export function peopleView() {
     else old.replaceWith(row(person));
   });
 
-  const view = h("div", {}, form, said, table(["name", "external-id", "faces", "added-at", "details"], rows), more);
+  const listed = table(["name", "external-id", "faces", "added-at", "details"], rows);
+  listed.classList.add("persons");
+  const view = h("div", {}, form, h("div", { class: "under" }, said, text("export-hint", {}, "small")), listed, more, shown);
   view.enter = enter;
   return labelled(view, "aria-label", "people");
 }

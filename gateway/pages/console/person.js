@@ -91,6 +91,9 @@ function faces(person, changed) {
     return h("li", { class: "row" }, text("face-number", { number: number + 1 }), h("small", {}, added), remove);
   });
 
+  const path = `v1/persons/${person.person_id}/faces/${person.faces[0].face_id}`;
+  const shown = programs({ method: "DELETE", path, query: { facedb: session.facedb } });
+
   async function removed(face) {
     if (!(await confirmed("delete-face", "delete-face-explained", "delete"))) return;
     const query = { facedb: session.facedb };
@@ -102,7 +105,7 @@ function faces(person, changed) {
     }
   }
 
-  return h("section", {}, h("h3", {}, text("faces")), h("ol", { class: "stack" }, rows), said);
+  return h("section", {}, h("h3", {}, text("faces")), h("ol", { class: "stack" }, rows), said, shown);
 }
 
 function alike(person) {
@@ -118,7 +121,8 @@ function alike(person) {
     }
   }
 
-  return h("section", {}, button, found);
+  const options = { person_id: person.person_id, facedb: session.facedb, limit: 10 };
+  return h("section", {}, button, found, programs({ method: "POST", path: "v1/searchface", form: options }));
 }
 
 function removal(person, gone) {
@@ -137,5 +141,6 @@ function removal(person, gone) {
     }
   }
 
-  return h("section", {}, button, said);
+  const shown = programs({ method: "DELETE", path: `v1/persons/${person.person_id}`, query: { facedb: session.facedb } });
+  return h("section", {}, button, said, shown);
 }

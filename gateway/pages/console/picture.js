@@ -2,6 +2,9 @@
 import { h } from "./dom.js";
 import { labelled } from "./i18n.js";
 
+/** How high a photo is at most, so that what was found is still seen below it. */
+const HIGHEST_REM = 24;
+
 /**
  * Return a photo with a numbered box around each face. boxes: [left, top, width, height] in pixels of the photo, or null
  * for a face without one. states: a class for each, such as "found", "unknown", "poor". onSelect: gets the number of the
@@ -11,6 +14,7 @@ export function picture(photo, boxes, states, onSelect = null) {
   const canvas = h("canvas", { width: photo.width, height: photo.height, "aria-hidden": "true" });
   canvas.getContext("2d").drawImage(photo.bitmap, 0, 0);
   const root = h("figure", { class: "picture" }, canvas);
+  root.style.width = `min(100%, ${(HIGHEST_REM * photo.width) / photo.height}rem)`;
   const buttons = boxes.map((box, number) => {
     const button = h("button", { type: "button", class: `box ${states[number]}` }, h("span", {}, String(number + 1)));
     labelled(button, "aria-label", "face-number", { number: number + 1 });

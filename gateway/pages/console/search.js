@@ -31,7 +31,7 @@ export function searchView() {
       show();
       announce("faces-found", { count: found.faces.length });
     } catch (error) {
-      if (error.status === "NO_SIMILAR_FACE") fill(results, h("p", {}, text("nobody-stored")), addForm(async () => photo.blob));
+      if (error.status === "NO_SIMILAR_FACE") fill(results, h("p", {}, text("nobody-stored")), addForm(whole(photo)));
       else fill(results, problem(error));
     }
   }
@@ -57,11 +57,11 @@ export function searchView() {
 
   function request(photo) {
     const options = { faces: "all", limit: limit.value, min_confidence: least.value, facedb: session.facedb };
-    return { method: "POST", path: "v1/searchface", form: { ...options, img: { file: photo.name || "photo.jpg" } } };
+    return { method: "POST", path: "v1/searchface", form: { ...options, img: { file: whole(photo).file } } };
   }
 
   function faceSection(photo, face, number, count) {
-    const image = async () => (count === 1 ? photo.blob : (await photo.alone(face.box)).blob);
+    const image = count === 1 ? whole(photo) : { file: "face.jpg", blob: async () => (await photo.alone(face.box)).blob };
     const title = count === 1 ? null : h("h3", {}, text("face-number", { number: number + 1 }));
     return h("section", { class: "face", tabindex: "-1" }, title, answerTo(photo, face, image), describeQuality(face.quality));
   }
@@ -83,7 +83,20 @@ export function searchView() {
   return labelled(h("div", { class: "columns" }, h("div", {}, photoField, options), results), "aria-label", "search");
 }
 
-/** Return a form that adds a face that nobody has. image: returns the image of that face alone. */
+/** Return an image that can be added: the name of its file in programs, and a function that returns its Blob. */
+function whole(photo) {
+  return { file: photo.name || "photo.jpg", blob: async () => photo.blob };
+}
+
+/** Add an image. Returns the person and the same as a program. */
+async function addFace(image, options) {
+  const form = { ...options, facedb: session.facedb };
+  const shown = programs({ method: "POST", path: "v1/addface", form: { ...form, img: { file: image.file } } });
+  const [person] = await call("POST", "v1/addface", { form: { ...form, img: await image.blob() }, once: newOnce() });
+  return [person, shown];
+}
+
+/** Return a form that adds a face that nobody has. image: of that face alone. */
 function addForm(image) {
   const name = h("input", { autocomplete: "off", maxlength: 128 });
   const said = h("div", { role: "status" });
@@ -91,24 +104,22 @@ function addForm(image) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     tell(said, async () => {
-      const added = { img: await image(), name: name.value || null, faces: "largest", facedb: session.facedb };
-      const [person] = await call("POST", "v1/addface", { form: added, once: newOnce() });
+      const [person, shown] = await addFace(image, { name: name.value || null, faces: "largest" });
       await session.refresh();
-      return text("added-person", { name: person.name });
+      return [text("added-person", { name: person.name }), shown];
     });
   });
   return form;
 }
 
-/** Add the face to a person, and say so beside the button. */
+/** Add the face to a person, and say so below the button. */
 async function addPhoto(button, match, image) {
-  const said = h("small", { role: "status" });
-  button.after(said);
+  const said = h("div", { class: "done", role: "status" });
+  button.closest("li").append(said);
   button.disabled = true;
   await tell(said, async () => {
-    const form = { img: await image(), person_id: match.person_id, facedb: session.facedb };
-    await call("POST", "v1/addface", { form, once: newOnce() });
-    return text("added-photo", { name: match.name });
+    const [, shown] = await addFace(image, { person_id: match.person_id });
+    return [text("added-photo", { name: match.name }), shown];
   });
 }
 

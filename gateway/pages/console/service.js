@@ -1,4 +1,4 @@
-// The view of the service: its parts, workers and jobs as they are now, the last backup, and what operators changed.
+// The view of the service: its alerts, parts, workers and jobs as they are now, the last backup, and what operators changed.
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { labelled, number, text, time } from "./i18n.js";
@@ -34,7 +34,7 @@ export function serviceView() {
     look();
     try {
       const events = await call("GET", "admin/v1/audit");
-      fill(trail, events.reverse().map(eventRow));
+      fill(trail, events.length === 0 ? emptyRow() : events.reverse().map(eventRow));
     } catch (error) {
       fill(said, problem(error));
     }
@@ -43,23 +43,48 @@ export function serviceView() {
 }
 
 function cards(found) {
-  const wrong = Object.entries(found.parts).filter(([, said]) => said !== "ok");
-  const alarms = wrong.map(([part, said]) => h("li", {}, h("strong", {}, part), `: ${said}`));
   return [
-    card("alarms", alarms.length > 0 ? h("ul", { class: "problem" }, alarms) : h("p", {}, text("no-alarms"))),
-    card("jobs", list({ waiting: number(found.jobs.waiting), taken: number(found.jobs.taken), oldest: seconds(found.jobs.oldest_s) })),
-    card("workers", h("ul", {}, found.workers.map(workerItem)), found.workers.length === 0 ? h("p", { class: "problem" }, text("no-workers")) : null),
-    card("last-backup", lastBackup(found.last_backup)),
-    card("release", h("p", {}, found.release)),
+    card("alerts", alerts(found.alerts)),
+    card("parts", parts(found.parts, found.release)),
+    found.jobs === null ? null : card("jobs", jobs(found.jobs)),
+    found.jobs === null ? null : card("workers", workers(found.workers)),
+    found.jobs === null ? null : card("last-backup", lastBackup(found.last_backup)),
   ];
+}
+
+function alerts(firing) {
+  if (firing.length === 0) return h("p", { class: "well" }, text("no-alerts"));
+  const items = firing.map(({ name, severity, summary }) =>
+    h("li", { class: severity }, text(`severity-${severity}`, {}, "b"), h("strong", {}, summary), h("code", {}, name)),
+  );
+  return [h("ul", { class: "alerts" }, items), h("p", {}, text("alerts-hint", {}, "small"))];
+}
+
+function parts(states, release) {
+  return list([...Object.entries(states).map(([part, said]) => [part, partState(said)]), [text("release"), release]]);
+}
+
+function partState(said) {
+  if (said === "ok") return h("span", { class: "well" }, text("works"));
+  return h("span", { class: said === "unknown" ? "unknown" : "problem" }, said);
+}
+
+function jobs({ waiting, taken, oldest_s: oldest }) {
+  const counts = { waiting: number(waiting), taken: number(taken), oldest: seconds(oldest) };
+  return list(Object.entries(counts).map(([key, value]) => [text(key), value]));
+}
+
+function workers(alive) {
+  if (alive.length === 0) return h("p", { class: "problem" }, text("no-workers"));
+  return h("ul", {}, alive.map(workerItem));
 }
 
 function card(title, ...content) {
   return h("section", { class: "card" }, h("h3", {}, text(title)), content);
 }
 
-function list(values) {
-  return h("dl", {}, Object.entries(values).flatMap(([key, value]) => [h("dt", {}, text(key)), h("dd", {}, value)]));
+function list(pairs) {
+  return h("dl", {}, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 function workerItem(worker) {
@@ -72,6 +97,10 @@ function lastBackup(made) {
   if (made === null) return h("p", { class: "problem" }, text("no-backup"));
   const size = number(made.bytes / 1e6, 1);
   return h("p", {}, time(made.at), h("br"), h("small", {}, text("megabytes", { size })));
+}
+
+function emptyRow() {
+  return h("tr", {}, h("td", { colspan: 4 }, text("nothing-changed")));
 }
 
 function eventRow(event) {

@@ -15,7 +15,7 @@ export function usageView() {
   const days = h("select", {}, DAYS.map((value) => h("option", { value, selected: value === 30 }, String(value))));
   const said = h("div", { role: "status" });
   const content = h("div", { class: "stack" });
-  const view = h("div", {}, h("div", { class: "options" }, field(text("days"), days)), said, content);
+  const view = h("div", {}, h("div", { class: "days" }, field(text("days"), days)), said, content);
   days.addEventListener("change", () => view.enter());
   view.enter = async () => {
     const from = dayBefore(Number(days.value) - 1);

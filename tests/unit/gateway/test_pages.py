@@ -35,7 +35,7 @@ async def client() -> AsyncIterator[TestClient]:
 @pytest.fixture
 async def aiohttp_console() -> AsyncIterator[TestClient]:
     app = web.Application()
-    app.add_routes([web.get("/", to_console), *console("index.html")])
+    app.add_routes([web.get("/", to_console), *console("main.js")])
     async with TestClient(TestServer(app)) as client:
         yield client
 
