@@ -1,8 +1,6 @@
 """The documents show what the service does."""
 
-import os
 import re
-import subprocess
 import sys
 import tomllib
 import uuid
@@ -12,6 +10,7 @@ import click
 import pytest
 import skimage
 
+from contract.pasted import run_in_shell, shape
 from contract.tenants import new_tenant
 from facesearch.cli.main import main
 from facesearch.cli.settings import table
@@ -21,12 +20,6 @@ from shared.contract import MESSAGES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-
-def shape(text: str) -> str:
-    """Replace every id, and every fractional confidence or similarity, by a placeholder."""
-    return re.sub(r'"(confidence|similarity)": \d\d\.\d{1,3}', r'"\1": N', re.sub(UUID, "ID", text))
 
 
 def blocks(title: str) -> list[tuple[str, str]]:
@@ -48,18 +41,6 @@ def folder(service: Service, tmp_path: Path) -> Path:
     home.mkdir(parents=True)
     (home / "api-key").write_text(keys["pasted"])
     return tmp_path
-
-
-def run_in_shell(command: str, folder: Path) -> str:
-    """Return what a shell prints."""
-    return subprocess.run(
-        ["bash", "-ec", command],
-        cwd=folder,
-        env={"HOME": str(folder), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
 
 
 def test_the_readmes_calls_pasted_in_order_get_the_answers_that_it_shows(service: Service, folder: Path) -> None:
