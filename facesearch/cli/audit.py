@@ -14,6 +14,7 @@ from facesearch.cli.console import (
     format_time,
     json_option,
     print_json,
+    print_paragraph,
     print_table,
     remark,
     reported,
@@ -93,7 +94,7 @@ def verify(
     for line in report.remarks:
         remark(f"note: {line}")
     for line in report.problems:
-        click.echo(line)
+        print_paragraph(line)
     what = f"{report.entries} entries in {report.chains} chains"
     click.echo(f"{len(report.problems)} problems; {what}" if report.problems else f"no problem; {what}")
     sys.exit(1 if report.problems else 0)

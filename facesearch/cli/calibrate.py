@@ -1,12 +1,20 @@
 """`facesearch calibrate`: measure what the confidences of a model mean, on the operator's own photos."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from facesearch.cli.console import print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.console import (
+    print_paragraph,
+    print_table,
+    remark,
+    reported,
+    settings_from,
+    terminal_columns,
+    worker_only,
+)
+from facesearch.cli.progress import progress
 from shared.host.cores import cores
 from worker.models import catalog, custom
 from worker.models.selection import detector_in_use, pull_each
@@ -45,23 +53,28 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     catalog.permitted(model, settings.accept_noncommercial)
     photos = list_photos(folder)
     pull_each([detector_in_use(settings), model], settings.models_dir, remark)
-    with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
-        measured = measure(settings, model, photos, threads or cores(), lambda: bar.update(1), remark)
+    with progress(len(photos.photos), "photos") as shown:
+        measured = measure(settings, model, photos, threads or cores(), shown.advance, remark)
     _print(model, measured)
     if write:
         path = custom.write_calibration(model, measured.calibration(), settings.models_dir)
-        click.echo(f"\nKept in {path}. Workers that start now use it; faces stay as they are.")
+        print_paragraph(f"\nKept in {path}. Workers that start now use it; faces stay as they are.")
     else:
         click.echo("\nNot kept: --write does.")
 
 
 def _print(model: catalog.Embedder, measured: "Measurement") -> None:
-    click.echo(
+    print_paragraph(
         f"{model.name}: {measured.faces:,} faces on {measured.photos:,} photos of {measured.people:,} people; "
-        f"{measured.genuine:,} genuine pairs, {measured.impostors:,} impostor pairs\n"
+        f"{measured.genuine:,} genuine pairs, {measured.impostors:,} impostor pairs"
     )
+    click.echo()
     print_table(_HEAD, map(_row, measured.levels))
-    click.echo(_LEGEND)
+    if terminal_columns() is None:
+        click.echo(_LEGEND)
+    else:
+        click.echo()
+        print_paragraph(" ".join(_LEGEND.split()))
 
 
 def _row(level: "Level") -> tuple[str, ...]:

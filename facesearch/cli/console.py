@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime
 from functools import wraps
 from itertools import zip_longest
@@ -23,8 +24,13 @@ from shared.settings import Settings
 _LEAST_COLUMNS: Final = 40
 """Minimum line length; a narrower terminal wraps the lines itself."""
 
-LINE_EVERY_S: Final = 10.0
-"""Seconds between lines of progress where there is no terminal."""
+_GAP: Final = 2
+"""Spaces between the columns of a table."""
+
+_NUMBER: Final = re.compile(r"[0-9][0-9,.]*")
+
+_STATES: Final = {"ready": "green", "works": "green", "not fetched": "yellow", "expired": "yellow", "revoked": "red"}
+"""Colours of cells below STATE, by their beginning."""
 
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
@@ -49,7 +55,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except OperatorError as error:
-            click.echo(click.style("facesearch:", fg="red") + f" {error}", err=True)  # in colour on a terminal alone
+            _say(f"facesearch: {error}", "facesearch:", "red")
             sys.exit(1)
 
     return run
@@ -99,7 +105,20 @@ def _require_installed(command: Callable[..., None], advice: str) -> Callable[..
 
 def remark(line: str) -> None:
     """Print progress or advice to stderr, so that stdout has results only."""
-    click.echo(line, err=True)
+    _say(line, "warning:" if line.startswith("warning:") else "", "yellow")
+
+
+def without_colour() -> bool:
+    """Return whether the user wants none (no-color.org). Elsewhere than on a terminal click prints none anyway."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def _say(text: str, mark: str, colour: str) -> None:
+    """Print to stderr a text that begins with `mark`, which has a colour. On a terminal lines are wrapped."""
+    if sys.stderr.isatty():
+        columns = max(_LEAST_COLUMNS, shutil.get_terminal_size().columns)
+        text = "\n".join(_filled(line, columns) for line in text.split("\n"))
+    click.echo(click.style(mark, fg=colour) + text.removeprefix(mark) if mark else text, err=True)
 
 
 def print_json(value: BaseModel | Iterable[BaseModel], **more: Any) -> None:
@@ -110,25 +129,73 @@ def print_json(value: BaseModel | Iterable[BaseModel], **more: Any) -> None:
         click.echo(json.dumps([record.model_dump(mode="json") for record in value], indent=2))
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns. On a terminal cells are wrapped so that lines fit; elsewhere each row is one line."""
-    lines = [head, *rows]
-    widths = column_widths(lines, terminal_columns())
-    for line in lines:
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], usual: Container[str] = ("",)) -> None:
+    """Print aligned columns. On a terminal cells are wrapped so that lines fit, numbers are aligned to the right, the
+    head and states have colours and, if lines would not fit, columns are left out in which all cells are in `usual`;
+    elsewhere each row is one line, and complete.
+    """
+    columns = terminal_columns()
+    lines: Sequence[Sequence[str]] = [head, *rows]
+    if columns is not None:
+        lines = _fitting(lines, columns, usual)
+    widths = column_widths(lines, columns)
+    right = [columns is not None and _is_numeric(column[1:]) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        colours = [None if columns is None else _colour(name, cell) for name, cell in zip(lines[0], line, strict=True)]
         cells = [_wrapped(cell, width) for cell, width in zip(line, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
-            padded = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+            padded = [
+                part.rjust(width) if to_right else part.ljust(width)
+                for part, width, to_right in zip(parts, widths, right, strict=True)
+            ]
+            padded[-1] = padded[-1].rstrip()
+            if number == 0 and columns is not None:
+                click.echo(click.style((" " * _GAP).join(padded).rstrip(), bold=True))
+            else:
+                styled = (
+                    click.style(part, fg=colour) if colour and part.strip() else part
+                    for part, colour in zip(padded, colours, strict=True)
+                )
+                click.echo((" " * _GAP).join(styled).rstrip())
 
 
-def print_paragraph(text: str, indent: int = 0) -> None:
-    """Print one line. On a terminal it is wrapped, and continuation lines are indented by `indent` characters."""
+def _fitting(lines: Sequence[Sequence[str]], columns: int, usual: Container[str]) -> list[tuple[str, ...]]:
+    """Return the lines, without columns that say nothing if the lines do not fit into `columns` characters."""
+    table = list(zip(*lines, strict=True))
+    width = sum(max(map(len, column)) + _GAP for column in table) - _GAP
+    if len(lines) > 1 and width > columns:
+        table = table[:1] + [column for column in table[1:] if not all(cell in usual for cell in column[1:])]
+    return list(zip(*table, strict=True))
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells if cell)
+
+
+def _colour(name: str, cell: str) -> str | None:
+    """Return the colour of a cell below `name`."""
+    if name != "STATE":
+        return None
+    return next((colour for state, colour in _STATES.items() if cell.startswith(state)), None)
+
+
+def print_paragraph(text: str, indent: int = 0, mark: str = "", colour: str | None = None) -> None:
+    """Print one line. On a terminal it is wrapped, and continuation lines are indented by `indent` characters. mark:
+    the beginning of the line that has a colour.
+    """
     columns = terminal_columns()
-    if columns is None:
-        click.echo(text)
-        return
-    for line in text.splitlines():
-        click.echo(fill(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False))
+    if columns is not None:
+        text = "\n".join(_filled(line, columns, indent) for line in text.split("\n"))
+    click.echo(click.style(mark, fg=colour) + text.removeprefix(mark) if mark else text)
+
+
+def print_result(line: str) -> None:
+    """Print a line of a check; a problem begins in red on a terminal."""
+    print_paragraph(line, mark="wrong:" if line.startswith("wrong:") else "", colour="red")
+
+
+def _filled(line: str, columns: int, indent: int = 0) -> str:
+    return fill(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def terminal_columns() -> int | None:
@@ -152,7 +219,7 @@ def column_widths(lines: Sequence[Sequence[str]], columns: int | None) -> list[i
         return widths
     longest_words = [max(len(piece) for cell in column for piece in _words(cell)) for column in table]
     for least, first in ((longest_words, 1), (longest_words, 0), ([1] * len(widths), 1), ([1] * len(widths), 0)):
-        while sum(widths) + 2 * (len(widths) - 1) > columns:
+        while sum(widths) + _GAP * (len(widths) - 1) > columns:
             wide = [column for column in range(first, len(widths)) if widths[column] > least[column]]
             if not wide:
                 break
@@ -161,12 +228,41 @@ def column_widths(lines: Sequence[Sequence[str]], columns: int | None) -> list[i
 
 
 def _words(cell: str) -> list[str]:
-    """Return the words of a cell; hyphens end a word."""
-    return wrap(cell, 1, break_long_words=False) or [""]
+    """Return the words of a cell; hyphens and underscores end a word."""
+    return [piece for word in wrap(cell, 1, break_long_words=False) for piece in _pieces(word)] or [""]
+
+
+def _pieces(word: str) -> list[str]:
+    """Return a word in pieces, each but the last with the underscore that ends it."""
+    return [piece for piece in re.split(r"(?<=_)", word) if piece]
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
-    return [cell] if len(cell) <= width else wrap(cell, width)
+    if len(cell) <= width:
+        return [cell]
+    lines: list[str] = []
+    for line in wrap(cell, width, break_long_words=False):
+        if len(line) <= width:
+            lines.append(line)
+            continue
+        begun = ""
+        for piece in _pieces(line):
+            if begun and len(begun + piece) > width:
+                lines.append(begun)
+                begun = ""
+            begun += piece
+            while len(begun) > width:
+                lines.append(begun[:width])
+                begun = begun[width:]
+        lines.append(begun)
+    return [line for line in lines if line]
+
+
+def shown_time(text: str | None) -> str:
+    """Return a time in ISO 8601: to the minute on a terminal, whole elsewhere; "" for none."""
+    if not text or terminal_columns() is None:
+        return text or ""
+    return format_time(datetime.fromisoformat(text))
 
 
 def format_time(when: datetime | None) -> str:

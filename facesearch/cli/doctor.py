@@ -12,6 +12,8 @@ from facesearch.diagnosis.installed import Role
 DETAIL_COLUMN: Final = 23
 """Characters of a line before the detail of a finding."""
 
+_COLOURS: Final = {"ok": "green", "no": "yellow", "FAIL": "red"}
+
 
 @click.command()
 @click.option(
@@ -26,6 +28,7 @@ def doctor(role: Role | None) -> None:
     well = True
     for finding in findings(settings_from(), role):
         mark = "ok" if finding.well else "FAIL" if finding.needed else "no"
-        print_paragraph(f"{mark:<5} {finding.subject:<16} {finding.detail}", indent=DETAIL_COLUMN)
+        line = f"{mark:<5} {finding.subject:<16} {finding.detail}"
+        print_paragraph(line, indent=DETAIL_COLUMN, mark=mark, colour=_COLOURS[mark])
         well = well and (finding.well or not finding.needed)
     sys.exit(0 if well else 1)

@@ -94,14 +94,14 @@ def _erase_files(data_dir: Path | None, now: bool) -> None:
                 return
             redis.ping()  # what does not begin is no event
             record_event(redis, "erase")
-            erasure.erase(settings, redis, home, click.echo, remark)
+            erasure.erase(settings, redis, home, print_paragraph, remark)
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; not everything was erased: do it again") from None
 
 
 def _say_what_waits(redis: Redis) -> None:
     click.echo(f"{redis.zcard(DROPPED)} dropped facedbs wait to be removed.")
-    click.echo("Nothing was erased. `facesearch erase --now` does it; docs/privacy.md says what stays until then.")
+    print_paragraph("Nothing was erased. `facesearch erase --now` does it; docs/privacy.md says what stays until then.")
 
 
 def _erase_persons(
@@ -126,12 +126,14 @@ def _erase_persons(
     if not yes:
         click.confirm(f"Erase {_persons(count)} of tenant {tenant} with that {what}?", abort=True, err=True)
 
-    click.echo(f"Erasure of the persons of tenant {tenant} with the {what} that was given, {format_time(time_now())}")
+    print_paragraph(
+        f"Erasure of the persons of tenant {tenant} with the {what} that was given, {format_time(time_now())}"
+    )
     ids: list[str] = []
     for one in found:
         done = _delete(wanted, tenant, one, data_dir)
         ids += done.person_ids
-        click.echo(f"facedb {one}: deleted {_persons(len(done.person_ids))}{_listed(done.person_ids)}")
+        print_paragraph(f"facedb {one}: deleted {_persons(len(done.person_ids))}{_listed(done.person_ids)}")
         if done.reason:
             raise OperatorError(f"not everybody is deleted: {done.reason}; do it again")
     try:

@@ -2,14 +2,23 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from facesearch.cli.console import json_option, print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.console import (
+    json_option,
+    print_paragraph,
+    print_table,
+    remark,
+    reported,
+    settings_from,
+    terminal_columns,
+    worker_only,
+)
+from facesearch.cli.progress import progress
 from shared.errors import OperatorError
 from shared.host.cores import cores
 
@@ -44,8 +53,8 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
         # Before minutes of work.
         _require_writable(report_file.parent)
     photos = run.list_photos(folder)
-    with click.progressbar(length=len(photos.photos), label="photos", file=sys.stderr) as bar:
-        found = run.evaluate(settings, photos, threads or cores(), lambda: bar.update(1), remark)
+    with progress(len(photos.photos), "photos") as shown:
+        found = run.evaluate(settings, photos, threads or cores(), shown.advance, remark)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -59,12 +68,13 @@ def evaluate(folder: Path, as_json: bool, report_file: Path | None, threads: int
 
 def _print(lines: Iterable[str], tables: Iterable["Table"]) -> None:
     for line in lines:
-        click.echo(line)
+        print_paragraph(line)
     for table in tables:
         click.echo(f"\n{table.title}\n")
         print_table(table.head, table.rows)
         click.echo()
-        click.echo(click.wrap_text(table.text, 100))
+        # In a pipe as wide as ever; print_paragraph would make it one line.
+        print_paragraph(click.wrap_text(table.text, 100) if terminal_columns() is None else table.text)
 
 
 def _require_writable(folder: Path) -> None:

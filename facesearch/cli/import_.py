@@ -5,9 +5,7 @@ import csv
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +13,8 @@ import click
 from click.core import ParameterSource
 from pydantic import SecretStr
 
-from facesearch.cli.console import LINE_EVERY_S, print_paragraph, remark, reported, settings_from
+from facesearch.cli.console import print_paragraph, remark, reported, settings_from
+from facesearch.cli.progress import progress
 from facesearch.cli.taking_in import import_facedb
 from facesearch.diagnosis.installed import missing
 from facesearch.embedded import data_directory
@@ -218,35 +217,11 @@ async def _add(options: "Options", found: "Listing", journal: "Journal", tally: 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
-    with _progress(tally, len(found.photos)) as (advance, say):
+    with progress(len(found.photos), "photos", lambda: f", {len(tally.failures)} failed{_rate(tally)}") as shown:
         with suppress(asyncio.CancelledError):
-            await add_all(options, found, journal, tally, stop, advance, say)
+            await add_all(options, found, journal, tally, stop, shown.advance, shown.say)
         if stop.is_set() and tally.left:
-            say("stopped")
-
-
-@contextmanager
-def _progress(tally: "Tally", photos: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
-    """Yield what to call after each photo, and with a line about the service. On a terminal there is a bar, elsewhere a
-    line from time to time.
-    """
-    if sys.stderr.isatty():
-        with click.progressbar(length=photos, label="photos", file=sys.stderr) as bar:
-
-            def say_below(line: str) -> None:
-                remark(f"\n{line}")
-
-            yield lambda: bar.update(1), say_below
-        return
-    shown = time.monotonic()
-
-    def advance() -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= LINE_EVERY_S:
-            shown = time.monotonic()
-            remark(f"{photos - tally.left} of {photos} photos, {len(tally.failures)} failed{_rate(tally)}")
-
-    yield advance, remark
+            shown.say("stopped")
 
 
 def _print(tally: "Tally") -> None:

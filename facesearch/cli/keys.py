@@ -115,7 +115,7 @@ def list_all(tenant: str, include_ended: bool, data_dir: Path | None, as_json: b
         print_json(found)
         return
     head: tuple[str, ...] = ("ID", "NAME", "MAY", "EXPIRES", "RATE", "CONCURRENCY", "ANSWERS", "CREATED")
-    print_table((*head, "STATE") if include_ended else head, [_row(key) for key in found])
+    print_table((*head, "STATE") if include_ended else head, [_row(key) for key in found], ("", "default"))
 
 
 @keys.command("revoke")

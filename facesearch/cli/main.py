@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from facesearch.cli.console import without_colour
 from facesearch.cli.lazy_group import LazyGroup
 
 SUMMARIES: Final = {
@@ -42,5 +43,8 @@ LazyGroup).
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="facesearch")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Self-hosted face search: add, search, delete and compare faces over four HTTP calls."""
+    if without_colour():
+        context.color = False  # for the contexts of the commands, too

@@ -2,9 +2,6 @@
 
 import csv
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,6 +19,7 @@ from facesearch.cli.console import (
     tenant_option,
 )
 from facesearch.cli.control import author, change, query
+from facesearch.cli.progress import progress
 from shared.control import Compared, Control, Migration
 from shared.errors import OperatorError
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from facesearch.migration.photos import Persons
     from shared.settings import Settings
 
-LINE_EVERY_S: Final = 5.0
 SHOWN: Final = 10
 
 What = Literal["switch", "rollback", "finish", "cancel"]
@@ -184,7 +181,7 @@ def _fill(
                 lambda _: subject,
             )
         filled = Filled(failures=[*listed.failures])
-        with _progress(len(listed.photos)) as advance:
+        with progress(len(listed.photos), "photos") as shown:
 
             async def run(control: Control) -> Compared | None:
                 compared = await running.filled_from(
@@ -196,7 +193,7 @@ def _fill(
                     filled,
                     most_at_once=workers,
                     by_face=by_face,
-                    advance=advance,
+                    advance=shown.advance,
                 )
                 if compared is not None:
                     await control.keep_comparison(tenant, name, compared, by)
@@ -251,22 +248,3 @@ def _say_missing(persons: "Persons", path: Path | None) -> None:
             )
     except OSError as error:
         raise OperatorError(f"cannot write {path}: {error.strerror}; choose another file with --missing") from None
-
-
-@contextmanager
-def _progress(photos: int) -> Iterator[Callable[[], None]]:
-    """Yield what to call after each photo. On a terminal there is a bar, elsewhere a line from time to time."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=photos, label="photos", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    done, shown = 0, time.monotonic()
-
-    def advance() -> None:
-        nonlocal done, shown
-        done += 1
-        if time.monotonic() - shown >= LINE_EVERY_S:
-            shown = time.monotonic()
-            remark(f"{done} of {photos} photos")
-
-    yield advance

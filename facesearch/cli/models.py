@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from facesearch.cli.console import print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.console import print_paragraph, print_table, remark, reported, settings_from, worker_only
 from shared.errors import OperatorError
 from worker.models import catalog, custom, files, selection
 
@@ -46,8 +46,8 @@ def models_list() -> None:
     print_table(("NAME", "TASK", "STATE", "CALIBRATION", "COMMERCIAL USE", "LICENCE"), rows)
     for error in found:
         if isinstance(error, OperatorError):
-            click.echo(f"\n{error}")
-    click.echo(f"\n* in use. Folder: {settings.models_dir}")
+            print_paragraph(f"\n{error}")
+    print_paragraph(f"\n* in use. Folder: {settings.models_dir}")
 
 
 @models.command("add")

@@ -13,6 +13,7 @@ from facesearch.cli.console import (
     print_table,
     remark,
     reported,
+    shown_time,
     tenant_option,
     yes_option,
 )
@@ -174,7 +175,7 @@ def _row(person: Person | PersonWithFaces) -> tuple[str, ...]:
     return (
         person["person_id"],
         person["name"],
-        person["added"] or "",
+        shown_time(person["added"]),
         person.get("external_id", ""),
         "" if metadata is None else json.dumps(metadata, ensure_ascii=False),
         str(faces if isinstance(faces, int) else len(faces)),
@@ -184,4 +185,4 @@ def _row(person: Person | PersonWithFaces) -> tuple[str, ...]:
 def _face_row(face: FaceOfPerson) -> tuple[str, ...]:
     quality = face["quality"]
     measured = ("", "") if quality is None else (f"{quality['size']:g}", f"{quality['sharpness']:g}")
-    return (face["face_id"], face["added"] or "", *measured)
+    return (face["face_id"], shown_time(face["added"]), *measured)

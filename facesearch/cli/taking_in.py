@@ -1,17 +1,14 @@
 """The part of `facesearch import` for an exported face database."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from redis import RedisError
 
-from facesearch.cli.console import LINE_EVERY_S, remark, settings_from, store_only
+from facesearch.cli.console import remark, settings_from, store_only
 from facesearch.cli.control import change, facedb_of, query, record_event
 from facesearch.cli.ending import ended_by_signals
+from facesearch.cli.progress import progress
 from facesearch.embedded import stopped_broker
 from facesearch.embedded.broker import describe_failure
 from shared.errors import OperatorError
@@ -33,8 +30,8 @@ def import_facedb(file: Path, tenant: str, facedb: str, data_dir: Path | None) -
                 _make(data_dir, tenant, facedb)
                 found = facedb_of(redis, tenant, facedb)
                 record_event(redis, "facedb.import", tenant=tenant, facedb=found.name)
-                with _progress(opened.about.persons) as advance:
-                    done = taking_in.bring_in(settings, redis, found.collection, opened, advance)
+                with progress(opened.about.persons, "persons") as shown:
+                    done = taking_in.bring_in(settings, redis, found.collection, opened, shown.reach)
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; import again to go on") from None
     click.echo(f"added         {done.added} persons")
@@ -55,21 +52,3 @@ def _make(data_dir: Path | None, tenant: str, facedb: str) -> None:
             lambda made: {"tenant": tenant, "facedb": made.name},
         )
         remark(f"facedb {facedb} of tenant {tenant} created")
-
-
-@contextmanager
-def _progress(persons: int) -> Iterator[Callable[[int], None]]:
-    """Yield what to call with the number of persons so far: a bar on a terminal, elsewhere a line from time to time."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=persons, label="persons", file=sys.stderr) as bar:
-            yield lambda so_far: bar.update(so_far - bar.pos)
-        return
-    shown = time.monotonic()
-
-    def advance(so_far: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= LINE_EVERY_S:
-            shown = time.monotonic()
-            remark(f"{so_far} of {persons} persons")
-
-    yield advance

@@ -46,6 +46,8 @@ def up(**options: Any) -> None:
         # Removed, so that gateway and worker do not repeat the warning.
         os.environ.pop(unknown.name, None)
     selection.pull(settings, [], remark)
+    if sys.stderr.isatty():
+        remark(f"facesearch is starting: broker, image store, worker and gateway, on {settings.data_dir.expanduser()}")
     # Imports aiohttp, for which `facesearch up --help` need not wait.
     from facesearch.embedded.up import up as run  # noqa: PLC0415 -- see above
 

@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from facesearch.cli.console import data_dir_option, json_option, print_table, remark, reported
+from facesearch.cli.console import data_dir_option, json_option, print_table, remark, reported, terminal_columns
 from facesearch.cli.control import query
 from shared.usage import Period, Usage, as_csv, as_dict, read, totals
 
@@ -51,14 +51,29 @@ def _print_tables(rows: Sequence[Usage]) -> None:
     if not rows:
         remark("nothing was used in this period")
         return
+    # Both name the key; beside each other they leave too little of 80 columns to the rest.
+    merged = terminal_columns() is not None
     lines = [
-        (str(row.day), row.tenant, row.key, row.key_name, row.call, row.status, _TARIFF[row.charged], str(row.count))
+        (
+            str(row.day),
+            row.tenant,
+            *_key(row, merged=merged),
+            row.call,
+            row.status,
+            _TARIFF[row.charged],
+            str(row.count),
+        )
         for row in rows
     ]
-    print_table(("DAY", "TENANT", "KEY", "NAME", "CALL", "STATUS", "TARIFF", "REQUESTS"), lines)
+    key = ("KEY",) if merged else ("KEY", "NAME")
+    print_table(("DAY", "TENANT", *key, "CALL", "STATUS", "TARIFF", "REQUESTS"), lines)
     click.echo()
     sums = [(tenant, str(total.charged), str(total.free)) for tenant, total in totals(rows).items()]
     print_table(("TENANT", "CHARGED", "FREE"), sums)
+
+
+def _key(row: Usage, *, merged: bool) -> tuple[str, ...]:
+    return (f"{row.key_name} {row.key}".strip(),) if merged else (row.key, row.key_name)
 
 
 def _date(when: datetime | None) -> date | None:

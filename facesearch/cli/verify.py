@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from facesearch.cli.console import backup_only, data_dir_option, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, print_result, reported, settings_from
 
 
 @click.command()
@@ -23,7 +23,7 @@ def verify(folder: Path | None, data_dir: Path | None) -> None:
     """
     from facesearch.backup.verification import Verification  # noqa: PLC0415 -- needs NumPy, as `backup` does
 
-    verification = Verification(settings_from(data_dir=data_dir), click.echo)
+    verification = Verification(settings_from(data_dir=data_dir), print_result)
     if folder is None:
         verification.data_directory()
     else:

@@ -16,12 +16,13 @@ def render(
     shown: str | None,
     *,
     valid: bool,
+    console: bool,
 ) -> str:
     """Return the text.
 
     key_file: the file of the API key, None if FACESEARCH_API_KEY holds it. admin_key: the file or variable of the admin
     key. shown: the API key itself, to be shown once on a terminal and never in a journal or log. valid: whether the API
-    key exists and has not been revoked.
+    key exists and has not been revoked. console: whether there is one, for a browser.
     """
     location = f"in {key_file or 'FACESEARCH_API_KEY'}"
     if not valid:
@@ -29,10 +30,11 @@ def render(
     elif shown:
         location = f"{shown}\n{_INDENT}shown this once; it is kept in\n{_INDENT}{key_file}"
     shell_value = f"$(cat {shlex.quote(str(key_file))})" if key_file and valid else "'YOUR KEY'"
+    shown_console = f"\n  console   {address}/console" if console else ""
     return f"""
 facesearch is ready.
 
-  address   {address}
+  address   {address}{shown_console}
   API key   {location}
   admin     {admin_address}/admin/v1
             its key is in {admin_key}

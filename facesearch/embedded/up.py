@@ -60,7 +60,18 @@ async def up(settings: Settings, say: Callable[[str], None], *, at_terminal: boo
             shown = api.key if is_new and at_terminal else None
             valid = await _is_valid(settings, api.key)
             admin_key = "FACESEARCH_ADMIN_KEY" if settings.admin_key else str(folder / data_directory.ADMIN_KEY)
-            say(banner.render(api.address, key_file, admin.address, admin_key, folder, shown, valid=valid))
+            say(
+                banner.render(
+                    api.address,
+                    key_file,
+                    admin.address,
+                    admin_key,
+                    folder,
+                    shown,
+                    valid=valid,
+                    console=settings.pages,
+                )
+            )
             await _warn_of_unusable_parts(api.address, say)
             await stop.wait()
         say("facesearch is stopping")

@@ -121,14 +121,14 @@ def test_the_banner_fits_with_a_common_home_folder() -> None:
         (folder / "api-key", None, True),
         (None, None, False),
     ):
-        text = banner.render("http://127.0.0.1:8000", file, *admin, folder, shown, valid=valid)
+        text = banner.render("http://127.0.0.1:8000", file, *admin, folder, shown, valid=valid, console=True)
         assert too_long(text) == []
 
 
 def test_the_banner_shows_a_key_only_on_request() -> None:
     folder = Path("/a folder")
     texts = [
-        banner.render("a", file, "b", "c", folder, shown, valid=valid)
+        banner.render("a", file, "b", "c", folder, shown, valid=valid, console=not shown)
         for file, shown, valid in (
             (folder / "api-key", "the-key", True),
             (folder / "api-key", None, True),
@@ -140,6 +140,7 @@ def test_the_banner_shows_a_key_only_on_request() -> None:
     assert "API key   in /a folder/api-key\n" in texts[1]
     assert all("KEY=$(cat '/a folder/api-key')\n" in one for one in texts[:2])
     assert "API key   in FACESEARCH_API_KEY\n" in texts[2]
+    assert ["  console   a/console\n" in one for one in texts] == [False, True, True, True]
     assert "API key   revoked; make another with: facesearch keys create --name NAME\n" in texts[3]
     assert all("KEY='YOUR KEY'\n" in one for one in texts[2:])
 
