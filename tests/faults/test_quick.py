@@ -71,8 +71,14 @@ class TestABrokenPromiseIsFound:
 
     def test_a_person_who_is_added_twice_where_nobody_may_be_is_doubled(self, service: Service) -> None:
         def added_again(_: object, load: Load) -> float:
-            wait_for(lambda: any(load.book.regulars(facedb)[1] for facedb in load.book.facedbs()))
-            facedb = next(facedb for facedb in load.book.facedbs() if load.book.regulars(facedb)[1])
+            found: list[str] = []
+
+            def look() -> bool:
+                found.extend(facedb for facedb in load.book.facedbs() if load.book.regulars(facedb)[1])
+                return bool(found)
+
+            wait_for(look)
+            facedb = found[0]
             assert self.ask(load, Request(ADD_FACE, facedb, name=REGULAR, of_regular=True))
             return time.monotonic()
 
@@ -103,7 +109,16 @@ class TestABrokenPromiseIsFound:
 
     @staticmethod
     def something_there(load: Load) -> tuple[str, Expected]:
-        return next((facedb, there) for facedb in load.book.facedbs() if (there := load.book.expected(facedb)).there)
+        """Wait until a facedb has somebody: the load also deletes, and at times nobody is left."""
+        found: list[tuple[str, Expected]] = []
+
+        def look() -> bool:
+            everywhere = ((facedb, load.book.expected(facedb)) for facedb in load.book.facedbs())
+            found.extend((facedb, expected) for facedb, expected in everywhere if expected.there)
+            return bool(found)
+
+        wait_for(look)
+        return found[0]
 
     @staticmethod
     def ask(load: Load, request: Request) -> bool:
