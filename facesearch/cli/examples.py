@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
-    "audit calls": ("--person-id 4fbd9474-e09f-4e7d-9a2f-06fa1167f67e", "--since 7d --tenant bank"),
+    "audit calls": ("--person-id 4fbd9474-e09f-4e7d-9a2f-06fa1167f67e", "--since 2026-11-01 --tenant bank"),
     "audit heads": ("",),
     "audit verify": ("", "/var/log/facesearch --heads heads.json"),
     "backup": ("/backups/monday", "/backups --keep 7"),
