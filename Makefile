@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 install = $(BIN)/pip install --quiet --no-deps $(1) 2> $@.said; status=$$?; \
   if [ $$status -ne 0 ] && grep 'connection broken by' $@.said | grep -qv SSLError; then \
     echo 'facesearch is not installed: pip cannot reach the package index from here. "Without network" in' \
-      'docs/operations.md says what to copy from a machine that can.' >&2; \
+      'docs/install.md says what to copy from a machine that can.' >&2; \
   else cat $@.said >&2; fi; \
   rm -f $@.said; exit $$status
 
@@ -95,22 +95,22 @@ bench: $(VENV)/.dev ## Measure everything, into docs/performance.md (QUICK=1: in
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(if $(QUICK),--quick)
 
-hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input.md
-	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input.md
+hostile: $(VENV)/.dev ## Measure what each hostile input costs, into docs/hostile-input-costs.md
+	PYTHONPATH=tests $(BIN)/python bench/hostile_input.py docs/hostile-input-costs.md
 
 fuzz: $(VENV)/.dev ## Send hostile requests (COUNT=20000 SEED=1), search histories for a broken promise, and tell what became of the service
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --count $(COUNT) --seed $(SEED)
 
-faults: $(VENV)/.dev ## Do harm to the service under load, into docs/faults.md (QUICK=1: only kill -9, and write nothing; SEED=1)
+faults: $(VENV)/.dev ## Do harm to the service under load, into docs/fault-figures.md (QUICK=1: only kill -9, and write nothing; SEED=1)
 	@$(BIN)/facesearch models pull
-	@PYTHONPATH=tests $(BIN)/python -m faults.run --seed $(SEED) $(if $(QUICK),--quick,--into docs/faults.md)
+	@PYTHONPATH=tests $(BIN)/python -m faults.run --seed $(SEED) $(if $(QUICK),--quick,--into docs/fault-figures.md)
 
 soak: $(VENV)/.dev ## Load the service with all calls, good and bad (MINUTES=30 SEED=1), and tell what grows
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m soak.run --minutes $(MINUTES) --seed $(SEED)
 
-contract-table: $(VENV)/.dev ## Run every request of the table in docs/contract.md and write its answers there
+contract-table: $(VENV)/.dev ## Run every request of the table in docs/answers.md and write its answers there
 	@$(BIN)/facesearch models pull
 	@PYTHONPATH=tests $(BIN)/python -m contract.table
 

@@ -1,5 +1,5 @@
-"""Write measured figures into documents, from the last long runs in bench/results: the tables of docs/performance.md,
-its chart, and figures of the README.
+"""Write measured figures into documents, from the last long runs in bench/results: the tables and the chart
+of docs/performance.md and docs/performance-parts.md, and figures of the README.
 
     .venv/bin/python bench/document.py
 
@@ -17,7 +17,7 @@ import results
 from summaries import small_searches
 
 ROOT: Final = Path(__file__).parents[1]
-DOCUMENTS: Final = (ROOT / "docs/performance.md", ROOT / "README.md")
+DOCUMENTS: Final = (ROOT / "docs/performance.md", ROOT / "docs/performance-parts.md", ROOT / "README.md")
 NAMES: Final = ("pipeline", "service", "store", "scale", "overload", "fairness")
 """The benchmarks that `make bench` runs, in this order."""
 

@@ -1,4 +1,4 @@
-"""A gateway's metrics for Prometheus, explained in docs/operations.md. No label value comes from a caller."""
+"""A gateway's metrics for Prometheus, explained in docs/monitoring.md. No label value comes from a caller."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager

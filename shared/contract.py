@@ -114,7 +114,7 @@ MAX_DETAILED: Final = 500
 
 SURE_CONFIDENCE: Final = 95
 """Least confidence of SAME PERSON: the FAR there is 1 in 100,000 on the photos of the calibration. At MIN_CONFIDENCE,
-the least of NOT SURE, it is 1 in 1,000. docs/models.md has both rates for other people, too, and the FRR."""
+the least of NOT SURE, it is 1 in 1,000. docs/confidence.md has both rates for other people, too, and the FRR."""
 
 
 class Result(StrEnum):

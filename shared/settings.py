@@ -316,7 +316,7 @@ class Settings(BaseSettings):
         default=None,
         description="Origins of web pages that may call from a browser, scheme://host or scheme://host:port, "
         "separated by commas, or * for all. Left out: none; a page that calls exposes its API key to "
-        "everyone who opens it. See docs/operations.md.",
+        "everyone who opens it. See docs/install.md.",
     )
     webhook_hosts: Annotated[str, _valid_for(parse_hosts, "FACESEARCH_WEBHOOK_HOSTS")] | None = Field(
         default=None,
@@ -338,7 +338,7 @@ class Settings(BaseSettings):
         default=False,
         description="Write the call log: an entry for each answered call with its key, facedb, ids and status, in "
         "files that show what was changed in them. False: it has ids of persons, so keep it only for a reason. See "
-        "docs/operations.md.",
+        "docs/audit.md.",
     )
     call_log_dir: Path | None = Field(
         default=None,
@@ -414,8 +414,8 @@ class Settings(BaseSettings):
     second_embedder: str | None = Field(
         default=None,
         description="Another embedding model that workers load, too, for the facedbs that it filled; new facedbs get "
-        "the one of FACESEARCH_EMBEDDER. For a change of the model without an outage, see docs/models.md. Left out: "
-        "none, and no memory for one.",
+        "the one of FACESEARCH_EMBEDDER. For a change of the model without an outage, see docs/other-models.md. Left "
+        "out: none, and no memory for one.",
     )
     mirror_faces: bool = Field(
         default=False,
@@ -431,13 +431,13 @@ class Settings(BaseSettings):
     detection_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.8,
         description="Minimum score, (0, 1), of a face in the first detection pass over a photo. Each candidate is "
-        "then checked upright and enlarged. 0.8: see docs/models.md.",
+        "then checked upright and enlarged. 0.8: see docs/quality.md.",
     )
     quality_add: Literal["off", "standard", "strict"] = Field(
         default="standard",
         description="Quality that a face needs to be added; the other faces of the image are added without it. "
         "standard: refuses blurred, tiny, black and white faces, which match many people or none; strict: "
-        "for portraits that can be taken again; off: every face. See docs/models.md.",
+        "for portraits that can be taken again; off: every face. See docs/quality.md.",
     )
     quality_search: Literal["off", "standard", "strict"] = Field(
         default="standard",

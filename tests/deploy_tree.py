@@ -17,7 +17,7 @@ groups:
         expr: max(facesearch_workers_alive) == 0
         for: 1m
         labels: { severity: critical }
-        annotations: { summary: None., description: None., runbook_url: docs/operations.md#facesearchnoworker }
+        annotations: { summary: None., description: None., runbook_url: docs/run-book.md#facesearchnoworker }
 """
 DASHBOARD: Final = """
 {"title": "Faces", "uid": "faces", "schemaVersion": 39, "panels": [{"title": "Rate", "datasource": "prometheus",

@@ -1,4 +1,4 @@
-"""The metrics of a worker for Prometheus; docs/operations.md explains them.
+"""The metrics of a worker for Prometheus; docs/monitoring.md explains them.
 
 No value of a label comes from a caller.
 """

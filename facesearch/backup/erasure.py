@@ -1,4 +1,4 @@
-"""Erases deleted data from every file of the service, which otherwise happens later (docs/privacy.md)."""
+"""Erases deleted data from every file of the service, which otherwise happens later (docs/erasure.md)."""
 
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark:
     if done.left:
         say(
             f"{done.left} facedbs are on a Qdrant server, which removes the bytes of deleted faces in its own time: "
-            "docs/privacy.md says when."
+            "docs/erasure.md says when."
         )
     say(f"Erased {done.answers} answers that were kept under Idempotency-Keys and named deleted faces.")
     remove_leftovers(redis, settings.handover)

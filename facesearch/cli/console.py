@@ -75,7 +75,7 @@ def backup_only(command: Callable[..., None]) -> Callable[..., None]:
     return _require_installed(
         command,
         "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/DIR`, in Kubernetes as "
-        "docs/operations.md says under Back up and restore",
+        "docs/backups.md says under Back up and restore",
     )
 
 
@@ -84,7 +84,7 @@ def store_only(command: Callable[..., None]) -> Callable[..., None]:
     return _require_installed(
         command,
         "no store. Run it in the backup job: `docker compose run --rm backup {name} /backups/FILE`, in Kubernetes as "
-        "docs/operations.md says under Back up and restore",
+        "docs/backups.md says under Back up and restore",
     )
 
 

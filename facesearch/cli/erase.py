@@ -1,5 +1,5 @@
 """`facesearch erase`: erase a person, and remove deleted faces from every file of the service, which otherwise happens
-later (docs/privacy.md).
+later (docs/erasure.md).
 """
 
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def _erase_files(data_dir: Path | None, now: bool) -> None:
 
 def _say_what_waits(redis: Redis) -> None:
     click.echo(f"{redis.zcard(DROPPED)} dropped facedbs wait to be removed.")
-    print_paragraph("Nothing was erased. `facesearch erase --now` does it; docs/privacy.md says what stays until then.")
+    print_paragraph("Nothing was erased. `facesearch erase --now` does it; docs/erasure.md says what stays until then.")
 
 
 def _erase_persons(

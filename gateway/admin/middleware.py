@@ -65,7 +65,7 @@ async def operator_errors(request: web.Request, handler: Handler) -> web.StreamR
     except (RedisError, OSError) as error:
         raise Unavailable(f"control data: {type(error).__name__}") from error
     except web.HTTPNotFound:
-        return answer(Status.INVALID_REQUEST, "unknown path; docs/tenants.md lists those of the admin API", 404)
+        return answer(Status.INVALID_REQUEST, "unknown path; docs/admin-api.md lists those of the admin API", 404)
 
 
 def _digest(key: str) -> bytes:

@@ -9,7 +9,7 @@ import yaml
 from gateway.body.uploads import max_body_bytes
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+INSTALL = (ROOT / "docs" / "install.md").read_text()
 LARGEST = max_body_bytes(2)
 MIB = 1 << 20
 
@@ -25,7 +25,7 @@ def megabytes() -> int:
 
 @pytest.mark.parametrize("directive", ["client_max_body_size", "client_body_buffer_size"])
 def test_the_nginx_example_accepts_the_largest_body_and_buffers_it_in_memory(directive: str) -> None:
-    assert re.findall(rf"{directive} (\S+);", OPERATIONS) == [f"{mebibytes()}m"]
+    assert re.findall(rf"{directive} (\S+);", INSTALL) == [f"{mebibytes()}m"]
 
 
 @pytest.mark.parametrize("annotation", ["proxy-body-size", "client-body-buffer-size"])
@@ -37,8 +37,8 @@ def test_the_ingress_of_the_chart_accepts_the_largest_body_and_buffers_it_in_mem
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
-        ("docs/operations.md", r"let bodies of (\d+) MB through"),
-        ("docs/operations.md", r"Ingress has to let (\d+) MB through"),
+        ("docs/install.md", r"let bodies of (\d+) MB through"),
+        ("docs/kubernetes.md", r"Ingress has to let (\d+) MB through"),
         ("docs/hostile-input.md", r"Read whole, at most (\S+) MB"),
         ("deploy/helm/facesearch/values.yaml", r"need (\d+) MB with their encoding"),
     ],

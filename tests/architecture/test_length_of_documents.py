@@ -7,6 +7,9 @@ from documents import DOCUMENTS, ROOT
 MOST = 1_500
 LONGER = {
     "docs/settings.md": "the table of every setting, generated and looked up",
+    "docs/answers.md": "a table of requests, generated, run by a test and looked up",
+    "docs/hostile-input-costs.md": "a table of measured inputs, generated",
+    "docs/isolation.md": "a table of every attempt, run by a test",
 }
 """Pages that may be longer, and why."""
 

@@ -1,4 +1,4 @@
-"""The memory that docs/operations.md plans for a worker fits into the limits of the deployments."""
+"""The memory that docs/sizing.md plans for a worker fits into the limits of the deployments."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,7 @@ from shared.settings import LEAST_BODY_MEMORY_MIB, Settings
 from worker.vision.decoding_memory import CMYK_JPEG_BYTES, COEFFICIENT_BYTES
 
 ROOT = Path(__file__).parents[2]
-TEXT = (
-    (ROOT / "docs" / "operations.md").read_text().partition("#### A worker's memory\n")[2].partition("\n**1 million")[0]
-)
+TEXT = (ROOT / "docs" / "sizing.md").read_text().partition("## A worker's memory\n")[2].partition("\n**1 million")[0]
 
 BASE, EACH = (float(number) for number in re.findall(r"Plan (\d+) MB, (\d+) MB a thread", TEXT)[0])
 
@@ -71,9 +69,9 @@ def test_the_chart_gives_a_worker_enough_memory() -> None:
 
 
 class TestGateway:
-    """docs/operations.md plans the memory of a gateway's processes, too."""
+    """docs/sizing.md plans the memory of a gateway's processes, too."""
 
-    PLAN = (ROOT / "docs" / "operations.md").read_text()
+    PLAN = (ROOT / "docs" / "scale.md").read_text()
 
     def fits(self, limit: str) -> bool:
         """Return whether as many processes as are allowed fit into a container of that size."""

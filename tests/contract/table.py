@@ -1,4 +1,4 @@
-"""The table of docs/contract.md: every status of every call, with a request that provokes it and its answer.
+"""The table of docs/answers.md: every status of every call, with a request that provokes it and its answer.
 
 python -m contract.table    run the requests against a service and write the table, as `make contract-table` does
 """
@@ -38,7 +38,7 @@ from shared.contract import MAX_IMAGE_BYTES, Status
 from shared.control import Scope
 from shared.parameters import PERSON_ID_EXAMPLE
 
-DOCUMENT = Path(__file__).parents[2] / "docs/contract.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/answers.md"
 MARKS = ("<!-- made by make contract-table -->\n", "<!-- end of what make contract-table made -->\n")
 
 ASK = """ask() { curl -s -w ' %{http_code}' -H "X-API-Key: $KEY" "$URL/$1" "${@:2}"; }"""

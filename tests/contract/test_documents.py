@@ -85,7 +85,7 @@ def test_no_block_to_paste_has_a_comment() -> None:
 
 
 def test_the_readme_says_how_the_last_run_of_faults_ended() -> None:
-    (path,) = (ROOT / "docs").rglob("faults.md")
+    (path,) = (ROOT / "docs").rglob("fault-figures.md")
     rows, lost, doubled = re.search(
         r"^faults: rows=(\d+) lost=(\d+) doubled=(\d+)", path.read_text(), re.MULTILINE
     ).groups()

@@ -1,4 +1,4 @@
-"""The table of docs/contract.md is what the service answers."""
+"""The table of docs/answers.md is what the service answers."""
 
 from contract.table import DOCUMENT, rows, table, written
 from service import Service

@@ -1,7 +1,7 @@
 """Inject faults into the running service under load, one after the other, and report whether it kept its promises.
 
 python -m faults.run --quick --seed 1       every kill -9, in less than a minute
-python -m faults.run --into docs/faults.md  every fault; the results replace the table there
+python -m faults.run --into docs/fault-figures.md  every fault; the results replace the table there
 python -m faults.run --only 'broker'        the rows whose name contains that text
 python -m faults.run --list                 their names
 """

@@ -1,4 +1,4 @@
-"""A backup of a running service, and the answers of a restored one, as docs/operations.md promises."""
+"""A backup of a running service, and the answers of a restored one, as docs/backups.md promises."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ from shared.worker_request import LEASE_S, progress_key
 pytestmark = [pytest.mark.slow, pytest.mark.embedded("it is about a data directory of its own")]
 
 ROOT = Path(__file__).parents[2]
-SECTION = (ROOT / "docs/operations.md").read_text().partition("## Back up and restore\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "docs/backups.md").read_text().partition("## Back up and restore\n")[2].partition("\n## ")[0]
 
 GRACE = {"img": base64.b64encode(hopper_jpeg()).decode()}
 EILEEN = {"img": base64.b64encode(astronaut_png()).decode()}

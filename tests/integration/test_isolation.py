@@ -1,7 +1,7 @@
 """No tenant sees, finds, deletes, counts or infers anything of another's: every call with every foreign id.
 
 Each attempt is made twice: with an id of another tenant, and with one that does not exist. The answers must be the same
-bytes. `pytest -s` prints the matrix that docs/tenants.md shows.
+bytes. `pytest -s` prints the matrix that docs/isolation.md shows.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from service import Service
 from shared.calls import CALLS
 from shared.control import Control, Key, Scope
 
-DOCUMENT = Path(__file__).parents[2] / "docs/tenants.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/isolation.md"
 IMG = base64.b64encode(hopper_jpeg()).decode()
 OTHER_IMG = base64.b64encode(astronaut_png()).decode()
 BOTH = {"img1": IMG, "img2": IMG}

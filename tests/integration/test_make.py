@@ -43,12 +43,12 @@ def test_a_missing_network_is_reported_in_one_line_with_a_hint(tmp_path: Path) -
     line, end = made.stderr.splitlines()
     assert line == (
         'facesearch is not installed: pip cannot reach the package index from here. "Without network" in '
-        "docs/operations.md says what to copy from a machine that can."
+        "docs/install.md says what to copy from a machine that can."
     )
     assert end.startswith("make: ***")
     assert made.returncode
     assert not (tmp_path / ".venv/.runtime").exists()
-    assert "\n### Without network\n" in (ROOT / "docs/operations.md").read_text()
+    assert "\n## Without network\n" in (ROOT / "docs/install.md").read_text()
 
 
 @pytest.mark.parametrize("said", [[NO_PACKAGE], [NO_SPACE], [NOT_TRUSTED, NO_PACKAGE]])

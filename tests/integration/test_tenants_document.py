@@ -1,4 +1,4 @@
-"""The commands and calls in docs/tenants.md have the results shown there, in their order."""
+"""The commands and calls in docs/tenants.md and docs/admin-api.md have the results shown there, in their order."""
 
 import os
 import re
@@ -14,7 +14,8 @@ from shared.control import DROP_AFTER_S
 
 pytestmark = pytest.mark.slow
 
-DOCUMENT = (Path(__file__).parents[2] / "docs/tenants.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = "".join((DOCS / page).read_text() for page in ("tenants.md", "admin-api.md"))
 
 CHANGING = (
     r"fs_[A-Za-z0-9_-]{32}",

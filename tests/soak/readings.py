@@ -64,7 +64,7 @@ class Reading:
 
 
 KEPT: Final = ("fs:once", "fs:drawn", "fs:deletion")
-"""Kinds of which each request may leave one key, for as long as docs/architecture.md says (an hour or a day): in a
+"""Kinds of which each request may leave one key, for as long as docs/state.md says (an hour or a day): in a
 shorter run there are as many as such requests.
 """
 

@@ -90,7 +90,7 @@ class Row:
 
 
 def lives_s(deadline_s: float) -> dict[str, float]:
-    """Return the longest time to live of each kind of key, in seconds, as docs/architecture.md has it, for a service
+    """Return the longest time to live of each kind of key, in seconds, as docs/state.md has it, for a service
     with that deadline of at most 60 s. All other kinds have as many keys after a million requests as after one.
     """
     return {kind: most + (deadline_s if kind in _PAST_DEADLINE else 0) for kind, most in _LIVES_S.items()}

@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger(__name__)
 REPORT_INTERVAL_S: Final = 10.0
 """Seconds between two log lines that say that the broker is full: /readyz and an alert report it, too."""
 
-HINT: Final = "see FacesearchBrokerMemory in docs/operations.md"
+HINT: Final = "see FacesearchBrokerMemory in docs/run-book-load.md"
 
 
 class FullBrokerLog:

@@ -43,7 +43,7 @@ def estimate(store: Store, spaces: Spaces, collection: str, models: Mapping[str,
     if faces < MIN_FACES:
         raise AbandonedError(
             f"it has {faces} faces, and {MIN_FACES} are needed to say how often strangers are alike; add more, or "
-            "calibrate the model on photos of people like those (docs/models.md)"
+            "calibrate the model on photos of people like those (docs/calibration.md)"
         )
     try:
         found = strangers.estimate(np.stack(vectors), list(map(model.cosine, FARS)), lambda: step(faces))

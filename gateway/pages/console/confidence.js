@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { labelled, text } from "./i18n.js";
 
-/** Confidences and the part of impostor pairs that reaches them, by docs/models.md. */
+/** Confidences and the part of impostor pairs that reaches them, by docs/confidence.md. */
 const RATES = [
   [45, 0.12],
   [65, 0.013],
