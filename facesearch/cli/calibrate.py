@@ -8,10 +8,10 @@ import click
 from facesearch.cli.console import (
     print_paragraph,
     print_table,
+    print_text,
     remark,
     reported,
     settings_from,
-    terminal_columns,
     worker_only,
 )
 from facesearch.cli.progress import progress
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HEAD: Final = ("CONFIDENCE", "STANDS FOR", "COSINE", "ERROR", "MEASURED BY", "FAR", "FRR")
 
-_LEGEND: Final = """
+_LEGEND: Final = """\
 STANDS FOR: the FAR, the part of impostor pairs that reach the confidence, which it means. MEASURED BY: count of these
 photos' pairs, or tail where there are too few: the cosine is extrapolated from the distribution of the others. ERROR:
 one standard error of the cosine, by the choice of people; deviations up to two of them are chance. FAR: as measured on
@@ -70,11 +70,8 @@ def _print(model: catalog.Embedder, measured: "Measurement") -> None:
     )
     click.echo()
     print_table(_HEAD, map(_row, measured.levels))
-    if terminal_columns() is None:
-        click.echo(_LEGEND)
-    else:
-        click.echo()
-        print_paragraph(" ".join(_LEGEND.split()))
+    click.echo()
+    print_text(_LEGEND)
 
 
 def _row(level: "Level") -> tuple[str, ...]:

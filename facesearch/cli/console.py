@@ -189,6 +189,11 @@ def print_paragraph(text: str, indent: int = 0, mark: str = "", colour: str | No
     click.echo(click.style(mark, fg=colour) + text.removeprefix(mark) if mark else text)
 
 
+def print_text(text: str) -> None:
+    """Print running text as it is broken into lines. On a terminal it is broken to fit."""
+    print_paragraph(text if terminal_columns() is None else " ".join(text.split()))
+
+
 def print_result(line: str) -> None:
     """Print a line of a check; a problem begins in red on a terminal."""
     print_paragraph(line, mark="wrong:" if line.startswith("wrong:") else "", colour="red")

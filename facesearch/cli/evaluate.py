@@ -12,10 +12,10 @@ from facesearch.cli.console import (
     json_option,
     print_paragraph,
     print_table,
+    print_text,
     remark,
     reported,
     settings_from,
-    terminal_columns,
     worker_only,
 )
 from facesearch.cli.progress import progress
@@ -73,8 +73,7 @@ def _print(lines: Iterable[str], tables: Iterable["Table"]) -> None:
         click.echo(f"\n{table.title}\n")
         print_table(table.head, table.rows)
         click.echo()
-        # In a pipe as wide as ever; print_paragraph would make it one line.
-        print_paragraph(click.wrap_text(table.text, 100) if terminal_columns() is None else table.text)
+        print_text(click.wrap_text(table.text, 100))
 
 
 def _require_writable(folder: Path) -> None:
