@@ -38,7 +38,7 @@ def end(process: subprocess.Popen[Any]) -> int:
     try:
         return process.wait(END_S)
     finally:
-        process.kill()  # else whoever waits for it next waits for ever
+        process.kill()  # so that the next one to wait for it does not wait without end
 
 
 _SHARES = (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))

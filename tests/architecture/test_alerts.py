@@ -3,12 +3,12 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from documents import ROOT, headings
+
 FOLDER = ROOT / "deploy" / "prometheus"
 ALERTS = [
     rule
@@ -18,18 +18,15 @@ ALERTS = [
 ]
 NAMES = {alert["alert"] for alert in ALERTS}
 RUN_BOOK = sorted((ROOT / "docs").glob("run-book*.md"))
-
-
-def headings(page: Path) -> list[str]:
-    return re.findall(r"^#+ (Facesearch\w+)$", page.read_text(), re.MULTILINE)
+SECTIONS = [(page, name) for page in RUN_BOOK for name in headings(page) if name.startswith("Facesearch")]
 
 
 def test_every_alert_has_a_section_for_operators_and_every_section_an_alert() -> None:
-    assert sorted(heading for page in RUN_BOOK for heading in headings(page)) == sorted(NAMES)
+    assert sorted(name for _, name in SECTIONS) == sorted(NAMES)
 
 
 def test_every_runbook_url_leads_to_the_section_of_its_alert() -> None:
-    places = {name: f"docs/{page.name}#{name.lower()}" for page in RUN_BOOK for name in headings(page)}
+    places = {name: f"docs/{page.name}#{name.lower()}" for page, name in SECTIONS}
     for alert in ALERTS:
         assert alert["annotations"]["runbook_url"] == places[alert["alert"]]
 

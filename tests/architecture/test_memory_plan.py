@@ -69,7 +69,7 @@ def test_the_chart_gives_a_worker_enough_memory() -> None:
 
 
 class TestGateway:
-    """docs/sizing.md plans the memory of a gateway's processes, too."""
+    """docs/scale.md plans the memory of a gateway's processes."""
 
     PLAN = (ROOT / "docs" / "scale.md").read_text()
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from documents import DOCUMENTS, ROOT
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_spec("sphinx") is None, reason="there is no Sphinx; `make site` installs it"),
@@ -37,7 +38,7 @@ def test_the_command_of_make_site_is_the_one_tested() -> None:
 
 
 def test_every_document_is_a_page(site: Path) -> None:
-    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "clients/python/README.md"):
+    for document in DOCUMENTS:
         assert (site / document.relative_to(ROOT)).with_suffix(".html").is_file(), document
 
 

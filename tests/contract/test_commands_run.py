@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from contract.commands import shell
 from contract.commands.pages import pages, parsed, text_of
+from contract.pasted import run_in_shell
 from contract.tenants import new_tenant
-from contract.test_documents import run_in_shell
 from facesearch.cli.main import main
 from portraits import astronaut_png, hopper_jpeg
 from service import Service

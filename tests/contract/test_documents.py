@@ -6,13 +6,12 @@ import tomllib
 import uuid
 from pathlib import Path
 
-import click
 import pytest
 import skimage
 
+from contract.commands import cli
 from contract.pasted import run_in_shell, shape
 from contract.tenants import new_tenant
-from facesearch.cli.main import main
 from facesearch.cli.settings import table
 from portraits import astronaut_png, hopper_jpeg
 from service import Service
@@ -68,13 +67,7 @@ def test_the_readmes_commands_exist_and_are_on_the_path_that_it_sets(folder: Pat
     commands = re.findall(r"^\| `facesearch (.*?)` \|", README, re.MULTILINE)
     assert len(commands) == 15
     for command in commands:
-        name, *arguments = command.split()
-        context = click.Context(main)
-        found = main.get_command(context, name)
-        while isinstance(found, click.Group) and (arguments or not found.invoke_without_command):
-            found = found.get_command(context, arguments.pop(0))
-        assert found is not None, command
-        found.make_context(name, arguments, resilient_parsing=False)
+        cli.check(command.split(), whole=True)
 
 
 def test_no_block_to_paste_has_a_comment() -> None:

@@ -14,16 +14,13 @@ from pathlib import Path
 import click
 import pytest
 
+from contract.commands import cli
+from documents import DOCUMENTS, ROOT
 from facesearch.cli.main import main
 
-ROOT = Path(__file__).parents[2]
 TYPOS = shutil.which("typos", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 PLACES = (
-    "*.md",
-    "docs/**/*.md",
     "docs/*.json",
-    "clients/**/*.md",
-    "deploy/**/*.md",
     "deploy/helm/facesearch/values.yaml",
     "deploy/prometheus/alerts.yml",
     "docker-compose.yml",
@@ -39,24 +36,21 @@ def misspelled(*files: Path) -> list[str]:
     return checked.stdout.splitlines()
 
 
-def helps(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Yield the help of a command and of all below it."""
-    yield command.get_help(context)
-    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
-        below = command.get_command(context, name)
-        assert below is not None
-        yield from helps(below, click.Context(below, parent=context, info_name=name))
+def helps() -> Iterator[str]:
+    """Yield the help of `facesearch` and of all its commands."""
+    for path, command in (((), main), *cli.commands()):
+        yield command.get_help(click.Context(command, info_name=" ".join(("facesearch", *path))))
 
 
 def test_documents_and_texts_are_spelled_right() -> None:
-    files = [path for place in PLACES for path in sorted(ROOT.glob(place))]
+    files = [*DOCUMENTS, *(path for place in PLACES for path in sorted(ROOT.glob(place)))]
     assert len(files) > 70
     assert misspelled(*files) == []
 
 
 def test_the_help_of_commands_is_spelled_right(tmp_path: Path) -> None:
     text = tmp_path / "help.txt"
-    text.write_text("\n".join(helps(main, click.Context(main, info_name="facesearch"))))
+    text.write_text("\n".join(helps()))
     assert text.read_text().count("Usage: ") > 20
     assert misspelled(text) == []
 

@@ -2,13 +2,15 @@
 
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from faults import stages
-from faults.book import REGULAR, Book, Expected, Request
+from faults.book import REGULAR, Book, Request
 from faults.load import Load
 from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
@@ -51,8 +53,8 @@ class TestABrokenPromiseIsFound:
     def test_a_removed_face_is_lost(self, service: Service) -> None:
         def taken_away(_: object, load: Load) -> float:
             while True:  # again only if the load deletes the same face at the same moment
-                facedb, there = self.something_there(load)
-                if self.ask(load, Request(DELETE_FACE, facedb, person_id=next(iter(there.there)))):
+                facedb, there = self.first(load, lambda facedb: load.book.expected(facedb).there)
+                if self.ask(load, Request(DELETE_FACE, facedb, person_id=next(iter(there)))):
                     return time.monotonic()
 
         result = self.played(service, taken_away)
@@ -61,8 +63,8 @@ class TestABrokenPromiseIsFound:
 
     def test_a_face_that_was_added_twice_is_doubled(self, service: Service) -> None:
         def added_again(_: object, load: Load) -> float:
-            facedb, there = self.something_there(load)
-            assert self.ask(load, Request(ADD_FACE, facedb, name=next(iter(there.there.values()))))
+            facedb, there = self.first(load, lambda facedb: load.book.expected(facedb).there)
+            assert self.ask(load, Request(ADD_FACE, facedb, name=next(iter(there.values()))))
             return time.monotonic()
 
         result = self.played(service, added_again)
@@ -71,14 +73,7 @@ class TestABrokenPromiseIsFound:
 
     def test_a_person_who_is_added_twice_where_nobody_may_be_is_doubled(self, service: Service) -> None:
         def added_again(_: object, load: Load) -> float:
-            found: list[str] = []
-
-            def look() -> bool:
-                found.extend(facedb for facedb in load.book.facedbs() if load.book.regulars(facedb)[1])
-                return bool(found)
-
-            wait_for(look)
-            facedb = found[0]
+            facedb, _ = self.first(load, lambda facedb: load.book.regulars(facedb)[1])
             assert self.ask(load, Request(ADD_FACE, facedb, name=REGULAR, of_regular=True))
             return time.monotonic()
 
@@ -108,16 +103,17 @@ class TestABrokenPromiseIsFound:
         return play(Row("a false fault", fault, adds=400), stage, SEED)
 
     @staticmethod
-    def something_there(load: Load) -> tuple[str, Expected]:
-        """Wait until a facedb has somebody: the load also deletes, and at times nobody is left."""
-        found: list[tuple[str, Expected]] = []
+    def first(load: Load, look: Callable[[str], Any]) -> tuple[str, Any]:
+        """Wait until a look into a facedb finds anything: the load also deletes, and at times nobody is left. Returns
+        the facedb and what was found.
+        """
+        found: list[tuple[str, Any]] = []
 
-        def look() -> bool:
-            everywhere = ((facedb, load.book.expected(facedb)) for facedb in load.book.facedbs())
-            found.extend((facedb, expected) for facedb, expected in everywhere if expected.there)
+        def looked() -> bool:
+            found.extend((facedb, seen) for facedb in load.book.facedbs() if (seen := look(facedb)))
             return bool(found)
 
-        wait_for(look)
+        wait_for(looked)
         return found[0]
 
     @staticmethod

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[3]
+from documents import DOCUMENTS, ROOT
 
 FENCE: Final = re.compile(r"^ *```(.*)$")
 
@@ -43,11 +42,7 @@ class Span:
 
 def pages() -> list[str]:
     """Return the paths of all documents except decisions and the changelog, which tell of the past."""
-    found = [
-        *ROOT.glob("*.md"),
-        *(path for top in ("clients", "deploy", "docs") for path in (ROOT / top).rglob("*.md")),
-    ]
-    paths = sorted(path.relative_to(ROOT).as_posix() for path in found)
+    paths = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
     return [path for path in paths if path != "CHANGELOG.md" and not path.startswith("docs/decisions/")]
 
 
