@@ -64,9 +64,8 @@ class ServiceState(TypedDict):
 async def get_service(control: Control, images: Redis) -> ServiceState:
     """Return the state now. images: the image store. Never raises."""
     redis = control.redis
-    parts = await parts_of_service(redis)
+    parts, broker, image_store = await asyncio.gather(parts_of_service(redis), _memory(redis), _memory(images))
     queue, webhook_s, workers, backup = None, 0.0, [], None
-    broker = await _memory(redis)
     if broker is not None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -75,7 +74,7 @@ async def get_service(control: Control, images: Redis) -> ServiceState:
         except (RedisError, OSError, TimeoutError):
             broker, queue, workers = None, None, []
     oldest_s = math.nan if queue is None else queue.oldest_s
-    now = Shared(workers, oldest_s, webhook_s, broker, await _memory(images))
+    now = Shared(workers, oldest_s, webhook_s, broker, image_store)
     return {
         "release": version("facesearch"),
         "parts": parts,
