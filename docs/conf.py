@@ -33,8 +33,6 @@ def add_navigation(_: Any, page: str, source: list[str]) -> None:
         source[0] += navigation(source[0])
     elif page == "docs/decisions/README":
         source[0] += "\n```{toctree}\n:glob:\n:maxdepth: 1\n\n0*\n```\n"
-    # Nothing here draws Mermaid: its text is shown (docs/decisions/0043-documentation-site.md).
-    source[0] = source[0].replace("```mermaid\n", "```text\n")
 
 
 def setup(app: Any) -> None:

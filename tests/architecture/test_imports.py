@@ -26,6 +26,19 @@ def test_all_contracts_are_kept() -> None:
     assert linted.returncode == 0, linted.stdout
 
 
+def test_the_document_shows_the_rooms_as_the_contracts_order_them() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    for contract in OPTIONS["contracts"]:
+        if contract["type"] == "layers" and "containers" in contract:
+            (package,) = contract["containers"]
+            layers = [
+                [name for name in layer.split(" | ") if (ROOT / package / name).is_dir()]
+                for layer in contract["layers"]
+            ]
+            rooms = " → ".join(", ".join(f"`{name}`" for name in layer) for layer in layers if layer)
+            assert f"| `{package}` | {rooms} |\n" in document
+
+
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     return grimp.build_graph(*OPTIONS["root_packages"], include_external_packages=True, cache_dir=None)

@@ -111,7 +111,6 @@ def test_a_right_command_is_taken(text: str) -> None:
         ("python", "from facesearch_client import FaceSearcher", "has no FaceSearcher"),
         ("python", "import facesearch_clients", "no module"),
         ("text", "$ date", "console"),
-        ("mermaid", "drawing", "not a diagram"),
         ("go", "package main", "X-API-Key"),
         ("indented", "make fault    every fault", "no such target"),
         ("indented", '{"status": }', "not JSON"),

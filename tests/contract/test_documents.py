@@ -73,7 +73,7 @@ def test_the_readmes_commands_exist_and_are_on_the_path_that_it_sets(folder: Pat
 def test_no_block_to_paste_has_a_comment() -> None:
     """The default shell of macOS takes a pasted comment for arguments."""
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE):
-        assert language in ("sh", "json", "mermaid")
+        assert language in ("sh", "json")
         assert language != "sh" or "#" not in text
 
 

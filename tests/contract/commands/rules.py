@@ -60,7 +60,6 @@ OTHER_OPTIONS: Final = {
 }
 """Options that are named alone and are not those of `facesearch`, and whose they are."""
 
-CHARTS: Final = re.compile(r"^(flowchart|sequenceDiagram|stateDiagram|graph)\b")
 VARIABLE: Final = re.compile(r"\b(?:FACESEARCH_[A-Z0-9_]*[A-Z0-9]\b(?!\*|_)|\w+_(?:CPUS|MEMORY|MAXMEMORY)\b)")
 NGINX: Final = frozenset(
     {
@@ -294,11 +293,6 @@ def _check_documents(text: str) -> None:
         rest = rest[length:].strip()
 
 
-def _check_diagram(text: str) -> None:
-    if not CHARTS.match(text):
-        raise WrongError("not a diagram that pages show")
-
-
 def _check_foreign(text: str) -> None:
     if "X-API-Key" not in text:
         raise WrongError("a program of a caller sends X-API-Key; tests/integration/test_snippets.py runs it")
@@ -311,7 +305,6 @@ LANGUAGES: Final = {
     "yaml": _check_yaml,
     "nginx": _check_nginx,
     "text": _check_text,
-    "mermaid": _check_diagram,
     "python": python_programs.check_program,
     **dict.fromkeys(FOREIGN, _check_foreign),
 }
