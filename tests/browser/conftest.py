@@ -1,5 +1,6 @@
 """Fixtures for the pages as a browser shows them: Chromium of the system, driven by Playwright."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -15,6 +16,15 @@ from service import UNHURRIED, Service
 
 PATIENCE_MS = 60_000
 """How long a test waits for what a page is to show, on a busy machine too."""
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9j"
+    "AAAAAERAAAEAAQAAAAABegABAAAAAAAAABkAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA1mlw"
+    "cnAAAAC3aXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AA"
+    "AAMAkAAAAwAAAwAeoCCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAA"
+    "AABAAAAAQAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAACFtZGF0AAAAFSgBrwQY/CQgZ46aWTGAhoiU0315wA=="
+)
+"""A whole HEIC file, a gradient of 64 x 64 pixels that libheif 1.23 wrote with x265: nothing that tests install can."""
 
 ADMIN_KEY = "an-admin-key-of-the-browser-tests"
 
@@ -94,7 +104,7 @@ def page(chromium: Any, shown: Service, watched: list[Watched]) -> Iterator[Any]
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Files of photos by name: two people, both in one photo, and with one of them blurred; one without a face, one
-    that is no image, a large one of 12 million pixels, one of a kind that the service does not read, and what the
+    that is no image, a large one of 12 million pixels, some of kinds that the service does not read, and what the
     camera shows.
     """
     folder = tmp_path_factory.mktemp("photos")
@@ -109,6 +119,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             portraits.png(cv2.GaussianBlur(portraits.pixels(portraits.astronaut_png()), (0, 0), 6)),
         ),
         "hopper.webp": cv2.imencode(".webp", portraits.pixels(portraits.hopper_jpeg()))[1].tobytes(),
+        "hopper.heif": cv2.imencode(".avif", portraits.pixels(portraits.hopper_jpeg()))[1].tobytes(),
+        "IMG_1.HEIC": HEIC,
         "camera.mjpeg": portraits.hopper_jpeg(),
         "large.png": portraits.png(cv2.resize(portraits.pixels(portraits.hopper_jpeg()), (3000, 4000))),
     }

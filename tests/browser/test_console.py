@@ -247,10 +247,30 @@ class TestWhereAPhotoComesFrom:
 
 class TestPhotosThatTheServiceWouldNotTake:
     def test_one_of_another_kind_is_converted(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+        """The second is AV1 in the container of HEIC, which Chromium reads: so does HEIC where a browser can."""
         add(shown, photos["hopper.jpg"], name="Grace")
-        choose(console, photos["hopper.webp"], "Who is this?")
-        console.get_by_text("The file (image/webp,").wait_for()
-        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        for name, kind in (("hopper.webp", "image/webp"), ("hopper.heif", "image/heif")):
+            choose(console, photos[name], "Who is this?")
+            console.get_by_text(f"The file ({kind},").wait_for()
+            console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+
+    def test_heic_that_this_browser_cannot_read_is_not_sent_and_the_page_says_what_to_do(
+        self, console: Any, photos: dict[str, Path], tmp_path: Path
+    ) -> None:
+        """No Chromium reads HEIC. Safari does, which no test here can show."""
+        sent: list[str] = []
+        console.on("request", lambda request: sent.append(request.method))
+        choose(console, photos["IMG_1.HEIC"], "Who is this?")
+        said = "IMG_1.HEIC is a HEIC photo, which this browser cannot read; nothing was sent."
+        assert said in console.get_by_role("alert").inner_text()
+        assert "save the photo as JPEG first" in console.get_by_role("alert").inner_text()
+        shutil.copy(photos["IMG_1.HEIC"], tmp_path)
+        visit(console, "Add")
+        console.get_by_text("Add a folder of photos").click()
+        console.get_by_label("Choose a folder").first.set_input_files(tmp_path)
+        console.get_by_text("1 of 1 photos, 1 failed").wait_for()
+        assert said in console.locator("ul.failures").inner_text()
+        assert "POST" not in sent
 
     def test_a_poor_face_is_told_with_its_flaw_and_measures(
         self, console: Any, shown: Service, photos: dict[str, Path]

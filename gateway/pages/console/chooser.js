@@ -2,7 +2,7 @@
 import { takePhoto } from "./camera.js";
 import { h, fill, newId } from "./dom.js";
 import { labelled, text } from "./i18n.js";
-import { openPhoto } from "./photo.js";
+import { isPhoto, openPhoto } from "./photo.js";
 import { announce, problem } from "./problems.js";
 
 const KINDS = "image/*,.heic,.heif";
@@ -76,7 +76,7 @@ export function chooser(title, onPhoto) {
 /** Give pasted photos to the chooser that can be seen. */
 export function listenForPastes() {
   document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
+    const file = [...event.clipboardData.files].find(isPhoto);
     const seen = [...choosers].find(({ root }) => root.isConnected && root.offsetParent !== null);
     if (file === undefined || seen === undefined) return;
     event.preventDefault();

@@ -3,7 +3,7 @@ import { ApiError, call, newOnce } from "./api.js";
 import { download } from "./download.js";
 import { fill, h, newId } from "./dom.js";
 import { labelled, say, text } from "./i18n.js";
-import { openPhoto } from "./photo.js";
+import { isPhoto, openPhoto } from "./photo.js";
 import { explained } from "./problems.js";
 import { session } from "./session.js";
 
@@ -25,7 +25,7 @@ export function folderImport() {
   let stopped = false;
 
   input.addEventListener("change", async () => {
-    const files = [...input.files].filter((file) => file.type.startsWith("image/"));
+    const files = [...input.files].filter(isPhoto);
     input.value = "";
     if (files.length > 0) await run(files);
     else fill(said, text("no-photos"));

@@ -10,8 +10,21 @@ const SENT_AS_THEY_ARE = ["image/jpeg", "image/png", "image/bmp"];
 const SIDES = [3000, 2400, 1800, 1280];
 const QUALITY = 0.9;
 
-/** A file that this browser cannot show, so that it cannot be converted either. */
-export class Unreadable extends Error {}
+/** Brands of files whose pictures are HEIC (ISO/IEC 23008-12, annex B.4): Safari shows them, most browsers do not. */
+const HEIC = ["heic", "heix", "heim", "heis", "hevc", "hevx"];
+
+/** A file that this browser cannot show, so that it cannot be converted either. isHeic: whether it is a HEIC photo. */
+export class Unreadable extends Error {
+  constructor(name, isHeic = false) {
+    super(name);
+    this.isHeic = isHeic;
+  }
+}
+
+/** Return whether a file is a photo by its name or its type. Few systems know the type of HEIC. */
+export function isPhoto(file) {
+  return file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name);
+}
 
 /**
  * A photo. name: of its file. blob: what is sent. bitmap: its pixels, upright. changed: null, or what became of a file
@@ -56,7 +69,7 @@ export async function openPhoto(file) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Unreadable(file.name);
+    throw new Unreadable(file.name, await isHeic(file));
   }
   const name = file.name ?? "";
   if (SENT_AS_THEY_ARE.includes(file.type) && file.size <= MAX_BYTES) return new Photo(name, file, bitmap, null);
@@ -69,6 +82,12 @@ export async function openPhoto(file) {
     }
   }
   throw new Unreadable(name);
+}
+
+/** Return whether a file says in its first box that its pictures are HEIC, whatever its name is. */
+async function isHeic(file) {
+  const first = String.fromCharCode(...new Uint8Array(await file.slice(0, 64).arrayBuffer()));
+  return first.slice(4, 8) === "ftyp" && HEIC.some((brand) => first.slice(8).includes(brand));
 }
 
 async function scaled(bitmap, side) {

@@ -18,7 +18,7 @@ const BY_CODE = { 401: "problem-key", 403: "problem-scope", 429: "problem-too-fa
 
 /** Return the key of the text for an error, and its values. */
 export function explained(error) {
-  if (error instanceof Unreadable) return ["problem-unreadable", { name: error.message }];
+  if (error instanceof Unreadable) return [error.isHeic ? "problem-heic" : "problem-unreadable", { name: error.message }];
   if (!(error instanceof ApiError)) {
     console.error(error);
     return ["problem-page", {}];
