@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.calls import CALLS, Call, action_rejections
+from shared.calls import CALLS, GET_JOB, Call, Counted, action_rejections
 from shared.contract import Status
 from shared.errors import ContractError, ImageUnreadable, rejection_reasons
 from shared.observability.metrics import REQUEST_BUCKETS, new_registry, rejections
@@ -103,10 +103,11 @@ class Metrics:
             registry=self.registry,
         )
         self._rejected = rejections(self.registry, _reasons(calls))
-        for call in calls:
-            self._seconds.labels(call.name)
-            for status in call.statuses:
-                self._requests.labels(call.name, status)
+        counted: tuple[Counted, ...] = (*calls, GET_JOB)
+        for each in counted:
+            self._seconds.labels(each.name)
+            for status in each.statuses:
+                self._requests.labels(each.name, status)
 
     def watch_body_memory(self, held: Callable[[], int], total: int) -> None:
         """Report the bytes of bodies that requests hold, as `held` returns them at each scrape, and their limit."""
@@ -117,7 +118,7 @@ class Metrics:
         """Count a request as being handled during the block."""
         return self._in_flight.track_inprogress()
 
-    def answered(self, call: Call, status: Status | None, rejected: str | None, seconds: float) -> None:
+    def answered(self, call: Counted, status: Status | None, rejected: str | None, seconds: float) -> None:
         """Count an answered request. status None: the answer was no contract answer. rejected: the word of the error by
         which an input was rejected, None if it was not.
         """

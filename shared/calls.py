@@ -559,6 +559,28 @@ CALLS: Final = (
 """All calls, in the order in which documents and messages name them."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JobLookUp:
+    """The look-up of what became of an asynchronous call, which is counted and logged like a call; a gateway does it
+    alone. name, path: as of a call. statuses: those that a caller is answered with.
+    """
+
+    name: str
+    path: str
+    statuses: frozenset[Status]
+
+
+GET_JOB: Final = JobLookUp(
+    name="getjob",
+    path="/v1/jobs/{job_id}",
+    statuses=frozenset({Status.INVALID_REQUEST}).union(*(call.job_statuses for call in CALLS if call.method == "POST")),
+)
+"""It is answered with the outcome, so with the statuses of the calls that may be asynchronous."""
+
+Counted = Call | JobLookUp
+"""What metrics, usage and the call log know each request as."""
+
+
 @dataclass(frozen=True)
 class FieldNames:
     """The names of the parameters that calls know, each once, in the order of the calls. numbers, objects: texts that

@@ -31,7 +31,7 @@ from gateway.admin.operations import OPERATIONS, PREFIX, Operation
 from gateway.http.headers import REQUEST_ID
 from gateway.openapi.answers import envelope
 from gateway.openapi.requests import Json, parameters
-from shared.calls import CALLS
+from shared.calls import CALLS, GET_JOB
 from shared.contract import MESSAGES, Status
 from shared.control import DEFAULT
 from shared.usage import COLUMNS
@@ -238,7 +238,7 @@ def _schemas() -> Json:
         "day": _DAY,
         "tenant": {"type": "string"},
         "key": {"type": "string"},
-        "call": {"enum": [call.name for call in CALLS]},
+        "call": {"enum": [call.name for call in (*CALLS, GET_JOB)]},
         "status": {"enum": [status.value for status in Status]},
         "count": count,
         "charged": {"type": "boolean"},

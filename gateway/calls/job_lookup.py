@@ -1,4 +1,4 @@
-"""`GET /v1/jobs/{job_id}`: what became of an asynchronous job. It is free of charge and not metered."""
+"""`GET /v1/jobs/{job_id}`: what became of an asynchronous job. It is free of charge."""
 
 from contextlib import AsyncExitStack
 from typing import Final
@@ -10,9 +10,10 @@ from gateway.app_keys import ADMISSION, ASYNCHRONOUS, SETTINGS
 from gateway.calls.admitting import admit
 from gateway.calls.preferences import RESPOND_ASYNC, outcome_response
 from gateway.dispatch.deadline import within
-from gateway.http.answers import answer, of_job
+from gateway.http.answers import UNMETERED, answer, of_job
 from gateway.http.headers import JOB_ID, PREFERENCE_APPLIED
-from gateway.http.routing import JOB, JOB_PATH, call_named
+from gateway.http.routing import call_named
+from shared.calls import GET_JOB
 from shared.contract import Status
 
 UNKNOWN_JOB: Final = "job_id: there is no such job, or it ended more than an hour ago"
@@ -23,13 +24,15 @@ POLL_S: Final = 1
 
 def route() -> web.RouteDef:
     """Return the route of the look-up."""
-    return web.get(JOB_PATH, get_job, name=JOB, allow_head=False)
+    return web.get(GET_JOB.path, get_job, name=GET_JOB.name, allow_head=False)
 
 
 def accepted(job_id: str) -> web.Response:
-    """Return the response to a request that became that job."""
-    headers = {"Location": JOB_PATH.format(job_id=job_id), PREFERENCE_APPLIED: RESPOND_ASYNC}
-    return of_job(job_id, {}, headers)
+    """Return the response to a request that became that job. What is metered is the outcome."""
+    headers = {"Location": GET_JOB.path.format(job_id=job_id), PREFERENCE_APPLIED: RESPOND_ASYNC}
+    response = of_job(job_id, {}, headers)
+    response[UNMETERED] = True
+    return response
 
 
 async def get_job(request: web.Request) -> web.Response:

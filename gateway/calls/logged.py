@@ -16,7 +16,7 @@ from gateway.calls.preferences import KNOWN
 from gateway.http.answers import MESSAGE, STATUS, error_answer
 from gateway.http.headers import REPLAYED
 from gateway.http.middleware import IDENTIFIER
-from gateway.http.routing import JOB, call_of
+from gateway.http.routing import call_of
 from gateway.webhooks.deliveries import Send
 from gateway.webhooks.sending import Refused
 from shared.contract import MAX_MATCHES, Status
@@ -49,7 +49,7 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Write the entry of each call before it is answered, or refuse the call where it could have none. Must be outside
     the middleware that turns errors into answers.
     """
-    call = _name_of(request)
+    call = call_of(request)
     if call is None:
         return await handler(request)
     log = request.app[CALL_LOG]
@@ -58,14 +58,14 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except asyncio.CancelledError:  # the gateway stops, and what was asked for may have been done
-        _add(request, call, {})
+        _add(request, call.name, {})
         raise
     status = response.get(STATUS, Status.FAIL)
     if KNOWN in request:
         answered = {"status": status, **ids_in(response.get(MESSAGE))}
-        _add(request, call, answered | ({"replayed": True} if REPLAYED in response.headers else {}))
+        _add(request, call.name, answered | ({"replayed": True} if REPLAYED in response.headers else {}))
     else:
-        log.count_refused(call, status)
+        log.count_refused(call.name, status)
     return response
 
 
@@ -82,12 +82,6 @@ def deliveries_logged(log: CallLog, send: Send) -> Send:
         log.add({"call": WEBHOOK, "host": url.host, "status": sent["status"], **ids_in(sent)})
 
     return deliver
-
-
-def _name_of(request: web.Request) -> str | None:
-    """Return the name of the call that a request makes, or of the look-up of a job; None for any other."""
-    call = call_of(request)
-    return JOB if request.match_info.route.name == JOB else None if call is None else call.name
 
 
 def _add(request: web.Request, call: str, answered: dict[str, Any]) -> None:

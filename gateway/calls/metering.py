@@ -1,4 +1,4 @@
-"""Metering: answered requests of the calls are counted in memory and added to the counters once a second.
+"""Metering: answered calls and look-ups of jobs are counted in memory and added to the counters once a second.
 
 A request counts with its status even if the caller left before the answer, since its work is done by then. A request
 whose caller left before it was complete is not counted, nor is an answer that is replayed under an Idempotency-Key.
@@ -20,7 +20,7 @@ from gateway.http.answers import STATUS, UNMETERED
 from gateway.http.headers import REPLAYED
 from gateway.http.routing import call_of
 from shared import lua
-from shared.calls import Call
+from shared.calls import Counted
 from shared.contract import Status
 from shared.control import Key
 from shared.usage import DAYS, NOBODY, counter, day_key
@@ -51,7 +51,7 @@ class Meter:
         self._batches: list[tuple[str, Counter[str]]] = []
         self._added = 0
 
-    def count(self, call: Call, status: Status, key: Key | None) -> None:
+    def count(self, call: Counted, status: Status, key: Key | None) -> None:
         """Count an answered request. key None: no key let it in."""
         tenant, key_id = (key.tenant, key.id) if key else (NOBODY, NOBODY)
         today = datetime.now(UTC).date().isoformat()

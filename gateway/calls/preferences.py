@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gateway.http.answers import answer
 from gateway.http.headers import QUALITY
-from gateway.http.routing import JOB, call_of
+from gateway.http.routing import call_of
 from shared.contract import Confidences, Flaw, HttpStatus, Message, Status
 from shared.control import Key
 from shared.jobs import Outcome
@@ -35,7 +35,7 @@ def http_status(default: HttpStatus) -> Middleware:
     @web.middleware
     async def write(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if call_of(request) is not None or request.match_info.route.name == JOB:
+        if call_of(request) is not None:
             key = request.get(KNOWN)
             if (default if key is None else key.http_status or default) == "always-200":
                 response.set_status(200)

@@ -53,12 +53,9 @@ def answer(
 
 
 def of_job(job_id: str, more: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:
-    """Return the response 202 about an asynchronous job that has no outcome. What is metered is the outcome. more: what
-    it says beside the id.
-    """
+    """Return the response 202 about an asynchronous job that has no outcome. more: what it says beside the id."""
     response = answer(Status.OK, {"job_id": job_id, **more}, 202)
     response.headers.update(headers)
-    response[UNMETERED] = True
     return response
 
 

@@ -4,16 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.calls import CALLS, Call
+from shared.calls import CALLS, GET_JOB, Call, Counted
 
 TABLE: Final = web.AppKey("table", tuple[Call, ...])
 """The calls of an application; where it is not set, those of the API."""
-
-
-JOB: Final = "getjob"
-"""The name of the route by which callers look up what became of an asynchronous job: of GET JOB_PATH."""
-
-JOB_PATH: Final = "/v1/jobs/{job_id}"
 
 
 def calls_of(app: web.Application) -> tuple[Call, ...]:
@@ -21,9 +15,12 @@ def calls_of(app: web.Application) -> tuple[Call, ...]:
     return app.get(TABLE, CALLS)
 
 
-def call_of(request: web.Request) -> Call | None:
-    """Return the call that a request makes, by the name of its route; None for any other path or method."""
-    return call_named(request.app, request.match_info.route.name)
+def call_of(request: web.Request) -> Counted | None:
+    """Return the call or the look-up that a request makes, by the name of its route; None for any other path or
+    method.
+    """
+    name = request.match_info.route.name
+    return GET_JOB if name == GET_JOB.name else call_named(request.app, name)
 
 
 def call_named(app: web.Application, name: str | None) -> Call | None:

@@ -7,10 +7,9 @@ from gateway.calls.job_lookup import UNKNOWN_JOB
 from gateway.calls.preferences import RESPOND_ASYNC
 from gateway.http.headers import JOB_ID as JOB_ID_HEADER
 from gateway.http.headers import PREFER, PREFERENCE_APPLIED, WEBHOOK_URL
-from gateway.http.routing import JOB, JOB_PATH
 from gateway.openapi.answers import envelope, example, of, ok
 from gateway.openapi.requests import Json
-from shared.calls import Call, Tag
+from shared.calls import GET_JOB, Call, Tag
 from shared.contract import Status
 from shared.jobs import JOB_ID
 
@@ -90,9 +89,9 @@ def path(calls: Sequence[Call], refusals: Json, headers: Json) -> Json:
         "schema": {"type": "string", "examples": [_EXAMPLE]},
     }
     return {
-        JOB_PATH: {
+        GET_JOB.path: {
             "get": {
-                "operationId": JOB,
+                "operationId": GET_JOB.name,
                 "tags": [JOBS.name],
                 "summary": "Look up what became of a request",
                 "description": f"Needs the scope of the call that became the job, which a call with `{PREFER}: "

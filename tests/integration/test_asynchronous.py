@@ -18,7 +18,7 @@ from processes import gateway, wait_for
 from service import Service
 from shared.asynchronous import DEADLINE_S, KEEP_S, key_of
 from shared.control import DROP_AFTER_S, Scope
-from shared.usage import Period, read
+from shared.usage import Period, Usage, read
 
 ASYNC = {"Prefer": "respond-async"}
 WAITING_S = 60
@@ -60,18 +60,22 @@ class Caller:
             ALL={},
             ADDS={"scopes": frozenset({Scope.ADD})},
             CODES={"http_status": "always-200", "confidence": "whole"},
+            SLOW={"rate": 0.001},
         )
         self._address = service.address
 
     def http(self, key: str = "ALL") -> httpx.Client:
         return httpx.Client(base_url=self._address, headers={"X-API-Key": self.keys[key]}, timeout=150)
 
-    def counted(self) -> dict[tuple[str, str], int]:
-        async def rows() -> dict[tuple[str, str], int]:
+    def usage(self) -> list[Usage]:
+        async def rows() -> list[Usage]:
             async with Redis.from_url(self.broker) as redis:
-                return {(r.call, r.status): r.count for r in await read(redis, Period(), self.tenant)}
+                return await read(redis, Period(), self.tenant)
 
         return asyncio.run(rows())
+
+    def counted(self) -> dict[tuple[str, str], int]:
+        return {(row.call, row.status): row.count for row in self.usage()}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +181,21 @@ def test_a_job_is_metered_once_as_it_ends(service: Service) -> None:
         assert accepted(http.post("/v1/searchface", files=image, headers=key)) == ids[-1]
         http.post("/v1/delface", data={"person_id": "nobody"})  # its count is flushed after all others
     wait_for(lambda: ("delface", "PERSON_ID_NOT_EXIST") in caller.counted())
-    assert caller.counted() == {("searchface", "NO_SIMILAR_FACE"): 4, ("delface", "PERSON_ID_NOT_EXIST"): 1}
+    counted = caller.counted()
+    counted.pop(("getjob", "OK"), None)  # how often it was looked up too early
+    assert counted == {
+        ("searchface", "NO_SIMILAR_FACE"): 4,
+        ("getjob", "NO_SIMILAR_FACE"): 5,
+        ("delface", "PERSON_ID_NOT_EXIST"): 1,
+    }
+
+
+def test_look_ups_are_free_counted_and_limited_by_the_rate_of_their_key(service: Service) -> None:
+    caller = Caller(service)
+    with caller.http("SLOW") as http:
+        assert [http.get("/v1/jobs/none").status_code for _ in range(2)] == [404, 429]
+    wait_for(lambda: caller.counted() == {("getjob", "INVALID_REQUEST"): 1, ("getjob", "FAIL"): 1})
+    assert not any(row.charged for row in caller.usage())
 
 
 def test_a_repetition_is_the_same_job(http: httpx.Client, post: Post) -> None:

@@ -124,6 +124,19 @@ class TestMetrics:
             assert observed.http.post(f"/v1/{call}", data=parameters).json()["status"] == status
         assert [counted(call, status) for call, _, status in asked] == [number + 1 for number in before]
 
+    def test_look_ups_of_jobs_are_measured_like_calls(self, observed: Service, port: int) -> None:
+        def told() -> list[float]:
+            return [
+                read(port, "facesearch_requests_total", call="getjob", status="INVALID_REQUEST"),
+                read(port, "facesearch_request_seconds_count", call="getjob"),
+                read(port, "facesearch_rejected_total", reason="unauthorized"),
+            ]
+
+        before = told()
+        assert observed.http.get("/v1/jobs/none").status_code == 404
+        assert httpx.get(f"{observed.address}/v1/jobs/none", headers={"X-API-Key": "wrong"}).status_code == 401
+        assert told() == [before[0] + 2, before[1] + 2, before[2] + 1]
+
     def test_an_image_is_measured_in_all_stages_of_both_processes(self, observed: Service, port: int) -> None:
         stages = [
             *((port, "facesearch_gateway_stage_seconds_count", {"stage": s}) for s in ("limits", "upload")),

@@ -29,13 +29,12 @@ from gateway.calls.logged import FACEDB, GIVEN, MOST_IDS, deliveries_logged, ids
 from gateway.calls.preferences import KNOWN
 from gateway.http.answers import answer, replayed
 from gateway.http.middleware import errors, request_id
-from gateway.http.routing import JOB, JOB_PATH
 from gateway.metrics import CallLogMetrics
 from gateway.webhooks.sending import Refused
 from shared.call_log import chain as chain_module
 from shared.call_log.chain import Seal, new_chain
 from shared.call_log.heads import HEADS, Head
-from shared.calls import CALLS, DELETE_FACE
+from shared.calls import CALLS, DELETE_FACE, GET_JOB
 from shared.contract import Status
 from shared.control import Key, Scope
 from shared.errors import Forbidden, OperatorError, Unauthorized
@@ -200,7 +199,7 @@ def application(log: CallLog) -> web.Application:
         (call,) = (each for each in CALLS if each.name == name)
         app.router.add_route(call.method, call.path, handler, name=name)
     app.router.add_get("/healthz", unknown)
-    app.router.add_get(JOB_PATH, job, name=JOB)
+    app.router.add_get(GET_JOB.path, job, name=GET_JOB.name)
     return app
 
 

@@ -12,6 +12,7 @@ from shared.calls import (
     DELETE_FACE,
     DELETE_FACE_OF_PERSON,
     DELETE_PERSON,
+    GET_JOB,
     GET_PERSON,
     LIST_FACEDBS,
     LIST_PERSONS,
@@ -63,6 +64,11 @@ OF_ALL = {Status.OK, Status.INVALID_REQUEST, Status.FAIL}
 def test_a_call_has_the_statuses_of_the_contract(call: Call, statuses: set[Status], of_workers: set[Status]) -> None:
     assert call.statuses == statuses
     assert call.job_statuses == of_workers
+
+
+def test_a_job_is_looked_up_with_the_statuses_that_an_asynchronous_call_may_end_with() -> None:
+    assert (GET_JOB.name, GET_JOB.path) == ("getjob", "/v1/jobs/{job_id}")
+    assert GET_JOB.statuses == set(Status) - {Status.IMAGE_INVALID_SIZE}  # an image of a wrong size becomes no job
 
 
 def test_names_paths_and_tasks_are_those_of_the_contract() -> None:
