@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from sphinx.search.en import SearchEnglish
+
 project = "facesearch"
 html_title = project
 root_doc = "docs/index"
@@ -14,6 +16,7 @@ html_theme = "furo"
 html_show_copyright = html_show_sphinx = html_copy_source = False
 html_additional_pages = {"index": "to-docs.html"}
 templates_path = ["site"]
+html_search_language = "en_zh"
 nitpicky = True  # a reference that leads nowhere is a warning, and warnings are errors
 
 
@@ -35,5 +38,25 @@ def add_navigation(_: Any, page: str, source: list[str]) -> None:
         source[0] += "\n```{toctree}\n:glob:\n:maxdepth: 1\n\n0*\n```\n"
 
 
+HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+
+
+class SearchEnglishAndChinese(SearchEnglish):
+    """English by words; Chinese, which has no spaces, by single characters and by pairs of neighbours."""
+
+    lang = "en_zh"
+    js_splitter_code = rf"""
+var splitQuery = (query) =>
+  query
+    .split(/[^\p{{Letter}}\p{{Number}}_\p{{Emoji_Presentation}}]+|(?<=[{HAN}])(?=[^{HAN}])|(?<=[^{HAN}])(?=[{HAN}])/u)
+    .filter((term) => term)
+    .flatMap((term) => (/[{HAN}]{{2}}/.test(term) ? Array.from(term.slice(1), (next, i) => term[i] + next) : [term]));
+"""
+
+    def split(self, input: str) -> list[str]:  # noqa: A002 -- Sphinx names it so
+        return re.findall(rf"[{HAN}]|[^\W{HAN}]+", input) + re.findall(rf"(?=([{HAN}]{{2}}))", input)
+
+
 def setup(app: Any) -> None:
+    app.add_search_language(SearchEnglishAndChinese)
     app.connect("source-read", add_navigation)

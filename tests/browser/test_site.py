@@ -42,14 +42,18 @@ def test_every_document_is_a_page(site: Path) -> None:
         assert (site / document.relative_to(ROOT)).with_suffix(".html").is_file(), document
 
 
-def test_a_reader_finds_a_message_and_the_pages_ask_no_other_host(site: Path, chromium: Any) -> None:
+def test_a_reader_finds_messages_and_chinese_words_and_the_pages_ask_no_other_host(site: Path, chromium: Any) -> None:
     page = chromium.new_page()
+    found = page.locator("#search-results li a")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto((site / "index.html").as_uri())
     page.wait_for_url("**/docs/index.html")
     page.goto((site / "search.html").as_uri() + "?q=NO_SIMILAR_FACE")
-    page.locator("#search-results li a").first.wait_for()
+    found.first.wait_for()
+    for chinese in ("置信度", "误识率", "图像的保存", "脸", "facedb人脸"):
+        page.goto((site / "search.html").as_uri() + f"?q={chinese}")
+        assert found.first.inner_text() == "从托管 API 迁移", chinese
     page.goto((site / "README.html").as_uri())
     page.close()
     assert len(asked) > 10
