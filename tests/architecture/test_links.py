@@ -30,7 +30,7 @@ def links(document: Path) -> list[str]:
 
 def texts() -> Iterator[Path]:
     """Yield every file that may mention a document. The changelog also names documents of former versions."""
-    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {*KINDS, ""})
+    yield from (path for path in ROOT.glob("[!.]*") if path.is_file() and path.suffix in {*KINDS, ""})
     yield ROOT / "deploy/Dockerfile"
     for top in TOPS:
         for folder, below, names in os.walk(ROOT / top):
