@@ -184,7 +184,7 @@ def store(faces: int) -> dict[str, Any]:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             begun, cpu, longest, last = time.perf_counter(), time.process_time(), 0.0, time.perf_counter()
 
-            def step(_: int) -> None:
+            def step(_: int, __: int) -> None:
                 nonlocal longest, last
                 longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
 

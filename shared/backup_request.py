@@ -26,7 +26,7 @@ class Request(worker_request.Request):
 
 
 class Progress(worker_request.Progress):
-    """collections, faces: numbers written so far."""
+    """Numbers written so far: collections; faces, the persons with their faces. total: of the persons."""
 
     collections: int = 0
     faces: int = 0

@@ -70,7 +70,7 @@ class Request(worker_request.Request):
 
 
 class Progress(worker_request.Progress):
-    """faces: read so far. steps: grows while there is progress. estimate: once it is done."""
+    """faces: read so far, of the total. steps: grows while there is progress. estimate: once it is done."""
 
     faces: int = 0
     steps: int = 0

@@ -12,7 +12,7 @@ REQUEST: Final = "fs:erase"
 class Progress(worker_request.Progress):
     """steps: grows while there is progress. removed: collections of dropped face databases. compacted: collections that
     were rewritten. left: collections that a Qdrant server compacts by itself, later. answers: outcomes in idempotency
-    records that named a deleted face.
+    records that named a deleted face. total: of collections.
     """
 
     steps: int = 0

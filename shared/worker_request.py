@@ -40,12 +40,15 @@ class Request(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a request is. reason: why it failed, for the operator."""
+    """How far a request is. reason: why it failed, for the operator. total: how many there are of what is counted; None
+    where nobody knows, as by a worker of a release before there was one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     state: Literal["running", "done", "failed"] = "running"
     reason: str = ""
+    total: int | None = None
 
 
 def new_id() -> str:

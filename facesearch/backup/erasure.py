@@ -14,6 +14,7 @@ from facesearch.embedded import append_only
 from shared.broker import RESULT_PREFIX
 from shared.erasure_request import Progress
 from shared.errors import OperatorError
+from shared.progress import Say, Show
 from shared.settings import Settings
 from shared.worker_request import Request, new_id
 
@@ -23,14 +24,19 @@ LONGEST_RESULT_S: Final = 320.0
 """Upper bound in seconds of the time that the outcome of a job is kept: the longest deadline and the margin after
 it."""
 
-Say = Callable[[str], None]
 
-
-def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark: Say) -> None:
-    """Erase, and report it. home: the data directory, if the service is stopped. remark: called with the progress.
-    Raises RedisError, and OperatorError when not everything could be erased.
+def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark: Say, show: Show) -> None:
+    """Erase, and report it. home: the data directory, if the service is stopped. say: called with the result. remark,
+    show: called with the progress. Raises RedisError, and OperatorError when not everything could be erased.
     """
-    done = _by_worker(settings, redis, remark) if home is None else _stopped(settings, redis, home)
+
+    def erased_so_far(progress: Progress) -> None:
+        show("facedbs", progress.removed + progress.compacted + progress.left, progress.total)
+
+    if home is None:
+        done = _by_worker(settings, redis, erased_so_far)
+    else:
+        done = _stopped(settings, redis, home, erased_so_far)
     say(f"Removed the faces of {done.removed} dropped facedbs.")
     if done.compacted or not done.left:
         say(f"Wrote the faces of {done.compacted} facedbs anew: nothing of deleted faces is in their files.")
@@ -53,19 +59,15 @@ def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark:
     say("Backups were not touched: deleted faces are in those made before they were deleted.")
 
 
-def _by_worker(settings: Settings, redis: Redis, remark: Say) -> Progress:
+def _by_worker(settings: Settings, redis: Redis, report: Callable[[Progress], None]) -> Progress:
     if settings.redis_url is not None and not worker_request.alive(redis):
         raise OperatorError("no worker runs, and a worker has the faces: start one, and erase again")
     request = Request(id=new_id())
-
-    def line(progress: Progress) -> str:
-        return f"{progress.compacted + progress.left} facedbs …"
-
-    with worker_request.requested(redis, worker_request.ERASURE, request, remark, line) as wait:
+    with worker_request.requested(redis, worker_request.ERASURE, request, report) as wait:
         return wait()
 
 
-def _stopped(settings: Settings, redis: Redis, home: Path) -> Progress:
+def _stopped(settings: Settings, redis: Redis, home: Path, report: Callable[[Progress], None]) -> Progress:
     """Erase in a data directory that no other process has open."""
     # A gateway's image, where the command asks a worker, has no NumPy.
     from worker.migrations import Migrations  # noqa: PLC0415 -- see above
@@ -75,7 +77,7 @@ def _stopped(settings: Settings, redis: Redis, home: Path) -> Progress:
 
     settings = settings.model_copy(update={"data_dir": home})
     with closing(MigratedStore(open_store(settings, configured_spaces(settings)), Migrations(redis))) as store:
-        done = erase_here(redis, store, lambda _: None)
+        done = erase_here(redis, store, report)
     if done.state == "failed":
         raise OperatorError(f"not everything could be erased; mend this and erase again: {done.reason}")
     return done

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from shared.control.layout import now
 from shared.errors import OperatorError
 from shared.host.disk import sync
+from shared.progress import Show, not_shown
 
 MANIFEST: Final = "manifest.json"
 CONTROL: Final = "control.jsonl"
@@ -22,6 +23,9 @@ VERSION: Final = 2
 leave out without a word. Snapshots have them in any version, so a backup with snapshots stays one of version 1."""
 
 Kind = Literal["embedded", "qdrant"]
+
+_PIECE: Final = 1024 * 1024
+"""Bytes that are read at once."""
 
 _VERSIONS: Final[dict[Kind, Literal[1, 2]]] = {"embedded": 2, "qdrant": 1}
 
@@ -129,15 +133,24 @@ def read(folder: Path) -> Manifest:
     )
 
 
-def damages(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield a line for each file that is missing or changed. Reads every file completely."""
+def damages(folder: Path, manifest: Manifest, show: Show = not_shown) -> Iterator[str]:
+    """Yield a line for each file that is missing or changed. Reads every file completely. show: called with the kB that
+    were read.
+    """
+    read = 0
+
+    def count(more: int) -> None:
+        nonlocal read
+        read += more
+        show("kB checked", read // 1000, manifest.bytes // 1000)
+
     for file in manifest.files:
         if not _is_within(file.name):
             yield f"{folder / MANIFEST} is damaged: {file.name!r} is no file of a backup"
             continue
         path = folder / file.name
         try:
-            found = _file(folder, path)
+            found = _file(folder, path, count)
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror}); the backup is not whole"
             continue
@@ -150,7 +163,12 @@ def _is_within(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _file(folder: Path, path: Path) -> File:
+def _file(folder: Path, path: Path, count: Callable[[int], None] = lambda _: None) -> File:
+    """Return what the manifest says of a file. count: called with the bytes of each piece that is read."""
+    digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+            count(len(piece))
+    return File(name=path.relative_to(folder).as_posix(), bytes=size, sha256=digest.hexdigest())

@@ -10,10 +10,12 @@ from typing import Final, cast
 from redis import Redis, RedisError
 
 from facesearch.backup import control_data, manifest
+from facesearch.backup.counted import Counted
 from facesearch.backup.writer import KEY_FILES, copy_keys
 from facesearch.embedded import data_directory, stopped_broker, swap
 from shared.call_log.heads import HEADS
 from shared.errors import OperatorError
+from shared.progress import Say, Show
 from shared.redis_clients import connect_blocking
 from shared.settings import Settings
 from worker.models.identity import Identity, remedy
@@ -29,13 +31,12 @@ REPLACED: Final = (data_directory.FACES, data_directory.BROKER, *KEY_FILES)
 BATCH: Final = 500
 """Faces that are added at once."""
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Backup:
     """A backup that was checked. entries: control data without records of Idempotency-Keys. faces: the file of each
-    collection that the control data knows; none where the faces are snapshots of a Qdrant server.
+    collection that the control data knows; none where the faces are snapshots of a Qdrant server. persons: how many
+    these files have.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Backup:
     spaces: Spaces
     entries: Sequence[control_data.Entry]
     faces: Mapping[str, Path]
+    persons: int
 
     @property
     def collections(self) -> set[str]:
@@ -54,13 +56,15 @@ class Backup:
         return (entry for entry in found if entry.key.startswith(control_data.ONCE))
 
 
-def check(settings: Settings, folder: Path, say: Say) -> Backup:
-    """Return the backup. Raises OperatorError unless all of it is whole and fits the settings."""
+def check(settings: Settings, folder: Path, say: Say, show: Show) -> Backup:
+    """Return the backup. say, show: called with the progress. Raises OperatorError unless all of it is whole and fits
+    the settings.
+    """
     store = backend(settings)
     if not store.durable:
         raise OperatorError("FACESEARCH_STORE=memory keeps nothing, so nothing can be restored into it")
     made = manifest.read(folder)
-    for damage in manifest.damages(folder, made):
+    for damage in manifest.damages(folder, made, show):
         raise OperatorError(damage)
     path = folder / manifest.CONTROL
     entries = [entry for entry in control_data.read(path) if not entry.key.startswith(control_data.ONCE)]
@@ -70,16 +74,21 @@ def check(settings: Settings, folder: Path, say: Say) -> Backup:
         raise OperatorError(f"{path} is damaged: the record of a facedb cannot be read") from None
     spaces = configured_spaces(settings)
     faces: dict[str, Path] = {}
+    persons = 0
     if made.faces == "embedded":
         faces = _check_files(folder, made, known, spaces, say)
+        persons = _check_persons(list(faces.values()), show)
     else:
         _check_snapshots(store, folder, made, spaces)
-    return Backup(folder, made, spaces, entries, faces)
+    return Backup(folder, made, spaces, entries, faces, persons)
 
 
-def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done: Callable[[Redis], None]) -> int | None:
-    """Put back what the backup holds and return how many faces that are; None where a server was given snapshots. done
-    is called with the restored control data. Raises OperatorError, RedisError and OSError.
+def restore(
+    settings: Settings, backup: Backup, overwrite: bool, say: Say, show: Show, done: Callable[[Redis], None]
+) -> int | None:
+    """Put back what the backup holds and return how many persons that are; None where a server was given snapshots.
+    say, show: called with the progress. done: called with the restored control data. Raises OperatorError, RedisError
+    and OSError.
     """
     with ExitStack() as stack:
         if settings.redis_url is not None:
@@ -93,7 +102,7 @@ def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done:
                 log_heads = _heads_of_call_log(settings, home, say)
             replacement = stack.enter_context(swap.replacing(home))
             settings = settings.model_copy(update={"data_dir": replacement})
-        faces = _put_faces(settings, backup, overwrite, say)
+        persons = _put_faces(settings, backup, overwrite, say, show)
         with _control(settings) as redis:
             control_data.put(redis, backup.entries, backup.records())
             for chain, head in log_heads.items():
@@ -101,7 +110,7 @@ def restore(settings: Settings, backup: Backup, overwrite: bool, say: Say, done:
             done(redis)
         if replacement is not None:
             copy_keys(backup.folder, replacement)
-        return faces
+        return persons
 
 
 def _check_files(
@@ -118,10 +127,17 @@ def _check_files(
             say(f"{header.collection}: left out, as the control data knows no such collection")
             continue
         _check_identity(folder, made, header.identity, spaces)
-        for _ in faces_file.read(path):
-            pass
         files[header.collection] = path
     return files
+
+
+def _check_persons(files: Sequence[Path], show: Show) -> int:
+    """Read every person of the files, and return how many they are."""
+    checked = Counted(show, sum(map(faces_file.count, files)), "persons checked")
+    for path in files:
+        for _ in checked.through(faces_file.read(path)):
+            pass
+    return checked.persons
 
 
 def _check_snapshots(store: Backend, folder: Path, made: manifest.Manifest, spaces: Spaces) -> None:
@@ -177,7 +193,7 @@ def _heads_of_call_log(settings: Settings, home: Path, say: Say) -> dict[bytes, 
         return {}
 
 
-def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) -> int | None:
+def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say, show: Show) -> int | None:
     store = backend(settings)
     if backup.manifest.faces == "qdrant" and store.snapshots is not None:
         store.snapshots.load(backup.folder / manifest.FACES, overwrite, say, backup.collections)
@@ -190,21 +206,21 @@ def _put_faces(settings: Settings, backup: Backup, overwrite: bool, say: Say) ->
                     raise OperatorError(
                         f"{collection} has {points} faces: nothing was restored; --overwrite replaces them"
                     )
-            return sum(_fill(opened, collection, path) for collection, path in backup.faces.items())
+            restored = Counted(show, backup.persons, "persons restored")
+            for collection, path in backup.faces.items():
+                _fill(opened, collection, path, restored)
+            return restored.persons
     except StoreError as error:
         raise OperatorError(f"the faces cannot be written: {error}; mend that, and restore with --overwrite") from None
 
 
-def _fill(store: Store, collection: str, path: Path) -> int:
-    """Replace the faces of a collection by those of the file, of the same identity, and return how many they are."""
+def _fill(store: Store, collection: str, path: Path, restored: Counted) -> None:
+    """Replace the faces of a collection by those of the file, of the same identity."""
     store.drop(collection)
     store = store.under(Identity.parse(faces_file.read_header(path).identity))
-    faces = 0
-    points = faces_file.read(path)
+    points = restored.through(faces_file.read(path))
     while batch := list(islice(points, BATCH)):
         store.add(collection, batch)
-        faces += len(batch)
-    return faces
 
 
 def _control(settings: Settings) -> AbstractContextManager[Redis]:

@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from facesearch.backup import worker_request
 from shared.backup_request import REQUEST, Progress, Request, faces_path
 from shared.errors import OperatorError
 from shared.host.disk import sync
+from shared.progress import Show
 from shared.worker_request import new_id
 
 _REQUEST_FOLDER: Final = re.compile(r"[0-9a-f]{32}")
@@ -28,21 +29,21 @@ def write_faces(
     handover: Path,
     folder: Path,
     collections: Sequence[str],
-    say: Callable[[str], None],
+    show: Show,
     kind: worker_request.Kind[Progress] = worker_request.BACKUP,
 ) -> Progress:
     """Have the worker write the faces of the collections into the folder, and return how many there are. handover: the
-    worker's `Settings.handover`. kind: BACKUP or EXPORT. Raises RedisError, OSError, and OperatorError when the request
-    fails or the worker is on another machine.
+    worker's `Settings.handover`. show: called with the persons that are written. kind: BACKUP or EXPORT. Raises
+    RedisError, OSError, and OperatorError when the request fails or the worker is on another machine.
     """
     request_id = new_id()
     written = handover / request_id
     request = Request(id=request_id, folder=str(written), collections=list(collections))
 
-    def line(progress: Progress) -> str:
-        return f"{progress.faces} faces of {progress.collections} of {len(collections)} facedbs …"
+    def written_so_far(progress: Progress) -> None:
+        show("persons", progress.faces, progress.total)
 
-    with worker_request.requested(redis, kind, request, say, line) as wait:
+    with worker_request.requested(redis, kind, request, written_so_far) as wait:
         try:
             _remove_others(handover)
             ended = wait()

@@ -30,11 +30,11 @@ class Verification:
         self._settings = settings
         self._say = say
         self._subject = Path()
-        self.problems = self.faces = self.collections = 0
+        self.problems = self.persons = self.collections = 0
         self._found_in: dict[str, dict[str, str]] = {}  # by tenant: collection by person_id
 
     def summary(self) -> str:
-        found = f"{self.faces} faces in {self.collections} collections"
+        found = f"{self.persons} persons in {self.collections} collections"
         state = f"{self.problems} things are wrong" if self.problems else "nothing is wrong"
         return f"{self._subject}: {found}; {state}"
 
@@ -113,7 +113,7 @@ class Verification:
                 self.collections += 1
                 self._check_owner(header.collection, control, "a restore leaves it out")
                 for point in faces_file.read(path):
-                    self.faces += 1
+                    self.persons += 1
                     self._check_unique(header.collection, point.person_id.hex, control)
             except OperatorError as error:
                 self._report(f"{error}; use another backup")
@@ -129,7 +129,7 @@ class Verification:
             self._check_owner(collection, control, f"remove {folder / collection}")
         for collection, found in store.examine(spaces):
             self.collections += 1
-            self.faces += found.faces
+            self.persons += found.faces
             if found.problem:
                 self._report(f"{collection}: {found.problem}; restore a backup, or drop its facedb")
             self._check_owner(collection, control, f"remove {folder / collection}")

@@ -15,8 +15,6 @@ from shared.worker_request import LEASE_S, RENEW, RENEW_EVERY_S, SILENT_S, Progr
 
 POLL_S: Final = 0.1
 
-SAY_EVERY_S: Final = 5.0
-
 P = TypeVar("P", bound=Progress)
 
 
@@ -91,13 +89,10 @@ def requested(
     redis: Redis,
     kind: Kind[P],
     request: Request,
-    say: Callable[[str], None],
-    line: Callable[[P], str],
-    every_s: float | None = None,
+    show: Callable[[P], None],
 ) -> Iterator[Callable[[], P]]:
     """Hold the request in Redis for the block, in which no other request of the kind can be made. Yields a function
-    that waits for the end and returns the last progress. line: makes a progress what is said of it, every SAY_EVERY_S
-    or, if it is given, every_s.
+    that waits for the end and returns the last progress. show: called with each progress, also the last.
 
     Raises OperatorError while there is another request of the kind. The function raises RedisError, and OperatorError
     when the request fails or no worker goes on with it.
@@ -106,7 +101,7 @@ def requested(
     if not redis.set(kind.request_key, text, nx=True, ex=LEASE_S):
         raise OperatorError(f"another {kind.noun} of this service {kind.busy}; wait for its end and try again")
     try:
-        yield _Wait(redis, kind, progress_key(kind.request_key, request.id), text, say, line, every_s)
+        yield _Wait(redis, kind, progress_key(kind.request_key, request.id), text, show)
     finally:
         redis.eval(RENEW, 1, kind.request_key, text, 0)
 
@@ -118,13 +113,11 @@ class _Wait(Generic[P]):
         kind: Kind[P],
         progress_key: str,
         text: str,
-        say: Callable[[str], None],
-        line: Callable[[P], str],
-        every_s: float | None,
+        show: Callable[[P], None],
     ) -> None:
         self._redis, self._kind, self._progress_key, self._text = redis, kind, progress_key, text
-        self._say, self._line, self._every_s = say, line, every_s
-        self._renewed = self._said = self._changed = time.monotonic()
+        self._show = show
+        self._renewed = self._changed = time.monotonic()
         self._last: bytes | None = None
 
     def __call__(self) -> P:
@@ -141,10 +134,10 @@ class _Wait(Generic[P]):
                 progress = kind.parse(found)
                 if progress.state == "failed":
                     raise OperatorError(f"{kind.failed}: {progress.reason}")
+                self._show(progress)
                 if progress.state == "done":
                     return progress
                 self._require_change(now, f"the worker that {kind.past} is gone; see its log, and {kind.retry}")
-                self._report(progress, now)
             time.sleep(POLL_S)
 
     def _renew(self) -> None:
@@ -159,8 +152,3 @@ class _Wait(Generic[P]):
     def _require_change(self, now: float, failure: str) -> None:
         if now - self._changed > SILENT_S:
             raise OperatorError(failure)
-
-    def _report(self, progress: P, now: float) -> None:
-        if now - self._said >= (SAY_EVERY_S if self._every_s is None else self._every_s):
-            self._said = now
-            self._say(self._line(progress))

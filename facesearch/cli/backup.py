@@ -6,7 +6,8 @@ import click
 
 from facesearch.backup import rotation
 from facesearch.backup.manifest import Manifest
-from facesearch.cli.console import backup_only, data_dir_option, remark, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, reported, settings_from
+from facesearch.cli.progress import stages
 from shared.errors import OperatorError
 
 
@@ -29,12 +30,16 @@ def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
     writer.require_durable(settings)
     folder = folder.expanduser().absolute()
     if keep is None:
-        _report(folder, writer.back_up(settings, folder, remark))
+        with stages() as shown:
+            made = writer.back_up(settings, folder, shown.say, shown.show)
+        _report(folder, made)
         return
-    with rotation.writing(folder) as made:
-        _report(made, writer.back_up(settings, made, remark))
+    with rotation.writing(folder) as new:
+        with stages() as shown:
+            made = writer.back_up(settings, new, shown.say, shown.show)
+        _report(new, made)
         try:
-            for old in rotation.prune(folder, made, keep):
+            for old in rotation.prune(folder, new, keep):
                 click.echo(f"{old}: removed")
         except OSError as error:
             raise OperatorError(

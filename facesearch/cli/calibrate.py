@@ -14,7 +14,7 @@ from facesearch.cli.console import (
     settings_from,
     worker_only,
 )
-from facesearch.cli.progress import progress
+from facesearch.cli.progress import progress, stages
 from shared.host.cores import cores
 from worker.models import catalog, custom
 from worker.models.selection import detector_in_use, pull_each
@@ -52,7 +52,8 @@ def calibrate(folder: Path, name: str | None, write: bool, threads: int | None) 
     model = custom.find(name or settings.embedder, "embedding", settings.models_dir)
     catalog.permitted(model, settings.accept_noncommercial)
     photos = list_photos(folder)
-    pull_each([detector_in_use(settings), model], settings.models_dir, remark)
+    with stages() as shown:
+        pull_each([detector_in_use(settings), model], settings.models_dir, shown.say, shown.show)
     with progress(len(photos.photos), "photos") as shown:
         measured = measure(settings, model, photos, threads or cores(), shown.advance, remark)
     _print(model, measured)

@@ -22,6 +22,7 @@ from facesearch.cli.console import (
     tenant_option,
 )
 from facesearch.cli.control import author, change
+from facesearch.cli.progress import stages
 from facesearch.embedded import stopped_broker
 from facesearch.embedded.broker import describe_failure
 from shared.confidence import Estimate, Level
@@ -120,7 +121,8 @@ def _estimate(
                     f"the service on {home} is stopped, and --write needs it: start it with `facesearch up`"
                 )
             collection = _collection(redis, tenant, name)
-            found = estimates.estimate(settings, redis, home, collection, remark)
+            with stages() as shown:
+                found = estimates.estimate(settings, redis, home, collection, shown.show)
             records = readable(Confidence, [redis.get(confidence_key(tenant, name))])  # type: ignore[list-item]
             return (collection, found), next((one for one in records if one.collection == collection), None)
     except RedisError as error:

@@ -23,6 +23,7 @@ from facesearch.cli.console import (
 )
 from facesearch.cli.control import record_event
 from facesearch.cli.jobs import asked, changed
+from facesearch.cli.progress import stages
 from facesearch.embedded import stopped_broker
 from facesearch.embedded.broker import describe_failure
 from shared import person_erasure
@@ -94,7 +95,13 @@ def _erase_files(data_dir: Path | None, now: bool) -> None:
                 return
             redis.ping()  # what does not begin is no event
             record_event(redis, "erase")
-            erasure.erase(settings, redis, home, print_paragraph, remark)
+            with stages() as shown:
+
+                def say(line: str) -> None:
+                    shown.end()
+                    print_paragraph(line)
+
+                erasure.erase(settings, redis, home, say, shown.say, shown.show)
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; not everything was erased: do it again") from None
 

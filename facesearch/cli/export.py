@@ -8,6 +8,7 @@ from redis import RedisError
 from facesearch.cli.console import data_dir_option, remark, reported, settings_from, store_only, tenant_option
 from facesearch.cli.control import facedb_of, record_event
 from facesearch.cli.ending import ended_by_signals
+from facesearch.cli.progress import stages
 from facesearch.embedded import stopped_broker
 from facesearch.embedded.broker import describe_failure
 from shared.errors import OperatorError
@@ -35,7 +36,8 @@ def export(file: Path, tenant: str, facedb: str | None, data_dir: Path | None) -
         with ended_by_signals(), stopped_broker.connected(settings, remark) as (redis, home):
             found = facedb_of(redis, tenant, facedb)
             record_event(redis, "facedb.export", tenant=tenant, facedb=found.name)
-            made = taking_out.export(settings, redis, home, found.collection, found.name, file, remark)
+            with stages() as shown:
+                made = taking_out.export(settings, redis, home, found.collection, found.name, file, shown.show)
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; nothing was exported") from None
     size = file.stat().st_size / 1e6

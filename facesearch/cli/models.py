@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from facesearch.cli.console import print_paragraph, print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.progress import stages
 from shared.errors import OperatorError
 from worker.models import catalog, custom, files, selection
 
@@ -21,7 +22,8 @@ def models() -> None:
 @worker_only
 def models_pull(names: tuple[str, ...]) -> None:
     """Download and prepare models: the NAMES given, or those in use."""
-    selection.pull(settings_from(), names, remark)
+    with stages() as shown:
+        selection.pull(settings_from(), names, shown.say, shown.show)
 
 
 @models.command("list")

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 from redis import RedisError
 
-from facesearch.cli.console import backup_only, data_dir_option, format_time, remark, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, format_time, reported, settings_from
 from facesearch.cli.control import record_event
+from facesearch.cli.progress import stages
 from facesearch.embedded.broker import describe_failure
 from shared.errors import OperatorError
 
@@ -22,14 +23,17 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
     from facesearch.backup import restoration  # noqa: PLC0415 -- needs NumPy, which a gateway's image goes without
 
     settings = settings_from(data_dir=data_dir)
-    backup = restoration.check(settings, folder.expanduser().absolute(), remark)
     try:
-        faces = restoration.restore(settings, backup, overwrite, remark, lambda redis: record_event(redis, "restore"))
+        with stages() as shown:
+            backup = restoration.check(settings, folder.expanduser().absolute(), shown.say, shown.show)
+            persons = restoration.restore(
+                settings, backup, overwrite, shown.say, shown.show, lambda redis: record_event(redis, "restore")
+            )
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; then restore again with --overwrite") from None
     except OSError as error:
         raise OperatorError(f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}") from None
-    restored = "" if faces is None else f"{faces} faces of "
+    restored = "" if persons is None else f"{persons} persons of "
     click.echo(
         f"restored: {restored}{len(backup.collections)} facedbs, from the backup of "
         f"{format_time(backup.manifest.created)}"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from facesearch.cli.console import remark, reported, settings_from, worker_only
+from facesearch.cli.progress import stages
 from shared.observability import logs
 from shared.unknown_variables import unknown_variables
 from worker.models import selection
@@ -45,7 +46,8 @@ def up(**options: Any) -> None:
         remark(f"warning: {unknown}")
         # Removed, so that gateway and worker do not repeat the warning.
         os.environ.pop(unknown.name, None)
-    selection.pull(settings, [], remark)
+    with stages() as shown:
+        selection.pull(settings, [], shown.say, shown.show)
     if sys.stderr.isatty():
         remark(f"facesearch is starting: broker, image store, worker and gateway, on {settings.data_dir.expanduser()}")
     # Imports aiohttp, for which `facesearch up --help` need not wait.

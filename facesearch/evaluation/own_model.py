@@ -11,10 +11,10 @@ from typing import Final, Literal, TypeVar
 from facesearch.evaluation.run import list_photos
 from facesearch.evaluation.separation import check_separation
 from shared.errors import OperatorError
+from shared.progress import Say
 from shared.settings import Settings
 from worker.models import catalog, custom, files
 from worker.models.custom import PRESETS, InputFormat
-from worker.models.fetch import Say
 from worker.models.selection import detector_in_use, pull_each
 from worker.runtime import open_faces
 from worker.vision.embedder_check import check_embedder

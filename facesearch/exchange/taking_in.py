@@ -105,10 +105,8 @@ def _through_worker(
         faces_file.write(written, collection, file.identity, file.points())
         request = Request(id=request_id, file=str(written), collection=collection, names=file.about.automatic_names)
 
-        def line(progress: Progress) -> str:
-            return str(progress.read)
+        def read_so_far(progress: Progress) -> None:
+            advance(progress.read)
 
-        with worker_request.requested(
-            redis, worker_request.IMPORT, request, lambda text: advance(int(text)), line, every_s=0.5
-        ) as wait:
+        with worker_request.requested(redis, worker_request.IMPORT, request, read_so_far) as wait:
             return wait()

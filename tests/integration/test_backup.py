@@ -182,7 +182,7 @@ class TestABackup:
 class TestIntoADataDirectory:
     def test_everything_is_restored(self, home: Home, backup: Path, tmp_path: Path) -> None:
         said = done("restore", backup, "--data-dir", tmp_path / "new")
-        assert said.startswith("restored: 5 faces of 2 facedbs, from the backup of 20")
+        assert said.startswith("restored: 5 persons of 2 facedbs, from the backup of 20")
         with home.broker() as redis:
             redis.delete("fs:drawn:passing")
             before, left = contents(redis), redis.ttl("fs:once:default:cafe")
@@ -266,7 +266,7 @@ class TestIntoADataDirectory:
         manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
         manifest["files"] = [file for file in manifest["files"] if file["name"] != "control.jsonl"]
         (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
-        assert done("restore", tmp_path / "b", "--data-dir", tmp_path / "new").startswith("restored: 5 faces")
+        assert done("restore", tmp_path / "b", "--data-dir", tmp_path / "new").startswith("restored: 5 persons")
         with closing(EdgeStore(tmp_path / "new" / "faces", ours(), 1)) as store:
             assert store.collections() == [home.collection]
 
@@ -304,7 +304,7 @@ class TestSeveralPreprocessings:
     @pytest.mark.usefixtures("before")
     def test_verifying_reads_both(self, home: Home, backup: Path) -> None:
         for arguments in (["--data-dir", home.folder], [backup]):
-            assert "7 faces in 2 collections; nothing is wrong" in done("verify", *arguments)
+            assert "7 persons in 2 collections; nothing is wrong" in done("verify", *arguments)
 
     @pytest.mark.parametrize("mirror", ["true", "false"])
     def test_into_a_data_directory(
@@ -312,7 +312,7 @@ class TestSeveralPreprocessings:
     ) -> None:
         """Whichever the service that is restored gives to new facedbs."""
         said = done("restore", backup, "--data-dir", tmp_path / "new", FACESEARCH_MIRROR_FACES=mirror)
-        assert said.startswith("restored: 7 faces of 2 facedbs")
+        assert said.startswith("restored: 7 persons of 2 facedbs")
         with closing(EdgeStore(tmp_path / "new" / "faces", ours(), 1)) as store:
             assert identities(store, home) == list(self.SPACES)
             assert all_faces(store, home) == before
@@ -352,7 +352,7 @@ class TestIntoServers:
     def test_an_embedded_service_moves_to_servers(
         self, home: Home, backup: Path, server: Server, servers: dict[str, str]
     ) -> None:
-        assert done("restore", backup, **servers).startswith("restored: 5 faces of 2 facedbs")
+        assert done("restore", backup, **servers).startswith("restored: 5 persons of 2 facedbs")
         with closing(on_server(server)) as store, closing(home.store()) as old:
             assert read(store, home.collection) == read(old, home.collection)
         with Redis.from_url(servers["REDIS_URL"]) as redis:

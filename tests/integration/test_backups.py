@@ -20,6 +20,7 @@ from processes import wait_for
 from shared.backup_request import REQUEST, Progress, Request, faces_path
 from shared.errors import OperatorError
 from shared.heartbeat import WORKERS, Heartbeat, heartbeat_key
+from shared.progress import not_shown
 from shared.worker_request import REMEMBER_S, progress_key
 from spaces import only
 from worker.models.identity import Identity
@@ -91,7 +92,7 @@ class BackupThread:
     """A thread that requests a backup and waits for it."""
 
     def __init__(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
-        self.said: list[str] = []
+        self.shown: list[tuple[str, int, int | None]] = []
         self.ended: Progress | None = None
         self.error = ""
         self._thread = threading.Thread(target=self._run, args=(redis, handover, folder, collections))
@@ -99,9 +100,12 @@ class BackupThread:
 
     def _run(self, redis: Redis, handover: Path, folder: Path, collections: list[str]) -> None:
         try:
-            self.ended = served_faces.write_faces(redis, handover, folder, collections, self.said.append)
+            self.ended = served_faces.write_faces(redis, handover, folder, collections, self._show)
         except OperatorError as error:
             self.error = str(error)
+
+    def _show(self, what: str, done: int, total: int | None) -> None:
+        self.shown.append((what, done, total))
 
     def join(self) -> None:
         self._thread.join(30)
@@ -114,8 +118,8 @@ def test_every_collection_is_written(redis: Redis, handover: Path, store: Pausin
     held = {"t.a": faces(2 * PAGE + 1), "t.b": faces(1), "t.empty": []}
     for collection, points in held.items():
         store.add(collection, points)
-    ended = served_faces.write_faces(redis, handover, tmp_path, list(held), print)
-    assert ended == Progress(state="done", collections=3, faces=2 * PAGE + 2)
+    ended = served_faces.write_faces(redis, handover, tmp_path, list(held), not_shown)
+    assert ended == Progress(state="done", collections=3, faces=2 * PAGE + 2, total=2 * PAGE + 2)
     for collection, points in held.items():
         read = faces_file.read(faces_path(tmp_path, collection))
         assert [point.person_id for point in read] == sorted(point.person_id for point in points)
@@ -142,17 +146,16 @@ def test_each_facedb_is_written_under_its_own_identity(redis: Redis, handover: P
 
 
 @working
-def test_progress_is_reported_to_the_waiting_command(
-    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_progress_is_reported_to_the_waiting_command_with_its_total(
+    redis: Redis, handover: Path, store: PausingStore, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(worker_request, "SAY_EVERY_S", 0)
     store.add("t.a", faces(2 * PAGE))
     waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
-    wait_for(lambda: bool(waiting.said))
+    wait_for(lambda: bool(waiting.shown))
     store.go.set()
     waiting.join()
-    assert waiting.said[0].endswith("faces of 0 of 1 facedbs …")
+    assert waiting.shown[-1] == ("persons", 2 * PAGE, 2 * PAGE)
 
 
 @working
@@ -163,7 +166,7 @@ def test_a_second_backup_is_refused_while_one_runs(
     first = BackupThread(redis, handover, tmp_path, ["t.a"])
     assert store.reached.wait(30)
     with pytest.raises(OperatorError, match="another backup of this service is being written"):
-        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
     store.go.set()
     first.join()
     assert first.ended is not None
@@ -177,7 +180,7 @@ def test_of_two_workers_one_writes_the_backup(
     other = Backups(redis, store, only(OURS), handover)
     other.start()
     store.add("t.a", faces(1))
-    assert served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print).state == "done"
+    assert served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown).state == "done"
     other.stop()
 
 
@@ -185,7 +188,7 @@ def test_of_two_workers_one_writes_the_backup(
 def test_a_folder_that_cannot_be_written_is_an_error(redis: Redis, handover: Path, tmp_path: Path) -> None:
     handover.write_text("no folder")
     with pytest.raises(OperatorError, match=rf"cannot write to {handover}/[0-9a-f]{{32}} \(File exists\)"):
-        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
 
 
 class ForgedRequests:
@@ -216,7 +219,7 @@ def test_files_are_for_their_owner_and_below_the_folder_of_the_workers_settings(
     forged: ForgedRequests, handover: Path
 ) -> None:
     ended = forged.ended(handover / "one")
-    assert ended == Progress(state="done", collections=1, faces=3)
+    assert ended == Progress(state="done", collections=1, faces=3, total=3)
     assert stat.S_IMODE((handover / "one").stat().st_mode) == 0o700
     assert stat.S_IMODE(faces_path(handover / "one", "t.a").stat().st_mode) == 0o600
 
@@ -253,7 +256,7 @@ def test_a_request_for_another_folder_is_refused_with_the_workers_folder(
     redis: Redis, handover: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OperatorError, match=rf"it writes below {handover} alone, its FACESEARCH_BACKUP_DIR"):
-        served_faces.write_faces(redis, tmp_path / "another", tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, tmp_path / "another", tmp_path, ["t.a"], not_shown)
 
 
 @working
@@ -265,7 +268,7 @@ def test_nothing_stays_in_the_handover_folder_even_of_a_killed_command(
     left, kept = handover / uuid.uuid4().hex, handover / "theirs"
     for folder in (left, kept):
         folder.mkdir(parents=True)
-    served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+    served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
     assert [*handover.iterdir()] == [kept]
     assert stat.S_IMODE(faces_path(tmp_path, "t.a").stat().st_mode) == 0o600
 
@@ -278,7 +281,7 @@ def test_a_backup_may_go_to_another_disk(redis: Redis, store: PausingStore, hand
     try:
         if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("there is one disk only")
-        served_faces.write_faces(redis, handover, elsewhere, ["t.a"], print)
+        served_faces.write_faces(redis, handover, elsewhere, ["t.a"], not_shown)
         assert len([*faces_file.read(faces_path(elsewhere, "t.a"))]) == 2
         assert stat.S_IMODE(faces_path(elsewhere, "t.a").stat().st_mode) == 0o600
     finally:
@@ -297,7 +300,7 @@ def test_a_full_disk_is_an_error(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OperatorError, match="No space left on device"):
-        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
 
 
 @working
@@ -306,7 +309,7 @@ def test_a_failing_store_is_an_error(redis: Redis, handover: Path, store: Pausin
     store.go.set()
     store.add("t.a", faces(PAGE + 1))
     with pytest.raises(OperatorError, match="could not write the faces: the disk is gone"):
-        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
 
 
 def test_a_stopped_worker_reports_it(
@@ -329,7 +332,7 @@ def test_a_killed_worker_is_noticed(
 ) -> None:
     monkeypatch.setattr(worker_request, "SILENT_S", 0.5)
     with pytest.raises(OperatorError, match="no worker takes the backup up"):
-        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], print)
+        served_faces.write_faces(redis, handover, tmp_path, ["t.a"], not_shown)
     waiting = BackupThread(redis, handover, tmp_path, ["t.a"])
     wait_for(lambda: bool(redis.exists(REQUEST)))
     request = Request.model_validate_json(redis.get(REQUEST))

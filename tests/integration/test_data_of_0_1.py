@@ -53,7 +53,7 @@ def found(service: Service, image: bytes, **fields: str) -> dict[str, tuple[str,
 
 def test_verify_finds_no_damage_before_the_first_start(unpacked: Path) -> None:
     result = command("verify", "--data-dir", unpacked / "data")
-    assert "4 faces in 3 collections; nothing is wrong" in result.stdout
+    assert "4 persons in 3 collections; nothing is wrong" in result.stdout
     assert result.exit_code == 0
 
 

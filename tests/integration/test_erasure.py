@@ -74,7 +74,7 @@ def test_dropped_collections_are_removed_early_and_stay_due(redis: Redis, store:
     redis.zadd(DROPPED, {"t.dropped.1": 2**40})
     store.go.set()
     done = erase(redis, store, lambda _: None)
-    assert (done.state, done.removed, done.compacted) == ("done", 1, 1)
+    assert (done.state, done.removed, done.compacted, done.total) == ("done", 1, 1, 2)
     assert store.collections() == ["t.kept.2"]
     assert redis.zscore(DROPPED, "t.dropped.1") == 2**40, "a job in flight may bring it back"
 

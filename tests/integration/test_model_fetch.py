@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import OperatorError
 from worker.models.catalog import Model, UrlSource
-from worker.models.fetch import FetchError, UnreachableError, fetch
+from worker.models.fetch import FetchError, UnreachableError, fetch, fetching
 from worker.models.files import original, sha256
 
 DATA = hashlib.shake_256(b"weights").digest(1_000_000)
@@ -80,21 +80,20 @@ def part(tmp_path):
 
 
 def get(server, part, size=SIZE):
-    said = []
-    fetch(server.source, part, size, said.append)
-    return said
+    """Return the lines for the operator, and the progress."""
+    said, shown = [], []
+    with fetching(lambda *progress: shown.append(progress)) as fetch:
+        fetch(server.source, part, size, said.append)
+    return said, shown
 
 
 def test_a_file_is_fetched_with_progress(part):
     with serving() as server:
-        said = get(server, part)
+        said, shown = get(server, part)
     assert sha256(part) == hashlib.sha256(DATA).hexdigest()
     assert server.requests == [None]
-    assert said == [
-        f"fetching {server.source.url}",
-        *(f"model.part: {percent} %" for percent in (25, 50, 75, 100) if f"model.part: {percent} %" in said),
-    ]
-    assert said[-1] == "model.part: 100 %"
+    assert said == [f"fetching {server.source.url}"]
+    assert shown == [("kB", done, 1000) for done in (262, 524, 786, 1000)]
 
 
 @pytest.mark.parametrize("size", [SIZE, None])
@@ -131,7 +130,7 @@ def test_a_complete_part_is_not_fetched(part):
 
 def test_an_answer_without_length_is_read(part):
     with serving(length=False) as server:
-        get(server, part)
+        assert get(server, part, size=None)[1][-1] == ("kB", 1000, None)
     assert part.read_bytes() == DATA
 
 

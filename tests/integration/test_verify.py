@@ -27,7 +27,7 @@ def wrong(*arguments: object, **settings: str) -> list[str]:
     assert result.exit_code == 1, result.output
     *lines, last = result.stdout.splitlines()
     assert all(line.startswith("wrong: ") for line in lines)
-    assert re.fullmatch(rf".+: \d+ faces in \d+ collections; {len(lines)} things are wrong", last)
+    assert re.fullmatch(rf".+: \d+ persons in \d+ collections; {len(lines)} things are wrong", last)
     return [line.removeprefix("wrong: ") for line in lines]
 
 
@@ -40,7 +40,7 @@ class TestADataDirectory:
     def test_an_undamaged_one_passes(self, home: Home) -> None:
         for _ in range(2):  # verify changes nothing
             assert done("verify", "--data-dir", home.folder) == (
-                f"{home.folder}: 5 faces in 1 collections; nothing is wrong\n"
+                f"{home.folder}: 5 persons in 1 collections; nothing is wrong\n"
             )
 
     def test_a_missing_data_directory_or_one_in_use_is_an_error(self, home: Home, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ class TestADataDirectory:
         for path in (home.folder / "faces" / home.collection).glob(name):
             path.write_bytes(b"")
         result = command("verify", "--data-dir", home.folder)
-        assert "3 faces in 2 collections; 1 things are wrong" in result.stdout
+        assert "3 persons in 2 collections; 1 things are wrong" in result.stdout
         assert f"wrong: {home.collection}: " in result.stdout
         assert "restore a backup" in result.stdout
 
@@ -141,7 +141,7 @@ class TestABackup:
         return tmp_path / "backup"
 
     def test_an_undamaged_one_passes(self, backup: Path) -> None:
-        assert done("verify", backup) == f"{backup}: 5 faces in 2 collections; nothing is wrong\n"
+        assert done("verify", backup) == f"{backup}: 5 persons in 2 collections; nothing is wrong\n"
 
     def test_a_folder_without_a_backup_is_an_error(self, tmp_path: Path) -> None:
         assert only(wrong(tmp_path)) == f"{tmp_path} holds no backup"

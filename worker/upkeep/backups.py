@@ -40,11 +40,13 @@ class _Backup:
         self._store, self._spaces = store, spaces
         self._handover, self._request, self._report = handover, request, report
         self._collections = self._faces = 0
+        self._total: int | None = None
 
     def write(self) -> Progress:
         """Return how it ended. Raises RedisError."""
         try:
             folder = self._make_folder()
+            self._total = sum(map(self._store.count, self._request.collections))
             for collection in self._request.collections:
                 path = faces_path(folder, collection)
                 store = served(self._store, self._spaces, collection) or self._store
@@ -82,7 +84,7 @@ class _Backup:
                 self._report.rest()
 
     def _progress(self) -> Progress:
-        return Progress(collections=self._collections, faces=self._faces)
+        return Progress(collections=self._collections, faces=self._faces, total=self._total)
 
     def _failed(self, reason: str) -> Progress:
         return self._progress().model_copy(update={"state": "failed", "reason": reason})

@@ -33,13 +33,15 @@ class _Erasure:
         self._progress = Progress()
 
     def run(self) -> Progress:
-        for member in cast("list[bytes]", self._redis.zrange(DROPPED, 0, -1)):
-            self._attempt(self._remove, member.decode())
+        dropped = [member.decode() for member in cast("list[bytes]", self._redis.zrange(DROPPED, 0, -1))]
         try:
-            collections = self._store.collections()
+            collections = [name for name in self._store.collections() if name not in dropped]
         except StoreError as error:
             collections = []
             self._failed(error)
+        self._progress = self._progress.model_copy(update={"total": len(dropped) + len(collections)})
+        for collection in dropped:
+            self._attempt(self._remove, collection)
         for collection in collections:
             self._attempt(self._compact, collection)
         try:

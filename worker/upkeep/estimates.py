@@ -22,8 +22,8 @@ from worker.upkeep.requests import Events, ProgressReport, RequestPoller
 
 EVENTS: Final = Events("estimate_begun", "estimate_ended", "estimate_crashed", "estimate_not_understood")
 
-Step = Callable[[int], None]
-"""Called with the number of faces that were read, every few milliseconds of work."""
+Step = Callable[[int, int], None]
+"""Called with how many faces were read, and of how many, every few milliseconds of work."""
 
 
 def estimate(store: Store, spaces: Spaces, collection: str, models: Mapping[str, Calibration], step: Step) -> Estimate:
@@ -35,10 +35,11 @@ def estimate(store: Store, spaces: Spaces, collection: str, models: Mapping[str,
     store = served(store, spaces, collection) or store
     model = models[store.identity.model]
     stored, vectors = store.count(collection), []
+    total = min(stored, MAX_FACES)
     for number, point in enumerate(islice(store.points(collection), MAX_FACES), 1):
         vectors.append(point.vector)
         if number % PAGE == 0:
-            step(number)
+            step(number, total)
     faces = len(vectors)
     if faces < MIN_FACES:
         raise AbandonedError(
@@ -46,7 +47,7 @@ def estimate(store: Store, spaces: Spaces, collection: str, models: Mapping[str,
             "calibrate the model on photos of people like those (docs/calibration.md)"
         )
     try:
-        found = strangers.estimate(np.stack(vectors), list(map(model.cosine, FARS)), lambda: step(faces))
+        found = strangers.estimate(np.stack(vectors), list(map(model.cosine, FARS)), lambda: step(faces, total))
         own = rates.calibration([level.own for level in found.levels])
     except ValueError as error:
         raise AbandonedError(f"nothing can be said of it: {error}") from error
@@ -87,10 +88,10 @@ class Estimates(RequestPoller[Request, Progress]):
     def _carry_out(self, request: Request, report: ProgressReport) -> Progress:
         progress = Progress()
 
-        def step(faces: int) -> None:
+        def step(faces: int, total: int) -> None:
             nonlocal progress
             report.rest()
-            progress = Progress(faces=faces, steps=progress.steps + 1)
+            progress = Progress(faces=faces, total=total, steps=progress.steps + 1)
             report.write(progress)
             report.begin()
 
@@ -98,7 +99,7 @@ class Estimates(RequestPoller[Request, Progress]):
             found = estimate(self._store, self._spaces, request.collection, self._models, step)
         except StoreError as error:
             raise AbandonedError(str(error)) from error
-        return Progress(state="done", faces=found.faces, steps=progress.steps, estimate=found)
+        return progress.model_copy(update={"state": "done", "faces": found.faces, "estimate": found})
 
     def _figures(self, ended: Progress) -> Mapping[str, Any]:
-        return ended.model_dump(exclude={"estimate"})
+        return ended.model_dump(exclude={"estimate", "total"})

@@ -98,7 +98,7 @@ class RequestPoller(ABC, Generic[R, P]):
 
     def _figures(self, ended: P) -> Mapping[str, Any]:
         """Return what the log says of how it ended."""
-        return ended.model_dump()
+        return ended.model_dump(exclude={"total"})
 
 
 class ProgressReport(Pace):

@@ -36,6 +36,17 @@ PROGRESS = """
         shown.say("the service answers again")
         shown.reach(2000)
 """
+STAGES = """
+    from facesearch.cli import progress
+    progress.LINE_EVERY_S = progress.DRAWN_EVERY_S = 0.0
+    with progress.stages() as shown:
+        for kb in range(0, 37_001, 1000):
+            shown.show("kB", kb, 37_000)
+        shown.say("preparing the model")
+        for total in (2500, None):
+            for persons in range(0, 2501, 500):
+                shown.show("persons", persons, total)
+"""
 
 
 def script(body: str) -> list[str]:
@@ -135,6 +146,23 @@ def test_a_pipe_gets_no_bar() -> None:
     assert done.stdout == ""
     assert "#" not in done.stderr
     assert "the service answers again\n" in done.stderr
+
+
+def test_every_stage_of_a_work_has_a_bar_where_its_total_is_known() -> None:
+    said = at_a_terminal(script(STAGES))
+    assert too_long(said) == []
+    assert [said.count(last) for last in ("37000/37000", "2500/2500")] == [1, 1]
+    assert said.index("37000/37000") < said.index("\npreparing the model\n") < said.index("2500/2500")
+    assert said.rstrip().endswith("2500 persons")
+
+
+def test_a_pipe_gets_lines_of_every_stage() -> None:
+    done = in_a_pipe(script(STAGES))
+    assert done.stdout == ""
+    assert "\r" not in done.stderr
+    lines = done.stderr.splitlines()
+    for line in ("37000 of 37000 kB", "preparing the model", "2500 of 2500 persons", "2500 persons"):
+        assert line in lines
 
 
 @pytest.mark.parametrize(("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])

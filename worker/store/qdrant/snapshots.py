@@ -16,8 +16,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import OperatorError
+from shared.progress import Say
 from shared.settings import Settings
-from worker.store.backend import Say
 from worker.store.base import StoreError
 from worker.store.qdrant.collections import Placement
 from worker.store.qdrant.snapshot_server import SnapshotServer
