@@ -24,7 +24,7 @@ NEEDED = {
     "prometheus": {"QDRANT_API_KEY"},
     "grafana": {"grafana-password"},
 }
-"""Files in /run/secrets by service: the table in deploy/README.md."""
+"""Files in /run/secrets by service: the table in docs/compose.md."""
 
 RANDOM = ("valkey-password", "images-password", "QDRANT_API_KEY", "FACESEARCH_ADMIN_KEY", "grafana-password")
 
@@ -92,7 +92,7 @@ def test_services_that_do_not_run_get_no_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_a_removed_secret_is_replaced_in_every_file_that_holds_it(tmp_path: Path, name: str) -> None:
-    """A secret is changed in this way in deploy/README.md."""
+    """A secret is changed in this way in docs/compose.md."""
     before = readers_files(tmp_path, set(NEEDED))
     old = (tmp_path / "run" / name).read_text()
     (tmp_path / "run" / name).unlink()
@@ -111,7 +111,7 @@ def test_passwords_from_the_shared_volume_of_an_older_release_are_kept(tmp_path:
 
 
 def test_the_table_for_operators_lists_the_files_of_each_service() -> None:
-    lines = (ROOT / "deploy" / "README.md").read_text().splitlines()
+    lines = (ROOT / "docs/compose.md").read_text().splitlines()
     rows = [line.split("|") for line in lines[lines.index("| service | files in its `/run/secrets` |") + 2 :]]
     table = itertools.takewhile(lambda row: len(row) == 4, rows)
     assert {service.strip(" `"): set(files.split("`")[1::2]) for _, service, files, _ in table} == NEEDED

@@ -1,4 +1,4 @@
-"""Backups in containers: each command in deploy/README.md, and the jobs of the chart, whose pods are imitated by
+"""Backups in containers: each command in docs/compose.md, and the jobs of the chart, whose pods are imitated by
 containers.
 """
 

@@ -145,7 +145,7 @@ def test_an_asynchronous_call_is_looked_up(paste: Callable[[str], str]) -> None:
     assert '{"status": "OK", "message": ' in paste(f"JOB={job}\n{look_up}")
 
 
-@pytest.mark.parametrize("page", ["deploy/README.md", page_named("troubleshooting.md")])
+@pytest.mark.parametrize("page", [page_named("compose.md"), page_named("troubleshooting.md")])
 def test_the_state_of_each_part_is_asked_for(paste: Callable[[str], str], page: str) -> None:
     (call,) = re.findall(r"curl '?http://127.0.0.1:8000/readyz\?verbose=1'?", text_of(page))
     assert '"worker": "ok"' in paste(call)

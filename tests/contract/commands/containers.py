@@ -23,7 +23,7 @@ COMPOSE_OPTIONS: Final = {
     "stop": {},
     "start": {},
     "restart": {},
-    "ps": {},
+    "ps": {"--all": False},
     "pull": {},
     "build": {},
     "config": {"--quiet": False},
