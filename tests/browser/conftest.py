@@ -3,16 +3,22 @@
 import base64
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
+import httpx
 import pytest
 
 import portraits
-from service import UNHURRIED, Service
+from browser.callers import TENANT, Shown, enter, stored
+from browser.programs import Programs
+from service import Service
+
+VIEWPORT = {"width": 1200, "height": 900}
 
 PATIENCE_MS = 60_000
 """How long a test waits for what a page is to show, on a busy machine too."""
@@ -25,8 +31,6 @@ HEIC = base64.b64decode(
     "AABAAAAAQAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAACFtZGF0AAAAFSgBrwQY/CQgZ46aWTGAhoiU0315wA=="
 )
 """A whole HEIC file, a gradient of 64 x 64 pixels that libheif 1.23 wrote with x265: nothing that tests install can."""
-
-ADMIN_KEY = "an-admin-key-of-the-browser-tests"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +52,15 @@ def chromium(photos: dict[str, Path]) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service that the pages of a module are about."""
-    settings = {**UNHURRIED, "FACESEARCH_ADMIN_KEY": ADMIN_KEY}
-    with Service(tmp_path_factory.mktemp("shown"), settings) as running:
-        yield running
+def shown(service: Service) -> Iterator[Shown]:
+    admin_key = (service.folder / "admin-key").read_text().strip()
+    with httpx.Client(base_url=service.address, timeout=150) as http:
+        of_module = Shown(service, admin_key, "", http)
+        of_module.operate("POST", "", name=TENANT)
+        key = of_module.operate("POST", f"/{TENANT}/keys", name="pages")["key"]
+        http.headers["X-API-Key"] = key
+        yield replace(of_module, key=key)
+        of_module.operate("DELETE", f"/{TENANT}")
 
 
 class Watched:
@@ -65,11 +73,19 @@ class Watched:
         self._complaints: list[str] = []
         self._foreign: list[str] = []
         self.origin = origin
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self._complaints.append(str(error)))
-        page.on("request", self._see)
+        self._page = page
+        self._listeners = {
+            "console": self._hear,
+            "pageerror": lambda error: self._complaints.append(str(error)),
+            "request": self._see,
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     def check(self) -> None:
+        """Stop to watch, and fail if there was anything."""
+        for event, listener in self._listeners.items():
+            self._page.remove_listener(event, listener)
         assert not self._foreign
         assert [text for text in self._complaints if not any(part in text for part in self.expected)] == []
 
@@ -83,22 +99,47 @@ class Watched:
             self._foreign.append(request.url)
 
 
-@pytest.fixture
-def watched() -> list[Watched]:
-    """Those of this test."""
-    return []
-
-
-@pytest.fixture
-def page(chromium: Any, shown: Service, watched: list[Watched]) -> Iterator[Any]:
-    """A page of a browser without history. At its end it has asked no other host and complained of nothing."""
-    context = chromium.new_context(base_url=shown.address, viewport={"width": 1200, "height": 900}, locale="en-GB")
+@pytest.fixture(scope="module")
+def tab(chromium: Any, shown: Shown) -> Iterator[Any]:
+    """The page of a module: loading the console into it again takes half the time of loading it into a new one."""
+    context = chromium.new_context(base_url=shown.address, locale="en-GB", viewport=VIEWPORT)
     context.set_default_timeout(PATIENCE_MS)
-    opened = context.new_page()
-    watched.append(Watched(opened, urlsplit(shown.address).netloc))
-    yield opened
+    yield context.new_page()
     context.close()
-    watched[0].check()
+
+
+@pytest.fixture
+def watched(tab: Any, shown: Shown) -> Watched:
+    """What the page of this test does."""
+    return Watched(tab, urlsplit(shown.address).netloc)
+
+
+@pytest.fixture
+def page(tab: Any, watched: Watched) -> Iterator[Any]:
+    """A page with nothing of other tests in it. At its end it has asked no other host and complained of nothing."""
+    yield tab
+    watched.check()
+    tab.unroute_all()
+    tab.context.clear_permissions()
+    tab.emulate_media(color_scheme="null", reduced_motion="null")
+    tab.set_viewport_size(VIEWPORT)
+    tab.evaluate("localStorage.clear()")
+    tab.goto("about:blank")
+
+
+@pytest.fixture
+def console(page: Any, shown: Shown) -> Iterator[Any]:
+    """The callers' console after the key was given, on an empty face database."""
+    enter(page, shown.key)
+    yield page
+    for person in stored(shown):
+        assert shown.http.delete(f"/v1/persons/{person['person_id']}").json()["status"] == "OK"
+
+
+@pytest.fixture
+def programs(shown: Shown, photos: dict[str, Path]) -> Programs:
+    """What runs the programs of a page in the folder of the photos."""
+    return Programs(shown, photos["hopper.jpg"].parent)
 
 
 @pytest.fixture(scope="session")

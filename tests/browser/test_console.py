@@ -1,6 +1,7 @@
 """The console in a browser: every action of it on real photos, as somebody does who sees it or only hears it."""
 
 import base64
+import csv
 import json
 import os
 import shutil
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from browser.conftest import ADMIN_KEY, Watched
+from browser.callers import TENANT, Shown, add, choose, stored, visit
+from browser.conftest import Watched
+from browser.programs import Programs
 from facesearch.exchange import reading, writing
-from service import Service
 
 CARRIED = """encoded => {
     const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
@@ -47,76 +49,38 @@ REFUSED = "the server responded with a status of 401"
 
 
 @pytest.fixture
-def console(page: Any, shown: Service) -> Iterator[Any]:
-    """The console after the key was given, on an empty face database."""
-    enter(page, shown.key)
-    yield page
-    for person in shown.http.get("/v1/persons").json()["message"]["persons"]:
-        assert shown.http.delete(f"/v1/persons/{person['person_id']}").json()["status"] == "OK"
-
-
-def enter(page: Any, key: str) -> None:
-    page.goto("/")
-    page.get_by_label("API key", exact=True).fill(key)
-    page.get_by_role("button", name="Open").click()
-    page.get_by_role("heading", name="Search", exact=True).wait_for()
-
-
-def visit(page: Any, view: str) -> None:
-    page.get_by_role("link", name=view, exact=True).click()
-    page.get_by_role("heading", name=view, exact=True).wait_for()
-
-
-def choose(page: Any, photo: Path, field: str) -> None:
-    page.get_by_label(field, exact=True).set_input_files(photo)
-
-
-def stored(shown: Service) -> list[dict[str, Any]]:
-    persons: list[dict[str, Any]] = shown.http.get("/v1/persons").json()["message"]["persons"]
-    return persons
-
-
-@pytest.fixture
-def crowd(shown: Service, photos: dict[str, Path], tmp_path: Path) -> Iterator[None]:
+def crowd(shown: Shown, photos: dict[str, Path], tmp_path: Path) -> Iterator[None]:
     """A facedb of a thousand persons, which a file of exchange brings."""
     seed, file = tmp_path / "seed.facedb", tmp_path / "crowd.facedb"
     add(shown, photos["hopper.jpg"], name="Grace")
-    command(shown, "export", seed)
+    command(shown, "export", seed, "--tenant", TENANT)
     with reading.opened(seed) as one:
         (grace,) = one.points()
         identity = one.identity
     persons = [replace(grace, person_id=uuid.UUID(int=number), name=f"person{number}") for number in range(1000)]
     writing.write(file, tmp_path, "crowd", identity, persons, lambda: 0)
-    command(shown, "import", file, "--facedb", "crowd")
+    command(shown, "import", file, "--tenant", TENANT, "--facedb", "crowd")
     yield
-    headers = {"X-Admin-Key": ADMIN_KEY}
-    dropped = shown.http.delete(f"{shown.admin}/admin/v1/tenants/default/facedbs/crowd", headers=headers)
-    assert dropped.json()["status"] == "OK"
+    shown.operate("DELETE", f"/{TENANT}/facedbs/crowd")
 
 
-def command(shown: Service, *arguments: object) -> None:
+def command(shown: Shown, *arguments: object) -> None:
     """Run a command beside the service. As a process: here, Playwright's event loop runs."""
-    settings = {**os.environ, **shown.settings, "FACESEARCH_DATA_DIR": str(shown.folder)}
+    settings = {**os.environ, **shown.service.settings, "FACESEARCH_DATA_DIR": str(shown.service.folder)}
     line = [sys.executable, "-m", "facesearch", *map(str, arguments)]
     ended = subprocess.run(line, env=settings, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
 
-def add(shown: Service, photo: Path, **parameters: str) -> str:
-    answer = shown.http.post("/v1/addface", data=parameters, files={"img": photo.read_bytes()}).json()
-    person_id: str = answer["message"][0]["person_id"]
-    return person_id
-
-
 class TestTheKey:
-    def test_a_wrong_one_is_refused_and_the_page_says_what_to_do(self, page: Any, watched: list[Watched]) -> None:
-        watched[0].expected.append(REFUSED)
+    def test_a_wrong_one_is_refused_and_the_page_says_what_to_do(self, page: Any, watched: Watched) -> None:
+        watched.expected.append(REFUSED)
         page.goto("/console")
         page.get_by_label("API key", exact=True).fill("wrong")
         page.get_by_role("button", name="Open").click()
         assert "Ask the operator for one that works" in page.get_by_role("alert").inner_text()
 
-    def test_it_is_kept_nowhere_and_can_be_forgotten(self, console: Any, shown: Service) -> None:
+    def test_it_is_kept_nowhere_and_can_be_forgotten(self, console: Any, shown: Shown) -> None:
         assert console.evaluate("Object.keys(sessionStorage).length") == 0
         assert shown.key not in console.evaluate("JSON.stringify(localStorage)")
         assert shown.key not in console.content()
@@ -128,7 +92,7 @@ class TestTheKey:
 
 class TestSearch:
     def test_a_stored_person_is_found_with_what_the_confidence_means(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace", external_id="navy-1")
         choose(console, photos["hopper.jpg"], "Who is this?")
@@ -139,7 +103,7 @@ class TestSearch:
         assert console.get_by_role("img", name="Confidence 100 of 100").is_visible()
 
     def test_each_face_of_a_photo_is_boxed_and_has_its_own_answer(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["both.jpg"], "Who is this?")
@@ -152,7 +116,7 @@ class TestSearch:
         assert "Grace" in known.inner_text()
         assert "Nobody reaches 80" in unknown.inner_text()
 
-    def test_who_is_unknown_can_be_added_at_once(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_who_is_unknown_can_be_added_at_once(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["both.jpg"], "Who is this?")
         unknown = console.locator("section.face").nth(1)
@@ -164,7 +128,7 @@ class TestSearch:
         assert [match["name"] for match in found] == ["Eileen"]
 
     def test_a_photo_can_be_added_to_the_person_found(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         person_id = add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["hopper.jpg"], "Who is this?")
@@ -173,7 +137,7 @@ class TestSearch:
         assert [(person["person_id"], person["faces"]) for person in stored(shown)] == [(person_id, 2)]
 
     def test_fewer_are_listed_without_another_request(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["collins.png"], "Who is this?")
@@ -184,7 +148,7 @@ class TestSearch:
         console.get_by_role("listitem").filter(has_text="Grace").wait_for()
         assert sent == []
 
-    def test_the_same_search_as_a_program(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_the_same_search_as_a_program(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["hopper.jpg"], "Who is this?")
         console.get_by_text("The same as a program").click()
@@ -195,40 +159,17 @@ class TestSearch:
         assert "httpx.request" in program.inner_text()
         assert shown.key not in program.inner_text()
 
-    @pytest.mark.parametrize("language", ["curl", "Python"])
-    def test_the_program_that_it_shows_finds_the_same(
-        self, console: Any, shown: Service, photos: dict[str, Path], language: str
-    ) -> None:
-        if language == "curl" and shutil.which("curl") is None:
-            pytest.skip("there is no curl; on Debian: apt-get install curl")
-        add(shown, photos["hopper.jpg"], name="Grace")
-        choose(console, photos["hopper.jpg"], "Who is this?")
-        console.get_by_text("The same as a program").click()
-        console.get_by_role("button", name=language).click()
-        program = console.locator("details.programs code").inner_text()
-        runner = ["bash", "-c"] if language == "curl" else [sys.executable, "-c"]
-        settings = {**os.environ, "FACESEARCH_URL": shown.address, "FACESEARCH_KEY": shown.key}
-        said = subprocess.run(
-            [*runner, program],
-            cwd=photos["hopper.jpg"].parent,
-            env=settings,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "Grace" in said.stdout
-
 
 class TestWhereAPhotoComesFrom:
     @pytest.mark.parametrize("event", ["drop", "paste"])
-    def test_dropped_or_pasted(self, console: Any, shown: Service, photos: dict[str, Path], event: str) -> None:
+    def test_dropped_or_pasted(self, console: Any, shown: Shown, photos: dict[str, Path], event: str) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         encoded = base64.b64encode(photos["hopper.jpg"].read_bytes()).decode()
         data = console.evaluate_handle(CARRIED, encoded)
         console.locator("section.chooser").evaluate(GIVEN[event], data)
         console.get_by_role("listitem").filter(has_text="Grace").wait_for()
 
-    def test_from_the_camera(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_from_the_camera(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         console.context.grant_permissions(["camera"])
         console.get_by_role("button", name="Camera").click()
@@ -246,7 +187,7 @@ class TestWhereAPhotoComesFrom:
 
 
 class TestPhotosThatTheServiceWouldNotTake:
-    def test_one_of_another_kind_is_converted(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_one_of_another_kind_is_converted(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         """The second is AV1 in the container of HEIC, which Chromium reads: so does HEIC where a browser can."""
         add(shown, photos["hopper.jpg"], name="Grace")
         for name, kind in (("hopper.webp", "image/webp"), ("hopper.heif", "image/heif")):
@@ -273,7 +214,7 @@ class TestPhotosThatTheServiceWouldNotTake:
         assert "POST" not in sent
 
     def test_a_poor_face_is_told_with_its_flaw_and_measures(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         choose(console, photos["blurred.png"], "Who is this?")
@@ -283,7 +224,7 @@ class TestPhotosThatTheServiceWouldNotTake:
         assert console.locator(".box.poor").count() == 1
 
     def test_a_large_one_is_made_smaller_and_the_page_says_so(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         assert photos["large.png"].stat().st_size > 2 * 2**20
@@ -302,9 +243,7 @@ class TestPhotosThatTheServiceWouldNotTake:
 
 
 class TestAdd:
-    def test_a_person_with_a_name_and_an_external_id(
-        self, console: Any, shown: Service, photos: dict[str, Path]
-    ) -> None:
+    def test_a_person_with_a_name_and_an_external_id(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         visit(console, "Add")
         choose(console, photos["hopper.jpg"], "Photo of the person to add")
         console.get_by_label("Name").fill("Grace")
@@ -314,7 +253,7 @@ class TestAdd:
         (person,) = stored(shown)
         assert (person["name"], person["external_id"]) == ("Grace", "navy-1")
 
-    def test_nobody_is_added_twice(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_nobody_is_added_twice(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         visit(console, "Add")
         choose(console, photos["hopper.jpg"], "Photo of the person to add")
@@ -324,7 +263,7 @@ class TestAdd:
         assert [person["name"] for person in stored(shown)] == ["Grace"]
 
     def test_a_folder_with_the_failures_listed(
-        self, console: Any, shown: Service, photos: dict[str, Path], tmp_path: Path
+        self, console: Any, shown: Shown, photos: dict[str, Path], tmp_path: Path
     ) -> None:
         for name in ("hopper.jpg", "collins.png", "coffee.png"):
             (tmp_path / name).write_bytes(photos[name].read_bytes())
@@ -348,7 +287,7 @@ class TestCompare:
 
 
 class TestPeople:
-    def test_attributes_are_changed(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_attributes_are_changed(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         visit(console, "People")
         console.get_by_role("row", name="Grace").get_by_role("button", name="Details").click()
@@ -368,7 +307,7 @@ class TestPeople:
         assert console.get_by_role("row", name="Hopper").is_visible()
 
     def test_nobody_is_deleted_before_it_is_confirmed(
-        self, console: Any, shown: Service, photos: dict[str, Path]
+        self, console: Any, shown: Shown, photos: dict[str, Path]
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         visit(console, "People")
@@ -383,7 +322,7 @@ class TestPeople:
         console.get_by_role("row", name="Grace").wait_for(state="detached")
         assert stored(shown) == []
 
-    def test_a_single_face_of_a_person_is_deleted(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_a_single_face_of_a_person_is_deleted(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         person_id = add(shown, photos["hopper.jpg"], name="Grace")
         add(shown, photos["collins.png"], person_id=person_id)
         visit(console, "People")
@@ -394,7 +333,7 @@ class TestPeople:
         console.get_by_text("faces: 1").wait_for()
         assert [person["faces"] for person in stored(shown)] == [1]
 
-    def test_the_filter_of_external_ids(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_the_filter_of_external_ids(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace", external_id="navy-1")
         add(shown, photos["collins.png"], name="Eileen", external_id="nasa-1")
         visit(console, "People")
@@ -404,7 +343,7 @@ class TestPeople:
         console.get_by_role("row", name="Grace").wait_for(state="detached")
         console.get_by_role("row", name="Eileen").wait_for()
 
-    def test_who_is_similar_to_a_person(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_who_is_similar_to_a_person(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         for name in ("Grace", "Hopper"):
             add(shown, photos["hopper.jpg"], name=name)
         visit(console, "People")
@@ -414,30 +353,35 @@ class TestPeople:
         dialog.locator(".match").filter(has_text="Hopper").wait_for()
 
     @pytest.mark.usefixtures("crowd")
-    def test_a_thousand_are_listed_found_and_saved(self, console: Any) -> None:
+    def test_a_thousand_are_listed_found_and_saved(self, console: Any, programs: Programs) -> None:
         visit(console, "People")
         console.get_by_role("combobox", name="Face database").select_option("crowd")
         console.get_by_text("Persons: 1,000").wait_for()
-        rows = console.locator("tbody tr")
-        for listed in range(50, 1000, 50):
-            rows.nth(listed - 1).wait_for()
+        lines = console.locator("tbody tr")
+        for listed in range(100, 1000, 100):
+            lines.nth(listed - 1).wait_for()
             console.get_by_role("button", name="More").click()
-        rows.nth(999).wait_for()
+        lines.nth(999).wait_for()
         assert console.get_by_role("button", name="More").is_hidden()
         with console.expect_download() as saved:
             console.get_by_role("button", name="Save as CSV").click()
-        assert len(Path(saved.value.path()).read_text().splitlines()) == 1001
+        rows = list(csv.DictReader(Path(saved.value.path()).read_text("utf-8-sig").splitlines()))
+        assert len(rows) == 1000
+        pages, *files = programs.said(console.locator("details.programs").filter(has_text="The whole list"))
+        listed = [person for page in pages.splitlines() for person in json.loads(page)["message"]["persons"]]
+        assert [person["person_id"] for person in listed] == [row["person_id"] for row in rows]
+        assert [list(csv.DictReader(file.splitlines())) for file in files] == [rows, rows]
         console.get_by_role("search").get_by_label("Name").fill("person777")
         console.get_by_role("button", name="Filter").click()
-        rows.nth(1).wait_for(state="detached")
-        assert "person777" in rows.first.inner_text()
+        lines.nth(1).wait_for(state="detached")
+        assert "person777" in lines.first.inner_text()
 
 
 class TestAService:
     def test_that_is_gone_is_said_and_one_that_is_back_is_used(
-        self, console: Any, shown: Service, photos: dict[str, Path], watched: list[Watched]
+        self, console: Any, shown: Shown, photos: dict[str, Path], watched: Watched
     ) -> None:
-        watched[0].expected.append("net::ERR_FAILED")
+        watched.expected.append("net::ERR_FAILED")
         add(shown, photos["hopper.jpg"], name="Grace")
         console.route("**/v1/**", lambda route: route.abort())
         choose(console, photos["hopper.jpg"], "Who is this?")
@@ -460,7 +404,7 @@ class TestForEverybody:
     @pytest.mark.parametrize("theme", ["light", "dark"])
     @pytest.mark.parametrize("language", ["English", "中文"])
     def test_no_view_has_a_serious_fault_of_accessibility(
-        self, console: Any, shown: Service, photos: dict[str, Path], theme: str, language: str
+        self, console: Any, shown: Shown, photos: dict[str, Path], theme: str, language: str
     ) -> None:
         from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
 
@@ -478,7 +422,7 @@ class TestForEverybody:
 
     @pytest.mark.parametrize("width", [360, 1600])
     def test_no_view_is_wider_than_the_screen(
-        self, console: Any, shown: Service, photos: dict[str, Path], width: int
+        self, console: Any, shown: Shown, photos: dict[str, Path], width: int
     ) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         console.set_viewport_size({"width": width, "height": 800})
@@ -490,7 +434,7 @@ class TestForEverybody:
                 console.locator(".match").wait_for()
             assert console.evaluate("document.documentElement.scrollWidth") <= width
 
-    def test_a_search_needs_no_mouse(self, console: Any, shown: Service, photos: dict[str, Path]) -> None:
+    def test_a_search_needs_no_mouse(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")
         with console.expect_file_chooser() as chooser:
             console.get_by_label("Who is this?", exact=True).press("Enter")

@@ -7,18 +7,18 @@ from urllib.parse import urlsplit
 import pytest
 from redis import Redis
 
-from browser.conftest import ADMIN_KEY, Watched
-from service import Service
+from browser.callers import TENANT, Shown
+from browser.conftest import Watched
 from shared.webhooks import WAITING
 
 
 @pytest.fixture
-def console(page: Any, shown: Service, watched: list[Watched]) -> Any:
+def console(page: Any, shown: Shown, watched: Watched) -> Any:
     """The console of the admin port after the key was given."""
     address = shown.admin
-    watched[0].origin = urlsplit(address).netloc
+    watched.origin = urlsplit(address).netloc
     page.goto(f"{address}/console")
-    page.get_by_label("Admin key").fill(ADMIN_KEY)
+    page.get_by_label("Admin key").fill(shown.admin_key)
     page.get_by_role("button", name="Open").click()
     page.get_by_role("heading", name="Service", exact=True).wait_for()
     return page
@@ -42,8 +42,8 @@ def test_the_service_shows_its_workers_and_what_is_wrong(console: Any) -> None:
     assert "No backup is known" in console.locator(".card").filter(has_text="Last backup").inner_text()
 
 
-def test_an_alert_is_shown_while_its_condition_holds(console: Any, shown: Service) -> None:
-    with Redis.from_url(shown.broker) as redis:
+def test_an_alert_is_shown_while_its_condition_holds(console: Any, shown: Shown) -> None:
+    with Redis.from_url(shown.service.broker) as redis:
         redis.zadd(WAITING, {"a webhook of 1970": 0})
         alert = console.locator(".alerts li").filter(has_text="FacesearchWebhooksWait")
         alert.wait_for()
@@ -65,7 +65,7 @@ def test_a_service_without_its_broker_says_so(console: Any) -> None:
     console.get_by_text("No alert fires.").wait_for()
 
 
-def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service) -> None:
+def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Shown) -> None:
     visit(console, "Tenants")
     console.get_by_label("New tenant").fill("bank")
     console.get_by_role("button", name="Create").click()
@@ -94,10 +94,10 @@ def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Service
     tenant.wait_for(state="detached")
 
 
-def test_usage_by_day_and_call(console: Any, shown: Service, photos: dict[str, Path]) -> None:
+def test_usage_by_day_and_call(console: Any, shown: Shown, photos: dict[str, Path]) -> None:
     shown.http.post("/v1/searchface", files={"img": photos["coffee.png"].read_bytes()})
     visit(console, "Usage")
-    default = console.locator("section.card").filter(has=console.get_by_role("heading", name="default"))
+    default = console.locator("section.card").filter(has=console.get_by_role("heading", name=TENANT))
     # Gateways add what they counted every second.
     while default.get_by_role("row", name="searchface").count() == 0:
         visit(console, "Service")

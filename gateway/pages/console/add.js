@@ -24,7 +24,7 @@ export function addView() {
     button.disabled = false;
     photoField.show(picture(photo, [], []));
     fill(results);
-    name.focus();
+    if (!form.contains(document.activeElement)) name.focus(); // who writes in the form already goes on there
   });
   let current = null;
 

@@ -5,7 +5,8 @@ import { fill } from "./dom.js";
 import { text } from "./i18n.js";
 import { problem } from "./problems.js";
 
-const COLUMNS = ["person_id", "name", "external_id", "faces", "added", "metadata"];
+/** The columns of the file. */
+export const COLUMNS = ["person_id", "name", "external_id", "faces", "added", "metadata"];
 
 /** Save the persons that the filters let through. said: an element that tells how far it is. */
 export async function exportPersons(filters, said) {

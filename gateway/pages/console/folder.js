@@ -1,10 +1,12 @@
 // Adds the photos of a folder, several at once, and lists what failed.
 import { ApiError, call, newOnce } from "./api.js";
+import { folded } from "./code.js";
 import { download } from "./download.js";
 import { fill, h, newId } from "./dom.js";
 import { labelled, say, text } from "./i18n.js";
 import { isPhoto, openPhoto } from "./photo.js";
 import { explained } from "./problems.js";
+import { folderPrograms } from "./scripts.js";
 import { session } from "./session.js";
 
 const AT_ONCE = 4;
@@ -22,7 +24,9 @@ export function folderImport() {
   const bar = h("progress", { hidden: true, value: 0 });
   const failures = h("ul", { class: "failures" });
   const stop = h("button", { type: "button", class: "quiet", hidden: true, click: () => (stopped = true) }, text("stop"));
+  const shown = h("div", {});
   let stopped = false;
+  showPrograms("photos");
 
   input.addEventListener("change", async () => {
     const files = [...input.files].filter(isPhoto);
@@ -31,8 +35,13 @@ export function folderImport() {
     else fill(said, text("no-photos"));
   });
 
+  function showPrograms(folder) {
+    fill(shown, folded(folderPrograms(folder, { faces: "largest", facedb: session.facedb }), "folder-as-program"));
+  }
+
   async function run(files) {
     stopped = false;
+    showPrograms(files[0].webkitRelativePath.split("/")[0]);
     fill(failures);
     Object.assign(bar, { max: files.length, value: 0, hidden: false });
     stop.hidden = false;
@@ -70,6 +79,7 @@ export function folderImport() {
     bar,
     said,
     failures,
+    shown,
   );
 }
 

@@ -1,16 +1,17 @@
 // The view that lists persons.
 import { call } from "./api.js";
 import { avatar } from "./avatar.js";
-import { programs } from "./code.js";
+import { folded, programs } from "./code.js";
 import { field, fill, h } from "./dom.js";
-import { exportPersons } from "./export.js";
+import { COLUMNS, exportPersons } from "./export.js";
 import { labelled, number, text, time } from "./i18n.js";
 import { onPersonChange, openPerson } from "./person.js";
 import { problem } from "./problems.js";
+import { exportPrograms } from "./scripts.js";
 import { session } from "./session.js";
 import { table } from "./table.js";
 
-const PAGE = 50;
+const PAGE = 100;
 
 /** Return the view. Its method `enter()` lists anew. */
 export function peopleView() {
@@ -43,7 +44,8 @@ export function peopleView() {
   async function enter() {
     next = null;
     listing += 1;
-    fill(shown, programs({ method: "GET", path: "v1/persons", query: { ...filters(), limit: PAGE } }));
+    const request = { method: "GET", path: "v1/persons", query: { ...filters(), limit: PAGE } };
+    fill(shown, programs(request), folded(exportPrograms(filters(), COLUMNS), "export-as-program"));
     fill(rows);
     fill(said, session.size === null ? null : text("persons-count", { count: session.size }));
     await load();

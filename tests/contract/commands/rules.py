@@ -50,8 +50,8 @@ RULED: Final = frozenset(
 FOREIGN: Final = frozenset({"js", "java", "php", "go"})
 """Languages of programs that tests/integration/test_snippets.py runs."""
 
-OF_CALLERS: Final = frozenset({"FACESEARCH_URL", "FACESEARCH_KEY"})
-"""Variables that programs of callers read."""
+OF_CALLERS: Final = frozenset({"FACESEARCH_URL", "FACESEARCH_KEY", "FACESEARCH_ADMIN_URL"})
+"""Variables that programs of callers and of operators read."""
 
 OTHER_OPTIONS: Final = {
     "--volumes": "docker compose down",

@@ -1,0 +1,77 @@
+"""Runs the programs that the consoles show beside their actions, as they are shown."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from browser.callers import Shown
+
+_READERS: Final = {"curl": json.loads, "Python": ast.literal_eval, "JavaScript": json.loads}
+"""What reads the answer that a program prints."""
+
+LANGUAGES: Final = tuple(_READERS)
+
+
+def _runners() -> dict[str, tuple[str, ...]]:
+    """Return the commands that run a text. JavaScript is run by the Node.js that Playwright brings along."""
+    found = find_spec("playwright")
+    assert found is not None
+    assert found.origin is not None
+    node = Path(found.origin).parent / "driver/node"
+    return {
+        "curl": ("bash", "-c"),
+        "Python": (sys.executable, "-c"),
+        "JavaScript": (str(node), "--input-type=module", "--eval"),
+    }
+
+
+class Programs:
+    """Runs programs in a folder, against the service of the page."""
+
+    def __init__(self, shown: Shown, folder: Path) -> None:
+        self._folder = folder
+        self._runners = _runners()
+        self._settings = {
+            **os.environ,
+            "FACESEARCH_URL": shown.address,
+            "FACESEARCH_KEY": shown.key,
+            "FACESEARCH_ADMIN_URL": shown.admin,
+            "FACESEARCH_ADMIN_KEY": shown.admin_key,
+        }
+
+    def said(self, folded: Any, *languages: str) -> list[str]:
+        """Return what programs print that are run at once, in all languages if none is named. folded: the element in
+        which they are folded away.
+        """
+        if folded.get_attribute("open") is None:
+            folded.locator("summary").click()
+        running = []
+        for language in languages or LANGUAGES:
+            folded.get_by_role("button", name=language).click()
+            program = folded.locator("code").inner_text()
+            running.append(
+                subprocess.Popen(
+                    [*self._runners[language], program],
+                    cwd=self._folder,
+                    env=self._settings,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        ended = [(program, *program.communicate()) for program in running]
+        for program, _, complaint in ended:
+            assert program.returncode == 0, complaint
+        return [printed for _, printed, _ in ended]
+
+    def answers(self, folded: Any, *languages: str) -> list[Any]:
+        """Return the messages of the answers that they print, which are all OK."""
+        chosen = languages or LANGUAGES
+        read = [_READERS[one](printed) for one, printed in zip(chosen, self.said(folded, *chosen), strict=True)]
+        assert [answer["status"] for answer in read] == ["OK"] * len(read), read
+        return [answer["message"] for answer in read]
