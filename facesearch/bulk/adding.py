@@ -3,8 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from facesearch.bulk.service import Answer, NoAnswer, NoService, Service
@@ -33,7 +34,7 @@ class Patience:
         return random.uniform(0, longest)  # noqa: S311 -- to spread requests in time, not to be secret
 
 
-_ABOUT_ONE: Final = ("img ", "name ", "the person has ", "the faces of the person ")
+_ABOUT_ONE: Final = ("img ", "name ", "external_id ", "metadata ", "the person has ", "the faces of the person ")
 """Beginnings of the messages of INVALID_REQUEST that are about one photo or one person."""
 
 PATIENCE: Final = Patience()
@@ -57,13 +58,29 @@ class Sender:
         self._is_away = False
 
     async def outcome(
-        self, image: bytes, name: str, faces: Faces, idempotency_key: str, person_id: str | None = None
+        self,
+        image: bytes,
+        name: str,
+        faces: Faces,
+        idempotency_key: str,
+        person_id: str | None = None,
+        attributes: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer | None:
         """Add a photo, as Service.add does. Returns its outcome, never FAIL, with `replayed` if an earlier run asked
         for it; None if it has none: other photos were answered meanwhile, or nothing more is to be sent.
 
         Raises OperatorError if the service answers nothing any more, or refuses more than this photo.
         """
+        return await self._asked(lambda: self._service.add(image, name, faces, idempotency_key, person_id, attributes))
+
+    async def is_there(self, external_id: str) -> bool | None:
+        """Return whether the facedb has a person with that external_id; None as `outcome` does. Raises OperatorError
+        as `outcome` does.
+        """
+        answer = await self._asked(lambda: self._service.persons_with(external_id))
+        return None if answer is None else bool(answer.message["persons"])
+
+    async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
         first_failure = None
         failures = 0
         while True:
@@ -71,7 +88,7 @@ class Sender:
             sent = time.monotonic()
             why, limited = "", False
             try:
-                answer = await self._service.add(image, name, faces, idempotency_key, person_id)
+                answer = await ask()
             except NoAnswer as error:
                 why = str(error)
             except NoService as error:
@@ -101,7 +118,7 @@ class Sender:
         if self._is_away:
             self._is_away = False
             self._say("the service answers again")
-        if answer.status in (Status.OK, Status.FACE_DETECT_FAILED) and not answer.replayed:
+        if answer.is_of_a_photo and not answer.replayed:
             self._window.answered(took_s)
 
     def _require_patience(self, first_failure: float, now: float, why: str) -> None:

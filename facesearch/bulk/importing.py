@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from facesearch.bulk.adding import Sender
@@ -54,6 +55,15 @@ class PersonLost(Exception):
         self.of_others = of_others
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a photo is sent: as of Sent."""
+
+    faces: Faces
+    to: str | None
+    attributes: Mapping[str, str]
+
+
 class Importing:
     """Adds photos, one call for each. advance: called after each photo."""
 
@@ -79,9 +89,19 @@ class Importing:
         the others are added. Raises OperatorError as Sender.outcome and the journal do.
         """
         lost: PersonLost | None = None
+        is_there: bool | None = False
+        try:
+            is_there = await self._is_there(photos[0])
+        except PersonLost as error:
+            lost = error
         for photo in photos:
             if self._stop.is_set():
                 return
+            if is_there:
+                self._tally.present += 1
+                self._tally.left -= 1
+                self._advance()
+                continue
             try:
                 await self._add(photo, lost)
             except Unusable as error:
@@ -90,6 +110,25 @@ class Importing:
                 lost = error
                 self._failed(photo, error.status, error.reason)
             self._advance()
+
+    async def _is_there(self, photo: Photo) -> bool | None:
+        """Return whether the person of a photo was there before, by its external_id; False if the journal knows the
+        person, or will by a repetition of what was sent. Raises PersonLost if the service does not say it.
+        """
+        state = self._journal.state
+        if photo.external_id is None or photo.person in state.persons:
+            return False
+        waiting = {identity: sent for identity, sent in state.unresolved.items() if sent.person == photo.person}
+        if any(self._is_remembered(sent) for sent in waiting.values()):
+            return False
+        is_there = await self._sender.is_there(photo.external_id)
+        if is_there is None:
+            reason = "the service does not say whether its person is there"
+            raise PersonLost(Status.FAIL, reason, reason)
+        if not is_there:
+            for identity in waiting:
+                self._journal.refused(identity, UNCERTAIN, "nobody has its external_id")
+        return is_there
 
     async def _add(self, photo: Photo, lost: PersonLost | None) -> None:
         """Add a photo unless it was. lost: why nothing can be added to its person."""
@@ -105,15 +144,15 @@ class Importing:
             raise Unusable(Status.INVALID_REQUEST, f"a person has at most {MAX_FACES} faces")
         earlier = self._earlier(photo, loaded.identity)
         # What was sent in another way is resolved first, by the same request.
-        ways = dict.fromkeys(
-            [*([] if earlier is None else [(earlier.faces, earlier.to)]), (options.faces, self._person_id(photo))]
-        )
-        for faces, to in ways:
-            answer = await self._answer(photo, loaded, faces, to)
+        person_id = self._person_id(photo)
+        now = _Way(options.faces, person_id, photo.attributes if person_id is None else {})
+        before = now if earlier is None else _Way(earlier.faces, earlier.to, earlier.attributes)
+        for way in (now,) if before == now else (before, now):
+            answer = await self._answer(photo, loaded, way)
             if answer is None:
                 return
             if answer.status is Status.OK:
-                self._added(photo, loaded, answer, to, is_known=earlier is not None)
+                self._added(photo, loaded, answer, way.to, is_known=earlier is not None)
                 return
             self._journal.refused(loaded.identity, answer.status, _reason(answer))
             refusal = answer
@@ -122,7 +161,7 @@ class Importing:
     def _earlier(self, photo: Photo, identity: str) -> Sent | None:
         """Return how a photo was sent that has no outcome. Raises Unusable or PersonLost if it was too long ago."""
         earlier = self._journal.state.unresolved.get(identity)
-        if earlier is None or time.time() - earlier.at <= TRUSTED * self._options.remembered_s:
+        if earlier is None or self._is_remembered(earlier):
             return earlier
         if self._options.send_uncertain:
             self._journal.refused(identity, UNCERTAIN, "sent again, as asked")
@@ -132,25 +171,30 @@ class Importing:
             raise Unusable(UNCERTAIN, reason)
         raise PersonLost(UNCERTAIN, reason, NO_PERSON)
 
+    def _is_remembered(self, sent: Sent) -> bool:
+        """Return whether the service would answer what was sent as it did."""
+        return time.time() - sent.at <= TRUSTED * self._options.remembered_s
+
     def _person_id(self, photo: Photo) -> str | None:
         return None if photo.person is None else self._journal.state.persons.get(photo.person)
 
-    async def _answer(self, photo: Photo, loaded: Loaded, faces: Faces, to: str | None) -> Answer | None:
-        """Send a photo, and return its outcome; None if it gets none by this run. to: as of Sent. Raises Unusable, or
-        PersonLost if it may have made its person.
+    async def _answer(self, photo: Photo, loaded: Loaded, way: "_Way") -> Answer | None:
+        """Send a photo, and return its outcome; None if it gets none by this run. Raises Unusable, or PersonLost if it
+        may have made its person.
         """
         tally, journal, identity = self._tally, self._journal, loaded.identity
         if identity not in journal.state.unresolved:
-            journal.sent(identity, photo, faces, to)
+            journal.sent(identity, photo, way.faces, way.to)
         if tally.began is None:
             tally.began = time.monotonic()
-        key = idempotency_key(journal.state.salt, identity, faces, to)
-        answer = await self._sender.outcome(loaded.image or b"", photo.name, faces, key, to)
+        key = idempotency_key(journal.state.salt, identity, way.faces, way.to)
+        image = loaded.image or b""
+        answer = await self._sender.outcome(image, photo.name, way.faces, key, way.to, way.attributes)
         if answer is not None:
             tally.ended = time.monotonic()
         elif not self._stop.is_set():
             reason = "the service could not add it, again and again"
-            if photo.person is not None and to is None:
+            if photo.person is not None and way.to is None:
                 raise PersonLost(Status.FAIL, reason, NO_PERSON)
             raise Unusable(Status.FAIL, reason)
         return answer

@@ -1,11 +1,13 @@
 """The journal of an import: JSON Lines, written before a photo is sent and when its outcome is known.
 
     {"journal": "facesearch import", "version": 1, "service": URL, "facedb": NAME or "", "salt": TEXT, "persons": BOOL}
-    {"id": ID, "file": PATH, "name": NAME, "faces": WHICH, "sent": Unix time in whole seconds, "person": KEY, "to": ID}
+    {"id": ID, "file": PATH, "name": NAME, "faces": WHICH, "sent": Unix time in whole seconds, "person": KEY, "to": ID,
+     "attributes": {"external_id": TEXT, "metadata": TEXT}}
     {"id": ID, "added": [person_id, ...]}  or  {"id": ID, "status": STATUS, "reason": TEXT}
 
 persons, person and to are there where persons have several faces: that the import is such a one, what all photos of a
-person have in common, and the person_id that the photo was added to, null for the first one.
+person have in common, and the person_id that the photo was added to, null for the first one. attributes is there where
+a new person has any.
 
 A line is with the system before the photo is sent, so a killed import loses none; the disk has it a second later. What
 ends within a line, as a file does that was written when the disk was full, is as good as without that line: every
@@ -20,7 +22,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +57,8 @@ class Target:
 @dataclass(frozen=True)
 class Sent:
     """A photo that was sent, and no outcome is known. at: when it was first sent, Unix time in seconds. person: as of
-    the photo. to: the person_id that it was added to; None for the first photo of a person.
+    the photo. to: the person_id that it was added to; None for the first photo of a person. attributes: with which it
+    was sent, as Photo.attributes.
     """
 
     path: str
@@ -64,6 +67,7 @@ class Sent:
     at: float
     person: str | None = None
     to: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -157,7 +161,11 @@ class Journal:
     def sent(self, identity: str, photo: Photo, faces: Faces, to: str | None) -> None:
         """Record that a photo with this id is about to be sent. to: as of Sent."""
         record = {"id": identity, "file": photo.path, "name": photo.name, "faces": faces, "sent": int(time.time())}
-        self._write(record if photo.person is None else record | {"person": photo.person, "to": to})
+        if photo.person is not None:
+            record |= {"person": photo.person, "to": to}
+        if to is None and photo.attributes:
+            record |= {"attributes": photo.attributes}
+        self._write(record)
 
     def added(self, photo: str, person_ids: Sequence[str]) -> None:
         """Record that a photo was added."""
@@ -276,7 +284,8 @@ def _apply(state: State, record: dict[str, Any]) -> None:
     if "sent" in record:
         person, to = (None if record.get(key) is None else str(record[key]) for key in ("person", "to"))
         faces, at = Faces(record["faces"]), float(record["sent"])
-        sent = Sent(str(record["file"]), str(record["name"]), faces, at, person, to)
+        attributes = {str(key): str(text) for key, text in dict(record.get("attributes", {})).items()}
+        sent = Sent(str(record["file"]), str(record["name"]), faces, at, person, to, attributes)
         # The first time counts: the service remembers a request from then on.
         state.unresolved.setdefault(photo, sent)
         return

@@ -50,13 +50,27 @@ class Load(Protocol):
 class Photo:
     """One photo to add. path: within its source, for people and in the journal; with `/` between folders. name: that of
     its faces. load: reads it. person: what is the same for all photos of one person of several faces; None: each face
-    of the photo is a person.
+    of the photo is a person. external_id, metadata: of the person, as addface takes them; one with an external_id has
+    a `person`, too. line: of a table, for people; None elsewhere.
     """
 
     path: str
     name: str
     load: Load = field(repr=False, compare=False)
     person: str | None = None
+    external_id: str | None = None
+    metadata: str | None = None
+    line: int | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The parameters of addface beside the name by which something is attached to a new person."""
+        given = {"external_id": self.external_id, "metadata": self.metadata}
+        return {key: text for key, text in given.items() if text is not None}
+
+    def place(self, column: str) -> str:
+        """Return where a table has what a column says of the photo, as the end of a reason; "" elsewhere."""
+        return "" if self.line is None else f", line {self.line}, column {column}"
 
 
 @dataclass(frozen=True)
@@ -74,12 +88,13 @@ class Failure:
 @dataclass(frozen=True)
 class Listing:
     """What a source has. photos: in their order. failures: what is wrong with it without reading any photo. skipped:
-    the number of files that are no photos.
+    the number of files that are no photos. unused: the columns of a table that do not matter.
     """
 
     photos: tuple[Photo, ...]
     failures: tuple[Failure, ...] = ()
     skipped: int = 0
+    unused: tuple[str, ...] = ()
 
 
 class Unusable(Exception):

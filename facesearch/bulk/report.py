@@ -18,7 +18,8 @@ class Tally:
     of this run's photos that were made smaller before they were sent, and are in the facedb now. persons: persons of
     several faces that this run made. before: photos
     that an earlier run added, by the journal. replayed: photos that were added under the same Idempotency-Key by an
-    import whose journal is not here. left: photos that this run did not come to, or that have no outcome because it was
+    import whose journal is not here. present: photos of persons who were there before, by their external_id, and stay
+    as they are. left: photos that this run did not come to, or that have no outcome because it was
     stopped. answered: photos that have an outcome of this run. began, ended: monotonic times, in seconds, of the first
     photo sent and the last answer.
     """
@@ -30,6 +31,7 @@ class Tally:
     persons: int = 0
     before: int = 0
     replayed: int = 0
+    present: int = 0
     left: int = 0
     answered: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Tally:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every photo is in the facedb now."""
+        """Whether every photo is in the facedb now, or the person that it shows was there before."""
         return not self.failures and not self.left
 
     @property

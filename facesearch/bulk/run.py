@@ -38,13 +38,21 @@ async def check(options: Options, found: Listing) -> Listing:
         if free is not None and _is_about_the_name(answer):
             is_free = False
             answer = await _asked(options, service, "")
-        if any(photo.person is not None for photo in found.photos):
+        if any(photo.person is not None or photo.attributes for photo in found.photos):
             await _require_persons_of_several_faces(options, service)
+        external_id = next((photo.external_id for photo in found.photos if photo.external_id is not None), None)
+        if external_id is not None:
+            await _require_list(options, service, external_id)
     if answer.status is not Status.IMAGE_INVALID_FORMAT:
         raise OperatorError(f"the service at {options.url} refuses to add photos: {answer.message}")
     rules = {Fit.NEVER: FREE_RULE if is_free else STRICT_RULE} | ({} if is_free else {Fit.WHERE_FREE: STRICT_RULE})
     refused = [
-        Failure(photo.path, photo.name, Status.INVALID_REQUEST, f"name not taken: {rules[fits[photo.name]]}")
+        Failure(
+            photo.path,
+            photo.name,
+            Status.INVALID_REQUEST,
+            f"name not taken: {rules[fits[photo.name]]}{photo.place('name')}",
+        )
         for photo in found.photos
         if fits[photo.name] in rules
     ]
@@ -147,13 +155,27 @@ async def _require_persons_of_several_faces(options: Options, service: Service) 
         raise OperatorError(f"the service at {options.url} does not add faces to persons; upgrade it first")
 
 
+async def _require_list(options: Options, service: Service, external_id: str) -> None:
+    """Raise OperatorError unless the key may list persons, by which those who are there are not added once more."""
+    answer = await _repeated(options, lambda: service.persons_with(external_id))
+    if answer.status is not Status.OK:
+        raise OperatorError(
+            f"the service at {options.url} does not say who is there by an external_id: {answer.message}; use a key "
+            "with the scopes add and search"
+        )
+
+
 async def _asked(options: Options, service: Service, name: str, person_id: str | None = None) -> Answer:
     """Return the answer to an add of an image of no format. Raises OperatorError if there is none."""
+    return await _repeated(options, lambda: service.add(b"\0", name, options.faces, None, person_id))
+
+
+async def _repeated(options: Options, ask: Callable[[], Awaitable[Answer]]) -> Answer:
     end = time.monotonic() + min(ASKED_FOR_S, options.patience.service_s)
     failures = 0
     while True:
         try:
-            answer = await service.add(b"\0", name, options.faces, None, person_id)
+            answer = await ask()
         except (NoAnswer, NoService) as error:
             raise OperatorError(
                 f"no service answers at {options.url} ({error}); start it with `facesearch up`, or name it with --url"

@@ -2,15 +2,15 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 from pydantic import SecretStr
 
-from shared.calls import ADD_FACE
+from shared.calls import ADD_FACE, LIST_PERSONS
 from shared.contract import Faces, Status
 from shared.idempotency import HEADER
 
@@ -42,6 +42,11 @@ class Answer:
     replayed: bool = False
 
     @property
+    def is_of_a_photo(self) -> bool:
+        """Whether a photo was looked at for it."""
+        return self.status is Status.FACE_DETECT_FAILED or (self.status is Status.OK and isinstance(self.message, list))
+
+    @property
     def person_ids(self) -> Sequence[str]:
         """The ids of the faces that were added, of an OK."""
         return [str(face["person_id"]) for face in self.message]
@@ -59,7 +64,7 @@ class Service:
     """A client of one service, to be entered before use. url: its origin. facedb: "" for the key's own default."""
 
     def __init__(self, url: str, key: SecretStr, facedb: str) -> None:
-        self._url = f"{url}{ADD_FACE.path}"
+        self._url = url
         self._key = key
         self._facedb = facedb
 
@@ -77,20 +82,39 @@ class Service:
         await self._session.close()
 
     async def add(
-        self, image: bytes, name: str, faces: Faces, idempotency_key: str | None, person_id: str | None = None
+        self,
+        image: bytes,
+        name: str,
+        faces: Faces,
+        idempotency_key: str | None,
+        person_id: str | None = None,
+        attributes: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
-        """Return the answer to an add. person_id: of the person who gets the face, and keeps its name. Raises NoAnswer,
-        NoService.
+        """Return the answer to an add. person_id: of the person who gets the face, and keeps its name. attributes: of a
+        new person, as Photo.attributes. Raises NoAnswer, NoService.
         """
         form = aiohttp.FormData({"faces": faces.value} | ({"facedb": self._facedb} if self._facedb else {}))
         # With a name, a person who was renamed meanwhile would get the former name again.
         form.add_field(*(("name", name) if person_id is None else ("person_id", person_id)))
+        for parameter, text in attributes.items():
+            form.add_field(parameter, text)
         # Without the photo's own file name, which the service has no use for.
         form.add_field("img", io.BytesIO(image), filename="img", content_type="application/octet-stream")
         headers = {} if idempotency_key is None else {HEADER: idempotency_key}
+        return await self._answer("POST", ADD_FACE.path, data=form, headers=headers)
+
+    async def persons_with(self, external_id: str) -> Answer:
+        """Return the answer to a list of persons with an external_id, which has one of them if there is any. Raises
+        NoAnswer, NoService.
+        """
+        wanted = {"external_id": external_id, "limit": "1"} | ({"facedb": self._facedb} if self._facedb else {})
+        return await self._answer("GET", LIST_PERSONS.path, params=wanted)
+
+    async def _answer(self, method: str, path: str, **request: Any) -> Answer:
         try:
             # A redirect would take the key elsewhere.
-            async with self._session.post(self._url, data=form, headers=headers, allow_redirects=False) as response:
+            url = f"{self._url}{path}"
+            async with self._session.request(method, url, allow_redirects=False, **request) as response:
                 return _answer(response, await response.read())
         except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as error:
             raise NoService(_reason(error)) from None

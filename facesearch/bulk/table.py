@@ -1,75 +1,135 @@
-"""Photos listed in a CSV file (RFC 4180) with the columns `file` and `name`. Rows with the same text in a column
-`person` are one person of several faces; other columns do not matter.
+"""Photos listed in a CSV file (RFC 4180) with the columns `file` and `name`, and perhaps `person`, `external_id` and
+`metadata`. Rows with the same text in the column `person` or, where it has none, the same external_id are one person
+of several faces. Other columns do not matter.
 """
 
 import csv
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from facesearch.bulk import folder
 from facesearch.bulk.photos import UNREADABLE, Failure, Listing, Photo, printable
 from shared.contract import Status
 from shared.errors import OperatorError
+from shared.persons import EXTERNAL_ID, compact_metadata
 
-COLUMNS: Final = ("file", "name")
+REQUIRED: Final = ("file", "name")
 
-PERSON: Final = "person"
+OPTIONAL: Final = ("person", "external_id", "metadata")
+
+_EXTERNAL_ID: Final[TypeAdapter[str]] = TypeAdapter(Annotated[str, Field(pattern=rf"^{EXTERNAL_ID}$")])
+_METADATA: Final[TypeAdapter[str]] = TypeAdapter(Annotated[str, AfterValidator(compact_metadata)])
+
+
+class _Wrong(Exception):
+    """A row cannot be added. column: that is wrong; "" for the row as a whole."""
+
+    def __init__(self, reason: str, column: str, status: str = Status.INVALID_REQUEST) -> None:
+        super().__init__(reason)
+        self.reason, self.column, self.status = reason, column, status
 
 
 def listing(path: Path) -> Listing:
-    """Return the photos of a CSV file in UTF-8, in its order; rows with the same file, name and person count once.
-    Files are relative to its folder. Raises OperatorError if it is not in UTF-8, has no such columns or is no CSV,
-    OSError if it cannot be read.
+    """Return the photos of a CSV file in UTF-8, in its order; rows that say the same count once. Files are relative to
+    its folder. Raises OperatorError if it is not in UTF-8, has no such columns or is no CSV, OSError if it cannot be
+    read.
     """
     photos: list[Photo] = []
     failures: list[Failure] = []
     seen: set[tuple[str | None, ...]] = set()
-    names: dict[str, str] = {}
+    persons = _Persons()
     try:
         # utf-8-sig: spreadsheets write a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as text:
             rows = csv.DictReader(text, strict=True)
-            missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-            if missing:
-                raise OperatorError(
-                    f"{path} has no column `{missing[0]}`; its first line must be `file,name`, in any order"
-                )
+            columns = rows.fieldnames or ()
+            _require_columns(path, columns)
             for row in rows:
-                person = row.get(PERSON) or None
-                key = (row["file"], row["name"], person)
+                key = tuple(row.get(column) for column in (*REQUIRED, *OPTIONAL))
                 if key in seen:
                     continue
                 seen.add(key)
-                found = _photo(row["file"], row["name"], path.parent, rows.line_num)
-                if person is not None and isinstance(found, Photo):
-                    found = _of_person(found, person, names, rows.line_num)
-                if isinstance(found, Photo):
-                    photos.append(found)
+                try:
+                    photo = _photo(row, path.parent, rows.line_num)
+                    persons.check(photo)
+                except _Wrong as error:
+                    where = f"line {rows.line_num}{error.column and f', column {error.column}'}"
+                    file, name = printable(row["file"] or ""), row["name"] or ""
+                    failures.append(Failure(file, name, error.status, f"{error.reason}: {where}"))
                 else:
-                    failures.append(found)
+                    photos.append(photo)
     except UnicodeDecodeError:
         raise OperatorError(f"{path} is not in UTF-8; save it as `CSV UTF-8`") from None
     except csv.Error as error:
         raise OperatorError(f"{path} is no CSV file, line {rows.reader.line_num}: {error}") from None
-    return Listing(tuple(photos), tuple(failures))
+    unused = tuple(column for column in columns if column not in (*REQUIRED, *OPTIONAL))
+    return Listing(tuple(photos), tuple(failures), unused=unused)
 
 
-def _of_person(photo: Photo, person: str, names: dict[str, str], line: int) -> Photo | Failure:
-    """Return the photo as one of a person. names: of the persons so far, by their keys."""
-    if names.setdefault(person, photo.name) != photo.name:
-        return Failure(photo.path, photo.name, Status.INVALID_REQUEST, f"another name than its person has: line {line}")
-    return replace(photo, person=person)
+def _require_columns(path: Path, columns: Sequence[str]) -> None:
+    for column in REQUIRED:
+        if column not in columns:
+            raise OperatorError(f"{path} has no column `{column}`; its first line must be `file,name`, in any order")
+    for column in (*REQUIRED, *OPTIONAL):
+        if columns.count(column) > 1:
+            raise OperatorError(f"{path} has the column `{column}` twice; remove one of them")
 
 
-def _photo(file: str | None, name: str | None, below: Path, line: int) -> Photo | Failure:
-    if not file or name is None:
-        return Failure(file or "", name or "", Status.INVALID_REQUEST, f"no {'name' if file else 'file'}: line {line}")
+def _photo(row: dict[str, Any], below: Path, line: int) -> Photo:
+    """Return the photo of a row. Raises _Wrong."""
+    file, name, person = row["file"], row["name"], row.get("person") or None
+    external_id, metadata = row.get("external_id") or None, row.get("metadata") or None
+    if any(row.get(None, ())):  # type: ignore[call-overload]  # the csv module has them there
+        raise _Wrong("more cells than columns; put text with a comma in quotes", "")
+    if not file:
+        raise _Wrong("no file", "file")
+    if name is None:
+        raise _Wrong("no name", "name")
+    if not _is_file(below / file):
+        raise _Wrong("no such file", "file", UNREADABLE)
+    if external_id is not None:
+        _require(_EXTERNAL_ID, external_id, "external_id is not 1 to 128 visible ASCII characters", "external_id")
+    if metadata is not None:
+        metadata = _require(_METADATA, metadata, "metadata is no JSON object as addface takes it", "metadata")
+    load = partial(folder.load, below / file)
+    return Photo(printable(file), name, load, person or external_id, external_id, metadata, line)
+
+
+def _require(rule: TypeAdapter[str], text: str, reason: str, column: str) -> str:
+    """Return a text as the rule has it. Raises _Wrong."""
     try:
-        found = (below / file).is_file()
+        return rule.validate_python(text)
+    except ValidationError:
+        raise _Wrong(reason, column) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
     except ValueError:  # a zero character
-        found = False
-    if not found:
-        return Failure(printable(file), name, UNREADABLE, f"no such file: line {line}")
-    return Photo(printable(file), name, partial(folder.load, below / file))
+        return False
+
+
+class _Persons:
+    """The persons of a table so far."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Photo] = {}
+        self._with_external_id: dict[str, str] = {}
+
+    def check(self, photo: Photo) -> None:
+        """Raise _Wrong if a photo says something else of its person than an earlier one does."""
+        if photo.person is None:
+            return
+        first = self._first.setdefault(photo.person, photo)
+        for column in ("name", "external_id", "metadata"):
+            if getattr(photo, column) != getattr(first, column):
+                raise _Wrong(f"another {column} than its person has", column)
+        if photo.external_id is not None:
+            owner = self._with_external_id.setdefault(photo.external_id, photo.person)
+            if owner != photo.person:
+                raise _Wrong("another person has this external_id", "external_id")

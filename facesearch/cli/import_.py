@@ -28,7 +28,7 @@ from shared.errors import OperatorError
 if TYPE_CHECKING:
     from facesearch.bulk.journal import Journal, State
     from facesearch.bulk.options import Options
-    from facesearch.bulk.photos import Listing
+    from facesearch.bulk.photos import Listing, Photo
     from facesearch.bulk.report import Tally
     from facesearch.bulk.sources import NamesFrom
     from shared.settings import Settings
@@ -69,8 +69,8 @@ _OF_FACEDBS: Final = frozenset({"source", "facedb", "tenant", "data_dir"})
 @click.option(
     "--person-per-folder",
     is_flag=True,
-    help="Make the photos of each folder one person of several faces. A CSV file has a column `person` instead: rows "
-    "with the same text are one person.",
+    help="Make the photos of each folder one person of several faces. A CSV file has a column `person` or "
+    "`external_id` instead: rows with the same text are one person.",
 )
 @click.option("--shrink", is_flag=True, help="Make photos of more than 2 MiB smaller before they are sent.")
 @click.option("--url", help="Address of the service.  [default: the one here, http://127.0.0.1:8000]")
@@ -144,10 +144,15 @@ def import_(
     with sources.opened(source, names_from, person_per_folder=person_per_folder) as listed:
         persons = any(photo.person is not None for photo in listed.photos)
         if persons and options.faces is Faces.ALL:
-            raise OperatorError("--faces all is not for persons of several faces: each photo shows one face of them")
+            raise OperatorError(
+                "--faces all is not for persons of several faces, or with an external_id: each photo shows one face of "
+                "them"
+            )
         target = journals.Target(options.url, facedb, persons)
         path = journal or _beside(source, facedb, persons=person_per_folder)
         found = asyncio.run(run.check(options, listed))
+        if found.unused:
+            remark(f"columns that do not matter: {', '.join(found.unused)}")
         if dry_run:
             tally = _planned(options, found, journals.read(path, target))
             _finish(tally, report)
@@ -188,15 +193,18 @@ def _require_possible(facedb: str, report: Path | None, *, shrink: bool) -> None
 
 def _planned(options: "Options", found: "Listing", state: "State") -> "Tally":
     """Print what would be added, as CSV that can be imported itself, and return what would not be."""
-    from facesearch.bulk.run import planned  # noqa: PLC0415 -- see above
+    from facesearch.bulk import table  # noqa: PLC0415 -- see above
+    from facesearch.bulk.run import planned  # noqa: PLC0415
 
-    rows = csv.writer(sys.stdout)
-    if any(photo.person is not None for photo in found.photos):
-        rows.writerow(("file", "name", "person"))
-        tally = planned(options, found, state, lambda photo: rows.writerow((photo.path, photo.name, photo.person)))
-    else:
-        rows.writerow(("file", "name"))
-        tally = planned(options, found, state, lambda photo: rows.writerow((photo.path, photo.name)))
+    def cells(photo: "Photo") -> dict[str, str | None]:
+        person = None if photo.person == photo.external_id else photo.person
+        return {"file": photo.path, "name": photo.name, "person": person, **photo.attributes}
+
+    used = {column for photo in found.photos for column, text in cells(photo).items() if text is not None}
+    columns: list[str] = [*table.REQUIRED, *(column for column in table.OPTIONAL if column in used)]
+    rows = csv.DictWriter(sys.stdout, columns, extrasaction="ignore")
+    rows.writeheader()
+    tally = planned(options, found, state, lambda photo: rows.writerow(cells(photo)))
     remark(f"{tally.left} photos would be added, {tally.before} were before, {len(tally.failures)} would fail")
     return tally
 
@@ -235,6 +243,8 @@ def _print(tally: "Tally") -> None:
         click.echo(f"added before  {tally.before} photos, by the journal")
     if tally.replayed:
         click.echo(f"added before  {tally.replayed} photos within a day, by an import whose journal is not here")
+    if tally.present:
+        click.echo(f"present       {tally.present} photos of persons whose external_id is there; they stay as they are")
     if tally.left:
         click.echo(f"not done      {tally.left} photos")
     click.echo(f"failed        {len(tally.failures)}")

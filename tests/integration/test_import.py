@@ -10,7 +10,7 @@ import subprocess
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -282,6 +282,45 @@ class TestPersonsOfSeveralFaces:
         assert importer.run(source / "list.csv").returncode == 0
         assert self.persons(importer) == self.ALL
         assert "--faces all is not for persons" in complaint(importer.run(source / "list.csv", "--faces", "all"))
+
+    def test_a_csv_file_has_external_ids_by_which_nobody_is_added_twice(
+        self, importer: Importer, source: Path, tmp_path: Path
+    ) -> None:
+        """Also from other files, without a journal, and beyond the time for which the service remembers a request."""
+
+        def table(name: str, numbers: Sequence[int], files: str) -> Path:
+            with (source / name).open("w", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(("external_id", "name", "file", "metadata", "team"))
+                for number in numbers:
+                    path = files.format(number=number, person=number // 3)
+                    rows.writerow((f"e-{number // 3}", f"Grace{number // 3}", path, '{"floor": 3}', "blue"))
+            return source / name
+
+        first = table("first.csv", range(6), "Grace{person}/{number}.jpg")
+        dry = importer.run(first, "--dry-run")
+        assert dry.stdout.splitlines()[0] == "file,name,external_id,metadata"
+        assert "columns that do not matter: team" in dry.stderr
+        done = importer.run(first)
+        assert done.returncode == 0, done.stderr
+        assert self.persons(importer) == self.ALL[:2]
+        answer = importer.service.http.get("/v1/persons", headers={"X-API-Key": importer.key["own"]}).json()
+        attached = [(person["external_id"], person["metadata"]) for person in answer["message"]["persons"]]
+        assert sorted(attached) == [("e-0", {"floor": 3}), ("e-1", {"floor": 3})]
+
+        (source / "Grace0").rename(source / "G0")
+        for number in range(1, 4):
+            (source / f"Grace{number}").rename(source / f"G{number}")
+        again = importer.run(table("second.csv", range(12), "G{person}/{number}.jpg"))
+        assert again.returncode == 0, again.stderr
+        assert "present       6 photos of persons whose external_id is there" in again.stdout
+        assert self.persons(importer) == self.ALL
+
+        key = tmp_path / "key"
+        key.write_text(importer.key["adding"])
+        assert "use a key with the scopes add and search" in complaint(
+            importer.run(source / "second.csv", "--key-file", key)
+        )
 
 
 class TestLoadAndOutage:

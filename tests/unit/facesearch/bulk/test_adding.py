@@ -26,7 +26,7 @@ class Scripted:
         self.keys: list[str | None] = []
 
     async def add(
-        self, image: bytes, name: str, faces: Faces, idempotency_key: str | None, person_id: str | None
+        self, image: bytes, name: str, faces: Faces, idempotency_key: str | None, person_id: str | None, _: Any
     ) -> Answer:
         assert (image, name, faces, person_id) == (b"image", "Ann", Faces.ONE, None)
         self.keys.append(idempotency_key)

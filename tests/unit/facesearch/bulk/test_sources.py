@@ -168,19 +168,65 @@ class TestTable:
             ("2.jpg", "A", None),
         ]
         assert [(each.name, each.reason) for each in found.failures] == [
-            ("B", "another name than its person has: line 6")
+            ("B", "another name than its person has: line 6, column name")
         ]
 
     def test_wrong_rows_are_named_by_their_lines(self, tmp_path: Path) -> None:
         found = listed(self.table(tmp_path, "file,name\n2.jpg,A\nmissing.jpg,B\n,C\n2.jpg\nphotos,D\na\0b,E\n"))
         assert len(found.photos) == 1
         assert [(each.name, each.reason) for each in found.failures] == [
-            ("B", "no such file: line 3"),
-            ("C", "no file: line 4"),
-            ("", "no name: line 5"),
-            ("D", "no such file: line 6"),
-            ("E", "no such file: line 7"),
+            ("B", "no such file: line 3, column file"),
+            ("C", "no file: line 4, column file"),
+            ("", "no name: line 5, column name"),
+            ("D", "no such file: line 6, column file"),
+            ("E", "no such file: line 7, column file"),
         ]
+
+    def test_attributes_of_persons_are_in_columns(self, tmp_path: Path) -> None:
+        text = (
+            "name,external_id,file,metadata,age\n"
+            'A,e-1,2.jpg,"{""floor"": 3, ""desk"": ""A""}",7\n'
+            "B,,2.jpg,,\n"
+            'A,e-1,photos/1.jpg,"{""floor"": 3,""desk"":""A""}",8\n'
+        )
+        found = listed(self.table(tmp_path, text))
+        assert found.failures == ()
+        assert found.unused == ("age",)
+        metadata = '{"floor":3,"desk":"A"}'
+        assert [(photo.person, photo.external_id, photo.metadata) for photo in found.photos] == [
+            ("e-1", "e-1", metadata),
+            (None, None, None),
+            ("e-1", "e-1", metadata),
+        ]
+
+    def test_wrong_attributes_are_named_by_row_and_column(self, tmp_path: Path) -> None:
+        text = (
+            "file,name,person,external_id,metadata\n"
+            "2.jpg,A,1,e-1,{}\n"
+            "2.jpg,B,,e 2,\n"
+            "2.jpg,C,,,[1]\n"
+            '2.jpg,D,,,"{""a"": 1, ""a"": 2}"\n'
+            "photos/1.jpg,A,1,e-2,{}\n"
+            "photos/1.jpg,A,1,e-1,\n"
+            "2.jpg,E,2,e-1,\n"
+            "2.jpg,F,,e-1,{}\n"
+            "2.jpg,Lee, Ann,,,,x\n"
+        )
+        found = listed(self.table(tmp_path, text))
+        assert len(found.photos) == 1
+        assert [(each.name, each.reason) for each in found.failures] == [
+            ("B", "external_id is not 1 to 128 visible ASCII characters: line 3, column external_id"),
+            ("C", "metadata is no JSON object as addface takes it: line 4, column metadata"),
+            ("D", "metadata is no JSON object as addface takes it: line 5, column metadata"),
+            ("A", "another external_id than its person has: line 6, column external_id"),
+            ("A", "another metadata than its person has: line 7, column metadata"),
+            ("E", "another person has this external_id: line 8, column external_id"),
+            ("F", "another person has this external_id: line 9, column external_id"),
+            ("Lee", "more cells than columns; put text with a comma in quotes: line 10"),
+        ]
+
+    def test_a_column_that_is_there_twice_is_refused(self, tmp_path: Path) -> None:
+        assert "has the column `name` twice" in refused(self.table(tmp_path, "file,name,name\n2.jpg,A,B\n"))
 
     @pytest.mark.parametrize("head", ["", "photo,name\n", "file;name\n2.jpg;A\n"])
     def test_without_its_columns_it_is_refused(self, tmp_path: Path, head: str) -> None:
