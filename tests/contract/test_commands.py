@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.commands import cluster, containers, rules
+from contract.commands import blocks, cluster, containers, spans, variables
 from contract.commands.pages import Block, WrongError, all_blocks, pages, parsed, text_of
 
 BLOCKS = all_blocks()
@@ -20,7 +20,7 @@ def test_the_documents_are_found() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_a_block_is_what_programs_take(block: Block) -> None:
-    rules.check_block(block)
+    blocks.check_block(block)
 
 
 @pytest.mark.parametrize("page", pages())
@@ -28,7 +28,7 @@ def test_inline_commands_are_what_programs_take(page: str) -> None:
     wrong = []
     for span in parsed(page, text_of(page))[1]:
         try:
-            rules.check_span(span)
+            spans.check_span(span)
         except WrongError as error:
             wrong.append(str(error))
     assert not wrong, "\n".join(wrong)
@@ -36,7 +36,7 @@ def test_inline_commands_are_what_programs_take(page: str) -> None:
 
 @pytest.mark.parametrize("page", pages())
 def test_variables_that_a_page_names_are_settings(page: str) -> None:
-    rules.check_variables_of(text_of(page))
+    variables.check_variables_of(text_of(page))
 
 
 def test_names_of_objects_are_those_of_the_chart() -> None:

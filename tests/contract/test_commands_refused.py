@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from contract.commands import rules
+from contract.commands import blocks, spans, variables
 from contract.commands.pages import Block, Span, WrongError, parsed
 
 WRONG = {
@@ -79,14 +79,14 @@ RIGHT = (
 def test_a_wrong_command_is_refused_with_its_place(text: str) -> None:
     block = Block("page.md", 0, 7, "sh", f"echo first\n{text}\n")
     with pytest.raises(WrongError, match=re.escape(WRONG[text])) as raised:
-        rules.check_block(block)
+        blocks.check_block(block)
     whole = any(each in WRONG[text] for each in ("bash does not", "capitals", "$("))  # found before its line is
     assert str(raised.value).startswith("page.md:7: " if whole else "page.md:8: ")
 
 
 @pytest.mark.parametrize("text", RIGHT)
 def test_a_right_command_is_taken(text: str) -> None:
-    rules.check_block(Block("page.md", 0, 1, "sh", f"{text}\n"))
+    blocks.check_block(Block("page.md", 0, 1, "sh", f"{text}\n"))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_right_command_is_taken(text: str) -> None:
 )
 def test_a_wrong_block_is_refused(language: str, text: str, why: str) -> None:
     with pytest.raises(WrongError, match=re.escape(why)) as raised:
-        rules.check_block(Block("page.md", 0, 7, language, f"{text}\n"))
+        blocks.check_block(Block("page.md", 0, 7, language, f"{text}\n"))
     assert str(raised.value).startswith("page.md:7: ") or language == ""
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_block_is_refused(language: str, text: str, why: str) -> None:
 )
 def test_wrong_inline_code_is_refused(text: str) -> None:
     with pytest.raises(WrongError, match=re.escape(f"page.md:3: `{text}`: ")):
-        rules.check_span(Span("page.md", 3, text))
+        spans.check_span(Span("page.md", 3, text))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_wrong_inline_code_is_refused(text: str) -> None:
 )
 def test_unknown_variables_are_refused(text: str) -> None:
     with pytest.raises(WrongError, match="is no"):
-        rules.check_variables_of(text)
+        variables.check_variables_of(text)
 
 
 def test_blocks_and_inline_code_have_their_places() -> None:
