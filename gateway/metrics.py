@@ -1,6 +1,6 @@
 """A gateway's metrics for Prometheus, explained in docs/monitoring.md. No label value comes from a caller."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -20,6 +20,10 @@ the job to the broker; waiting for its outcome."""
 
 PROCESS_UP: Final = ("facesearch_gateway_process_up", "Whether this process of the gateway tells its metrics.")
 """Name and help of a metric that is 1 in each process; for a process that tells nothing another one tells 0."""
+
+
+WEBHOOK_BUCKETS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
+"""Histogram buckets in seconds: from a look at what is due to the day for which a webhook is tried."""
 
 
 class ConnectionMetrics:
@@ -58,13 +62,37 @@ class WebhookMetrics:
     """Metrics of the deliveries of webhooks. registry: by default one that is never read."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
         attempts = Counter(
-            "facesearch_webhooks",
-            "Attempts to deliver a webhook by their result.",
-            ["result"],
-            registry=registry or CollectorRegistry(),
+            "facesearch_webhooks", "Attempts to deliver a webhook by their result.", ["result"], registry=registry
         )
         self.delivered, self.failed, self.dead = (attempts.labels(word) for word in ("delivered", "failed", "dead"))
+        self.seconds = Histogram(
+            "facesearch_webhook_seconds",
+            "Time from an outcome to its delivery.",
+            registry=registry,
+            buckets=WEBHOOK_BUCKETS,
+        )
+
+
+class AsynchronousMetrics:
+    """Metrics of the asynchronous jobs that a gateway accepts and looks after; a worker counts those that it does."""
+
+    def __init__(self, calls: Iterable[Call], registry: CollectorRegistry) -> None:
+        self._accepted = Counter(
+            "facesearch_asynchronous_accepted", "Asynchronous jobs that were accepted.", ["call"], registry=registry
+        )
+        self.expired = Counter(
+            "facesearch_asynchronous_expired",
+            "Asynchronous jobs that ended in FAIL since no worker had done them in time.",
+            registry=registry,
+        )
+        for call in calls:
+            self._accepted.labels(call.name)
+
+    def accepted(self, call: Call) -> None:
+        """Count a job of that call."""
+        self._accepted.labels(call.name).inc()
 
 
 class Metrics:
@@ -93,6 +121,7 @@ class Metrics:
         self.connections = ConnectionMetrics(self.registry)
         self.call_log = CallLogMetrics(self.registry)
         self.webhooks = WebhookMetrics(self.registry)
+        self.asynchronous = AsynchronousMetrics((call for call in calls if call.may_be_asynchronous), self.registry)
         self._in_flight = Gauge("facesearch_requests_in_flight", "Requests being handled.", registry=self.registry)
         self._body_memory = Gauge(
             "facesearch_body_memory_bytes", "Bodies and images that requests hold.", registry=self.registry

@@ -151,6 +151,11 @@ class Call:
         return self.method == "GET"
 
     @property
+    def may_be_asynchronous(self) -> bool:
+        """Whether a request may prefer not to be waited for, and become an asynchronous job."""
+        return self.method == "POST"
+
+    @property
     def title(self) -> str:
         """The name of its schemas in the OpenAPI document, such as AddFace."""
         return self.parameters.__name__.removesuffix("Parameters")
@@ -573,7 +578,9 @@ class JobLookUp:
 GET_JOB: Final = JobLookUp(
     name="getjob",
     path="/v1/jobs/{job_id}",
-    statuses=frozenset({Status.INVALID_REQUEST}).union(*(call.job_statuses for call in CALLS if call.method == "POST")),
+    statuses=frozenset({Status.INVALID_REQUEST}).union(
+        *(call.job_statuses for call in CALLS if call.may_be_asynchronous)
+    ),
 )
 """It is answered with the outcome, so with the statuses of the calls that may be asynchronous."""
 

@@ -1,5 +1,6 @@
 """A server of a caller that takes webhooks over TLS, for tests."""
 
+import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from redis_servers import make_certificate
+from shared.control import DEFAULT, Control
+from shared.redis_clients import connect
 
 NAME = "localhost"
+
+LOOPBACK = "127.0.0.0/8,::1/128"
+"""The networks of FACESEARCH_WEBHOOK_NETWORKS that a receiver here is in."""
 
 
 @dataclass
@@ -32,6 +38,25 @@ class Receiver:
     @property
     def host(self) -> str:
         return f"{NAME}:{self.port}"
+
+
+def webhooks_to(receiver: Receiver) -> dict[str, str]:
+    """Return the settings of a service that may send webhooks there, and nowhere else."""
+    return {
+        "FACESEARCH_WEBHOOK_HOSTS": receiver.host,
+        "FACESEARCH_WEBHOOK_NETWORKS": LOOPBACK,
+        "SSL_CERT_FILE": str(receiver.certificate),
+    }
+
+
+def make_webhook_secret(broker_url: str) -> str:
+    """Make the secret of the default tenant. Returns it."""
+
+    async def make() -> str:
+        async with connect(broker_url) as redis:
+            return await Control(redis).renew_webhook_secret(DEFAULT)
+
+    return asyncio.run(make())
 
 
 @contextmanager

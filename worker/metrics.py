@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from shared.asynchronous import IMAGES
 from shared.calls import CALLS, Call, action_rejections
 from shared.contract import Flaw, Status
 from shared.errors import FacePoor
@@ -25,6 +26,9 @@ ENDINGS: Final = ("killed", "crashed", "retired")
 """How vision processes end, see worker/processes/pool.py."""
 
 OPERATIONS: Final = ("add", "search", "contains", "delete", "get", "replace", "page", "person", "update")
+
+WAIT_BUCKETS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
+"""Histogram buckets in seconds, up to the deadline of asynchronous jobs."""
 
 _FACES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 
@@ -52,7 +56,15 @@ class Metrics:
         )
         self._jobs = Counter("facesearch_jobs", "Jobs done.", ["task", "status"], registry=self.registry)
         self._seconds = histogram("job_seconds", "Time from a job's start to its outcome.", "task")
-        self._queue = histogram("job_queue_seconds", "Time from a job's dispatch to its start.")
+        self._queue = histogram("job_queue_seconds", "Time from the dispatch of a job that is waited for to its start.")
+        self._asynchronous_wait = histogram(
+            "asynchronous_wait_seconds",
+            "Time from the acceptance of an asynchronous job to its start.",
+            buckets=WAIT_BUCKETS,
+        )
+        self._asynchronous = Counter(
+            "facesearch_asynchronous_done", "Asynchronous jobs done.", ["status"], registry=self.registry
+        )
         self._batch = histogram("batch_faces", "Faces in one call of the embedder.", buckets=_FACES)
         self._faces = histogram("faces_per_image", "Faces found in an image.", buckets=_FACES)
         self._in_flight = Gauge("facesearch_jobs_in_flight", "Jobs being done.", registry=self.registry)
@@ -102,6 +114,8 @@ class Metrics:
             self._seconds.labels(_task(call.job))
             for status in call.job_statuses:
                 self._jobs.labels(_task(call.job), status)
+                if call.may_be_asynchronous:
+                    self._asynchronous.labels(status)
         for flaw in FacePoor.FLAWS:
             self._left_out.labels(flaw)
         for how in ENDINGS:
@@ -182,9 +196,10 @@ class Metrics:
         """Time the block, which does the job and sets the status of the timer that this yields. headers: those of the
         job's message.
         """
-        sent = headers.get(SENT)
+        sent, is_asynchronous = headers.get(SENT), IMAGES in headers
         if isinstance(sent, float):  # clocks of two machines may differ
-            self._queue.observe(max(0.0, time.time() - sent))
+            waited = self._asynchronous_wait if is_asynchronous else self._queue
+            waited.observe(max(0.0, time.time() - sent))
         task = _task(type(job))
         timer = JobTimer()
         with (
@@ -194,6 +209,8 @@ class Metrics:
         ):
             yield timer
         self._jobs.labels(task, timer.status).inc()
+        if is_asynchronous:
+            self._asynchronous.labels(timer.status).inc()
 
 
 class JobTimer:

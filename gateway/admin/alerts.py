@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
+from gateway.monitoring.broker import Aside
 from shared.broker_memory import BrokerMemory
 from shared.heartbeat import OK, Heartbeat
 
@@ -26,19 +27,21 @@ OLDEST_JOB_S: Final = 5
 MEMORY_WARNING: Final = 0.8
 MEMORY_CRITICAL: Final = 0.95
 IMAGE_MEMORY: Final = 0.8
+OLDEST_ASYNCHRONOUS_JOB_S: Final = 600
 OLDEST_WEBHOOK_S: Final = 3600
-"""Above each of these an alert fires: seconds, and parts of the memory that a server may use."""
+WEBHOOKS: Final = 1600
+"""Above each of these an alert fires: seconds, parts of the memory that a server may use, and a number of webhooks."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all gateways share. oldest_job_s, oldest_webhook_s: seconds for which the first has waited, 0 if none does,
+    """What all gateways share. oldest_job_s: seconds for which the first that is waited for has waited, 0 if none does,
     NaN if that cannot be told. broker, images: memory of the two servers; None: it does not answer.
     """
 
     workers: Sequence[Heartbeat]
     oldest_job_s: float
-    oldest_webhook_s: float
+    aside: Aside
     broker: BrokerMemory | None
     images: BrokerMemory | None
 
@@ -67,8 +70,12 @@ def _of_workers(workers: Sequence[Heartbeat]) -> Iterator[Alert]:
 def _of_servers(now: Shared, broker: BrokerMemory) -> Iterator[Alert]:
     if now.oldest_job_s > OLDEST_JOB_S:
         yield _alert("FacesearchJobsWait", "critical", "Jobs wait too long for a worker")
-    if now.oldest_webhook_s > OLDEST_WEBHOOK_S:
+    if now.aside.oldest_job_s > OLDEST_ASYNCHRONOUS_JOB_S:
+        yield _alert("FacesearchAsynchronousJobsWait", "warning", "Asynchronous jobs near their deadline")
+    if now.aside.oldest_webhook_s > OLDEST_WEBHOOK_S:
         yield _alert("FacesearchWebhooksWait", "warning", "Webhooks are not delivered")
+    if now.aside.webhooks > WEBHOOKS:
+        yield _alert("FacesearchWebhooksPileUp", "warning", "Many webhooks wait to be delivered")
     if broker.fraction > MEMORY_CRITICAL:
         yield _alert("FacesearchBrokerMemory", "critical", "The broker's memory is full")
     elif broker.fraction > MEMORY_WARNING:

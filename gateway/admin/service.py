@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from gateway.admin.alerts import Alert, Shared, firing
-from gateway.monitoring.broker import Queue, oldest_webhook_s, read_queue
+from gateway.monitoring.broker import Aside, Queue, read_aside, read_queue
 from gateway.monitoring.health import TIMEOUT_S, living_workers, parts_of_service
 from shared import audit, last_backup
 from shared.audit import Kept
@@ -65,16 +65,16 @@ async def get_service(control: Control, images: Redis) -> ServiceState:
     """Return the state now. images: the image store. Never raises."""
     redis = control.redis
     parts, broker, image_store = await asyncio.gather(parts_of_service(redis), _memory(redis), _memory(images))
-    queue, webhook_s, workers, backup = None, 0.0, [], None
+    queue, aside, workers, backup = None, Aside(), [], None
     if broker is not None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 workers, queue = await living_workers(redis), await read_queue(redis)
-                webhook_s, backup = await oldest_webhook_s(redis), await last_backup.read(redis)
+                aside, backup = await read_aside(redis), await last_backup.read(redis)
         except (RedisError, OSError, TimeoutError):
             broker, queue, workers = None, None, []
     oldest_s = math.nan if queue is None else queue.oldest_s
-    now = Shared(workers, oldest_s, webhook_s, broker, image_store)
+    now = Shared(workers, oldest_s, aside, broker, image_store)
     return {
         "release": version("facesearch"),
         "parts": parts,

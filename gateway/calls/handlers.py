@@ -63,7 +63,7 @@ def _handler(call: Call, known: FieldNames) -> _Handler:
 
     async def handle(request: web.Request) -> web.Response:
         app = request.app
-        is_asynchronous = call.method == "POST" and prefers_async(request.headers.getall(PREFER, []))
+        is_asynchronous = call.may_be_asynchronous and prefers_async(request.headers.getall(PREFER, []))
         async with AsyncExitStack() as held:
             held.enter_context(app[ADMISSION].place())
             async with within(app[SETTINGS].deadline_s) as request[DEADLINE]:

@@ -139,6 +139,8 @@ class AsynchronousJobs:
                 await self._image_store.call("UNLINK", *images)
         if accepted == FULL:
             raise AsynchronousFull("the tenant has its share of asynchronous jobs", RETRY_S)
+        if accepted == job_id:
+            self._metrics.asynchronous.accepted(call)
         return accepted
 
     async def has_webhook_secret(self, tenant_id: str) -> bool:
@@ -182,13 +184,16 @@ class AsynchronousJobs:
             return
         ended, lost, results = looked
         if ended:
+            self._metrics.asynchronous.expired.inc(ended)
             log.warning("asynchronous_jobs_expired", count=ended)
         for job_id in lost:
             self._metrics.lost.inc()
             log.warning("job_lost", job_id=job_id.decode())
         for job_id, result in zip(results[::2], results[1::2], strict=True):
             if (found := outcome_in(result)) is not None:
-                await self._broker.run(_FINISH, [], [job_id, *ending(found)])
+                ended_now: int = await self._broker.run(_FINISH, [], [job_id, *ending(found)])
+                if found == FAILED:
+                    self._metrics.asynchronous.expired.inc(ended_now)
                 await self._image_store.call("UNLINK", *(image_key(job_id.decode(), n) for n in range(MOST_IMAGES)))
 
 

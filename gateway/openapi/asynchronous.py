@@ -54,11 +54,6 @@ _WAITING: Final = (
 )
 
 
-def is_asynchronous(call: Call) -> bool:
-    """Return whether a call takes PREFERENCE and WEBHOOK."""
-    return call.method == "POST"
-
-
 def accepted() -> tuple[str, Json]:
     """Return the description and the content of the response 202 to a call."""
     return _WAITING, _content({})
@@ -77,7 +72,7 @@ def schemas() -> Json:
 
 def path(calls: Sequence[Call], refusals: Json, headers: Json) -> Json:
     """Return the path of jobs. refusals: the responses of other codes. headers: of its own responses."""
-    asynchronous = [call for call in calls if is_asynchronous(call)]
+    asynchronous = [call for call in calls if call.may_be_asynchronous]
     outcomes = [*map(ok, asynchronous), *(of(status) for status in Status if status is not Status.OK)]
     done = {"OK": example(Status.OK, asynchronous[0].result_example)}
     unknown = {"INVALID_REQUEST": example(Status.INVALID_REQUEST, UNKNOWN_JOB)}

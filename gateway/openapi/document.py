@@ -133,9 +133,9 @@ def _paths(models: Mapping[Call, type[CallParameters]], http_status: HttpStatus)
 def _operation(call: Call, model: type[CallParameters], http_status: HttpStatus) -> Json:
     headers = (*([] if call.is_reading else [REPLAYED]), *([QUALITY] if _shows_faces(call) else []))
     responses = {"200": _response("What became of the request: see `status`.", answers(call, http_status), *headers)}
-    if asynchronous.is_asynchronous(call):
+    if call.may_be_asynchronous:
         responses["202"] = {"$ref": f"#/components/responses/{asynchronous.ACCEPTED}"}
-    preference = [asynchronous.PREFERENCE, asynchronous.WEBHOOK] if asynchronous.is_asynchronous(call) else []
+    preference = [asynchronous.PREFERENCE, asynchronous.WEBHOOK] if call.may_be_asynchronous else []
     body = {"requestBody": {"required": True, "content": bodies(call, model)}} if call.has_body else {}
     return {
         "operationId": call.name,

@@ -140,6 +140,7 @@ class Deliveries:
                 await self._settle(tenant, job_id, RETRY, self._pause_s(int(fields["attempts"])), str(error))
         else:
             self._metrics.delivered.inc()
+            self._metrics.seconds.observe(max(0.0, time.time() - float(fields["created"])))
             await self._settle(tenant, job_id, DELIVERED)
 
     async def _give_up(self, tenant: str, job_id: str, reason: str) -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from contract.tenants import new_tenant
 from portraits import astronaut_png, faceless_png, hopper_jpeg
-from processes import gateway, wait_for
+from processes import gateway, two_free_ports, wait_for
 from service import Service
 from shared.asynchronous import DEADLINE_S, KEEP_S, key_of
 from shared.control import DROP_AFTER_S, Scope
@@ -245,7 +245,8 @@ def lonely_gateway(folder: Path, **settings: object) -> Iterator[tuple[httpx.Cli
 
 @pytest.mark.embedded("it looks into a broker of its own")
 def test_limits_of_waiting_jobs_and_the_end_of_one_that_nobody_does(tmp_path: Path) -> None:
-    with lonely_gateway(tmp_path, async_jobs=3, async_images_mib=8) as (http, redis):
+    port = two_free_ports()
+    with lonely_gateway(tmp_path, async_jobs=3, async_images_mib=8, metrics_port=port) as (http, redis):
         nobody = {"person_id": str(uuid.uuid4())}
         job_id, *_ = [accepted(http.post("/v1/delface", data=nobody, headers=ASYNC)) for _ in range(3)]
         full = http.post("/v1/delface", data=nobody, headers=ASYNC)
@@ -257,6 +258,9 @@ def test_limits_of_waiting_jobs_and_the_end_of_one_that_nobody_does(tmp_path: Pa
         failed = http.get(f"/v1/jobs/{job_id}")
         assert failed.headers["X-Job-Id"] == job_id, "it is the outcome"
         assert (failed.status_code, failed.json()) == (503, {"status": "FAIL", "message": "please try again later"})
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        assert "facesearch_asynchronous_expired_total 1.0" in metrics
+        assert 'facesearch_asynchronous_accepted_total{call="delface"} 3.0' in metrics
         accepted(http.post("/v1/delface", data=nobody, headers=ASYNC))
 
 

@@ -137,6 +137,21 @@ class TestMetrics:
         assert httpx.get(f"{observed.address}/v1/jobs/none", headers={"X-API-Key": "wrong"}).status_code == 401
         assert told() == [before[0] + 2, before[1] + 2, before[2] + 1]
 
+    def test_asynchronous_jobs_are_counted_as_they_are_accepted_and_done(self, observed: Service, port: int) -> None:
+        def told() -> list[float]:
+            return [
+                read(port, "facesearch_asynchronous_accepted_total", call="delface"),
+                read(port + 1, "facesearch_asynchronous_done_total", status="PERSON_ID_NOT_EXIST"),
+                read(port + 1, "facesearch_asynchronous_wait_seconds_count"),
+                read(port + 1, "facesearch_job_queue_seconds_count"),
+            ]
+
+        accepted, done, waited, others = told()
+        headers = {"Prefer": "respond-async"}
+        answer = observed.http.post("/v1/delface", data={"person_id": NOBODY}, headers=headers)
+        assert answer.status_code == 202
+        wait_for(lambda: told() == [accepted + 1, done + 1, waited + 1, others])
+
     def test_an_image_is_measured_in_all_stages_of_both_processes(self, observed: Service, port: int) -> None:
         stages = [
             *((port, "facesearch_gateway_stage_seconds_count", {"stage": s}) for s in ("limits", "upload")),

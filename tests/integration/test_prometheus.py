@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
+from https_receiver import Receiver, make_webhook_secret, receiving, webhooks_to
 from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import two_free_ports, wait_for
 from prometheus_server import DEPLOY, RULES, Prometheus, QdrantMetrics, at_once
@@ -35,9 +36,10 @@ class Watched:
 
     service: Service
     prometheus: Prometheus
+    receiver: Receiver
 
     def traffic(self) -> None:
-        """Send one request of each kind: all calls, with all their results."""
+        """Send one request of each kind: all calls, with all their results, and one that is not waited for."""
         http = self.service.http
         face, other, no_face = (
             base64.b64encode(image).decode() for image in (astronaut_png(), hopper_jpeg(), faceless_png())
@@ -54,6 +56,8 @@ class Watched:
         http.post("/v1/addface", data={"img": "A" * 3_000_000})
         http.post("/v1/addface", data={"img": face, "facedb": "nobodys"})
         http.post("/v1/searchface", data={"img": face}, headers={"X-API-Key": "wrong"})
+        later = {"Prefer": "respond-async", "X-Webhook-Url": self.receiver.url}
+        assert http.post("/v1/searchface", data={"img": face}, headers=later).status_code == 202
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     key.write_text(secrets.token_urlsafe())
     with (
         QdrantMetrics(key.read_text()) as qdrant,
-        Service(tmp_path_factory.mktemp("service"), {"FACESEARCH_METRICS_PORT": str(port)}) as service,
+        receiving(folder) as receiver,
+        Service(
+            tmp_path_factory.mktemp("service"), {"FACESEARCH_METRICS_PORT": str(port), **webhooks_to(receiver)}
+        ) as service,
         Prometheus(
             folder,
             {"gateway": f"127.0.0.1:{port}", "worker": f"127.0.0.1:{port + 1}", "qdrant": qdrant.address},
@@ -73,7 +80,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         ) as prometheus,
     ):
         wait_for(lambda: prometheus.healthy_targets() == {"gateway", "worker", "qdrant", "prometheus"})
-        yield Watched(service, prometheus)
+        make_webhook_secret(service.broker)
+        yield Watched(service, prometheus, receiver)
 
 
 def queries() -> Iterator[tuple[str, str]]:

@@ -95,6 +95,7 @@ async def test_an_outcome_is_delivered_signed_and_forgotten(scene: Scene, redis:
     assert abs(int(at) - time.time()) < 100
     assert await redis.keys("fs:webhook:*") == []
     assert scene.metrics.delivered._value.get() == 1
+    assert sum(each.get() for each in scene.metrics.seconds._buckets) == 1
 
 
 async def test_an_outcome_has_the_form_that_the_key_asks_for(scene: Scene) -> None:

@@ -25,7 +25,7 @@ from yarl import URL
 from facesearch.cli.main import main
 from gateway.webhooks.sending import Refused, Sender
 from gateway.webhooks.signing import signature
-from https_receiver import Receiver, receiving
+from https_receiver import LOOPBACK, Receiver, receiving, webhooks_to
 from portraits import faceless_png
 from processes import end, two_free_ports, wait_for
 from service import UNHURRIED, Service
@@ -33,8 +33,6 @@ from shared import proxies
 from shared.webhooks import delivery_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs/webhooks.md"
-
-LOOPBACK = "127.0.0.0/8,::1/128"
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +57,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    settings = {
-        **UNHURRIED,
-        "FACESEARCH_WEBHOOK_HOSTS": receiver.host,
-        "FACESEARCH_WEBHOOK_NETWORKS": LOOPBACK,
-        "SSL_CERT_FILE": str(receiver.certificate),
-    }
-    with Service(tmp_path_factory.mktemp("webhooks"), settings) as service:
+    with Service(tmp_path_factory.mktemp("webhooks"), {**UNHURRIED, **webhooks_to(receiver)}) as service:
         yield Scene(service, receiver)
 
 

@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from gateway.admin.alerts import Shared, firing
+from gateway.monitoring.broker import Aside
 from shared.broker_memory import BrokerMemory
 from shared.heartbeat import Heartbeat
 
 ROOT = Path(__file__).parents[3]
 
 WORKER = Heartbeat(store="ok", embedder="e")
-WELL = Shared((WORKER,), 0, 0, BrokerMemory(1, 0), BrokerMemory(1, 0))
+WELL = Shared((WORKER,), 0, Aside(), BrokerMemory(1, 0), BrokerMemory(1, 0))
 
 
 def memory(percent: float) -> BrokerMemory:
@@ -33,7 +34,9 @@ WRONG = {
     ),
     ("FacesearchBrokerDown", "critical"): replace(WELL, broker=None),
     ("FacesearchJobsWait", "critical"): replace(WELL, oldest_job_s=nextafter(5, 6)),
-    ("FacesearchWebhooksWait", "warning"): replace(WELL, oldest_webhook_s=nextafter(3600, 3601)),
+    ("FacesearchAsynchronousJobsWait", "warning"): replace(WELL, aside=Aside(oldest_job_s=nextafter(600, 601))),
+    ("FacesearchWebhooksWait", "warning"): replace(WELL, aside=Aside(oldest_webhook_s=nextafter(3600, 3601))),
+    ("FacesearchWebhooksPileUp", "warning"): replace(WELL, aside=Aside(webhooks=1601)),
     ("FacesearchBrokerMemory", "warning"): replace(WELL, broker=memory(80.01)),
     ("FacesearchBrokerMemory", "critical"): replace(WELL, broker=memory(95.01)),
     ("FacesearchImageStoreDown", "critical"): replace(WELL, images=None),
@@ -60,7 +63,9 @@ def test_an_alert_is_one_of_prometheus_in_the_same_words(name: str, severity: st
     ("name", "severity", "well"),
     [
         ("FacesearchJobsWait", "critical", replace(WELL, oldest_job_s=5)),
-        ("FacesearchWebhooksWait", "warning", replace(WELL, oldest_webhook_s=3600)),
+        ("FacesearchAsynchronousJobsWait", "warning", replace(WELL, aside=Aside(oldest_job_s=600))),
+        ("FacesearchWebhooksWait", "warning", replace(WELL, aside=Aside(oldest_webhook_s=3600))),
+        ("FacesearchWebhooksPileUp", "warning", replace(WELL, aside=Aside(webhooks=1600))),
         ("FacesearchBrokerMemory", "warning", replace(WELL, broker=memory(80))),
         ("FacesearchBrokerMemory", "critical", replace(WELL, broker=memory(95))),
         ("FacesearchImageStoreMemory", "warning", replace(WELL, images=memory(80))),
@@ -71,12 +76,14 @@ def test_it_holds_above_the_bound_of_the_rule(name: str, severity: str, well: Sh
     (rule,) = (rule for rule in rules if (rule["alert"], rule["labels"]["severity"]) == (name, severity))
     (bound,) = re.findall(r"> ([\d.]+)$", rule["expr"].strip())
     at_bound = {
-        "J": well.oldest_job_s,
-        "W": well.oldest_webhook_s,
-        "I": well.images.fraction,
-        "B": well.broker.fraction,
+        "FacesearchJobsWait": well.oldest_job_s,
+        "FacesearchAsynchronousJobsWait": well.aside.oldest_job_s,
+        "FacesearchWebhooksWait": well.aside.oldest_webhook_s,
+        "FacesearchWebhooksPileUp": well.aside.webhooks,
+        "FacesearchImageStoreMemory": well.images.fraction,
+        "FacesearchBrokerMemory": well.broker.fraction,
     }
-    assert float(bound) == at_bound[name.removeprefix("Facesearch")[0]]
+    assert float(bound) == at_bound[name]
 
 
 def test_nothing_is_told_of_a_service_that_works_or_of_what_cannot_be_told() -> None:
@@ -91,5 +98,5 @@ def test_a_broker_that_is_away_is_the_one_alert() -> None:
 
 
 def test_critical_ones_come_first() -> None:
-    found = firing(replace(WELL, oldest_webhook_s=4000, images=None))
+    found = firing(replace(WELL, aside=Aside(oldest_webhook_s=4000), images=None))
     assert [alert["severity"] for alert in found] == ["critical", "warning"]
