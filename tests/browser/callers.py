@@ -38,8 +38,8 @@ class Shown:
         return answer["message"]
 
 
-def enter(page: Any, key: str) -> None:
-    page.goto("/")
+def enter(page: Any, key: str, address: str = "") -> None:
+    page.goto(f"{address}/")
     page.get_by_label("API key", exact=True).fill(key)
     page.get_by_role("button", name="Open").click()
     page.get_by_role("heading", name="Search", exact=True).wait_for()

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from browser.callers import TENANT, Shown, add, choose, stored, visit
+from browser.callers import TENANT, Shown, add, choose, enter, stored, visit
 from browser.conftest import Watched
 from browser.programs import Programs
 from facesearch.exchange import reading, writing
+from processes import is_ready, two_free_ports, wait_for
 
 CARRIED = """encoded => {
     const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
@@ -377,18 +380,46 @@ class TestPeople:
         assert "person777" in lines.first.inner_text()
 
 
+@contextmanager
+def gateway(shown: Shown, port: int) -> Iterator[str]:
+    """Run another gateway of the service on a port. Yields its address. It is killed at the end."""
+    settings = {**shown.service.child("gateway").environ(), "FACESEARCH_PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway"], env={**settings, "FACESEARCH_ADMIN_PORT": str(port + 1)}
+    ) as process:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(lambda: is_ready(address))
+            yield address
+        finally:
+            process.kill()
+
+
 class TestAService:
-    def test_that_is_gone_is_said_and_one_that_is_back_is_used(
-        self, console: Any, shown: Shown, photos: dict[str, Path], watched: Watched
+    def test_that_is_gone_is_said_and_one_that_is_back_is_used_without_a_reload(
+        self, page: Any, shown: Shown, photos: dict[str, Path], watched: Watched
     ) -> None:
-        watched.expected.append("net::ERR_FAILED")
-        add(shown, photos["hopper.jpg"], name="Grace")
-        console.route("**/v1/**", lambda route: route.abort())
-        choose(console, photos["hopper.jpg"], "Who is this?")
-        console.get_by_text("The service does not answer").wait_for()
-        console.unroute("**/v1/**")
-        choose(console, photos["hopper.jpg"], "Who is this?")
-        console.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        grace = add(shown, photos["hopper.jpg"], name="Grace")
+        port = two_free_ports()
+        with gateway(shown, port) as address:
+            watched.origin = urlsplit(address).netloc
+            enter(page, shown.key, address)
+            page.evaluate("document.body.dataset.loaded = 'once'")
+        watched.expected += ["net::ERR_CONNECTION_REFUSED", "net::ERR_EMPTY_RESPONSE", "net::ERR_SOCKET_NOT_CONNECTED"]
+        again = page.get_by_role("alert").get_by_role("button", name="Try again")
+        choose(page, photos["hopper.jpg"], "Who is this?")
+        again.wait_for()
+        page.get_by_text("The page asks again every few seconds").wait_for()
+        visit(page, "People")
+        again.wait_for()
+        with gateway(shown, port):
+            page.get_by_text("The service answers again.").wait_for()
+            page.get_by_role("row", name="Grace").wait_for()
+            visit(page, "Search")
+            again.click()
+            page.get_by_role("listitem").filter(has_text="Grace").wait_for()
+        assert page.locator("body").get_attribute("data-loaded") == "once"
+        assert shown.http.delete(f"/v1/persons/{grace}").json()["status"] == "OK"
 
 
 class TestForEverybody:

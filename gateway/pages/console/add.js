@@ -42,7 +42,7 @@ export function addView() {
     add(current);
   });
 
-  async function add(photo) {
+  function add(photo) {
     const options = {
       name: name.value || null,
       external_id: externalId.value || null,
@@ -51,17 +51,21 @@ export function addView() {
       details: 1,
       facedb: session.facedb,
     };
+    return send(photo, options, newOnce());
+  }
+
+  async function send(photo, options, once) {
     button.disabled = true;
     fill(results, h("p", { class: "busy" }, text("adding")));
     const shown = programs({ method: "POST", path: "v1/addface", form: { ...options, img: { file: photo.name || "photo.jpg" } } });
     try {
-      const added = await call("POST", "v1/addface", { form: { ...options, img: photo.blob }, once: newOnce() });
+      const added = await call("POST", "v1/addface", { form: { ...options, img: photo.blob }, once });
       photoField.show(picture(photo, added.map((face) => face.box), added.map((face) => (face.existing ? "unknown" : "found"))));
       fill(results, h("ol", { class: "matches" }, added.map((face) => row(photo, face))), shown);
       announce("faces-added", { count: added.filter((face) => !face.existing).length });
       await session.refresh();
     } catch (error) {
-      fill(results, problem(error), shown);
+      fill(results, problem(error, () => send(photo, options, once)), shown);
     } finally {
       button.disabled = false;
     }

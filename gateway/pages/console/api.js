@@ -1,4 +1,5 @@
 // Calls of the API.
+import { connection } from "./connection.js";
 
 const PATIENCE_MS = 60_000;
 
@@ -35,6 +36,7 @@ export async function call(method, path, { form = null, json = null, query = {},
   try {
     answer = await fetch(url, { method, headers, body: json === null ? form && formData(form) : JSON.stringify(json), signal: AbortSignal.timeout(PATIENCE_MS) });
   } catch {
+    connection.lose();
     throw new ApiError("UNREACHABLE", "", 0);
   }
   const about = { requestId: answer.headers.get("X-Request-Id"), reason: answer.headers.get("X-Face-Quality") };
@@ -42,6 +44,7 @@ export async function call(method, path, { form = null, json = null, query = {},
   try {
     body = await answer.json();
   } catch {
+    connection.lose(); // what answers is a proxy before it
     throw new ApiError("UNREACHABLE", "", answer.status, about);
   }
   if (body.status !== "OK") throw new ApiError(body.status, String(body.message), answer.status, about);

@@ -32,7 +32,7 @@ export function compareView() {
       fill(results, h("p", { class: "verdict" }, text(RESULTS[result])), h("output", { class: "confidence" }, number(similarity)), bar(similarity), shown);
       announce(RESULTS[result]);
     } catch (error) {
-      fill(results, problem(error), shown);
+      fill(results, problem(error, compare), shown);
     }
   }
 

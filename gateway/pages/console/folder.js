@@ -5,13 +5,11 @@ import { download } from "./download.js";
 import { fill, h, newId } from "./dom.js";
 import { labelled, say, text } from "./i18n.js";
 import { isPhoto, openPhoto } from "./photo.js";
-import { explained } from "./problems.js";
+import { explained, LATER } from "./problems.js";
 import { folderPrograms } from "./scripts.js";
 import { session } from "./session.js";
 
 const AT_ONCE = 4;
-/** Statuses after which the same may succeed, whatever the HTTP code. */
-const LATER = ["FAIL", "UNREACHABLE"];
 
 const MOST_TRIES = 8;
 const LONGEST_PAUSE_S = 20;

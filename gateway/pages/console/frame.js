@@ -1,8 +1,12 @@
 // What both consoles have around their views: the key, the navigation, the language and the theme.
+import { connection } from "./connection.js";
 import { byId, fill, h } from "./dom.js";
 import { labelled, LANGUAGES, preferredLanguage, retranslate, text, useLanguage } from "./i18n.js";
 import { problem } from "./problems.js";
 import { nextTheme, useTheme } from "./theme.js";
+
+/** How long it is said that the service answers again. */
+const SAID_MS = 10_000;
 
 /**
  * Start a console. makers: for each view a function that returns it; one with a method `enter()` is told each time it is
@@ -18,6 +22,10 @@ export async function startConsole(makers, session, { api = "", controls = [], o
   byId("navigation").append(...Object.keys(makers).map((name) => h("a", { href: `#${name}` }, text(name))));
   for (const id of ["key-title", "key-label", "key-hint", "api-page"]) fill(byId(id), text(`${api}${id}`));
   keyForm(session);
+  connection.addEventListener("change", () => {
+    tellOf(connection);
+    if (!connection.isLost) byId("view").lastElementChild?.enter?.();
+  });
   session.addEventListener("change", () => {
     forget.hidden = !session.isOpen;
     if (!session.isOpen) {
@@ -55,6 +63,15 @@ export async function startConsole(makers, session, { api = "", controls = [], o
     views.clear();
     show();
   };
+}
+
+/** Say whether the service answers: that it does again for some seconds. */
+function tellOf({ isLost }) {
+  const place = byId("connection");
+  const said = text(isLost ? "connection-lost" : "connection-found", {}, "p");
+  said.className = isLost ? "problem" : "well";
+  fill(place, said);
+  if (!isLost) setTimeout(() => said.remove(), SAID_MS);
 }
 
 function languageChoice() {

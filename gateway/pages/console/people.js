@@ -62,7 +62,7 @@ export function peopleView() {
       more.hidden = next === null;
       if (rows.children.length === 0) fill(said, text("nobody-listed"));
     } catch (error) {
-      fill(said, problem(error));
+      fill(said, problem(error, enter));
     } finally {
       more.disabled = false;
     }

@@ -28,8 +28,14 @@ export function explained(error) {
   return key === undefined ? ["problem-other", { message: error.message }] : [key, {}];
 }
 
-/** Return an element that says what went wrong, with the id of the request for the operator. */
-export function problem(error) {
+/** Statuses after which the same may succeed, whatever the HTTP code. */
+export const LATER = ["FAIL", "UNREACHABLE"];
+
+/**
+ * Return an element that says what went wrong, with the id of the request for the operator. again: does the same once
+ * more; there is a button for it where that may help.
+ */
+export function problem(error, again = null) {
   const id = error.requestId ?? null;
   const [key, given] = explained(error);
   return h(
@@ -37,6 +43,7 @@ export function problem(error) {
     { class: "problem", role: "alert" },
     text(key, given),
     id === null ? null : h("small", {}, " ", text("request-id", { id })),
+    again !== null && LATER.includes(error.status) ? [" ", h("button", { type: "button", class: "quiet", click: again }, text("try-again"))] : null,
   );
 }
 

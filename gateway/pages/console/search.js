@@ -32,7 +32,7 @@ export function searchView() {
       announce("faces-found", { count: found.faces.length });
     } catch (error) {
       if (error.status === "NO_SIMILAR_FACE") fill(results, h("p", {}, text("nobody-stored")), addForm(whole(photo)));
-      else fill(results, problem(error));
+      else fill(results, problem(error, () => search(photo)));
     }
   }
 
@@ -88,11 +88,11 @@ function whole(photo) {
   return { file: photo.name || "photo.jpg", blob: async () => photo.blob };
 }
 
-/** Add an image. Returns the person and the same as a program. */
-async function addFace(image, options) {
+/** Add an image, under one id however often it is tried. Returns the person and the same as a program. */
+async function addFace(image, options, once) {
   const form = { ...options, facedb: session.facedb };
   const shown = programs({ method: "POST", path: "v1/addface", form: { ...form, img: { file: image.file } } });
-  const [person] = await call("POST", "v1/addface", { form: { ...form, img: await image.blob() }, once: newOnce() });
+  const [person] = await call("POST", "v1/addface", { form: { ...form, img: await image.blob() }, once });
   return [person, shown];
 }
 
@@ -103,8 +103,9 @@ function addForm(image) {
   const form = h("form", { class: "inline" }, field(text("name"), name), h("button", {}, text("add-as-new")), said);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    const once = newOnce();
     tell(said, async () => {
-      const [person, shown] = await addFace(image, { name: name.value || null, faces: "largest" });
+      const [person, shown] = await addFace(image, { name: name.value || null, faces: "largest" }, once);
       await session.refresh();
       return [text("added-person", { name: person.name }), shown];
     });
@@ -117,8 +118,9 @@ async function addPhoto(button, match, image) {
   const said = h("div", { class: "done", role: "status" });
   button.closest("li").append(said);
   button.disabled = true;
+  const once = newOnce();
   await tell(said, async () => {
-    const [, shown] = await addFace(image, { person_id: match.person_id });
+    const [, shown] = await addFace(image, { person_id: match.person_id }, once);
     return [text("added-photo", { name: match.name }), shown];
   });
 }
@@ -127,6 +129,6 @@ async function tell(place, action) {
   try {
     fill(place, await action());
   } catch (error) {
-    fill(place, problem(error));
+    fill(place, problem(error, () => tell(place, action)));
   }
 }
