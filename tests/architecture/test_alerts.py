@@ -31,6 +31,12 @@ def test_every_runbook_url_leads_to_the_section_of_its_alert() -> None:
         assert alert["annotations"]["runbook_url"] == places[alert["alert"]]
 
 
+def test_the_run_book_begins_with_a_table_of_every_alert_and_how_severe_it_is() -> None:
+    rows = re.findall(r"^\| \[(\w+)\]\(.*?\) \| ([\w, ]+) \|", (ROOT / "docs/run-book.md").read_text(), re.MULTILINE)
+    severities = {name: {alert["labels"]["severity"] for alert in ALERTS if alert["alert"] == name} for name in NAMES}
+    assert {name: {*said.split(", ")} for name, said in rows} == severities
+
+
 def test_every_alert_is_critical_or_a_warning() -> None:
     assert {alert["labels"]["severity"] for alert in ALERTS} == {"critical", "warning"}
 
