@@ -45,6 +45,12 @@ def face(seed: int, name: str = "") -> Point:
     return Point(uuid.uuid4(), name, unit(seed))
 
 
+def faces_in(store: Store, collection: str) -> int:
+    """Return how many faces the persons of a collection have."""
+    (counts,) = store.counts([collection])
+    return counts.faces
+
+
 class Backend:
     """One engine and its data."""
 

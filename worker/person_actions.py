@@ -75,13 +75,14 @@ def update_person(job: UpdatePersonJob, runtime: Runtime) -> Person:
 def count_facedbs(job: CountFacedbsJob, runtime: Runtime) -> list[CountedFacedb]:
     """Count the persons and faces of each face database. Raises Unavailable when that takes longer than a job may."""
     taken = Stopwatch(runtime.waited_s)
+    counting = runtime.store.counts([facedb.collection for facedb in job.facedbs])
     counted: list[CountedFacedb] = []
     for facedb in job.facedbs:
         require_time(job)
         if taken.seconds() > runtime.patience_s:
-            raise Unavailable("counting takes too long")
-        persons = runtime.store.count(facedb.collection)
-        faces = max(persons, runtime.store.count_faces(facedb.collection))  # some may be deleted meanwhile
+            raise Unavailable(f"{len(counted)} of {len(job.facedbs)} facedbs are counted, which takes too long")
+        counts = next(counting)
+        persons, faces = counts.persons, counts.faces
         counted.append({"facedb": facedb.name, "persons": persons, "faces": faces, "default": facedb.default})
     return counted
 

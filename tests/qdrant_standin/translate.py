@@ -127,6 +127,8 @@ def _condition(condition: object) -> Any:
     match condition:
         case models.FieldCondition(match=models.MatchValue(value=value)):
             return edge.FieldCondition(key=condition.key, match=edge.MatchValue(value))
+        case models.FieldCondition(match=models.MatchAny(any=values)):
+            return edge.FieldCondition(key=condition.key, match=edge.MatchAny(values))
         case models.FieldCondition(range=models.Range() as limits):
             limits = edge.RangeFloat(gte=limits.gte, gt=limits.gt, lte=limits.lte, lt=limits.lt)
             return edge.FieldCondition(key=condition.key, range=limits)

@@ -115,6 +115,14 @@ class Changes(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many persons a collection has, and how many faces they have in all; both from 0."""
+
+    persons: int
+    faces: int
+
+
 Position = tuple[int, uuid.UUID]
 """The place of a person in the pages of a collection: (added, or 0 without it; person_id)."""
 
@@ -132,7 +140,7 @@ class Store(Protocol):
     """Collections by name. Adding the first point creates a collection, which remembers the identity of its vectors.
 
     Every method raises StoreUnavailable when the engine cannot answer. Methods that read or write points raise
-    IdentityMismatch for vectors of another identity; count, count_faces, collections, identity_of, identities and drop
+    IdentityMismatch for vectors of another identity; count, counts, collections, identity_of, identities and drop
     do not, so that an operator can clear up. All methods may be called from several threads.
 
     identity: of the vectors that are added, and of the collections that may be read. `under` gives the same collections
@@ -214,8 +222,11 @@ class Store(Protocol):
     def count(self, collection: str) -> int:
         """Return the number of points, one for each person; 0 for an unknown collection."""
 
-    def count_faces(self, collection: str) -> int:
-        """Return the number of faces of all persons; 0 for an unknown collection. Does not go through all of them."""
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        """Yield how much each of these collections has, in their order, each counted no earlier than it is asked for;
+        nothing is in an unknown collection. Persons are not gone through. What was counted is remembered where counting
+        takes long, so that a caller that gives up can begin again and comes further. Raises while it is read.
+        """
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""

@@ -32,7 +32,7 @@ class MeasuredStore:
         self.collections = store.collections
         self.points = store.points
         self.count = store.count
-        self.count_faces = store.count_faces
+        self.counts = store.counts
         self.identities = store.identities
         self.drop = store.drop
         self.compact = store.compact

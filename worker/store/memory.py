@@ -16,6 +16,7 @@ from worker.models.spaces import Spaces
 from worker.store.backend import Backend
 from worker.store.base import (
     Changes,
+    Counts,
     Match,
     Person,
     Point,
@@ -150,11 +151,13 @@ class MemoryStore:
             self._open()
             return len(self._collections[collection].points) if collection in self._collections else 0
 
-    def count_faces(self, collection: str) -> int:
-        with self._lock:
-            self._open()
-            kept = self._collections.get(collection)
-            return sum(len(faces_of(point)) for point in kept.points.values()) if kept else 0
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        for collection in collections:
+            with self._lock:
+                self._open()
+                kept = self._collections.get(collection)
+                points = list(kept.points.values()) if kept else []
+            yield Counts(len(points), sum(len(faces_of(point)) for point in points))
 
     def collections(self) -> list[str]:
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Final
 
 from shared.control.migrations import Migration
 from worker.models.identity import Identity
-from worker.store.base import Changes, Face, Match, Person, Point, Position, Store, StoreError, Vector
+from worker.store.base import Changes, Counts, Face, Match, Person, Point, Position, Store, StoreError, Vector
 from worker.store.faces import FacesOpposed, faces_of, with_faces
 
 FindMigrations = Callable[[], Mapping[str, Migration]]
@@ -104,8 +104,8 @@ class MigratedStore:
     def count(self, collection: str) -> int:
         return self._store.count(self._current(collection))
 
-    def count_faces(self, collection: str) -> int:
-        return self._store.count_faces(self._current(collection))
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        return self._store.counts([self._current(collection) for collection in collections])
 
     def collections(self) -> list[str]:
         """Return the names of all collections, those of facedbs that are or were migrated by their own."""

@@ -15,9 +15,10 @@ from typing import Any, Final
 import qdrant_edge as engine
 
 from shared.host.disk import sync_tree
-from worker.store.base import PAGE, StoreUnavailable
+from worker.store.base import PAGE, Counts, StoreUnavailable
 from worker.store.edge import indexes, segments
 from worker.store.edge.background_indexing import BackgroundIndexing
+from worker.store.edge.counts import counted, forget, keep
 from worker.store.edge.files import EdgeFiles
 from worker.store.edge.shards import OpenShards
 
@@ -90,10 +91,10 @@ class Compaction:
                 with closing(self._created(collection, folder / "shard")) as copy:
                     yield from self._filled(collection, copy)
                     yield from self._filled_up(collection, copy)
-                    count = _count(copy)
+                    counts = counted(copy)
                 sync_tree(folder)  # before jobs have to wait
                 yield
-                self._put(collection, folder / "shard", count)
+                self._put(collection, folder / "shard", counts)
         finally:
             self.changes.end(collection)
 
@@ -159,23 +160,25 @@ class Compaction:
             if after is None:
                 return
 
-    def _put(self, collection: str, path: Path, count: int) -> None:
-        """Replace the collection by the copy, which has count points, with the last changes; by nothing if it is
+    def _put(self, collection: str, path: Path, counts: Counts) -> None:
+        """Replace the collection by the copy, in which that much is, with the last changes; by nothing if it is
         empty.
         """
         with self.alone(collection):
             changed = self.changes.take(collection)
             if changed is None:
                 return
+            forget(self.files.path(collection))
             if changed:
                 with (
                     closing(engine.EdgeShard.load(str(path))) as copy,
                     closing(engine.EdgeShard.load(str(self.files.shard(collection)))) as original,
                 ):
                     _repeat(copy, original, changed)
-                    count = _count(copy)
-            if count:
+                    counts = counted(copy)
+            if counts.persons:
                 self.files.replace(collection, path)
+                keep(self.files.path(collection), counts)
             else:
                 self.files.remove(collection)
 

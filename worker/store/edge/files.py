@@ -3,6 +3,7 @@
     <folder>/.lock                         flock of the process that uses the folder
     <folder>/<collection>/collection.json  name and identity
     <folder>/<collection>/shard/           the engine's files
+    <folder>/<collection>/counts.json      what is in it, while it is closed (worker/store/edge/counts.py)
     <folder>/<collection>/shard.new/       their replacement, complete; if the process is killed, the next one that
                                            opens the collection puts it in place
     <folder>/.tmp-<uuid>/                  being made or being removed; cleared at the next start

@@ -9,14 +9,13 @@ import copy
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import qdrant_edge as engine
 import structlog
 
-from shared.persons import MAX_FACES
 from worker.models.identity import Identity
 from worker.periodic import Periodic
 from worker.store import attributes, paging
@@ -24,6 +23,7 @@ from worker.store.base import (
     PAGE,
     THRESHOLD_MARGIN,
     Changes,
+    Counts,
     Match,
     Person,
     Point,
@@ -37,7 +37,7 @@ from worker.store.base import (
     parsed_identity,
     ranked,
 )
-from worker.store.edge import files, indexes, segments
+from worker.store.edge import counts, files, indexes, segments
 from worker.store.edge.background_indexing import BackgroundIndexing
 from worker.store.edge.compaction import Compaction
 from worker.store.edge.errors import as_store_errors
@@ -83,11 +83,12 @@ class _ChangeCounter:
 
 
 class _Shard:
-    """An open shard, and the identity of its vectors."""
+    """An open shard, the folder of its collection and the identity of its vectors."""
 
-    def __init__(self, shard: engine.EdgeShard, identity: str) -> None:
+    def __init__(self, shard: engine.EdgeShard, folder: Path, identity: str) -> None:
         self.engine = shard
         self.identity = identity
+        self._folder = folder
         self.unflushed = _ChangeCounter()
         self.unoptimized = _ChangeCounter()
         self._indexed: set[str] = set()  # keys known to be indexed; add and update are atomic
@@ -111,7 +112,12 @@ class _Shard:
         self._indexed.add(key)
 
     def close(self) -> None:
+        counted = None
+        with suppress(StoreError), as_store_errors(self._folder):  # a damaged one is noticed by who asks for more
+            counted = counts.counted(self.engine)
         self.engine.close()
+        if counted is not None:
+            counts.keep(self._folder, counted)
 
 
 class EdgeStore:
@@ -322,18 +328,8 @@ class EdgeStore:
             except FileNotFoundError:
                 return 0
 
-    def count_faces(self, collection: str) -> int:
-        request = engine.FacetRequest(key=FACE_COUNT, limit=MAX_FACES, exact=True)
-        with as_store_errors(self._files.folder / collection):
-            try:
-                with self._shards.use(collection) as shard:
-                    persons = shard.engine.count(engine.CountRequest(exact=True))
-                    if shard.missing_indexes([FACE_COUNT]):  # made before anybody gets a second face
-                        return persons
-                    counted = shard.engine.facet(request).hits
-            except FileNotFoundError:
-                return 0
-        return persons + sum((int(str(hit.value)) - 1) * hit.count for hit in counted)
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        return map(self._counts, collections)
 
     def collections(self) -> list[str]:
         self._shards.check()
@@ -376,6 +372,19 @@ class EdgeStore:
             self._indexing.close()
             self._files.release()
 
+    def _counts(self, collection: str) -> Counts:
+        self._shards.check()
+        with as_store_errors(self._files.folder / collection):
+            try:
+                self._files.identity(collection)  # as before it is opened: it may be damaged
+                kept = counts.kept(self._files.path(collection))
+                if kept is not None:
+                    return kept
+                with self._shards.use(collection) as shard:
+                    return counts.counted(shard.engine)
+            except FileNotFoundError:
+                return Counts(0, 0)
+
     def _page(self, collection: str, begin: Any) -> tuple[list[Point], object]:
         """Return points from that id on and the id that follows them, None at the end. Pages go by id, so that an
         optimiser that moves points between segments hides none.
@@ -403,9 +412,10 @@ class EdgeStore:
     def _open(self, collection: str) -> _Shard:
         self._files.settle(collection)
         identity = self._files.identity(collection)
-        path = self._files.shard(collection)
+        folder, path = self._files.path(collection), self._files.shard(collection)
+        counts.forget(folder)
         if identity not in self._used:
-            return _Shard(engine.EdgeShard.load(str(path)), identity)
+            return _Shard(engine.EdgeShard.load(str(path)), folder, identity)
         # With the configuration, as a shard of an older release has another one.
         config = segments.config(self._index_from, Identity.parse(identity).dimension)
         shard = engine.EdgeShard.load(str(path), config)
@@ -413,7 +423,7 @@ class EdgeStore:
             shard.close()
             self._indexing.await_indexed(collection, path)
             shard = engine.EdgeShard.load(str(path))
-        return _Shard(shard, identity)
+        return _Shard(shard, folder, identity)
 
     def _make(self, collection: str) -> None:
         config = segments.config(self._index_from, self.identity.dimension)

@@ -163,14 +163,20 @@ class Collections:
         except Missing:
             return 0
 
-    def further_faces_in(self, name: str, only: models.Filter | None = None) -> int:
-        """Return how many faces the persons have that match the filter, beyond the first of each. Raises Missing."""
+    def with_several_faces(self, name: str, only: models.Filter | None = None) -> dict[int, int]:
+        """Return how many persons that match the filter have each number of faces from 2 on. Raises Missing."""
         if FACE_COUNT not in self._described(name).payload_schema:  # made before anybody gets a second face
-            return 0
-        counted = self._retries.call(
-            lambda: self._client.facet(name, FACE_COUNT, facet_filter=only, limit=MAX_FACES, exact=True)
-        )
-        return sum((int(hit.value) - 1) * hit.count for hit in counted.hits)
+            return {}
+        counted = self.by_value(name, FACE_COUNT, MAX_FACES, only)
+        return {int(faces): persons for faces, persons in counted.items() if int(faces) > 1}
+
+    def by_value(self, name: str, key: str, limit: int, only: models.Filter | None = None) -> dict[str, int]:
+        """Return how many points that match the filter have each value of an indexed key, as text. limit: most values.
+        Raises Missing.
+        """
+        counted = self._retries.call(lambda: self._client.facet(name, key, facet_filter=only, limit=limit, exact=True))
+        # The engine lists values of removed points, too.
+        return {str(hit.value): hit.count for hit in counted.hits if hit.count}
 
     def remembered(self, name: str) -> str | None:
         """Return the identity in the collection's metadata; None if facesearch did not make it. Raises Missing."""

@@ -1,5 +1,6 @@
 """The parameters of collections."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from qdrant_client import models
@@ -81,6 +82,16 @@ def graph(settings: Settings, dimension: int, faces: int, *, has_graph: bool) ->
 def of_facedb(facedb: str) -> models.Filter:
     """Return the filter for the points of this facedb in a shared collection."""
     return models.Filter(must=[models.FieldCondition(key=FACEDB_KEY, match=models.MatchValue(value=facedb))])
+
+
+def of_facedbs(facedbs: Sequence[str], faces: int | None = None) -> models.Filter:
+    """Return the filter for the points of these facedbs in a shared collection. faces: from 2, only those of persons
+    with this number of faces.
+    """
+    of_them = models.FieldCondition(key=FACEDB_KEY, match=models.MatchAny(any=list(facedbs)))
+    if faces is None:
+        return models.Filter(must=[of_them])
+    return models.Filter(must=[of_them, models.FieldCondition(key=FACE_COUNT, match=models.MatchValue(value=faces))])
 
 
 def write_ordering(settings: Settings) -> models.WriteOrdering:

@@ -8,6 +8,7 @@ face does not exist in the store, and its next face may have another identity th
 import contextlib
 import copy
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final, Self
 
@@ -19,6 +20,7 @@ from worker.models.identity import Identity
 from worker.store import attributes, paging
 from worker.store.base import (
     Changes,
+    Counts,
     IdentityMismatch,
     Match,
     Person,
@@ -34,13 +36,16 @@ from worker.store.base import (
 from worker.store.kept_faces import FACE_COUNT
 from worker.store.qdrant.collections import Collections
 from worker.store.qdrant.errors import Missing
-from worker.store.qdrant.layout import FACEDB_KEY, PERSON_ID, SHARED_PREFIX, of_facedb
+from worker.store.qdrant.layout import FACEDB_KEY, PERSON_ID, SHARED_PREFIX, of_facedb, of_facedbs
 from worker.store.qdrant.pages import Pages, PersonReader, equal, person_of_record
 from worker.store.qdrant.retries import CHECK_S, Retries, operation
 from worker.store.qdrant.search import Searches
 
 _MOST_FACEDBS: Final = 1_000_000
 """Limit of one listing, which the server requires."""
+
+_COUNTED_AT_ONCE: Final = 100
+"""Facedbs that are counted together: in three requests, and one more for each number of faces that persons have."""
 
 
 class SharedQdrantStore:
@@ -183,14 +188,9 @@ class SharedQdrantStore:
     def count(self, collection: str) -> int:
         return sum(self._collections.count_in(home, collection) for home in self._collections.shared_names())
 
-    @operation
-    def count_faces(self, collection: str) -> int:
-        faces = 0
-        for home in self._collections.shared_names():
-            with contextlib.suppress(Missing):  # dropped since
-                persons = self._collections.count_in(home, collection)
-                faces += persons + (self._collections.further_faces_in(home, of_facedb(collection)) if persons else 0)
-        return faces
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        for begin in range(0, len(collections), _COUNTED_AT_ONCE):
+            yield from self._counts(collections[begin : begin + _COUNTED_AT_ONCE])
 
     def collections(self) -> list[str]:
         """Return those that have a point, of any identity."""
@@ -240,14 +240,25 @@ class SharedQdrantStore:
         self._searches = Searches(self._client, collections, self._settings)
         self._pages = Pages(self._client, collections)
 
+    @operation
+    def _counts(self, facedbs: Sequence[str]) -> list[Counts]:
+        persons: Counter[str] = Counter()
+        further: Counter[str] = Counter()  # faces beyond the first of a person
+        for home in self._collections.shared_names():
+            with contextlib.suppress(Missing):  # dropped since
+                persons.update(self._by_facedb(home, of_facedbs(facedbs)))
+                for faces in self._collections.with_several_faces(home, of_facedbs(facedbs)):
+                    for facedb, number in self._by_facedb(home, of_facedbs(facedbs, faces)).items():
+                        further[facedb] += (faces - 1) * number
+        return [Counts(persons[facedb], persons[facedb] + further[facedb]) for facedb in facedbs]
+
     def _held_by(self, home: str) -> set[str]:
         """Return the facedbs that have points in a shared collection. Raises Missing."""
+        return set(self._by_facedb(home))
 
-        def facet() -> models.FacetResponse:
-            return self._client.facet(home, FACEDB_KEY, limit=_MOST_FACEDBS, exact=True)
-
-        # The engine lists values of removed points, too.
-        return {str(hit.value) for hit in self._retries.call(facet).hits if hit.count}
+    def _by_facedb(self, home: str, only: models.Filter | None = None) -> dict[str, int]:
+        """Return how many points that match the filter each facedb has in a shared collection. Raises Missing."""
+        return self._collections.by_value(home, FACEDB_KEY, _MOST_FACEDBS, only)
 
     def _refuse_another_identity(self, facedb: str) -> None:
         """Raise IdentityMismatch if another identity's collection has points of the facedb, and StoreError if the

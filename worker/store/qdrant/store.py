@@ -14,6 +14,7 @@ from worker.models.identity import Identity
 from worker.store import attributes, paging
 from worker.store.base import (
     Changes,
+    Counts,
     IdentityMismatch,
     Match,
     Person,
@@ -135,12 +136,8 @@ class QdrantStore:
         except Missing:
             return 0
 
-    @operation
-    def count_faces(self, collection: str) -> int:
-        try:
-            return self.count(collection) + self._collections.further_faces_in(collection)
-        except Missing:
-            return 0
+    def counts(self, collections: Sequence[str]) -> Iterator[Counts]:
+        return map(self._counts, collections)
 
     def collections(self) -> list[str]:
         """Return the collections of facesearch: a server may hold others. Each has a call with its own time limit."""
@@ -178,6 +175,15 @@ class QdrantStore:
 
     def close(self) -> None:
         self._collections.close()
+
+    @operation
+    def _counts(self, collection: str) -> Counts:
+        try:
+            persons = self.count(collection)
+            several = self._collections.with_several_faces(collection) if persons else {}
+            return Counts(persons, persons + sum((faces - 1) * number for faces, number in several.items()))
+        except Missing:  # dropped since
+            return Counts(0, 0)
 
     def _struct(self, point: Point, payload: dict[str, Any]) -> models.PointStruct:
         vector = {self._collections.vector_name: point.vector.tolist()}
