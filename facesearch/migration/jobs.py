@@ -24,7 +24,7 @@ from shared.migration_jobs import (
     ReconcileJob,
     SeenPerson,
 )
-from shared.operator_jobs import Image, OperatorJobs
+from shared.operator_jobs import FAILED, Image, OperatorJobs
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -90,7 +90,7 @@ class MigrationJobs:
                 return kind.model_validate_json(str(outcome.message))
             if outcome.status is not Status.FAIL:
                 raise RefusedPhotoError(_reason(outcome.status, str(outcome.message)))
-            why = "the job failed; the log of the workers says why"
+            why = FAILED
         raise OperatorError(f"{why}. The same command goes on with the rest")
 
 

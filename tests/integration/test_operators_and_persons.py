@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
+import backends
 from contract.tenants import new_tenant
 from facesearch.cli.main import main
 from portraits import astronaut_png, hopper_jpeg, side_by_side
 from service import Service
+from shared import operator_jobs
 from shared.control.retentions import ERASE
 from shared.fair_queue import HELD, LINE_PREFIX
 
@@ -239,13 +241,35 @@ class TestCommands:
             "name must be at most 128 letters and digits"
         )
 
-    def test_facedbs_are_counted(self, operator: Operator) -> None:
+    def test_facedbs_are_counted(self, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(operator_jobs, "COUNTED_AT_ONCE", 2)
+        operator.run("facedbs", "create", "empty")
+        operator.run("facedbs", "create", "none")
         assert operator.json("facedbs", "list", "--count") == [
-            {"facedb": "default", "persons": 2, "faces": 2, "default": True}
+            {"facedb": "default", "persons": 2, "faces": 2, "default": True},
+            {"facedb": "empty", "persons": 0, "faces": 0, "default": False},
+            {"facedb": "none", "persons": 0, "faces": 0, "default": False},
         ]
+        operator.run("facedbs", "drop", "empty", "--yes")
+        operator.run("facedbs", "drop", "none", "--yes")
         assert operator.run("facedbs", "list", "--count").stdout == (
             "FACEDB   DEFAULT  PERSONS  FACES\ndefault  yes      2        2\n"
         )
+
+    def test_what_to_do_is_said_where_a_worker_fails(self, operator: Operator) -> None:
+        if backends.qdrant():
+            pytest.skip("the files of the store are elsewhere")
+        (listed,) = operator.json("facedbs", "list")
+        damaged = operator.service.folder / "faces" / listed["collection"] / "collection.json"
+        whole = damaged.read_bytes()
+        damaged.write_bytes(b"")
+        try:
+            assert operator.refused("facedbs", "list", "--count") == (
+                "a worker tried it and failed: most likely its store did not answer in time; try again, and if it "
+                "stays so, look for the reason at job_failed or job_unavailable in the log of the workers"
+            )
+        finally:
+            damaged.write_bytes(whole)
 
 
 def test_without_a_worker_it_is_said_and_no_job_is_left(valkey_url: str) -> None:
