@@ -119,7 +119,12 @@ def print_heads(data_dir: Path | None) -> None:
 @click.option("--call", help="Calls of this name, such as searchface.")
 @click.option("--tenant", help="Calls of this tenant.")
 @click.option("--key", help="Calls with the key of this id.")
-@click.option("--since", type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")), help="Calls from this time (UTC) on.")
+@click.option(
+    "--since",
+    type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")),
+    metavar="TIME",
+    help="Calls from this time (UTC) on, such as 2026-11-01 or 2026-11-01T09:30:00.",
+)
 @data_dir_option
 @reported
 def calls(

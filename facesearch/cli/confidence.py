@@ -47,9 +47,11 @@ _CHANGES: Final = (
 @click.command("confidence")
 @click.argument("name")
 @tenant_option
-@click.option("--write", "what", flag_value="write", help="Give the confidences of NAME by this from now on.")
-@click.option("--remove", "what", flag_value="remove", help="Give them by the model's calibration again.")
-@click.option("--undo", "what", flag_value="undo", help="Give them as before the last change.")
+@click.option(
+    "--write", "what", flag_value="write", help="Calibrate the confidences of NAME by this estimate from now on."
+)
+@click.option("--remove", "what", flag_value="remove", help="Use the model's calibration again.")
+@click.option("--undo", "what", flag_value="undo", help="Use the calibration from before the last change.")
 @data_dir_option
 @json_option
 @reported

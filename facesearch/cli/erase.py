@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A backup, or a folder of backups: say whether these persons are in it. May be repeated.",
+    help="Backup, or folder of backups, to look for these persons in. May be repeated.",
 )
-@click.option("--keep", type=click.IntRange(1), metavar="N", help="Backups that are kept there, as for `backup`.")
+@click.option(
+    "--keep", type=click.IntRange(1), metavar="N", help="Number of backups that are kept there, as for `backup`."
+)
 @yes_option
 @data_dir_option
 @reported
@@ -66,8 +68,8 @@ def erase(
 ) -> None:
     """Erase persons, and remove deleted faces and dropped face databases from every file of the service.
 
-    With --external-id or --name it deletes these persons first, for which the service must run; it asks before, and
-    its output is a record for the one who wished it. With --now alone the service may be running or stopped.
+    With --external-id or --name it first asks, and deletes these persons, for which the service must run. It prints a
+    record for the person who wished to be erased. With --now alone the service may be running or stopped.
 
     The command rewrites the files of faces, removes dropped face databases at once, erases kept answers that name a
     deleted face, and makes the broker rewrite its append-only file. Backups are not touched.

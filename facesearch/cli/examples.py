@@ -31,7 +31,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "import": (
         "photos  # photos/Ann/1.jpg is Ann",
         "photos --names file  # photos/Ann.jpg is Ann",
-        "people.csv --facedb staff  # columns file and name",
+        "people.csv --facedb staff  # file,name,external_id",
         "photos.zip --dry-run --report wrong.csv",
         "staff.facedb --facedb staff",
     ),
@@ -52,7 +52,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "tenants list": ("", "--json"),
     "tenants webhook-secret": ("bank", "bank --remove"),
     "up": ("", "--port 9000 --data-dir ~/faces"),
-    "usage": ("--from 2026-11-01", "--tenant bank --csv"),
+    "usage": ("--from 2026-11-01", "--tenant bank --csv bank.csv"),
     "verify": ("", "/backups/monday"),
     "webhooks dead": ("--tenant bank", "--retry"),
 }
@@ -60,9 +60,12 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
 
 
 def with_examples(command: click.Command, path: str) -> click.Command:
-    """Add the examples to the help of a command, and to those below it where it is a group. Returns the command."""
+    """Add the examples to the help of a command, and to those below it where it is a group, of which it lists the whole
+    first sentences. Returns the command.
+    """
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
+            below.short_help = below.get_short_help_str(limit=200)
             with_examples(below, f"{path} {name}")
     elif path in EXAMPLES:
         lines = (f"  facesearch {path} {arguments}".rstrip() for arguments in EXAMPLES[path])

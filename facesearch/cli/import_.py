@@ -85,13 +85,17 @@ _OF_FACEDBS: Final = frozenset({"source", "facedb", "tenant", "data_dir"})
     type=click.IntRange(1, MOST_AT_ONCE),
     default=64,
     show_default=True,
-    help="Most photos at once. There are as many as keep the service busy, and few more.",
+    help="Photos sent at once, at most. Usually fewer keep the service busy.",
 )
-@click.option("--journal", type=click.Path(path_type=Path), help="Journal.  [default: beside the source]")
+@click.option("--journal", type=click.Path(path_type=Path), help="File of the journal.  [default: beside the source]")
 @click.option("--report", type=click.Path(path_type=Path), help="CSV file for what failed, and why.")
 @click.option("--dry-run", is_flag=True, help="List what would be added, and add nothing.")
-@click.option("--anew", is_flag=True, help="Add also what was added within a day, such as to a facedb that is new now.")
-@click.option("--send-uncertain", is_flag=True, help="Send also photos that may have been added more than a day ago.")
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Add again what was added within a day, such as where the facedb was dropped and created.",
+)
+@click.option("--send-uncertain", is_flag=True, help="Also send photos that may have been added more than a day ago.")
 @reported
 def import_(
     source: Path,

@@ -45,6 +45,6 @@ LazyGroup).
 @click.version_option(package_name="facesearch")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Self-hosted face search: add, search, delete and compare faces over four HTTP calls."""
+    """Self-hosted face search: add, search, delete and compare faces over HTTP."""
     if without_colour():
         context.color = False  # for the contexts of the commands, too

@@ -54,18 +54,22 @@ DONE: Final[dict[What, tuple[str, str]]] = {
     "--names",
     "names_from",
     type=click.Choice(["folder", "file"]),
-    help="What says whom a photo of a folder or ZIP file shows.  [default: folder]",
+    help="Where the name of the person on a photo comes from, in a folder or ZIP file.  [default: folder]",
 )
-@click.option("--by-face", is_flag=True, help="Find out by the stored faces whom each photo shows, not by names.")
+@click.option("--by-face", is_flag=True, help="Find out who is on each photo by the stored faces, not by names.")
 @click.option("--switch", "what", flag_value="switch", help="Search the faces of the new model from now on.")
 @click.option("--rollback", "what", flag_value="rollback", help="Search the faces of the former model again.")
 @click.option("--finish", "what", flag_value="finish", help="Give up the faces of the former model, after a switch.")
 @click.option("--cancel", "what", flag_value="cancel", help="Give up the faces of the new model, before a switch.")
 @click.option("--allow-missing", is_flag=True, help="Switch although persons are missing, who will not be found.")
 @click.option("--force", is_flag=True, help="Switch although the new model was not compared, or is worse.")
-@click.option("--missing", type=click.Path(path_type=Path), help="CSV file for the persons of whom faces are missing.")
+@click.option(
+    "--missing", type=click.Path(path_type=Path), help="CSV file for persons who lack a face of the new model."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="CSV file for the photos that were not used, and why.")
-@click.option("--workers", type=click.IntRange(1, 512), default=16, show_default=True, help="Most photos at once.")
+@click.option(
+    "--workers", type=click.IntRange(1, 512), default=16, show_default=True, help="Photos sent at once, at most."
+)
 @data_dir_option
 @json_option
 @reported

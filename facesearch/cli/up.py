@@ -19,7 +19,9 @@ from worker.models import selection
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes any.  [default: 8000]")
 @click.option("--admin-port", type=int, help="Port of the admin API; 0 takes any.  [default: 8001, or --port plus 1]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for everything that the service keeps.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder for all data.  [default: ~/.local/share/facesearch]"
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),

@@ -38,7 +38,7 @@ def test_every_command_has_examples_and_there_are_no_others() -> None:
 def test_a_command_takes_its_examples(path: str, arguments: str) -> None:
     command = COMMANDS[path]
     root = main.make_context("facesearch", [], resilient_parsing=True)
-    context = click.Context(command, root, info_name=path, resilient_parsing=True)
+    context = click.Context(command, root, info_name=path, resilient_parsing=False)
     # What stands there is parsed, and nothing is looked up: files of examples are not there.
     given, rest, _ = command.make_parser(context).parse_args(shlex.split(arguments, comments=True))
     assert rest == []
@@ -54,6 +54,13 @@ def test_help_ends_with_the_examples(path: str, option: str, monkeypatch: pytest
     said = CliRunner().invoke(main, [*path.split(), option]).output
     assert "\\" not in said, "an escape of click that was not understood"
     assert said.rstrip().endswith(f"facesearch {path} {EXAMPLES[path][-1]}".rstrip())
+
+
+@pytest.mark.parametrize("group", ["audit", "facedbs", "keys", "models", "persons", "tenants", "webhooks"])
+def test_a_group_lists_whole_sentences(group: str) -> None:
+    listed = CliRunner().invoke(main, [group, "-h"], terminal_width=80).output.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
 
 
 def completed(*words: str, incomplete: str) -> set[str]:
