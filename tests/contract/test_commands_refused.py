@@ -106,6 +106,8 @@ def test_a_right_command_is_taken(text: str) -> None:
         ("yaml", "services: {workers: {image: a}}", "no compose file has the service"),
         ("yaml", "- 1", "neither"),
         ("nginx", "location / {", "braces"),
+        ("ini", "[Unit]\nAfter=network.target", "not a unit of a service"),
+        ("ini", "[Service]\nExecStart=/opt/bin/facesearch start", "There is no command start"),
         ("nginx", "proxy_past a;", "not a directive"),
         ("python", "print(", "does not compile"),
         ("python", "from facesearch_client import FaceSearcher", "has no FaceSearcher"),

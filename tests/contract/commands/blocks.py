@@ -103,6 +103,7 @@ LANGUAGES: Final = {
     "json": texts.check_json,
     "yaml": texts.check_yaml,
     "nginx": texts.check_nginx,
+    "ini": texts.check_unit,
     "text": texts.check_text,
     "python": python_programs.check_program,
     **dict.fromkeys(FOREIGN, texts.check_foreign),

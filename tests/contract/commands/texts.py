@@ -1,12 +1,13 @@
 """Blocks that are no commands: answers, output, JSON, YAML, configurations and programs of callers."""
 
+import configparser
 import json
 import re
 from typing import Any, Final
 
 import yaml
 
-from contract.commands import cluster, containers
+from contract.commands import cli, cluster, containers
 from contract.commands.pages import WrongError
 from shared.contract import Status
 
@@ -63,6 +64,19 @@ def check_nginx(text: str) -> None:
     for line in filter(None, (each.partition("#")[0].strip() for each in text.splitlines())):
         if line != "}" and (line[-1] not in ";{" or line.split()[0] not in NGINX):
             raise WrongError(f"{line}: not a directive that NGINX knows")
+
+
+def check_unit(text: str) -> None:
+    """A unit of systemd that runs a command of facesearch."""
+    unit = configparser.ConfigParser(interpolation=None)
+    try:
+        unit.read_string(text)
+        program, *arguments = unit["Service"]["ExecStart"].split()
+    except (configparser.Error, KeyError) as error:
+        raise WrongError(f"not a unit of a service: {error}") from error
+    if not program.endswith("/bin/facesearch"):
+        raise WrongError(f"{program}: not the program facesearch of an environment")
+    cli.check(arguments, whole=True)
 
 
 def check_text(text: str) -> None:
