@@ -3,21 +3,21 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, Final
 
 from pydantic import Field
 from redis import RedisError
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from gateway.admin.alerts import Alert, Shared, firing
 from gateway.monitoring.broker import Aside, Queue, read_aside, read_queue
-from gateway.monitoring.health import TIMEOUT_S, living_workers, parts_of_service
+from gateway.monitoring.health import TIMEOUT_S, parts_of_service, read_broker, read_memory
 from shared import audit, last_backup
 from shared.audit import Kept
-from shared.broker_memory import BrokerMemory, broker_memory
+from shared.broker_memory import BrokerMemory
 from shared.control import Control
 from shared.heartbeat import Heartbeat
 from shared.last_backup import LastBackup
@@ -64,21 +64,22 @@ class ServiceState(TypedDict):
 async def get_service(control: Control, images: Redis) -> ServiceState:
     """Return the state now. images: the image store. Never raises."""
     redis = control.redis
-    parts, broker, image_store = await asyncio.gather(parts_of_service(redis), _memory(redis), _memory(images))
-    queue, aside, workers, backup = None, Aside(), [], None
+    broker, image_store = await asyncio.gather(read_broker(redis), _memory(images))
+    queue, aside, backup = None, Aside(), None
     if broker is not None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                workers, queue = await living_workers(redis), await read_queue(redis)
-                aside, backup = await read_aside(redis), await last_backup.read(redis)
+                queue, aside = await read_queue(redis), await read_aside(redis)
+                backup = await last_backup.read(redis)
         except (RedisError, OSError, TimeoutError):
-            broker, queue, workers = None, None, []
+            broker, queue = None, None
+    workers = () if broker is None else broker.workers
     oldest_s = math.nan if queue is None else queue.oldest_s
-    now = Shared(workers, oldest_s, aside, broker, image_store)
+    now = Shared(workers, oldest_s, aside, None if broker is None else broker.memory, image_store)
     return {
         "release": version("facesearch"),
-        "parts": parts,
-        "alerts": firing(now),
+        "parts": parts_of_service(broker),
+        "alerts": firing(now, datetime.now(UTC)),
         "jobs": None if queue is None else _jobs(queue),
         "workers": _workers(workers),
         "last_backup": backup,
@@ -89,9 +90,7 @@ async def _memory(redis: Redis) -> BrokerMemory | None:
     """Return the memory of a server, None if it does not answer."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await broker_memory(redis)
-    except ResponseError:  # INFO may be forbidden: then nothing is known to be wrong
-        return BrokerMemory(used=0, limit=0)
+            return await read_memory(redis)
     except (RedisError, OSError, TimeoutError):
         return None
 

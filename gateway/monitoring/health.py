@@ -7,6 +7,7 @@ balancer's own error page. Monitors, and scripts that wait for the whole service
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from redis import RedisError
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.dispatch.results import Results
-from shared.broker_memory import MEMORY, broker_memory
+from shared.broker_memory import MEMORY, BrokerMemory, broker_memory
 from shared.heartbeat import DISK, FACEDBS, OK, WORKERS, Heartbeat, heartbeat_key
 
 TIMEOUT_S: Final = 2.0
@@ -37,24 +38,39 @@ async def service_state(redis: Redis, results: Results) -> dict[str, str]:
     """Return the state of each part of the service and of this gateway: "ok" or the problem. Never raises. It is
     public, so it names no tenant and no facedb.
     """
-    parts = await parts_of_service(redis)
+    parts = parts_of_service(await read_broker(redis))
     known = parts["worker"] != UNKNOWN
     own = UNKNOWN if not known else OK if results.subscribed else "the subscription is not connected"
     return {"broker": parts.pop("broker"), MEMORY: parts.pop(MEMORY), "results": own, **parts}
 
 
-async def parts_of_service(redis: Redis) -> dict[str, str]:
-    """Return the state of each part that all gateways share. Never raises."""
+@dataclass(frozen=True)
+class BrokerState:
+    """What a broker that answers knows. workers: that are alive. file: "ok", or what is wrong with its file."""
+
+    workers: Sequence[Heartbeat]
+    file: str
+    memory: BrokerMemory
+
+
+async def read_broker(redis: Redis) -> BrokerState | None:
+    """Return what the broker knows now, None if it does not answer within TIMEOUT_S. Never raises."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            workers = await living_workers(redis)
-            broker, memory = await _file(redis), await _memory(redis)
+            return BrokerState(await living_workers(redis), await _file(redis), await read_memory(redis))
     except (RedisError, OSError, TimeoutError):
+        return None
+
+
+def parts_of_service(state: BrokerState | None) -> dict[str, str]:
+    """Return the state of each part that all gateways share. state: of the broker, None: it does not answer."""
+    if state is None:
         return {"broker": "does not answer", **dict.fromkeys((MEMORY, "worker", "store", DISK, FACEDBS), UNKNOWN)}
+    workers = state.workers
     stores = [worker.store for worker in workers]
     return {
-        "broker": broker,
-        MEMORY: memory,
+        "broker": state.file,
+        MEMORY: str(state.memory) if state.memory.is_nearly_full else OK,
         "worker": OK if workers else "none is alive",
         "store": UNKNOWN if not stores else OK if OK in stores else stores[0],
         DISK: _disk(workers),
@@ -70,12 +86,12 @@ async def _file(redis: Redis) -> str:
     return OK if said.get("aof_last_write_status", OK) == OK else "cannot write its append-only file; is its disk full?"
 
 
-async def _memory(redis: Redis) -> str:
+async def read_memory(redis: Redis) -> BrokerMemory:
+    """Return the memory of a broker or an image store. Raises RedisError and OSError."""
     try:
-        memory = await broker_memory(redis)
+        return await broker_memory(redis)
     except ResponseError:  # as above
-        return OK
-    return str(memory) if memory.is_nearly_full else OK
+        return BrokerMemory(used=0, limit=0)
 
 
 def _disk(workers: Sequence[Heartbeat]) -> str:

@@ -222,7 +222,11 @@ class TestOperations:
         await redis.zadd(WAITING, {"delivery": 1})
         made = LastBackup(at=datetime(2026, 11, 28, tzinfo=UTC), bytes=7, release="0.2.0")
         await redis.set(last_backup.KEY, made.model_dump_json())
+        await redis.config_resetstat()
         _, full = await send("GET", "/service")
+        counted = await redis.info("commandstats")
+        # Heartbeats are read once for parts, alerts and workers, the memory of each server once.
+        assert [counted[f"cmdstat_{name}"]["calls"] for name in ("smembers", "mget", "info")] == [1, 1, 3]
         assert full["parts"]["worker"] == "ok"
         assert full["parts"]["disk"] == "no room"
         assert [alert["name"] for alert in full["alerts"]] == ["FacesearchStoreCannotWrite", "FacesearchWebhooksWait"]

@@ -50,6 +50,11 @@ export function say(key, given = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in given ? shown(given[name]) : whole));
 }
 
+/** Return whether the catalogue has a text. */
+export function hasText(key) {
+  return key in catalogue;
+}
+
 /** Return an element with a text, which follows a change of the language. */
 export function text(key, given = {}, tag = "span") {
   const element = document.createElement(tag);

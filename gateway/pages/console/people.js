@@ -75,7 +75,7 @@ export function peopleView() {
     else old.replaceWith(row(person));
   });
 
-  const listed = table(["name", "external-id", "faces", "added-at", "details"], rows);
+  const listed = table("people", ["name", "external-id", "faces", "added-at", "details"], rows);
   listed.classList.add("persons");
   const view = h("div", {}, form, h("div", { class: "under" }, said, text("export-hint", {}, "small")), listed, more, shown);
   view.enter = enter;

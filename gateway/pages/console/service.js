@@ -1,4 +1,5 @@
 // The view of the service: its alerts, parts, workers and jobs as they are now, the last backup, and what operators changed.
+import { alertList, partName, partState } from "./alerts.js";
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { labelled, number, text, time } from "./i18n.js";
@@ -12,7 +13,8 @@ export function serviceView() {
   const said = h("div", { role: "status" });
   const state = h("div", { class: "cards" });
   const trail = h("tbody", {});
-  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table(["at", "action", "by", "subject"], trail));
+  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table("audit-trail", ["at", "action", "by", "subject"], trail));
+  const alerts = alertList();
   let looking = false;
 
   async function look() {
@@ -21,7 +23,7 @@ export function serviceView() {
     try {
       const found = await call("GET", "admin/v1/service");
       fill(said);
-      fill(state, cards(found));
+      fill(state, cards(found, alerts(found.alerts)));
     } catch (error) {
       fill(said, problem(error));
     } finally {
@@ -42,9 +44,9 @@ export function serviceView() {
   return labelled(view, "aria-label", "service");
 }
 
-function cards(found) {
+function cards(found, alerts) {
   return [
-    card("alerts", alerts(found.alerts)),
+    card("alerts", alerts),
     card("parts", parts(found.parts, found.release)),
     found.jobs === null ? null : card("jobs", jobs(found.jobs)),
     found.jobs === null ? null : card("workers", workers(found.workers)),
@@ -52,21 +54,9 @@ function cards(found) {
   ];
 }
 
-function alerts(firing) {
-  if (firing.length === 0) return h("p", { class: "well" }, text("no-alerts"));
-  const items = firing.map(({ name, severity, summary }) =>
-    h("li", { class: severity }, text(`severity-${severity}`, {}, "b"), h("strong", {}, summary), h("code", {}, name)),
-  );
-  return [h("ul", { class: "alerts" }, items), h("p", {}, text("alerts-hint", {}, "small"))];
-}
-
 function parts(states, release) {
-  return list([...Object.entries(states).map(([part, said]) => [part, partState(said)]), [text("release"), release]]);
-}
-
-function partState(said) {
-  if (said === "ok") return h("span", { class: "well" }, text("works"));
-  return h("span", { class: said === "unknown" ? "unknown" : "problem" }, said);
+  const rows = Object.entries(states).map(([part, said]) => [partName(part), partState(said)]);
+  return list([...rows, [text("release"), release]]);
 }
 
 function jobs({ waiting, taken, oldest_s: oldest }) {

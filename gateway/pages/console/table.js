@@ -1,9 +1,10 @@
 // Tables.
 import { h } from "./dom.js";
-import { text } from "./i18n.js";
+import { labelled, text } from "./i18n.js";
 
-/** Return a table that can be scrolled sideways. columns: keys of the catalogue. body: the rows, in a tbody. */
-export function table(columns, body) {
+/** Return a table that can be scrolled sideways, with the keyboard too. title, columns: keys of the catalogue. body: the rows. */
+export function table(title, columns, body) {
   const head = h("thead", {}, h("tr", {}, columns.map((key) => h("th", { scope: "col" }, text(key)))));
-  return h("div", { class: "table" }, h("table", {}, head, body));
+  const scrolled = h("div", { class: "table", role: "group", tabindex: "0" }, h("table", {}, head, body));
+  return labelled(scrolled, "aria-label", title);
 }

@@ -97,7 +97,7 @@ function facedbsPart(path, facedbs, change) {
       facedb.default ? text("is-default") : h("button", { type: "button", class: "quiet danger", click: () => drop(facedb) }, text("drop")),
     ),
   );
-  return part("facedbs", table(["facedb", "persons", "faces", "actions"], h("tbody", {}, rows)), form);
+  return part("facedbs", table("facedbs", ["facedb", "persons", "faces", "actions"], h("tbody", {}, rows)), form);
 }
 
 function keysPart(path, keys, change) {
@@ -125,7 +125,7 @@ function keysPart(path, keys, change) {
       h("button", { type: "button", class: "quiet danger", click: () => revoke(key) }, text("revoke")),
     ),
   );
-  return part("keys", table(["name", "key-id", "scopes", "expires", "actions"], h("tbody", {}, rows)), form);
+  return part("keys", table("keys", ["name", "key-id", "scopes", "expires", "actions"], h("tbody", {}, rows)), form);
 }
 
 function part(title, ...content) {

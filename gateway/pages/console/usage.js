@@ -53,7 +53,7 @@ function tenantPart(tenant, rows, days) {
   const name = tenant === "?" ? text("nobody") : tenant;
   const most = Math.max(...perDay.map(({ all }) => all));
   const under = text("chart-under", { first: perDay[0].day, last: perDay.at(-1).day, most }, "small");
-  return h("section", { class: "card" }, h("h3", {}, name), chart(perDay), under, table(["call", "requests", "charged"], h("tbody", {}, lines)));
+  return h("section", { class: "card" }, h("h3", {}, name), chart(perDay), under, table("usage", ["call", "requests", "charged"], h("tbody", {}, lines)));
 }
 
 /** Return a bar chart: a bar for each day, the charged part of it darker. The table beside it has the sums. */
