@@ -49,12 +49,12 @@ def webhooks_to(receiver: Receiver) -> dict[str, str]:
     }
 
 
-def make_webhook_secret(broker_url: str) -> str:
-    """Make the secret of the default tenant. Returns it."""
+def make_webhook_secret(broker_url: str, tenant: str = DEFAULT) -> str:
+    """Make the secret of a tenant. Returns it."""
 
     async def make() -> str:
         async with connect(broker_url) as redis:
-            return await Control(redis).renew_webhook_secret(DEFAULT)
+            return await Control(redis).renew_webhook_secret(tenant)
 
     return asyncio.run(make())
 

@@ -27,7 +27,11 @@ from shared.calls import (
 )
 from shared.contract import FACE_DELETED, MESSAGES, Status
 
+ACCEPTED: Final = 202
+"""The code of an answer to a request that became a job."""
+
 HTTP_CODES: Final = {
+    "OK": {200, ACCEPTED},
     "INVALID_REQUEST": {200, 400, 401, 403, 404, 405, 408, 417},
     "FAIL": {429, 503},
 }
@@ -90,7 +94,15 @@ def body_breach(code: int, body: bytes | str, call: Call | None) -> str | None:
         return f"{status} with HTTP {code}"
     if call is not None and Status(status) not in call.statuses:
         return f"{call} cannot answer {status}"
-    return _message_breach(status, message, call)
+    return _message_breach(status, message, call) if code != ACCEPTED else _job_breach(status, message)
+
+
+def _job_breach(status: str, message: Any) -> str | None:
+    return None if status == "OK" and _is_job(message) else "not the id of a job"
+
+
+def _is_job(message: Any) -> bool:
+    return _has(message, ["job_id"], ["state"]) and bool(re.fullmatch(r"[0-9a-f]{12}\.[0-9a-f]{32}", message["job_id"]))
 
 
 def _message_breach(status: str, message: object, call: Call | None) -> str | None:

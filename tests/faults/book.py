@@ -50,7 +50,7 @@ class Attempt:
 class Request:
     """A request under one Idempotency-Key, with its attempts. name: of an add. person_id: of a deletion, and of what
     changes the faces of a person. face_id: of the face that is taken. of_regular: whether its portrait is that of
-    REGULAR. unique: of an add.
+    REGULAR. unique: of an add. later: whether it prefers not to be waited for, so that each attempt is a job.
     """
 
     call: Call
@@ -60,6 +60,7 @@ class Request:
     face_id: str = ""
     of_regular: bool = False
     unique: bool = False
+    later: bool = False
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -136,7 +137,8 @@ class Judged:
 class Book:
     """Every request of one load. Threads may share it.
 
-    facedbs: empty ones that nothing else uses. faces: how many each takes.
+    facedbs: empty ones that nothing else uses. faces: how many each takes. jobs: status and message of each job that
+    was seen to end, by its id.
     """
 
     def __init__(self, facedbs: list[str], seed: int, faces: int = FACES) -> None:
@@ -144,6 +146,7 @@ class Book:
         self.lost: dict[str, str] = {}
         self.doubled: set[str] = set()
         self.problems: list[str] = []
+        self.jobs: dict[str, tuple[str, Any]] = {}
         self._facedbs = facedbs
         self._faces = faces
         self._random = Random(seed)  # noqa: S311 -- repeatable, not secret
@@ -155,9 +158,9 @@ class Book:
         self._takes: dict[str, Request] = {}
         self._takeable: list[tuple[str, str, str]] = []
 
-    def new(self, call: Call) -> Request:
+    def new(self, call: Call, *, later: bool = False) -> Request:
         """Return the next request of that call: an add while nothing was added, a search instead of what needs a person
-        or a face while there is none.
+        or a face while there is none. later: whether it prefers not to be waited for, if it may.
 
         Raises LookupError when all facedbs are full.
         """
@@ -188,6 +191,7 @@ class Book:
             else:
                 is_change = call in (DELETE_FACE, GIVE_FACE, TAKE_FACE)
                 made = Request(SEARCH_FACE if is_change else call, self._random.choice(list(self._adds)))
+            made.later = later and made.call.may_be_asynchronous
             self.requests.append(made)
             return made
 
@@ -205,6 +209,14 @@ class Book:
         """Record a broken promise that is neither a loss nor a double."""
         with self._lock:
             self.problems.append(text)
+
+    def job_ended(self, job_id: str, outcome: Attempt) -> None:
+        """Record the outcome of a job. A repeated request may see it again, and it is the same."""
+        ended = (outcome.status, outcome.message)
+        with self._lock:
+            before = self.jobs.setdefault(job_id, ended)
+        if before != ended:
+            self.problem(f"job {job_id} ended as {before}, and then as {ended}")
 
     def judged(self, by: Judged) -> None:
         """Record losses and doubles, each once."""

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +27,12 @@ PATIENCE_S: Final = 10.0
 REFUSED_S: Final = 0.1
 """Pause after all addresses have refused connections."""
 
+LATER_S: Final = 120.0
+"""Seconds within which a job must end that nobody waits for: the service has recovered by then, with time to spare."""
+
+POLL_S: Final = 0.05
+"""Seconds between two look-ups of a job: more often than callers should, so that they see it in every state."""
+
 LOOK_S: Final = 0.2
 """How long a caller of several gateways relies on the readiness of the current one."""
 
@@ -33,11 +40,13 @@ LOOK_S: Final = 0.2
 class Caller:
     """A client with a connection of its own. Threads may not share it.
 
-    urls: of gateways; where one refuses connections, the next one is tried within the same attempt.
+    urls: of gateways; where one refuses connections, the next one is tried within the same attempt. webhook: the URL to
+    which outcomes of jobs are sent, "" for none.
     """
 
-    def __init__(self, urls: Sequence[str], key: str, deadline_s: float) -> None:
+    def __init__(self, urls: Sequence[str], key: str, deadline_s: float, webhook: str = "") -> None:
         self._urls = urls
+        self._webhook = webhook
         self._at = 0
         self._trusted_until = 0.0
         self._late_s = deadline_s + LATE_S
@@ -48,8 +57,8 @@ class Caller:
         self._http.close()
 
     def ask(self, request: Request, book: Book, give_up: Callable[[], bool]) -> Attempt | None:
-        """Send a request once and record the attempt. Returns None if all addresses refuse until give_up
-        returns true.
+        """Send a request once and record the attempt, with its outcome if it becomes a job. Returns None if all
+        addresses refuse until give_up returns true.
         """
         while True:
             if len(self._urls) > 1:
@@ -61,7 +70,7 @@ class Caller:
                     to_send.method,
                     f"{self._urls[self._at]}{to_send.target}",
                     content=_form(request, to_send) if request.call.has_body else None,
-                    headers={"Idempotency-Key": request.key},
+                    headers={"Idempotency-Key": request.key} | self._preference(request),
                 )
             except httpx.ConnectError:
                 self._next()
@@ -75,9 +84,41 @@ class Caller:
             except httpx.TransportError:
                 attempt = Attempt(began, time.monotonic(), BROKEN)
             else:
-                attempt = self._read(answer, request, book, began)
+                if answer.status_code == HTTPStatus.ACCEPTED:
+                    attempt = self._of_job(answer, request, book, began)
+                else:
+                    attempt = self._read(answer, request, book, began)
             book.note(request, attempt)
             return attempt
+
+    def _preference(self, request: Request) -> dict[str, str]:
+        """Return the headers of a request that is not waited for."""
+        if not request.later:
+            return {}
+        return {"Prefer": "respond-async"} | ({"X-Webhook-Url": self._webhook} if self._webhook else {})
+
+    def _of_job(self, accepted: httpx.Response, request: Request, book: Book, began: float) -> Attempt:
+        """Look up the job that a request became, until it has ended, and return its outcome."""
+        job_id = str(accepted.json()["message"]["job_id"])
+        end = time.monotonic() + LATER_S
+        while time.monotonic() < end:
+            try:
+                found = self._http.get(f"{self._urls[self._at]}/v1/jobs/{job_id}")
+            except httpx.TransportError:
+                self._next()
+                time.sleep(REFUSED_S)
+                continue
+            if found.status_code == HTTPStatus.NOT_FOUND:
+                book.problem(f"{request.call}: job {job_id} was accepted, and is unknown: {found.text}")
+                return Attempt(began, time.monotonic(), BROKEN)
+            if found.headers.get("X-Job-Id") == job_id:
+                attempt = self._judged(found, request, book, began)
+                if attempt.status != BROKEN:
+                    book.job_ended(job_id, attempt)
+                return attempt
+            time.sleep(POLL_S)
+        book.problem(f"{request.call}: job {job_id} was accepted, and has no outcome after {LATER_S:g} s")
+        return Attempt(began, time.monotonic(), BROKEN)
 
     def _choose(self) -> None:
         """Choose an address that is ready, or else the next one."""
@@ -97,6 +138,10 @@ class Caller:
         ended = time.monotonic()
         if ended - began > self._late_s:
             book.problem(f"{request.call}: answered {answer.text[:60]} after {ended - began:.1f} s")
+        return self._judged(answer, request, book, began)
+
+    def _judged(self, answer: httpx.Response, request: Request, book: Book, began: float) -> Attempt:
+        ended = time.monotonic()
         read = Answer(answer.status_code, dict(answer.headers), answer.content)
         wrong = _breach(read, request)
         if wrong is not None:

@@ -97,6 +97,7 @@ def check(load: "Load") -> None:
             again = _answered(caller, replace(request, attempts=[]), end)
             if first is None or again is None or (again.status, again.message) != (first.status, first.message):
                 book.problem(f"{request.call}: answered {first} and, repeated under its key, {again}")
+    load.check_webhooks(CHECK_S)
 
 
 def _judge_regular(facedb: str, book: Book, found: Attempt | None) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from random import Random
@@ -10,6 +11,7 @@ from typing import Final, Self
 from faults.book import FACES, GIVE_FACE, LOADED, NO_OUTCOME, REGULAR, RIGHT, TAKE_FACE, Book, Request
 from faults.caller import Caller
 from faults.check import judge
+from faults.webhooks import Webhooks
 from processes import wait_for
 from shared.calls import ADD_FACE, LIST_PERSONS, SEARCH_FACE, Call
 from shared.contract import Status
@@ -28,6 +30,9 @@ old one for later.
 MIX: Final = (ADD_FACE, *LOADED, GIVE_FACE, TAKE_FACE)
 """The calls that callers choose from."""
 
+LATER: Final = 0.25
+"""Part of the requests that nobody waits for, of those that may be such."""
+
 RECOVER_S: Final = 90.0
 """Seconds within which the service must answer normally again."""
 
@@ -38,7 +43,8 @@ SETTLE_S: Final = 30.0
 class Load:
     """A load that runs inside a with block. book: its requests and answers so far. seed: of all random choices.
 
-    urls, key, deadline_s: of the service. facedbs: empty ones, for that many faces each.
+    urls, key, deadline_s: of the service. facedbs: empty ones, for that many faces each. webhooks: where the requests
+    that nobody waits for have their outcomes sent, if anywhere. later: which part of those that may be are such.
     """
 
     def __init__(
@@ -50,10 +56,15 @@ class Load:
         seed: int,
         callers: int = CALLERS,
         faces: int = FACES,
+        webhooks: Webhooks | None = None,
+        later: float = LATER,
     ) -> None:
         self.book = Book(facedbs, seed, faces)
         self.seed = seed
-        self._where = (urls, key, deadline_s)
+        self._webhooks = webhooks
+        self._name = uuid.uuid4().hex
+        self._later = later
+        self._where = (urls, key, deadline_s, "" if webhooks is None else webhooks.url(self._name))
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._call_on, args=(Random(f"{seed}.{number}"),))  # noqa: S311 -- repeatable
@@ -115,6 +126,12 @@ class Load:
         for thread in threads:
             thread.join()
 
+    def check_webhooks(self, seconds: float) -> None:
+        """Judge the webhooks of all jobs that have ended, in the book, once they came or that time is over."""
+        if self._webhooks is not None:
+            for problem in self._webhooks.problems(self._name, self.book.jobs, seconds):
+                self.book.problem(problem)
+
     def caller(self) -> Caller:
         """Return another caller, which is to be closed."""
         return Caller(*self._where)
@@ -131,7 +148,9 @@ class Load:
         left: Request | None = None
         with closing(self.caller()) as caller:
             while not self._stop.is_set():
-                request = left if left is not None and chance.random() < REPEAT else self.book.new(chance.choice(MIX))
+                request = left
+                if request is None or chance.random() >= REPEAT:
+                    request = self.book.new(chance.choice(MIX), later=chance.random() < self._later)
                 if self._ask(caller, request, self._stop.is_set):
                     left = None if request is left else left
                 else:

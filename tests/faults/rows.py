@@ -23,7 +23,7 @@ from typing import Any, Final
 from faults import stages
 from faults.book import BROKEN, CHANGES, FACES
 from faults.check import check
-from faults.load import CALLERS, Load
+from faults.load import CALLERS, LATER, Load
 from shared.contract import Status
 
 WARM: Final = 10
@@ -50,7 +50,8 @@ class Row:
     name: what happens, as in the table. fault: see above. stage: the service; neighbouring rows with the same stage
     share it. breaks: connections of callers may end without an answer, since a gateway is killed. fails: requests may
     be answered with FAIL. quick: whether it is in the quick run. callers: how many. adds: the most adds. faces: adds to
-    one facedb, FACES at most. why_not: returns why this machine cannot run it, "" if it can.
+    one facedb, FACES at most. later: part of the requests that nobody waits for. why_not: returns why this machine
+    cannot run it, "" if it can.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Row:
     callers: int = CALLERS
     adds: int = ADDS
     faces: int = FACES
+    later: float = LATER
     why_not: Callable[[], str] = lambda: ""
 
 
@@ -95,7 +97,10 @@ class Result:
 def play(row: Row, stage: stages.Stage, seed: int) -> Result:
     """Run one row on its stage."""
     facedbs = stage.new_facedbs(-(-row.adds // row.faces))
-    load = Load(stage.urls, stage.key, stage.deadline_s, facedbs, seed, row.callers, row.faces)
+    where = (stage.urls, stage.key, stage.deadline_s)
+    load = Load(*where, facedbs, seed, row.callers, row.faces, stage.webhooks, row.later)
+    if stage.webhooks is not None:
+        stage.webhooks.refuse_first()
     recovery_s = None
     with load:
         try:
@@ -120,6 +125,7 @@ def not_played(row: Row, why: str) -> Result:
 def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
     book = load.book
     attempts = [attempt for _, attempt in book.attempts()]
+    waits = (attempt.ended - attempt.began for request, attempt in book.attempts() if not request.later)
     broken = sum(attempt.status == BROKEN for attempt in attempts)
     failed = sum(attempt.status == Status.FAIL for attempt in attempts)
     if broken and not row.breaks:
@@ -134,7 +140,7 @@ def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
         doubled=len(book.doubled),
         failed=failed,
         broken=broken,
-        worst_wait_s=max((attempt.ended - attempt.began for attempt in attempts), default=0.0),
+        worst_wait_s=max(waits, default=0.0),
         recovery_s=recovery_s,
         problems=(*sorted(book.lost.values())[:SHOWN], *sorted(book.doubled)[:SHOWN], *book.problems[:SHOWN]),
     )

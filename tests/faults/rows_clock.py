@@ -46,9 +46,16 @@ def jumped_and_killed(stage: Clocked, load: Load, seconds: int) -> float:
     return time.monotonic()
 
 
+# The outcome of a job is kept for an hour, so that one which nobody has looked up yet may be gone an hour ahead.
 ROWS: Final = (
-    Row("clock 1 h ahead", partial(jumped, seconds=HOUR_S), stage=clocked, why_not=why_not),
+    Row("clock 1 h ahead", partial(jumped, seconds=HOUR_S), clocked, later=0, why_not=why_not),
     Row("clock 1 h back", partial(jumped, seconds=-HOUR_S), stage=clocked, why_not=why_not),
-    Row("clock 1 h ahead, then kill -9 worker", partial(jumped_and_killed, seconds=HOUR_S), clocked, why_not=why_not),
+    Row(
+        "clock 1 h ahead, then kill -9 worker",
+        partial(jumped_and_killed, seconds=HOUR_S),
+        clocked,
+        later=0,
+        why_not=why_not,
+    ),
     Row("clock 1 h back, then kill -9 worker", partial(jumped_and_killed, seconds=-HOUR_S), clocked, why_not=why_not),
 )

@@ -18,6 +18,8 @@ import psutil
 from redis import Redis
 
 from facesearch.embedded import servers as valkey
+from faults.webhooks import Webhooks
+from https_receiver import make_webhook_secret, receiving, webhooks_to
 from processes import answers, two_free_ports, wait_for
 from service import Service
 from shared.control import DEFAULT, Control
@@ -91,7 +93,7 @@ class Valkey(Part):
 @dataclass
 class Stage:
     """A service under load. urls: of its gateways. broker_url: of the Redis with its control data. prefix: of the names
-    of its facedbs, unique among the stages on one service.
+    of its facedbs, unique among the stages on one service. webhooks: where it may send outcomes, None: nowhere.
     """
 
     folder: Path
@@ -100,6 +102,7 @@ class Stage:
     broker_url: str
     deadline_s: float = DEADLINE_S
     prefix: str = "f"
+    webhooks: Webhooks | None = None
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count()
@@ -215,14 +218,18 @@ def valkeys(folder: Path, broker_folder: Path | None = None) -> Iterator[tuple[V
 
 @contextmanager
 def whole(folder: Path, **settings: str) -> Iterator[Whole]:
-    """Start `facesearch up` with its own servers. settings: of the service, by their environment names."""
-    service = Service(folder / "data", settings, port=two_free_ports())
-    service.__enter__()
-    stage = Whole(folder, [service.address], service.key, service.broker, service=service)
-    try:
-        yield stage
-    finally:
-        kill_service(stage.service)
+    """Start `facesearch up` with its own servers, and a receiver of webhooks. settings: of the service, by their
+    environment names.
+    """
+    with receiving(folder) as receiver:
+        service = Service(folder / "data", {**webhooks_to(receiver), **settings}, port=two_free_ports())
+        service.__enter__()
+        webhooks = Webhooks(receiver, make_webhook_secret(service.broker))
+        stage = Whole(folder, [service.address], service.key, service.broker, webhooks=webhooks, service=service)
+        try:
+            yield stage
+        finally:
+            kill_service(stage.service)
 
 
 @contextmanager
@@ -231,7 +238,16 @@ def up(folder: Path, broker_folder: Path | None = None, **settings: str) -> Iter
     with valkeys(folder, broker_folder) as (broker, images):
         servers = {"REDIS_URL": broker.url, "FACESEARCH_IMAGES_URL": images.url}
         with whole(folder, **servers, **settings) as stage:
-            made = Up(folder, stage.urls, stage.key, broker.url, service=stage.service, broker=broker, images=images)
+            made = Up(
+                folder,
+                stage.urls,
+                stage.key,
+                broker.url,
+                webhooks=stage.webhooks,
+                service=stage.service,
+                broker=broker,
+                images=images,
+            )
             try:
                 yield made
             finally:

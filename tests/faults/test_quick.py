@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis as BlockingRedis
 
 from faults import stages
 from faults.book import REGULAR, Book, Request
@@ -16,11 +17,15 @@ from faults.rows import PromiseBroken, Result, Row, play
 from faults.rows_kills import ROWS
 from processes import wait_for
 from service import UNHURRIED, Service
+from shared.asynchronous import key_of
 from shared.calls import ADD_FACE, DELETE_FACE
 
 pytestmark = pytest.mark.slow
 
 SEED = 1
+FORGETTING_S = 60.0
+"""Seconds in which a job is forgotten between its end and the next look of its caller, a 20th of a second later."""
+
 PLAYED = (
     "kill -9 worker",
     "kill -9 all vision processes",
@@ -80,6 +85,19 @@ class TestABrokenPromiseIsFound:
         result = self.played(service, added_again)
         assert result.doubled == 1
         assert not result.kept
+
+    def test_a_job_that_was_accepted_and_is_unknown_is_a_problem(self, service: Service) -> None:
+        def forgotten(_: object, load: Load) -> float:
+            end = time.monotonic() + FORGETTING_S
+            with BlockingRedis.from_url(service.broker) as redis:
+                while time.monotonic() < end and not load.book.problems:
+                    for key in redis.scan_iter(key_of("*")):
+                        if redis.hexists(key, "ended"):  # or it would count as waiting for ever
+                            redis.delete(key)
+            return time.monotonic()
+
+        result = self.played(service, forgotten)
+        assert any("was accepted, and is unknown" in problem for problem in result.problems)
 
     def test_a_late_answer_is_a_problem(self, service: Service) -> None:
         result = self.played(service, lambda *_: time.monotonic(), deadline_s=-2)

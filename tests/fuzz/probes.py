@@ -19,6 +19,8 @@ KINDS: Kinds = {
     transport.wrong_key: 4,
     transport.headers: 5,
     transport.path: 4,
+    transport.later: 4,
+    transport.look_up: 2,
     transport.no_http: 5,
     transport.chunked: 3,
     transport.hangup: 4,

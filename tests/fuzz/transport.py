@@ -1,12 +1,13 @@
 """Probes with odd or invalid HTTP: keys, headers, paths, framing, hanging up."""
 
 from random import Random
+from urllib.parse import quote
 
 from fuzz.bodies import body, form
 from fuzz.contents import images
-from fuzz.mutations import corpus, mutate
+from fuzz.mutations import corpus, image, mutate
 from fuzz.probe import NOBODY, Probe, request
-from shared.calls import CALLS, SEARCH_FACE
+from shared.calls import CALLS, COMPARE_FACES, DELETE_FACE, SEARCH_FACE
 
 
 def wrong_key(random: Random, key: str) -> Probe:
@@ -40,6 +41,26 @@ def headers(random: Random, key: str) -> Probe:
     call = random.choice(CALLS)
     content = body(random, {"person_id": NOBODY}, images(random, call, corpus()[1]))
     return Probe("headers", request(call, key, content, headers=odd))
+
+
+def later(random: Random, key: str) -> Probe:
+    """Draw a request that nobody waits for, with an intact or a damaged image. It is never an add, as its outcome is
+    not looked up.
+    """
+    call = random.choice((SEARCH_FACE, COMPARE_FACES, DELETE_FACE))
+    content = body(random, {"person_id": NOBODY} if call is DELETE_FACE else {}, images(random, call, image(random)))
+    preference = random.choice(("respond-async", "respond-async, wait=5", "Respond-Async;x=y", _header_text(random)))
+    webhook = random.choice(({}, {}, {"X-Webhook-Url": _header_text(random)}, {"X-Webhook-Url": "https://127.0.0.1/"}))
+    return Probe("later", request(call, key, content, headers={"Prefer": preference, **webhook}), call, (), 0)
+
+
+def look_up(random: Random, key: str) -> Probe:
+    """Draw the look-up of a job that there is not."""
+    known = "3f9c0a52b7de.4b1f2f0c9a6e4c8d8f3b7a5e2d1c0b9a"
+    text = random.choice((known, known.upper(), known[:-1], quote(_header_text(random)), "%2e%2e%2f", "*", "%00"))
+    empty = {"Content-Type": None, "Content-Length": None}
+    raw = request(f"jobs/{text}", key, ("", b""), "GET", empty)
+    return Probe("look_up", raw, None, {"INVALID_REQUEST"}, 404)
 
 
 def path(random: Random, key: str) -> Probe:

@@ -63,7 +63,7 @@ class Reading:
     stores: dict[str, Store]
 
 
-KEPT: Final = ("fs:once", "fs:drawn", "fs:deletion")
+KEPT: Final = ("fs:once", "fs:drawn", "fs:deletion", "fs:async:job")
 """Kinds of which each request may leave one key, for as long as docs/state.md says (an hour or a day): in a
 shorter run there are as many as such requests.
 """
@@ -84,6 +84,10 @@ class Reader:
     def read(self, at: float, requests: int) -> Reading:
         """Take a reading. Raises LookupError if a process is missing."""
         return Reading(at, requests, self._processes(), {name: self._store(name) for name in SERVERS})
+
+    def has(self, key: str) -> bool:
+        """Return whether the broker has that key."""
+        return bool(self._clients["broker"].exists(key))
 
     def to_live(self) -> dict[str, int]:
         """Return the longest time to live of each kind of key, in seconds; -1 for never. Keys are sampled."""
@@ -140,8 +144,8 @@ class Reader:
 
 
 def kind(key: str) -> str:
-    """Return the kind of a key: its text up to the second colon. The fair queue has one key for each of several things,
-    and most of them only while jobs wait: there it is up to the third.
+    """Return the kind of a key: its text up to the second colon. The fair queue, asynchronous jobs and webhooks have
+    keys of several things, and most of them only while jobs wait: there it is up to the third.
 
     >>> kind("fs:once:default:0a1b"), kind("celery-task-meta-0a1b.2c"), kind("unacked"), kind("fs:tenants")
     ('fs:once', 'celery-task-meta-', 'unacked', 'fs:tenants')
@@ -150,7 +154,7 @@ def kind(key: str) -> str:
     """
     if key.startswith(RESULT_PREFIX):
         return RESULT_PREFIX
-    return ":".join(key.split(":")[: 3 if key.startswith("fs:fair:") else 2])
+    return ":".join(key.split(":")[: 3 if key.startswith(("fs:fair:", "fs:async:", "fs:webhook:")) else 2])
 
 
 def _process(process: psutil.Process) -> Process:

@@ -2,11 +2,13 @@
 must be found.
 """
 
+import asyncio
 import base64
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
 
@@ -27,6 +29,15 @@ REGULARS: Final = 6
 
 USUAL: Final = 20
 """Faces of a facedb around which their number varies: it stays below 50, so that a search lists them all."""
+
+LATER: Final = 0.15
+"""Part of the requests that prefer not to be waited for, of those that may."""
+
+POLL_S: Final = 0.2
+"""Seconds between two look-ups of a job."""
+
+LATER_S: Final = 60.0
+"""Seconds within which a job must end that nobody waits for."""
 
 KEYED: Final = 0.5
 """Part of the requests that have an Idempotency-Key."""
@@ -63,7 +74,7 @@ class KeyedRequest:
 @dataclass
 class Tally:
     """The results of all requests. keyed, unnamed, deletions: how many requests were of this kind, whatever their
-    outcome.
+    outcome. jobs: status and message of each asynchronous job, by its id.
     """
 
     requests: int = 0
@@ -73,13 +84,23 @@ class Tally:
     lost: set[str] = field(default_factory=set)
     doubled: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    jobs: dict[str, tuple[str, Any]] = field(default_factory=dict)
 
 
 class Regular:
-    """One caller with one request at a time. number: the caller's index, from 0. deadline_s: the service's."""
+    """One caller with one request at a time. number: the caller's index, from 0. deadline_s: the service's. webhook:
+    the URL to which outcomes of jobs are sent, "" for none.
+    """
 
     def __init__(
-        self, http: httpx.AsyncClient, facedb: str, number: int, seed: int, tally: Tally, deadline_s: float
+        self,
+        http: httpx.AsyncClient,
+        facedb: str,
+        number: int,
+        seed: int,
+        tally: Tally,
+        deadline_s: float,
+        webhook: str = "",
     ) -> None:
         self._http = http
         self._facedb = facedb
@@ -87,6 +108,7 @@ class Regular:
         self._random = seeded(seed, number)
         self._tally = tally
         self._late_s = deadline_s + LATE_S
+        self._later = {"Prefer": "respond-async"} | ({"X-Webhook-Url": webhook} if webhook else {})
         self._there: dict[str, str] = {}
         self._gone: dict[str, str] = {}
         self._last: KeyedRequest | None = None
@@ -200,6 +222,8 @@ class Regular:
     async def _send(self, call: Call, fields: Mapping[str, str], key: str | None) -> tuple[str, Any]:
         self._tally.requests += 1
         headers = {} if key is None else {HEADER: key}
+        if call.may_be_asynchronous and self._random.random() < LATER:
+            headers |= self._later
         began = monotonic()
         try:
             to_send = row_request(call, {"facedb": self._facedb, **fields})
@@ -209,11 +233,28 @@ class Regular:
         except httpx.TransportError as error:
             return Status.FAIL, f"{type(error).__name__}: {error}"
         took_s = monotonic() - began
+        job_id = None
+        if answer.status_code == HTTPStatus.ACCEPTED:
+            job_id = answer.json()["message"]["job_id"]
+            answer = await self._outcome(job_id)
         problem = breach(Answer(answer.status_code, dict(answer.headers), answer.content), call)
         if problem is not None or took_s > self._late_s:
             self._problem(f"{call}, {problem or 'late'} after {took_s:.1f} s", str(answer.status_code), answer.text)
         body = answer.json()
-        return body["status"], body["message"]
+        outcome = (body["status"], body["message"])
+        if job_id is not None and self._tally.jobs.setdefault(job_id, outcome) != outcome:
+            self._problem(f"job {job_id} ended as {self._tally.jobs[job_id]}, and then as", *outcome)
+        return outcome
+
+    async def _outcome(self, job_id: str) -> httpx.Response:
+        """Look a job up until it has ended, and return that answer, or the last one after LATER_S."""
+        end = monotonic() + LATER_S
+        while True:
+            self._tally.requests += 1
+            answer = await self._http.get(f"/v1/jobs/{job_id}")
+            if answer.status_code != HTTPStatus.ACCEPTED or monotonic() > end:
+                return answer
+            await asyncio.sleep(POLL_S)
 
     def _problem(self, what: str, status: str, message: Any) -> None:
         self._tally.problems.append(f"{self._facedb}: {what}: {status} {str(message)[:200]}")

@@ -21,12 +21,14 @@ import httpx
 import psutil
 
 from contract.tenants import new_tenant
+from faults.webhooks import Webhooks
 from fuzz.contents import made
 from fuzz.fuzzer import Fuzzer
 from fuzz.probes import KINDS, WITH_HOSTILE
 from fuzz.run import ROUNDS
 from fuzz.watch import bad_lines, callers, identities
 from hostile_images import IMAGES
+from https_receiver import Receiver, make_webhook_secret, receiving, webhooks_to
 from processes import wait_for
 from service import Service
 from shared.control import Control
@@ -49,6 +51,12 @@ FIRST: Final = 5
 """Searches of each regular caller, one after the other, before all begin at once: a gateway learns from its first
 answers how fast the service is, and the very first ones are slow.
 """
+
+WEBHOOKS: Final = "soak"
+"""The path to which the outcomes of jobs are sent."""
+
+WEBHOOKS_S: Final = 45.0
+"""Seconds within which all of them must have come: longer than the lease of a gateway that was killed."""
 
 SHOWN: Final = 20
 """Problems that are shown."""
@@ -97,19 +105,23 @@ def soak(
     *,
     least: int = 0,
     hostile: bool = True,
+    receiver: Receiver | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Load the service for that time, measure it meanwhile, and judge the readings.
 
     least: the fewest requests, for which the time is extended. hostile: whether to send hostile images too, which take
-    half a minute to make and as long to send before the time begins.
+    half a minute to make and as long to send before the time begins. receiver: gets the webhooks of the regular
+    callers, if the service may send them there.
     """
     said, processes, others = len(service.said), identities(service), callers(service)
     report, tally = Report(minutes), Tally()
     fuzzer = Fuzzer(service, seed, WITH_HOSTILE if hostile else KINDS)
     for image in IMAGES if hostile else ():
         made(image)  # now, since the time of requests counts later
-    key, facedbs = _facedbs(service)
+    tenant, key, facedbs = _facedbs(service)
+    webhooks = None if receiver is None else Webhooks(receiver, make_webhook_secret(service.broker, tenant))
+    webhook = "" if webhooks is None else webhooks.url(WEBHOOKS)
     deadline_s = float(service.settings.get("FACESEARCH_DEADLINE_S", Settings().deadline_s))
     with closing(Reader(service)) as reader:
 
@@ -121,7 +133,8 @@ def soak(
                 base_url=service.address, headers=headers, limits=limits, timeout=deadline_s + PATIENCE_S
             ) as http:
                 regulars = [
-                    Regular(http, facedb, number, seed, tally, deadline_s) for number, facedb in enumerate(facedbs)
+                    Regular(http, facedb, number, seed, tally, deadline_s, webhook)
+                    for number, facedb in enumerate(facedbs)
                 ]
                 for regular in regulars:
                     await regular.begin()
@@ -137,6 +150,8 @@ def soak(
 
         readings = asyncio.run(all_of_it())
         wait_for(lambda: callers(service) <= others)
+        wait_for(lambda: not reader.has("fs:async:jobs"))
+        missed = [] if webhooks is None else webhooks.problems(WEBHOOKS, tally.jobs, WEBHOOKS_S)
         last = reader.read(readings[-1].at, tally.requests + fuzzer.report.requests)
         to_live, each = reader.to_live(), reader.bytes_each()
     warm = [reading for reading in readings if reading.at >= readings[-1].at * WARM_PART]
@@ -146,13 +161,19 @@ def soak(
     report.kept = {kind: (last.stores["broker"].kinds[kind], size) for kind, size in each.items()}
     # Probes that add give no name, and the added face is deleted again, without a key.
     adds = fuzzer.report.requests
-    most = {"fs:once": tally.keyed, "fs:drawn": tally.unnamed + adds, "fs:deletion": tally.deletions + adds}
+    most = {
+        "fs:once": tally.keyed,
+        "fs:drawn": tally.unnamed + adds,
+        "fs:deletion": tally.deletions + adds,
+        "fs:async:job": len(tally.jobs) + fuzzer.report.requests,
+    }
     report.problems = [
         *bad_lines(service.said[said:]),
         *verdict.growth(report.rows),
         *verdict.too_many(last, most),
         *verdict.overstaying(to_live, deadline_s),
         *tally.problems,
+        *missed,
         *fuzzer.report.problems,
     ]
     report.restarts = len(identities(service) - processes)
@@ -219,8 +240,8 @@ class _Load:
         return f"minute {minutes}: {reading.requests} requests, {held}, {keys} keys"
 
 
-def _facedbs(service: Service) -> tuple[str, list[str]]:
-    """Return a key, and the empty facedbs of its tenant."""
+def _facedbs(service: Service) -> tuple[str, str, list[str]]:
+    """Return a new tenant, its key, and its empty facedbs."""
     tenant, keys = new_tenant(service.broker, soak={})
     names = [f"s{number}" for number in range(REGULARS)]
 
@@ -230,7 +251,7 @@ def _facedbs(service: Service) -> tuple[str, list[str]]:
                 await Control(redis).create_facedb(tenant, name)
 
     asyncio.run(create())
-    return keys["soak"], names
+    return tenant, keys["soak"], names
 
 
 def main() -> None:
@@ -239,8 +260,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     json_logs = {"FACESEARCH_LOG_FORMAT": "json"}
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), json_logs) as service:
-        report = soak(service, options.minutes, options.seed, say=lambda text: print(text, flush=True))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        receiving(Path(folder)) as receiver,
+        Service(Path(folder) / "data", json_logs | webhooks_to(receiver)) as service,
+    ):
+        report = soak(
+            service, options.minutes, options.seed, receiver=receiver, say=lambda text: print(text, flush=True)
+        )
     print(*verdict.table(report.rows), sep="\n")
     for kind, (count, size) in report.kept.items():
         print(f"{kind}: {count} keys of {size} bytes each, until they expire")

@@ -65,6 +65,8 @@ _LIVES_S: Final = {
     "fs:drawn": 86_400,
     "fs:deletion": 87_321,
     "fs:adding": 87_320,
+    "fs:async:job": 3600,
+    "fs:webhook:delivery": 31 * 86_400,
     "fs:rate": 2,
     "fs:leases": 50,
     "fs:worker": 5,
