@@ -15,7 +15,7 @@ from faults.rows import PromiseBroken, Row
 from faults.stages import Up, Whole, up, whole
 from shared.calls import ADD_FACE, DELETE_FACE, SEARCH_FACE, Call
 from shared.contract import Status
-from worker.store.edge.store import MIN_FREE_BYTES
+from worker.store.edge.tending import MIN_FREE_BYTES
 
 LASTS_S: Final = 4.0
 

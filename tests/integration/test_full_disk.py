@@ -12,7 +12,7 @@ from faults.disk import MIB, Disk, disk, why_not
 from portraits import hopper_jpeg
 from processes import two_free_ports, wait_for
 from service import UNHURRIED, Service
-from worker.store.edge.store import MIN_FREE_BYTES
+from worker.store.edge.tending import MIN_FREE_BYTES
 
 pytestmark = [
     pytest.mark.slow,

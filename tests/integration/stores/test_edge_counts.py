@@ -14,7 +14,6 @@ import qdrant_edge as engine
 from every_store import OURS, face, unit
 from worker.store.base import Counts, Face, Point, Store
 from worker.store.edge import counts
-from worker.store.edge import store as edge
 from worker.store.edge.store import EdgeStore
 from worker.store.faces import with_faces, without_face
 from worker.store.memory import MemoryStore
@@ -71,7 +70,7 @@ def counted(folder: Path) -> list[Counts]:
 
 def test_closed_facedbs_are_counted_without_being_opened(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(opened(closed)) as store:
-        monkeypatch.setattr(edge.engine, "EdgeShard", None)
+        monkeypatch.setattr(engine, "EdgeShard", None)
         assert list(store.counts(["a", "b", "none"])) == [Counts(3, 3), Counts(1, 2), Counts(0, 0)]
 
 

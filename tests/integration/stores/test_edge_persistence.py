@@ -15,8 +15,7 @@ from processes import wait_for
 from shared.errors import OperatorError
 from worker.models.identity import Identity
 from worker.store.base import Point, StoreError, StoreUnavailable, Vector
-from worker.store.edge import files
-from worker.store.edge import store as edge
+from worker.store.edge import files, indexes, tending
 from worker.store.edge.store import EdgeStore
 
 OURS = Identity("sface", "0" * 64, 1, 16)
@@ -228,7 +227,7 @@ def test_a_collection_that_cannot_be_created_leaves_nothing(folder: Path, monkey
 
     store = opened(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(edge.engine, "EdgeShard", type("Full", (), {"create": no_space}))
+        patch.setattr(indexes.engine, "EdgeShard", type("Full", (), {"create": no_space}))
         with pytest.raises(StoreUnavailable, match="No space left"):
             store.add("db", [face(1)])
     assert [path.name for path in folder.iterdir()] == [".lock"]
@@ -240,7 +239,7 @@ def test_a_nearly_full_disk_refuses_adds_and_answers_searches(folder: Path, monk
     store = opened(folder)
     point = face(1, "Ada")
     store.add("db", [point])
-    monkeypatch.setattr(edge, "MIN_FREE_BYTES", 2 * shutil.disk_usage(folder).total)
+    monkeypatch.setattr(tending, "MIN_FREE_BYTES", 2 * shutil.disk_usage(folder).total)
     with pytest.raises(StoreUnavailable, match="free"):
         store.add("db", [face(2)])
     assert store.count("db") == 1
@@ -250,7 +249,7 @@ def test_a_nearly_full_disk_refuses_adds_and_answers_searches(folder: Path, monk
 
 
 def test_a_flush_between_operations_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "FLUSH_EVERY", 3)
+    monkeypatch.setattr(tending, "FLUSH_EVERY", 3)
     store = opened(folder)
     for number in range(10):
         store.add("db", [face(number)])

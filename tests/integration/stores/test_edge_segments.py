@@ -139,7 +139,7 @@ from worker.store.edge.store import EdgeStore
 store = EdgeStore(Path(sys.argv[1]), Identity("sface", "0" * 64, 1, 64), 2, 4000)
 number, moment = int(sys.argv[2]), float(sys.argv[3])
 random = np.random.default_rng(number)
-changed = store._changed
+changed = store._tending.changed
 
 def doomed(*change):
     signal.setitimer(signal.ITIMER_REAL, moment)
@@ -150,7 +150,7 @@ def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n")
     sys.stdout.flush()
 
-store._changed = doomed
+store._tending.changed = doomed
 while True:
     vectors = random.standard_normal((50, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

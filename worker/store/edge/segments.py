@@ -69,6 +69,11 @@ def not_indexed(shard: engine.EdgeShard) -> int:
     return max(0, info.points_count - info.indexed_vectors_count)
 
 
+def is_largely_unindexed(shard: engine.EdgeShard, index_from: int) -> bool:
+    """Return whether optimising the shard would hold up the process for long."""
+    return not_indexed(shard) >= LARGEST * index_from
+
+
 def start_optimizer(shard: Path, lock: int) -> subprocess.Popen[bytes]:
     """Start a process that optimises a shard, which may not be open. If it fails, the shard is as before. lock: a
     descriptor that the process inherits. Raises OSError.
