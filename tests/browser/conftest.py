@@ -137,6 +137,17 @@ def console(page: Any, shown: Shown) -> Iterator[Any]:
 
 
 @pytest.fixture
+def operators(page: Any, shown: Shown, watched: Watched) -> Any:
+    """The operators' console after the admin key was given."""
+    watched.origin = urlsplit(shown.admin).netloc
+    page.goto(f"{shown.admin}/console")
+    page.get_by_label("Admin key").fill(shown.admin_key)
+    page.get_by_role("button", name="Open").click()
+    page.get_by_role("heading", name="Service", exact=True).wait_for()
+    return page
+
+
+@pytest.fixture
 def programs(shown: Shown, photos: dict[str, Path]) -> Programs:
     """What runs the programs of a page in the folder of the photos."""
     return Programs(shown, photos["hopper.jpg"].parent)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -44,34 +45,47 @@ class Programs:
             "FACESEARCH_ADMIN_KEY": shown.admin_key,
         }
 
-    def said(self, folded: Any, *languages: str) -> list[str]:
-        """Return what programs print that are run at once, in all languages if none is named. folded: the element in
-        which they are folded away.
-        """
+    def start(self, folded: Any, language: str) -> "Running":
+        """Run a program. folded: the element in which it is folded away."""
         if folded.get_attribute("open") is None:
             folded.locator("summary").click()
-        running = []
-        for language in languages or LANGUAGES:
-            folded.get_by_role("button", name=language).click()
-            program = folded.locator("code").inner_text()
-            running.append(
-                subprocess.Popen(
-                    [*self._runners[language], program],
-                    cwd=self._folder,
-                    env=self._settings,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        ended = [(program, *program.communicate()) for program in running]
-        for program, _, complaint in ended:
-            assert program.returncode == 0, complaint
-        return [printed for _, printed, _ in ended]
+        folded.get_by_role("button", name=language).click()
+        process = subprocess.Popen(
+            [*self._runners[language], folded.locator("code").inner_text()],
+            cwd=self._folder,
+            env=self._settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Running(language, process)
+
+    def said(self, folded: Any, *languages: str) -> list[str]:
+        """Return what programs print that are run at once, in all languages if none is named."""
+        running = [self.start(folded, language) for language in languages or LANGUAGES]
+        return [program.said() for program in running]
 
     def answers(self, folded: Any, *languages: str) -> list[Any]:
-        """Return the messages of the answers that they print, which are all OK."""
-        chosen = languages or LANGUAGES
-        read = [_READERS[one](printed) for one, printed in zip(chosen, self.said(folded, *chosen), strict=True)]
-        assert [answer["status"] for answer in read] == ["OK"] * len(read), read
-        return [answer["message"] for answer in read]
+        """Return the messages of the answers that they print."""
+        running = [self.start(folded, language) for language in languages or LANGUAGES]
+        return [program.answer() for program in running]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A program that runs."""
+
+    language: str
+    process: subprocess.Popen[str]
+
+    def said(self) -> str:
+        """Return what it prints."""
+        printed, complaint = self.process.communicate()
+        assert self.process.returncode == 0, complaint
+        return printed
+
+    def answer(self) -> Any:
+        """Return the message of the answer that it prints, which is OK."""
+        answer = _READERS[self.language](self.said())
+        assert answer["status"] == "OK", answer
+        return answer["message"]

@@ -1,26 +1,20 @@
 """The console in a browser: every action of it on real photos, as somebody does who sees it or only hears it."""
 
 import base64
-import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from browser.callers import TENANT, Shown, add, choose, enter, stored, visit
+from browser.callers import Shown, add, choose, enter, stored, visit
 from browser.conftest import Watched
-from browser.programs import Programs
-from facesearch.exchange import reading, writing
 from processes import is_ready, two_free_ports, wait_for
 
 CARRIED = """encoded => {
@@ -49,30 +43,6 @@ GIVEN = {
 }
 
 REFUSED = "the server responded with a status of 401"
-
-
-@pytest.fixture
-def crowd(shown: Shown, photos: dict[str, Path], tmp_path: Path) -> Iterator[None]:
-    """A facedb of a thousand persons, which a file of exchange brings."""
-    seed, file = tmp_path / "seed.facedb", tmp_path / "crowd.facedb"
-    add(shown, photos["hopper.jpg"], name="Grace")
-    command(shown, "export", seed, "--tenant", TENANT)
-    with reading.opened(seed) as one:
-        (grace,) = one.points()
-        identity = one.identity
-    persons = [replace(grace, person_id=uuid.UUID(int=number), name=f"person{number}") for number in range(1000)]
-    writing.write(file, tmp_path, "crowd", identity, persons, lambda: 0)
-    command(shown, "import", file, "--tenant", TENANT, "--facedb", "crowd")
-    yield
-    shown.operate("DELETE", f"/{TENANT}/facedbs/crowd")
-
-
-def command(shown: Shown, *arguments: object) -> None:
-    """Run a command beside the service. As a process: here, Playwright's event loop runs."""
-    settings = {**os.environ, **shown.service.settings, "FACESEARCH_DATA_DIR": str(shown.service.folder)}
-    line = [sys.executable, "-m", "facesearch", *map(str, arguments)]
-    ended = subprocess.run(line, env=settings, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
 
 
 class TestTheKey:
@@ -354,30 +324,6 @@ class TestPeople:
         dialog = console.get_by_role("dialog")
         dialog.get_by_role("button", name="Who is similar?").click()
         dialog.locator(".match").filter(has_text="Hopper").wait_for()
-
-    @pytest.mark.usefixtures("crowd")
-    def test_a_thousand_are_listed_found_and_saved(self, console: Any, programs: Programs) -> None:
-        visit(console, "People")
-        console.get_by_role("combobox", name="Face database").select_option("crowd")
-        console.get_by_text("Persons: 1,000").wait_for()
-        lines = console.locator("tbody tr")
-        for listed in range(100, 1000, 100):
-            lines.nth(listed - 1).wait_for()
-            console.get_by_role("button", name="More").click()
-        lines.nth(999).wait_for()
-        assert console.get_by_role("button", name="More").is_hidden()
-        with console.expect_download() as saved:
-            console.get_by_role("button", name="Save as CSV").click()
-        rows = list(csv.DictReader(Path(saved.value.path()).read_text("utf-8-sig").splitlines()))
-        assert len(rows) == 1000
-        pages, *files = programs.said(console.locator("details.programs").filter(has_text="The whole list"))
-        listed = [person for page in pages.splitlines() for person in json.loads(page)["message"]["persons"]]
-        assert [person["person_id"] for person in listed] == [row["person_id"] for row in rows]
-        assert [list(csv.DictReader(file.splitlines())) for file in files] == [rows, rows]
-        console.get_by_role("search").get_by_label("Name").fill("person777")
-        console.get_by_role("button", name="Filter").click()
-        lines.nth(1).wait_for(state="detached")
-        assert "person777" in lines.first.inner_text()
 
 
 @contextmanager

@@ -2,31 +2,12 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
-from browser.callers import TENANT, Shown
-from browser.conftest import Watched
+from browser.callers import TENANT, Shown, visit
 from shared.webhooks import WAITING
-
-
-@pytest.fixture
-def console(page: Any, shown: Shown, watched: Watched) -> Any:
-    """The console of the admin port after the key was given."""
-    address = shown.admin
-    watched.origin = urlsplit(address).netloc
-    page.goto(f"{address}/console")
-    page.get_by_label("Admin key").fill(shown.admin_key)
-    page.get_by_role("button", name="Open").click()
-    page.get_by_role("heading", name="Service", exact=True).wait_for()
-    return page
-
-
-def visit(page: Any, view: str) -> None:
-    page.get_by_role("link", name=view, exact=True).click()
-    page.get_by_role("heading", name=view, exact=True).wait_for()
 
 
 def look_again(page: Any) -> None:
@@ -35,23 +16,23 @@ def look_again(page: Any) -> None:
     visit(page, "Service")
 
 
-def test_the_service_shows_its_workers_and_what_is_wrong(console: Any) -> None:
-    console.get_by_text("No alert fires.").wait_for()
-    assert console.locator(".card").filter(has_text="Parts").get_by_text("works", exact=True).count() == 6
-    assert "Apache-2.0" in console.locator(".card").filter(has_text="licence").inner_text()
-    assert "No backup is known" in console.locator(".card").filter(has_text="Last backup").inner_text()
+def test_the_service_shows_its_workers_and_what_is_wrong(operators: Any) -> None:
+    operators.get_by_text("No alert fires.").wait_for()
+    assert operators.locator(".card").filter(has_text="Parts").get_by_text("works", exact=True).count() == 6
+    assert "Apache-2.0" in operators.locator(".card").filter(has_text="licence").inner_text()
+    assert "No backup is known" in operators.locator(".card").filter(has_text="Last backup").inner_text()
 
 
-def test_an_alert_is_shown_while_its_condition_holds(console: Any, shown: Shown) -> None:
+def test_an_alert_is_shown_while_its_condition_holds(operators: Any, shown: Shown) -> None:
     with Redis.from_url(shown.service.broker) as redis:
         redis.zadd(WAITING, {"a webhook of 1970": 0})
-        alert = console.locator(".alerts li").filter(has_text="FacesearchWebhooksWait")
+        alert = operators.locator(".alerts li").filter(has_text="FacesearchWebhooksWait")
         alert.wait_for()
         assert alert.inner_text().startswith("warning")
         assert "since 01/01/1970" in alert.inner_text()
         redis.zrem(WAITING, "a webhook of 1970")
-    look_again(console)
-    console.get_by_text("No alert fires.").wait_for()
+    look_again(operators)
+    operators.get_by_text("No alert fires.").wait_for()
 
 
 WRONG = {
@@ -69,27 +50,27 @@ WRONG = {
 """The state of a service with which much is wrong."""
 
 
-def test_a_service_without_its_broker_says_so_in_the_language_of_the_reader(console: Any) -> None:
-    console.route("**/admin/v1/service", lambda route: route.fulfill(json={"status": "OK", "message": WRONG}))
-    look_again(console)
-    alerts = console.locator(".alerts li")
+def test_a_service_without_its_broker_says_so_in_the_language_of_the_reader(operators: Any) -> None:
+    operators.route("**/admin/v1/service", lambda route: route.fulfill(json={"status": "OK", "message": WRONG}))
+    look_again(operators)
+    alerts = operators.locator(".alerts li")
     alerts.filter(has_text="The broker does not answer").get_by_text("seen here since").wait_for()
     assert "since 29/11/2026" in alerts.filter(has_text="FacesearchWebhooksWait").inner_text()
     assert "As the API has it" in alerts.filter(has_text="FacesearchOfTomorrow").inner_text()
-    assert console.get_by_text("No backup is known").count() == 0
-    console.get_by_role("combobox", name="Language").select_option("zh")
+    assert operators.get_by_text("No backup is known").count() == 0
+    operators.get_by_role("combobox", name="Language").select_option("zh")
     alerts.filter(has_text="消息代理没有响应").wait_for()
-    assert console.locator("dt").all_inner_texts()[:4] == ["消息代理", "工作进程", "存储", "写入存储"]
-    assert console.locator("dd").all_inner_texts()[:4] == ["没有响应", "未知", "a text of the store", "正常"]
-    console.unroute("**/admin/v1/service")
-    console.get_by_text("当前没有告警。").wait_for()
+    assert operators.locator("dt").all_inner_texts()[:4] == ["消息代理", "工作进程", "存储", "写入存储"]
+    assert operators.locator("dd").all_inner_texts()[:4] == ["没有响应", "未知", "a text of the store", "正常"]
+    operators.unroute("**/admin/v1/service")
+    operators.get_by_text("当前没有告警。").wait_for()
 
 
-def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Shown) -> None:
-    visit(console, "Tenants")
-    console.get_by_label("New tenant").fill("bank")
-    console.get_by_role("button", name="Create").click()
-    tenant = console.locator("details").filter(has=console.locator("summary", has_text="bank"))
+def test_a_tenant_is_made_gets_a_key_and_is_dropped(operators: Any, shown: Shown) -> None:
+    visit(operators, "Tenants")
+    operators.get_by_label("New tenant").fill("bank")
+    operators.get_by_role("button", name="Create").click()
+    tenant = operators.locator("details").filter(has=operators.locator("summary", has_text="bank"))
     tenant.locator("summary").click()
     tenant.get_by_label("New face database").fill("staff")
     tenant.get_by_role("button", name="Create").first.click()
@@ -98,52 +79,52 @@ def test_a_tenant_is_made_gets_a_key_and_is_dropped(console: Any, shown: Shown) 
     assert staff.get_by_role("cell").all_inner_texts()[:2] == ["0", "0"]
     tenant.get_by_label("New key").fill("branch")
     tenant.get_by_role("button", name="Create").last.click()
-    dialog = console.get_by_role("dialog")
+    dialog = operators.get_by_role("dialog")
     key = dialog.locator("code").inner_text()
     answer = shown.http.get("/v1/facedbs", headers={"X-API-Key": key}).json()
     assert [facedb["facedb"] for facedb in answer["message"]] == ["default", "staff"]
     dialog.get_by_role("button", name="Close").click()
     tenant.get_by_role("row", name="branch").get_by_role("button", name="Revoke").click()
-    console.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    operators.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     tenant.get_by_role("row", name="branch").wait_for(state="detached")
     staff.get_by_role("button", name="Drop").click()
-    console.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
+    operators.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
     staff.wait_for(state="detached")
     tenant.get_by_role("button", name="Drop the tenant").click()
-    console.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
+    operators.get_by_role("dialog").get_by_role("button", name="Drop", exact=True).click()
     tenant.wait_for(state="detached")
 
 
-def test_usage_by_day_and_call(console: Any, shown: Shown, photos: dict[str, Path]) -> None:
+def test_usage_by_day_and_call(operators: Any, shown: Shown, photos: dict[str, Path]) -> None:
     shown.http.post("/v1/searchface", files={"img": photos["coffee.png"].read_bytes()})
-    visit(console, "Usage")
-    default = console.locator("section.card").filter(has=console.get_by_role("heading", name=TENANT))
+    visit(operators, "Usage")
+    default = operators.locator("section.card").filter(has=operators.get_by_role("heading", name=TENANT))
     # Gateways add what they counted every second.
     while default.get_by_role("row", name="searchface").count() == 0:
-        visit(console, "Service")
-        visit(console, "Usage")
-        console.wait_for_load_state("networkidle")
+        visit(operators, "Service")
+        visit(operators, "Usage")
+        operators.wait_for_load_state("networkidle")
     assert default.get_by_role("img").is_visible()
 
 
-LOADED = {"service": ".alerts li", "tenants": "details .table", "usage": "section.card"}
+LOADED = {"service": ".alerts li", "tenants": "details .table", "usage": "section.card, [role=status] span"}
 """What each view has once it shows all."""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_view_has_a_serious_fault_of_accessibility_or_is_wider_than_a_phone(console: Any, theme: str) -> None:
+def test_no_view_has_a_serious_fault_of_accessibility_or_is_wider_than_a_phone(operators: Any, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
 
-    console.route("**/admin/v1/service", lambda route: route.fulfill(json={"status": "OK", "message": WRONG}))
-    console.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    console.set_viewport_size({"width": 360, "height": 800})
+    operators.route("**/admin/v1/service", lambda route: route.fulfill(json={"status": "OK", "message": WRONG}))
+    operators.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    operators.set_viewport_size({"width": 360, "height": 800})
     for language in ("English", "中文"):
-        console.get_by_role("combobox").first.select_option(label=language)
+        operators.get_by_role("combobox").first.select_option(label=language)
         for name, loaded in LOADED.items():
-            console.locator(f"nav a[href='#{name}']").click()
+            operators.locator(f"nav a[href='#{name}']").click()
             if name == "tenants":
-                console.locator("details.card > summary").first.click()
-            console.locator(loaded).first.wait_for()
-            found = Axe().run(console).response["violations"]
+                operators.locator("details.card > summary").first.click()
+            operators.locator(loaded).first.wait_for()
+            found = Axe().run(operators).response["violations"]
             assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
-            assert console.evaluate("document.documentElement.scrollWidth") <= 360, name
+            assert operators.evaluate("document.documentElement.scrollWidth") <= 360, name

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,61 @@ def test_a_folder(console: Any, shown: Shown, photos: dict[str, Path], tmp_path:
             "our staff/coffee.png": True,
         }
     assert sorted(person["name"] for person in stored(shown)) == ["collins"] * 4 + ["hopper"] * 4
+
+
+def test_what_an_operator_sees(operators: Any, programs: Programs) -> None:
+    state, trail = (operators.locator("#view details.programs").nth(place) for place in (0, 1))
+    assert [answer["release"] for answer in programs.answers(state)] == [version("facesearch")] * 3
+    assert all(programs.answers(trail))
+    visit(operators, "Usage")
+    with answer_to(operators, "GET", "admin/v1/usage") as page:
+        operators.get_by_label("Days", exact=True).select_option("7")
+    for answer in programs.answers(operators.locator("#view details.programs")):
+        assert answer.keys() == page[0].keys()
+    visit(operators, "Tenants")
+    with answer_to(operators, "GET", "admin/v1/tenants") as page:
+        visit(operators, "Tenants")
+    assert programs.answers(operators.locator("#view > div > details.programs").last) == page * 3
+
+
+def test_what_an_operator_makes_and_removes(operators: Any, shown: Shown, programs: Programs) -> None:
+    def made(form: Any, label: str) -> list[Any]:
+        """Return what the programs beside a form make, each under the name of its language."""
+        running = []
+        for language in LANGUAGES:
+            form.get_by_label(label).fill(language)
+            running.append(programs.start(form.locator("xpath=following-sibling::details[1]"), language))
+        return [program.answer() for program in running]
+
+    def removed(place: Any, button: str, language: str) -> Any:
+        """Return what the program says that the question before a removal shows."""
+        place.get_by_role("button", name=button).click()
+        question = operators.get_by_role("dialog")
+        answer = programs.answers(question.locator("details.programs"), language)[0]
+        question.get_by_role("button", name="Cancel").click()
+        return answer
+
+    visit(operators, "Tenants")
+    forms = operators.locator("form.inline")
+    assert [tenant["name"] for tenant in made(forms.first, "New tenant")] == list(LANGUAGES)
+    visit(operators, "Service")
+    visit(operators, "Tenants")
+    for language in LANGUAGES[1:]:
+        section = operators.locator("details.card").filter(has=operators.locator("summary", has_text=language))
+        section.locator("summary").first.click()
+        assert removed(section, "Drop the tenant", language) == f"tenant {language} dropped"
+
+    section = operators.locator("details.card").filter(has=operators.locator("summary", has_text=LANGUAGES[0]))
+    section.locator("summary").first.click()
+    assert [facedb["name"] for facedb in made(section.locator("form").first, "New face database")] == list(LANGUAGES)
+    section.get_by_label("delete").uncheck()
+    assert [key["scopes"] for key in made(section.locator("form").last, "New key")] == [["add", "search"]] * 3
+    section.locator("summary").first.click()
+    section.locator("summary").first.click()
+    facedbs, keys = section.get_by_role("group", name="Face databases"), section.get_by_role("group", name="Keys")
+    for language in LANGUAGES:
+        dropped = removed(facedbs.get_by_role("row", name=language), "Drop", language)
+        assert dropped == f"facedb {language} dropped"
+        assert removed(keys.get_by_role("row", name=language), "Revoke", language).endswith("revoked")
+    assert shown.operate("GET", "/curl/keys") == []
+    assert removed(section, "Drop the tenant", "curl") == "tenant curl dropped"

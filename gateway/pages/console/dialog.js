@@ -37,8 +37,11 @@ export function openDialog(title, content, buttons, { given = {}, wide = false, 
   });
 }
 
-/** Ask whether to do something that cannot be undone. action: the key of the button. */
-export async function confirmed(title, explanation, action, given = {}) {
+/**
+ * Ask whether to do something that cannot be undone. action: the key of the button. more: what is shown under the
+ * explanation.
+ */
+export async function confirmed(title, explanation, action, given = {}, more = null) {
   const said = h("p", {}, text(explanation, given));
-  return (await openDialog(title, [said], [["cancel", null], [action, true, "danger"]], { given })) === true;
+  return (await openDialog(title, [said, more], [["cancel", null], [action, true, "danger"]], { given })) === true;
 }

@@ -34,7 +34,7 @@ export function folderImport() {
   });
 
   function showPrograms(folder) {
-    fill(shown, folded(folderPrograms(folder, { faces: "largest", facedb: session.facedb }), "folder-as-program"));
+    fill(shown, folded(() => folderPrograms(folder, { faces: "largest", facedb: session.facedb }), "folder-as-program"));
   }
 
   async function run(files) {

@@ -44,8 +44,9 @@ export function peopleView() {
   async function enter() {
     next = null;
     listing += 1;
-    const request = { method: "GET", path: "v1/persons", query: { ...filters(), limit: PAGE } };
-    fill(shown, programs(request), folded(exportPrograms(filters(), COLUMNS), "export-as-program"));
+    const asked = filters();
+    const request = { method: "GET", path: "v1/persons", query: { ...asked, limit: PAGE } };
+    fill(shown, programs(request), folded(() => exportPrograms(asked, COLUMNS), "export-as-program"));
     fill(rows);
     fill(said, session.size === null ? null : text("persons-count", { count: session.size }));
     await load();

@@ -1,6 +1,7 @@
 // The view of the service: its alerts, parts, workers and jobs as they are now, the last backup, and what operators changed.
 import { alertList, partName, partState } from "./alerts.js";
 import { call } from "./api.js";
+import { programs } from "./code.js";
 import { fill, h } from "./dom.js";
 import { labelled, number, text, time } from "./i18n.js";
 import { problem } from "./problems.js";
@@ -13,7 +14,8 @@ export function serviceView() {
   const said = h("div", { role: "status" });
   const state = h("div", { class: "cards" });
   const trail = h("tbody", {});
-  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table("audit-trail", ["at", "action", "by", "subject"], trail));
+  const shown = ["service", "audit"].map((name) => programs({ method: "GET", path: `admin/v1/${name}` }));
+  const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table("audit-trail", ["at", "action", "by", "subject"], trail), shown);
   const alerts = alertList();
   let looking = false;
 

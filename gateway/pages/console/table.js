@@ -8,3 +8,8 @@ export function table(title, columns, body) {
   const scrolled = h("div", { class: "table", role: "group", tabindex: "0" }, h("table", {}, head, body));
   return labelled(scrolled, "aria-label", title);
 }
+
+/** Return a row of cells; the first one names it. */
+export function row([first, ...rest]) {
+  return h("tr", {}, h("th", { scope: "row" }, first), rest.map((cell) => h("td", {}, cell)));
+}

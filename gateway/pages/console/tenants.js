@@ -1,10 +1,12 @@
 // The view of tenants: their keys and face databases, made and removed.
 import { call } from "./api.js";
-import { confirmed, openDialog } from "./dialog.js";
+import { programs } from "./code.js";
+import { confirmed } from "./dialog.js";
 import { field, fill, h } from "./dom.js";
-import { day, labelled, number, text } from "./i18n.js";
+import { labelled, text } from "./i18n.js";
 import { problem } from "./problems.js";
-import { table } from "./table.js";
+import { facedbsPart } from "./tenant_facedbs.js";
+import { keysPart } from "./tenant_keys.js";
 
 const TENANTS = "admin/v1/tenants";
 
@@ -33,7 +35,8 @@ export function tenantsView() {
     }
   }
 
-  const view = h("div", {}, form, said, list);
+  const create = programs(() => ({ method: "POST", path: TENANTS, json: { name: name.value } }), form);
+  const view = h("div", {}, form, create, said, list, programs({ method: "GET", path: TENANTS }));
   view.enter = () => act(async () => {});
   return labelled(view, "aria-label", "tenants");
 }
@@ -46,9 +49,9 @@ function tenantSection(tenant, act) {
 
   async function load() {
     try {
-      const [keys, facedbs] = await Promise.all([call("GET", `${path}/keys`), counted(path)]);
+      const made = await Promise.all([facedbsPart(path, change), keysPart(path, change)]);
       const drop = h("button", { type: "button", class: "quiet danger", click: dropTenant }, text("drop-tenant"));
-      fill(content, facedbsPart(path, facedbs, change), keysPart(path, keys, change), h("div", { class: "row" }, drop));
+      fill(content, made, h("div", { class: "row" }, drop));
     } catch (error) {
       fill(content, problem(error));
     }
@@ -64,80 +67,10 @@ function tenantSection(tenant, act) {
   }
 
   async function dropTenant() {
-    if (!(await confirmed("drop-tenant", "drop-tenant-explained", "drop", { name: tenant.name }))) return;
+    const shown = programs({ method: "DELETE", path });
+    if (!(await confirmed("drop-tenant", "drop-tenant-explained", "drop", { name: tenant.name }, shown))) return;
     await act(() => call("DELETE", path));
   }
 
   return section;
-}
-
-/** Return the face databases with their counts; without a worker, without. */
-async function counted(path) {
-  try {
-    return await call("GET", `${path}/counted-facedbs`);
-  } catch {
-    return (await call("GET", `${path}/facedbs`)).map(({ name, ...rest }) => ({ ...rest, facedb: name, persons: null, faces: null }));
-  }
-}
-
-function facedbsPart(path, facedbs, change) {
-  const name = h("input", { autocomplete: "off", required: true, maxlength: 64 });
-  const form = h("form", { class: "inline" }, field(text("new-facedb"), name), h("button", {}, text("create")));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    change(() => call("POST", `${path}/facedbs`, { json: { name: name.value } }));
-  });
-  const drop = async (facedb) => {
-    if (!(await confirmed("drop-facedb", "drop-facedb-explained", "drop", { name: facedb.facedb, count: facedb.persons ?? "?" }))) return;
-    await change(() => call("DELETE", `${path}/facedbs/${facedb.facedb}`));
-  };
-  const rows = facedbs.map((facedb) =>
-    row(
-      [facedb.facedb, count(facedb.persons), count(facedb.faces)],
-      facedb.default ? text("is-default") : h("button", { type: "button", class: "quiet danger", click: () => drop(facedb) }, text("drop")),
-    ),
-  );
-  return part("facedbs", table("facedbs", ["facedb", "persons", "faces", "actions"], h("tbody", {}, rows)), form);
-}
-
-function keysPart(path, keys, change) {
-  const name = h("input", { autocomplete: "off", required: true, maxlength: 64 });
-  const scopes = ["add", "search", "delete"].map((scope) => {
-    const box = h("input", { type: "checkbox", checked: true, value: scope });
-    return h("label", { class: "check" }, box, h("code", {}, scope));
-  });
-  const form = h("form", { class: "inline" }, field(text("new-key"), name), scopes, h("button", {}, text("create")));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const chosen = [...form.querySelectorAll("input:checked")].map((box) => box.value);
-    change(async () => {
-      const made = await call("POST", `${path}/keys`, { json: { name: name.value, scopes: chosen } });
-      await openDialog("key-made", [h("p", {}, text("key-shown-once")), h("pre", {}, h("code", {}, made.key))], [["close", null]]);
-    });
-  });
-  const revoke = async (key) => {
-    if (!(await confirmed("revoke", "revoke-explained", "revoke", { name: key.name }))) return;
-    await change(() => call("DELETE", `${path}/keys/${key.id}`));
-  };
-  const rows = keys.map((key) =>
-    row(
-      [key.name, h("code", {}, key.id), key.scopes.join(", "), key.expires === null ? "" : day(key.expires)],
-      h("button", { type: "button", class: "quiet danger", click: () => revoke(key) }, text("revoke")),
-    ),
-  );
-  return part("keys", table("keys", ["name", "key-id", "scopes", "expires", "actions"], h("tbody", {}, rows)), form);
-}
-
-function part(title, ...content) {
-  return h("section", {}, h("h3", {}, text(title)), content);
-}
-
-function row(cells, action) {
-  const [first, ...rest] = cells;
-  return h("tr", {}, h("th", { scope: "row" }, first), rest.map((cell) => h("td", {}, cell)), h("td", {}, action));
-}
-
-/** Return a count, nothing where it is not known. */
-function count(value) {
-  return value === null ? "" : number(value);
 }

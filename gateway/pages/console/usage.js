@@ -1,5 +1,6 @@
 // The view of usage: requests by day as a chart, by tenant and call as a table.
 import { call } from "./api.js";
+import { programs } from "./code.js";
 import { field, fill, h } from "./dom.js";
 import { labelled, number, text } from "./i18n.js";
 import { problem } from "./problems.js";
@@ -15,11 +16,13 @@ export function usageView() {
   const days = h("select", {}, DAYS.map((value) => h("option", { value, selected: value === 30 }, String(value))));
   const said = h("div", { role: "status" });
   const content = h("div", { class: "stack" });
-  const view = h("div", {}, h("div", { class: "days" }, field(text("days"), days)), said, content);
+  const shown = h("div", {});
+  const view = h("div", {}, h("div", { class: "days" }, field(text("days"), days)), said, content, shown);
   days.addEventListener("change", () => view.enter());
   view.enter = async () => {
     const from = dayBefore(Number(days.value) - 1);
     try {
+      fill(shown, programs({ method: "GET", path: "admin/v1/usage", query: { from } }));
       const { rows } = await call("GET", "admin/v1/usage", { query: { from } });
       fill(said, rows.length === 0 ? text("no-usage") : null);
       fill(content, tenantsOf(rows).map((tenant) => tenantPart(tenant, rows.filter((row) => row.tenant === tenant), Number(days.value))));
