@@ -23,7 +23,7 @@ from stack import ROOT, Stack, docker, stack
 import portraits
 from processes import wait_for
 
-README = (ROOT / "deploy" / "README.md").read_text()
+PAGE = (ROOT / "docs" / "compose.md").read_text()
 EXAMPLE = "2026-01-31T03-17-00Z"
 """The name of a backup in the docs."""
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
@@ -31,7 +31,7 @@ NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 def blocks() -> list[list[str]]:
     """Return the command lines of each block of the section on backups."""
-    section = README.partition("\n## Back up and restore\n")[2].partition("\n## ")[0]
+    section = PAGE.partition("\n## Back up and restore\n")[2].partition("\n## ")[0]
     return [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
 
 
@@ -121,13 +121,11 @@ def test_only_the_newest_backups_are_kept(installation: Stack, tmp_path: Path) -
 def test_backups_can_be_written_to_a_folder_of_the_host(installation: Stack, tmp_path: Path) -> None:
     """The docs write the folder into .env; this test sets it in the environment."""
     folder = tmp_path / "kept"
-    install, setting, *commands = (line.replace("/srv/facesearch", str(folder)) for line in FOLDER)
+    install, setting = (line.replace("/srv/facesearch", str(folder)) for line in FOLDER)
     shell(installation, install, tmp_path)
     name, _, value = setting.partition(" ")[2].partition(" >>")[0].partition("=")
     here = replace(installation, environment={**installation.environment, name: value})
-    for line in commands:
-        shell(here, line, tmp_path)
-        here.wait_until_ready()
+    shell(here, BACKUP[0], tmp_path)
     (backup,) = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
     assert (backup.stat().st_uid, stat.S_IMODE(backup.stat().st_mode)) == (10001, 0o700)
     assert (backup / "manifest.json").is_file()

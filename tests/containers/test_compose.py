@@ -168,7 +168,7 @@ def test_secrets_and_faces_outlive_the_containers(cluster: Stack, key: str) -> N
     wait_for(lambda: post("searchface", img=grace)["status"] == "OK")
 
 
-def test_a_password_is_changed_as_the_readme_says(cluster: Stack, key: str) -> None:
+def test_a_password_is_changed_as_the_docs_say(cluster: Stack, key: str) -> None:
     def password() -> str:
         return cluster.run("exec", "--no-TTY", "gateway", "cat", "/run/secrets/REDIS_URL")
 
@@ -176,7 +176,7 @@ def test_a_password_is_changed_as_the_readme_says(cluster: Stack, key: str) -> N
     remove = "run --rm --entrypoint rm secrets /run/secrets/valkey-password"
     recreate = "up --detach --force-recreate"
     for command in (remove, recreate):
-        assert f"docker compose {command}\n" in (ROOT / "deploy" / "README.md").read_text()
+        assert f"docker compose {command}\n" in (ROOT / "docs" / "compose.md").read_text()
     cluster.run(*remove.split())
     cluster.run(*recreate.split(), "--no-build", "--wait")
     cluster.wait_until_ready()
