@@ -112,7 +112,7 @@ class OperatorJobs:
     async def _facedb(self, tenant: str, name: str) -> Facedb:
         found = await self.control.facedb(tenant, name)
         if found is None:
-            raise Unknown(f"tenant {tenant} has no facedb {name}")
+            raise Unknown.facedb(tenant, name)
         return found
 
     async def _tenant_id(self, tenant: str) -> str:
@@ -171,4 +171,6 @@ def _message(outcome: Outcome) -> Message:
 
 
 def _no_such_person(facedb: str, tenant: str) -> Unknown:
-    return Unknown(f"facedb {facedb} of tenant {tenant} has no such person")
+    return Unknown(
+        f"facedb {facedb} of tenant {tenant} has no such person", f"persons list --tenant {tenant} --facedb {facedb}"
+    )

@@ -112,8 +112,12 @@ def read(folder: Path) -> Manifest:
     try:
         text = (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
-        cut = (folder / CONTROL).exists()
-        what = "a backup that was cut short: it has no manifest.json" if cut else "no backup"
+        if (folder / CONTROL).exists():
+            what = "a backup that was cut short: it has no manifest.json; use another one"
+        elif whole := sorted(folder.glob(f"*/{MANIFEST}")):
+            what = f"no backup itself; name one of those in it, such as {whole[-1].parent}"
+        else:
+            what = "no backup; name the folder that `facesearch backup` wrote"
         raise OperatorError(f"{folder} holds {what}") from None
     except OSError as error:
         raise OperatorError(f"cannot read {folder / MANIFEST} ({error.strerror})") from None

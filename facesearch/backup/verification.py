@@ -29,18 +29,18 @@ class Verification:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._say = say
-        self._subject = Path()
+        self.subject = Path()
         self.problems = self.persons = self.collections = 0
         self._found_in: dict[str, dict[str, str]] = {}  # by tenant: collection by person_id
 
     def summary(self) -> str:
         found = f"{self.persons} persons in {self.collections} collections"
         state = f"{self.problems} things are wrong" if self.problems else "nothing is wrong"
-        return f"{self._subject}: {found}; {state}"
+        return f"{self.subject}: {found}; {state}"
 
     def backup(self, folder: Path) -> None:
         """Check the backup in the folder."""
-        self._subject = folder
+        self.subject = folder
         try:
             made = manifest.read(folder)
         except OperatorError as error:
@@ -60,7 +60,7 @@ class Verification:
 
     def data_directory(self) -> None:
         """Check the data directory of the settings. Raises OperatorError if there is none, or a service runs on it."""
-        home = self._subject = self._settings.data_dir.expanduser().absolute()
+        home = self.subject = self._settings.data_dir.expanduser().absolute()
         if not home.is_dir():
             raise OperatorError(f"there is no data directory {home}; name it with --data-dir")
         store = backend(self._settings.model_copy(update={"data_dir": home}))

@@ -41,14 +41,16 @@ def back_up(settings: Settings, folder: Path, say: Say, show: Show) -> manifest.
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; there is no backup") from None
     except OSError as error:
-        raise OperatorError(f"cannot write to {folder} ({error.strerror}), so there is no backup") from None
+        raise OperatorError(
+            f"cannot write to {folder} ({error.strerror}), so there is no backup; make room, or choose another folder"
+        ) from None
 
 
 def _write(settings: Settings, folder: Path, say: Say, show: Show) -> manifest.Manifest:
     store = backend(settings)
     with stopped_broker.connected(settings, say) as (redis, home):
-        manifest.begin(folder)
         collections = control_data.collections_of(redis)
+        manifest.begin(folder)
         with (folder / manifest.CONTROL).open("w", encoding="utf-8") as control:
             # The records come first: an outcome that is kept must be of a face that is kept. The counters, and with
             # them all the rest, come last: a name is never given twice.

@@ -149,4 +149,4 @@ def _require_about_the_photo(answer: Answer) -> None:
             "these photos were imported into a facedb of this name within a day, and it was made anew since: "
             "start again with --anew, and a new --journal if there is one"
         )
-    raise OperatorError(f"the service refuses to add photos: {answer.message}")
+    raise OperatorError(f"the service refuses to add photos: {answer.refusal}")

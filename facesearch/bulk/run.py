@@ -44,7 +44,7 @@ async def check(options: Options, found: Listing) -> Listing:
         if external_id is not None:
             await _require_list(options, service, external_id)
     if answer.status is not Status.IMAGE_INVALID_FORMAT:
-        raise OperatorError(f"the service at {options.url} refuses to add photos: {answer.message}")
+        raise OperatorError(f"the service at {options.url} refuses to add photos: {answer.refusal}")
     rules = {Fit.NEVER: FREE_RULE if is_free else STRICT_RULE} | ({} if is_free else {Fit.WHERE_FREE: STRICT_RULE})
     refused = [
         Failure(

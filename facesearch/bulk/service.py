@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
@@ -23,6 +24,14 @@ Idempotency-Key waits for the same outcome.
 LONGEST_WAIT_S: Final = 3600.0
 """Most seconds that a Retry-After is believed."""
 
+_REMEDIES: Final = {
+    "X-API-Key": "name a file with a key of this service with --key-file",
+    "this key may not": "`facesearch keys create` makes one that may, and --key-file names it",
+    "facedb does not exist": "`facesearch facedbs create` makes it, and --facedb names another",
+    "X-Admin-Key": "that is the admin API: name the address of the calls with --url",
+}
+"""What to do after a refusal, by the beginnings of messages."""
+
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP codes of answers that are not the service's own, after which the same request may succeed. Proxies send them."""
 
@@ -40,6 +49,14 @@ class Answer:
     retry_after_s: float = 0.0
     limited: bool = False
     replayed: bool = False
+
+    @property
+    def refusal(self) -> str:
+        """Why the service refuses more than one photo, and what to do, where that is known."""
+        message = str(self.message)
+        return next(
+            (f"{message}; {remedy}" for begin, remedy in _REMEDIES.items() if message.startswith(begin)), message
+        )
 
     @property
     def is_of_a_photo(self) -> bool:
@@ -152,5 +169,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, OSError):
-        return error.os_error.strerror or type(error.os_error).__name__
+        code = error.os_error.errno
+        return os.strerror(code) if code else type(error.os_error).__name__
     return type(error).__name__

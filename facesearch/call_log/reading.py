@@ -40,7 +40,10 @@ def chains(folders: Sequence[Path]) -> list[tuple[str, list[tuple[LogFile, Path]
         try:
             found += [(file, path) for path in folder.iterdir() if (file := LogFile.of(path)) is not None]
         except OSError as error:
-            raise OperatorError(f"cannot read the folder {folder} of a call log: {error.strerror}") from None
+            raise OperatorError(
+                f"cannot read the folder {folder} of a call log: {error.strerror}; a gateway writes one where "
+                "FACESEARCH_CALL_LOG is set, below FACESEARCH_CALL_LOG_DIR: name that folder"
+            ) from None
     return [(chain, list(files)) for chain, files in groupby(sorted(found), key=lambda each: each[0].chain)]
 
 

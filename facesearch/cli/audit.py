@@ -1,6 +1,8 @@
 """`facesearch audit`: what operators changed and, where the call log is on, what callers did."""
 
+import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,9 +77,15 @@ def audit(context: click.Context, last: int, data_dir: Path | None, as_json: boo
 )
 @click.option("--without-broker", is_flag=True, help="Check the files, and the heads of --heads, alone.")
 @data_dir_option
+@json_option
 @reported
 def verify(
-    folders: tuple[Path, ...], kept: Path | None, former: Path | None, without_broker: bool, data_dir: Path | None
+    folders: tuple[Path, ...],
+    kept: Path | None,
+    former: Path | None,
+    without_broker: bool,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Check that no entry of the call log was changed, removed, moved or added.
 
@@ -91,6 +99,9 @@ def verify(
     seal = Seal.of(settings.call_log_key)
     others = [] if former is None else [Seal(line.encode() or None) for line in _lines(former)]
     report = verify_log(folders or (settings.call_log_folder,), seal, known, settings.call_log_days, others)
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2))
+        sys.exit(1 if report.problems else 0)
     for line in report.remarks:
         remark(f"note: {line}")
     for line in report.problems:
@@ -185,7 +196,7 @@ def _lines(path: Path) -> list[str]:
     except OSError as error:
         raise OperatorError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise OperatorError(f"{path} is no text") from None
+        raise OperatorError(f"{path} is no text; name another file") from None
 
 
 def _kept(path: Path) -> list[heads.Head]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from facesearch.backup import rotation
-from facesearch.backup.manifest import Manifest
-from facesearch.cli.console import backup_only, data_dir_option, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, remark, reported, settings_from
 from facesearch.cli.progress import stages
 from shared.errors import OperatorError
+from shared.settings import Settings
 
 
 @click.command()
@@ -30,14 +30,10 @@ def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
     writer.require_durable(settings)
     folder = folder.expanduser().absolute()
     if keep is None:
-        with stages() as shown:
-            made = writer.back_up(settings, folder, shown.say, shown.show)
-        _report(folder, made)
+        _write(settings, folder)
         return
     with rotation.writing(folder) as new:
-        with stages() as shown:
-            made = writer.back_up(settings, new, shown.say, shown.show)
-        _report(new, made)
+        _write(settings, new)
         try:
             for old in rotation.prune(folder, new, keep):
                 click.echo(f"{old}: removed")
@@ -47,5 +43,13 @@ def backup(folder: Path, keep: int | None, data_dir: Path | None) -> None:
             ) from None
 
 
-def _report(folder: Path, made: Manifest) -> None:
+def _write(settings: Settings, folder: Path) -> None:
+    from facesearch.backup import writer  # noqa: PLC0415 -- see above
+
+    try:
+        with stages() as shown:
+            made = writer.back_up(settings, folder, shown.say, shown.show)
+    except KeyboardInterrupt:
+        remark(f"interrupted: there is no backup; if there is {folder}, remove it, or choose another folder")
+        raise
     click.echo(f"{folder}: {made.bytes / 1e6:.1f} MB, checked by its manifest.json")

@@ -134,7 +134,7 @@ def _estimate(
 def _collection(redis: Redis, tenant: str, name: str) -> str:
     for facedb in readable(Facedb, [redis.get(facedb_key(tenant, name))]):  # type: ignore[list-item]
         return facedb.collection
-    raise Unknown(f"tenant {tenant} has no facedb {name}")
+    raise Unknown.facedb(tenant, name)
 
 
 def _print(name: str, tenant: str, found: Estimate) -> None:

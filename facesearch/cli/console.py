@@ -11,13 +11,13 @@ from functools import wraps
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import fill, wrap
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 from pydantic import BaseModel
 
 from facesearch.diagnosis import installed
-from shared.control import DEFAULT
+from shared.control import DEFAULT, Unknown
 from shared.errors import OperatorError
 from shared.settings import Settings
 
@@ -54,11 +54,18 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+        except Unknown as error:
+            failed(f"{error}; `facesearch {error.listed_by}` lists what there is" if error.listed_by else str(error))
         except OperatorError as error:
-            _say(f"facesearch: {error}", "facesearch:", "red")
-            sys.exit(1)
+            failed(str(error))
 
     return run
+
+
+def failed(why: str) -> NoReturn:
+    """Print why the command failed, and end it."""
+    _say(f"facesearch: {why}", "facesearch:", "red")
+    sys.exit(1)
 
 
 def worker_only(command: Callable[..., None]) -> Callable[..., None]:

@@ -73,8 +73,8 @@ def facedb_of(redis: Redis, tenant: str, facedb: str | None) -> Facedb:
         name = facedb or owner.facedb
         for found in readable(Facedb, [redis.get(facedb_key(tenant, name))]):  # type: ignore[list-item]
             return found
-        raise Unknown(f"tenant {tenant} has no facedb {name}")
-    raise Unknown(f"there is no tenant {tenant}")
+        raise Unknown.facedb(tenant, name)
+    raise Unknown.tenant(tenant)
 
 
 def record_event(redis: Redis, action: str, **subject: str) -> None:

@@ -2,11 +2,12 @@
 OperatorError into one line on stderr and exit status 1.
 """
 
-from typing import Final
+import errno
+from typing import Any, Final
 
 import click
 
-from facesearch.cli.console import without_colour
+from facesearch.cli.console import failed, without_colour
 from facesearch.cli.lazy_group import LazyGroup
 
 SUMMARIES: Final = {
@@ -36,8 +37,22 @@ LazyGroup).
 """
 
 
+class Program(LazyGroup):
+    """The commands, whose user gets a line and no traceback where the system refuses a file."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is not None:
+                failed(f"{error.filename}: {error.strerror}; mend that, or name another place")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                failed(f"the output cannot be written: {error.strerror}; make room, or write it elsewhere")
+            raise  # a pipe that was closed is click's
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
     package="facesearch.cli",
     summaries=SUMMARIES,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,11 +1,21 @@
 """`facesearch models`: the catalogue and the operator's own models on the command line."""
 
+import json
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from facesearch.cli.console import print_paragraph, print_table, remark, reported, settings_from, worker_only
+from facesearch.cli.console import (
+    json_option,
+    print_paragraph,
+    print_table,
+    remark,
+    reported,
+    settings_from,
+    worker_only,
+)
 from facesearch.cli.progress import stages
 from shared.errors import OperatorError
 from worker.models import catalog, custom, files, selection
@@ -27,12 +37,19 @@ def models_pull(names: tuple[str, ...]) -> None:
 
 
 @models.command("list")
+@json_option
 @reported
-def models_list() -> None:
+def models_list(as_json: bool) -> None:
     """List all models with their task, state, calibration and licence."""
     settings = settings_from()
     used = {settings.detector, settings.embedder}
     found = custom.all_models(settings.models_dir)
+    if as_json:
+        _print_json([model for model in found if isinstance(model, catalog.Model)], used, settings.models_dir)
+        for error in found:
+            if isinstance(error, OperatorError):
+                remark(f"warning: {error}")
+        return
     rows = [
         (
             model.name + (" *" if model.name in used else ""),
@@ -89,6 +106,22 @@ def models_add(file: Path, check: Path | None, **options: Any) -> None:
     from facesearch.evaluation.own_model import ModelOptions, add  # noqa: PLC0415 -- see above
 
     add(settings_from(), file, ModelOptions(**options), check, click.echo, remark)
+
+
+def _print_json(models: Sequence[catalog.Model], used: Container[str], folder: Path) -> None:
+    listed = [
+        {
+            "name": model.name,
+            "task": model.task,
+            "in_use": model.name in used,
+            "ready": files.is_ready(model, folder),
+            "calibration": _calibration(model, folder) if isinstance(model, catalog.Embedder) else None,
+            "commercial": model.commercial,
+            "licence": model.licence,
+        }
+        for model in models
+    ]
+    click.echo(json.dumps(listed, indent=2))
 
 
 def _calibration(model: catalog.Model, folder: Path) -> str:

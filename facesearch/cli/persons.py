@@ -1,6 +1,7 @@
 """`facesearch persons`: who was added to a face database."""
 
 import json
+import shlex
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -156,10 +157,10 @@ async def _person_id(jobs: "OperatorJobs", tenant: str, facedb: str | None, pers
         page = cast("PersonPage", await jobs.do(LIST_PERSONS, tenant, facedb, name=person, limit="2"))
     if len(page["persons"]) > 1:
         raise OperatorError(
-            f"several persons have that name; `facesearch persons list --name {person}` lists their ids"
+            f"several persons have that name; `facesearch persons list --name {shlex.quote(person)}` lists their ids"
         )
     if not page["persons"]:
-        raise OperatorError("nobody has that name, and it is no person_id")
+        raise OperatorError("nobody has that name, and it is no person_id; `facesearch persons list` lists them")
     return page["persons"][0]["person_id"]
 
 

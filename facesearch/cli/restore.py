@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from redis import RedisError
 
-from facesearch.cli.console import backup_only, data_dir_option, format_time, reported, settings_from
+from facesearch.cli.console import backup_only, data_dir_option, format_time, remark, reported, settings_from
 from facesearch.cli.control import record_event
 from facesearch.cli.progress import stages
 from facesearch.embedded.broker import describe_failure
@@ -32,7 +32,13 @@ def restore(folder: Path, overwrite: bool, data_dir: Path | None) -> None:
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; then restore again with --overwrite") from None
     except OSError as error:
-        raise OperatorError(f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}") from None
+        raise OperatorError(
+            f"nothing was restored: {error.filename or 'the disk'}: {error.strerror}; make room, or restore elsewhere"
+        ) from None
+    except KeyboardInterrupt:
+        where = "nothing was restored" if settings.redis_url is None else "a part may be restored"
+        remark(f"interrupted: {where}; restore again{'' if settings.redis_url is None else ' with --overwrite'}")
+        raise
     restored = "" if persons is None else f"{persons} persons of "
     click.echo(
         f"restored: {restored}{len(backup.collections)} facedbs, from the backup of "

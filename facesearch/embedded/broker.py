@@ -12,6 +12,7 @@ def broker_url(settings: Settings) -> str:
     """Return the URL of the broker. Raises OperatorError if it is neither given nor running on the data directory."""
     if settings.redis_url is not None:
         return settings.broker
+    data_directory.require_readable(settings.data_dir)
     socket = data_directory.broker_socket(settings.data_dir)
     if not socket.exists():
         raise OperatorError(not_running(settings))
@@ -22,6 +23,7 @@ def images_url(settings: Settings) -> str:
     """Return the URL of the image store. Raises OperatorError as broker_url does."""
     if settings.redis_url is not None or settings.images_url is not None:
         return settings.images
+    data_directory.require_readable(settings.data_dir)
     socket = data_directory.broker_socket(settings.data_dir)
     if not socket.exists():
         raise OperatorError(not_running(settings))
@@ -35,7 +37,10 @@ def not_running(settings: Settings) -> str:
 def describe_failure(settings: Settings, error: BaseException) -> str:
     """Return one line about the broker that raised this error, for the operator."""
     if settings.redis_url is None:
-        return f"the broker of {settings.data_dir} does not answer ({type(error).__name__})"
+        return (
+            f"the broker of {settings.data_dir} does not answer ({type(error).__name__}); see whether the service "
+            f"runs, and {data_directory.BROKER}/valkey.log there"
+        )
     return describe_redis_failure(settings.broker, "REDIS_URL", error)
 
 

@@ -55,6 +55,25 @@ def opened(folder: Path) -> Iterator[Path]:
         yield folder
 
 
+def require_readable(folder: Path) -> None:
+    """Raise OperatorError if there is a data directory, and this user may not read it: nobody can tell then what is in
+    it, or whether a service runs on it.
+    """
+    folder = folder.expanduser().absolute()
+    if os.path.exists(folder) and not os.access(folder, os.R_OK | os.X_OK):  # noqa: PTH110 -- raises nothing
+        raise OperatorError(
+            f"the data directory {folder} belongs to user {_owner(folder)}, and this user may not read it; run the "
+            "command as that one"
+        )
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return folder.owner()
+    except KeyError:  # in a container
+        return str(folder.stat().st_uid)
+
+
 @contextmanager
 def _private_umask() -> Iterator[None]:
     before = os.umask(_GROUP_AND_OTHERS)

@@ -37,6 +37,7 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[tuple[
             yield redis, None
         return
     home = settings.data_dir.expanduser().absolute()
+    data_directory.require_readable(home)
     if not (home / data_directory.BROKER).is_dir():
         raise OperatorError(f"no service has run on {home}; name its folder with --data-dir, or set REDIS_URL")
     with connect_blocking(servers.url(data_directory.broker_socket(home))) as redis:

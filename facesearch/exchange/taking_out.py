@@ -40,7 +40,9 @@ def export(
     except RedisError as error:
         raise OperatorError(f"{describe_failure(settings, error)}; nothing was exported") from None
     except OSError as error:
-        raise OperatorError(f"cannot write {path} ({error.strerror}), so nothing was exported") from None
+        raise OperatorError(
+            f"cannot write {path} ({error.strerror}), so nothing was exported; choose another place"
+        ) from None
     except StoreError as error:
         raise OperatorError(f"the faces cannot be read: {error}; nothing was exported") from None
 

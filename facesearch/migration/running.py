@@ -34,7 +34,7 @@ async def found(control: Control, tenant: str, name: str) -> tuple[Facedb, Migra
     await control.tenant(tenant)
     facedb = await control.facedb(tenant, name)
     if facedb is None:
-        raise Unknown(f"tenant {tenant} has no facedb {name}")
+        raise Unknown.facedb(tenant, name)
     return facedb, await control.migration(tenant, name)
 
 

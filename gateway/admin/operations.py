@@ -222,7 +222,7 @@ async def _collection(control: Control, tenant: str, facedb: str) -> str:
     await control.tenant(tenant)
     found = await control.facedb(tenant, facedb)
     if found is None:
-        raise Unknown(f"tenant {tenant} has no facedb {facedb}")
+        raise Unknown.facedb(tenant, facedb)
     return found.collection
 
 

@@ -138,7 +138,7 @@ class Keys(Connected):
             await read_tenant(pipe, tenant)
             found = cast("bytes | None", await pipe.hget(ids, key_id))
             if found is None:
-                raise Unknown(f"tenant {tenant} has no key {key_id}")
+                raise Unknown(f"tenant {tenant} has no key {key_id}", f"keys list --tenant {tenant}")
             end = await end_keys(pipe, [found.decode()])
             begin(pipe)
             end()

@@ -144,7 +144,7 @@ def begin(pipe: Pipeline) -> None:
 async def read_tenant(redis: Redis, name: str) -> Tenant:
     record = await redis.get(tenant_key(name))
     if record is None:
-        raise Unknown(f"there is no tenant {name}")
+        raise Unknown.tenant(name)
     return Tenant.model_validate_json(record)
 
 
@@ -160,7 +160,7 @@ def tenant_id(stored: Any, name: str) -> str:
 async def read_facedb(redis: Redis, tenant: str, name: str) -> Facedb:
     record = await redis.get(facedb_key(tenant, name))
     if record is None:
-        raise Unknown(f"tenant {tenant} has no facedb {name}")
+        raise Unknown.facedb(tenant, name)
     return Facedb.model_validate_json(record)
 
 

@@ -27,7 +27,21 @@ DAY_S: Final = 86_400
 
 
 class Unknown(OperatorError):
-    """The object does not exist, or not in this tenant."""
+    """The object does not exist, or not in this tenant. listed_by: the command of `facesearch` that lists such objects;
+    "" if there is none.
+    """
+
+    def __init__(self, why: str, listed_by: str = "") -> None:
+        super().__init__(why)
+        self.listed_by = listed_by
+
+    @classmethod
+    def tenant(cls, name: str) -> "Unknown":
+        return cls(f"there is no tenant {name}", "tenants list")
+
+    @classmethod
+    def facedb(cls, tenant: str, name: str) -> "Unknown":
+        return cls(f"tenant {tenant} has no facedb {name}", f"facedbs list --tenant {tenant}")
 
 
 class Conflict(OperatorError):

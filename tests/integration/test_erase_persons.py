@@ -182,10 +182,8 @@ class TestWhatIsRefused:
 
     def test_what_is_not_there_is_said(self, scene: Scene) -> None:
         said = scene.run("erase", "--name", "Grace", "--facedb", "nowhere", "--yes")
-        assert (said.exit_code, said.stderr) == (
-            1,
-            f"facesearch: tenant {scene.tenant} has no facedb nowhere\n",
-        )
+        assert said.exit_code == 1
+        assert said.stderr.startswith(f"facesearch: tenant {scene.tenant} has no facedb nowhere; ")
 
 
 class TestBackups:

@@ -201,7 +201,7 @@ class TestCommands:
     def test_a_name_that_one_person_has_stands_for_its_id(self, operator: Operator) -> None:
         first, second = operator.ids
         assert operator.refused("persons", "show", "Grace").startswith("several persons have that name; ")
-        assert operator.refused("persons", "show", "Ada") == "nobody has that name, and it is no person_id"
+        assert operator.refused("persons", "show", "Ada").startswith("nobody has that name, and it is no person_id; ")
         renamed = operator.json("persons", "rename", first, "Ada")
         assert (renamed["person_id"], renamed["name"], renamed["external_id"]) == (first, "Ada", "e-1")
         shown = operator.json("persons", "show", "Ada")
@@ -212,7 +212,7 @@ class TestCommands:
         assert (result.exit_code, result.stdout) == (0, f"person {first} deleted\n")
         assert [person["person_id"] for person in operator.json("persons", "list")] == [second]
         assert operator.audited() == [("person.update", "default"), ("person.delete", "default")]
-        assert operator.refused("persons", "show", first).endswith("has no such person")
+        assert "has no such person; " in operator.refused("persons", "show", first)
 
     def test_the_faces_of_a_person_are_shown_and_deleted(self, operator: Operator) -> None:
         person = operator.ids[0]
@@ -227,7 +227,7 @@ class TestCommands:
         ]
         result = operator.run("persons", "delete", person, "--face", face["face_id"], "--yes")
         assert (result.exit_code, result.stdout) == (0, f"face {face['face_id']} deleted\n")
-        assert operator.refused("persons", "show", person).endswith("has no such person"), "it was the last one"
+        assert "has no such person; " in operator.refused("persons", "show", person), "it was the last one"
         assert operator.audited() == [("person.delete-face", "default")]
 
     def test_a_delete_asks_first(self, operator: Operator) -> None:
@@ -236,7 +236,7 @@ class TestCommands:
         assert len(operator.json("persons", "list")) == 2
 
     def test_what_is_wrong_is_said(self, operator: Operator) -> None:
-        assert operator.refused("persons", "list", "--facedb", "nobodys").endswith("has no facedb nobodys")
+        assert "has no facedb nobodys; " in operator.refused("persons", "list", "--facedb", "nobodys")
         assert operator.refused("persons", "rename", operator.ids[0], "a b") == (
             "name must be at most 128 letters and digits"
         )

@@ -471,10 +471,8 @@ class TestCommand:
         assert operator.retention("--days", "0").exit_code == 2
         assert operator.retention("--days", "3", "--off").exit_code == 2
         missing = operator.run("facedbs", "retention", "nowhere", "--days", "3")
-        assert (missing.exit_code, missing.stderr) == (
-            1,
-            f"facesearch: tenant {operator.tenant} has no facedb nowhere\n",
-        )
+        assert missing.exit_code == 1
+        assert missing.stderr.startswith(f"facesearch: tenant {operator.tenant} has no facedb nowhere; ")
 
     def test_without_a_worker_it_sets_only_what_is_confirmed(self, valkey_url: str) -> None:
         tenant, _ = new_tenant(valkey_url)

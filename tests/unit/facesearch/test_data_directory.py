@@ -48,6 +48,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         data_directory.opened(tmp_path / "file" / "x").__enter__()
 
 
+def test_a_folder_of_another_user_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that no service runs on it. The superuser, who may run the tests, may read everything."""
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    data_directory.require_readable(tmp_path / "nothing there")
+    with pytest.raises(OperatorError, match=f"{tmp_path} belongs to user {tmp_path.owner()}, .* run the command as"):
+        data_directory.require_readable(tmp_path)
+
+
 def test_a_key_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "a-key"
     key = data_directory.load_or_create_key(path)

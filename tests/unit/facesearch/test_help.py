@@ -1,5 +1,6 @@
 """The help of every command has examples that the command takes, and shells complete commands and options."""
 
+import json
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -61,6 +62,42 @@ def test_a_group_lists_whole_sentences(group: str) -> None:
     listed = CliRunner().invoke(main, [group, "-h"], terminal_width=80).output.partition("Commands:")[2]
     assert listed
     assert "..." not in listed
+
+
+WITHOUT_JSON = {
+    **dict.fromkeys(("audit calls", "audit heads"), "prints lines of JSON"),
+    **dict.fromkeys(
+        ("facedbs default", "facedbs drop", "keys revoke", "persons delete", "tenants drop", "tenants webhook-secret"),
+        "changes one thing, and its exit status says whether it did",
+    ),
+    **dict.fromkeys(
+        ("backup", "restore", "export", "import", "models add", "models pull", "calibrate"), "says progress"
+    ),
+    "erase": "writes a record for the one who wished to be erased",
+    "completion": "prints a script",
+    "up": "runs until it is ended",
+}
+"""Commands without --json, and what their output is for."""
+
+
+def test_every_command_that_answers_a_question_can_answer_it_in_json() -> None:
+    without = {
+        path for path, command in COMMANDS.items() if "--json" not in {o for p in command.params for o in p.opts}
+    }
+    assert without == WITHOUT_JSON.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "fields"),
+    [
+        ("models list", {"name", "task", "in_use", "ready", "calibration", "commercial", "licence"}),
+        ("settings", {"name", "default", "description"}),
+        ("doctor --role gateway", {"subject", "well", "needed", "detail"}),
+    ],
+)
+def test_lists_that_need_no_service_are_json_for_scripts(command: str, fields: set[str]) -> None:
+    listed = json.loads(CliRunner().invoke(main, [*command.split(), "--json"]).stdout)
+    assert {frozenset(each) for each in listed} == {frozenset(fields)}
 
 
 def completed(*words: str, incomplete: str) -> set[str]:

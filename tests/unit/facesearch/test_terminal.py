@@ -1,6 +1,8 @@
 """Output of commands fits a terminal of 80 columns; in a script each row is one line."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,39 @@ def test_every_help_fits(path: tuple[str, ...]) -> None:
     result = CliRunner().invoke(main, [*path, "--help"], env={"COLUMNS": "80"})
     assert result.exit_code == 0
     assert too_long(result.output) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has such a device")
+def test_output_that_cannot_be_written_is_a_line_and_no_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "facesearch", "settings"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "facesearch: the output cannot be written: No space left on device; make room, or write it elsewhere\n"
+    )
+
+
+def test_output_that_nobody_reads_ends_the_command_without_a_word() -> None:
+    read, written = os.pipe()
+    os.close(read)
+    with os.fdopen(written, "w") as closed:
+        command = [sys.executable, "-m", "facesearch", "settings"]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_file_that_the_system_refuses_is_named(tmp_path: Path) -> None:
+    models = tmp_path / ("m" * 300)
+    done = CliRunner().invoke(main, ["models", "list"], env={"FACESEARCH_MODELS_DIR": str(models)})
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"facesearch: {models}")
+    assert "File name too long; mend that, or name another place" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["models list", "settings"])

@@ -1,6 +1,7 @@
 """The folder of a backup, and how a damaged or incomplete one is recognised."""
 
 import json
+import re
 import stat
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,16 @@ def folder(tmp_path: Path) -> Path:
     (folder / manifest.FACES / "t.db.jsonl").write_text("faces\n")
     manifest.finish(folder, "embedded")
     return folder
+
+
+def test_what_is_no_backup_says_what_is_one(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place, advice in (
+        (tmp_path / "empty", "holds no backup; name the folder that `facesearch backup` wrote"),
+        (folder.parent, f"name one of those in it, such as {folder}"),
+    ):
+        with pytest.raises(OperatorError, match=re.escape(advice)):
+            manifest.read(place)
 
 
 def damages(folder: Path) -> list[str]:

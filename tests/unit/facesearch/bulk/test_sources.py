@@ -54,6 +54,11 @@ def refused(source: Path, names_from: str = "folder") -> str:
     return str(error.value)
 
 
+def test_what_fails_while_the_photos_are_used_is_no_fault_of_the_source(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), sources.opened(write(tmp_path, **{"Ann__1.jpg": JPEG}), None):
+        raise BrokenPipeError
+
+
 class TestFolder:
     def test_names_are_those_of_the_folders_that_photos_are_in(self, tmp_path: Path) -> None:
         folder = tmp_path / "photos"
