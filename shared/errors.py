@@ -164,6 +164,10 @@ class Unavailable(ContractError):
         self.retry_after_s = retry_after_s
 
 
+class NotYet(Unavailable):
+    """Another job has to end first, and does not. An asynchronous job is put back, and done later."""
+
+
 class TooManyRequests(Unavailable):
     """The caller has reached its own limit."""
 

@@ -10,7 +10,7 @@ from redis import RedisError
 from shared.asynchronous import IMAGES, MOST_IMAGES
 from shared.calls import CALLS, Call
 from shared.contract import MESSAGES, Status
-from shared.errors import ContractError, FaceFlawed, Unavailable
+from shared.errors import ContractError, FaceFlawed, NotYet, Unavailable
 from shared.jobs import Job, Outcome, request_id_of
 from worker.actions import ACTIONS, Action
 from worker.delivery.deadline import require_time
@@ -49,11 +49,14 @@ def register(
         def do(job: Job, headers: Mapping[str, Any], tag: str | None) -> Ending:
             """Do a job, given the headers and the delivery tag of its message."""
             with endings().job(job, headers, tag) as ending:
-                with limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
-                    outcome = perform_once(job, action, runtime())
-                    timer.status = outcome.status
-                ending.outcome = outcome
-            if ending.complete and IMAGES in headers:
+                try:
+                    with limit.job(job, tag), runtime().metrics.job(job, headers) as timer:
+                        outcome = perform_once(job, action, runtime(), can_wait=IMAGES in headers)
+                        timer.status = outcome.status
+                    ending.outcome = outcome
+                except NotYet:
+                    ending.outcome, ending.is_put_back = _failed(), True
+            if ending.complete and not ending.is_put_back and IMAGES in headers:
                 _forget_images(job, headers[IMAGES], runtime())
             return ending
 
@@ -73,23 +76,27 @@ def register(
         task(job_type, action)
 
 
-def perform_once(job: Job, action: Action, runtime: Runtime) -> Outcome:
-    """Run an action unless the request has an outcome already; under an Idempotency-Key the first outcome counts."""
+def perform_once(job: Job, action: Action, runtime: Runtime, *, can_wait: bool = False) -> Outcome:
+    """Run an action unless the request has an outcome already; under an Idempotency-Key the first outcome counts.
+    can_wait: as `perform` takes it.
+    """
     if job.once is None:
-        return perform(job, action, runtime)
+        return perform(job, action, runtime, can_wait=can_wait)
     try:
         kept = runtime.ledger.outcome(job.once)
         if kept is not None:
             return kept
-        outcome = perform(job, action, runtime)
+        outcome = perform(job, action, runtime, can_wait=can_wait)
         return outcome if outcome.status is Status.FAIL else runtime.ledger.keep(job, outcome)
     except RedisError as error:
         log.error("outcome_not_kept", job_id=job.job_id, error=type(error).__name__)  # noqa: TRY400 -- see perform
         return _failed()
 
 
-def perform(job: Job, action: Action, runtime: Runtime) -> Outcome:
-    """Run an action and return its outcome; every error becomes one, so that no job is retried in a loop."""
+def perform(job: Job, action: Action, runtime: Runtime, *, can_wait: bool = False) -> Outcome:
+    """Run an action and return its outcome; every error becomes one, so that no job is retried in a loop. can_wait:
+    raises NotYet for a job that has to wait for another one, which then is done later, before its deadline.
+    """
     identifiers = {"request_id": request_id_of(job.job_id), "job_id": job.job_id}
     with structlog.contextvars.bound_contextvars(**identifiers, task=job.task):
         try:
@@ -98,6 +105,9 @@ def perform(job: Job, action: Action, runtime: Runtime) -> Outcome:
             log.debug("job_answered", status=Status.OK)
             return Outcome(status=Status.OK, message=message)
         except Unavailable as error:
+            if can_wait and isinstance(error, NotYet):
+                log.debug("job_put_back", reason=error.reason)
+                raise
             log.warning("job_unavailable", reason=error.reason)
             return _failed()
         except ContractError as error:

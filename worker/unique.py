@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from shared.errors import Unavailable
+from shared.errors import NotYet, Unavailable
 from shared.jobs import AddJob
 from worker.delivery.deadline import require_time
 from worker.delivery.time_limit import Stopwatch
@@ -62,7 +62,7 @@ def decided(
     job: AddJob, runtime: Runtime, facedb: Facedb, faces: Sequence[Face], taken: Stopwatch
 ) -> Iterator[Decision]:
     """Decide which faces are added. The decision holds in the block, which is to write them. taken: since the job
-    began. Raises Unavailable when somebody alike is being added for too long, StoreError and RedisError.
+    began. Raises NotYet when somebody alike is being added for too long, Unavailable, StoreError and RedisError.
     """
     adding = _UniqueAdd(job, runtime, facedb, faces)
     is_written = False
@@ -100,7 +100,7 @@ class _UniqueAdd:
                 return
             require_time(self._job)
             if taken.seconds() > self._patience_s:
-                raise Unavailable("somebody alike is being added")
+                raise NotYet("somebody alike is being added")
             time.sleep(POLL_S)
             self._look = self._line.look()
 

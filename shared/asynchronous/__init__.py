@@ -21,15 +21,15 @@ other tenants have their shares as ever.
 
 Who ends a job keeps its outcome, counts it, makes its delivery (shared/webhooks/) and lets the next one in, in one
 script: the worker that did it; or a gateway, when its deadline is over or Celery ended it, as it does with a job that
-it expires or that a worker of an earlier release did. Gateways also send a job again that no worker has. Only the
-scripts here write these keys.
+it expires or that a worker of an earlier release did. Gateways also send a job again that no worker has. A job that has
+to wait for another one is put back by its worker, and done later. Only the scripts here write these keys.
 """
 
 from datetime import UTC, datetime
 from typing import Final
 
 from shared import fair_queue, lua, webhooks
-from shared.broker import RESULT_PREFIX, UNACKED
+from shared.broker import RESULT_PREFIX, UNACKED, UNACKED_INDEX
 from shared.contract import Status
 from shared.idempotency import ANSWERED, JOB
 from shared.jobs import Outcome
@@ -96,6 +96,8 @@ WATCH: Final = _script("watch_async", WATCHED="fs:async:watched", UNACKED=UNACKE
 FINISHING: Final = _own("finishing")
 """What stands after worker/delivery/end_job.lua and done.lua of the fair queue, so that they end an asynchronous
 job."""
+PUT_BACK: Final = _own("put_back", UNACKED=UNACKED, UNACKED_INDEX=UNACKED_INDEX)
+"""What stands after done.lua of the fair queue, so that it puts an asynchronous job back."""
 
 
 def ending(outcome: Outcome) -> tuple[str, str, str]:

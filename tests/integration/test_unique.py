@@ -3,6 +3,7 @@
 Most tests have workers without models in one process; the last ones have the whole running service.
 """
 
+import asyncio
 import base64
 import threading
 import time
@@ -19,11 +20,16 @@ import httpx
 import numpy as np
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
+from contract.tenants import new_tenant
 from gateway.calls.preferences import written
 from portraits import astronaut_png, hopper_jpeg, reencode
+from processes import wait_for
 from service import Service
+from shared.asynchronous import key_of
 from shared.contract import Status
+from shared.control import DEFAULT, Control
 from shared.jobs import (
     AddJob,
     DeleteJob,
@@ -40,7 +46,7 @@ from spaces import only
 from table_faces import TableFaces
 from worker import actions, unique
 from worker.ledger import START_S, WRITE_S, Ledger
-from worker.ledger.line import HOLD_S, KEEP_S
+from worker.ledger.line import HOLD_S, KEEP_S, Line
 from worker.metrics import Metrics
 from worker.models.calibration import SFACE
 from worker.models.identity import Identity
@@ -428,6 +434,31 @@ class TestService:
         assert sum("existing" not in entry for entry in entries) == 2
         assert len({entry["person_id"] for entry in entries}) == 2
 
+    def test_an_asynchronous_one_waits_for_longer_than_a_job_may_take(self, service: Service) -> None:
+        tenant, keys = new_tenant(service.broker, own={})
+        somebody = AddJob(
+            job_id=new_job_id(new_gateway_id(), new_request_id()),
+            deadline=time.time() + 60,
+            collection=collection_of(service, tenant),
+            name=None,
+        )
+        headers = {"X-API-Key": keys["own"], "Prefer": "respond-async"}
+        with (
+            Redis.from_url(service.broker) as redis,
+            httpx.Client(base_url=service.address, headers=headers, timeout=60) as http,
+        ):
+            line = Line(Ledger(redis, redis), somebody)  # it left no embeddings, so everybody waits for it
+            place = line.look().place
+            answer = http.post("/v1/addface", data={"unique": "95"}, files={"img": hopper_jpeg()}).json()
+            job = answer["message"]["job_id"]
+            first = redis.hget(key_of(job), "tag")
+            wait_for(lambda: bool(line.look()) and redis.hget(key_of(job), "tag") != first)
+            assert http.get(f"/v1/jobs/{job}").status_code == 202, "it was put back, for others to be done"
+            line.leave(place, done=True)
+            wait_for(lambda: http.get(f"/v1/jobs/{job}").status_code == 200)
+            (entry,) = http.get(f"/v1/jobs/{job}").json()["message"]
+        assert "existing" not in entry
+
     def test_confidences_are_whole_numbers_where_the_key_asks_for_them(self) -> None:
         message = [{"name": "", "person_id": "2"}, {"name": "", "person_id": "1", "existing": True, "confidence": 97.9}]
         assert [entry.get("confidence") for entry in written(message, "whole")] == [None, 97]
@@ -447,3 +478,15 @@ class TestService:
         assert deleted["status"] == "OK"
         assert first == again
         assert other["message"] == [{**entry, "existing": True, "confidence": 100}]
+
+
+def collection_of(service: Service, tenant: str) -> str:
+    """Return the collection of the default facedb of a tenant."""
+
+    async def ask() -> str:
+        async with AsyncRedis.from_url(service.broker) as redis:
+            facedb = await Control(redis).facedb(tenant, DEFAULT)
+        assert facedb is not None
+        return facedb.collection
+
+    return asyncio.run(ask())

@@ -211,6 +211,23 @@ class TestAsynchronous:
         assert (redis.get("result"), redis.exists(UNACKED)) == ("stored", 0)
         assert redis.lrange(QUEUE, 0, -1) == ["second"]
 
+    def test_put_back(self, redis: Redis) -> None:
+        redis.eval(fair_queue.ANNOUNCE, 0, "worker", 1, 0, 60)
+        for job in ("job-1", "job-2"):
+            self.submit(redis, job)
+        redis.eval(fair_queue.ENTER, 0, "t", "waited-for", fair_queue.item("waited-for", FOREVER, "waited-for"))
+        redis.eval(channel._TAKE, 2, UNACKED_INDEX, UNACKED, 5, "job-1", redis.rpop(QUEUE))
+        redis.eval(ending._PUT_BACK, 0, "t", "job-1", 1.5, "job-1", "tag-2")
+        assert redis.exists(UNACKED, UNACKED_INDEX) == 0
+        assert redis.lrange(QUEUE, 0, -1) == ["waited-for"]
+        assert redis.hget(asynchronous.key_of("job-1"), "tag") == "tag-2"
+        redis.rpop(QUEUE)
+        redis.eval(fair_queue.DONE, 0, "t", "waited-for", 1)
+        assert redis.lrange(QUEUE, 0, -1) == ["tag-2"], "the job's message here is its tag"
+        self.finish(redis, "job-1")
+        redis.eval(ending._PUT_BACK, 0, "t", "job-1", 1.5, "tag-2", "tag-3")
+        assert not redis.hexists(asynchronous.key_of("job-1"), "item"), "one that has ended is not put back"
+
     def test_watch_async(self, redis: Redis) -> None:
         assert self.watch(redis) is None, "there is none"
         self.submit(redis, "late", deadline=time.time() - 6)

@@ -9,6 +9,7 @@ from celery.app.task import Context
 from redis import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
+from shared.asynchronous import IMAGES
 from shared.broker import RESULT_PREFIX
 from shared.contract import Status
 from shared.fair_queue import DONE, TENANT
@@ -68,6 +69,23 @@ def test_one_script_ends_a_job(endings: Endings, broker: Broker, acknowledged: s
     assert seconds >= 0
     assert ending.complete
     assert acknowledged == {"tag"}
+
+
+def test_an_asynchronous_job_is_put_back_under_another_tag(
+    endings: Endings, broker: Broker, acknowledged: set[str]
+) -> None:
+    headers = {TENANT: "shop", IMAGES: 1}
+    with endings.job(JOB, headers, "tag") as ending:
+        ending.outcome, ending.is_put_back = OUTCOME, True
+    ((script, keys, (tenant, job_id, _, tag, another)),) = broker.calls
+    assert script.startswith(DONE)
+    assert (keys, tenant, job_id, tag, ending.complete) == ([], "shop", JOB.job_id, "tag", True)
+    assert tag not in another
+    assert acknowledged == {"tag"}
+    broker.refuses = OutOfMemoryError("full")
+    with endings.job(JOB, headers, "tag") as ending:
+        ending.outcome, ending.is_put_back = OUTCOME, True
+    assert not ending.complete, "its outcome counts"
 
 
 def test_a_job_without_an_outcome_is_reported_as_done_and_left_to_celery(
