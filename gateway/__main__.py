@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--process", metavar="NUMBER/OF", help="which process of a gateway this is, such as 2/4")
     parser.add_argument("--folder", help="folder of the sockets of these processes")
     parser.add_argument("--reason-fd", type=int, help="file descriptor for why it cannot start, instead of the log")
+    parser.add_argument("--beat-fd", type=int, help="file descriptor to which it writes while its event loop turns")
     arguments = parser.parse_args()
     try:
         _run(arguments)
@@ -55,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> None:
     else:
         from gateway.serving import run  # noqa: PLC0415 -- see above
 
-        run(settings, process, arguments.fd, arguments.admin_fd)
+        run(settings, process, arguments.fd, arguments.admin_fd, arguments.beat_fd)
 
 
 if __name__ == "__main__":

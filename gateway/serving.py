@@ -22,16 +22,30 @@ from shared.calls import CALLS, Call
 from shared.gateway_process import CONNECTIONS, GatewayProcess
 from shared.host.descriptors import raise_limit
 from shared.settings import Settings
+from shared.supervisor import beat
 
 log = structlog.stdlib.get_logger(__name__)
 
 ALONE = GatewayProcess()
 
 
-def run(settings: Settings, process: GatewayProcess, fds: Sequence[int], admin_fd: int | None) -> None:
-    """Serve the calls until SIGINT or SIGTERM. fds, admin_fd: inherited listening sockets. Raises as `serving`."""
+def run(
+    settings: Settings, process: GatewayProcess, fds: Sequence[int], admin_fd: int | None, beat_fd: int | None
+) -> None:
+    """Serve the calls until SIGINT or SIGTERM. fds, admin_fd: inherited listening sockets. beat_fd: a pipe to a parent
+    that starts another process when this one hangs. Raises as `serving`.
+    """
+
+    async def serve_alive() -> None:
+        beating = None if beat_fd is None else asyncio.create_task(beat(beat_fd))
+        try:
+            await serving(settings, fds, admin_fd, process=process)
+        finally:
+            if beating is not None:
+                beating.cancel()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serving(settings, fds, admin_fd, process=process))
+        runner.run(serve_alive())
 
 
 async def serving(

@@ -119,7 +119,7 @@ class GatewayProcesses:
             argv += ["--admin-fd", str(admin)]
             inherited.append(admin)
         grace_s = self.settings.deadline_s + GRACE_S + self.settings.drain_s
-        return Command(process.name, argv, self.environment, inherited, grace_s=grace_s, gives_reason=True)
+        return Command(process.name, argv, self.environment, inherited, grace_s=grace_s, gives_reason=True, beats=True)
 
 
 def asked_for(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""Child processes, restarted when they end and never left running after their parent.
+"""Child processes, restarted when they end or hang, and never left running after their parent.
 
 Libraries were considered in docs/decisions/0019-supervisor.md.
 """
@@ -29,11 +29,20 @@ HEALTHY_S: Final = 30.0
 """After a child ran this long its next restart has the shortest delay."""
 
 
+BEAT_S: Final = 1.0
+"""Seconds between two beats of a child, and between two looks for them."""
+
+HUNG_LOOKS: Final = 30
+"""Looks, one after the other, without a beat, after which a child hangs: half a minute, far more than a busy machine or
+a collection of garbage takes. They are counted and not timed, so that a machine or container that was paused as a whole
+is not mistaken for it."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A program to run. environment: added to that of this process. inherited: file descriptors that the child keeps.
     grace_s: seconds between SIGTERM and SIGKILL. gives_reason: whether the program takes --reason-fd, a file descriptor
-    to which it writes one line if it cannot start.
+    to which it writes one line if it cannot start. beats: whether it takes --beat-fd, to which it writes with `beat`.
     """
 
     name: str
@@ -42,6 +51,7 @@ class Command:
     inherited: Sequence[int] = ()
     grace_s: float = 10.0
     gives_reason: bool = False
+    beats: bool = False
 
 
 class Child:
@@ -53,6 +63,7 @@ class Child:
         self._stopping = False
         self._supervision: asyncio.Task[None] | None = None
         self._reason_fd: int | None = None
+        self._beat_fd: int | None = None
         self.deaths = 0
         self.reason = ""
         self.is_up = False
@@ -62,7 +73,7 @@ class Child:
         return self._command.name
 
     async def start(self) -> None:
-        """Start the process, and restart it whenever it ends by itself."""
+        """Start the process, and restart it whenever it ends by itself or is killed because it hangs."""
         self._process = await self._spawn()
         self._supervision = asyncio.create_task(self._supervise())
 
@@ -89,7 +100,7 @@ class Child:
         loop = asyncio.get_running_loop()
         while self._process is not None:
             started = loop.time()
-            code = await self._process.wait()
+            code = await self._ended(self._process)
             if self._stopping:
                 self._read_reason()
                 return
@@ -105,27 +116,58 @@ class Child:
                 return
             self._process = await self._spawn()
 
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """Wait until the process has ended, and return its exit status. One that beats and then hangs is killed."""
+        watch = asyncio.create_task(self._kill_when_hung())
+        try:
+            return await process.wait()
+        finally:
+            watch.cancel()
+            if self._beat_fd is not None:
+                os.close(self._beat_fd)
+                self._beat_fd = None
+
+    async def _kill_when_hung(self) -> None:
+        """Send SIGKILL once HUNG_LOOKS have found no beat. Before its first one the process starts."""
+        looks: int | None = None
+        while self._beat_fd is not None:
+            await asyncio.sleep(BEAT_S)
+            if _read_all(self._beat_fd):
+                looks = 0
+            elif looks is not None:
+                looks += 1
+                if looks == HUNG_LOOKS and not self._stopping:
+                    log.error("child_hung", child=self.name, for_s=HUNG_LOOKS * BEAT_S)
+                    self.signal(signal.SIGKILL)
+
     async def _spawn(self) -> asyncio.subprocess.Process:
         argv, inherited = list(self._command.argv), list(self._command.inherited)
-        writing: int | None = None
+        writing = []
+
+        def reading_end(option: str) -> int:
+            ours, theirs = os.pipe()
+            os.set_blocking(ours, False)
+            argv.extend((option, str(theirs)))
+            writing.append(theirs)
+            return ours
+
         if self._command.gives_reason:
-            self._reason_fd, writing = os.pipe()
-            os.set_blocking(self._reason_fd, False)
-            argv += ["--reason-fd", str(writing)]
-            inherited.append(writing)
+            self._reason_fd = reading_end("--reason-fd")
+        if self._command.beats:
+            self._beat_fd = reading_end("--beat-fd")
         try:
             return await asyncio.create_subprocess_exec(
                 *argv,
                 env={**os.environ, **self._command.environment},
-                pass_fds=inherited,
+                pass_fds=[*inherited, *writing],
                 stdin=asyncio.subprocess.DEVNULL,
                 # A Ctrl-C in the terminal is for the parent, which stops its children in order.
                 start_new_session=True,
                 preexec_fn=partial(die_with_parent, signal.SIGTERM),
             )
         finally:
-            if writing is not None:
-                os.close(writing)
+            for descriptor in writing:
+                os.close(descriptor)
 
     def _read_reason(self) -> str:
         """Return the line that the process wrote before it ended, or ""."""
@@ -138,6 +180,23 @@ class Child:
             return ""
         finally:
             os.close(reading)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Return what waits in a pipe, at most its capacity; empty if nothing does."""
+    try:
+        return os.read(descriptor, REASON_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+async def beat(descriptor: int) -> None:
+    """Tell the parent, until cancelled, that the event loop turns. descriptor: that of --beat-fd."""
+    os.set_blocking(descriptor, False)
+    while True:
+        with suppress(OSError):  # the parent has not read for hours, or is gone, which ends this process anyway
+            os.write(descriptor, b".")
+        await asyncio.sleep(BEAT_S)
 
 
 class Children:

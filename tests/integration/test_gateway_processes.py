@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,8 +42,14 @@ def up(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[
         yield running
 
 
+IMPATIENT = "from shared import supervisor; supervisor.HUNG_LOOKS = 4; from gateway.__main__ import main; main()"
+"""A program: `python -m gateway` whose processes hang after 4 s without a beat."""
+
+
 @contextmanager
-def python_m_gateway(folder: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def python_m_gateway(
+    folder: Path, program: Sequence[str] = ("-m", "gateway"), **settings: object
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Start `python -m gateway` with two processes, as a container does, without a worker. Yields its process and its
     address.
     """
@@ -60,7 +66,7 @@ def python_m_gateway(folder: Path, **settings: object) -> Iterator[tuple[subproc
         log = folder / "log"
         with (
             log.open("wb") as said,
-            subprocess.Popen([sys.executable, "-m", "gateway"], env=environment, stderr=said) as parent,
+            subprocess.Popen([sys.executable, *program], env=environment, stderr=said) as parent,
         ):
             try:
                 wait_for(lambda: "gateway_processes_started" in log.read_text())
@@ -317,6 +323,16 @@ class TestPythonMGateway:
             assert other.pid in now
             assert victim.pid not in now
             assert is_ready(address)
+
+    @pytest.mark.slow
+    def test_a_hanging_process_is_replaced(self, tmp_path: Path) -> None:
+        with python_m_gateway(tmp_path, ("-c", IMPATIENT)) as (parent, address):
+            victim = psutil.Process(parent.pid).children()[1]
+            victim.send_signal(signal.SIGSTOP)
+            wait_for(lambda: not victim.is_running())
+            wait_for(lambda: len(listeners(parent.pid, int(address.rpartition(":")[2]))) == 3)
+            assert is_ready(address)
+            assert "child_hung" in (tmp_path / "log").read_text()
 
     def test_a_port_in_use_is_an_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
