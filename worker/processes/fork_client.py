@@ -22,7 +22,11 @@ STOP_S: Final = 5.0
 """Longest time in which a fork server must end. It has nothing to finish."""
 
 # What a fork server gets of the environment, by the beginnings of names: nothing with a key, a password or an address.
-_ENVIRONMENT: Final = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "COVERAGE_", "MALLOC_", "TZ", "CUDA_", "NVIDIA_")
+# The last ones are of libraries that choose their code by the processor: an operator names another where theirs fails.
+_ENVIRONMENT: Final = (
+    *("PATH", "LANG", "LC_", "LD_", "PYTHON", "COVERAGE_", "MALLOC_", "TZ", "CUDA_", "NVIDIA_"),
+    *("OPENBLAS_", "MKL_", "OMP_", "NPY_", "OPENCV_"),
+)
 
 # One image keeps one core busy: libraries that start threads of their own would make a fork unsafe, and gain nothing.
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
