@@ -146,7 +146,7 @@ def _require_about_the_photo(answer: Answer) -> None:
         return
     if str(answer.message).startswith("Idempotency-Key"):
         raise OperatorError(
-            "these photos were imported into a facedb of this name within a day, and it was made anew since: "
+            "these photos were imported into a facedb of this name within a day, which was created again since: "
             "start again with --anew, and a new --journal if there is one"
         )
     raise OperatorError(f"the service refuses to add photos: {answer.refusal}")
