@@ -11,6 +11,7 @@ from redis import RedisError
 
 from facesearch.call_log import reading
 from facesearch.call_log.verification import verify as verify_log
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -128,7 +129,7 @@ def print_heads(data_dir: Path | None) -> None:
 @_folders
 @click.option("--person-id", help="Calls that asked for this person, or were answered with it.")
 @click.option("--call", help="Calls of this name, such as searchface.")
-@click.option("--tenant", help="Calls of this tenant.")
+@click.option("--tenant", help="Calls of this tenant.", shell_complete=names.tenants)
 @click.option("--key", help="Calls with the key of this id.")
 @click.option(
     "--since",

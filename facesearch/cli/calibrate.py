@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     print_paragraph,
     print_table,
@@ -34,7 +35,9 @@ these photos. FRR: genuine pairs that do not reach the confidence."""
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--model", "name", help="Name of the embedder.  [default: the one in use]")
+@click.option(
+    "--model", "name", help="Name of the embedder.  [default: the one in use]", shell_complete=names.embedders
+)
 @click.option("--write", is_flag=True, help="Save the table in the models folder, replacing the previous one.")
 @click.option("--threads", type=click.IntRange(1), help="Photos processed at once.  [default: number of cores]")
 @reported

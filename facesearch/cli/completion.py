@@ -7,7 +7,14 @@ from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 PROGRAM: Final = "facesearch"
 
-_SHELLS: Final = {"bash": BashComplete, "fish": FishComplete, "zsh": ZshComplete}
+
+class Fish(FishComplete):
+    """For fish, which of click's script gets what a command does up to its first comma."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split -m 1 ","')
+
+
+_SHELLS: Final = {"bash": BashComplete, "fish": Fish, "zsh": ZshComplete}
 
 _ADVICE: Final = {
     "bash": 'Add to ~/.bashrc: eval "$(facesearch completion bash)"',

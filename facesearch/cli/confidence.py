@@ -9,6 +9,7 @@ import click
 from redis import Redis, RedisError
 
 from facesearch.backup import estimates
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -19,7 +20,6 @@ from facesearch.cli.console import (
     remark,
     reported,
     settings_from,
-    tenant_option,
 )
 from facesearch.cli.control import author, change
 from facesearch.cli.progress import stages
@@ -45,8 +45,8 @@ _CHANGES: Final = (
 
 
 @click.command("confidence")
-@click.argument("name")
-@tenant_option
+@click.argument("name", shell_complete=names.facedbs)
+@names.tenant_option
 @click.option(
     "--write", "what", flag_value="write", help="Calibrate the confidences of NAME by this estimate from now on."
 )

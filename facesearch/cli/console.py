@@ -17,7 +17,7 @@ import click
 from pydantic import BaseModel
 
 from facesearch.diagnosis import installed
-from shared.control import DEFAULT, Unknown
+from shared.control import Unknown
 from shared.errors import OperatorError
 from shared.settings import Settings
 
@@ -35,7 +35,6 @@ _STATES: Final = {"ready": "green", "works": "green", "not fetched": "yellow", "
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the service, unless REDIS_URL is set."
 )
-tenant_option = click.option("--tenant", default=DEFAULT, show_default=True, help="Name of the tenant.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 

@@ -11,6 +11,7 @@ from redis import Redis, RedisError
 
 from facesearch.backup import erasure
 from facesearch.backup.holders import Holder, holders
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -18,7 +19,6 @@ from facesearch.cli.console import (
     remark,
     reported,
     settings_from,
-    tenant_option,
     yes_option,
 )
 from facesearch.cli.control import record_event
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 @click.option("--now", is_flag=True, help="Erase. Without this option or a person the command only reports what waits.")
 @click.option("--external-id", help="Delete all persons with exactly this external id, and erase.")
 @click.option("--name", help="Delete all persons of exactly this name, and erase.")
-@tenant_option
-@click.option("--facedb", help="Face database of these persons; left out, all of the tenant.")
+@names.tenant_option
+@click.option(
+    "--facedb", help="Face database of these persons; left out, all of the tenant.", shell_complete=names.facedbs
+)
 @click.option(
     "--backups",
     multiple=True,

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 from redis import RedisError
 
-from facesearch.cli.console import data_dir_option, remark, reported, settings_from, store_only, tenant_option
+from facesearch.cli import names
+from facesearch.cli.console import data_dir_option, remark, reported, settings_from, store_only
 from facesearch.cli.control import facedb_of, record_event
 from facesearch.cli.ending import ended_by_signals
 from facesearch.cli.progress import stages
@@ -16,8 +17,10 @@ from shared.errors import OperatorError
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@tenant_option
-@click.option("--facedb", help="Name of the face database; left out, the tenant's default.")
+@names.tenant_option
+@click.option(
+    "--facedb", help="Name of the face database; left out, the tenant's default.", shell_complete=names.facedbs
+)
 @data_dir_option
 @reported
 @store_only

@@ -6,6 +6,7 @@ from typing import cast
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.confidence import confidence
 from facesearch.cli.console import (
     data_dir_option,
@@ -14,7 +15,6 @@ from facesearch.cli.console import (
     print_json,
     print_table,
     reported,
-    tenant_option,
     yes_option,
 )
 from facesearch.cli.control import change, query
@@ -38,7 +38,7 @@ facedbs.add_command(retention)
 
 @facedbs.command("create")
 @click.argument("name")
-@tenant_option
+@names.tenant_option
 @data_dir_option
 @json_option
 @reported
@@ -57,7 +57,7 @@ def create(name: str, tenant: str, data_dir: Path | None, as_json: bool) -> None
 
 
 @facedbs.command("list")
-@tenant_option
+@names.tenant_option
 @click.option("--count", is_flag=True, help="Count the persons and faces of each, which a worker does.")
 @data_dir_option
 @json_option
@@ -104,8 +104,8 @@ def _list_counted(tenant: str, data_dir: Path | None, as_json: bool) -> None:
 
 
 @facedbs.command("default")
-@click.argument("name")
-@tenant_option
+@click.argument("name", shell_complete=names.facedbs)
+@names.tenant_option
 @data_dir_option
 @reported
 def default(name: str, tenant: str, data_dir: Path | None) -> None:
@@ -120,8 +120,8 @@ def default(name: str, tenant: str, data_dir: Path | None) -> None:
 
 
 @facedbs.command("drop")
-@click.argument("name")
-@tenant_option
+@click.argument("name", shell_complete=names.facedbs)
+@names.tenant_option
 @data_dir_option
 @yes_option
 @reported

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 from pydantic import SecretStr
 
+from facesearch.cli import names
 from facesearch.cli.console import print_paragraph, remark, reported, settings_from
 from facesearch.cli.progress import progress
 from facesearch.cli.taking_in import import_facedb
@@ -48,10 +49,15 @@ _OF_FACEDBS: Final = frozenset({"source", "facedb", "tenant", "data_dir"})
 @click.option(
     "--facedb",
     default="",
+    shell_complete=names.facedbs,
     help="Face database that the faces are added to; for an exported one it is made if need be.  [default: that of the "
     "key, or of the tenant]",
 )
-@click.option("--tenant", help="Tenant of the face database, for an exported one.  [default: default]")
+@click.option(
+    "--tenant",
+    help="Tenant of the face database, for an exported one.  [default: default]",
+    shell_complete=names.tenants,
+)
 @click.option(
     "--faces",
     type=click.Choice([each.value for each in Faces]),

@@ -6,6 +6,7 @@ from typing import get_args
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -14,7 +15,6 @@ from facesearch.cli.console import (
     print_table,
     remark,
     reported,
-    tenant_option,
 )
 from facesearch.cli.control import change, query
 from shared import expiry
@@ -29,7 +29,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--name", required=True, help="Name of the key; need not be unique.")
-@tenant_option
+@names.tenant_option
 @click.option(
     "--scope",
     "scopes",
@@ -99,7 +99,7 @@ def create(
 
 
 @keys.command("list")
-@tenant_option
+@names.tenant_option
 @click.option("--all", "include_ended", is_flag=True, help="Include revoked and expired keys.")
 @data_dir_option
 @json_option
@@ -119,8 +119,8 @@ def list_all(tenant: str, include_ended: bool, data_dir: Path | None, as_json: b
 
 
 @keys.command("revoke")
-@click.argument("key_id", metavar="ID")
-@tenant_option
+@click.argument("key_id", metavar="ID", shell_complete=names.keys)
+@names.tenant_option
 @data_dir_option
 @reported
 def revoke(key_id: str, tenant: str, data_dir: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     json_option,
@@ -16,7 +17,6 @@ from facesearch.cli.console import (
     remark,
     reported,
     settings_from,
-    tenant_option,
 )
 from facesearch.cli.control import author, change, query
 from facesearch.cli.progress import progress
@@ -47,8 +47,8 @@ DONE: Final[dict[What, tuple[str, str]]] = {
 
 
 @click.command("migrate")
-@click.argument("name")
-@tenant_option
+@click.argument("name", shell_complete=names.facedbs)
+@names.tenant_option
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder, ZIP or CSV file with photos of the persons.")
 @click.option(
     "--names",

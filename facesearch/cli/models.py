@@ -16,6 +16,8 @@ from facesearch.cli.console import (
     settings_from,
     worker_only,
 )
+from facesearch.cli.names import embedders
+from facesearch.cli.names import models as all_models
 from facesearch.cli.progress import stages
 from shared.errors import OperatorError
 from worker.models import catalog, custom, files, selection
@@ -27,7 +29,7 @@ def models() -> None:
 
 
 @models.command("pull")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=all_models)
 @reported
 @worker_only
 def models_pull(names: tuple[str, ...]) -> None:
@@ -74,6 +76,7 @@ def models_list(as_json: bool) -> None:
 @click.option(
     "--like",
     metavar="NAME",
+    shell_complete=embedders,
     help=f"Preprocessing: that of {' or '.join(custom.PRESETS)}, or of a listed model. Needed but for a file of a "
     "listed model, which is recognised.",
 )

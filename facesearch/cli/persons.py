@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     json_option,
@@ -15,7 +16,6 @@ from facesearch.cli.console import (
     remark,
     reported,
     shown_time,
-    tenant_option,
     yes_option,
 )
 from facesearch.cli.jobs import asked, changed
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _HEAD: Final = ("PERSON ID", "NAME", "ADDED", "EXTERNAL ID", "METADATA", "FACES")
 _FACES_HEAD: Final = ("FACE ID", "ADDED", "SIZE", "SHARPNESS")
 
-facedb_option = click.option("--facedb", help="Name of the face database; left out, the tenant's default.")
+facedb_option = click.option(
+    "--facedb", help="Name of the face database; left out, the tenant's default.", shell_complete=names.facedbs
+)
 
 
 @click.group()
@@ -38,7 +40,7 @@ def persons() -> None:
 
 
 @persons.command("list")
-@tenant_option
+@names.tenant_option
 @facedb_option
 @click.option("--name", help="Only persons of exactly this name.")
 @click.option("--external-id", help="Only persons with exactly this external id.")
@@ -83,7 +85,7 @@ def list_all(
 
 @persons.command("show")
 @click.argument("person")
-@tenant_option
+@names.tenant_option
 @facedb_option
 @data_dir_option
 @json_option
@@ -105,7 +107,7 @@ def show(person: str, tenant: str, facedb: str | None, data_dir: Path | None, as
 @persons.command("rename")
 @click.argument("person")
 @click.argument("name")
-@tenant_option
+@names.tenant_option
 @facedb_option
 @data_dir_option
 @json_option
@@ -122,7 +124,7 @@ def rename(person: str, name: str, tenant: str, facedb: str | None, data_dir: Pa
 
 @persons.command("delete")
 @click.argument("person")
-@tenant_option
+@names.tenant_option
 @facedb_option
 @click.option("--face", help="Delete only the face with this face_id, the last one with the person.")
 @data_dir_option

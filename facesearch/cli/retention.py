@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -12,7 +13,6 @@ from facesearch.cli.console import (
     print_json,
     print_paragraph,
     reported,
-    tenant_option,
     yes_option,
 )
 from facesearch.cli.control import author, change, query
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command("retention")
-@click.argument("name")
-@tenant_option
+@click.argument("name", shell_complete=names.facedbs)
+@names.tenant_option
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Keep each face for N days from its add.", metavar="N")
 @click.option("--off", is_flag=True, help="Keep faces for good.")
 @data_dir_option

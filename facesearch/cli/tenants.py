@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -55,7 +56,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 
 
 @tenants.command("webhook-secret")
-@click.argument("name")
+@click.argument("name", shell_complete=names.tenants)
 @click.option("--remove", is_flag=True, help="Remove the secret, and so switch the tenant's webhooks off.")
 @data_dir_option
 @reported
@@ -82,7 +83,7 @@ def webhook_secret(name: str, remove: bool, data_dir: Path | None) -> None:
 
 
 @tenants.command("drop")
-@click.argument("name")
+@click.argument("name", shell_complete=names.tenants)
 @data_dir_option
 @yes_option
 @reported

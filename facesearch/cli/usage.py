@@ -8,6 +8,7 @@ from typing import IO
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import data_dir_option, json_option, print_table, remark, reported, terminal_columns
 from facesearch.cli.control import query
 from shared.usage import Period, Usage, as_csv, as_dict, read, totals
@@ -19,7 +20,9 @@ _TARIFF = {True: "charged", False: "free"}
 @click.command()
 @click.option("--from", "first", type=_DAY, metavar="YYYY-MM-DD", help="First day, in UTC.")
 @click.option("--to", "last", type=_DAY, metavar="YYYY-MM-DD", help="Last day, in UTC; included.")
-@click.option("--tenant", help="Only this tenant; '?' stands for requests without a valid API key.")
+@click.option(
+    "--tenant", help="Only this tenant; '?' stands for requests without a valid API key.", shell_complete=names.tenants
+)
 @click.option("--csv", "csv_file", type=click.File("w", encoding="utf-8"), help="Write CSV to this file; - is stdout.")
 @json_option
 @data_dir_option

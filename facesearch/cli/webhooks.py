@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from facesearch.cli import names
 from facesearch.cli.console import (
     data_dir_option,
     format_time,
@@ -13,7 +14,6 @@ from facesearch.cli.console import (
     print_table,
     remark,
     reported,
-    tenant_option,
 )
 from facesearch.cli.control import change, query
 from shared.webhooks.dead import dead, revive
@@ -25,7 +25,7 @@ def webhooks() -> None:
 
 
 @webhooks.command("dead")
-@tenant_option
+@names.tenant_option
 @click.option("--retry", is_flag=True, help="Have all of them tried again, for a day.")
 @data_dir_option
 @json_option

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from redis import Redis
 
@@ -224,6 +225,25 @@ class TestFacedbs:
         assert shell.refused("facedbs drop x").startswith("tenant default has no facedb x; ")
         assert shell.refused("facedbs default x").startswith("tenant default has no facedb x; ")
         assert shell.refused("facedbs drop default --yes").startswith("default is the default facedb of tenant default")
+
+
+class TestNamesForShells:
+    def test_a_shell_is_offered_what_there_is(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+        for line in ("tenants create shop", "facedbs create visitors --tenant shop"):
+            shell.done(line)
+        key = shell.json("keys create --tenant shop --name till")
+        monkeypatch.setenv("REDIS_URL", shell.settings["REDIS_URL"])
+
+        def offered(*words: str, incomplete: str = "") -> set[str]:
+            found = ShellComplete(main, {}, "facesearch", "_FACESEARCH_COMPLETE")
+            return {each.value for each in found.get_completions(list(words), incomplete)}
+
+        assert offered("tenants", "drop") == {"shop"}
+        assert offered("persons", "list", "--tenant", incomplete="s") == {"shop"}
+        assert offered("facedbs", "drop", "--tenant", "shop") == {"default", "visitors"}
+        assert offered("export", "--tenant", "shop", "--facedb", incomplete="v") == {"visitors"}
+        assert offered("keys", "revoke", "--tenant", "shop") == {key["id"]}
+        assert offered("facedbs", "create", "--tenant", "shop") == set(), "its name is new"
 
 
 class TestFindingTheService:

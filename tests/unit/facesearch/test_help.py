@@ -1,9 +1,14 @@
 """The help of every command has examples that the command takes, and shells complete commands and options."""
 
 import json
+import os
+import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -120,6 +125,53 @@ def test_a_script_for_each_shell(shell: str) -> None:
     assert "_FACESEARCH_COMPLETE" in result.output
 
 
-def test_bash_understands_its_script() -> None:
-    script = CliRunner().invoke(main, ["completion", "bash"]).output
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+def test_names_of_models_are_completed() -> None:
+    assert "sface-2021dec-int8bq" in completed("models", "pull", incomplete="sface")
+    assert completed("calibrate", "--model", incomplete="yunet") == set(), "it is no embedder"
+
+
+def test_names_that_cannot_be_had_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESEARCH_DATA_DIR", str(tmp_path))
+    assert completed("keys", "list", "--tenant", incomplete="") == set()
+
+
+ASKS = {
+    "bash": """
+        COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _facesearch_completion facesearch; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """,
+    "fish": "complete -C {line}",
+    # Outside of its line editor zsh has no completion: what our script tells it is printed.
+    "zsh": """
+        compadd() {{ print -l -- ${{(P)argv[-1]}} }}
+        _describe() {{ print -l -- ${{(P)3}} }}
+        words=({words}); CURRENT=${{#words}}; _facesearch_completion
+    """,
+}
+"""How a shell that has read our script is asked what it offers at the end of a line."""
+
+
+@pytest.mark.parametrize("shell", [*ASKS])
+def test_shells_complete_commands_options_and_choices(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    program = tmp_path / "facesearch"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'facesearch'\nfrom facesearch.cli.main import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    script = CliRunner().invoke(main, ["completion", shell]).output
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    for words, offered in (
+        (("facesearch", "ten"), {"tenants"}),
+        (("facesearch", "keys", "create", "--http"), {"--http-status"}),
+        (("facesearch", "import", "--faces", ""), {"one", "largest", "all"}),
+    ):
+        ask = ASKS[shell].format(words=shlex.join(words), line=shlex.quote(" ".join(words)))
+        before = "compdef() { :; }\n" if shell == "zsh" else ""
+        done = subprocess.run(
+            [shell, "-c", f"{before}{script}\n{ask}"], capture_output=True, text=True, check=True, env=environment
+        )
+        # What a command or an option does may stand behind it.
+        assert {re.split("[\t:]", line)[0] for line in done.stdout.splitlines()} == offered, done.stderr
+        assert "," in done.stdout or shell == "bash" or words[1] != "ten", "what it does is whole"
