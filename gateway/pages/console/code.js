@@ -6,13 +6,13 @@ import { announce } from "./problems.js";
 
 /**
  * Return the programs for one call. request: as languages.js has it, or a function that returns it. form: with it the
- * call changes.
+ * call changes. title: a key of the catalogue.
  */
-export function programs(request, form = null) {
+export function programs(request, { form = null, title = "as-program" } = {}) {
   const shown = folded(() => {
     const asked = typeof request === "function" ? request() : request;
     return { curl: asCurl(asked), Python: asPython(asked), JavaScript: asJavaScript(asked) };
-  });
+  }, title);
   form?.addEventListener("input", shown.renew);
   return shown;
 }
@@ -21,7 +21,7 @@ export function programs(request, form = null) {
  * Return programs, folded away. make: returns each by the name of its language. title: a key of the catalogue. Its method
  * `renew()` shows what `make` returns now.
  */
-export function folded(make, title = "as-program") {
+export function folded(make, title) {
   const code = h("code", {});
   const shown = h("pre", { id: newId("program"), tabindex: "0" }, code);
   const tabs = Object.keys(make()).map((name) => h("button", { type: "button", class: "quiet", click: () => choose(name) }, name));

@@ -18,7 +18,7 @@ export async function openConfidence(facedbs, name) {
     action("use-model", "DELETE", path, changed),
     action("undo-confidence", "POST", `${path}/undo`, changed),
   ];
-  const content = h("div", { class: "stack" }, state, h("p", {}, text("confidence-explained")), actions, found);
+  const content = h("div", { class: "stack" }, state, h("p", {}, text("confidence-explained")), found, actions);
   const closed = openDialog("confidence-in", content, [["close", null]], { wide: true, given: { name } });
   try {
     changed(await call("GET", path));
@@ -49,7 +49,7 @@ export async function openConfidence(facedbs, name) {
       }
     }
 
-    return h("section", { class: "stack" }, h("div", { class: "row" }, button), programs({ method, path: address }));
+    return h("section", {}, button, programs({ method, path: address }));
   }
 }
 

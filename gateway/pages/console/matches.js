@@ -36,7 +36,7 @@ function row(match, onOpen, actions) {
 }
 
 function about(match) {
-  const known = [match.external_id].filter((value) => value !== undefined);
-  const faces = match.faces > 1 ? [text("faces-count", { count: match.faces })] : [];
-  return h("small", {}, ...known.map((value) => h("code", {}, value)), " ", faces);
+  const id = match.external_id === undefined ? null : h("code", {}, match.external_id);
+  const faces = match.faces > 1 ? text("faces-count", { count: match.faces }) : null;
+  return h("small", {}, id, id !== null && faces !== null && " · ", faces);
 }

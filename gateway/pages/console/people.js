@@ -77,7 +77,6 @@ export function peopleView() {
   });
 
   const listed = table("people", ["name", "external-id", "faces", "added-at", "details"], rows);
-  listed.classList.add("persons");
   const view = h("div", {}, form, h("div", { class: "under" }, said, text("export-hint", {}, "small")), listed, more, shown);
   view.enter = enter;
   return labelled(view, "aria-label", "people");

@@ -117,7 +117,7 @@ function alike(person) {
     try {
       fill(found, matchRows(await call("POST", "v1/searchface", { form }), openPerson));
     } catch (error) {
-      fill(found, problem(error));
+      fill(found, error.status === "NO_SIMILAR_FACE" ? h("p", {}, text("problem-nobody")) : problem(error));
     }
   }
 

@@ -14,7 +14,9 @@ export function serviceView() {
   const said = h("div", { role: "status" });
   const state = h("div", { class: "cards" });
   const trail = h("tbody", {});
-  const shown = ["service", "audit"].map((name) => programs({ method: "GET", path: `admin/v1/${name}` }));
+  const shown = ["service", "audit"].map((name) =>
+    programs({ method: "GET", path: `admin/v1/${name}` }, { title: `${name}-as-program` }),
+  );
   const view = h("div", {}, said, state, h("h3", {}, text("audit-trail")), table("audit-trail", ["at", "action", "by", "subject"], trail), shown);
   const alerts = alertList();
   let looking = false;

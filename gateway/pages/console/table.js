@@ -5,7 +5,7 @@ import { labelled, text } from "./i18n.js";
 /** Return a table that can be scrolled sideways, with the keyboard too. title, columns: keys of the catalogue. body: the rows. */
 export function table(title, columns, body) {
   const head = h("thead", {}, h("tr", {}, columns.map((key) => h("th", { scope: "col" }, text(key)))));
-  const scrolled = h("div", { class: "table", role: "group", tabindex: "0" }, h("table", {}, head, body));
+  const scrolled = h("div", { class: "table", "data-table": title, role: "group", tabindex: "0" }, h("table", {}, head, body));
   return labelled(scrolled, "aria-label", title);
 }
 

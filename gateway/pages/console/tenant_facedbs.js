@@ -36,7 +36,7 @@ export async function facedbsPart(tenant, change) {
 
   const rows = (await counted(tenant)).map((facedb) => row([facedb.facedb, count(facedb.persons), count(facedb.faces), actions(facedb)]));
   const listed = table("facedbs", ["facedb", "persons", "faces", "actions"], h("tbody", {}, rows));
-  return h("section", {}, h("h3", {}, text("facedbs")), listed, form, programs(request, form));
+  return h("section", {}, h("h3", {}, text("facedbs")), listed, form, programs(request, { form }));
 }
 
 /** Return the face databases with their counts; without a worker, without. */

@@ -17,7 +17,7 @@ export async function keysPart(tenant, change) {
   const name = h("input", { autocomplete: "off", required: true, maxlength: 64 });
   const boxes = SCOPES.map((value) => h("input", { type: "checkbox", checked: true, value }));
   const scopes = boxes.map((box) => h("label", { class: "check" }, box, h("code", {}, box.value)));
-  const form = h("form", { class: "inline" }, field(text("new-key"), name), scopes, h("button", {}, text("create")));
+  const form = h("form", { class: "inline" }, field(text("new-key"), name), h("div", { class: "row" }, scopes), h("button", {}, text("create")));
   const request = () => {
     const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
     return { method: "POST", path, json: { name: name.value, scopes: chosen } };
@@ -41,5 +41,5 @@ export async function keysPart(tenant, change) {
     return row([key.name, h("code", {}, key.id), key.scopes.join(", "), key.expires === null ? "" : day(key.expires), revoked]);
   });
   const listed = table("keys", ["name", "key-id", "scopes", "expires", "actions"], h("tbody", {}, rows));
-  return h("section", {}, h("h3", {}, text("keys")), listed, form, programs(request, form));
+  return h("section", {}, h("h3", {}, text("keys")), listed, form, programs(request, { form }));
 }

@@ -35,8 +35,8 @@ export function tenantsView() {
     }
   }
 
-  const create = programs(() => ({ method: "POST", path: TENANTS, json: { name: name.value } }), form);
-  const view = h("div", {}, form, create, said, list, programs({ method: "GET", path: TENANTS }));
+  const create = programs(() => ({ method: "POST", path: TENANTS, json: { name: name.value } }), { form });
+  const view = h("div", {}, form, create, said, list, programs({ method: "GET", path: TENANTS }, { title: "tenants-as-program" }));
   view.enter = () => act(async () => {});
   return labelled(view, "aria-label", "tenants");
 }
