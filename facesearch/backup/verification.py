@@ -1,6 +1,6 @@
 """Checks a data directory or a backup, and reports each problem with its remedy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -9,10 +9,12 @@ from redis import RedisError
 
 from facesearch.backup import control_data, manifest
 from facesearch.backup.consistency import Consistency
+from facesearch.backup.counted import Counted
 from facesearch.embedded import data_directory, stopped_broker
 from facesearch.embedded.data_directory import BROKER
 from shared.backup_request import faces_path
 from shared.errors import OperatorError
+from shared.progress import Say, Show
 from shared.settings import Settings
 from worker.models.identity import Identity, remedy
 from worker.store import faces_file
@@ -24,11 +26,11 @@ _ID_DIGITS: Final = 32
 
 
 class Verification:
-    """Says each problem as it is found, and counts what it has seen."""
+    """Says each problem as it is found, and counts what it has seen. show: called with the progress of a backup."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, say: Say, show: Show) -> None:
         self._settings = settings
-        self._say = say
+        self._say, self._show = say, show
         self.subject = Path()
         self.problems = self.persons = self.collections = 0
         self._found_in: dict[str, dict[str, str]] = {}  # by tenant: collection by person_id
@@ -46,7 +48,7 @@ class Verification:
         except OperatorError as error:
             self._report(str(error))
             return
-        for damage in manifest.damages(folder, made):
+        for damage in manifest.damages(folder, made, self._show):
             self._report(f"{damage}; use another backup")
         listed = {file.name for file in made.files} | {manifest.MANIFEST}
         for path in sorted(folder.rglob("*")):
@@ -100,10 +102,10 @@ class Verification:
 
     def _faces_files(self, folder: Path, made: manifest.Manifest, control: Consistency | None) -> None:
         spaces = configured_spaces(self._settings)
-        for file in made.files:
-            path = folder / file.name
-            if not file.name.startswith(f"{manifest.FACES}/") or not path.is_file():
-                continue
+        paths = [folder / file.name for file in made.files if file.name.startswith(f"{manifest.FACES}/")]
+        paths = [path for path in paths if path.is_file()]
+        read = Counted(self._show, sum(map(faces_file.count, paths)), "persons checked")
+        for path in paths:
             try:
                 header = faces_file.read_header(path)
                 if faces_path(path.parent, header.collection) != path:
@@ -112,7 +114,7 @@ class Verification:
                     self._report_foreign(str(path), header.identity, spaces.preferred)
                 self.collections += 1
                 self._check_owner(header.collection, control, "a restore leaves it out")
-                for point in faces_file.read(path):
+                for point in read.through(faces_file.read(path)):
                     self.persons += 1
                     self._check_unique(header.collection, point.person_id.hex, control)
             except OperatorError as error:

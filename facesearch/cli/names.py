@@ -1,5 +1,5 @@
-"""Names that there are, for shells that complete them, and the option for that of a tenant. Names that cannot be had are
-left out: an error has no place within a command that is being written.
+"""Names that there are, for shells that complete them, and the option for the name of a tenant. Names that cannot
+be had are left out: an error has no place within a command that is being written.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facesearch.cli.console import backup_only, data_dir_option, json_option, print_result, reported, settings_from
+from facesearch.cli.progress import stages
 
 
 @click.command()
@@ -26,11 +27,17 @@ def verify(folder: Path | None, data_dir: Path | None, as_json: bool) -> None:
     from facesearch.backup.verification import Verification  # noqa: PLC0415 -- needs NumPy, as `backup` does
 
     problems: list[str] = []
-    verification = Verification(settings_from(data_dir=data_dir), problems.append if as_json else print_result)
-    if folder is None:
-        verification.data_directory()
-    else:
-        verification.backup(folder.expanduser().absolute())
+    with stages() as shown:
+
+        def say(problem: str) -> None:
+            shown.end()
+            print_result(problem)
+
+        verification = Verification(settings_from(data_dir=data_dir), problems.append if as_json else say, shown.show)
+        if folder is None:
+            verification.data_directory()
+        else:
+            verification.backup(folder.expanduser().absolute())
     if as_json:
         found = {"persons": verification.persons, "collections": verification.collections}
         listed = [problem.removeprefix("wrong: ") for problem in problems]

@@ -1,5 +1,6 @@
 """`facesearch verify` finds each kind of damage, reports each in one line, and reports none without damage."""
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import closing
@@ -142,6 +143,8 @@ class TestABackup:
 
     def test_an_undamaged_one_passes(self, backup: Path) -> None:
         assert done("verify", backup) == f"{backup}: 5 persons in 2 collections; nothing is wrong\n"
+        found = {"subject": str(backup), "persons": 5, "collections": 2, "problems": []}
+        assert json.loads(done("verify", backup, "--json")) == found
 
     def test_a_folder_without_a_backup_is_an_error(self, tmp_path: Path) -> None:
         assert only(wrong(tmp_path)).startswith(f"{tmp_path} holds no backup; ")

@@ -86,14 +86,12 @@ def read(path: Path) -> Iterator[Point]:
 
 
 def count(path: Path) -> int:
-    """Return the number of persons, by the lines of the file, which is not checked. Raises OperatorError if it cannot
-    be read.
-    """
+    """Return the number of persons, by the lines of the file, which is not checked; 0 if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return sum(piece.count(b"\n") for piece in iter(lambda: file.read(_PIECE), b"")) - 1
-    except OSError as error:
-        raise OperatorError(f"cannot read {path} ({error.strerror})") from None
+            return max(0, sum(piece.count(b"\n") for piece in iter(lambda: file.read(_PIECE), b"")) - 1)
+    except OSError:
+        return 0
 
 
 def _line(point: Point) -> str:
