@@ -12,8 +12,9 @@ from shared.webhooks import WAITING
 
 def look_again(page: Any) -> None:
     """Have the view of the service ask at once, not within three seconds."""
-    visit(page, "Tenants")
-    visit(page, "Service")
+    for view in ("tenants", "service"):
+        page.locator(f"nav a[href='#{view}']").click()
+        page.locator(f"nav a[href='#{view}'][aria-current]").wait_for()
 
 
 def test_the_service_shows_its_workers_and_what_is_wrong(operators: Any) -> None:
@@ -26,6 +27,7 @@ def test_the_service_shows_its_workers_and_what_is_wrong(operators: Any) -> None
 def test_an_alert_is_shown_while_its_condition_holds(operators: Any, shown: Shown) -> None:
     with Redis.from_url(shown.service.broker) as redis:
         redis.zadd(WAITING, {"a webhook of 1970": 0})
+        look_again(operators)
         alert = operators.locator(".alerts li").filter(has_text="FacesearchWebhooksWait")
         alert.wait_for()
         assert alert.inner_text().startswith("warning")
@@ -63,6 +65,7 @@ def test_a_service_without_its_broker_says_so_in_the_language_of_the_reader(oper
     assert operators.locator("dt").all_inner_texts()[:4] == ["消息代理", "工作进程", "存储", "写入存储"]
     assert operators.locator("dd").all_inner_texts()[:4] == ["没有响应", "未知", "a text of the store", "正常"]
     operators.unroute("**/admin/v1/service")
+    look_again(operators)
     operators.get_by_text("当前没有告警。").wait_for()
 
 
