@@ -14,6 +14,7 @@ clock from which recovery counts: that of a kill, or the end of a lasting fault.
 sentence, if it sees a broken promise that callers do not see.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -131,7 +132,12 @@ def _result(row: Row, load: Load, recovery_s: float | None) -> Result:
     if broken and not row.breaks:
         book.problem(f"{broken} connections ended without an answer")
     if failed and not row.fails:
-        book.problem(f"{failed} requests were answered with FAIL")
+        which = Counter(
+            f"{request.call}{', not waited for' if request.later else ''}"
+            for request, attempt in book.attempts()
+            if attempt.status == Status.FAIL
+        )
+        book.problem(f"{failed} requests were answered with FAIL: {dict(which)}")
     return Result(
         row.name,
         requests=len(book.requests),

@@ -28,7 +28,7 @@ Runtime's arenas, which keep what the largest input took for each thread, have s
 reached after some 300 of those images and then the same for 1,400 more).
 """
 
-SENTENCES = 80
+SENTENCES = 120
 """More than the different sentences of INVALID_REQUEST; only sentences that repeat a caller's data are more."""
 
 GROWTH_MB = 32
