@@ -36,6 +36,10 @@ MARGIN_S: Final = 5.0
 """Seconds after its deadline when a job without an outcome ends: as long as a worker may take to end one that was just
 in time, on a busy machine."""
 
+NOBODYS: Final = 6
+"""Visibility timeouts after which no worker has a job that one took: it would have ended by itself, or given the job
+back, after one."""
+
 LOOKED_AT: Final = 100
 """Jobs of each kind that one look takes: a millisecond or two of the broker."""
 
@@ -88,6 +92,7 @@ class AsynchronousJobs:
         metrics: Metrics,
     ) -> None:
         self._limits = (settings.async_jobs, settings.async_images_mib << 20)
+        self._nobodys_s = NOBODYS * settings.visibility_timeout_s
         self._gateway_id = gateway_id
         self._broker = broker
         self._image_store = image_store
@@ -178,7 +183,7 @@ class AsynchronousJobs:
         gateway has just done so. Raises redis.RedisError and OSError.
         """
         outcome, _, day = ending(FAILED)
-        arguments: list[Argument] = [round(WATCH_S * 900), MARGIN_S, WATCH_S, LOOKED_AT, outcome, day]
+        arguments: list[Argument] = [round(WATCH_S * 900), MARGIN_S, WATCH_S, LOOKED_AT, outcome, day, self._nobodys_s]
         looked: tuple[int, list[bytes], list[bytes]] | None = await self._broker.run(_WATCH, [], arguments)
         if looked is None:
             return

@@ -92,7 +92,9 @@ def _script(name: str, **constants: str | float) -> str:
 
 SUBMIT: Final = _script("submit_async", SHARE=SHARE, FULL=FULL, JOB=JOB)
 FINISH: Final = _script("finish_async")
-WATCH: Final = _script("watch_async", WATCHED="fs:async:watched", UNACKED=UNACKED, RESULT_PREFIX=RESULT_PREFIX)
+WATCH: Final = _script(
+    "watch_async", WATCHED="fs:async:watched", UNACKED=UNACKED, UNACKED_INDEX=UNACKED_INDEX, RESULT_PREFIX=RESULT_PREFIX
+)
 FINISHING: Final = _own("finishing")
 """What stands after worker/delivery/end_job.lua and done.lua of the fair queue, so that they end an asynchronous
 job."""

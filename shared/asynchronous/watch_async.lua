@@ -2,8 +2,9 @@
 -- Returns nil if another gateway did so just now, else how many ended, the ids of the lost ones, and alternately id and
 -- result of those that Celery ended.
 -- ARGV: milliseconds for which no other gateway does the same, seconds after its deadline when a job ends, seconds after
--- which a job that was sent is looked at, most jobs of each kind, outcome of those that end, day (YYYY-MM-DD).
--- Constants: WATCHED, UNACKED, RESULT_PREFIX, and those of common.lua.
+-- which a job that was sent is looked at, most jobs of each kind, outcome of those that end, day (YYYY-MM-DD), seconds after
+-- which no worker has a job that one took.
+-- Constants: WATCHED, UNACKED, UNACKED_INDEX, RESULT_PREFIX, and those of common.lua.
 if redis.call('EXISTS', ALL) == 0 then return false end
 if not redis.call('SET', WATCHED, '', 'NX', 'PX', ARGV[1]) then return false end
 local most = tonumber(ARGV[4])
@@ -20,7 +21,12 @@ end
 
 local in_queues = redis.call('LLEN', QUEUE) + redis.call('LLEN', EXTRA)
 local function is_lost(tenant, job, member)
-  if redis.call('HEXISTS', UNACKED, redis.call('HGET', key_of(job), 'tag') or '') == 1 then return false end
+  local tag = redis.call('HGET', key_of(job), 'tag') or ''
+  if redis.call('HEXISTS', UNACKED, tag) == 1 then
+    -- Workers give back what nobody works on, unless their connection broke as they took it.
+    local taken = redis.call('ZSCORE', UNACKED_INDEX, tag)
+    return taken and tonumber(taken) < now - ARGV[7]
+  end
   if redis.call('ZSCORE', 'fs:fair:out', member) or redis.call('ZSCORE', 'fs:fair:out:extra', member) then
     return in_queues == 0
   end

@@ -17,6 +17,7 @@ from portraits import astronaut_png, faceless_png, hopper_jpeg
 from processes import gateway, two_free_ports, wait_for
 from service import Service
 from shared.asynchronous import DEADLINE_S, KEEP_S, key_of
+from shared.broker import UNACKED, UNACKED_INDEX
 from shared.control import DROP_AFTER_S, Scope
 from shared.usage import Period, Usage, read
 
@@ -278,5 +279,16 @@ def test_a_job_that_a_worker_took_and_lost_is_sent_again(tmp_path: Path) -> None
     with lonely_gateway(tmp_path) as (http, redis):
         accepted(http.post("/v1/delface", data={"person_id": str(uuid.uuid4())}, headers=ASYNC))
         first = redis.rpop("facesearch")  # as a worker does that is then killed
+        wait_for(lambda: redis.llen("facesearch") == 1)
+        assert redis.lindex("facesearch", 0) == first
+
+
+@pytest.mark.embedded("it looks into a broker of its own")
+def test_a_job_that_a_worker_took_long_ago_and_never_gave_back_is_sent_again(tmp_path: Path) -> None:
+    with lonely_gateway(tmp_path) as (http, redis):
+        job_id = accepted(http.post("/v1/delface", data={"person_id": str(uuid.uuid4())}, headers=ASYNC))
+        first, tag = redis.rpop("facesearch"), redis.hget(key_of(job_id), "tag")
+        redis.hset(UNACKED, tag, "as a worker notes it, whose connection breaks then")
+        redis.zadd(UNACKED_INDEX, {tag: time.time() - 3600})
         wait_for(lambda: redis.llen("facesearch") == 1)
         assert redis.lindex("facesearch", 0) == first

@@ -165,7 +165,7 @@ class TestAsynchronous:
     def watch(self, redis: Redis, after_s: float = -1) -> tuple[int, list[str], list[str]]:
         """Look after jobs, those that were sent long enough ago, and return what the script does."""
         redis.delete("fs:async:watched")
-        return redis.eval(asynchronous.WATCH, 0, 900, 5, after_s, 100, "failed", self.DAY)
+        return redis.eval(asynchronous.WATCH, 0, 900, 5, after_s, 100, "failed", self.DAY, 30)
 
     def test_submit_async(self, redis: Redis) -> None:
         redis.hset("record", "origin", "a")
@@ -243,7 +243,7 @@ class TestAsynchronous:
         assert redis.lrange(QUEUE, 0, -1) == ["first"]
         redis.set("celery-task-meta-first", "result")
         assert self.watch(redis) == [0, [], ["first", "result"]]
-        assert redis.eval(asynchronous.WATCH, 0, 900, 5, -1, 100, "failed", self.DAY) is None, "done just now"
+        assert redis.eval(asynchronous.WATCH, 0, 900, 5, -1, 100, "failed", self.DAY, 30) is None, "done just now"
 
     def test_a_waiting_job_is_not_lost_and_gets_in_when_there_are_more_threads(self, redis: Redis) -> None:
         for job in ("first", "second"):
