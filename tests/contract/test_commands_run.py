@@ -45,6 +45,8 @@ IN_ORDER = "docs/quick-start.md"
 
 TENANTS = re.compile(r"(?<=--tenant )\w+")
 
+DATA_DIRECTORIES = re.compile(r"(?<=--data-dir )\S+")
+
 LISTS = ("facedbs list", "keys list", "persons list")
 """Commands about the default tenant, which in the shared service has a facedb of each test: too many to be counted."""
 
@@ -95,7 +97,7 @@ def test_a_command_that_reads_succeeds(
     text: str, environment: dict[str, str], tenant: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = TENANTS.sub(tenant[0], text).split()
+    arguments = DATA_DIRECTORIES.sub(environment["FACESEARCH_DATA_DIR"], TENANTS.sub(tenant[0], text)).split()
     if text.startswith(LISTS) and "--tenant" not in arguments:
         arguments += ["--tenant", tenant[0]]
     result = CliRunner().invoke(main, arguments, env=environment)
