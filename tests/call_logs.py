@@ -45,12 +45,12 @@ class Writer:
         return Head(chain=self.files.name, number=number, hash=hash_, at=datetime.now(UTC), host="desk")
 
 
-def write_two(folder: Path, seal: Seal) -> list[Head]:
-    """Write two chains, of three files and of one, and return their heads."""
+def write_two(folder: Path, seal: Seal, key: str = "k1") -> list[Head]:
+    """Write two chains, of three files and of one, and return their heads. key: the id of the key of all calls."""
     first, second = (Writer(folder, gateway, seal) for gateway in GATEWAYS)
     for number in range(12):
-        first.call(call="searchface", key="k1", person_ids=[f"person {number}"])
-        second.call(call="delface", key="k2", person_id=f"person {number}")
+        first.call(call="searchface", key=key, person_ids=[f"person {number}"])
+        second.call(call="delface", key=key, person_id=f"person {number}")
         if number in (3, 7):
             first.turn()
     return [first.end(), second.end()]

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -52,19 +52,33 @@ def test_a_command_takes_its_examples(path: str, arguments: str) -> None:
     assert not required
 
 
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return what a command or group prints when it is asked for help."""
+
+    def help_of(path: str, option: str, width: int | None = None) -> str:
+        # click keeps the options for help of the first context, which in a run of tests may be one of another test.
+        command: click.Command | None = main
+        for name in path.split():
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), name)
+        monkeypatch.setattr(command, "_help_option", None)
+        return CliRunner().invoke(main, [*path.split(), option], terminal_width=width).output
+
+    return help_of
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("path", sorted(COMMANDS))
-def test_help_ends_with_the_examples(path: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # click keeps the options for help of the first context, which in a run of tests may be one of another test.
-    monkeypatch.setattr(COMMANDS[path], "_help_option", None)
-    said = CliRunner().invoke(main, [*path.split(), option]).output
+def test_help_ends_with_the_examples(path: str, option: str, ask: Callable[..., str]) -> None:
+    said = ask(path, option)
     assert "\\" not in said, "an escape of click that was not understood"
     assert said.rstrip().endswith(f"facesearch {path} {EXAMPLES[path][-1]}".rstrip())
 
 
 @pytest.mark.parametrize("group", ["audit", "facedbs", "keys", "models", "persons", "tenants", "webhooks"])
-def test_a_group_lists_whole_sentences(group: str) -> None:
-    listed = CliRunner().invoke(main, [group, "-h"], terminal_width=80).output.partition("Commands:")[2]
+def test_a_group_lists_whole_sentences(group: str, ask: Callable[..., str]) -> None:
+    listed = ask(group, "-h", 80).partition("Commands:")[2]
     assert listed
     assert "..." not in listed
 

@@ -139,7 +139,7 @@ class TestAChainThatIsMadeAnew:
         for name in ("true", "forged"):
             (tmp_path / name).mkdir()
         heads = write_two(tmp_path / "true", Seal())
-        write_two(tmp_path / "forged", Seal())
+        write_two(tmp_path / "forged", Seal(), "k2")
         report = verify([tmp_path / "forged"], Seal(), heads, DAYS)
         assert len(report.problems) == 2
         assert all("is not the one that its head names: the chain was made anew" in each for each in report.problems)
