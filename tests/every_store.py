@@ -65,8 +65,8 @@ class Backend:
         return self._opened[-1]
 
     def name(self) -> str:
-        """Return a new name of a collection."""
-        self._names.append(f"test-{uuid.uuid4().hex}")
+        """Return a new name of a collection, as long as that of any facedb: tenant and facedb have 64 characters."""
+        self._names.append(f"{'t' * 64}.{uuid.uuid4().hex:f<64}.01234567")
         return self._names[-1]
 
     def drop_all(self) -> None:

@@ -39,7 +39,7 @@ def erase(settings: Settings, redis: Redis, home: Path | None, say: Say, remark:
         done = _stopped(settings, redis, home, erased_so_far)
     say(f"Removed the faces of {done.removed} dropped facedbs.")
     if done.compacted or not done.left:
-        say(f"Wrote the faces of {done.compacted} facedbs anew: nothing of deleted faces is in their files.")
+        say(f"Rewrote the faces of {done.compacted} facedbs: nothing of deleted faces is in their files.")
     if done.left:
         say(
             f"{done.left} facedbs are on a Qdrant server, which removes the bytes of deleted faces in its own time: "

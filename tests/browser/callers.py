@@ -10,6 +10,9 @@ from service import Service
 
 TENANT = "browsers"
 
+WIDEST = "Math.max(...[document.documentElement, ...document.querySelectorAll('.table')].map(part => part.scrollWidth))"
+"""A program of a page that returns the width of the page, or of the widest table in it."""
+
 
 @dataclass(frozen=True)
 class Shown:

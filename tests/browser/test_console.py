@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from browser.callers import Shown, add, choose, enter, stored, visit
+from browser.callers import WIDEST, Shown, add, choose, enter, stored, visit
 from browser.conftest import Watched
 from processes import is_ready, two_free_ports, wait_for
 
@@ -388,7 +388,7 @@ class TestForEverybody:
     ) -> None:
         from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 -- only where it is installed
 
-        add(shown, photos["hopper.jpg"], name="Grace")
+        add(shown, photos["hopper.jpg"], name="n" * 128, external_id="e" * 64)  # the longest
         console.emulate_media(color_scheme=theme, reduced_motion="reduce")
         for language in ("English", "中文"):
             console.get_by_role("combobox").first.select_option(label=language)
@@ -402,7 +402,7 @@ class TestForEverybody:
                 assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
                 for width in (360, 1600):
                     console.set_viewport_size({"width": width, "height": 800})
-                    assert console.evaluate("document.documentElement.scrollWidth") <= width, name
+                    assert console.evaluate(WIDEST) <= width, name
 
     def test_a_search_needs_no_mouse(self, console: Any, shown: Shown, photos: dict[str, Path]) -> None:
         add(shown, photos["hopper.jpg"], name="Grace")

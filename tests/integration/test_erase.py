@@ -128,7 +128,7 @@ def test_a_killed_erasure_loses_nothing_and_can_be_repeated(tmp_path: Path) -> N
     with closing(home.store()) as store:
         assert read(store, home.collection) == {p.person_id: (p.person, p.vector.tobytes()) for p in kept}
     assert files_with(home.folder, trace(gone[7].vector.tobytes()))[trace(gone[7].vector.tobytes())]
-    assert "1 facedbs anew" in done("erase", "--now", "--data-dir", home.folder)
+    assert "Rewrote the faces of 1 facedbs" in done("erase", "--now", "--data-dir", home.folder)
     traces = [trace(point.vector.tobytes()) for point in gone]
     assert not any(files_with(home.folder, *traces).values())
     with closing(home.store()) as store:

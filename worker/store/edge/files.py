@@ -30,8 +30,10 @@ _TEMPORARY = ".tmp-"
 
 _NEW: Final = "shard.new"
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,128}")
-"""Names of collections are tenant.facedb.number; none leads out of the folder."""
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+"""Names of collections are tenant.facedb.number, of at most 64, 64 and 8 characters. None leads out of the folder, and
+file systems take 255.
+"""
 
 
 def names(folder: Path) -> list[str]:
