@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?=
 PYTEST_ARGS ?=
 BACKEND ?= embedded
-JOBS ?= 2
+JOBS ?= 3
 COUNT ?= 20000
 SEED ?= 1
 QUICK ?=
@@ -13,7 +13,8 @@ MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
-# A file of tests shares its servers, so it stays in one process; files go in the order of tests/conftest.py.
+# A file of tests shares its servers, so it stays in one process; files go in the order of tests/conftest.py. Tests wait for
+# servers about half of their time: so JOBS is one more than the cores of a small machine.
 PYTEST = $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
