@@ -120,6 +120,12 @@ def serious(found: Any) -> list[str]:
     return [fault["id"] for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
 
 
+def open_first(page: Any) -> None:
+    """Open the first tenant, unless it is open from the last time when the view was shown."""
+    if page.locator("details.card").first.get_attribute("open") is None:
+        page.locator("details.card > summary").first.click()
+
+
 @pytest.fixture
 def longest(shown: Shown, photos: dict[str, Path]) -> Iterator[None]:
     """The first of all tenants, with a face, a key and a facedb, all with the longest names."""
@@ -147,12 +153,11 @@ def test_no_view_has_a_serious_fault_of_accessibility_or_is_wider_than_a_phone(o
         for name, loaded in LOADED.items():
             operators.locator(f"nav a[href='#{name}']").click()
             if name == "tenants":
-                operators.locator("details.card > summary").first.click()
+                open_first(operators)
             operators.locator(loaded).first.wait_for()
             assert serious(Axe().run(operators)) == []
             assert operators.evaluate(WIDEST) <= 360, name
-        operators.locator("nav a[href='#tenants']").click()
-        operators.locator("details.card > summary").first.click()
+        operators.locator("nav a[href='#tenants']").click()  # where the tenant is still open
         operators.locator("[data-table='facedbs'] button").first.click()
         operators.locator("dialog section").first.wait_for()
         assert serious(Axe().run(operators)) == []

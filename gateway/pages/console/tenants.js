@@ -24,12 +24,14 @@ export function tenantsView() {
     });
   });
 
-  /** Do something, say what went wrong, and list anew. */
+  /** Do something, say what went wrong, and list again: tenants that are open stay so. */
   async function act(action) {
     fill(said);
     try {
       await action();
-      fill(list, (await call("GET", TENANTS)).map((tenant) => tenantSection(tenant, act)));
+      const tenants = await call("GET", TENANTS);
+      const open = new Set([...list.children].filter((section) => section.open).map((section) => section.dataset.tenant));
+      fill(list, tenants.map((tenant) => tenantSection(tenant, open.has(tenant.name), act)));
     } catch (error) {
       fill(said, problem(error));
     }
@@ -41,10 +43,10 @@ export function tenantsView() {
   return labelled(view, "aria-label", "tenants");
 }
 
-function tenantSection(tenant, act) {
+function tenantSection(tenant, open, act) {
   const path = `${TENANTS}/${tenant.name}`;
   const content = h("div", { class: "stack" });
-  const section = h("details", { class: "card" }, h("summary", {}, tenant.name), content);
+  const section = h("details", { class: "card", open, "data-tenant": tenant.name }, h("summary", {}, tenant.name), content);
   section.addEventListener("toggle", () => section.open && load());
 
   async function load() {
