@@ -5,6 +5,7 @@ and metadata.
 """
 
 import json
+import re
 from typing import Annotated, Any, Final, NoReturn, NotRequired
 
 from pydantic import Field, WithJsonSchema
@@ -111,6 +112,11 @@ class CountedFacedb(TypedDict):
     persons: _Count
     faces: _Count
     default: bool
+
+
+def is_external_id(text: str) -> bool:
+    """Return whether all of the text is what EXTERNAL_ID describes. Raises TypeError if it is no text."""
+    return re.fullmatch(EXTERNAL_ID, text) is not None
 
 
 def compact_metadata(text: str) -> str:

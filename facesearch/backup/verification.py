@@ -115,10 +115,10 @@ class Verification:
                 self.collections += 1
                 self._check_owner(header.collection, control, "a restore leaves it out")
                 for point in read.through(faces_file.read(path)):
-                    self.persons += 1
                     self._check_unique(header.collection, point.person_id.hex, control)
             except OperatorError as error:
                 self._report(f"{error}; use another backup")
+        self.persons = read.persons
 
     def _store(self, store: Backend, folder: Path, control: Consistency | None) -> None:
         spaces = configured_spaces(self._settings)

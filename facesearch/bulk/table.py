@@ -7,22 +7,17 @@ import csv
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from typing import Any, Final
 
 from facesearch.bulk import folder
 from facesearch.bulk.photos import UNREADABLE, Failure, Listing, Photo, printable
 from shared.contract import Status
 from shared.errors import OperatorError
-from shared.persons import EXTERNAL_ID, compact_metadata
+from shared.persons import compact_metadata, is_external_id
 
 REQUIRED: Final = ("file", "name")
 
 OPTIONAL: Final = ("person", "external_id", "metadata")
-
-_EXTERNAL_ID: Final[TypeAdapter[str]] = TypeAdapter(Annotated[str, Field(pattern=rf"^{EXTERNAL_ID}$")])
-_METADATA: Final[TypeAdapter[str]] = TypeAdapter(Annotated[str, AfterValidator(compact_metadata)])
 
 
 class _Wrong(Exception):
@@ -91,20 +86,15 @@ def _photo(row: dict[str, Any], below: Path, line: int) -> Photo:
         raise _Wrong("no name", "name")
     if not _is_file(below / file):
         raise _Wrong("no such file", "file", UNREADABLE)
-    if external_id is not None:
-        _require(_EXTERNAL_ID, external_id, "external_id is not 1 to 128 visible ASCII characters", "external_id")
+    if external_id is not None and not is_external_id(external_id):
+        raise _Wrong("external_id is not 1 to 128 visible ASCII characters", "external_id")
     if metadata is not None:
-        metadata = _require(_METADATA, metadata, "metadata is no JSON object as addface takes it", "metadata")
+        try:
+            metadata = compact_metadata(metadata)
+        except ValueError:
+            raise _Wrong("metadata is no JSON object as addface takes it", "metadata") from None
     load = partial(folder.load, below / file)
     return Photo(printable(file), name, load, person or external_id, external_id, metadata, line)
-
-
-def _require(rule: TypeAdapter[str], text: str, reason: str, column: str) -> str:
-    """Return a text as the rule has it. Raises _Wrong."""
-    try:
-        return rule.validate_python(text)
-    except ValidationError:
-        raise _Wrong(reason, column) from None
 
 
 def _is_file(path: Path) -> bool:

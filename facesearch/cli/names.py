@@ -26,7 +26,7 @@ def tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list
 
 
 def facedbs(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Of the tenant that the command names so far."""
+    """Return the facedbs of the tenant that the command names, or of the default one."""
 
     async def names(control: Control) -> list[str]:
         return [facedb.name for facedb in await control.facedbs(_tenant(context))]
@@ -35,7 +35,7 @@ def facedbs(context: click.Context, _: click.Parameter, incomplete: str) -> list
 
 
 def keys(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of the keys of the tenant that the command names so far, with their names."""
+    """Return the ids of that tenant's keys, with their names."""
     found: list[CompletionItem] = []
 
     async def ids(control: Control) -> list[str]:

@@ -7,14 +7,13 @@ added: microseconds since 1970 (UTC). What is not known of a person or a face is
 """
 
 import json
-import re
 import uuid
 from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
 
 from shared.contract import FREE_NAME, LONGEST_NAME
-from shared.persons import EXTERNAL_ID, compact_metadata
+from shared.persons import compact_metadata, is_external_id
 from worker.store import kept_faces
 from worker.store.attributes import is_added
 from worker.store.base import Point, Vector
@@ -23,7 +22,6 @@ from worker.store.faces import faces_of, with_faces
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line that are read at most: ten times what a person of the most faces and metadata has."""
 
-_EXTERNAL_ID: Final = re.compile(EXTERNAL_ID)
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Annotated[str, Field(pattern=FREE_NAME, max_length=LONGEST_NAME)])
 
 
@@ -58,7 +56,7 @@ def point_of(person: dict[str, Any], vectors: list[Vector]) -> Point:
     external_id, metadata, added = person["external_id"], person["metadata"], person["added"]
     if not is_added(added):
         raise ValueError("added")
-    if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
+    if external_id is not None and not is_external_id(external_id):
         raise ValueError("external_id")
     if metadata is not None:
         compact_metadata(json.dumps(metadata, ensure_ascii=False))
